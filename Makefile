@@ -1,0 +1,36 @@
+# Every target is enough on its own in a fresh clone: the virtual environment is its first dependency.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install quickstart test test-slow check format bench
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+quickstart: install
+	$(BIN)/marl population configs/population/quickstart.yaml --resume
+	$(BIN)/marl tournament run configs/tournament/quickstart.yaml
+	@echo "Training curves: $(BIN)/tensorboard --logdir runs/quickstart"
+
+test: install
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: install
+	$(BIN)/python -m pytest -n 2 -m slow
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_floors.py
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install
+	$(BIN)/python -m tests.benchmarks.speed

@@ -1,0 +1,194 @@
+"""The game contract: every array that passes between a game and whoever plays it, and its shape, said once.
+
+Axis letters: E environments stepped together, N players, A actions, S size of the global state, O shape of an observation.
+
+There are two interfaces. `VecEnv` steps a batch of environments; learning, evaluation and tournaments use it.
+`State` is a clonable position; search uses it, and any `Game` becomes a `VecEnv` through `games/vector.py`.
+
+Who moves is said by `acting` alone: one player (turns), all (simultaneous moves), some (deaths), none (an episode's last step).
+
+    step        0      1      2     ...   T            T+1    T+2
+    first       True                                   True
+    acting      yes    yes    yes         nobody       yes    yes
+    reward      0      r      r           r            0      r
+    end                                   terminated
+                                          or truncated
+
+The step after a last step ignores its actions and returns `first` (dm_env's rule).
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Payoff = Literal["zero_sum", "team", "general_sum"]
+Turns = Literal["sequential", "simultaneous", "mixed"]
+
+
+@dataclass(frozen=True)
+class Array:
+    """Describe an observation: the shape of one player's view (the largest, where they differ) and its dtype."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """Describe actions 0..n-1; `n` is the largest of the players' action counts."""
+
+    n: int
+
+
+@dataclass(frozen=True)
+class Box:
+    """Describe continuous actions of `size` numbers between `low` and `high`."""
+
+    size: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Say what a game is; a learner checks it when it is built.
+
+    `observation_sizes` and `action_sizes` give each player's own size where players differ (flat sizes; the rest is padding).
+    `max_length` and `return_bounds` are None where they are not known.
+    """
+
+    name: str
+    num_players: int
+    observation: Array
+    action: Discrete | Box
+    payoff: Payoff
+    turns: Turns
+    perfect_information: bool
+    chance: bool
+    searchable: bool
+    step_rewards: bool = True  # False: all is paid at the end
+    global_state_size: int = 0
+    max_length: int | None = None
+    return_bounds: tuple[float, float] | None = None
+    observation_sizes: tuple[int, ...] = ()
+    action_sizes: tuple[int, ...] = ()
+
+    @property
+    def num_actions(self) -> int:
+        """Width of the action mask: 0 for continuous actions."""
+        return self.action.n if isinstance(self.action, Discrete) else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON data."""
+        action = {"discrete": self.action.n} if isinstance(self.action, Discrete) else {"box": vars(self.action)}
+        observation = {"shape": list(self.observation.shape), "dtype": self.observation.dtype}
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("action", "observation")}
+        lists = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+        return lists | {"observation": observation, "action": action}
+
+
+@dataclass
+class TimeStep:
+    """Hold what every player may know after `reset` or `step`.
+
+    The arrays belong to the VecEnv and are written in place: valid until its next call, and whoever keeps one copies it.
+    """
+
+    obs: NDArray[Any]  # [E, N, *O] fresh where a player is acting, and for every player on an episode's last step
+    action_mask: NDArray[np.bool_]  # [E, N, A] all False where a player is not acting
+    acting: NDArray[np.bool_]  # [E, N] must choose an action now
+    reward: NDArray[np.float32]  # [E, N] paid by the transition that led here; 0 on `first`
+    terminated: NDArray[np.bool_]  # [E, N] this player's return is complete; sticky until `first`
+    truncated: NDArray[np.bool_]  # [E, N] the recording was cut: bootstrap from obs
+    global_state: NDArray[np.float32]  # [E, S]
+    first: NDArray[np.bool_]  # [E] opens an episode
+    seed: NDArray[np.uint64]  # [E] names the episode: all its randomness is a hash of it
+
+    @classmethod
+    def empty(cls, spec: Spec, num_envs: int) -> "TimeStep":
+        """Allocate the arrays of a batch, all zero."""
+        seats = (num_envs, spec.num_players)
+        return cls(
+            obs=np.zeros((*seats, *spec.observation.shape), spec.observation.dtype),
+            action_mask=np.zeros((*seats, spec.num_actions), bool),
+            acting=np.zeros(seats, bool),
+            reward=np.zeros(seats, np.float32),
+            terminated=np.zeros(seats, bool),
+            truncated=np.zeros(seats, bool),
+            global_state=np.zeros((num_envs, spec.global_state_size), np.float32),
+            first=np.zeros(num_envs, bool),
+            seed=np.zeros(num_envs, np.uint64),
+        )
+
+    @property
+    def last(self) -> NDArray[np.bool_]:
+        """[E] True where the episode has just ended: every player's return is complete, or the recording was cut."""
+        return (self.terminated | self.truncated).all(1)
+
+
+class VecEnv(Protocol):
+    """Step a batch of environments."""
+
+    spec: Spec
+    num_envs: int
+
+    def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
+        """Open an episode in the chosen environments [E], each from its own seed [E]; all of them by default."""
+        ...
+
+    def step(self, actions: NDArray[Any]) -> TimeStep:
+        """Apply actions [E, N] int, or [E, N, D] float; entries of players who are not acting are ignored.
+
+        Where the last step ended an episode, actions are ignored and the next episode opens:
+        episode k of an environment is seeded by fold(the seed given to `reset`, k).
+        """
+        ...
+
+
+@runtime_checkable
+class State(Protocol):
+    """A position that search can clone: rules only."""
+
+    def clone(self) -> "State": ...
+
+    def acting(self) -> tuple[int, ...]:
+        """Return the players who must choose now; () at chance nodes and at the end."""
+        ...
+
+    def legal_actions(self, player: int) -> Sequence[int]: ...
+
+    def chance_outcomes(self) -> Sequence[tuple[int, float]]:
+        """Return (outcome, probability) pairs; empty unless this is a chance node."""
+        ...
+
+    def apply(self, actions: Sequence[int]) -> None:
+        """Apply a joint action [N]; entries of players who are not acting are ignored."""
+        ...
+
+    def apply_chance(self, outcome: int) -> None: ...
+
+    def is_terminal(self) -> bool: ...
+
+    def returns(self) -> Sequence[float]:
+        """Return what each player has been paid so far [N]."""
+        ...
+
+    def observe(self, player: int, out: NDArray[Any]) -> None:
+        """Write the player's view into `out`, the flat row [prod(O)]."""
+        ...
+
+    def key(self) -> Hashable:
+        """Return equal values for equal positions."""
+        ...
+
+
+@runtime_checkable
+class Game(Protocol):
+    """The rules of a game: its Spec and where it begins."""
+
+    spec: Spec
+
+    def initial_state(self) -> State: ...

@@ -1,0 +1,68 @@
+"""Randomness by key: a key is a 64-bit number that names one decision or one episode, and all its randomness is a hash of it.
+
+There is no generator and no order: a draw depends on what it is for, never on what was drawn before it.
+So an episode is the same whatever the number of environments, of batch-mates or of worker processes.
+
+The hash is the finalizer of SplitMix64 (Steele, Lea, Flood 2014, https://doi.org/10.1145/2660193.2660195), applied twice a fold.
+"""
+
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Keys = NDArray[np.uint64]
+
+_MASK = (1 << 64) - 1
+_GOLDEN, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_U = np.uint64
+
+
+def mix(z: int) -> int:
+    """Scatter one 64-bit number (a bijection)."""
+    z = ((z ^ (z >> 30)) * _MIX_1) & _MASK
+    z = ((z ^ (z >> 27)) * _MIX_2) & _MASK
+    return z ^ (z >> 31)
+
+
+def fold_one(key: int, data: int) -> int:
+    """Return the key for `data` under `key`: the scalar twin of `fold`."""
+    return mix((mix((key + _GOLDEN) & _MASK) ^ (data & _MASK)) + _GOLDEN & _MASK)
+
+
+def uniform_one(key: int) -> float:
+    """Draw one number in [0, 1): the scalar twin of `uniform`."""
+    return (mix((key + _GOLDEN) & _MASK) >> 11) * 2.0**-53
+
+
+def stream(seed: int, name: str) -> int:
+    """Return the key of a named stream of a seed: environments, agents, learner, ..."""
+    return fold_one(seed, zlib.crc32(name.encode()))
+
+
+def _mix(z: Keys) -> Keys:
+    z = (z ^ (z >> _U(30))) * _U(_MIX_1)
+    z = (z ^ (z >> _U(27))) * _U(_MIX_2)
+    return z ^ (z >> _U(31))
+
+
+def fold(key: Any, data: Any) -> Keys:
+    """Return the key for each `data` under each `key`; the two broadcast, integers of any width."""
+    key = np.atleast_1d(np.asarray(key, dtype=np.uint64))
+    data = np.atleast_1d(np.asarray(data).astype(np.uint64))
+    return _mix((_mix(key + _U(_GOLDEN)) ^ data) + _U(_GOLDEN))
+
+
+def uniform(key: Keys, n: int | None = None) -> NDArray[np.float64]:
+    """Draw numbers in [0, 1): one for each key `[B]`, or `n` for each `[B, n]`."""
+    if n is not None:
+        key = fold(key[:, None], np.arange(n, dtype=np.uint64)[None, :])
+    return (_mix(key + _U(_GOLDEN)) >> _U(11)).astype(np.float64) * 2.0**-53
+
+
+def choose(key: Keys, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Draw one of the true entries of each row of `mask` [B, A], uniformly."""
+    count = mask.sum(1)
+    nth = (uniform(key) * count).astype(np.int64)
+    return (np.cumsum(mask, 1) > nth[:, None]).argmax(1)
