@@ -1,0 +1,188 @@
+"""One reference syntax for everything that has a name: games, agents and algorithms.
+
+    connect_four_plus                         an entry point's plain name
+    openspiel:connect_four(rows=6)            a game of a known source
+    pettingzoo:mpe2.simple_spread_v3(N=3)     a game of a known source
+    my_package.games:Nim(stones=21)           a class of an installed package
+    runs/x/checkpoints/000500000              a path (agents)
+
+Values are Python literals; a bare word is a string: `mode=B`, `game=goofspiel(num_cards=4)`.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+from games.contract import Game, VecEnv
+from games.errors import UserError, nearest
+from games.vector import vectorize
+
+GROUP = "marl.games"
+SOURCES = ("openspiel", "pettingzoo")
+
+_REFERENCE = re.compile(r"(?:(?P<source>[\w.]+):)?(?P<name>[\w./-]+)(?:\((?P<arguments>.*)\))?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A parsed reference: `source:name(arguments)`; `source` is empty for a plain name."""
+
+    source: str
+    name: str
+    arguments: tuple[tuple[str, Any], ...]
+
+    def __str__(self) -> str:
+        written = ", ".join(f"{key}={value!r}" for key, value in self.arguments)
+        return (f"{self.source}:" if self.source else "") + self.name + (f"({written})" if written else "")
+
+
+def parse(text: str) -> Reference:
+    """Read a reference; raises UserError where the text is not one."""
+    match = _REFERENCE.fullmatch(text.strip())
+    if match is None:
+        raise UserError(f"expected a reference such as 'openspiel:connect_four(rows=6)', got '{text}'")
+    source, name, arguments = match["source"] or "", match["name"], match["arguments"] or ""
+    return Reference(source, name, tuple(_arguments(text, arguments)))
+
+
+def _arguments(text: str, arguments: str) -> Iterator[tuple[str, Any]]:
+    seen = set()
+    for part in _split(arguments):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not key.isidentifier() or not value:
+            raise UserError(f"expected arguments as key=value, got '{part.strip()}' in '{text}'")
+        if key in seen:
+            raise UserError(f"expected each argument once, got '{key}' twice in '{text}'")
+        seen.add(key)
+        yield key, _value(value)
+
+
+def _split(arguments: str) -> Iterator[str]:
+    """Split at the commas that stand outside brackets and quotes."""
+    depth, quote, start = 0, "", 0
+    for index, letter in enumerate(arguments):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in "([{":
+            depth += 1
+        elif letter in ")]}":
+            depth -= 1
+        elif letter == "," and depth == 0:
+            yield arguments[start:index]
+            start = index + 1
+    if arguments[start:].strip():
+        yield arguments[start:]
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return {"true": True, "false": False}.get(text, text)
+
+
+def make(text: str, num_envs: int) -> VecEnv:
+    """Build a game by reference as a VecEnv of `num_envs` environments.
+
+    Raises UserError for an unknown name, a wrong argument, and an optional package that is not installed.
+    """
+    reference = parse(text)
+    if reference.source == "pettingzoo":
+        from games.adapters import pettingzoo
+
+        return pettingzoo.make(reference.name, dict(reference.arguments), num_envs)
+    target = _target(reference)
+    if "num_envs" in _parameters(target):
+        return call(target, reference, num_envs=num_envs)  # type: ignore[no-any-return]
+    made = call(target, reference)
+    if isinstance(made, Game):
+        return vectorize(made, num_envs)
+    from games.adapters import pettingzoo
+
+    return pettingzoo.vectorize(text, made, lambda: call(target, reference), num_envs)
+
+
+def load(text: str) -> Game:
+    """Build a game by reference, with positions to clone; raises UserError for a pure environment, which has none."""
+    reference = parse(text)
+    if reference.source != "pettingzoo":
+        target = _target(reference)
+        made = None if "num_envs" in _parameters(target) else call(target, reference)
+        if isinstance(made, Game):
+            return made
+    raise UserError(f"expected a game with positions that can be cloned, got the environment '{text}'; use a Game")
+
+
+def names() -> list[str]:
+    """Return the plain names that installed packages registered."""
+    return sorted(point.name for point in entry_points(group=GROUP))
+
+
+def _target(reference: Reference) -> Callable[..., Any]:
+    if reference.source == "openspiel":
+        from games.adapters.openspiel import OpenSpielGame
+
+        def openspiel(**parameters: Any) -> OpenSpielGame:
+            return OpenSpielGame(reference.name, **parameters)
+
+        return openspiel
+    return resolve(reference, GROUP, "game", SOURCES)
+
+
+def resolve(reference: Reference, group: str, what: str, sources: tuple[str, ...] = ()) -> Any:
+    """Find what a reference names: an entry point of `group`, or an attribute of an installed module."""
+    if reference.source:
+        return _attribute(reference, sources)
+    found = {point.name: point for point in entry_points(group=group)}
+    if reference.name not in found:
+        hint = nearest(reference.name, found) or (f"; did you mean '{sources[0]}:{reference.name}'?" if sources else "")
+        raise UserError(f"expected a known {what}, got '{reference.name}'{hint}")
+    return found[reference.name].load()
+
+
+def _attribute(reference: Reference, sources: tuple[str, ...]) -> Any:
+    try:
+        module = importlib.import_module(reference.source)
+    except ModuleNotFoundError as error:
+        if error.name and not (reference.source + ".").startswith(error.name + "."):
+            raise UserError(f"'{reference.source}' needs the package '{error.name}', which is not installed") from error
+        known = f"{', '.join(sources)} or " if sources else ""
+        hint = nearest(reference.source, sources)
+        raise UserError(f"expected {known}an importable module, got '{reference.source}' in '{reference}'{hint}") from error
+    if not hasattr(module, reference.name):
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise UserError(f"the module '{reference.source}' has no '{reference.name}'{nearest(reference.name, public)}")
+    return getattr(module, reference.name)
+
+
+def call(target: Callable[..., Any], reference: Reference, **more: Any) -> Any:
+    """Call what a reference names with its arguments; raises UserError where they do not fit the signature."""
+    arguments = dict(reference.arguments) | more
+    parameters = _parameters(target)
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        for key in arguments:
+            if key not in parameters:
+                takes = ", ".join(parameters) or "no arguments"
+                raise UserError(f"'{reference.name}' takes {takes}, got '{key}'{nearest(key, parameters)}")
+    required = [
+        key
+        for key, p in parameters.items()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and key not in arguments
+    ]
+    if required:
+        raise UserError(f"'{reference.name}' needs the argument '{required[0]}', got none: {reference.name}({required[0]}=...)")
+    try:
+        return target(**arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"'{reference}' could not be built: {error}") from error
+
+
+def _parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(target).parameters)

@@ -1,0 +1,183 @@
+"""Play any single environment, many at once, as one `VecEnv`; and any `Game` as a single environment.
+
+    Game ── GameEnv ──┐
+                      ├── Vector, a VecEnv
+    PettingZooEnv ────┘
+
+A single environment writes its own row of the batch's arrays; `Vector` opens episodes and keeps the order of things.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.contract import Game, Spec, State, TimeStep
+from games.keys import fold, fold_one, uniform_one
+
+
+class Row:
+    """One environment's row of a TimeStep: views [N, ...] of the batch's arrays, which `Vector` clears before each step."""
+
+    def __init__(self, timestep: TimeStep, index: int) -> None:
+        self.obs: NDArray[Any] = timestep.obs[index]  # [N, *O]
+        self.action_mask = timestep.action_mask[index]  # [N, A]
+        self.acting = timestep.acting[index]  # [N]
+        self.reward = timestep.reward[index]  # [N]
+        self.terminated = timestep.terminated[index]  # [N]
+        self.truncated = timestep.truncated[index]  # [N]
+        self.global_state = timestep.global_state[index]  # [S]
+
+
+class SingleEnv(Protocol):
+    """One environment at a time; it writes what happened into its row."""
+
+    spec: Spec
+
+    def reset(self, seed: int) -> None:
+        """Open an episode."""
+        ...
+
+    def step(self, actions: Sequence[Any]) -> bool:
+        """Apply actions [N] and return whether the episode ended."""
+        ...
+
+
+class GameEnv:
+    """Play a Game: chance is resolved from the episode's seed, rewards are differences of `returns()`."""
+
+    def __init__(self, game: Game, row: Row) -> None:
+        self.spec = game.spec
+        self._game = game
+        # Views cut once, and bytes to write single items: slicing the batch at every step would cost as much as the rules.
+        self._obs = [view.reshape(-1) for view in row.obs]
+        self._mask = list(row.action_mask)
+        self._mask_bytes = [memoryview(view.view(np.uint8)) for view in row.action_mask]
+        self._acting = memoryview(row.acting.view(np.uint8))
+        self._reward = memoryview(row.reward)
+        self._terminated = row.terminated
+        self._step_rewards = game.spec.step_rewards
+        self._nothing = (0.0,) * game.spec.num_players
+        self.state: State = game.initial_state()
+
+    def reset(self, seed: int) -> None:
+        self._seed, self._chance_events = seed, 0
+        self._paid: Sequence[float] = self._nothing
+        self.state = self._game.initial_state()
+        if self._settle():
+            raise ValueError(f"'{self.spec.name}' is over before anyone moves; a game needs at least one decision")
+
+    def step(self, actions: Sequence[int]) -> bool:
+        self.state.apply(actions)
+        return self._settle()
+
+    def _settle(self) -> bool:
+        """Resolve chance, then write what the players who must act now may see; return whether the game is over."""
+        state = self.state
+        acting = state.acting()
+        while not acting:
+            if state.is_terminal():
+                self._close()
+                return True
+            state.apply_chance(self._draw(state.chance_outcomes()))
+            acting = state.acting()
+        if self._step_rewards:
+            self._pay()
+        for player in acting:
+            self._acting[player] = 1
+            state.observe(player, self._obs[player])
+            self._write_mask(player, state.legal_actions(player))
+        return False
+
+    def _write_mask(self, player: int, legal: Sequence[int]) -> None:
+        if len(legal) < 32:  # below, numpy's indexing by a list costs more than the loop
+            mask = self._mask_bytes[player]
+            for action in legal:
+                mask[action] = 1
+        else:
+            self._mask[player][legal] = True
+
+    def _close(self) -> None:
+        self._pay()
+        self._terminated.fill(True)
+        for player, obs in enumerate(self._obs):
+            self.state.observe(player, obs)
+
+    def _pay(self) -> None:
+        returns = self.state.returns()
+        for player, total in enumerate(returns):
+            self._reward[player] = total - self._paid[player]
+        self._paid = returns
+
+    def _draw(self, outcomes: Sequence[tuple[int, float]]) -> int:
+        self._chance_events += 1
+        u = uniform_one(fold_one(self._seed, self._chance_events))
+        total = 0.0
+        for outcome, probability in outcomes:
+            total += probability
+            if u < total:
+                return outcome
+        return outcomes[-1][0]  # probabilities that sum to a rounding error less than one
+
+
+class Vector:
+    """Step single environments one after the other, as one VecEnv.
+
+    `make(row)` builds an environment that writes into `row`.
+    """
+
+    def __init__(self, spec: Spec, make: Callable[[Row], SingleEnv], num_envs: int) -> None:
+        self.spec, self.num_envs = spec, num_envs
+        self.timestep = TimeStep.empty(spec, num_envs)
+        self.envs = [make(Row(self.timestep, e)) for e in range(num_envs)]
+        self._root = np.zeros(num_envs, np.uint64)  # [E] the seed given to reset
+        self._episode = np.zeros(num_envs, np.uint64)  # [E] how many episodes have followed by themselves
+        self._over = np.ones(num_envs, bool)
+
+    def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
+        where = np.ones(self.num_envs, bool) if where is None else where
+        self._root[where] = np.asarray(seeds, np.uint64)[where]
+        self._episode[where] = 0
+        self.timestep.acting[where] = False
+        self.timestep.action_mask[where] = False
+        self._open(where, self._root)
+        return self.timestep
+
+    def step(self, actions: NDArray[Any]) -> TimeStep:
+        timestep = self.timestep
+        timestep.acting.fill(False)
+        timestep.action_mask.fill(False)
+        timestep.reward.fill(0)
+        timestep.first.fill(False)
+        follows = self._over.copy()
+        for e, (row, env, follow) in enumerate(zip(actions.tolist(), self.envs, follows.tolist(), strict=True)):
+            if not follow and env.step(row):
+                self._over[e] = True
+        if follows.any():
+            self._episode[follows] += np.uint64(1)
+            self._open(follows, fold(self._root, self._episode))
+        return timestep
+
+    def states(self, where: NDArray[np.int64]) -> list[State]:
+        """Return clones of the positions of the chosen environments; only games of `GameEnv` have them."""
+        return [self.envs[e].state.clone() for e in where.tolist()]  # type: ignore[attr-defined]
+
+    def _open(self, where: NDArray[np.bool_], seeds: NDArray[np.uint64]) -> None:
+        """Open an episode in the chosen environments, each from its own seed."""
+        timestep = self.timestep
+        timestep.terminated[where] = False
+        timestep.truncated[where] = False
+        timestep.seed[where] = seeds[where]
+        timestep.first[where] = True
+        self._over[where] = False
+        for e in np.flatnonzero(where).tolist():
+            self.envs[e].reset(int(seeds[e]))
+        timestep.reward[where] = 0
+
+
+def vectorize(game: Game, num_envs: int) -> Vector:
+    """Return a VecEnv that plays `game` in `num_envs` environments; a game may bring a faster single environment."""
+    make = getattr(game, "single_env", None) or partial(GameEnv, game)
+    return Vector(game.spec, make, num_envs)
