@@ -193,7 +193,10 @@ def _load(name: str, parameters: dict[str, Any]) -> Any:
 
 def _parameter(value: Any) -> Any:
     """Let a nested reference be a game parameter: `game=goofspiel(num_cards=4)`."""
-    return pyspiel.load_game(value).get_parameters() if isinstance(value, str) and "(" in value else value
+    if not (isinstance(value, str) and "(" in value):
+        return value
+    game = pyspiel.load_game(value)
+    return game.get_parameters() | {"name": game.get_type().short_name}
 
 
 def _refuse(name: str, kind: Any) -> None:

@@ -1,0 +1,176 @@
+"""Agents: who decides. An agent keeps nothing between two calls; the rollout owns its hidden state.
+
+    random                              a legal action, uniformly
+    mcts(simulations=100)               OpenSpiel's own C++ search with random playouts: a fixed anchor
+    runs/x/checkpoints/000500000        what a run trained (marl/checkpoint.py)
+    my_package.bots:TitForTat()         anyone's class with `act(view, hidden)`
+"""
+
+import hashlib
+import inspect
+import math
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pyspiel
+
+from games.contract import Box, Spec
+from games.errors import UserError
+from games.keys import choose, uniform
+from marl.types import Decision, Hidden, View
+
+
+class Agent(Protocol):
+    """Decide for rows of seats."""
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        """Return the hidden state of `rows` seats at an episode's start; None for an agent that has none."""
+        ...
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        """Choose for every row of `view`, given the hidden states of those rows; keep nothing."""
+        ...
+
+
+class Stateless:
+    """Spare an agent without hidden state the saying so."""
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        return None
+
+
+class Random(Stateless):
+    """Choose a legal action, or a point of the box, uniformly."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._action = spec.action
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        if isinstance(self._action, Box):
+            low, high = self._action.low, self._action.high
+            return Decision((low + (high - low) * uniform(view.key, self._action.size)).astype(np.float32)), None
+        return Decision(choose(view.key, view.action_mask)), None
+
+
+class Mcts(Stateless):
+    """Search with OpenSpiel's C++ MCTS: UCT, one random playout a leaf, proven wins and losses backed up.
+
+    A fresh search for every decision, seeded by its key. Raises UserError for a game that is not OpenSpiel's, that
+    hides information, or in which players move at the same time.
+    """
+
+    def __init__(self, spec: Spec, simulations: int = 100, uct_c: float = math.sqrt(2), solve: bool = True) -> None:
+        if not spec.name.startswith("openspiel:"):
+            raise UserError(f"mcts searches OpenSpiel's games, got '{spec.name}'; choose another agent, such as random")
+        if not spec.perfect_information or spec.turns != "sequential":
+            raise UserError(f"mcts needs turns and perfect information, and '{spec.name}' is not so; use random")
+        if simulations < 1:
+            raise UserError(f"mcts needs at least 1 simulation, got {simulations}")
+        self._simulations, self._uct_c, self._solve = simulations, uct_c, solve
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        assert view.states is not None, "the constructor refuses games without states"
+        actions = [self._search(s, int(k)) for s, k in zip(view.states(), view.key, strict=True)]
+        return Decision(np.array(actions, np.int64)), None
+
+    def _search(self, state: Any, key: int) -> int:
+        native, seed = state.native, key & 0x7FFFFFFF
+        evaluator = pyspiel.RandomRolloutEvaluator(1, seed)
+        memory_mb = 1000
+        bot = pyspiel.MCTSBot(
+            native.get_game(), evaluator, self._uct_c, self._simulations, memory_mb, self._solve, seed, False
+        )
+        return int(bot.step(native))
+
+
+BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts}
+
+
+@dataclass(frozen=True)
+class Forfeit:
+    """Say who broke off a game, and how."""
+
+    player: int
+    how: Literal["illegal_action", "agent_error"]
+    detail: str
+
+
+class Referee:
+    """Watch agents play: one that raises or moves illegally forfeits that game, and the rest plays on."""
+
+    def __init__(self) -> None:
+        self._forfeits: dict[int, Forfeit] = {}  # by row
+
+    def watch(self, agent: Agent) -> Agent:
+        """Return the agent under this referee's eyes."""
+        return _Watched(agent, self._forfeits)
+
+    def take(self, num_players: int) -> dict[int, Forfeit]:
+        """Return the forfeits since the last call, by environment."""
+        taken = {row // num_players: forfeit for row, forfeit in self._forfeits.items()}
+        self._forfeits.clear()
+        return taken
+
+
+class _Watched:
+    def __init__(self, agent: Agent, forfeits: dict[int, Forfeit]) -> None:
+        self._agent, self._forfeits = agent, forfeits
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        return self._agent.initial_hidden(rows)
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        try:
+            decision, hidden = self._agent.act(view, hidden)
+            actions = np.asarray(decision.action)
+            if len(actions) != len(view):
+                raise ValueError(f"expected {len(view)} actions, got {len(actions)}")
+        except Exception as error:  # a stranger's code may raise anything
+            if len(view) > 1:
+                return self._one_by_one(view, hidden)
+            self._forfeit(view, 0, "agent_error", f"{type(error).__name__}: {error}")
+            return Decision(self._placeholder(view)), hidden
+        if view.action_mask.shape[1]:
+            actions = self._legal(view, actions)
+        return Decision(actions), hidden
+
+    def _one_by_one(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        """Retry row by row, so that only the row that raises loses."""
+        actions = []
+        for i in range(len(view)):
+            decision, kept = self.act(view.take(i), None if hidden is None else hidden[i : i + 1])
+            actions.append(decision.action)
+            if hidden is not None:
+                hidden[i : i + 1] = kept
+        return Decision(np.concatenate(actions)), hidden
+
+    def _legal(self, view: View, actions: Any) -> Any:
+        in_range = (actions >= 0) & (actions < view.action_mask.shape[1]) & (actions == actions.astype(np.int64))
+        chosen = np.where(in_range, actions, 0).astype(np.int64)
+        legal = in_range & view.action_mask[np.arange(len(view)), chosen]
+        for i in np.flatnonzero(~legal).tolist():
+            self._forfeit(view, i, "illegal_action", f"chose {actions[i]}")
+        return np.where(legal, chosen, self._placeholder(view))
+
+    def _forfeit(self, view: View, i: int, how: Literal["illegal_action", "agent_error"], detail: str) -> None:
+        self._forfeits[int(view.row[i])] = Forfeit(int(view.player[i]), how, detail)
+
+    def _placeholder(self, view: View) -> Any:
+        """Return a legal action: the environment steps once more before the game is broken off."""
+        return view.action_mask.argmax(1)
+
+
+def digest_of_code(target: Any, arguments: dict[str, Any]) -> str:
+    """Return the identity of a scripted agent: a hash of its source, its package's version and its arguments."""
+    try:
+        source = inspect.getsource(target)
+    except (OSError, TypeError):
+        source = target.__qualname__
+    package = target.__module__.partition(".")[0]
+    try:
+        release = version(packages_distributions().get(package, [package])[0])
+    except PackageNotFoundError:
+        release = ""
+    return hashlib.sha256(f"{source}\n{release}\n{sorted(arguments.items())}".encode()).hexdigest()

@@ -1,0 +1,133 @@
+"""Network parts that algorithms share. Nothing here draws from a global generator: initialisation takes its own."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from games.contract import Spec
+from games.keys import Keys, uniform
+
+BLOCK = 64  # rows of one call of a network when it acts
+
+
+def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:
+    """Build a layer with orthogonal weights and zero biases."""
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    nn.init.orthogonal_(layer.weight, gain, generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def convolution(inputs: int, outputs: int, generator: torch.Generator) -> nn.Conv2d:
+    """Build a 3x3 convolution that keeps the size, with orthogonal weights and zero biases."""
+    layer = nn.utils.skip_init(nn.Conv2d, inputs, outputs, kernel_size=3, padding=1)
+    nn.init.orthogonal_(layer.weight, 2**0.5, generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Network(nn.Module):
+    """Map a player's view to `outputs` numbers: [B, *O] and player [B] -> [B, outputs].
+
+    `encoder` is "mlp" (the view flattened), "cnn" (3x3 convolutions over [C, H, W]), or "auto": cnn for views of three
+    axes with both sides of at least 5. With `player_id`, the player's index joins the features as a one-hot, so that one
+    network can hold every seat. uint8 views are scaled to [0, 1].
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        outputs: int,
+        *,
+        hidden: Sequence[int],
+        channels: Sequence[int],
+        encoder: Literal["auto", "mlp", "cnn"],
+        player_id: bool,
+        output_gain: float,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        shape = spec.observation.shape
+        self.scale = 1 / 255 if spec.observation.dtype == "uint8" else 1.0
+        self.players = spec.num_players if player_id else 0
+        self.convolutions: nn.Module | None = None
+        features = int(np.prod(shape))
+        if encoder == "cnn" or (encoder == "auto" and len(shape) == 3 and min(shape[1:]) >= 5):
+            planes = [shape[0], *channels]
+            layers: list[nn.Module] = []
+            for a, b in zip(planes[:-1], planes[1:], strict=True):
+                layers += [convolution(a, b, generator), nn.ReLU()]
+            self.convolutions = nn.Sequential(*layers)
+            features = planes[-1] * int(np.prod(shape[1:]))
+        sizes = [features + self.players, *hidden]
+        body: list[nn.Module] = []
+        for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+            body += [linear(a, b, 2**0.5, generator), nn.Tanh()]
+        self.body = nn.Sequential(*body, linear(sizes[-1], outputs, output_gain, generator))
+
+    def forward(self, obs: Tensor, player: Tensor) -> Tensor:
+        features = obs.float() * self.scale if self.scale != 1 else obs.float()
+        if self.convolutions is not None:
+            features = self.convolutions(features)
+        features = features.flatten(1)
+        if self.players:
+            features = torch.cat([features, nn.functional.one_hot(player, self.players).float()], 1)
+        return self.body(features)  # type: ignore[no-any-return]
+
+
+def masked_log_probs(logits: Tensor, action_mask: Tensor) -> Tensor:
+    """Return log pi(a | o) [B, A] over legal actions; illegal ones get probability 0 and no gradient."""
+    return torch.log_softmax(logits.masked_fill(~action_mask, torch.finfo(logits.dtype).min), -1)
+
+
+def sample(probabilities: NDArray[np.float32], key: Keys) -> NDArray[np.int64]:
+    """Draw an action for each row of probabilities [B, A], by inverting the distribution at the key's uniform number."""
+    cumulative = np.cumsum(probabilities, 1, dtype=np.float64)
+    return (cumulative > (uniform(key) * cumulative[:, -1])[:, None]).argmax(1)
+
+
+def in_blocks(function: Callable[..., Tensor], *arrays: NDArray[Any], device: str) -> NDArray[np.float32]:
+    """Apply a network to rows [B, ...], BLOCK rows a call, the last call padded; return its outputs [B, ...].
+
+    Matrix products may differ in the last bit with the number of rows: blocks of one size make a row's result its own.
+    """
+    rows = len(arrays[0])
+    padded = -(-rows // BLOCK) * BLOCK
+    if padded != rows:
+        arrays = tuple(np.concatenate([a, np.zeros((padded - rows, *a.shape[1:]), a.dtype)]) for a in arrays)
+    tensors = [torch.from_numpy(a).to(device) for a in arrays]
+    with torch.inference_mode():
+        blocks = [function(*(t[i : i + BLOCK] for t in tensors)) for i in range(0, padded, BLOCK)]
+    return torch.cat(blocks)[:rows].cpu().numpy()  # type: ignore[no-any-return]
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return an optimiser's moments and counters as named tensors."""
+    return {
+        f"{index}.{name}": torch.as_tensor(value)
+        for index, slots in optimizer.state_dict()["state"].items()
+        for name, value in slots.items()
+    }
+
+
+def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Tensor]) -> None:
+    """Set an optimiser to what `optimizer_state` returned."""
+    slots: dict[int, dict[str, Tensor]] = {}
+    for path, value in state.items():
+        index, _, name = path.partition(".")
+        slots.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def prefixed(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
+    """Return the state under `prefix`."""
+    return {f"{prefix}.{name}": value for name, value in state.items()}
+
+
+def under(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
+    """Return what `prefixed` put under `prefix`."""
+    return {name.removeprefix(f"{prefix}."): value for name, value in state.items() if name.startswith(f"{prefix}.")}

@@ -1,0 +1,63 @@
+"""Returns over each player's own decisions: turns, simultaneous moves, deaths and truncation are one case.
+
+A player decides at some steps and waits at others. What it is paid while it waits belongs to its last decision:
+
+    r̄ₖ = sum of the rewards from its decision k until its decision k+1
+    δₖ = r̄ₖ + γ V(oₖ₊₁) − V(oₖ)
+    Aₖ = δₖ + γ λ Aₖ₊₁                      (Schulman et al. 2016, https://arxiv.org/abs/1506.02438, eq. 16)
+
+The sum stops where the player terminated (V = 0) and bootstraps where the recording was truncated (V of the last view).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+
+
+def gae(
+    value: Floats,
+    reward: Floats,
+    acting: Mask,
+    terminated: Mask,
+    truncated: Mask,
+    first: Mask,
+    *,
+    gamma: float,
+    gae_lambda: float,
+) -> Floats:
+    """Return the advantages [T, E, N] of decisions; 0 where a player is not acting.
+
+    `value`, `acting`, `terminated`, `truncated` are [T+1, E, N] (what was seen), `reward` [T, E, N] is paid by t -> t+1,
+    `first` is [T+1, E]. `value` is read where a player is acting or truncated only.
+    """
+    advantage = np.zeros_like(reward)
+    v_next = np.where(acting[-1], value[-1], 0.0).astype(np.float32)
+    a_next = np.zeros_like(v_next)
+    piled = np.zeros_like(v_next)
+    for t in reversed(range(len(reward))):
+        end = terminated[t + 1] | truncated[t + 1] | first[t + 1][:, None]  # nothing beyond an end reaches back
+        v_end = np.where(truncated[t + 1] & ~terminated[t + 1], value[t + 1], 0.0)
+        v_next = np.where(end, v_end, v_next)
+        a_next = np.where(end, 0.0, a_next)
+        piled = np.where(end, 0.0, piled) + reward[t]
+        delta = piled + gamma * v_next - value[t]
+        advantage[t] = np.where(acting[t], delta + gamma * gae_lambda * a_next, 0.0)
+        v_next = np.where(acting[t], value[t], v_next)
+        a_next = np.where(acting[t], advantage[t], a_next)
+        piled = np.where(acting[t], 0.0, piled)
+    return advantage
+
+
+def successor_known(acting: Mask, terminated: Mask, truncated: Mask) -> Mask:
+    """Return where a decision's successor lies inside the recording [T, E, N]: the player's next decision, or its end.
+
+    All arguments are [T+1, E, N]. Every other decision must wait for the next recording.
+    """
+    known = np.zeros_like(acting[:-1])
+    seen = acting[-1] | terminated[-1] | truncated[-1]
+    for t in reversed(range(len(known))):
+        known[t] = acting[t] & seen
+        seen = seen | acting[t] | terminated[t] | truncated[t]
+    return known
