@@ -1,0 +1,157 @@
+"""Checkpoints: a folder of JSON and safetensors, written beside, fsynced and renamed, verified when it is read.
+
+    checkpoints/000500000/
+      checkpoint.json         what it is: algorithm, game, Spec, config, step, parent, versions, sha256 of each file
+      agent.safetensors       enough to play
+      learner.safetensors     everything that training goes on from; only the newest checkpoint keeps it
+
+A checkpoint names no code: its algorithm resolves through the installed entry points.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from games.contract import Spec
+from games.errors import RunFailed, UserError
+from marl.types import Tensors
+
+FORMAT = 1
+PACKAGES = ("marl", "torch", "numpy", "open-spiel")
+
+
+def folder_of(run: Path, step: int) -> Path:
+    """Return where a run keeps the checkpoint of a step."""
+    return run / "checkpoints" / f"{step:09d}"
+
+
+def write(
+    folder: Path,
+    *,
+    algorithm: str,
+    settings: dict[str, Any],
+    spec: Spec,
+    config: dict[str, Any],
+    step: int,
+    parent: str | None,
+    agent: Tensors,
+    learner: Tensors,
+) -> str:
+    """Write a checkpoint atomically and return the agent's digest; raises RunFailed where the disk refuses."""
+    beside = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        hashes = {name: _write_tensors(beside / name, tensors) for name, tensors in _files(agent, learner)}
+        digest = _digest(algorithm, settings, hashes["agent.safetensors"])
+        about = {
+            "format": FORMAT,
+            "algorithm": algorithm,
+            "settings": settings,
+            "game": config["game"],
+            "spec": spec.to_json(),
+            "config": config,
+            "step": step,
+            "parent": parent,
+            "seed": config["seed"],
+            "digest": digest,
+            "versions": {package: version(package) for package in PACKAGES},
+            "sha256": hashes,
+        }
+        _write_bytes(beside / "checkpoint.json", json.dumps(about, indent=1).encode())
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.rename(folder)
+        _sync_folder(folder.parent)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise RunFailed(f"the checkpoint '{folder}' could not be written ({error}); the one before it is kept") from error
+    return digest
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return what a checkpoint's JSON says; raises UserError where it is missing, broken or of another format."""
+    path = folder / "checkpoint.json"
+    if not path.is_file():
+        raise UserError(f"expected a checkpoint folder with a checkpoint.json, got '{folder}'; a run keeps them in checkpoints/")
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        found = about["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"'{path}' is damaged ({error}); choose another checkpoint of the run") from error
+    if found != FORMAT:
+        raise UserError(f"'{path}' has format {found}, this version reads {FORMAT}; install the version that wrote it")
+    return about  # type: ignore[no-any-return]
+
+
+def tensors(folder: Path, about: dict[str, Any], name: str) -> Tensors:
+    """Return a tensor file of a checkpoint, verified; raises UserError where it is missing or not what was written."""
+    path = folder / name
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise UserError(f"the checkpoint '{folder}' lacks {name}; only a run's newest can be resumed from") from None
+    if hashlib.sha256(data).hexdigest() != about["sha256"][name]:
+        raise UserError(f"'{path}' is not what was written (its sha256 differs); choose another checkpoint of the run")
+    return safetensors.torch.load(data)
+
+
+def digest_of(folder: Path) -> tuple[dict[str, Any], str]:
+    """Return a checkpoint's JSON and its agent's digest, computed from what is there."""
+    about = read(folder)
+    return about, _digest(about["algorithm"], about["settings"], about["sha256"]["agent.safetensors"])
+
+
+def newest(run: Path) -> Path | None:
+    """Return a run's newest whole checkpoint."""
+    found = sorted((run / "checkpoints").glob("[0-9]" * 9 + "*/checkpoint.json"))
+    return found[-1].parent if found else None
+
+
+def retain(run: Path, keep: int) -> None:
+    """Drop the learner's state from all but the newest checkpoint, and the oldest checkpoints beyond `keep`."""
+    folders = sorted(p.parent for p in (run / "checkpoints").glob("[0-9]" * 9 + "*/checkpoint.json"))
+    for folder in folders[:-1]:
+        (folder / "learner.safetensors").unlink(missing_ok=True)
+    for folder in folders[:-keep]:
+        shutil.rmtree(folder)
+    for partial in (run / "checkpoints").glob("*.partial"):
+        shutil.rmtree(partial)
+
+
+def _files(agent: Tensors, learner: Tensors) -> list[tuple[str, Tensors]]:
+    return [("agent.safetensors", agent), ("learner.safetensors", learner)]
+
+
+def _digest(algorithm: str, settings: dict[str, Any], weights: str) -> str:
+    """Return an agent's identity: its algorithm, settings and weights."""
+    return hashlib.sha256(json.dumps([algorithm, settings, weights], sort_keys=True).encode()).hexdigest()
+
+
+def _write_tensors(path: Path, state: Tensors) -> str:
+    data = safetensors.torch.save({name: torch.as_tensor(t).cpu().contiguous() for name, t in state.items()})
+    _write_bytes(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in the folder last through a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

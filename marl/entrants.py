@@ -1,0 +1,110 @@
+"""Agents by reference: what a name, a class or a checkpoint folder becomes when it is asked to play a game."""
+
+import hashlib
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from games.contract import Spec
+from games.errors import UserError, nearest
+from games.keys import fold_one, stream
+from games.registry import Reference, call, parse, resolve
+from marl import checkpoint, population
+from marl.agent import BUILT_IN, Agent, digest_of_code
+
+GROUP = "marl.algorithms"
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """An agent that was asked by name: the name it is shown by, and the digest that says who it is."""
+
+    name: str
+    reference: str
+    digest: str
+    agent: Agent
+
+    def stream(self, key: int) -> int:
+        """Return the key of this agent's randomness: another agent in the same seat draws other numbers."""
+        return fold_one(key, int(self.digest[:16], 16))
+
+
+def enter(text: str, spec: Spec, device: str = "cpu") -> Entrant:
+    """Build the agent that a reference names, for a game; raises UserError where it cannot play it."""
+    reference = parse(text)
+    if reference.source == "" and reference.name in BUILT_IN:
+        return _scripted(text, BUILT_IN[reference.name], reference, spec)
+    if reference.source == "" and ("/" in reference.name or Path(reference.name).exists()):
+        return _trained(text, reference, spec, device)
+    if reference.source == "":
+        hint = nearest(reference.name, BUILT_IN) or "; a checkpoint is named by its folder"
+        raise UserError(f"expected one of {', '.join(BUILT_IN)}, a class or a checkpoint folder, got '{text}'{hint}")
+    target = resolve(reference, "marl.agents", "agent")
+    return _scripted(text, target, reference, spec)
+
+
+def expand(text: str) -> dict[str, str]:
+    """Return the agents that a reference stands for, by name: a population folder stands for its members."""
+    reference = parse(text)
+    folder = Path(reference.name)
+    if reference.source == "" and (folder / "population.json").is_file():
+        arguments = text[text.index("(") :] if "(" in text else ""
+        return {name: f"{path}{arguments}" for name, path in population.members(folder).items()}
+    return {_shown(text, reference): text}
+
+
+def checkpoint_folder(path: Path) -> Path:
+    """Return the checkpoint that a path means: the folder itself, or the newest of a run."""
+    if (path / "checkpoint.json").is_file():
+        return path
+    newest = checkpoint.newest(path)
+    if newest is None:
+        what = "does not exist" if not path.exists() else "holds no checkpoint"
+        raise UserError(f"expected a checkpoint or a run folder, got '{path}', which {what}")
+    return newest
+
+
+def algorithm(name: str) -> Any:
+    """Return the Learner class of a registered algorithm."""
+    return resolve(Reference("", name, ()), GROUP, "algorithm")
+
+
+def _trained(text: str, reference: Reference, spec: Spec, device: str) -> Entrant:
+    folder = checkpoint_folder(Path(reference.name))
+    about, digest = checkpoint.digest_of(folder)
+    ours, theirs = spec.to_json(), about["spec"]
+    if any(ours[part] != theirs[part] for part in ("num_players", "observation", "action")):
+        raise UserError(f"'{folder}' was trained on '{theirs['name']}', whose views or actions are not those of '{spec.name}'")
+    learner = algorithm(about["algorithm"])
+    state = checkpoint.tensors(folder, about, "agent.safetensors")
+    config = learner.Config.model_validate(about["settings"])
+    options = dict(reference.arguments)
+    allowed = set(inspect.signature(learner.load_agent).parameters) - {"config", "spec", "state", "device"}
+    for option in options:
+        if option not in allowed:
+            raise UserError(f"a checkpoint of {about['algorithm']} takes {', '.join(allowed)}, got '{option}'")
+    agent = learner.load_agent(config, spec, state, device=device, **options)
+    return Entrant(_shown(text, reference), text, _variant(digest, options), agent)
+
+
+def _variant(digest: str, options: dict[str, Any]) -> str:
+    """Return who plays: the same weights with other options are another player."""
+    return hashlib.sha256(f"{digest}{sorted(options.items())}".encode()).hexdigest() if options else digest
+
+
+def _scripted(text: str, target: Any, reference: Reference, spec: Spec) -> Entrant:
+    takes_spec = "spec" in inspect.signature(target).parameters
+    agent = call(target, reference, **({"spec": spec} if takes_spec else {}))
+    if not (hasattr(agent, "act") and hasattr(agent, "initial_hidden")):
+        raise UserError(f"expected an agent with act(view, hidden) and initial_hidden(rows), got '{text}'")
+    return Entrant(text, text, digest_of_code(target, dict(reference.arguments)), agent)
+
+
+def _shown(text: str, reference: Reference) -> str:
+    """Return a short name: a run's folder name for its newest checkpoint, `run/step` for another."""
+    path = Path(reference.name)
+    if reference.source or reference.name in BUILT_IN or not path.exists():
+        return text
+    arguments = text[text.index("(") :] if "(" in text else ""
+    return (f"{path.parent.parent.name}/{path.name}" if path.parent.name == "checkpoints" else path.name) + arguments

@@ -1,0 +1,57 @@
+"""Evaluation: what an agent is paid in each seat, against fixed opponents, over a fixed quota of episodes."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from games.contract import VecEnv
+from games.keys import fold
+from marl.entrants import Entrant
+from marl.rollout import episodes
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The agent's return by the seat it held: the mean over episodes, and the half width of its 95 % interval."""
+
+    episodes: int
+    return_mean: list[float]  # [N]
+    return_ci95: list[float]  # [N]
+    length_mean: float  # steps an episode
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def evaluate(venv: VecEnv, agent: Entrant, against: Sequence[Entrant], *, seeds: int, key: int) -> Evaluation:
+    """Play `seeds` seeds. Against opponents, each seed is played from every seat, they filling the others by turns;
+    against nobody, the agent holds all seats and every player's return is its own.
+    """
+    num_players = venv.spec.num_players
+    roster = [agent, *against]
+    rotations = num_players if against else 1
+    rotation, player = np.arange(rotations)[:, None], np.arange(num_players)[None, :]
+    strangers = 1 + (player - rotation - 1) % num_players % max(len(against), 1)
+    seatings = np.where(player == rotation, 0, strangers) if against else np.zeros((1, num_players), np.int64)
+    streams = np.array([entrant.stream(key) for entrant in roster], np.uint64)
+    played = sorted(
+        episodes(
+            venv,
+            [entrant.agent for entrant in roster],
+            streams,
+            np.repeat(fold(key, np.arange(seeds)), rotations),
+            np.tile(seatings, (seeds, 1)),
+        ),
+        key=lambda episode: episode.index,
+    )
+    returns = np.stack([episode.returns for episode in played]).reshape(seeds, rotations, num_players)
+    own = returns[:, np.arange(num_players), np.arange(num_players)] if against else returns[:, 0]  # [seeds, N]
+    spread = own.std(0, ddof=1) if seeds > 1 else np.full(num_players, np.inf)
+    return Evaluation(
+        episodes=len(played),
+        return_mean=own.mean(0).round(6).tolist(),
+        return_ci95=(1.96 * spread / np.sqrt(seeds)).round(6).tolist(),
+        length_mean=round(float(np.mean([episode.length for episode in played])), 6),
+    )

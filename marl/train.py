@@ -1,0 +1,196 @@
+"""Training: collect, update, log; evaluate and checkpoint at the end of every stretch.
+
+The run advances in stretches. At a stretch's start the environments are reset from seeds derived from (seed, stretch), in
+a run that goes on as in a run that is resumed: training 2N steps equals training N, killed, resumed, to the byte.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from pydantic import BaseModel
+from rich.console import Console
+
+from games.contract import VecEnv
+from games.errors import RunFailed, UserError
+from games.keys import fold, fold_one, stream
+from games.registry import make
+from marl import checkpoint, population
+from marl.config import TrainConfig, dump, validate
+from marl.entrants import Entrant, algorithm, enter
+from marl.evaluate import evaluate
+from marl.learner import Learner
+from marl.rollout import Carry, rollout
+from marl.runlog import Display, RunLog
+
+
+@dataclass
+class Run:
+    """A run that has been checked and can start: everything that its config names was found and fits together."""
+
+    config: TrainConfig
+    folder: Path
+    name: str  # the algorithm's registered name
+    settings: BaseModel
+    venv: VecEnv
+    learner: Learner
+    opponents: list[Entrant]
+    panel: list[tuple[str, list[Entrant]]]
+    device: str
+    step: int = 0
+    parent: str | None = None
+
+
+def train(config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto", console: Console | None = None) -> Path:
+    """Train to the config's last step and return the newest checkpoint.
+
+    Raises UserError before anything is written where the config, the game, the algorithm or the folder does not fit;
+    RunFailed on the way, with the last checkpoint kept. An interrupted run can be resumed.
+    """
+    console = console or Console()
+    run = prepare(config, folder, resume=resume, device=device)
+    if run.step >= config.steps:
+        console.print(f"{folder}: already trained to {run.step:,} steps; nothing to do", highlight=False, soft_wrap=True)
+        return checkpoint.folder_of(folder, run.step)
+    says = f"goes on from step {run.step:,}" if run.step else "starts afresh"
+    console.print(f"{folder}: {says}, to {config.steps:,} steps of {config.game} by {run.name}", highlight=False, soft_wrap=True)
+    try:
+        with RunLog(folder, run.step) as log, Display(str(folder), config.steps, "steps", console) as display:
+            if run.step == 0:
+                _finish_stretch(run, log, display)
+            while run.step < config.steps:
+                _stretch(run, log, display)
+                _finish_stretch(run, log, display)
+    except OSError as error:
+        raise RunFailed(f"'{folder}' could not be written ({error}); --resume goes on from its last checkpoint") from error
+    return checkpoint.folder_of(folder, run.step)
+
+
+def prepare(config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto") -> Run:
+    """Check everything that a run needs, then open its folder; raises UserError and writes nothing where it does not fit."""
+    torch.set_num_threads(config.threads)
+    device = _device(device)
+    name, settings = algorithm_section(config)
+    venv = make(config.game, config.num_envs)
+    learner = algorithm(name)(
+        settings, venv.spec, key=stream(config.seed, "learner"), total_steps=config.steps, device=device
+    )
+    opponents = [enter(text, venv.spec, device) for text in config.opponents.agents]
+    panel = [(text, [] if text == "self" else [enter(text, venv.spec, device)]) for text in config.evaluation.panel]
+    resolved = config.model_copy(update={"algorithm": {"name": name} | settings.model_dump(mode="json")})
+    run = Run(resolved, folder, name, settings, venv, learner, opponents, panel, device)
+    _open_folder(run, resume)
+    return run
+
+
+def algorithm_section(config: TrainConfig) -> tuple[str, BaseModel]:
+    """Return the algorithm's name and its settings, checked against its own schema."""
+    section = dict(config.algorithm)
+    name = section.pop("name", None)
+    if not isinstance(name, str):
+        raise UserError("the key 'algorithm.name' is missing; `marl algorithms` names what is installed")
+    return name, validate(algorithm(name).Config, section, f"the section 'algorithm' of {name}")
+
+
+def _device(name: str) -> str:
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"expected --device auto, cpu or cuda, got '{name}'")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda was asked for, and torch finds no GPU here; use --device auto")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _open_folder(run: Run, resume: bool) -> None:
+    """Make the run's folder, or load the newest checkpoint of the run that it holds."""
+    path = run.folder / "config.yaml"
+    held = path.exists()
+    if held and not resume:
+        raise UserError(f"'{run.folder}' already holds a run; add --resume to go on with it, or name another --run-dir")
+    newest = checkpoint.newest(run.folder) if held else None
+    if newest is not None:
+        _same_config(run.config, path)
+        about = checkpoint.read(newest)
+        run.learner.load_state(checkpoint.tensors(newest, about, "learner.safetensors"))
+        run.step, run.parent = about["step"], about["digest"]
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(dump(run.config), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"the run folder '{run.folder}' cannot be written: {error}; name another --run-dir") from error
+
+
+def _same_config(config: TrainConfig, path: Path) -> None:
+    """Refuse to resume under another config; only the number of steps may grow."""
+    before, now = yaml.safe_load(path.read_text(encoding="utf-8")), config.model_dump(mode="json")
+    for key in now:
+        if key != "steps" and before.get(key) != now[key]:
+            raise UserError(
+                f"the run was begun with {key}: {before.get(key)!r}, the config now says {now[key]!r}; "
+                "resume with the same, or name another --run-dir"
+            )
+
+
+def _stretch(run: Run, log: RunLog, display: Display) -> None:
+    """Train until the next checkpoint is due."""
+    config, venv, learner = run.config, run.venv, run.learner
+    key = fold_one(stream(config.seed, "stretch"), run.step // config.stretch)
+    end = min((run.step // config.stretch + 1) * config.stretch, config.steps)
+    actors = list(learner.actors())
+    roster = actors + [entrant.agent for entrant in run.opponents]
+    mine = set(range(len(actors)))
+    share = config.opponents.share
+    seating = population.seat(config.num_envs, venv.spec.num_players, len(actors), len(run.opponents), share)
+    carry = Carry(venv, roster, fold(stream(key, "agents"), np.arange(len(roster))), fold(key, np.arange(config.num_envs)))
+    while run.step < end:
+        wall, cpu = time.perf_counter(), time.process_time()
+        trajectory = rollout(venv, roster, seating, carry, config.rollout_length)
+        metrics = learner.update(trajectory, mine)
+        run.step += trajectory.steps
+        metrics["steps_per_second"] = trajectory.steps / (time.perf_counter() - wall)
+        metrics["steps_per_cpu_second"] = trajectory.steps / (time.process_time() - cpu)
+        bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+        if bad:
+            raise RunFailed(
+                f"'{bad[0]}' is not finite after step {run.step:,}; the last checkpoint is kept: lower the learning rate"
+            )
+        log.metrics(run.step, metrics)
+        display.advance_to(run.step)
+
+
+def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
+    """Evaluate against the panel and write a checkpoint."""
+    config = run.config
+    said = []
+    agent = Entrant("learner", "learner", f"{0:064x}", run.learner.agent())
+    for name, against in run.panel:
+        key = stream(config.seed, "evaluation")
+        result = evaluate(run.venv, agent, against, seeds=config.evaluation.seeds, key=key)
+        log.evaluation(run.step, name, result.to_json())
+        means = " ".join(f"{mean:+.2f}" for mean in result.return_mean)
+        said.append(f"{name} {means}")
+    log.flush()
+    run.parent = checkpoint.write(
+        checkpoint.folder_of(run.folder, run.step),
+        algorithm=run.name,
+        settings=run.settings.model_dump(mode="json"),
+        spec=run.venv.spec,
+        config=config.model_dump(mode="json"),
+        step=run.step,
+        parent=run.parent,
+        agent=run.learner.agent_state(),
+        learner=run.learner.state(),
+    )
+    checkpoint.retain(run.folder, config.keep)
+    against_all = "; ".join(said) or "no panel"
+    display.line(f"step {run.step:,} of {config.steps:,}; mean return by seat against {against_all}")
+
+
+def train_member(name: str, config: dict[str, Any], folder: str, resume: bool, device: str) -> str:
+    """Train one member of a population, in whatever process this is; return its name."""
+    train(TrainConfig.model_validate(config), Path(folder), resume=resume, device=device)
+    return name
