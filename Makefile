@@ -13,7 +13,7 @@ install: .venv/installed
 
 quickstart: install
 	$(BIN)/marl population configs/population/quickstart.yaml --resume
-	$(BIN)/marl tournament run configs/tournament/quickstart.yaml
+	$(BIN)/marl tournament run configs/tournament/connect_four.yaml
 	@echo "Training curves: $(BIN)/tensorboard --logdir runs/quickstart"
 
 test: install

@@ -169,8 +169,9 @@ def call(target: Callable[..., Any], reference: Reference, **more: Any) -> Any:
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         for key in arguments:
             if key not in parameters:
-                takes = ", ".join(parameters) or "no arguments"
-                raise UserError(f"'{reference.name}' takes {takes}, got '{key}'{nearest(key, parameters)}")
+                known = [name for name in parameters if name not in more]
+                takes = ", ".join(known) or "no arguments"
+                raise UserError(f"'{reference.name}' takes {takes}, got '{key}'{nearest(key, known)}")
     required = [
         key
         for key, p in parameters.items()

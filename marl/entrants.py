@@ -65,6 +65,14 @@ def checkpoint_folder(path: Path) -> Path:
     return newest
 
 
+def game_of(text: str) -> str:
+    """Return the game that a checkpoint was trained on; raises UserError for an agent that knows no game."""
+    reference = parse(text)
+    if reference.source or reference.name in BUILT_IN:
+        raise UserError(f"'{text}' knows no game of its own; name one with --game")
+    return str(checkpoint.read(checkpoint_folder(Path(reference.name)))["game"])
+
+
 def algorithm(name: str) -> Any:
     """Return the Learner class of a registered algorithm."""
     return resolve(Reference("", name, ()), GROUP, "algorithm")

@@ -21,7 +21,7 @@ from games.errors import RunFailed, UserError
 from games.keys import fold, fold_one, stream
 from games.registry import make
 from marl import checkpoint, population
-from marl.config import TrainConfig, dump, validate
+from marl.config import PopulationConfig, TrainConfig, dump, load, validate
 from marl.entrants import Entrant, algorithm, enter
 from marl.evaluate import evaluate
 from marl.learner import Learner
@@ -77,9 +77,8 @@ def prepare(config: TrainConfig, folder: Path, *, resume: bool, device: str = "a
     device = _device(device)
     name, settings = algorithm_section(config)
     venv = make(config.game, config.num_envs)
-    learner = algorithm(name)(
-        settings, venv.spec, key=stream(config.seed, "learner"), total_steps=config.steps, device=device
-    )
+    key = stream(config.seed, "learner")
+    learner = algorithm(name)(settings, venv.spec, key=key, total_steps=config.steps, device=device)
     opponents = [enter(text, venv.spec, device) for text in config.opponents.agents]
     panel = [(text, [] if text == "self" else [enter(text, venv.spec, device)]) for text in config.evaluation.panel]
     resolved = config.model_copy(update={"algorithm": {"name": name} | settings.model_dump(mode="json")})
@@ -194,3 +193,20 @@ def train_member(name: str, config: dict[str, Any], folder: str, resume: bool, d
     """Train one member of a population, in whatever process this is; return its name."""
     train(TrainConfig.model_validate(config), Path(folder), resume=resume, device=device)
     return name
+
+
+def check_members(population_config: PopulationConfig, folder: Path, *, resume: bool) -> dict[str, TrainConfig]:
+    """Return each member's config, checked as far as that goes without training, so that a typo stops nothing half-way."""
+    configs = {}
+    for name, member in population_config.members.items():
+        sets = [f"{key}={value}" for key, value in member.set.items()]
+        configs[name] = load(TrainConfig, Path(member.train), sets)
+        section_name, settings = algorithm_section(configs[name])
+        spec = make(configs[name].game, 1).spec
+        algorithm(section_name)(settings, spec, key=0, total_steps=1, device="cpu")
+        for text in (*configs[name].opponents.agents, *configs[name].evaluation.panel):
+            if text != "self":
+                enter(text, spec)
+        if (folder / "members" / name / "config.yaml").exists() and not resume:
+            raise UserError(f"'{folder}' already holds the member '{name}'; add --resume, or name another --run-dir")
+    return configs

@@ -1,0 +1,284 @@
+"""The command line: the one place that sees games, learning and tournaments together.
+
+Exit codes: 0 done; 1 a run that failed on its way; 2 bad input; 130 interrupted (resumable).
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from games.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Train agents, and rate them in tournaments, on one game contract.",
+)
+UsageError: Any = typer.BadParameter.__mro__[1]  # Typer does not export the base of its usage errors
+
+tournament = typer.Typer(no_args_is_help=True, help="Play round robins and rate the agents.")
+games = typer.Typer(no_args_is_help=True, help="List, show and check games.")
+app.add_typer(tournament, name="tournament")
+app.add_typer(games, name="games")
+
+Config = Annotated[Path, typer.Argument(help="A YAML file, such as one of configs/.", show_default=False)]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Change one value: --set a.b=c.", metavar="A.B=C")]
+RunDir = Annotated[Path | None, typer.Option("--run-dir", help="Where the run is kept.  [default: runs/<config's name>]")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder; start afresh if there is none.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+
+
+@app.callback()
+def _options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+    """Accept the options of every command; `main` reads --debug itself."""
+
+
+@app.command()
+def train(
+    config: Config, sets: Sets = None, run_dir: RunDir = None, resume: Resume = False, device: Device = "auto"
+) -> None:
+    """Train one learner."""
+    from marl.config import TrainConfig, load
+    from marl.train import train as train_run
+
+    folder = _folder(config, run_dir)
+    newest = train_run(load(TrainConfig, config, sets or []), folder, resume=resume, device=device, console=_console())
+    _say(f"trained: {newest}")
+    _say(f"curves: tensorboard --logdir {folder}/tensorboard")
+
+
+@app.command()
+def population(
+    config: Config, sets: Sets = None, run_dir: RunDir = None, resume: Resume = False, device: Device = "auto"
+) -> None:
+    """Train several members in worker processes, and leave a population folder."""
+    from marl import engine
+    from marl import population as populations
+    from marl.config import PopulationConfig, load
+    from marl.train import check_members, train_member
+
+    folder = _folder(config, run_dir)
+    settings = load(PopulationConfig, config, sets or [])
+    configs = check_members(settings, folder, resume=resume)
+    runs = {name: folder / "members" / name for name in configs}
+    tasks = [(name, configs[name].model_dump(mode="json"), str(runs[name]), resume, device) for name in configs]
+    for name in engine.run(train_member, tasks, settings.workers):
+        _say(f"{name}: trained")
+    _say(f"population: {populations.write(folder, runs)}")
+    _say(f"curves: tensorboard --logdir {folder}")
+
+
+@app.command()
+def evaluate(
+    agent: Annotated[str, typer.Argument(help="An agent: a name, package.module:Class(...), or a run or checkpoint folder.")],
+    game: Annotated[str | None, typer.Option(help="The game; a checkpoint knows its own.")] = None,
+    against: Annotated[list[str] | None, typer.Option(help="An opponent; may be repeated. Without one: self-play.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds; each is played from every seat.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Names the seeds.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Play an agent against others and print its mean return in each seat."""
+    from games.keys import stream
+    from games.registry import make
+    from marl.entrants import enter, game_of
+    from marl.evaluate import evaluate as evaluate_agent
+
+    reference = game or game_of(agent)
+    venv = make(reference, min(64, seeds))
+    opponents = [enter(text, venv.spec) for text in against or []]
+    result = evaluate_agent(venv, enter(agent, venv.spec), opponents, seeds=seeds, key=stream(seed, "evaluation"))
+    if as_json:
+        _print_json({"agent": agent, "game": reference, "against": against or []} | result.to_json())
+        return
+    table = Table("player", "mean return", "± 95 %", title=f"{agent} at {reference}: {result.episodes} episodes")
+    for player, (mean, ci95) in enumerate(zip(result.return_mean, result.return_ci95, strict=True)):
+        table.add_row(str(player), f"{mean:+.3f}", f"{ci95:.3f}")
+    _console().print(table)
+
+
+@app.command()
+def play(
+    game: Annotated[str, typer.Argument(help="A turn-based game that can print itself.")],
+    against: Annotated[str, typer.Option(help="The agent that holds every other seat.")],
+    seat: Annotated[int, typer.Option(min=0, help="The player that you are.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Names the game; another one each time by default.")] = None,
+) -> None:
+    """Play against an agent at the terminal."""
+    import secrets
+
+    from marl.play import play as play_at_terminal
+
+    play_at_terminal(game, against, seat, secrets.randbits(63) if seed is None else seed, _console())
+
+
+@app.command()
+def algorithms(as_json: AsJson = False) -> None:
+    """List the installed algorithms."""
+    from marl.entrants import GROUP
+
+    found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    if as_json:
+        _print_json({"algorithms": [{"name": point.name, "learner": point.value} for point in found]})
+        return
+    for point in found:
+        summary = (sys.modules[point.load().__module__].__doc__ or "").strip().splitlines() or [""]
+        _say(f"{point.name}: {summary[0]}")
+
+
+@tournament.command("run")
+def tournament_run(config: Config, sets: Sets = None, run_dir: RunDir = None, as_json: AsJson = False) -> None:
+    """Play the games that are missing, rate the agents, and write the report."""
+    from marl.config import load
+    from tournaments.tournament import TournamentConfig, run
+
+    console = Console(stderr=True) if as_json else _console()
+    store = run(load(TournamentConfig, config, sets or []), _folder(config, run_dir), console)
+    tournament_report(store, as_json)
+
+
+@tournament.command("rate")
+def tournament_rate(
+    store: Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.")], as_json: AsJson = False
+) -> None:
+    """Print the leaderboard."""
+    from tournaments.report import print_leaderboard, summarize
+
+    with _store(store) as opened:
+        summary = summarize(opened)
+    if summary.refusal:
+        raise UserError(summary.refusal)
+    if as_json:
+        _print_json(summary.to_json())
+    else:
+        print_leaderboard(_console(), summary)
+
+
+@tournament.command("report")
+def tournament_report(
+    store: Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.")], as_json: AsJson = False
+) -> None:
+    """Print the leaderboard, and write it as Markdown, CSV and one HTML page beside the store."""
+    from tournaments.report import print_leaderboard, summarize, write_report
+
+    with _store(store) as opened:
+        summary = summarize(opened)
+        paths = write_report(opened, opened.path.parent)
+    if as_json:
+        _print_json(summary.to_json() | {"files": {name: str(path) for name, path in paths.items()}})
+        return
+    print_leaderboard(_console(), summary)
+    _say(f"report: {paths['html']} (also {paths['markdown'].name}, {paths['csv'].name})")
+
+
+@games.command("list")
+def games_list(as_json: AsJson = False) -> None:
+    """List the games that have a name here."""
+    from games import registry
+    from games.adapters import openspiel
+
+    found = registry.names() + [f"openspiel:{name}" for name in openspiel.names()]
+    if as_json:
+        _print_json({"games": found, "sources": list(registry.SOURCES)})
+        return
+    for name in found:
+        _say(name)
+    _say("and pettingzoo:<family>.<name>, package.module:Class(...)")
+
+
+@games.command("show")
+def games_show(game: Annotated[str, typer.Argument(help="A game's reference.")], as_json: AsJson = False) -> None:
+    """Print what a game is."""
+    from games.registry import make
+
+    spec = make(game, 1).spec.to_json()
+    if as_json:
+        _print_json(spec)
+        return
+    for name, value in spec.items():
+        _say(f"{name:22}{value}")
+
+
+@games.command("check")
+def games_check(
+    game: Annotated[str, typer.Argument(help="A game's reference.")],
+    episodes: Annotated[int, typer.Option(min=1, help="Random episodes to play.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Play random games and check every promise of the contract; exit code 1 where one is broken."""
+    from games.check import check_game
+
+    report = check_game(game, episodes)
+    if as_json:
+        _print_json(report.to_json())
+    else:
+        _console().print(str(report), highlight=False, markup=False)
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; turn errors into one sentence and an exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    sys.exit(_run(lambda: app(args=arguments, standalone_mode=False, prog_name="marl"), debug))
+
+
+def _run(command: Callable[[], Any], debug: bool) -> int:
+    try:
+        return int(command() or 0)
+    except UserError as error:
+        if debug:
+            raise
+        return _complain(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted; what was saved is kept, and the same command with --resume goes on from it", 130)
+    except typer.Exit as done:
+        return done.exit_code
+    except UsageError as error:  # a wrong option, a missing argument
+        return _complain(f"{error.format_message()} (--help shows what there is)", 2)
+    except Exception as error:
+        if debug:
+            raise
+        return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
+
+
+def _complain(sentence: str, exit_code: int) -> int:
+    Console(stderr=True, soft_wrap=True).print(f"marl: {sentence}", highlight=False, markup=False)
+    return exit_code
+
+
+def _folder(config: Path, run_dir: Path | None) -> Path:
+    return run_dir or Path("runs") / config.stem
+
+
+def _store(path: Path) -> Any:
+    from tournaments.store import Store
+    from tournaments.tournament import STORE
+
+    return Store(path / STORE if path.is_dir() else path, create=False)
+
+
+def _console() -> Console:
+    return Console()
+
+
+def _say(text: str) -> None:
+    _console().print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_json(data: dict[str, Any]) -> None:
+    print(json.dumps(data, indent=1))
+
+
+if __name__ == "__main__":
+    main()

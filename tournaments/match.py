@@ -1,0 +1,76 @@
+"""Matches: play fixtures in batches through the one rollout, and yield each game when it ends.
+
+A tournament's randomness is a hash of (the agent's digest, the fixture's seed, the player, the decision): the same fixture
+is the same game, move for move, whatever was played beside it.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+
+from games.contract import Spec
+from games.keys import stream
+from games.registry import make
+from marl.entrants import enter
+from marl.rollout import Episode, episodes
+from tournaments.schedule import Fixture
+from tournaments.store import PlayedGame
+
+KEY = stream(0, "tournament")
+
+
+def play(game: str, references: Sequence[str], fixtures: Sequence[Fixture], num_envs: int) -> Iterator[PlayedGame]:
+    """Play fixtures and yield games as they end. `references` name every agent that sits in one of the fixtures.
+
+    An agent that raises or moves illegally forfeits that game, and the rest plays on.
+    """
+    venv = make(game, max(1, min(num_envs, len(fixtures))))
+    entrants = [enter(text, venv.spec) for text in references]
+    entry = {entrant.digest: index for index, entrant in enumerate(entrants)}
+    played = episodes(
+        venv,
+        [entrant.agent for entrant in entrants],
+        np.array([entrant.stream(KEY) for entrant in entrants], np.uint64),
+        np.array([fixture.seed for fixture in fixtures], np.uint64),
+        np.array([[entry[agent] for agent in fixture.agents] for fixture in fixtures]),
+        forfeits=True,
+    )
+    for episode in played:
+        yield _game(fixtures[episode.index], episode, venv.spec)
+
+
+def play_chunk(game: str, references: Sequence[str], fixtures: Sequence[Fixture], num_envs: int) -> list[PlayedGame]:
+    """Play a few fixtures, in whatever process this is."""
+    return list(play(game, references, fixtures, num_envs))
+
+
+def chunks(fixtures: Sequence[Fixture], size: int) -> Iterator[list[Fixture]]:
+    """Cut fixtures into pieces that are played and stored together."""
+    queue = iter(fixtures)
+    while piece := list(islice(queue, size)):
+        yield piece
+
+
+def _game(fixture: Fixture, episode: Episode, spec: Spec) -> PlayedGame:
+    payoffs = tuple(episode.returns.tolist())
+    termination = "truncated" if episode.truncated else "finished"
+    if episode.forfeit is not None:
+        termination = episode.forfeit.how
+        payoffs = forfeit_payoffs(spec, episode.forfeit.player, payoffs)
+    moves = np.ascontiguousarray(episode.moves.astype(np.int32) if spec.num_actions else episode.moves)
+    return PlayedGame(
+        fixture=fixture, payoffs=payoffs, termination=termination, length=episode.length, moves=moves.tobytes()
+    )
+
+
+def forfeit_payoffs(spec: Spec, offender: int, paid: Sequence[float]) -> tuple[float, ...]:
+    """Return the payoffs of a forfeited game: the worst return for the offender, who pays it to the others if zero-sum.
+
+    In other games the others keep what they had been paid; where no bound is known the worst is -1, or what was paid
+    if that is less.
+    """
+    worst = spec.return_bounds[0] if spec.return_bounds else min(-1.0, paid[offender])
+    others = -worst / max(spec.num_players - 1, 1)
+    gains = [others] * spec.num_players if spec.payoff == "zero_sum" else list(paid)
+    return tuple(worst if player == offender else gains[player] for player in range(spec.num_players))

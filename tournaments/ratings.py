@@ -1,0 +1,549 @@
+"""Who is stronger: the outcomes of games, in; Elo with intervals, out. Pure functions, nothing kept.
+
+Two players. Davidson's model of a game with draws, with one seat effect η (i holds seat 0, j holds seat 1):
+
+    D = θᵢ − θⱼ + η        Z = exp(D/2) + exp(−D/2) + ν
+    P(win) = exp(D/2) / Z        P(draw) = ν / Z        P(loss) = exp(−D/2) / Z
+
+    Davidson 1970, https://doi.org/10.1080/01621459.1970.10481082; with ν = 0 it is Bradley & Terry 1952.
+
+The log-likelihood is concave in (θ, η, ln ν); Newton's method finds the maximum a posteriori under
+
+    θᵢ ~ N(0, σ₀²)        η ~ N(0, 2²)        ln ν ~ N(ln ½, 2²)
+
+A prior is needed where results are one-sided: the maximum of the likelihood is finite if and only if every agent can
+be reached from every other along "scored against" (Ford 1957, https://doi.org/10.2307/2308513).
+
+Draws flatten the expected score near equality: E'(0) = 1 / (2 (2 + ν)), where the Elo curve has 1/4. What is shown is
+
+    R = K · 2 / (2 + ν) · θ        K = 400 / ln 10
+
+Agents that no chain of games connects are in different parts and are never compared; η and ν belong to the game, and
+all parts share them.
+
+Games with more players, teams or general sums get mean payoffs, and a reason (`refusal`).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.special import ndtr, stdtrit
+
+from games.errors import UserError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+K = 400 / math.log(10)
+PRIOR_SD = 2.0  # logits: 347 Elo
+TIE_BAND = 1e-9  # payoffs nearer than this are a draw
+MIN_CLUSTERS = 10  # an agent with fewer clusters cannot show its own spread
+
+_SEAT_SD, _DRAW_MEAN, _DRAW_SD = 2.0, math.log(0.5), 2.0
+_Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Result:
+    """One game: the agents and their payoffs by seat, the seed that it was played from, and how it ended."""
+
+    agents: tuple[str, ...]
+    payoffs: tuple[float, ...]
+    seed: int
+    termination: str = "finished"
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Many games of one game, by columns."""
+
+    agents: tuple[str, ...]
+    seats: Ints  # [G, N] indices into `agents`
+    payoffs: Floats  # [G, N]
+    seeds: NDArray[np.uint64]  # [G]
+    terminations: NDArray[np.str_]  # [G]
+
+    @classmethod
+    def of(cls, results: Sequence[Result]) -> "Results":
+        """Gather single results; agents in the order of their names."""
+        agents = sorted({agent for result in results for agent in result.agents})
+        index = {agent: k for k, agent in enumerate(agents)}
+        num_players = len(results[0].agents) if results else 2
+        return cls(
+            agents=tuple(agents),
+            seats=np.array([[index[a] for a in r.agents] for r in results], np.int64).reshape(-1, num_players),
+            payoffs=np.array([r.payoffs for r in results], np.float64).reshape(-1, num_players),
+            seeds=np.array([r.seed for r in results], np.uint64),
+            terminations=np.array([r.termination for r in results], np.str_),
+        )
+
+    def __len__(self) -> int:
+        return len(self.seats)
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Wins, draws and losses of each ordered pair of agents, from seat 0's view; counts may be fractions."""
+
+    agents: tuple[str, ...]
+    pairs: Ints  # [M, 2] agent in seat 0, agent in seat 1
+    wdl: Floats  # [M, 3]
+
+
+def outcomes(results: Results) -> Ints:
+    """Return seat 0's outcome of each two-player game [G] by the sign rule: 0 a win, 1 a draw, 2 a loss."""
+    if results.payoffs.shape[1] != 2:
+        raise UserError(f"expected two-player games to compare payoffs, got {results.payoffs.shape[1]} players")
+    if not np.isfinite(results.payoffs).all():
+        raise UserError(
+            "expected payoffs that are finite numbers, got a payoff that is not; correct or remove that game"
+        )
+    gap = results.payoffs[:, 0] - results.payoffs[:, 1]
+    return np.where(gap > TIE_BAND, 0, np.where(gap < -TIE_BAND, 2, 1)).astype(np.int64)
+
+
+def count(results: Results) -> Counts:
+    """Sum the games of each ordered pair."""
+    n = len(results.agents)
+    outcome = outcomes(results)
+    cell = (results.seats[:, 0] * n + results.seats[:, 1]) * 3 + outcome
+    wdl = np.bincount(cell, minlength=3 * n * n).reshape(-1, 3).astype(np.float64)
+    played = np.flatnonzero(wdl.sum(1))
+    return Counts(results.agents, np.stack([played // max(n, 1), played % max(n, 1)], 1), wdl[played])
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The model's parameters x = (θ, η) or, where there are draws, (θ, η, ln ν): F of them."""
+
+    counts: Counts
+    theta: Floats  # [n] logits, mean 0 in each part
+    eta: float
+    nu: float
+    log_likelihood: float  # of the results alone, without the prior
+    prior_sd: float | None
+    prior_precision: Floats  # [F]
+    part: Ints  # [n] agents that some chain of games connects; 0 is the largest part
+    core: Ints  # [n] agents that each reach the other along "scored against"
+    inverse: Floats  # [F, F] inverse of the negative Hessian, prior included
+
+
+def probabilities(d: Floats, log_nu: float) -> Floats:
+    """Return P(win), P(draw), P(loss) [M, 3] at differences d [M]."""
+    logits = np.stack([d / 2, np.full_like(d, log_nu), -d / 2], 1)
+    weight = np.exp(logits - np.maximum(np.abs(d) / 2, log_nu)[:, None])
+    return weight / weight.sum(1, keepdims=True)
+
+
+def fit(counts: Counts, prior_sd: float | None = PRIOR_SD) -> Fit:
+    """Find the maximum a posteriori; with `prior_sd=None` the maximum of the likelihood, without any prior.
+
+    With N games of a pair, w, d and l of them won, drawn and lost, and p the model's probabilities, the derivatives are
+
+        g_D = (w − l)/2 − N (p_w − p_l)/2                g_lnν = d − N p_d
+        −H_DD = N [(p_w + p_l) − (p_w − p_l)²]/4         −H_D,lnν = −N p_d (p_w − p_l)/2
+        −H_lnν,lnν = N p_d (1 − p_d)
+
+    ν is 0 where no game was drawn. Raises UserError where the maximum of the likelihood is infinite.
+    """
+    if prior_sd is not None and not prior_sd > 0:
+        raise UserError(f"expected a prior sd above 0 or none at all, got {prior_sd}")
+    n, (i, j), games = len(counts.agents), counts.pairs.T, counts.wdl.sum(1)
+    drawn = bool(counts.wdl[:, 1].any())
+    part, core = _components(counts)
+    if prior_sd is None and (not len(games) or len(np.unique(core)) > len(np.unique(part))):
+        raise UserError(
+            "expected every agent to have scored and lost points along some chain of games, got one-sided results, "
+            "whose maximum likelihood is infinite; rate them with a prior"
+        )
+    free = n + 1 + drawn
+    sd = np.array([prior_sd or math.inf] * n + [_SEAT_SD, _DRAW_SD])[:free]
+    precision = np.zeros(free) if prior_sd is None else sd**-2.0
+    centre = np.array([0.0] * (n + 1) + [_DRAW_MEAN])[:free]
+    # Without a prior only contrasts within a part are known; this fixes each part's mean at 0 and leaves them alone.
+    gauge = np.zeros((free, free))
+    if prior_sd is None:
+        gauge[:n, :n] = part[:, None] == part[None, :]
+
+    def split(x: Floats) -> tuple[Floats, Floats, float]:
+        """Return the probabilities, their logarithms (0 where nothing was counted), and the log-likelihood."""
+        p = probabilities(x[i] - x[j] + x[n], x[n + 1] if drawn else -math.inf)
+        with np.errstate(divide="ignore"):
+            log_p = np.where(counts.wdl > 0, np.log(p), 0.0)
+        return p, log_p, float((counts.wdl * log_p).sum())
+
+    def objective(x: Floats) -> float:
+        return split(x)[2] - float((precision * (x - centre) ** 2).sum()) / 2
+
+    x = centre.copy()
+    for _ in range(100):
+        p, _, _ = split(x)
+        g_d = (counts.wdl[:, 0] - counts.wdl[:, 2]) / 2 - games * (p[:, 0] - p[:, 2]) / 2
+        g_draw = counts.wdl[:, 1] - games * p[:, 1]
+        seats = _sum(i, g_d, n) - _sum(j, g_d, n)
+        gradient = np.concatenate([seats, [g_d.sum(), g_draw.sum()]])[:free] - precision * (x - centre)
+        hessian = _information(n, counts.pairs, games, p)[:free, :free] + np.diag(precision) + gauge
+        try:
+            step = cho_solve(cho_factor(hessian), gradient)
+        except np.linalg.LinAlgError:
+            break
+        size = np.abs(step).max(initial=0.0)
+        if size < 1e-9:
+            inverse = cho_solve(cho_factor(hessian), np.eye(free))
+            nu = math.exp(x[n + 1]) if drawn else 0.0
+            return Fit(counts, x[:n], float(x[n]), nu, split(x)[2], prior_sd, precision, part, core, inverse)
+        step *= min(1.0, 2.0 / size)
+        before = objective(x)
+        while objective(x + step) < before - 1e-9 * (1 + abs(before)):  # never downhill, whatever the starting point
+            step /= 2
+        x = x + step
+    raise UserError(
+        "expected ratings to settle within 100 Newton steps, got results that do not bound them (one seat always wins, "
+        "or one seating was never played); rate them with a prior"
+    )
+
+
+def _components(counts: Counts) -> tuple[Ints, Ints]:
+    """Return each agent's part, 0 being the largest, and its strongly connected component in "scored against"."""
+    n, (i, j), (w, d, loss) = len(counts.agents), counts.pairs.T, counts.wdl.T
+    if n == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    scored = np.concatenate([w + d, loss + d])
+    graph = csr_matrix((scored, (np.concatenate([i, j]), np.concatenate([j, i]))), shape=(n, n))
+    graph.eliminate_zeros()
+    part = connected_components(graph, connection="weak")[1]
+    core = connected_components(graph, connection="strong")[1].astype(np.int64)
+    size, first = np.bincount(part), [min(np.array(counts.agents)[part == k]) for k in range(part.max() + 1)]
+    rank = np.empty(len(size), np.int64)
+    rank[sorted(range(len(size)), key=lambda k: (-size[k], first[k]))] = np.arange(len(size))
+    return rank[part], core
+
+
+def _information(n: int, pairs: Ints, games: Floats, p: Floats) -> Floats:
+    """Return the negative Hessian of the log-likelihood [n+2, n+2] in (θ, η, ln ν)."""
+    edge = p[:, 0] - p[:, 2]
+    dd = games * ((p[:, 0] + p[:, 2]) - edge**2) / 4
+    dn = -games * p[:, 1] * edge / 2
+    return _assemble(n, pairs, dd, dd, dn, dd, dn, games * p[:, 1] * (1 - p[:, 1]))
+
+
+def _assemble(n: int, pairs: Ints, aa: Floats, ab: Floats, ac: Floats, bb: Floats, bc: Floats, cc: Floats) -> Floats:
+    """Sum the products of vectors a (eᵢ − eⱼ) + b e_η + c e_lnν, given their coefficients' products [M]: [n+2, n+2]."""
+    i, j = pairs.T
+    width = n + 2
+    cells = np.concatenate([i * width + i, j * width + j, i * width + j, j * width + i])
+    matrix = _sum(cells, np.concatenate([aa, aa, -aa, -aa]), width * width).reshape(width, width)
+    matrix[:n, n] = matrix[n, :n] = _sum(i, ab, n) - _sum(j, ab, n)
+    matrix[:n, n + 1] = matrix[n + 1, :n] = _sum(i, ac, n) - _sum(j, ac, n)
+    matrix[n:, n:] = [[bb.sum(), bc.sum()], [bc.sum(), cc.sum()]]
+    return matrix
+
+
+def _sum(index: Ints, values: Floats, size: int) -> Floats:
+    """Add up the values that have the same index [size]."""
+    return np.bincount(index, values, size).astype(np.float64, copy=False)
+
+
+Covariance = Callable[[Fit, Results], Floats]
+
+
+def hessian(fitted: Fit, results: Results) -> Floats:
+    """Return the inverse of the negative Hessian [F, F]: right where every game is independent and the model holds."""
+    return fitted.inverse
+
+
+def sandwich(fitted: Fit, results: Results) -> Floats:
+    """Return the covariance of the parameters [F, F], clustered by seed and pair of agents.
+
+        C = H⁻¹ (Σ_c s_c s_cᵀ + Λ) H⁻¹        (Liang & Zeger 1986, https://doi.org/10.1093/biomet/73.1.13)
+
+    A cluster c holds both seatings of one seed, which may well not be independent; s_c is the sum of its games' scores.
+    Λ, the prior's precision, is in H and between the two: where the model holds, C is the posterior's covariance H⁻¹.
+    The sum is scaled by clusters / (clusters − parameters), as the fit has used up some of its spread.
+
+    Results that cannot show their own spread give the model's information instead: those between agents of which one
+    never scored against the other, even through third parties (ten wins in ten games look as sure as a thousand), and
+    those of an agent with fewer than `MIN_CLUSTERS` clusters. Where there are no others, C is the inverse Hessian.
+    """
+    n, free, counts = len(fitted.theta), len(fitted.inverse), fitted.counts
+    log_nu = math.log(fitted.nu) if fitted.nu else -math.inf
+    first, second = results.seats.T
+    _, seed = np.unique(results.seeds, return_inverse=True)
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    key, one_game, cluster = np.unique(
+        (low * n + high) * (seed.max(initial=0) + 1) + seed, return_index=True, return_inverse=True
+    )
+    pairs = np.stack([low[one_game], high[one_game]], 1)  # [C, 2]
+    clusters = np.bincount(pairs.ravel(), minlength=n)  # [n]
+
+    def thin(pair: Ints) -> NDArray[np.bool_]:
+        return (clusters[pair] < MIN_CLUSTERS).any(1) | (fitted.core[pair[:, 0]] != fitted.core[pair[:, 1]])
+
+    shown = ~thin(pairs)
+    parameters = free - len(np.unique(fitted.part))
+    all_thin = shown.sum() <= parameters
+    borrowed = thin(counts.pairs) | all_thin
+    p = probabilities(fitted.theta[counts.pairs[:, 0]] - fitted.theta[counts.pairs[:, 1]] + fitted.eta, log_nu)
+    meat = _information(n, counts.pairs[borrowed], counts.wdl[borrowed].sum(1), p[borrowed])
+    if not all_thin:
+        p = probabilities(fitted.theta[first] - fitted.theta[second] + fitted.eta, log_nu)  # [G, 3]
+        outcome = outcomes(results)
+        g = (1 - outcome) / 2 - (p[:, 0] - p[:, 2]) / 2
+        a = _sum(cluster, np.where(first <= second, g, -g), len(key))[shown]
+        b = _sum(cluster, g, len(key))[shown]
+        c = _sum(cluster, (outcome == 1) - p[:, 1], len(key))[shown]
+        scale = shown.sum() / (shown.sum() - parameters)
+        meat = meat + scale * _assemble(n, pairs[shown], a * a, a * b, a * c, b * b, b * c, c * c)
+    return fitted.inverse @ (meat[:free, :free] + np.diag(fitted.prior_precision)) @ fitted.inverse
+
+
+@dataclass(frozen=True)
+class Rating:
+    """One line of a leaderboard; `ci95` is the half width of the 95 % interval, `score` the mean of 1, ½ and 0."""
+
+    agent: str
+    elo: float
+    ci95: float
+    games: int
+    score: float
+    part: int
+    prior_dominated: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """Agents that can be compared, the best first.
+
+    `one_sided`: some agents of it never scored against others, so their distance is held by the prior alone.
+    """
+
+    ratings: tuple[Rating, ...]
+    one_sided: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Ratings:
+    """What `rate` found. Arrays follow `agents`, which are in the leaderboard's order: by part, then the best first."""
+
+    parts: list[Part]
+    agents: tuple[str, ...]
+    elo: Floats  # [n] relative to the part's mean, or to the anchor
+    covariance: Floats  # [n, n] of `elo`
+    part: Ints  # [n]
+    seat_advantage: float  # Elo that seat 0 is worth
+    seat_advantage_ci95: float
+    draw_rate: float  # the share of games drawn
+    nu: float
+    prior_sd: float | None
+    fit: Fit
+
+    @property
+    def ratings(self) -> list[Rating]:
+        return [rating for part in self.parts for rating in part.ratings]
+
+    @cached_property
+    def difference_se(self) -> Floats:
+        """Standard error of Rᵢ − Rⱼ [n, n]: the root of Cᵢᵢ + Cⱼⱼ − 2Cᵢⱼ."""
+        variance = np.diag(self.covariance)
+        return np.sqrt(np.maximum(variance[:, None] + variance[None, :] - 2 * self.covariance, 0.0))
+
+    @cached_property
+    def superiority(self) -> Floats:
+        """Likelihood of superiority Φ(ΔR / SE) [n, n]: that the row is stronger than the column; NaN across parts."""
+        gap, se = self.elo[:, None] - self.elo[None, :], self.difference_se
+        ratio = np.divide(gap, se, out=np.zeros_like(gap), where=se > 0)
+        return np.where(self.part[:, None] == self.part[None, :], ndtr(ratio), np.nan)
+
+    def difference(self, agent: str, other: str) -> tuple[float, float]:
+        """Return R(agent) − R(other) and the half width of its 95 % interval; refuses agents of different parts."""
+        i, j = self.agents.index(agent), self.agents.index(other)
+        if self.part[i] != self.part[j]:
+            raise UserError(f"expected agents that games connect, got '{agent}' and '{other}'; play games between them")
+        return float(self.elo[i] - self.elo[j]), float(_Z95 * self.difference_se[i, j])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the ratings as JSON data."""
+        return {
+            "rating_rule": "sign",
+            "ratings": [
+                vars(r) | {"elo": round(r.elo, 3), "ci95": round(r.ci95, 3), "score": round(r.score, 6)}
+                for r in self.ratings
+            ],
+            "parts": [[r.agent for r in part.ratings] for part in self.parts],
+            "seat_advantage": {"elo": round(self.seat_advantage, 3), "ci95": round(self.seat_advantage_ci95, 3)},
+            "draw_rate": round(self.draw_rate, 6),
+            "prior_sd": self.prior_sd,
+        }
+
+
+def rate(
+    results: Results,
+    *,
+    prior_sd: float | None = PRIOR_SD,
+    anchor: str | None = None,
+    covariance: Covariance = sandwich,
+) -> Ratings:
+    """Rate two-player games: Elo relative to the mean of each part, or to `anchor`, which then stands at 0 ± 0.
+
+    The intervals are those of contrasts, C' = A C Aᵀ with A = I − 1wᵀ (w the mean, or the anchor): the common level of
+    a part is held by the prior alone and means nothing. The display scale 2 / (2 + ν) is taken as known.
+    An agent is `prior_dominated` where its posterior SE is above 0.7 of the prior's, or where it is outside the largest
+    group of its part in which each scored against each other, even through third parties.
+    """
+    if anchor is not None and anchor not in results.agents:
+        raise UserError(
+            f"expected the anchor to be an agent that has played, got '{anchor}'; name one of the leaderboard"
+        )
+    counts = count(results)
+    fitted = fit(counts, prior_sd)
+    n, part = len(results.agents), fitted.part
+    scale = K * 2 / (2 + fitted.nu)
+    together = part[:, None] == part[None, :]  # [n, n]
+    mean = together / np.maximum(together.sum(1, keepdims=True), 1)
+    weight = mean.copy()
+    if anchor is not None:
+        a = results.agents.index(anchor)
+        weight[part == part[a]] = np.eye(n)[a]
+    full = covariance(fitted, results)
+    elo = scale * (fitted.theta - weight @ fitted.theta)
+    contrast = np.eye(n) - weight
+    cov = scale**2 * contrast @ full[:n, :n] @ contrast.T
+    held = _prior_dominated(fitted, np.eye(n) - mean)
+
+    games, score = _scores(counts)
+    order = sorted(range(n), key=lambda k: (part[k], -round(elo[k], 6), results.agents[k]))
+    ci95 = _Z95 * np.sqrt(np.maximum(np.diag(cov), 0.0))
+    parts = []
+    for which in range(int(part.max(initial=-1)) + 1):
+        rows = [
+            Rating(
+                agent=results.agents[k],
+                elo=float(elo[k]),
+                ci95=float(ci95[k]),
+                games=round(games[k]),
+                score=float(score[k]),
+                part=which,
+                prior_dominated=bool(held[k]),
+            )
+            for k in order
+            if part[k] == which
+        ]
+        parts.append(Part(tuple(rows), one_sided=len(np.unique(fitted.core[part == which])) > 1))
+    return Ratings(
+        parts=parts,
+        agents=tuple(results.agents[k] for k in order),
+        elo=elo[order],
+        covariance=cov[np.ix_(order, order)],
+        part=part[order],
+        seat_advantage=scale * fitted.eta,
+        seat_advantage_ci95=float(_Z95 * scale * math.sqrt(full[n, n])),
+        draw_rate=float(counts.wdl[:, 1].sum() / max(counts.wdl.sum(), 1)),
+        nu=fitted.nu,
+        prior_sd=prior_sd,
+        fit=fitted,
+    )
+
+
+def _prior_dominated(fitted: Fit, centred: Floats) -> NDArray[np.bool_]:
+    """Return which agents' ratings the prior holds rather than the games [n]; `centred` is I − P, [n, n]."""
+    if fitted.prior_sd is None:
+        return np.zeros(len(fitted.theta), bool)
+    n = len(fitted.theta)
+    posterior = np.einsum("ij,jk,ik->i", centred, fitted.inverse[:n, :n], centred, optimize=True)
+    prior = fitted.prior_sd**2 * (centred**2).sum(1)
+    held = posterior >= 0.49 * prior  # a lone agent has 0 on both sides
+    for which in np.unique(fitted.part):
+        core, size = np.unique(fitted.core[fitted.part == which], return_counts=True)
+        largest = core[size == size.max()]
+        held |= (fitted.part == which) & ((fitted.core != largest[0]) | (len(largest) > 1))
+    return held
+
+
+def _scores(counts: Counts) -> tuple[Floats, Floats]:
+    """Return each agent's games and mean score [n]; a game against itself is one game with a score of ½."""
+    n, (i, j), (w, d, _) = len(counts.agents), counts.pairs.T, counts.wdl.T
+    seat = np.where(i == j, 0.5, 1.0)
+    total = counts.wdl.sum(1)
+    games = _sum(i, seat * total, n) + _sum(j, seat * total, n)
+    points = _sum(i, seat * (w + d / 2), n) + _sum(j, seat * (total - w - d / 2), n)
+    return games, points / np.maximum(games, 1)
+
+
+@dataclass(frozen=True)
+class MeanPayoff:
+    """An agent's mean payoff in one seat, or over all of its seats (`seat` None).
+
+    `ci95` is the half width of the 95 % interval, None with fewer than two seeds.
+    """
+
+    agent: str
+    seat: int | None
+    mean: float
+    ci95: float | None
+    games: int
+
+
+def mean_payoffs(results: Results) -> list[MeanPayoff]:
+    """Return mean payoffs: for each agent, the best first, over all of its seats and then for each seat that it held.
+
+    Games of one seed are one cluster, for they share their chance events. With G clusters, n payoffs xᵢ and mean m,
+
+        SE² = G/(G − 1) · Σ_c (Σ_{i∈c} (xᵢ − m))² / n²        interval: m ± t(0.975, G − 1) · SE
+    """
+    num_games, num_players = results.seats.shape
+    group = results.seats * (num_players + 1) + np.arange(num_players)  # [G, N] agent and seat
+    overall = results.seats * (num_players + 1) + num_players
+    groups, payoff = np.concatenate([group, overall]).ravel(), np.concatenate([results.payoffs] * 2).ravel()
+    kinds = len(results.agents) * (num_players + 1)
+    n = np.bincount(groups, minlength=kinds)
+    mean = _sum(groups, payoff, kinds) / np.maximum(n, 1)
+    _, seed = np.unique(results.seeds, return_inverse=True)
+    seeds = np.tile(np.repeat(seed, num_players), 2)
+    key, cluster = np.unique(groups * (seed.max(initial=0) + 1) + seeds, return_inverse=True)
+    spread = _sum(cluster, payoff - mean[groups], len(key))
+    owner = key // (seed.max(initial=0) + 1)
+    clusters = np.bincount(owner, minlength=kinds)
+    squares = _sum(owner, spread**2, kinds)
+    games = np.zeros(len(results.agents), np.int64)
+    ordered = np.sort(results.seats, 1)
+    for seat in range(num_players):  # an agent that holds several seats of one game has played one game
+        fresh = ordered[:, seat] != ordered[:, seat - 1] if seat else np.ones(num_games, bool)
+        games += np.bincount(ordered[fresh, seat], minlength=len(results.agents))
+
+    def line(agent: int, seat: int) -> MeanPayoff:
+        k = agent * (num_players + 1) + seat
+        several = clusters[k] > 1
+        se = math.sqrt(squares[k] * clusters[k] / (clusters[k] - 1)) / n[k] if several else 0.0
+        return MeanPayoff(
+            agent=results.agents[agent],
+            seat=None if seat == num_players else seat,
+            mean=float(mean[k]),
+            ci95=float(stdtrit(clusters[k] - 1, 0.975)) * se if several else None,
+            games=int(games[agent] if seat == num_players else n[k]),
+        )
+
+    width = num_players + 1
+    best_first = sorted(range(len(results.agents)), key=lambda a: (-round(mean[a * width + num_players], 9), a))
+    seats = [num_players, *range(num_players)]
+    return [line(a, seat) for a in best_first for seat in seats if n[a * width + seat]]
+
+
+def refusal(num_players: int, payoff: str) -> str | None:
+    """Return why a game gets no Elo, in one sentence; None where it gets one."""
+    if payoff == "team":
+        return "No Elo: the players are paid as a team, so no agent beats another."
+    if payoff == "general_sum":
+        return "No Elo: in a general-sum game, comparing payoffs would put first who spoils most, not who earns most."
+    if num_players > 2:
+        return f"No Elo yet: the game has {num_players} players, and ratings for more than two come later."
+    if num_players < 2:
+        return "No Elo: the game has one player, so there is nobody to beat."
+    return None

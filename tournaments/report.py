@@ -1,0 +1,386 @@
+"""What a tournament found, for people: a leaderboard on the terminal, in Markdown and CSV, and one HTML page.
+
+All of it is a pure function of the store: no clock, so the same store gives the same bytes.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from games.errors import RunFailed, UserError
+from tournaments.ratings import (
+    PRIOR_SD,
+    K,
+    MeanPayoff,
+    Rating,
+    Ratings,
+    Results,
+    mean_payoffs,
+    outcomes,
+    rate,
+    refusal,
+)
+from tournaments.store import TERMINATIONS, Store
+
+FORFEITS = ("illegal_action", "agent_error")
+
+
+@dataclass(frozen=True)
+class Endings:
+    """How an agent's games ended; `forfeited` of them ended by forfeit while it was paid the least."""
+
+    agent: str
+    counts: dict[str, int]  # by termination
+    forfeited: int
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """All that a report says: `ratings` where the game gets Elo, else `reason` says why not; `payoffs` always."""
+
+    game: str
+    num_players: int
+    results: Results
+    ratings: Ratings | None
+    reason: str | None
+    payoffs: list[MeanPayoff]
+    endings: list[Endings]
+    unplayed: tuple[str, ...]  # entrants without a game
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """The agents in the leaderboard's order."""
+        return self.ratings.agents if self.ratings else tuple(p.agent for p in self.payoffs if p.seat is None)
+
+    @cached_property
+    def wdl(self) -> NDArray[np.int64]:
+        """Wins, draws and losses of the row agent against the column agent [n, n, 3], both seatings together."""
+        n, place = len(self.agents), {agent: k for k, agent in enumerate(self.agents)}
+        row, column = np.array([place[a] for a in self.results.agents], np.int64)[self.results.seats].T
+        outcome = outcomes(self.results)
+        there = np.bincount((row * n + column) * 3 + outcome, minlength=3 * n * n)
+        back = np.bincount((column * n + row) * 3 + 2 - outcome, minlength=3 * n * n)
+        return (there + back).reshape(n, n, 3)
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What a reader should know before trusting the numbers: a sentence each."""
+        found = []
+        if self.ratings:
+            parts = self.ratings.parts
+            if len(parts) > 1:
+                found.append(
+                    f"No games connect the {len(parts)} parts, so their ratings cannot be compared: play between them."
+                )
+            for number, part in enumerate(parts, start=1):
+                if part.one_sided:
+                    where = f"in part {number} " if len(parts) > 1 else ""
+                    found.append(
+                        f"Some results {where}are one-sided (all won or all lost), so the prior alone holds those distances: "
+                        "add opponents in between."
+                    )
+            weak = [rating.agent for rating in self.ratings.ratings if rating.prior_dominated]
+            if weak:
+                found.append(f"More the prior's doing than the games': {_listed(weak)}.")
+        cut = int((self.results.terminations == "truncated").sum())
+        if cut:
+            found.append(f"{cut} of {len(self.results)} games were cut short; they count by the payoffs at the cut.")
+        guilty = [f"{e.agent} ({e.forfeited})" for e in self.endings if e.forfeited]
+        if guilty:
+            found.append(f"Games lost by an illegal action or an agent's error: {_listed(guilty)}.")
+        if self.unplayed:
+            found.append(f"Not played yet: {_listed(self.unplayed)}.")
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the ratings, or the mean payoffs and why there is no Elo, as JSON data."""
+        if self.ratings:
+            return self.ratings.to_json()
+        return {"rating_rule": "payoff", "reason": self.reason, "payoffs": [vars(payoff) for payoff in self.payoffs]}
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def summarize(store: Store, *, prior_sd: float | None = PRIOR_SD, anchor: str | None = None) -> Summary:
+    """Rate what is in a store.
+
+    Reads its facts `game` (a reference) and `spec` (`num_players` and `payoff` of the game's Spec).
+    """
+    game, spec = store.get("game"), store.get("spec")
+    if not isinstance(game, str) or not isinstance(spec, dict) or not {"num_players", "payoff"} <= set(spec):
+        raise UserError(f"expected a store that says which game it holds, got '{store.path}'; run its tournament again")
+    results, labels = store.results(), store.labels()
+    reason = refusal(spec["num_players"], spec["payoff"])
+    ratings = None if reason else rate(results, prior_sd=prior_sd, anchor=anchor)
+    payoffs = mean_payoffs(results)
+    order = ratings.agents if ratings else tuple(p.agent for p in payoffs if p.seat is None)
+    return Summary(
+        game=game,
+        num_players=spec["num_players"],
+        results=results,
+        ratings=ratings,
+        reason=reason,
+        payoffs=payoffs,
+        endings=_endings(results, order),
+        unplayed=tuple(sorted(set(labels.values()) - set(results.agents))),
+    )
+
+
+def _endings(results: Results, order: Sequence[str]) -> list[Endings]:
+    least = results.payoffs <= results.payoffs.min(1, keepdims=True, initial=np.inf)
+    forfeit = np.isin(results.terminations, FORFEITS)
+    found = []
+    for agent in order:
+        mine = results.seats == results.agents.index(agent)  # [G, N]
+        ended = results.terminations[mine.any(1)]
+        counts = {kind: int((ended == kind).sum()) for kind in TERMINATIONS}
+        found.append(Endings(agent, counts, int((mine & least).any(1)[forfeit].sum())))
+    return found
+
+
+def print_leaderboard(console: Console, summary: Summary) -> None:
+    """Print the leaderboard, or the mean payoffs and why there is no Elo; warnings in one line each."""
+    if summary.reason:
+        console.print(Text(summary.reason))
+        table = Table("agent", box=None, header_style="bold")
+        for title in _payoff_titles(summary):
+            table.add_column(title, justify="right")
+        for cells in _payoff_rows(summary):
+            table.add_row(*(Text(cell) for cell in cells))
+        console.print(table)
+    for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
+        if summary.ratings and len(summary.ratings.parts) > 1:
+            console.print(Text(f"Part {number} of {len(summary.ratings.parts)}", style="bold"))
+        table = Table(box=None, header_style="bold")
+        for title in ("rank", "agent", "Elo", "±95 %", "games", "score"):
+            table.add_column(title, justify="left" if title == "agent" else "right")
+        for rank, rating in enumerate(part.ratings, start=1):
+            table.add_row(*(Text(cell) for cell in _rating_cells(rank, rating)))
+        console.print(table)
+    if summary.ratings:
+        console.print(Text(_seat_line(summary.ratings)))
+    for warning in summary.warnings:
+        console.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
+
+
+def _rating_cells(rank: int, rating: Rating) -> list[str]:
+    score = f"{100 * rating.score:.1f} %"
+    return [str(rank), rating.agent, f"{rating.elo:.0f}", f"{rating.ci95:.0f}", str(rating.games), score]
+
+
+def _payoff_titles(summary: Summary) -> list[str]:
+    return ["mean payoff", *(f"seat {seat}" for seat in range(summary.num_players)), "games"]
+
+
+def _payoff_rows(summary: Summary) -> list[list[str]]:
+    """Return a row an agent: its name, its mean payoff over all seats and in each, its games."""
+    cells = {(p.agent, p.seat): p for p in summary.payoffs}
+
+    def written(payoff: MeanPayoff | None) -> str:
+        if payoff is None:
+            return "—"
+        return f"{payoff.mean:.3f}" + (f" ± {payoff.ci95:.3f}" if payoff.ci95 is not None else "")
+
+    return [
+        [
+            agent,
+            *(written(cells.get((agent, seat))) for seat in (None, *range(summary.num_players))),
+            str(cells[agent, None].games),
+        ]
+        for agent in summary.agents
+    ]
+
+
+def _seat_line(ratings: Ratings) -> str:
+    drawn = f"{100 * ratings.draw_rate:.1f} % of games drawn"
+    return f"The first seat is worth {ratings.seat_advantage:.0f} ± {ratings.seat_advantage_ci95:.0f} Elo; {drawn}."
+
+
+def _method(summary: Summary) -> str:
+    """Say in words how the numbers came about."""
+    if not summary.ratings:
+        return (
+            "Mean payoffs with 95 % intervals. Games of one seed share their chance events and count as one cluster; "
+            "the interval is Student's, over clusters."
+        )
+    sd = summary.ratings.prior_sd
+    prior = (
+        "no prior (maximum likelihood)"
+        if sd is None
+        else f"a normal prior on strength with a standard deviation of {sd:g} logits ({K * sd:.0f} Elo)"
+    )
+    return (
+        "A game counts as won by whoever was paid more. Davidson's model (1970) of wins, draws and losses with one seat effect, "
+        f"fitted to all games at once with {prior}. Elo is relative to the mean of the agents it is shown with, unless an anchor "
+        "was named; 400 Elo are ten to one near equality. Intervals cover 95 %; both seatings of a seed count as one "
+        "cluster, so they hold where the two depend on each other."
+    )
+
+
+def _markdown(summary: Summary) -> str:
+    lines = [f"# {_markdown_cell(summary.game)}", ""]
+    if summary.reason:
+        titles = ["agent", *_payoff_titles(summary)]
+        lines += [summary.reason, "", *_markdown_table(titles, _payoff_rows(summary)), ""]
+    for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
+        if summary.ratings and len(summary.ratings.parts) > 1:
+            lines += [f"## Part {number}", ""]
+        rows = [_rating_cells(rank, rating) for rank, rating in enumerate(part.ratings, start=1)]
+        lines += [*_markdown_table(["rank", "agent", "Elo", "±95 %", "games", "score"], rows), ""]
+    if summary.ratings:
+        lines += [_seat_line(summary.ratings), ""]
+    lines += [f"- {_markdown_cell(warning)}" for warning in summary.warnings] + ([""] if summary.warnings else [])
+    return "\n".join([*lines, _method(summary), ""])
+
+
+def _markdown_table(titles: list[str], rows: list[list[str]]) -> list[str]:
+    rule = [":--" if title == "agent" else "--:" for title in titles]
+    cells = [titles, rule, *([_markdown_cell(cell) for cell in row] for row in rows)]
+    return [f"| {' | '.join(row)} |" for row in cells]
+
+
+def _markdown_cell(text: str) -> str:
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{character}" if character in "\\|*_`[]" else character for character in text)
+
+
+def _csv(summary: Summary) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    if summary.ratings:
+        writer.writerow(["rank", "agent", "elo", "ci95", "games", "score", "part", "prior_dominated"])
+        for part in summary.ratings.parts:
+            for rank, r in enumerate(part.ratings, start=1):
+                score, held = f"{r.score:.6f}", str(r.prior_dominated).lower()
+                writer.writerow([rank, r.agent, f"{r.elo:.3f}", f"{r.ci95:.3f}", r.games, score, r.part, held])
+    else:
+        writer.writerow(["agent", "seat", "mean", "ci95", "games"])
+        for p in summary.payoffs:
+            ci95 = "" if p.ci95 is None else f"{p.ci95:.6f}"
+            writer.writerow([p.agent, "all" if p.seat is None else p.seat, f"{p.mean:.6f}", ci95, p.games])
+    return out.getvalue()
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """A rating in its drawing, in percent of the width: the interval from `left` to `right`, the rating at `middle`."""
+
+    left: float
+    middle: float
+    right: float
+
+
+def _bars(part: Sequence[Rating]) -> tuple[list[_Bar], float]:
+    """Place the intervals of a part on one axis; also return where its zero is."""
+    low = min(0.0, *(r.elo - r.ci95 for r in part))
+    high = max(0.0, *(r.elo + r.ci95 for r in part))
+    margin = 0.04 * (high - low) or 1.0
+
+    def place(elo: float) -> float:
+        return 100 * (elo - low + margin) / (high - low + 2 * margin)
+
+    return [_Bar(place(r.elo - r.ci95), place(r.elo), place(r.elo + r.ci95)) for r in part], place(0.0)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A cell of a matrix: what it shows, how good it is for the row (0 to 1, None where there is nothing), and its title."""
+
+    text: str
+    heat: float | None
+    title: str
+
+
+def _cross_table(summary: Summary) -> list[list[_Cell]]:
+    """Return the row agent's score against the column agent, in percent."""
+    rows = []
+    for i, agent in enumerate(summary.agents):
+        row = []
+        for j, other in enumerate(summary.agents):
+            w, d, loss = (int(x) for x in summary.wdl[i, j])
+            games = w + d + loss
+            if i == j or not games:
+                row.append(_Cell("", None, ""))
+                continue
+            score = (w + d / 2) / games
+            title = f"{agent} against {other}: {w} won, {d} drawn, {loss} lost of {games}"
+            row.append(_Cell(f"{100 * score:.0f}", score, title))
+        rows.append(row)
+    return rows
+
+
+def _superiority_table(summary: Summary, ratings: Ratings) -> list[list[_Cell]]:
+    """Return the likelihood that the row agent is the stronger, in percent."""
+    rows = []
+    for i, agent in enumerate(summary.agents):
+        row = []
+        for j, other in enumerate(summary.agents):
+            likely = float(ratings.superiority[i, j])
+            if i == j or np.isnan(likely):
+                row.append(_Cell("", None, ""))
+                continue
+            text = f"{100 * likely:.0f}" if 0.005 <= likely <= 0.995 else (">99" if likely > 0.5 else "<1")
+            gap, half = ratings.difference(agent, other)
+            title = f"{agent} is {gap:.0f} ± {half:.0f} Elo above {other}; likelihood of superiority {likely:.4f}"
+            row.append(_Cell(text, likely, title))
+        rows.append(row)
+    return rows
+
+
+def _html(summary: Summary) -> str:
+    environment = Environment(
+        loader=PackageLoader("tournaments", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    ratings = summary.ratings
+    parts = [(part, *_bars(part.ratings)) for part in ratings.parts] if ratings else []
+    return environment.get_template("report.html.j2").render(
+        summary=summary,
+        ratings=ratings,
+        parts=parts,
+        rating_cells=_rating_cells,
+        payoff_titles=_payoff_titles(summary),
+        payoff_rows=_payoff_rows(summary),
+        cross_table=_cross_table(summary) if ratings else [],
+        superiority=_superiority_table(summary, ratings) if ratings else [],
+        terminations=TERMINATIONS,
+        method=_method(summary),
+    )
+
+
+def write_report(
+    store: Store, folder: str | Path, *, prior_sd: float | None = PRIOR_SD, anchor: str | None = None
+) -> dict[str, Path]:
+    """Write `leaderboard.md`, `leaderboard.csv` and `report.html` into a folder; return the paths by file name."""
+    summary = summarize(store, prior_sd=prior_sd, anchor=anchor)
+    texts = {
+        "leaderboard.md": _markdown(summary),
+        "leaderboard.csv": _csv(summary),
+        "report.html": _html(summary),
+    }
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise RunFailed(
+            f"expected to write the report to '{folder}', got '{error}'; give a folder that can be written"
+        ) from error
+    return {name: folder / name for name in texts}

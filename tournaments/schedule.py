@@ -1,0 +1,56 @@
+"""Which matches are to be played: deterministic, seats balanced, seeds shared.
+
+A seed is played in every rotation of the seats, and every pairing plays the same seeds (common random numbers). So a
+difference between two agents is not one of luck in seats or in chance events, and no fixture depends on who else takes
+part: adding an agent or more seeds adds fixtures and changes none.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, combinations_with_replacement
+
+from games.errors import UserError
+from games.keys import fold_one, stream
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """One match to be played: the game's reference, the agents' ids by seat, and the 64-bit seed of its randomness."""
+
+    game: str
+    agents: tuple[str, ...]
+    seed: int
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 of the fixture's canonical JSON: sorted keys, no spaces, ASCII."""
+        fields = {"agents": self.agents, "game": self.game, "seed": self.seed}
+        return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def round_robin(game: str, agents: Sequence[str], num_players: int, seeds: int, seed: int) -> list[Fixture]:
+    """Return every pairing of agents on each of `seeds` seeds, in every cyclic rotation of the seats.
+
+    They come by seed, then pairing, then rotation, so that an interrupted tournament is balanced. Agents are taken in
+    the order of their ids: the order in which they are listed changes nothing. Where there are fewer agents than players,
+    an agent may hold several seats of a game; rotations that seat the same agents alike are played once.
+    """
+    if num_players < 1 or seeds < 1:
+        raise UserError(f"expected at least one player and one seed, got {num_players} players and {seeds} seeds")
+    if len(set(agents)) < len(agents):
+        twice = next(agent for agent in agents if list(agents).count(agent) > 1)
+        raise UserError(f"expected each agent once, got '{twice}' twice; a copy of an agent is the same agent")
+    if len(agents) < min(num_players, 2):
+        raise UserError(f"expected at least {min(num_players, 2)} agents, got {len(agents)}; list more agents")
+    pairings = combinations if len(agents) >= num_players else combinations_with_replacement
+    tables = [
+        tuple(table[(seat + turn) % num_players] for seat in range(num_players))
+        for table in pairings(sorted(agents), num_players)
+        for turn in range(num_players)
+    ]
+    tables = list(dict.fromkeys(tables))
+    keys = [fold_one(stream(seed, "fixtures"), k) for k in range(seeds)]
+    return [Fixture(game, table, key) for key in keys for table in tables]

@@ -1,0 +1,111 @@
+"""A tournament: its config, and the run that plays what is missing.
+
+schedule makes fixtures; the store says which are missing; match plays them; the store keeps each game once.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from rich.console import Console
+
+from games.contract import Spec
+from games.errors import UserError
+from games.registry import make
+from marl import engine
+from marl.entrants import Entrant, enter, expand
+from marl.runlog import Display
+from tournaments.match import chunks, play_chunk
+from tournaments.schedule import Fixture, round_robin
+from tournaments.store import Store
+
+STORE = "games.sqlite"
+
+
+class TournamentConfig(BaseModel):
+    """One tournament: every agent against every other, each seed from every seat."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    game: str
+    agents: tuple[str, ...] = Field(min_length=1)  # references; a population folder stands for its members
+    seeds: PositiveInt = 50  # for each pairing; each seed is played in every rotation of the seats
+    seed: int = Field(0, ge=0, lt=2**63)
+    num_envs: PositiveInt = 64
+    workers: PositiveInt = 2
+    batch: PositiveInt = 256  # games that are played, and stored, together
+
+
+def run(config: TournamentConfig, folder: Path, console: Console) -> Path:
+    """Play the fixtures that are missing and return the store. Killed at any moment, it goes on from the last batch."""
+    torch.set_num_threads(1)
+    spec = make(config.game, 1).spec
+    entrants = field(config, spec)
+    digests = [entrant.digest for entrant in entrants]
+    fixtures = round_robin(config.game, digests, spec.num_players, config.seeds, config.seed)
+    with open_store(config, spec, entrants, folder) as store:
+        missing = store.missing(fixtures)
+        stored = len(fixtures) - len(missing)
+        had = f"; {stored:,} are stored already" if stored else ""
+        console.print(
+            f"{folder}: {len(fixtures):,} games among {len(entrants)} agents{had}", highlight=False, soft_wrap=True
+        )
+        with Display(str(folder), len(fixtures), "games", console) as display:
+            for games in engine.run(play_chunk, _tasks(config, entrants, missing), config.workers):
+                store.add(games)
+                stored += len(games)
+                display.advance_to(stored)
+    return folder / STORE
+
+
+def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
+    """Return the agents of a tournament; raises UserError where one is missing, does not fit the game, or sits twice."""
+    named = [(name, text) for reference in config.agents for name, text in expand(reference).items()]
+    entrants: list[Entrant] = []
+    for name, text in named:
+        entrant = enter(text, spec)
+        twin = next((other for other in entrants if other.digest == entrant.digest), None)
+        if twin:
+            raise UserError(f"'{text}' and '{twin.reference}' are the same agent; name each one once")
+        entrants.append(Entrant(name, text, entrant.digest, entrant.agent))
+    if spec.num_players > 1 and len(entrants) < 2:
+        raise UserError(f"a tournament needs at least 2 agents, got {len(entrants)}; add one to 'agents'")
+    return entrants
+
+
+def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], folder: Path) -> Store:
+    """Open the tournament's store, or make it; raises UserError where the folder holds another game's tournament."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(
+            yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
+        )
+    except OSError as error:
+        raise UserError(f"the folder '{folder}' cannot be written: {error}; name another --run-dir") from error
+    store = Store(folder / STORE)
+    facts: dict[str, Any] = {"game": config.game, "num_players": spec.num_players, "payoff": spec.payoff}
+    held = store.get("tournament")
+    if held is not None and held != facts:
+        store.close()
+        raise UserError(
+            f"'{folder}' holds a tournament of '{held['game']}', not '{config.game}'; name another --run-dir"
+        )
+    store.set("tournament", facts)
+    for entrant in entrants:
+        store.add_agent(entrant.digest, entrant.name, entrant.reference)
+    return store
+
+
+def _tasks(config: TournamentConfig, entrants: list[Entrant], missing: list[Fixture]) -> list[tuple[Any, ...]]:
+    reference = {entrant.digest: entrant.reference for entrant in entrants}
+    return [
+        (
+            config.game,
+            sorted({reference[agent] for fixture in piece for agent in fixture.agents}),
+            piece,
+            config.num_envs,
+        )
+        for piece in chunks(missing, config.batch)
+    ]
