@@ -1,8 +1,8 @@
 """The errors that a user sees, as one sentence each.
 
-    Exception
-    └── UserError          what was expected, what came, what to do; exit code 2, nothing was written
-        └── RunFailed      a run that broke on its way; exit code 1, what it had saved is kept
+Exception
+└── UserError          what was expected, what came, what to do; exit code 2, nothing was written
+    └── RunFailed      a run that broke on its way; exit code 1, what it had saved is kept
 """
 
 import difflib

@@ -155,7 +155,9 @@ def _attribute(reference: Reference, sources: tuple[str, ...]) -> Any:
             raise UserError(f"'{reference.source}' needs the package '{error.name}', which is not installed") from error
         known = f"{', '.join(sources)} or " if sources else ""
         hint = nearest(reference.source, sources)
-        raise UserError(f"expected {known}an importable module, got '{reference.source}' in '{reference}'{hint}") from error
+        raise UserError(
+            f"expected {known}an importable module, got '{reference.source}' in '{reference}'{hint}"
+        ) from error
     if not hasattr(module, reference.name):
         public = [name for name in vars(module) if not name.startswith("_")]
         raise UserError(f"the module '{reference.source}' has no '{reference.name}'{nearest(reference.name, public)}")
@@ -178,7 +180,9 @@ def call(target: Callable[..., Any], reference: Reference, **more: Any) -> Any:
         if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and key not in arguments
     ]
     if required:
-        raise UserError(f"'{reference.name}' needs the argument '{required[0]}', got none: {reference.name}({required[0]}=...)")
+        raise UserError(
+            f"'{reference.name}' needs the argument '{required[0]}', got none: {reference.name}({required[0]}=...)"
+        )
     try:
         return target(**arguments)
     except (TypeError, ValueError) as error:

@@ -1,9 +1,9 @@
 """Agents: who decides. An agent keeps nothing between two calls; the rollout owns its hidden state.
 
-    random                              a legal action, uniformly
-    mcts(simulations=100)               OpenSpiel's own C++ search with random playouts: a fixed anchor
-    runs/x/checkpoints/000500000        what a run trained (marl/checkpoint.py)
-    my_package.bots:TitForTat()         anyone's class with `act(view, hidden)`
+random                              a legal action, uniformly
+mcts(simulations=100)               OpenSpiel's own C++ search with random playouts: a fixed anchor
+runs/x/checkpoints/000500000        what a run trained (marl/checkpoint.py)
+my_package.bots:TitForTat()         anyone's class with `act(view, hidden)`
 """
 
 import hashlib

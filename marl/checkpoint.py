@@ -72,7 +72,9 @@ def write(
         _sync_folder(folder.parent)
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
-        raise RunFailed(f"the checkpoint '{folder}' could not be written ({error}); the one before it is kept") from error
+        raise RunFailed(
+            f"the checkpoint '{folder}' could not be written ({error}); the one before it is kept"
+        ) from error
     return digest
 
 
@@ -80,7 +82,9 @@ def read(folder: Path) -> dict[str, Any]:
     """Return what a checkpoint's JSON says; raises UserError where it is missing, broken or of another format."""
     path = folder / "checkpoint.json"
     if not path.is_file():
-        raise UserError(f"expected a checkpoint folder with a checkpoint.json, got '{folder}'; a run keeps them in checkpoints/")
+        raise UserError(
+            f"expected a checkpoint folder with a checkpoint.json, got '{folder}'; a run keeps them in checkpoints/"
+        )
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         found = about["format"]

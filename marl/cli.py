@@ -31,8 +31,12 @@ app.add_typer(games, name="games")
 
 Config = Annotated[Path, typer.Argument(help="A YAML file, such as one of configs/.", show_default=False)]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change one value: --set a.b=c.", metavar="A.B=C")]
-RunDir = Annotated[Path | None, typer.Option("--run-dir", help="Where the run is kept.  [default: runs/<config's name>]")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder; start afresh if there is none.")]
+RunDir = Annotated[
+    Path | None, typer.Option("--run-dir", help="Where the run is kept.  [default: runs/<config's name>]")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run in the folder; start afresh if there is none.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
@@ -79,9 +83,13 @@ def population(
 
 @app.command()
 def evaluate(
-    agent: Annotated[str, typer.Argument(help="An agent: a name, package.module:Class(...), or a run or checkpoint folder.")],
+    agent: Annotated[
+        str, typer.Argument(help="An agent: a name, package.module:Class(...), or a run or checkpoint folder.")
+    ],
     game: Annotated[str | None, typer.Option(help="The game; a checkpoint knows its own.")] = None,
-    against: Annotated[list[str] | None, typer.Option(help="An opponent; may be repeated. Without one: self-play.")] = None,
+    against: Annotated[
+        list[str] | None, typer.Option(help="An opponent; may be repeated. Without one: self-play.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds; each is played from every seat.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Names the seeds.")] = 0,
     as_json: AsJson = False,
@@ -154,8 +162,8 @@ def tournament_rate(
 
     with _store(store) as opened:
         summary = summarize(opened)
-    if summary.refusal:
-        raise UserError(summary.refusal)
+    if summary.reason:
+        raise UserError(summary.reason)
     if as_json:
         _print_json(summary.to_json())
     else:
@@ -176,7 +184,7 @@ def tournament_report(
         _print_json(summary.to_json() | {"files": {name: str(path) for name, path in paths.items()}})
         return
     print_leaderboard(_console(), summary)
-    _say(f"report: {paths['html']} (also {paths['markdown'].name}, {paths['csv'].name})")
+    _say(f"report: {paths['report.html']} (also leaderboard.md and leaderboard.csv beside it)")
 
 
 @games.command("list")
@@ -265,7 +273,7 @@ def _store(path: Path) -> Any:
     from tournaments.store import Store
     from tournaments.tournament import STORE
 
-    return Store(path / STORE if path.is_dir() else path, create=False)
+    return Store(path / STORE if path.is_dir() else path)
 
 
 def _console() -> Console:

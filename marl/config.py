@@ -89,7 +89,9 @@ def load(schema: type[Schema], path: Path, sets: Sequence[str] = ()) -> Schema:
         data = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         siblings = [str(p) for p in path.parent.glob("*.yaml")]
-        raise UserError(f"expected a config file, got '{path}', which does not exist{nearest(str(path), siblings)}") from None
+        raise UserError(
+            f"expected a config file, got '{path}', which does not exist{nearest(str(path), siblings)}"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"the config file '{path}' could not be read: {error}") from error
     except yaml.YAMLError as error:

@@ -27,6 +27,8 @@ def run(function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], worke
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
-        raise RunFailed("a worker process died (killed, or out of memory); run again to go on from what is saved") from error
+        raise RunFailed(
+            "a worker process died (killed, or out of memory); run again to go on from what is saved"
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

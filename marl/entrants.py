@@ -83,7 +83,9 @@ def _trained(text: str, reference: Reference, spec: Spec, device: str) -> Entran
     about, digest = checkpoint.digest_of(folder)
     ours, theirs = spec.to_json(), about["spec"]
     if any(ours[part] != theirs[part] for part in ("num_players", "observation", "action")):
-        raise UserError(f"'{folder}' was trained on '{theirs['name']}', whose views or actions are not those of '{spec.name}'")
+        raise UserError(
+            f"'{folder}' was trained on '{theirs['name']}', whose views or actions are not those of '{spec.name}'"
+        )
     learner = algorithm(about["algorithm"])
     state = checkpoint.tensors(folder, about, "agent.safetensors")
     config = learner.Config.model_validate(about["settings"])

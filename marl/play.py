@@ -26,7 +26,9 @@ class Person:
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         assert view.states is not None, "play() refuses games without states"
-        return Decision(np.array([self._ask(state, int(p)) for state, p in zip(view.states(), view.player, strict=True)])), None
+        return Decision(
+            np.array([self._ask(state, int(p)) for state, p in zip(view.states(), view.player, strict=True)])
+        ), None
 
     def _ask(self, state: State, player: int) -> int:
         names = action_names(state, player)
@@ -72,7 +74,9 @@ def play(game: str, against: str, seat: int, seed: int, console: Console) -> Non
     """Play one game; raises UserError for a game without turns or positions, and for a seat that it does not have."""
     spec = load(game).spec
     if spec.turns != "sequential":
-        raise UserError(f"play needs a turn-based game, and in '{game}' players move at the same time; choose another game")
+        raise UserError(
+            f"play needs a turn-based game, and in '{game}' players move at the same time; choose another game"
+        )
     if seat >= spec.num_players:
         raise UserError(f"'{game}' has seats 0 to {spec.num_players - 1}, got --seat {seat}")
     if not spec.perfect_information:
@@ -84,5 +88,7 @@ def play(game: str, against: str, seat: int, seed: int, console: Console) -> Non
     for episode in episodes(make(game, 1), roster, streams, np.array([fold_one(seed, 0)], np.uint64), seating):
         paid = ", ".join(f"player {p}: {value:+g}" for p, value in enumerate(episode.returns))
         own = episode.returns[seat]
-        verdict = {1: "You won", 0: "A draw", -1: "You lost"}[int(np.sign(own))] if spec.payoff == "zero_sum" else "The end"
+        verdict = (
+            {1: "You won", 0: "A draw", -1: "You lost"}[int(np.sign(own))] if spec.payoff == "zero_sum" else "The end"
+        )
         console.print(f"\n{verdict} after {episode.length} moves ({paid}); game {seed}", highlight=False, markup=False)

@@ -60,4 +60,6 @@ def members(folder: Path) -> dict[str, Path]:
         entries = json.loads((folder / "population.json").read_text(encoding="utf-8"))["members"]
         return {entry["id"]: folder / entry["checkpoint"] for entry in entries}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"'{folder}' holds no readable population.json ({error}); train it with `marl population`") from error
+        raise UserError(
+            f"'{folder}' holds no readable population.json ({error}); train it with `marl population`"
+        ) from error

@@ -110,7 +110,9 @@ def _act(agent: Agent, view: View, hidden: list[Hidden], entry: int) -> Decision
 
 def _no_actions(spec: Spec, num_envs: int) -> NDArray[Any]:
     seats = (num_envs, spec.num_players)
-    return np.zeros((*seats, spec.action.size), np.float32) if isinstance(spec.action, Box) else np.zeros(seats, np.int64)
+    return (
+        np.zeros((*seats, spec.action.size), np.float32) if isinstance(spec.action, Box) else np.zeros(seats, np.int64)
+    )
 
 
 def _states(venv: VecEnv, env: NDArray[np.int64]) -> Callable[[], list[Any]] | None:

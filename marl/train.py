@@ -46,7 +46,9 @@ class Run:
     parent: str | None = None
 
 
-def train(config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto", console: Console | None = None) -> Path:
+def train(
+    config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto", console: Console | None = None
+) -> Path:
     """Train to the config's last step and return the newest checkpoint.
 
     Raises UserError before anything is written where the config, the game, the algorithm or the folder does not fit;
@@ -55,10 +57,14 @@ def train(config: TrainConfig, folder: Path, *, resume: bool, device: str = "aut
     console = console or Console()
     run = prepare(config, folder, resume=resume, device=device)
     if run.step >= config.steps:
-        console.print(f"{folder}: already trained to {run.step:,} steps; nothing to do", highlight=False, soft_wrap=True)
+        console.print(
+            f"{folder}: already trained to {run.step:,} steps; nothing to do", highlight=False, soft_wrap=True
+        )
         return checkpoint.folder_of(folder, run.step)
     says = f"goes on from step {run.step:,}" if run.step else "starts afresh"
-    console.print(f"{folder}: {says}, to {config.steps:,} steps of {config.game} by {run.name}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{folder}: {says}, to {config.steps:,} steps of {config.game} by {run.name}", highlight=False, soft_wrap=True
+    )
     try:
         with RunLog(folder, run.step) as log, Display(str(folder), config.steps, "steps", console) as display:
             if run.step == 0:
@@ -67,7 +73,9 @@ def train(config: TrainConfig, folder: Path, *, resume: bool, device: str = "aut
                 _stretch(run, log, display)
                 _finish_stretch(run, log, display)
     except OSError as error:
-        raise RunFailed(f"'{folder}' could not be written ({error}); --resume goes on from its last checkpoint") from error
+        raise RunFailed(
+            f"'{folder}' could not be written ({error}); --resume goes on from its last checkpoint"
+        ) from error
     return checkpoint.folder_of(folder, run.step)
 
 
@@ -144,7 +152,9 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
     mine = set(range(len(actors)))
     share = config.opponents.share
     seating = population.seat(config.num_envs, venv.spec.num_players, len(actors), len(run.opponents), share)
-    carry = Carry(venv, roster, fold(stream(key, "agents"), np.arange(len(roster))), fold(key, np.arange(config.num_envs)))
+    carry = Carry(
+        venv, roster, fold(stream(key, "agents"), np.arange(len(roster))), fold(key, np.arange(config.num_envs))
+    )
     while run.step < end:
         wall, cpu = time.perf_counter(), time.process_time()
         trajectory = rollout(venv, roster, seating, carry, config.rollout_length)

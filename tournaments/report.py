@@ -81,7 +81,7 @@ class Summary:
             parts = self.ratings.parts
             if len(parts) > 1:
                 found.append(
-                    f"No games connect the {len(parts)} parts, so their ratings cannot be compared: play between them."
+                    f"No games connect the {len(parts)} parts, so their ratings cannot be compared; play between them."
                 )
             for number, part in enumerate(parts, start=1):
                 if part.one_sided:
@@ -223,9 +223,9 @@ def _method(summary: Summary) -> str:
         else f"a normal prior on strength with a standard deviation of {sd:g} logits ({K * sd:.0f} Elo)"
     )
     return (
-        "A game counts as won by whoever was paid more. Davidson's model (1970) of wins, draws and losses with one seat effect, "
-        f"fitted to all games at once with {prior}. Elo is relative to the mean of the agents it is shown with, unless an anchor "
-        "was named; 400 Elo are ten to one near equality. Intervals cover 95 %; both seatings of a seed count as one "
+        "A game counts as won by whoever was paid more. Davidson's model (1970) of wins, draws and losses, with one seat "
+        f"effect, fitted to all games at once with {prior}. Elo is relative to the mean of the agents it is shown with, unless an "
+        "anchor was named; 400 Elo are ten to one near equality. Intervals cover 95 %; both seatings of a seed count as one "
         "cluster, so they hold where the two depend on each other."
     )
 
@@ -297,10 +297,11 @@ def _bars(part: Sequence[Rating]) -> tuple[list[_Bar], float]:
 
 @dataclass(frozen=True)
 class _Cell:
-    """A cell of a matrix: what it shows, how good it is for the row (0 to 1, None where there is nothing), and its title."""
+    """A cell of a matrix: what it shows, small print, and its title."""
 
     text: str
-    heat: float | None
+    heat: float | None  # 0 bad for the row, 1 good; None where there is nothing
+    small: str
     title: str
 
 
@@ -313,11 +314,11 @@ def _cross_table(summary: Summary) -> list[list[_Cell]]:
             w, d, loss = (int(x) for x in summary.wdl[i, j])
             games = w + d + loss
             if i == j or not games:
-                row.append(_Cell("", None, ""))
+                row.append(_Cell("", None, "", ""))
                 continue
             score = (w + d / 2) / games
             title = f"{agent} against {other}: {w} won, {d} drawn, {loss} lost of {games}"
-            row.append(_Cell(f"{100 * score:.0f}", score, title))
+            row.append(_Cell(f"{100 * score:.0f}", score, str(games), title))
         rows.append(row)
     return rows
 
@@ -330,12 +331,12 @@ def _superiority_table(summary: Summary, ratings: Ratings) -> list[list[_Cell]]:
         for j, other in enumerate(summary.agents):
             likely = float(ratings.superiority[i, j])
             if i == j or np.isnan(likely):
-                row.append(_Cell("", None, ""))
+                row.append(_Cell("", None, "", ""))
                 continue
             text = f"{100 * likely:.0f}" if 0.005 <= likely <= 0.995 else (">99" if likely > 0.5 else "<1")
             gap, half = ratings.difference(agent, other)
             title = f"{agent} is {gap:.0f} ± {half:.0f} Elo above {other}; likelihood of superiority {likely:.4f}"
-            row.append(_Cell(text, likely, title))
+            row.append(_Cell(text, likely, "", title))
         rows.append(row)
     return rows
 
@@ -380,7 +381,5 @@ def write_report(
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise RunFailed(
-            f"expected to write the report to '{folder}', got '{error}'; give a folder that can be written"
-        ) from error
+        raise RunFailed(f"expected to write a report to '{folder}', got '{error}'; give another folder") from error
     return {name: folder / name for name in texts}

@@ -35,8 +35,8 @@ def round_robin(game: str, agents: Sequence[str], num_players: int, seeds: int, 
     """Return every pairing of agents on each of `seeds` seeds, in every cyclic rotation of the seats.
 
     They come by seed, then pairing, then rotation, so that an interrupted tournament is balanced. Agents are taken in
-    the order of their ids: the order in which they are listed changes nothing. Where there are fewer agents than players,
-    an agent may hold several seats of a game; rotations that seat the same agents alike are played once.
+    the order of their ids: the order in which they are listed changes nothing. Where agents are fewer than players, an
+    agent may hold several seats of a game; rotations that seat the same agents alike are played once.
     """
     if num_players < 1 or seeds < 1:
         raise UserError(f"expected at least one player and one seed, got {num_players} players and {seeds} seeds")

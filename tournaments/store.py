@@ -47,7 +47,7 @@ CREATE TABLE games (
 
 
 @dataclass(frozen=True)
-class Entrant:
+class StoredAgent:
     """An agent's entry: its id (the digest of what it is), the name to show, and the reference that loads it."""
 
     id: str
@@ -174,15 +174,16 @@ class Store:
         with self._writing():
             self._db.executemany("INSERT OR IGNORE INTO games VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def add_agents(self, entrants: Iterable[Entrant]) -> None:
-        """Enter agents; an id that is there already gets the new name and reference."""
-        rows = [(entrant.id, entrant.name, entrant.reference) for entrant in entrants]
+    def add_agent(self, id: str, name: str, reference: str) -> None:
+        """Enter an agent; an id that is there already gets the new name and reference."""
         with self._writing():
-            self._db.executemany("INSERT OR REPLACE INTO agents VALUES (?, ?, ?)", rows)
+            self._db.execute("INSERT OR REPLACE INTO agents VALUES (?, ?, ?)", (id, name, reference))
 
-    def agents(self) -> list[Entrant]:
+    def agents(self) -> list[StoredAgent]:
         """Return the entrants, in the order of their names."""
-        return [Entrant(*row) for row in self._db.execute("SELECT id, name, reference FROM agents ORDER BY name, id")]
+        return [
+            StoredAgent(*row) for row in self._db.execute("SELECT id, name, reference FROM agents ORDER BY name, id")
+        ]
 
     def labels(self) -> dict[str, str]:
         """Return what to call each agent, by id: its name, with the first digits of its id where names clash."""

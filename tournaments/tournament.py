@@ -84,15 +84,13 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
         )
     except OSError as error:
         raise UserError(f"the folder '{folder}' cannot be written: {error}; name another --run-dir") from error
-    store = Store(folder / STORE)
-    facts: dict[str, Any] = {"game": config.game, "num_players": spec.num_players, "payoff": spec.payoff}
-    held = store.get("tournament")
-    if held is not None and held != facts:
+    store = Store(folder / STORE, create=True)
+    held = store.get("game")
+    if held not in (None, config.game):
         store.close()
-        raise UserError(
-            f"'{folder}' holds a tournament of '{held['game']}', not '{config.game}'; name another --run-dir"
-        )
-    store.set("tournament", facts)
+        raise UserError(f"'{folder}' holds a tournament of '{held}', not '{config.game}'; name another --run-dir")
+    store.set("game", config.game)
+    store.set("spec", spec.to_json())
     for entrant in entrants:
         store.add_agent(entrant.digest, entrant.name, entrant.reference)
     return store

@@ -108,7 +108,13 @@ def _by_model(player: Any, models: Sequence[ActorCritic]) -> list[tuple[Any, Act
 
 
 def actor_loss(
-    log_probs: Tensor, action: Tensor, old_log_prob: Tensor, advantage: Tensor, *, clip: float, entropy_coefficient: float
+    log_probs: Tensor,
+    action: Tensor,
+    old_log_prob: Tensor,
+    advantage: Tensor,
+    *,
+    clip: float,
+    entropy_coefficient: float,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the clipped surrogate with an entropy bonus, and its metrics. `log_probs` [B, A]; everything else [B]."""
     log_ratio = log_probs.gather(1, action[:, None])[:, 0] - old_log_prob
