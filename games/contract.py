@@ -1,11 +1,12 @@
-"""The game contract: every array that passes between a game and whoever plays it, and its shape, said once.
+"""The game contract: every array that passes between a game and its players, and its shape, said once.
 
-Axis letters: E environments stepped together, N players, A actions, S size of the global state, O shape of an observation.
+Axis letters: E environments stepped together, N players, A actions, S size of the global state, O an observation's shape.
 
 There are two interfaces. `VecEnv` steps a batch of environments; learning, evaluation and tournaments use it.
 `State` is a clonable position; search uses it, and any `Game` becomes a `VecEnv` through `games/vector.py`.
 
-Who moves is said by `acting` alone: one player (turns), all (simultaneous moves), some (deaths), none (an episode's last step).
+Who moves is said by `acting` alone: one player (turns), all (simultaneous moves), some (deaths), none (an episode's
+last step).
 
     step        0      1      2     ...   T            T+1    T+2
     first       True                                   True
@@ -56,7 +57,7 @@ class Box:
 class Spec:
     """Say what a game is; a learner checks it when it is built.
 
-    `observation_sizes` and `action_sizes` give each player's own size where players differ (flat sizes; the rest is padding).
+    `observation_sizes` and `action_sizes` give each player's own (flat) size where players differ; the rest is padding.
     `max_length` and `return_bounds` are None where they are not known.
     """
 
@@ -94,7 +95,7 @@ class Spec:
 class TimeStep:
     """Hold what every player may know after `reset` or `step`.
 
-    The arrays belong to the VecEnv and are written in place: valid until its next call, and whoever keeps one copies it.
+    The arrays belong to the VecEnv and are written in place: valid until its next call; whoever keeps one copies it.
     """
 
     obs: NDArray[Any]  # [E, N, *O] fresh where a player is acting, and for every player on an episode's last step
@@ -126,7 +127,7 @@ class TimeStep:
     @property
     def last(self) -> NDArray[np.bool_]:
         """[E] True where the episode has just ended: every player's return is complete, or the recording was cut."""
-        return (self.terminated | self.truncated).all(1)
+        return np.asarray((self.terminated | self.truncated).all(1))
 
 
 class VecEnv(Protocol):

@@ -1,9 +1,10 @@
-"""Randomness by key: a key is a 64-bit number that names one decision or one episode, and all its randomness is a hash of it.
+"""Randomness by key: a 64-bit number names one decision or one episode, and all its randomness is a hash of it.
 
 There is no generator and no order: a draw depends on what it is for, never on what was drawn before it.
 So an episode is the same whatever the number of environments, of batch-mates or of worker processes.
 
-The hash is the finalizer of SplitMix64 (Steele, Lea, Flood 2014, https://doi.org/10.1145/2660193.2660195), applied twice a fold.
+The hash is the finalizer of SplitMix64 (Steele, Lea, Flood 2014, https://doi.org/10.1145/2660193.2660195), applied
+twice a fold.
 """
 
 import zlib

@@ -19,7 +19,7 @@ from games.keys import fold, fold_one, uniform_one
 
 
 class Row:
-    """One environment's row of a TimeStep: views [N, ...] of the batch's arrays, which `Vector` clears before each step."""
+    """One environment's row of a TimeStep: views [N, ...] of arrays that `Vector` clears before each step."""
 
     def __init__(self, timestep: TimeStep, index: int) -> None:
         self.obs: NDArray[Any] = timestep.obs[index]  # [N, *O]
@@ -51,12 +51,12 @@ class GameEnv:
     def __init__(self, game: Game, row: Row) -> None:
         self.spec = game.spec
         self._game = game
-        # Views cut once, and bytes to write single items: slicing the batch at every step would cost as much as the rules.
+        # Views cut once, and bytes to write single items: slicing at every step would cost as much as the rules.
         self._obs = [view.reshape(-1) for view in row.obs]
         self._mask = list(row.action_mask)
         self._mask_bytes = [memoryview(view.view(np.uint8)) for view in row.action_mask]
         self._acting = memoryview(row.acting.view(np.uint8))
-        self._reward = memoryview(row.reward)
+        self._reward: Any = memoryview(row.reward)
         self._terminated = row.terminated
         self._step_rewards = game.spec.step_rewards
         self._nothing = (0.0,) * game.spec.num_players

@@ -24,10 +24,10 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 class Opponents(Frozen):
-    """Who else sits at the table while training: frozen agents, in a share of the environments, in every seat by turns."""
+    """Who else plays while training: frozen agents, in a share of the environments, in every seat by turns."""
 
     agents: tuple[str, ...] = ()
-    share: float = Field(0.5, ge=0, le=1)
+    share: float = Field(default=0.5, ge=0, le=1)
 
 
 class Evaluation(Frozen):
@@ -42,7 +42,7 @@ class TrainConfig(Frozen):
 
     game: str
     algorithm: dict[str, Any]  # name, and the settings of that algorithm
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     steps: PositiveInt = 1_000_000
     stretch: PositiveInt = 100_000  # steps between two checkpoints
     num_envs: PositiveInt = 64

@@ -8,7 +8,7 @@ from typing import Any
 
 from games.contract import Spec
 from games.errors import UserError, nearest
-from games.keys import fold_one, stream
+from games.keys import fold_one
 from games.registry import Reference, call, parse, resolve
 from marl import checkpoint, population
 from marl.agent import BUILT_IN, Agent, digest_of_code

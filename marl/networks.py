@@ -1,6 +1,7 @@
 """Network parts that algorithms share. Nothing here draws from a global generator: initialisation takes its own."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -34,8 +35,8 @@ class Network(nn.Module):
     """Map a player's view to `outputs` numbers: [B, *O] and player [B] -> [B, outputs].
 
     `encoder` is "mlp" (the view flattened), "cnn" (3x3 convolutions over [C, H, W]), or "auto": cnn for views of three
-    axes with both sides of at least 5. With `player_id`, the player's index joins the features as a one-hot, so that one
-    network can hold every seat. uint8 views are scaled to [0, 1].
+    axes with both sides of at least 5. With `player_id`, the player's index joins the features as a one-hot, so that
+    one network can hold every seat. uint8 views are scaled to [0, 1].
     """
 
     def __init__(
@@ -59,13 +60,13 @@ class Network(nn.Module):
         if encoder == "cnn" or (encoder == "auto" and len(shape) == 3 and min(shape[1:]) >= 5):
             planes = [shape[0], *channels]
             layers: list[nn.Module] = []
-            for a, b in zip(planes[:-1], planes[1:], strict=True):
+            for a, b in pairwise(planes):
                 layers += [convolution(a, b, generator), nn.ReLU()]
             self.convolutions = nn.Sequential(*layers)
             features = planes[-1] * int(np.prod(shape[1:]))
         sizes = [features + self.players, *hidden]
         body: list[nn.Module] = []
-        for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+        for a, b in pairwise(sizes):
             body += [linear(a, b, 2**0.5, generator), nn.Tanh()]
         self.body = nn.Sequential(*body, linear(sizes[-1], outputs, output_gain, generator))
 
@@ -85,7 +86,7 @@ def masked_log_probs(logits: Tensor, action_mask: Tensor) -> Tensor:
 
 
 def sample(probabilities: NDArray[np.float32], key: Keys) -> NDArray[np.int64]:
-    """Draw an action for each row of probabilities [B, A], by inverting the distribution at the key's uniform number."""
+    """Draw an action for each row of probabilities [B, A]: the distribution inverted at the key's uniform number."""
     cumulative = np.cumsum(probabilities, 1, dtype=np.float64)
     return (cumulative > (uniform(key) * cumulative[:, -1])[:, None]).argmax(1)
 

@@ -29,8 +29,8 @@ def gae(
 ) -> Floats:
     """Return the advantages [T, E, N] of decisions; 0 where a player is not acting.
 
-    `value`, `acting`, `terminated`, `truncated` are [T+1, E, N] (what was seen), `reward` [T, E, N] is paid by t -> t+1,
-    `first` is [T+1, E]. `value` is read where a player is acting or truncated only.
+    `value`, `acting`, `terminated`, `truncated` are [T+1, E, N] (what was seen), `reward` [T, E, N] is paid by
+    t -> t+1, `first` is [T+1, E]. `value` is read where a player is acting or truncated only.
     """
     advantage = np.zeros_like(reward)
     v_next = np.where(acting[-1], value[-1], 0.0).astype(np.float32)

@@ -4,8 +4,8 @@
     rollout     decide and step, `length` times, recorded as a Trajectory for the learners
     episodes    decide and step until each of a list of episodes has been played, for whoever keeps score
 
-All randomness of a decision comes from its key = fold(fold(fold(the agent's stream, episode's seed), player), decision),
-so a game does not depend on its batch-mates, on E, or on how many workers play.
+All randomness of a decision comes from its key = fold(fold(fold(the agent's stream, the episode's seed), player),
+decision), so a game does not depend on its batch-mates, on E, or on how many workers play.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -45,10 +45,10 @@ class Moment:
 
 
 class Carry:
-    """Where a rollout stands between two calls: the open episodes, the agents' hidden states, the decisions that wait."""
+    """Where a rollout stands between two calls: open episodes, hidden states, decisions that wait."""
 
     def __init__(self, venv: VecEnv, roster: Sequence[Agent], streams: Keys, seeds: Keys) -> None:
-        """Open an episode in every environment. `streams` [len(roster)] are the agents' keys, `seeds` [E] the episodes'."""
+        """Open an episode in every environment; `streams` are the roster's keys, `seeds` [E] the episodes'."""
         seats = (venv.num_envs, venv.spec.num_players)
         self.streams = streams
         self.timestep: TimeStep = venv.reset(seeds)
@@ -221,7 +221,7 @@ def episodes(
     *,
     forfeits: bool = False,
 ) -> Iterator[Episode]:
-    """Play each of K episodes once and yield it when it ends: episode k from `seeds[k]`, seated as `seatings[k]` [K, N].
+    """Play each of K episodes once and yield it when it ends: episode k from `seeds[k]`, seated as `seatings[k]`.
 
     With `forfeits`, an agent that raises or chooses an illegal action loses that game alone and the rest plays on;
     without, its error is raised here.

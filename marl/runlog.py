@@ -1,4 +1,4 @@
-"""What a run writes while it goes: metrics.jsonl, evaluations.jsonl, TensorBoard, and lines or a bar on the terminal."""
+"""What a run says while it goes: metrics.jsonl, evaluations.jsonl, TensorBoard; lines or a bar on the terminal."""
 
 import json
 import warnings

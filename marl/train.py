@@ -1,7 +1,7 @@
 """Training: collect, update, log; evaluate and checkpoint at the end of every stretch.
 
-The run advances in stretches. At a stretch's start the environments are reset from seeds derived from (seed, stretch), in
-a run that goes on as in a run that is resumed: training 2N steps equals training N, killed, resumed, to the byte.
+The run advances in stretches. At a stretch's start the environments are reset from seeds derived from (seed, stretch),
+in a run that goes on as in a run that is resumed: training 2N steps equals training N, killed, resumed, to the byte.
 """
 
 import math
@@ -80,7 +80,7 @@ def train(
 
 
 def prepare(config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto") -> Run:
-    """Check everything that a run needs, then open its folder; raises UserError and writes nothing where it does not fit."""
+    """Check everything that a run needs, then open its folder; where it does not fit, UserError and nothing written."""
     torch.set_num_threads(config.threads)
     device = _device(device)
     name, settings = algorithm_section(config)
@@ -165,7 +165,7 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
         bad = [name for name, value in metrics.items() if not math.isfinite(value)]
         if bad:
             raise RunFailed(
-                f"'{bad[0]}' is not finite after step {run.step:,}; the last checkpoint is kept: lower the learning rate"
+                f"'{bad[0]}' is not finite at step {run.step:,}; the last checkpoint is kept: lower the learning rate"
             )
         log.metrics(run.step, metrics)
         display.advance_to(run.step)
@@ -206,7 +206,7 @@ def train_member(name: str, config: dict[str, Any], folder: str, resume: bool, d
 
 
 def check_members(population_config: PopulationConfig, folder: Path, *, resume: bool) -> dict[str, TrainConfig]:
-    """Return each member's config, checked as far as that goes without training, so that a typo stops nothing half-way."""
+    """Return each member's config, checked as far as that goes without training: a typo stops nothing half-way."""
     configs = {}
     for name, member in population_config.members.items():
         sets = [f"{key}={value}" for key, value in member.set.items()]

@@ -1,7 +1,7 @@
 """Matches: play fixtures in batches through the one rollout, and yield each game when it ends.
 
-A tournament's randomness is a hash of (the agent's digest, the fixture's seed, the player, the decision): the same fixture
-is the same game, move for move, whatever was played beside it.
+A tournament's randomness is a hash of (the agent's digest, the fixture's seed, the player, the decision): the same
+fixture is the same game, move for move, whatever was played beside it.
 """
 
 from collections.abc import Iterator, Sequence

@@ -56,7 +56,7 @@ class Summary:
     reason: str | None
     payoffs: list[MeanPayoff]
     endings: list[Endings]
-    unplayed: tuple[str, ...]  # entrants without a game
+    unplayed: tuple[str, ...]  # agents without a game
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -87,8 +87,8 @@ class Summary:
                 if part.one_sided:
                     where = f"in part {number} " if len(parts) > 1 else ""
                     found.append(
-                        f"Some results {where}are one-sided (all won or all lost), so the prior alone holds those distances: "
-                        "add opponents in between."
+                        f"Some results {where}are one-sided (all won or all lost), so the prior alone holds those "
+                        "distances; add opponents in between."
                     )
             weak = [rating.agent for rating in self.ratings.ratings if rating.prior_dominated]
             if weak:
@@ -223,10 +223,10 @@ def _method(summary: Summary) -> str:
         else f"a normal prior on strength with a standard deviation of {sd:g} logits ({K * sd:.0f} Elo)"
     )
     return (
-        "A game counts as won by whoever was paid more. Davidson's model (1970) of wins, draws and losses, with one seat "
-        f"effect, fitted to all games at once with {prior}. Elo is relative to the mean of the agents it is shown with, unless an "
-        "anchor was named; 400 Elo are ten to one near equality. Intervals cover 95 %; both seatings of a seed count as one "
-        "cluster, so they hold where the two depend on each other."
+        "A game counts as won by whoever was paid more. Davidson's model (1970) of wins, draws and losses, with one "
+        f"seat effect, fitted to all games at once with {prior}. Elo is relative to the mean of the agents it is shown "
+        "with, unless an anchor was named. Intervals cover 95 %; both seatings of a seed count as one cluster, so they "
+        "hold where the two depend on each other."
     )
 
 

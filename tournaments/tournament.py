@@ -61,7 +61,7 @@ def run(config: TournamentConfig, folder: Path, console: Console) -> Path:
 
 
 def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
-    """Return the agents of a tournament; raises UserError where one is missing, does not fit the game, or sits twice."""
+    """Return the agents of a tournament; raises UserError where one is missing, does not fit, or is named twice."""
     named = [(name, text) for reference in config.agents for name, text in expand(reference).items()]
     entrants: list[Entrant] = []
     for name, text in named:

@@ -7,7 +7,6 @@ Observations are written by OpenSpiel's own observer into its own buffer and cop
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-import numpy as np
 import pyspiel
 from numpy.typing import NDArray
 from open_spiel.python.observation import make_observation

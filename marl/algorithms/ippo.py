@@ -40,7 +40,7 @@ from marl.returns import gae
 from marl.types import Decision, Hidden, Tensors, Trajectory, View
 
 
-class Config(BaseModel):
+class IppoConfig(BaseModel):
     """The settings of IPPO."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,7 +63,7 @@ class Config(BaseModel):
 class ActorCritic(nn.Module):
     """A policy and a value, on separate networks."""
 
-    def __init__(self, config: Config, spec: Spec, generator: torch.Generator) -> None:
+    def __init__(self, config: IppoConfig, spec: Spec, generator: torch.Generator) -> None:
         super().__init__()
 
         def network(outputs: int, output_gain: float) -> Network:
@@ -138,9 +138,9 @@ def critic_loss(value: Tensor, value_target: Tensor) -> Tensor:
 class Ippo:
     """The learner. Raises UserError for continuous actions, which are to come."""
 
-    Config: ClassVar[type[BaseModel]] = Config
+    Config: ClassVar[type[BaseModel]] = IppoConfig
 
-    def __init__(self, config: Config, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
+    def __init__(self, config: IppoConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         _refuse(spec)
         self.config, self.spec, self.device = config, spec, device
         self._key, self._total_steps = key, total_steps
@@ -211,7 +211,7 @@ class Ippo:
                 value_loss = critic_loss(model.critic(mb["obs"], mb["player"])[:, 0], mb["value_target"])
                 optimizer.zero_grad()
                 (policy_loss + value_loss).backward()
-                # Each network's gradient is clipped alone: they share no parameter, and the critic's would drown the actor's.
+                # Clipped alone: the networks share no parameter, and the critic's gradient would drown the actor's.
                 for network in (model.actor, model.critic):
                     nn.utils.clip_grad_norm_(network.parameters(), config.max_grad_norm)
                 optimizer.step()
@@ -265,7 +265,7 @@ class Ippo:
         return PolicyAgent(models, device, greedy=greedy)
 
 
-def _build(config: Config, spec: Spec, key: int, device: str) -> list[ActorCritic]:
+def _build(config: IppoConfig, spec: Spec, key: int, device: str) -> list[ActorCritic]:
     count = 1 if config.share_parameters else spec.num_players
     generators = [torch.Generator().manual_seed(fold_one(key, p) >> 1) for p in range(count)]
     return [ActorCritic(config, spec, generator).to(device) for generator in generators]

@@ -1,0 +1,159 @@
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from games.errors import UserError
+from tournaments.ratings import Result
+from tournaments.report import print_leaderboard, summarize, write_report
+from tournaments.schedule import Fixture, round_robin
+from tournaments.store import PlayedGame, Store
+
+NAMES = {"aa": "<script>alert('x')</script>", "bb": "[bold]a|b*c", "cc": "mcts(simulations=100)", "dd": "idle & new"}
+
+
+class Page(HTMLParser):
+    """Read what a browser would: the tags, which must close in order, their attributes, and the text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text = [], [], [], []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in ("meta",):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def make_store(path, payoff="zero_sum", num_players=2, payoffs=((1, -1), (0, 0), (-1, 1)), termination="finished"):
+    store = Store(path, create=True)
+    store.set("game", "openspiel:tic_tac_toe")
+    store.set("spec", {"num_players": num_players, "payoff": payoff})
+    for id, name in NAMES.items():
+        store.add_agent(id, name, name)
+    fixtures = round_robin("g", ["aa", "bb", "cc"], num_players, seeds=9, seed=0)
+    store.add(
+        PlayedGame(fixture, tuple(map(float, payoffs[k % len(payoffs)])), termination, 5)
+        for k, fixture in enumerate(fixtures)
+    )
+    return store
+
+
+def printed(summary):
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_leaderboard(console, summary)
+    return console.export_text()
+
+
+def test_files(tmp_path):
+    with make_store(tmp_path / "s") as store:
+        first, second = write_report(store, tmp_path / "one"), write_report(store, tmp_path / "two" / "deep")
+        data = summarize(store).to_json()
+    assert sorted(first) == ["leaderboard.csv", "leaderboard.md", "report.html"]
+    assert all(first[name].read_bytes() == second[name].read_bytes() for name in first)
+    rows = list(csv.DictReader(first["leaderboard.csv"].read_text(encoding="utf-8").splitlines()))
+    assert [row["agent"] for row in rows] == [rating["agent"] for rating in data["ratings"]]
+    assert float(rows[0]["elo"]) == data["ratings"][0]["elo"] and rows[0]["prior_dominated"] == "false"
+
+
+def test_page(tmp_path):
+    with make_store(tmp_path / "s") as store:
+        html = write_report(store, tmp_path)["report.html"].read_text(encoding="utf-8")
+    page = Page(html)
+    text = " ".join("".join(page.text).split())
+    assert set(page.tags).isdisjoint({"script", "link", "img", "iframe"})
+    assert not re.search(r"https?://|url\(|@import", html)  # nothing from outside
+    assert NAMES["aa"] in text and NAMES["bb"] in text and "openspiel:tic_tac_toe" in text
+    assert page.tags.count("svg") == 3 and page.tags.count("circle") == 3
+    titles = [value for name, value in page.attributes if name == "title"]
+    assert sum("won, " in title and "of 18" in title for title in titles) == 6  # the cross table
+    assert sum("likelihood of superiority" in title for title in titles) == 6
+    assert "first seat" in text and "of games drawn" in text and "standard deviation of 2 logits (347 Elo)" in text
+    assert "Not played yet: idle & new." in text
+
+
+def test_terminal_and_markdown(tmp_path):
+    with make_store(tmp_path / "s") as store:
+        shown = printed(summarize(store))
+        markdown = write_report(store, tmp_path)["leaderboard.md"].read_text(encoding="utf-8")
+    assert NAMES["bb"] in shown and "±95 %" in shown and "first seat is worth" in shown
+    assert r"\[bold\]a\|b\*c" in markdown and "<script" not in markdown
+
+
+@pytest.mark.parametrize("payoff, num_players, word", [("general_sum", 2, "general-sum"), ("zero_sum", 3, "3 players")])
+def test_games_without_elo(tmp_path, payoff, num_players, word):
+    payoffs = [(3.0, 1.0, 2.0)[:num_players]]
+    with make_store(tmp_path / "s", payoff, num_players, payoffs) as store:
+        summary = summarize(store)
+        paths = write_report(store, tmp_path)
+    data = summary.to_json()
+    assert data["rating_rule"] == "payoff" and word in data["reason"]
+    assert len(data["payoffs"]) == 3 * (1 + num_players)
+    assert word in printed(summary)
+    page = Page(paths["report.html"].read_text(encoding="utf-8"))
+    text = " ".join("".join(page.text).split())
+    assert word in text and "seat 1" in text and "svg" not in page.tags
+    assert word in paths["leaderboard.md"].read_text(encoding="utf-8")
+    assert paths["leaderboard.csv"].read_text(encoding="utf-8").startswith("agent,seat,mean,ci95,games\n")
+
+
+def test_warnings(tmp_path):
+    with make_store(tmp_path / "s", payoffs=[(1, -1)], termination="illegal_action") as store:
+        store.add([PlayedGame(Fixture("g", ("dd", "ee"), 5), (1.0, -1.0), "truncated", 5)])
+        summary = summarize(store)
+        page = Page(write_report(store, tmp_path)["report.html"].read_text(encoding="utf-8"))
+        shown = printed(summary)
+    assert len(summary.ratings.parts) == 2
+    for start in (
+        "No games connect the 2 parts",
+        "Some results in part 2 are one-sided",
+        "1 of 55 games were cut short",
+    ):
+        assert any(warning.startswith(start) for warning in summary.warnings)
+        assert f"warning: {start}" in shown
+    assert any("illegal action" in warning and "(18)" in warning for warning in summary.warnings)
+    assert "Part 2 of 2" in shown and "Leaderboard, part 2 of 2" in "".join(page.text)
+    assert {e.agent: e.forfeited for e in summary.endings}[NAMES["aa"]] == 18
+
+
+def test_an_empty_store(tmp_path):
+    for payoff in ("zero_sum", "team"):
+        with make_store(tmp_path / payoff, payoff) as store:
+            store._db.execute("DELETE FROM games")
+            Page(write_report(store, tmp_path)["report.html"].read_text(encoding="utf-8"))
+            assert "Not played yet" in printed(summarize(store))
+
+
+def test_a_store_of_nothing_is_refused(tmp_path):
+    with Store(tmp_path / "s", create=True) as store, pytest.raises(UserError, match="which game"):
+        summarize(store)
+
+
+def test_results_and_single_results_agree(tmp_path):
+    with make_store(tmp_path / "s") as store:
+        columns = store.results()
+    rows = [
+        Result(tuple(columns.agents[a] for a in seats), tuple(payoffs), int(seed), str(termination))
+        for seats, payoffs, seed, termination in zip(
+            columns.seats, columns.payoffs.tolist(), columns.seeds, columns.terminations, strict=True
+        )
+    ]
+    again = type(columns).of(rows)
+    assert again.agents == columns.agents and (again.seats == columns.seats).all()
+    assert (again.seeds == columns.seeds).all() and (again.payoffs == columns.payoffs).all()

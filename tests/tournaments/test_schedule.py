@@ -1,0 +1,61 @@
+import hashlib
+from collections import Counter
+from itertools import combinations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from games.errors import UserError
+from tournaments.schedule import Fixture, round_robin
+
+agents = st.lists(st.text("abcdef", min_size=1, max_size=3), min_size=3, max_size=6, unique=True)
+
+
+def test_id_is_the_hash_of_the_canonical_json():
+    written = '{"agents":["b","a"],"game":"openspiel:tic_tac_toe","seed":18446744073709551615}'
+    fixture = Fixture("openspiel:tic_tac_toe", ("b", "a"), 2**64 - 1)
+    assert fixture.id == hashlib.sha256(written.encode()).hexdigest()
+
+
+def test_order():
+    fixtures = round_robin("g", ["b", "a", "c"], 2, seeds=2, seed=0)
+    assert [f.agents for f in fixtures[:6]] == [("a", "b"), ("b", "a"), ("a", "c"), ("c", "a"), ("b", "c"), ("c", "b")]
+    assert len({f.seed for f in fixtures[:6]}) == 1 and len({f.seed for f in fixtures}) == 2
+
+
+@given(agents, st.integers(1, 3), st.integers(1, 4), st.integers(0, 2**63))
+@settings(max_examples=50)
+def test_balance(agents, num_players, seeds, seed):
+    fixtures = round_robin("g", agents, num_players, seeds, seed)
+    assert len({f.id for f in fixtures}) == len(fixtures)
+    assert all(0 <= f.seed < 2**64 for f in fixtures)
+    tables = Counter((frozenset(f.agents), f.seed) for f in fixtures)
+    assert set(tables.values()) == {num_players} and len({seed for _, seed in tables}) == seeds
+    assert {table for table, _ in tables} == {frozenset(table) for table in combinations(agents, num_players)}
+    held = Counter((agent, seat) for f in fixtures for seat, agent in enumerate(f.agents))
+    assert len(held) == len(agents) * num_players and len(set(held.values())) == 1
+
+
+@given(agents, st.integers(2, 3), st.integers(1, 3), st.integers(0, 99))
+@settings(max_examples=50)
+def test_growth_changes_nothing(agents, num_players, seeds, seed):
+    small = round_robin("g", agents, num_players, seeds, seed)
+    assert small == round_robin("g", agents[::-1], num_players, seeds, seed)
+    assert round_robin("g", agents, num_players, seeds + 2, seed)[: len(small)] == small
+    assert {f.id for f in small} < {f.id for f in round_robin("g", [*agents, "zzzz"], num_players, seeds, seed)}
+
+
+def test_fewer_agents_than_players():
+    fixtures = round_robin("g", ["a", "b"], 4, seeds=1, seed=0)
+    assert len(set(fixtures)) == len(fixtures) == 14  # rotations of aaaa, aaab, aabb, abbb, bbbb
+    assert {f.agents for f in fixtures if len(set(f.agents)) == 1} == {("a",) * 4, ("b",) * 4}
+
+
+def test_bad_input():
+    with pytest.raises(UserError, match="once"):
+        round_robin("g", ["a", "b", "a"], 2, 1, 0)
+    with pytest.raises(UserError, match="at least 2 agents"):
+        round_robin("g", ["a"], 2, 1, 0)
+    with pytest.raises(UserError, match="one seed"):
+        round_robin("g", ["a", "b"], 2, 0, 0)

@@ -1,0 +1,174 @@
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from games.errors import RunFailed, UserError
+from tournaments.schedule import Fixture, round_robin
+from tournaments.store import PlayedGame, Store, StoredAgent
+
+FIXTURES = round_robin("g", ["aa", "bb", "cc"], 2, seeds=5, seed=1)
+
+
+def played(fixtures, payoffs=(1.0, -1.0), termination="finished"):
+    return [PlayedGame(fixture, payoffs, termination, 9, b"\x01\x02") for fixture in fixtures]
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "new" / "games.sqlite", create=True) as store:
+        for id, name in [("aa", "Ann"), ("bb", "Bob"), ("cc", "Cid")]:
+            store.add_agent(id, name, f"{name}()")
+        yield store
+
+
+def test_round_trip(store):
+    extreme = [replace(FIXTURES[0], seed=seed) for seed in (0, 2**63 - 1, 2**63, 2**64 - 1)]
+    store.add(played(extreme, (0.1, -1 / 3)))
+    store.add(played([replace(FIXTURES[0], seed=7)], (0.0, 0.0), "illegal_action"))
+    store.set("tournament", {"seeds": 5})
+    store.close()
+
+    with Store(store.path) as again:
+        results = again.results()
+        assert len(again) == 5 and again.get("tournament") == {"seeds": 5} and again.get("nothing", 3) == 3
+        assert again.agents()[0] == StoredAgent("aa", "Ann", "Ann()")
+        assert results.agents == ("Ann", "Bob") and (results.seats == [0, 1]).all()
+        assert (
+            sorted(results.seeds.tolist()) == [0, 7, 2**63 - 1, 2**63, 2**64 - 1] and results.seeds.dtype == np.uint64
+        )
+        regular = results.terminations == "finished"
+        assert (results.payoffs[regular] == [0.1, -1 / 3]).all() and results.terminations[~regular] == [
+            "illegal_action"
+        ]
+        assert again.missing(FIXTURES) == FIXTURES
+
+
+def test_empty(store):
+    assert len(store) == 0 and len(store.results()) == 0 and store.results().agents == ()
+
+
+def test_a_game_is_written_once(store):
+    store.add(played(FIXTURES[:10]))
+    store.add(played(FIXTURES[5:15], (-1.0, 1.0)))
+    store.add(played(FIXTURES[5:15], (-1.0, 1.0)))
+    assert len(store) == 15 and store.missing(FIXTURES) == FIXTURES[15:]
+    assert (store.results().payoffs[:, 0] == 1).sum() == 10  # the first result stays
+
+
+def test_bad_games_are_refused(store):
+    with pytest.raises(ValueError, match="termination"):
+        played(FIXTURES[:1], termination="won")
+    with pytest.raises(ValueError, match="payoffs"):
+        played(FIXTURES[:1], (1.0,))
+    with pytest.raises(ValueError):
+        store.add([*played(FIXTURES[:1]), *played(FIXTURES[1:2], (float("nan"), 0.0))])
+    assert len(store) == 0
+
+
+def test_labels_tell_namesakes_apart(tmp_path):
+    with Store(tmp_path / "s", create=True) as store:
+        for id, name in [("1" * 64, "best"), ("2" * 64, "best"), ("3" * 64, "rest"), ("2" * 63 + "x", "best")]:
+            store.add_agent(id, name, name)
+        labels = store.labels()
+    assert labels["1" * 64] == "best [11111111]" and labels["3" * 64] == "rest"
+    assert len(set(labels.values())) == 4
+
+
+def test_files_that_are_no_store(tmp_path):
+    text, other, empty = tmp_path / "text", tmp_path / "other", tmp_path / "empty"
+    text.write_text("not a database, but long enough to be looked at as one\n" * 50)
+    with sqlite3.connect(other) as db:
+        db.execute("CREATE TABLE something (x)")
+    db.close()
+    empty.touch()
+    for path in (text, other, empty):
+        with pytest.raises(UserError, match="another file") as caught:
+            Store(path)
+        assert caught.value.exit_code == 2
+    assert text.read_text().startswith("not a database")
+    for path in (text, other):
+        with pytest.raises(UserError, match="another file"):
+            Store(path, create=True)
+    with pytest.raises(UserError, match="does not exist"):
+        Store(tmp_path / "missing")
+    assert not (tmp_path / "missing").exists()
+    with pytest.raises(UserError, match="folder"):
+        Store(tmp_path)
+    with pytest.raises(UserError, match="check its folder"):
+        Store(text / "under_a_file", create=True)
+
+
+def test_a_later_version_is_refused(store):
+    store.set("schema_version", 2)
+    with pytest.raises(UserError, match="version 2"):
+        Store(store.path)
+
+
+@pytest.mark.parametrize(
+    "pragma, reason", [("PRAGMA query_only = ON", "readonly"), ("PRAGMA max_page_count = 1", "full")]
+)
+def test_a_failed_write_keeps_what_was_written(store, pragma, reason):
+    store.add(played(FIXTURES[:2]))
+    store._db.execute(pragma)
+    many = round_robin("g", ["aa", "bb"], 2, seeds=2000, seed=2)
+    with pytest.raises(RunFailed, match=reason) as caught:
+        store.add(played(many))
+    assert caught.value.exit_code == 1
+    store.close()
+    with Store(store.path) as again:
+        assert len(again) == 2
+
+
+WRITER = """
+import sys
+from tournaments.schedule import round_robin
+from tournaments.store import PlayedGame, Store
+fixtures = round_robin("g", ["aa", "bb"], 2, seeds=100_000, seed=0)
+with Store(sys.argv[1], create=True) as store:
+    for k in range(0, len(fixtures), 100):
+        store.add([PlayedGame(f, (1.0, -1.0), "finished", 9, bytes(200)) for f in fixtures[k : k + 100]])
+        print(k + 100, flush=True)
+"""
+
+
+def test_a_killed_writer_leaves_whole_batches(tmp_path):
+    path = tmp_path / "games.sqlite"
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    for _ in range(5):
+        told = int(writer.stdout.readline())
+    time.sleep(0.02)
+    writer.kill()
+    writer.wait()
+    told = max([told, *(int(line) for line in writer.stdout.read().split())])
+    writer.stdout.close()
+    fixtures = round_robin("g", ["aa", "bb"], 2, seeds=100_000, seed=0)
+    with Store(path) as store:
+        assert store._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert len(store) % 100 == 0 and told <= len(store) < len(fixtures)
+        missing = store.missing(fixtures)
+        assert missing == fixtures[len(store) :]
+        store.add(played(missing[:50]))
+        assert (store.results().payoffs == [1, -1]).all()
+
+
+def test_one_game_a_store(store):
+    store.add([*played(FIXTURES[:1]), PlayedGame(Fixture("h", ("aa", "bb", "cc"), 1), (0.0, 0.0, 0.0), "finished", 1)])
+    with pytest.raises(UserError, match="number of players"):
+        store.results()
+
+
+def test_inserts_are_fast(store):
+    games = played(round_robin("g", ["aa", "bb"], 2, seeds=10_000, seed=0))
+    start = time.process_time()
+    for k in range(0, len(games), 1000):
+        store.add(games[k : k + 1000])
+    assert len(games) / (time.process_time() - start) > 10_000  # 60,000 a second where this was written
+    start = time.process_time()
+    assert len(store.results()) == len(games)
+    assert time.process_time() - start < 2
