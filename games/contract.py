@@ -1,6 +1,6 @@
 """The game contract: every array that passes between a game and its players, and its shape, said once.
 
-Axis letters: E environments stepped together, N players, A actions, S size of the global state, O an observation's shape.
+Axis letters: E environments stepped together, N players, A actions, S size of the global state, O an observation.
 
 There are two interfaces. `VecEnv` steps a batch of environments; learning, evaluation and tournaments use it.
 `State` is a clonable position; search uses it, and any `Game` becomes a `VecEnv` through `games/vector.py`.
