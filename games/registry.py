@@ -25,7 +25,9 @@ from games.vector import vectorize
 GROUP = "marl.games"
 SOURCES = ("openspiel", "pettingzoo")
 
-_REFERENCE = re.compile(r"(?:(?P<source>[\w.]+):)?(?P<name>[\w./-]+)(?:\((?P<arguments>.*)\))?", re.DOTALL)
+_REFERENCE = re.compile(
+    r"(?:(?P<source>[\w.]+):)?(?P<name>[^\s():=,]([^():=,]*[^\s():=,])?)(?:\((?P<arguments>.*)\))?", re.DOTALL
+)
 
 
 @dataclass(frozen=True)

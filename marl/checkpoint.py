@@ -115,19 +115,25 @@ def digest_of(folder: Path) -> tuple[dict[str, Any], str]:
 
 def newest(run: Path) -> Path | None:
     """Return a run's newest whole checkpoint."""
-    found = sorted((run / "checkpoints").glob("[0-9]" * 9 + "*/checkpoint.json"))
-    return found[-1].parent if found else None
+    found = _whole(run)
+    return found[-1] if found else None
 
 
-def retain(run: Path, keep: int) -> None:
+def retain(run: Path, keep: int | None) -> None:
     """Drop the learner's state from all but the newest checkpoint, and the oldest checkpoints beyond `keep`."""
-    folders = sorted(p.parent for p in (run / "checkpoints").glob("[0-9]" * 9 + "*/checkpoint.json"))
+    folders = _whole(run)
     for folder in folders[:-1]:
         (folder / "learner.safetensors").unlink(missing_ok=True)
-    for folder in folders[:-keep]:
+    for folder in folders[:-keep] if keep else []:
         shutil.rmtree(folder)
     for partial in (run / "checkpoints").glob("*.partial"):
         shutil.rmtree(partial)
+
+
+def _whole(run: Path) -> list[Path]:
+    """Return a run's checkpoints that were written to the end, oldest first."""
+    found = (path.parent for path in (run / "checkpoints").glob("*/checkpoint.json"))
+    return sorted((folder for folder in found if folder.name.isdigit()), key=lambda folder: int(folder.name))
 
 
 def _files(agent: Tensors, learner: Tensors) -> list[tuple[str, Tensors]]:

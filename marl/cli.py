@@ -75,7 +75,7 @@ def population(
     configs = check_members(settings, folder, resume=resume)
     runs = {name: folder / "members" / name for name in configs}
     tasks = [(name, configs[name].model_dump(mode="json"), str(runs[name]), resume, device) for name in configs]
-    for name in engine.run(train_member, tasks, settings.workers):
+    for name in engine.run(train_member, tasks, settings.workers, settings.engine):
         _say(f"{name}: trained")
     _say(f"population: {populations.write(folder, runs)}")
     _say(f"curves: tensorboard --logdir {folder}")
@@ -95,11 +95,14 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Play an agent against others and print its mean return in each seat."""
+    import torch
+
     from games.keys import stream
     from games.registry import make
     from marl.entrants import enter, game_of
     from marl.evaluate import evaluate as evaluate_agent
 
+    torch.set_num_threads(1)
     reference = game or game_of(agent)
     venv = make(reference, min(64, seeds))
     opponents = [enter(text, venv.spec) for text in against or []]

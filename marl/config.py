@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from games.errors import UserError, nearest
+from marl.engine import Engine
 
 
 class Frozen(BaseModel):
@@ -48,7 +49,7 @@ class TrainConfig(Frozen):
     num_envs: PositiveInt = 64
     rollout_length: PositiveInt = 64
     threads: PositiveInt = 1
-    keep: PositiveInt = 1_000_000  # checkpoints to keep; only the newest can be resumed from
+    keep: PositiveInt | None = None  # checkpoints to keep, the newest ones; all by default
     opponents: Opponents = Opponents()
     evaluation: Evaluation = Evaluation()
 
@@ -64,6 +65,7 @@ class PopulationConfig(Frozen):
     """Several training runs, side by side."""
 
     members: dict[str, MemberConfig] = Field(min_length=1)
+    engine: Engine = "processes"
     workers: PositiveInt = 2
 
 

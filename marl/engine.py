@@ -1,25 +1,42 @@
-"""Where work runs: here, or in worker processes. The results are the same: tasks share nothing and draw by key."""
+"""Where work runs: here, in worker processes, or on a Ray cluster.
+
+The results are the same: tasks share nothing, draw by key, and keep what they make in files.
+"""
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from games.errors import RunFailed
+from games.errors import RunFailed, UserError
 
 Result = TypeVar("Result")
+Engine = Literal["processes", "ray"]
+
+_DIED = "a worker process died (killed, or out of memory); run again to go on from what is saved"
 
 
-def run(function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], workers: int) -> Iterator[Result]:
-    """Yield `function(*task)` for every task as each ends; with one worker, here and in order.
+def run(
+    function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], workers: int, engine: Engine = "processes"
+) -> Iterator[Result]:
+    """Yield `function(*task)` for every task as each ends.
 
-    Raises what a task raised, and RunFailed where a worker process died.
+    With "processes", `workers` run side by side; one worker is this process, in order. With "ray", the cluster that
+    RAY_ADDRESS names decides, or a local one; its machines must see the same files. Raises what a task raised, and
+    RunFailed where a worker died.
     """
-    if workers <= 1 or len(tasks) <= 1:
+    if engine == "ray":
+        yield from _on_ray(function, tasks)
+    elif workers <= 1 or len(tasks) <= 1:
         for task in tasks:
             yield function(*task)
-        return
+    else:
+        yield from _in_processes(function, tasks, workers)
+
+
+def _in_processes(function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], workers: int) -> Iterator[Result]:
     # Spawned, not forked: a fork copies torch's thread pools in whatever state they are.
     pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=multiprocessing.get_context("spawn"))
     try:
@@ -27,8 +44,31 @@ def run(function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], worke
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
-        raise RunFailed(
-            "a worker process died (killed, or out of memory); run again to go on from what is saved"
-        ) from error
+        raise RunFailed(_DIED) from error
+    except KeyboardInterrupt:
+        for child in multiprocessing.active_children():  # what they have saved is whole; waiting for more is not asked
+            child.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _on_ray(function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Result]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise UserError("engine 'ray' needs a package that is not installed; pip install 'marl[ray]'") from error
+    ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
+    remote = ray.remote(num_cpus=1)(function)
+    waiting = [remote.remote(*task) for task in tasks]
+    try:
+        while waiting:
+            done, waiting = ray.wait(waiting)
+            yield ray.get(done[0])
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    except ray.exceptions.WorkerCrashedError as error:
+        raise RunFailed(_DIED) from error
+    finally:
+        ray.shutdown()

@@ -61,13 +61,13 @@ def train(
             f"{folder}: already trained to {run.step:,} steps; nothing to do", highlight=False, soft_wrap=True
         )
         return checkpoint.folder_of(folder, run.step)
-    says = f"goes on from step {run.step:,}" if run.step else "starts afresh"
+    says = f"goes on from step {run.step:,}" if run.parent else "starts afresh"
     console.print(
         f"{folder}: {says}, to {config.steps:,} steps of {config.game} by {run.name}", highlight=False, soft_wrap=True
     )
     try:
         with RunLog(folder, run.step) as log, Display(str(folder), config.steps, "steps", console) as display:
-            if run.step == 0:
+            if run.parent is None:
                 _finish_stretch(run, log, display)
             while run.step < config.steps:
                 _stretch(run, log, display)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
+import torch
 
 from games.contract import Spec
 from games.keys import stream
@@ -42,6 +43,7 @@ def play(game: str, references: Sequence[str], fixtures: Sequence[Fixture], num_
 
 def play_chunk(game: str, references: Sequence[str], fixtures: Sequence[Fixture], num_envs: int) -> list[PlayedGame]:
     """Play a few fixtures, in whatever process this is."""
+    torch.set_num_threads(1)  # a result may depend on the number of threads: here it is always one
     return list(play(game, references, fixtures, num_envs))
 
 

@@ -6,7 +6,6 @@ schedule makes fixtures; the store says which are missing; match plays them; the
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from rich.console import Console
@@ -14,7 +13,7 @@ from rich.console import Console
 from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
-from marl import engine
+from marl import engine as engines
 from marl.entrants import Entrant, enter, expand
 from marl.runlog import Display
 from tournaments.match import chunks, play_chunk
@@ -34,13 +33,13 @@ class TournamentConfig(BaseModel):
     seeds: PositiveInt = 50  # for each pairing; each seed is played in every rotation of the seats
     seed: int = Field(0, ge=0, lt=2**63)
     num_envs: PositiveInt = 64
+    engine: engines.Engine = "processes"
     workers: PositiveInt = 2
     batch: PositiveInt = 256  # games that are played, and stored, together
 
 
 def run(config: TournamentConfig, folder: Path, console: Console) -> Path:
     """Play the fixtures that are missing and return the store. Killed at any moment, it goes on from the last batch."""
-    torch.set_num_threads(1)
     spec = make(config.game, 1).spec
     entrants = field(config, spec)
     digests = [entrant.digest for entrant in entrants]
@@ -53,7 +52,7 @@ def run(config: TournamentConfig, folder: Path, console: Console) -> Path:
             f"{folder}: {len(fixtures):,} games among {len(entrants)} agents{had}", highlight=False, soft_wrap=True
         )
         with Display(str(folder), len(fixtures), "games", console) as display:
-            for games in engine.run(play_chunk, _tasks(config, entrants, missing), config.workers):
+            for games in engines.run(play_chunk, _tasks(config, entrants, missing), config.workers, config.engine):
                 store.add(games)
                 stored += len(games)
                 display.advance_to(stored)

@@ -157,7 +157,10 @@ class Ippo:
 
     def update(self, trajectory: Trajectory, mine: Collection[int]) -> dict[str, float]:
         learning_rate = self._learning_rate()
+        self._steps += trajectory.steps
         learn = trajectory.learnable(mine)
+        if not learn.any():
+            return {"learning_rate": learning_rate}
         value, advantage = self._advantages(trajectory)
         row = trajectory.index[:-1][learn]  # [B] the views on which the learner decided
         player = np.nonzero(learn)[2]
@@ -174,7 +177,6 @@ class Ippo:
         for p, (rows, model) in enumerate(_by_model(player, self.models)):
             tensors = {name: torch.from_numpy(array[rows]).to(self.device) for name, array in batch.items()}
             self._improve(model, self._optimizers[self.models.index(model)], learning_rate, tensors, p, metrics)
-        self._steps += trajectory.steps
         self._updates += 1
         explained = 1 - np.var(advantage[learn]) / max(float(np.var(batch["value_target"])), 1e-8)
         means = {name: float(torch.stack(values).mean()) for name, values in metrics.items()}
