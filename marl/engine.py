@@ -3,6 +3,7 @@
 The results are the same: tasks share nothing, draw by key, and keep what they make in files.
 """
 
+import importlib.util
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,12 @@ Result = TypeVar("Result")
 Engine = Literal["processes", "ray"]
 
 _DIED = "a worker process died (killed, or out of memory); run again to go on from what is saved"
+
+
+def require(engine: Engine) -> None:
+    """Raise UserError where an engine's package is not installed; ask before anything is written."""
+    if engine == "ray" and importlib.util.find_spec("ray") is None:
+        raise UserError("engine 'ray' needs a package that is not installed; pip install 'marl[ray]'")
 
 
 def run(
@@ -55,10 +62,8 @@ def _in_processes(function: Callable[..., Result], tasks: Sequence[tuple[Any, ..
 
 def _on_ray(function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Result]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise UserError("engine 'ray' needs a package that is not installed; pip install 'marl[ray]'") from error
+    import ray
+
     ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
     remote = ray.remote(num_cpus=1)(function)
     waiting = [remote.remote(*task) for task in tasks]

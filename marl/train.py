@@ -20,7 +20,7 @@ from games.contract import VecEnv
 from games.errors import RunFailed, UserError
 from games.keys import fold, fold_one, stream
 from games.registry import make
-from marl import checkpoint, population
+from marl import checkpoint, engine, population
 from marl.config import PopulationConfig, TrainConfig, dump, load, validate
 from marl.entrants import Entrant, algorithm, enter
 from marl.evaluate import evaluate
@@ -207,6 +207,7 @@ def train_member(name: str, config: dict[str, Any], folder: str, resume: bool, d
 
 def check_members(population_config: PopulationConfig, folder: Path, *, resume: bool) -> dict[str, TrainConfig]:
     """Return each member's config, checked as far as that goes without training: a typo stops nothing half-way."""
+    engine.require(population_config.engine)
     configs = {}
     for name, member in population_config.members.items():
         sets = [f"{key}={value}" for key, value in member.set.items()]

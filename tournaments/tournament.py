@@ -40,6 +40,7 @@ class TournamentConfig(BaseModel):
 
 def run(config: TournamentConfig, folder: Path, console: Console) -> Path:
     """Play the fixtures that are missing and return the store. Killed at any moment, it goes on from the last batch."""
+    engines.require(config.engine)
     spec = make(config.game, 1).spec
     entrants = field(config, spec)
     digests = [entrant.digest for entrant in entrants]
