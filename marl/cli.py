@@ -22,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train agents, and rate them in tournaments, on one game contract.",
 )
+_INTERRUPTED = "interrupted; what was saved is kept, and the same command (a run's with --resume) goes on from it"
 UsageError: Any = typer.BadParameter.__mro__[1]  # Typer does not export the base of its usage errors
 
 tournament = typer.Typer(no_args_is_help=True, help="Play round robins and rate the agents.")
@@ -246,17 +247,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(command: Callable[[], Any], debug: bool) -> int:
     try:
-        return int(command() or 0)
+        exit_code = int(command() or 0)
+        return _complain(_INTERRUPTED, exit_code) if exit_code == 130 else exit_code  # Typer turns Ctrl-C into 130
     except UserError as error:
         if debug:
             raise
         return _complain(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted; what was saved is kept, and the same command with --resume goes on from it", 130)
+        return _complain(_INTERRUPTED, 130)
     except typer.Exit as done:
         return done.exit_code
-    except UsageError as error:  # a wrong option, a missing argument
-        return _complain(f"{error.format_message()} (--help shows what there is)", 2)
+    except UsageError as error:  # a wrong option, a missing argument; without a message the help was shown instead
+        message = error.format_message()
+        return _complain(f"{message} (--help shows what there is)", 2) if message else 2
     except Exception as error:
         if debug:
             raise

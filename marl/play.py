@@ -15,6 +15,10 @@ from marl.rollout import episodes
 from marl.types import Decision, Hidden, View
 
 
+class Left(Exception):
+    """Say that the person has had enough."""
+
+
 class Person:
     """Ask at the terminal for every decision."""
 
@@ -34,13 +38,14 @@ class Person:
         names = action_names(state, player)
         self._console.print(f"\n{state}\n", highlight=False, markup=False)
         while True:
-            self._console.print(f"Your move ({', '.join(names)}; q leaves): ", end="", highlight=False, markup=False)
+            prompt = f"Your move ({', '.join(names)}; q leaves): "
+            self._console.print(prompt, end="", highlight=False, markup=False, soft_wrap=True)
             try:
                 said = input().strip()
             except EOFError:
-                raise KeyboardInterrupt from None
+                raise Left from None
             if said.lower() in ("q", "quit"):
-                raise KeyboardInterrupt
+                raise Left
             if said in names:
                 return names[said]
             self._console.print(f"'{said}' is not one of the moves.", highlight=False, markup=False)
@@ -85,10 +90,12 @@ def play(game: str, against: str, seat: int, seed: int, console: Console) -> Non
     roster: list[Agent] = [Person(console), Announced(entrant.agent, entrant.name, console)]
     seating = np.array([[0 if player == seat else 1 for player in range(spec.num_players)]])
     streams = np.array([0, entrant.stream(stream(seed, "play"))], np.uint64)
-    for episode in episodes(make(game, 1), roster, streams, np.array([fold_one(seed, 0)], np.uint64), seating):
-        paid = ", ".join(f"player {p}: {value:+g}" for p, value in enumerate(episode.returns))
-        own = episode.returns[seat]
-        verdict = (
-            {1: "You won", 0: "A draw", -1: "You lost"}[int(np.sign(own))] if spec.payoff == "zero_sum" else "The end"
-        )
-        console.print(f"\n{verdict} after {episode.length} moves ({paid}); game {seed}", highlight=False, markup=False)
+    try:
+        [episode] = episodes(make(game, 1), roster, streams, np.array([fold_one(seed, 0)], np.uint64), seating)
+    except Left:
+        console.print("\nYou left the game.")
+        return
+    paid = ", ".join(f"player {p}: {value:+g}" for p, value in enumerate(episode.returns))
+    own = int(np.sign(episode.returns[seat]))
+    verdict = {1: "You won", 0: "A draw", -1: "You lost"}[own] if spec.payoff == "zero_sum" else "The end"
+    console.print(f"\n{verdict} after {episode.length} moves ({paid}); game {seed}", highlight=False, markup=False)

@@ -77,18 +77,17 @@ def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
 
 def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], folder: Path) -> Store:
     """Open the tournament's store, or make it; raises UserError where the folder holds another game's tournament."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(
-            yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
-        )
-    except OSError as error:
-        raise UserError(f"the folder '{folder}' cannot be written: {error}; name another --run-dir") from error
     store = Store(folder / STORE, create=True)
     held = store.get("game")
     if held not in (None, config.game):
         store.close()
         raise UserError(f"'{folder}' holds a tournament of '{held}', not '{config.game}'; name another --run-dir")
+    try:
+        written = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        (folder / "config.yaml").write_text(written, encoding="utf-8")
+    except OSError as error:
+        store.close()
+        raise UserError(f"the folder '{folder}' cannot be written: {error}; name another --run-dir") from error
     store.set("game", config.game)
     store.set("spec", spec.to_json())
     for entrant in entrants:

@@ -1,0 +1,51 @@
+"""Imports run one way: games know nothing of learning, learning nothing of tournaments; only the command line sees all."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FLOORS = ("games", "marl", "tournaments")  # from the ground up
+SEES_ALL = "marl/cli.py"
+
+
+def imported(source: str) -> set[str]:
+    """Return the modules that a source imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def upward(path: str, source: str) -> set[str]:
+    """Return the imports of a file that run up to a floor above its own."""
+    above = FLOORS[FLOORS.index(path.split("/")[0]) + 1 :]
+    return set() if path == SEES_ALL else {name for name in imported(source) if name.split(".")[0] in above}
+
+
+def sources() -> dict[str, str]:
+    """Return the text of every module, by its path."""
+    files = [path for floor in FLOORS for path in (ROOT / floor).rglob("*.py")]
+    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in files}
+
+
+def test_no_import_runs_up():
+    assert {path: found for path, source in sources().items() if (found := upward(path, source))} == {}
+
+
+def test_an_import_that_runs_up_is_found():
+    assert upward("games/vector.py", "def f():\n    from marl import agent") == {"marl", "marl.agent"}
+    assert upward("marl/train.py", "import tournaments.store as s") == {"tournaments.store"}
+    assert upward("marl/cli.py", "import tournaments.store") == set()
+
+
+def test_no_algorithm_imports_another():
+    for path, source in sources().items():
+        if path.startswith("marl/algorithms/"):
+            assert not {name for name in imported(source) if name.startswith("marl.algorithms")}, path
+
+
+def test_nothing_is_named_utils():
+    assert not [path for path in sources() if "util" in path]

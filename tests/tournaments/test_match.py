@@ -1,0 +1,139 @@
+import numpy as np
+import pyspiel
+import pytest
+from rich.console import Console
+
+from games.keys import choose
+from games.registry import make
+from marl.agent import Random, Stateless
+from marl.config import TrainConfig
+from marl.entrants import enter
+from marl.train import train
+from marl.types import Decision
+from tournaments.match import chunks, forfeit_payoffs, play, play_chunk
+from tournaments.schedule import round_robin
+
+TIC_TAC_TOE = "openspiel:tic_tac_toe"
+KUHN = "openspiel:kuhn_poker"  # chance and hidden cards
+GOOFSPIEL = "openspiel:goofspiel(num_cards=4)"  # chance and simultaneous moves
+
+
+class Other(Random):
+    """Another random agent: another digest, other draws."""
+
+
+class Moody(Random):
+    """Raise at a quarter of the decisions, whoever else is in the batch."""
+
+    def act(self, view, hidden):
+        if (view.key % np.uint64(4) == 0).any():
+            raise RuntimeError("not today")
+        return super().act(view, hidden)
+
+
+class Cheat(Stateless):
+    """Choose an action that does not exist at a quarter of the decisions."""
+
+    def act(self, view, hidden):
+        legal = choose(view.key, view.action_mask)
+        return Decision(np.where(view.key % np.uint64(4) == 0, view.action_mask.shape[1], legal)), None
+
+
+class Short(Stateless):
+    """Answer for one row too few."""
+
+    def act(self, view, hidden):
+        return Decision(np.zeros(len(view) - 1, np.int64)), None
+
+
+class First(Stateless):
+    """Choose the first legal action."""
+
+    def act(self, view, hidden):
+        return Decision(view.action_mask.argmax(1)), None
+
+
+OTHER, MOODY, CHEAT, SHORT, FIRST = (f"{__name__}:{kind.__name__}" for kind in (Other, Moody, Cheat, Short, First))
+
+
+def schedule(game, references, seeds):
+    """Return the round robin, and how each agent's id is referred to."""
+    spec = make(game, 1).spec
+    reference = {enter(text, spec).digest: text for text in references}
+    return round_robin(game, list(reference), spec.num_players, seeds, seed=3), reference
+
+
+def by_fixture(games):
+    """Return what came of each fixture; there is one game of each."""
+    games = list(games)
+    found = {g.fixture.id: (g.payoffs, g.termination, g.length, g.moves) for g in games}
+    assert len(found) == len(games)
+    return found
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A checkpoint whose network answers in batches."""
+    config = TrainConfig(game=TIC_TAC_TOE, algorithm={"name": "ippo"}, steps=64, num_envs=8, evaluation={"panel": ()})
+    return str(train(config, tmp_path_factory.mktemp("run"), resume=False, console=Console(quiet=True)))
+
+
+@pytest.mark.parametrize("game", [TIC_TAC_TOE, KUHN, GOOFSPIEL])
+def test_a_fixture_is_the_same_game_in_any_batch(game, trained):
+    references = ["random", OTHER, MOODY, CHEAT]
+    if game == TIC_TAC_TOE:
+        references += [trained, "mcts(simulations=3)"]
+    fixtures, reference = schedule(game, references, seeds=4)
+    alone = by_fixture(play(game, references, fixtures, num_envs=1))
+    assert alone.keys() == {fixture.id for fixture in fixtures}
+    assert {"finished", "agent_error", "illegal_action"} == {termination for _, termination, _, _ in alone.values()}
+    assert len({moves for *_, moves in alone.values()}) > 5  # and not one game over and over
+    for num_envs in (8, 64):
+        assert by_fixture(play(game, references, fixtures, num_envs)) == alone
+    # Nor does it matter who else is in the tournament, or in which order fixtures are played.
+    pair = [fixture for fixture in fixtures if {reference[agent] for agent in fixture.agents} == {"random", OTHER}]
+    again = by_fixture(play_chunk(game, ["random", OTHER], pair[::-1], num_envs=3))
+    assert again == {fixture.id: alone[fixture.id] for fixture in pair}
+
+
+def test_moves_replay_to_the_payoffs():
+    fixtures, _ = schedule(TIC_TAC_TOE, ["random", OTHER], seeds=5)
+    for game in play(TIC_TAC_TOE, ["random", OTHER], fixtures, num_envs=4):
+        moves = np.frombuffer(game.moves, np.int32).reshape(game.length, 2)
+        state = pyspiel.load_game("tic_tac_toe").new_initial_state()
+        for joint in moves.tolist():
+            state.apply_action(joint[state.current_player()])
+        assert state.is_terminal() and tuple(state.returns()) == game.payoffs
+
+
+@pytest.mark.parametrize(
+    ("offender", "how"), [(MOODY, "agent_error"), (SHORT, "agent_error"), (CHEAT, "illegal_action")]
+)
+@pytest.mark.parametrize("game", [TIC_TAC_TOE, GOOFSPIEL])
+def test_an_offender_loses_its_game_and_the_rest_plays_on(game, offender, how):
+    fixtures, reference = schedule(game, ["random", FIRST, offender], seeds=6)
+    games = list(play(game, list(reference.values()), fixtures, num_envs=16))
+    assert len(games) == len(fixtures)
+    forfeited = [g for g in games if g.termination == how]
+    assert len(forfeited) >= 6 and all(g.termination in (how, "finished") for g in games)
+    for g in forfeited:
+        seat = [reference[agent] for agent in g.fixture.agents].index(offender)
+        assert g.payoffs[seat] == -1 and g.payoffs[1 - seat] == 1
+    clean = [fixture for fixture in fixtures if offender not in {reference[agent] for agent in fixture.agents}]
+    undisturbed = by_fixture(play(game, ["random", FIRST], clean, num_envs=16))
+    assert undisturbed.items() <= by_fixture(games).items()
+
+
+def test_forfeit_payoffs():
+    two, three = make(TIC_TAC_TOE, 1).spec, make("openspiel:kuhn_poker(players=3)", 1).spec
+    dilemma, team = make("openspiel:matrix_pd", 1).spec, make("openspiel:tiny_hanabi", 1).spec
+    assert forfeit_payoffs(two, 1, (0.0, 0.0)) == (1, -1)
+    assert forfeit_payoffs(three, 0, (0.0, 0.0, 0.0)) == (-2, 1, 1)
+    assert forfeit_payoffs(dilemma, 0, (3.0, 5.0)) == (0, 5)  # the other keeps what it has
+    assert forfeit_payoffs(team, 1, (4.0, 4.0)) == (4, 0)
+
+
+def test_chunks():
+    fixtures, _ = schedule(TIC_TAC_TOE, ["random", FIRST], seeds=5)
+    pieces = list(chunks(fixtures, 4))
+    assert [len(piece) for piece in pieces] == [4, 4, 2] and sum(pieces, []) == fixtures
