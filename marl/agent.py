@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import math
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any, Literal, Protocol
 
@@ -125,8 +126,9 @@ class _Watched:
         try:
             decision, hidden = self._agent.act(view, hidden)
             actions = np.asarray(decision.action)
-            if len(actions) != len(view):
-                raise ValueError(f"expected {len(view)} actions, got {len(actions)}")
+            axes = 1 if view.action_mask.shape[1] else 2
+            if actions.ndim != axes or len(actions) != len(view) or actions.dtype.kind not in "biuf":
+                raise ValueError(f"expected {len(view)} actions, got {actions.dtype} of shape {actions.shape}")
         except Exception as error:  # a stranger's code may raise anything
             if len(view) > 1:
                 return self._one_by_one(view, hidden)
@@ -147,9 +149,9 @@ class _Watched:
         return Decision(np.concatenate(actions)), hidden
 
     def _legal(self, view: View, actions: Any) -> Any:
-        in_range = (actions >= 0) & (actions < view.action_mask.shape[1]) & (actions == actions.astype(np.int64))
+        in_range = (actions >= 0) & (actions < view.action_mask.shape[1])
         chosen = np.where(in_range, actions, 0).astype(np.int64)
-        legal = in_range & view.action_mask[np.arange(len(view)), chosen]
+        legal = in_range & (chosen == actions) & view.action_mask[np.arange(len(view)), chosen]
         for i in np.flatnonzero(~legal).tolist():
             self._forfeit(view, i, "illegal_action", f"chose {actions[i]}")
         return np.where(legal, chosen, self._placeholder(view))
@@ -168,9 +170,14 @@ def digest_of_code(target: Any, arguments: dict[str, Any]) -> str:
         source = inspect.getsource(target)
     except (OSError, TypeError):
         source = target.__qualname__
-    package = target.__module__.partition(".")[0]
-    try:
-        release = version(packages_distributions().get(package, [package])[0])
-    except PackageNotFoundError:
-        release = ""
+    release = _release(target.__module__.partition(".")[0])
     return hashlib.sha256(f"{source}\n{release}\n{sorted(arguments.items())}".encode()).hexdigest()
+
+
+@cache
+def _release(package: str) -> str:
+    """Return the version of an installed package; looking through everything that is installed takes 0.1 s."""
+    try:
+        return version(packages_distributions().get(package, [package])[0])
+    except PackageNotFoundError:
+        return ""

@@ -152,7 +152,7 @@ def tournament_run(config: Config, sets: Sets = None, run_dir: RunDir = None, as
     from marl.config import load
     from tournaments.tournament import TournamentConfig, run
 
-    console = Console(stderr=True) if as_json else _console()
+    console = Console(stderr=True, emoji=False) if as_json else _console()
     store = run(load(TournamentConfig, config, sets or []), _folder(config, run_dir), console)
     tournament_report(store, as_json)
 
@@ -267,7 +267,7 @@ def _run(command: Callable[[], Any], debug: bool) -> int:
 
 
 def _complain(sentence: str, exit_code: int) -> int:
-    Console(stderr=True, soft_wrap=True).print(f"marl: {sentence}", highlight=False, markup=False)
+    Console(stderr=True, soft_wrap=True, emoji=False).print(f"marl: {sentence}", highlight=False, markup=False)
     return exit_code
 
 
@@ -283,7 +283,7 @@ def _store(path: Path) -> Any:
 
 
 def _console() -> Console:
-    return Console()
+    return Console(emoji=False)
 
 
 def _say(text: str) -> None:

@@ -22,7 +22,8 @@ class Evaluation:
     length_mean: float  # steps an episode
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return the fields as JSON data; an interval that a single seed cannot show is null."""
+        return asdict(self) | {"return_ci95": [ci95 if np.isfinite(ci95) else None for ci95 in self.return_ci95]}
 
 
 def evaluate(venv: VecEnv, agent: Entrant, against: Sequence[Entrant], *, seeds: int, key: int) -> Evaluation:

@@ -101,7 +101,7 @@ class OpenSpielGame:
         self.native = _load(name, parameters)
         kind = self.native.get_type()
         _refuse(name, kind)
-        observation = make_observation(self.native)
+        observation = _observation(name, self.native)
         self._observation = observation  # owns the memory behind `tensor`
         self.observe = observation._observation.set_from
         self.tensor = observation.tensor
@@ -160,6 +160,23 @@ class OpenSpielEnv(GameEnv):
 def names() -> list[str]:
     """Return the short names of OpenSpiel's registered games."""
     return sorted(pyspiel.registered_names())
+
+
+def _observation(name: str, game: Any) -> Any:
+    """Return the writer of a game's observation tensor, or else of its information-state tensor."""
+    recall = pyspiel.IIGObservationType(
+        perfect_recall=True, public_info=True, private_info=pyspiel.PrivateInfoType.SINGLE_PLAYER
+    )
+    for kind in (None, recall):
+        try:
+            observation = make_observation(game, kind)
+        except Exception:  # pyspiel raises RuntimeError or SpielError by turns where a game has no such observer
+            continue
+        if observation is not None and observation.tensor is not None:
+            return observation
+    raise UserError(
+        f"'openspiel:{name}' gives its players no observation tensor; choose another game (`marl games list`)"
+    )
 
 
 def _shape(observation: Any) -> tuple[int, ...]:

@@ -46,6 +46,13 @@ class Short(Stateless):
         return Decision(np.zeros(len(view) - 1, np.int64)), None
 
 
+class Wordy(Stateless):
+    """Answer in words."""
+
+    def act(self, view, hidden):
+        return Decision(np.array(["pass"] * len(view))), None
+
+
 class First(Stateless):
     """Choose the first legal action."""
 
@@ -53,7 +60,9 @@ class First(Stateless):
         return Decision(view.action_mask.argmax(1)), None
 
 
-OTHER, MOODY, CHEAT, SHORT, FIRST = (f"{__name__}:{kind.__name__}" for kind in (Other, Moody, Cheat, Short, First))
+OTHER, MOODY, CHEAT, SHORT, WORDY, FIRST = (
+    f"{__name__}:{kind.__name__}" for kind in (Other, Moody, Cheat, Short, Wordy, First)
+)
 
 
 def schedule(game, references, seeds):
@@ -107,7 +116,8 @@ def test_moves_replay_to_the_payoffs():
 
 
 @pytest.mark.parametrize(
-    ("offender", "how"), [(MOODY, "agent_error"), (SHORT, "agent_error"), (CHEAT, "illegal_action")]
+    ("offender", "how"),
+    [(MOODY, "agent_error"), (SHORT, "agent_error"), (WORDY, "agent_error"), (CHEAT, "illegal_action")],
 )
 @pytest.mark.parametrize("game", [TIC_TAC_TOE, GOOFSPIEL])
 def test_an_offender_loses_its_game_and_the_rest_plays_on(game, offender, how):
@@ -136,4 +146,4 @@ def test_forfeit_payoffs():
 def test_chunks():
     fixtures, _ = schedule(TIC_TAC_TOE, ["random", FIRST], seeds=5)
     pieces = list(chunks(fixtures, 4))
-    assert [len(piece) for piece in pieces] == [4, 4, 2] and sum(pieces, []) == fixtures
+    assert [len(piece) for piece in pieces] == [4, 4, 2] and [f for piece in pieces for f in piece] == fixtures

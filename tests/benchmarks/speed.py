@@ -1,0 +1,307 @@
+"""How fast it is: ratios to what is there already, measured side by side; `python -m tests.benchmarks.speed`.
+
+All times are CPU time of one process with one thread (`time.process_time`), so that a busy machine measures the same.
+What is compared alternates, and medians are shown. Each benchmark runs in a process of its own; --only NAME runs one.
+
+    environment   a VecEnv of 64 OpenSpiel games against a bare loop over one pyspiel state
+    pettingzoo    the same VecEnv against PettingZoo's own versions of the games
+    ippo          training as configs/train/ippo_connect_four.yaml says, and the memory that it takes
+    tournament    a round robin of random agents, the store included
+    ratings       Davidson's model: the fit alone, and with the intervals
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from open_spiel.python.observation import make_observation
+from rich.console import Console
+
+from games.keys import fold
+from games.registry import load as load_game
+from games.registry import make
+from marl import population
+from marl.agent import Random
+from marl.config import TrainConfig, load
+from marl.rollout import Carry, rollout
+from marl.train import prepare
+from tournaments import ratings
+from tournaments.tournament import TournamentConfig, run
+
+CONFIG = Path(__file__).parents[2] / "configs" / "train" / "ippo_connect_four.yaml"
+GAMES = {"tic_tac_toe": "tictactoe_v3", "connect_four": "connect_four_v3"}  # and what PettingZoo calls them
+NUM_ENVS = 64
+
+Row = tuple[str, str, str]  # what was measured, the result, what it should be
+Work = Callable[[], int]  # do something and return how many times
+
+
+def per_second(work: Work) -> float:
+    start = time.process_time()
+    done = work()
+    return done / (time.process_time() - start)
+
+
+def medians(*works: Work, repetitions: int = 7) -> list[float]:
+    """Return how often a CPU-second each work is done: the median of repetitions that alternate, after one to warm."""
+    for work in works:
+        work()
+    rates = [[per_second(work) for work in works] for _ in range(repetitions)]
+    return [statistics.median(column) for column in zip(*rates, strict=True)]
+
+
+def environment() -> Iterator[Row]:
+    """One step is the same on both sides: the legal actions, an action applied, the observation of who is to move,
+    and a new game after the last move. Ours also writes masks, rewards and ends into arrays.
+
+    With choosing, an action is drawn uniformly from the legal ones (ours: vectorised, from the mask). Alone, both play
+    the actions of one recorded run.
+    """
+    for name in GAMES:
+        choosing = medians(stepping(name, 500), bare(name, 500))
+        alone = medians(stepping(name, 500, record(name, 500)), bare(name, 500, record(name, 500)))
+        for how, (ours, theirs) in (("with choosing", choosing), ("alone", alone)):
+            yield f"{name}, {how}: VecEnv of {NUM_ENVS}, steps per CPU-second", f"{ours:,.0f}", ""
+            yield f"{name}, {how}: bare loop over pyspiel", f"{theirs:,.0f}", ""
+            yield f"{name}, {how}: ratio", f"{ours / theirs:.2f}", "≥ 0.45"
+
+
+def stepping(name: str, length: int, recorded: list[np.ndarray] | None = None) -> Work:
+    """Return the work of stepping a VecEnv, with actions drawn from the mask, or recorded ones [length][E, N]."""
+    venv = make(f"openspiel:{name}", NUM_ENVS)
+    rng = np.random.default_rng(0)
+
+    def work() -> int:
+        steps = 0
+        timestep = venv.reset(np.arange(NUM_ENVS, dtype=np.uint64))
+        for t in range(length):
+            actions = draw(timestep.action_mask, rng) if recorded is None else recorded[t]
+            timestep = venv.step(actions)
+            steps += NUM_ENVS - int(timestep.first.sum())
+        return steps
+
+    return work
+
+
+def draw(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw legal actions [E, N] from a mask [E, N, A] that is all False where a player is not acting."""
+    legal = mask.any(1)  # [E, A]: one player acts at a time
+    nth = (rng.random(len(mask)) * legal.sum(1)).astype(np.int64)
+    chosen = (np.cumsum(legal, 1) > nth[:, None]).argmax(1)
+    return np.broadcast_to(chosen[:, None], mask.shape[:2])
+
+
+def record(name: str, length: int) -> list[np.ndarray]:
+    venv, rng = make(f"openspiel:{name}", NUM_ENVS), np.random.default_rng(0)
+    timestep, actions = venv.reset(np.arange(NUM_ENVS, dtype=np.uint64)), []
+    for _ in range(length):
+        actions.append(draw(timestep.action_mask, rng).copy())
+        timestep = venv.step(actions[-1])
+    return actions
+
+
+def bare(name: str, length: int, recorded: list[np.ndarray] | None = None) -> Work:
+    """Return the work of playing the games that `stepping` plays, one after the other, with as little as one can."""
+    game = load_game(f"openspiel:{name}").native
+    observe = make_observation(game)._observation.set_from
+    rng = np.random.default_rng(0)
+    steps = NUM_ENVS * length
+    # The recorded columns one behind the other; the slot in which an environment is reset holds no action.
+    column = None if recorded is None else np.stack(recorded)[:, :, 0].T.ravel().tolist()
+
+    def choosing() -> int:
+        draws = rng.random(steps).tolist()
+        state = game.new_initial_state()
+        for u in draws:
+            legal = state.legal_actions()
+            state.apply_action(legal[int(u * len(legal))])
+            if state.is_terminal():
+                state = game.new_initial_state()
+            observe(state, state.current_player())
+        return steps
+
+    def replaying() -> int:
+        done = 0
+        for start in range(0, steps, length):
+            state = game.new_initial_state()
+            for action in column[start : start + length]:
+                if state.is_terminal():
+                    state = game.new_initial_state()
+                    continue
+                state.legal_actions()
+                state.apply_action(action)
+                done += 1
+                observe(state, max(state.current_player(), 0))
+        return done
+
+    return choosing if column is None else replaying
+
+
+def pettingzoo() -> Iterator[Row]:
+    os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"
+    for name, twin in GAMES.items():
+        try:
+            theirs = aec(twin, 2000)
+        except ImportError as error:
+            yield f"{name}: PettingZoo's {twin}", f"not installed ({error.name})", "≥ 15"
+            continue
+        ours, other = medians(stepping(name, 500), theirs, repetitions=5)
+        yield f"{name}: VecEnv of {NUM_ENVS}, steps per CPU-second", f"{ours:,.0f}", ""
+        yield f"{name}: PettingZoo's {twin}", f"{other:,.0f}", ""
+        yield f"{name}: ratio", f"{ours / other:.1f}", "≥ 15"
+
+
+def aec(twin: str, steps: int) -> Work:
+    """Return the work of PettingZoo's own loop (its documentation's), with a legal action drawn from the mask."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import pettingzoo.classic
+
+        env = getattr(pettingzoo.classic, twin).env()
+    rng = np.random.default_rng(0)
+
+    def work() -> int:
+        done = 0
+        while done < steps:
+            env.reset(seed=done)
+            for _ in env.agent_iter():
+                observation, _, terminated, truncated, _ = env.last()
+                if terminated or truncated:
+                    env.step(None)
+                    continue
+                legal = observation["action_mask"].nonzero()[0]
+                env.step(legal[int(rng.random() * len(legal))])
+                done += 1
+        return done
+
+    return work
+
+
+def ippo() -> Iterator[Row]:
+    config = load(TrainConfig, CONFIG)
+    with tempfile.TemporaryDirectory() as folder:
+        trained = prepare(config, Path(folder) / "run", resume=False, device="cpu")
+    venv, learner = trained.venv, trained.learner
+    actors = list(learner.actors())
+    roster = actors + [entrant.agent for entrant in trained.opponents]
+    share = config.opponents.share
+    seating = population.seat(config.num_envs, venv.spec.num_players, len(actors), len(roster) - len(actors), share)
+    carry = Carry(venv, roster, fold(1, np.arange(len(roster))), fold(2, np.arange(config.num_envs)))
+    before = peak_memory()
+    spent = []
+    for _ in range(13):
+        started = time.process_time()
+        trajectory = rollout(venv, roster, seating, carry, config.rollout_length)
+        played = time.process_time()
+        learner.update(trajectory, set(range(len(actors))))
+        spent.append((played - started, time.process_time() - played, trajectory.steps))
+    playing, learning, steps = (np.array(column) for column in zip(*spent[1:], strict=True))  # the first warms
+    yield (
+        "IPPO at connect four, steps per CPU-second, learning included",
+        f"{np.median(steps / (playing + learning)):,.0f}",
+        "≥ 17,000",
+    )
+    yield "the rollout alone", f"{np.median(steps / playing):,.0f}", ""
+    yield "the update alone", f"{np.median(steps / learning):,.0f}", ""
+    yield "the update's share of the time", f"{learning.sum() / (playing + learning).sum():.0%}", ""
+    yield "peak memory, MiB (of them before the first step)", f"{peak_memory():,.0f} ({before:,.0f})", ""
+
+
+def peak_memory() -> float:
+    """Return the most memory that this process ever held, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+class Ann(Random):
+    """A random agent."""
+
+
+class Bob(Random):
+    """A random agent of another name, and so of another identity."""
+
+
+class Cid(Random):
+    """And another."""
+
+
+class Dan(Random):
+    """And another."""
+
+
+def tournament() -> Iterator[Row]:
+    agents = tuple(f"tests.benchmarks.speed:{kind.__name__}" for kind in (Ann, Bob, Cid, Dan))
+    config = TournamentConfig(game="openspiel:tic_tac_toe", agents=agents, seeds=500, workers=1)
+
+    def play() -> int:
+        with tempfile.TemporaryDirectory() as folder:
+            run(config, Path(folder), Console(quiet=True))
+        return 4 * 3 * config.seeds
+
+    [games] = medians(play, repetitions=5)
+    yield "a tournament of four random agents at tic-tac-toe, games per CPU-second", f"{games:,.0f}", "≥ 5,000"
+
+
+def rating() -> Iterator[Row]:
+    for agents, games, repetitions in ((100, 100_000, 5), (1000, 1_000_000, 1)):
+        results = played(agents, games)
+        [fits] = medians(lambda results=results: bool(ratings.fit(ratings.count(results))), repetitions=repetitions)
+        [rates] = medians(lambda results=results: bool(ratings.rate(results)), repetitions=repetitions)
+        yield f"Davidson's model, {agents:,} agents, {games:,} games: the fit, CPU-seconds", f"{1 / fits:.2f}", ""
+        yield f"Davidson's model, {agents:,} agents, {games:,} games: fit and intervals", f"{1 / rates:.2f}", ""
+
+
+def played(agents: int, games: int) -> ratings.Results:
+    """Draw results from the model: strengths of one logit's spread, a seat effect, both seatings of each seed."""
+    rng = np.random.default_rng(0)
+    theta = rng.normal(size=agents)
+    first = rng.integers(0, agents, games // 2)
+    second = (first + rng.integers(1, agents, games // 2)) % agents
+    seats = np.stack([np.stack([first, second], 1), np.stack([second, first], 1)], 1).reshape(-1, 2)
+    chances = ratings.probabilities(theta[seats[:, 0]] - theta[seats[:, 1]] + 0.2, np.log(0.5))
+    outcome = (rng.random(games)[:, None] > np.cumsum(chances, 1)).sum(1).clip(max=2)
+    payoff = 1.0 - outcome
+    return ratings.Results(
+        agents=tuple(f"agent {k:04d}" for k in range(agents)),
+        seats=seats,
+        payoffs=np.stack([payoff, -payoff], 1),
+        seeds=np.repeat(np.arange(games // 2, dtype=np.uint64), 2),
+        terminations=np.full(games, "finished"),
+    )
+
+
+BENCHMARKS = {
+    "environment": environment,
+    "pettingzoo": pettingzoo,
+    "ippo": ippo,
+    "tournament": tournament,
+    "ratings": rating,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure how fast it is.")
+    parser.add_argument("--only", choices=BENCHMARKS, help="run one benchmark, in this process")
+    only = parser.parse_args().only
+    if only is None:
+        print("| measured | result | target |\n| :-- | --: | --: |", flush=True)
+        for name in BENCHMARKS:
+            subprocess.run([sys.executable, "-m", "tests.benchmarks.speed", "--only", name], check=True)
+        return
+    torch.set_num_threads(1)
+    for row in BENCHMARKS[only]():
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,401 @@
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from games.contract import Array, Box, Spec
+from games.errors import UserError
+from marl import checkpoint
+from marl.algorithms.ippo import Ippo
+from marl.cli import main
+from marl.runlog import RunLog
+
+ROOT = Path(__file__).parents[1]
+CONFIG = {
+    "game": "openspiel:tic_tac_toe",
+    "algorithm": {"name": "ippo", "hidden": [8]},
+    "steps": 600,
+    "stretch": 200,
+    "num_envs": 8,
+    "rollout_length": 16,
+    "evaluation": {"panel": ["random"], "seeds": 2},
+}
+
+
+class Steering:
+    """A game of one player who chooses a number: no algorithm here fits it."""
+
+    spec = Spec("steering", 1, Array((1,)), Box(1, -1.0, 1.0), "general_sum", "sequential", True, False, False)
+
+    def initial_state(self):
+        return self
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty working directory with a config of each kind."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.yaml").write_text(json.dumps(CONFIG))
+    (tmp_path / "population.yaml").write_text(json.dumps({"members": {"a": {"train": "train.yaml"}}, "workers": 1}))
+    field = {"game": CONFIG["game"], "agents": ["random", "mcts(simulations=2)"], "seeds": 10, "workers": 1}
+    (tmp_path / "tournament.yaml").write_text(json.dumps(field))
+    (tmp_path / "file").write_text("not a folder")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run; who changes it copies it first."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "train.yaml").write_text(json.dumps(CONFIG))
+    with pytest.raises(SystemExit) as left:
+        main(["train", str(folder / "train.yaml"), "--run-dir", str(folder / "run")])
+    assert left.value.code == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def marl(capsys):
+    """Run a command in this process; return its exit code, what it printed, and what it complained."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return left.value.code, said.out, said.err
+
+    return run
+
+
+def environment():
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def strict_json(text):
+    """Parse one JSON object; NaN and Infinity are not JSON."""
+
+    def refuse(constant):
+        raise ValueError(constant)
+
+    data = json.loads(text, parse_constant=refuse)
+    assert isinstance(data, dict)
+    return data
+
+
+def contents(folder):
+    return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+def one_sentence(complaint):
+    assert complaint.startswith("marl: ") and complaint.endswith("\n") and complaint.count("\n") == 1
+    assert "Traceback" not in complaint and "unexpected" not in complaint
+    return complaint
+
+
+BAD_INPUT = [
+    ("train train.yaml --set stepz=3", "did you mean 'steps'"),
+    ("train train.yaml --set algorithm.hiden=[8]", "did you mean 'hidden'"),
+    ("train train.yaml --set evaluation.panle=[random]", "did you mean 'panel'"),
+    ("train train.yaml --set steps=many", "'steps'"),
+    ("train train.yaml --set steps", "expected --set a.b=c"),
+    ("train train.yaml --set game.rows=3", "no keys"),
+    ("train train.yaml --set algorithm.name=ipo", "did you mean 'ippo'"),
+    ("train train.yaml --set algorithm={}", "'algorithm.name' is missing"),
+    ("train trian.yaml", "did you mean 'train.yaml'"),
+    ("train file", "expected keys and values"),
+    ("train .", "could not be read"),
+    ("train train.yaml --device tpu", "auto, cpu or cuda"),
+    ("train train.yaml --run-dir file/run", "cannot be written"),
+    ("train train.yaml --set game=openspiel:tic_tac_to", "did you mean 'tic_tac_toe'"),
+    ("train train.yaml --set game=tic_tac_toe", "did you mean 'openspiel:tic_tac_toe'"),
+    ("train train.yaml --set game=openspeil:tic_tac_toe", "did you mean 'openspiel'"),
+    ("train train.yaml --set game=openspiel:connect_four(row=5)", "did you mean 'rows'"),
+    ("train train.yaml --set game=openspiel:connect_four(rows=many)", "could not load"),
+    ("train train.yaml --set game=nowhere.games:Nim()", "expected openspiel, pettingzoo or an importable module"),
+    ("train train.yaml --set game=tests.test_cli:Steerin()", "did you mean 'Steering'"),
+    ("train train.yaml --set game=tests.test_cli:Steering(wheels=4)", "takes no arguments, got 'wheels'"),
+    ("train train.yaml --set game=tests.test_cli:Steering()", "ippo needs discrete actions"),
+    ("train train.yaml --set evaluation.panel=[randm]", "did you mean 'random'"),
+    ("train train.yaml --set opponents.agents=[runs/x]", "does not exist"),
+    ("population population.yaml --set members.a.trian=train.yaml", "did you mean 'train'"),
+    ("population population.yaml --set members.a.set={stepz:3}", "did you mean 'steps'"),
+    ("population population.yaml --run-dir file/run", "cannot be written"),
+    ("evaluate random", "--game"),
+    ("evaluate random --game openspiel:tic_tac_to", "did you mean 'tic_tac_toe'"),
+    ("evaluate randm --game openspiel:tic_tac_toe", "did you mean 'random'"),
+    ("evaluate mcts(simulation=3) --game openspiel:tic_tac_toe", "did you mean 'simulations'"),
+    ("evaluate mcts --game openspiel:kuhn_poker", "perfect information"),
+    ("evaluate runs/nowhere", "does not exist"),
+    ("evaluate .", "holds no checkpoint"),
+    ("evaluate random --game openspiel:tic_tac_toe --seeds 0", "'--seeds'"),
+    ("tournament run tournament.yaml --set agent=[random]", "did you mean 'agents'"),
+    ("tournament run tournament.yaml --set game=openspiel:tic_tac_to", "did you mean 'tic_tac_toe'"),
+    ("tournament run tournament.yaml --set agents=[random]", "at least 2 agents"),
+    ("tournament run tournament.yaml --run-dir file/run", "file/run"),
+    ("tournament rate nowhere.sqlite", "does not exist"),
+    ("tournament rate .", "does not exist"),
+    ("tournament report file", "another file"),
+    ("games show openspiel:tic_tac_to", "did you mean 'tic_tac_toe'"),
+    ("games check openspiel:tic_tac_toe --episodes 0", "'--episodes'"),
+    ("play openspiel:goofspiel --against random", "turn-based"),
+    ("play openspiel:tic_tac_toe --against random --seat 2", "seats 0 to 1"),
+    ("play openspiel:tic_tac_toe --against randm", "did you mean 'random'"),
+    ("play openspiel:tic_tac_toe", "'--against'"),
+    ("train", "config"),
+    ("train train.yaml --steps 3", "--steps"),
+    ("trian train.yaml", "'train'"),
+    ("games", ""),
+]
+
+
+@pytest.mark.parametrize(("command", "reason"), BAD_INPUT)
+def test_bad_input(folder, marl, command, reason):
+    before = contents(folder)
+    exit_code, printed, complaint = marl(*command.split())
+    assert exit_code == 2
+    if reason:
+        assert reason in one_sentence(complaint) and printed == ""
+    else:  # a group of commands alone prints its help
+        assert "Usage" in printed + complaint and "marl: " not in complaint
+    assert contents(folder) == before
+
+
+def test_bad_input_of_a_process(folder):
+    before = contents(folder)
+    command = [sys.executable, "-m", "marl.cli", "train", "train.yaml", "--set", "stepz=3"]
+    said = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+    assert (said.returncode, said.stdout) == (2, "") and "'steps'" in one_sentence(said.stderr)
+    said = subprocess.run([*command, "--debug"], cwd=folder, env=environment(), capture_output=True, text=True)
+    assert "Traceback" in said.stderr and said.stderr.rstrip().endswith("did you mean 'steps'?")
+    assert contents(folder) == before
+
+
+def test_debug_raises(folder):
+    with pytest.raises(UserError, match="did you mean 'steps'"):
+        main(["train", "train.yaml", "--set", "stepz=3", "--debug"])
+
+
+def test_the_unexpected(folder, marl, monkeypatch):
+    monkeypatch.setattr(Ippo, "__init__", lambda *arguments, **more: 1 / 0)
+    exit_code, _, complaint = marl("train", "train.yaml")
+    assert exit_code == 1 and complaint.count("\n") == 1 and "ZeroDivisionError" in complaint and "--debug" in complaint
+    with pytest.raises(ZeroDivisionError):
+        main(["--debug", "train", "train.yaml"])
+
+
+@pytest.mark.parametrize(("package", "kind", "change"), [("ray", "tournament", "engine=ray")])
+def test_an_optional_package_that_is_missing(folder, marl, monkeypatch, package, kind, change):
+    monkeypatch.setitem(sys.modules, package, None)
+    before = contents(folder)
+    exit_code, _, complaint = marl(kind, "run", f"{kind}.yaml", "--set", change)
+    assert exit_code == 2 and f"marl[{package}]" in one_sentence(complaint)
+    assert contents(folder) == before
+
+
+def test_a_family_of_games_that_is_missing(folder, marl, monkeypatch):
+    pytest.importorskip("games.adapters.pettingzoo")
+    monkeypatch.setitem(sys.modules, "mpe2", None)
+    exit_code, _, complaint = marl("games", "show", "pettingzoo:mpe2.simple_spread_v3")
+    assert exit_code == 2 and "marl[mpe]" in one_sentence(complaint)
+
+
+def test_a_plug_in_whose_package_is_missing(folder, marl, monkeypatch):
+    (folder / "plug_in_games.py").write_text("import a_package_that_is_absent\n")
+    monkeypatch.syspath_prepend(folder)
+    exit_code, _, complaint = marl("games", "show", "plug_in_games:Nim()")
+    assert exit_code == 2 and "'plug_in_games' needs the package 'a_package_that_is_absent'" in one_sentence(complaint)
+
+
+def _flip(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda folder: _flip(folder / "agent.safetensors"), "sha256 differs"),
+        (lambda folder: (folder / "agent.safetensors").unlink(), "lacks agent.safetensors"),
+        (lambda folder: (folder / "checkpoint.json").write_text('{"format": 1, "algo'), "is damaged"),
+        (lambda folder: (folder / "checkpoint.json").write_text('{"format": 99}'), "format 99"),
+        (lambda folder: (folder / "checkpoint.json").unlink(), "holds no checkpoint"),
+    ],
+)
+def test_a_checkpoint_that_was_tampered_with(folder, marl, trained, harm, reason):
+    newest = checkpoint.newest(trained)
+    shutil.copytree(newest, folder / "copy")
+    harm(folder / "copy")
+    before = contents(folder)
+    exit_code, _, complaint = marl("evaluate", "copy", "--game", CONFIG["game"])
+    assert exit_code == 2 and reason in one_sentence(complaint)
+    assert contents(folder) == before
+
+
+def test_a_checkpoint_of_another_game(folder, marl, trained):
+    exit_code, _, complaint = marl("evaluate", trained, "--game", "openspiel:connect_four")
+    assert exit_code == 2 and "was trained on 'openspiel:tic_tac_toe'" in one_sentence(complaint)
+
+
+def test_a_folder_that_holds_a_run(folder, marl, trained):
+    shutil.copytree(trained, folder / "run")
+    before = contents(folder)
+    exit_code, _, complaint = marl("train", "train.yaml", "--run-dir", "run")
+    assert exit_code == 2 and "already holds a run" in one_sentence(complaint) and "--resume" in complaint
+    exit_code, _, complaint = marl("train", "train.yaml", "--run-dir", "run", "--resume", "--set", "seed=1")
+    assert exit_code == 2 and "begun with seed: 0" in one_sentence(complaint)
+    exit_code, printed, complaint = marl("train", "train.yaml", "--run-dir", "run", "--resume")
+    assert exit_code == 0 and "nothing to do" in printed and complaint == ""
+    assert contents(folder) == before
+
+
+def steps_of(run):
+    return [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_loss_that_is_not_finite(folder, marl, monkeypatch):
+    update, calls = Ippo.update, []
+
+    def broken(self, trajectory, mine):
+        calls.append(trajectory.steps)
+        return update(self, trajectory, mine) | ({"policy_loss": np.nan} if sum(calls) > 300 else {})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ippo, "update", broken)
+        exit_code, _, complaint = marl("train", "train.yaml", "--run-dir", "run")
+    assert exit_code == 1 and "'policy_loss' is not finite" in one_sentence(complaint)
+    check_kept_and_resumable(folder, marl)
+
+
+@pytest.mark.parametrize("fails", ["checkpoint", "log"])
+def test_full_disk(folder, marl, monkeypatch, fails):
+    write, flush, writes = checkpoint._write_bytes, RunLog.flush, []
+
+    def full(*arguments):
+        writes.append(arguments)
+        if len(writes) > (7 if fails == "checkpoint" else 2):  # three files make a checkpoint
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return (write if fails == "checkpoint" else flush)(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((checkpoint, "_write_bytes") if fails == "checkpoint" else (RunLog, "flush")), full)
+        exit_code, _, complaint = marl("train", "train.yaml", "--run-dir", "run")
+    assert exit_code == 1 and "No space left on device" in one_sentence(complaint)
+    check_kept_and_resumable(folder, marl)
+
+
+def check_kept_and_resumable(folder, marl):
+    """The last good checkpoint plays and is resumed from; the log has no step twice."""
+    steps = [int(path.name) for path in sorted((folder / "run" / "checkpoints").iterdir())]
+    assert len(steps) == 2 and 200 <= steps[1] < 400
+    assert marl("evaluate", "run", "--seeds", 2, "--json")[0] == 0
+    exit_code, printed, _ = marl("train", "train.yaml", "--run-dir", "run", "--resume")
+    assert exit_code == 0 and f"goes on from step {steps[1]}" in printed
+    logged = steps_of(folder / "run")
+    assert sorted(set(logged)) == logged and logged[-1] >= CONFIG["steps"]
+
+
+def test_interrupted(folder, marl):
+    command = [sys.executable, "-m", "marl.cli", "train", "train.yaml", "--run-dir", "run", "--set", "steps=1_000_000"]
+    process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while process.poll() is None and len(list(folder.glob("run/checkpoints/*/checkpoint.json"))) < 3:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=30)
+    assert process.returncode == 130 and "--resume" in one_sentence(complaint.decode())
+    step = int(checkpoint.newest(folder / "run").name)
+    exit_code, printed, complaint = marl(
+        *("train", "train.yaml", "--run-dir", "run", "--resume", "--set", f"steps={step + 200}")
+    )
+    assert exit_code == 0 and f"goes on from step {step:,}" in printed and complaint == ""
+    logged = steps_of(folder / "run")
+    assert sorted(set(logged)) == logged and logged[-1] >= step + 200
+
+
+def test_evaluate_json(folder, marl, trained):
+    for against in ([], ["--against", "random"]):
+        exit_code, printed, complaint = marl("evaluate", trained, *against, "--seeds", 3, "--json")
+        found = strict_json(printed)
+        assert exit_code == 0 and complaint == "" and found["game"] == CONFIG["game"]
+        assert found["episodes"] == (6 if against else 3)
+        assert len(found["return_mean"]) == len(found["return_ci95"]) == 2
+        assert all(-1 <= mean <= 1 for mean in found["return_mean"])
+    _, printed, _ = marl("evaluate", "random", "--game", "openspiel:kuhn_poker(players=3)", "--seeds", 1, "--json")
+    assert strict_json(printed)["return_ci95"] == [None] * 3  # one episode shows no spread
+    assert "mean return" in marl("evaluate", trained, "--seeds", 3)[1]
+
+
+def test_tournament_json(folder, marl):
+    exit_code, printed, _ = marl("tournament", "run", "tournament.yaml", "--run-dir", "run", "--json")
+    report = strict_json(printed)
+    assert exit_code == 0 and all(Path(path).is_file() for path in report["files"].values())
+    for store in ("run", "run/games.sqlite"):
+        exit_code, printed, complaint = marl("tournament", "rate", store, "--json")
+        rated = strict_json(printed)
+        assert exit_code == 0 and complaint == "" and rated == {k: v for k, v in report.items() if k != "files"}
+    assert {line["agent"] for line in rated["ratings"]} == {"random", "mcts(simulations=2)"}
+    assert all(line["games"] == 20 and line["ci95"] > 0 and "elo" in line for line in rated["ratings"])
+    assert [sorted(part) for part in rated["parts"]] == [["mcts(simulations=2)", "random"]]
+    assert "Elo" in marl("tournament", "rate", "run")[1]
+    assert "report.html" in marl("tournament", "report", "run")[1]
+
+
+def test_games_json(marl):
+    listed = strict_json(marl("games", "list", "--json")[1])
+    assert "openspiel:tic_tac_toe" in listed["games"]
+    shown = strict_json(marl("games", "show", "openspiel:connect_four(rows=5)", "--json")[1])
+    assert shown["num_players"] == 2 and shown["observation"]["shape"] == [3, 5, 7]
+    assert "openspiel:tic_tac_toe\n" in marl("games", "list")[1]
+    assert "num_players" in marl("games", "show", "openspiel:tic_tac_toe")[1]
+
+
+def test_games_check(marl):
+    pytest.importorskip("games.check")
+    exit_code, printed, _ = marl("games", "check", "openspiel:tic_tac_toe", "--episodes", 3, "--json")
+    report = strict_json(printed)
+    assert exit_code == 0 and report["passed"] is True and report["promises"]
+    assert report["game"] == "openspiel:tic_tac_toe"
+    assert marl("games", "check", "openspiel:tic_tac_toe", "--episodes", 3)[0] == 0
+
+
+def test_algorithms(marl):
+    assert {"name": "ippo", "learner": "marl.algorithms.ippo:Ippo"} in strict_json(marl("algorithms", "--json")[1])[
+        "algorithms"
+    ]
+    assert "ippo: IPPO" in marl("algorithms")[1]
+
+
+def test_population(folder, marl):
+    exit_code, printed, complaint = marl("population", "population.yaml", "--run-dir", "run")
+    assert exit_code == 0 and "a: trained" in printed and complaint == ""
+    again = marl("population", "population.yaml", "--run-dir", "run")
+    assert again[0] == 2 and "already holds the member 'a'" in one_sentence(again[2])
+    exit_code, printed, _ = marl("evaluate", "run/members/a(greedy=true)", "--seeds", 2, "--json")
+    assert exit_code == 0 and strict_json(printed)["episodes"] == 2
+
+
+MOVES = "".join(f"x({row},{column})\n" for row in range(3) for column in range(3))
+
+
+def test_play(folder):
+    command = [sys.executable, "-m", "marl.cli", "play", CONFIG["game"], "--against", "random", "--seed", "1"]
+    said = subprocess.run(command, cwd=folder, env=environment(), input=f"a1\n{MOVES}", capture_output=True, text=True)
+    assert said.returncode == 0 and said.stderr == ""
+    assert "'a1' is not one of the moves" in said.stdout and "random (player 1) plays o(" in said.stdout
+    assert any(f"{verdict} after" in said.stdout for verdict in ("You won", "You lost", "A draw"))
+
+
+@pytest.mark.parametrize("typed", ["q\n", ""])
+def test_leaving_a_game(folder, typed):
+    command = [sys.executable, "-m", "marl.cli", "play", CONFIG["game"], "--against", "random", "--seat", "1"]
+    said = subprocess.run(command, cwd=folder, env=environment(), input=typed, capture_output=True, text=True)
+    assert said.returncode == 0 and said.stderr == "" and "You left the game" in said.stdout
