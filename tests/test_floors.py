@@ -1,4 +1,4 @@
-"""Imports run one way: games know nothing of learning, learning nothing of tournaments; only the command line sees all."""
+"""Imports run one way: games, marl, tournaments; only the command line sees all three."""
 
 import ast
 from pathlib import Path

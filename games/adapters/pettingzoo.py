@@ -105,7 +105,8 @@ class _SingleEnv:
     def _action(self, agent: str, actions: Sequence[Any]) -> Any:
         player = self._player[agent]
         if self._box:
-            return np.asarray(actions[player], self.env.action_space(agent).dtype)
+            space = self.env.action_space(agent)
+            return np.asarray(actions[player], space.dtype)[: int(np.prod(space.shape))].reshape(space.shape)
         return int(actions[player]) + self._first[player]
 
     def _see(self, agent: str, obs: Any) -> None:
@@ -266,10 +267,9 @@ def _dtype(views: Sequence[Any]) -> str:
 def _action(reference: str, actions: Sequence[Any]) -> Discrete | Box:
     if all(isinstance(space, spaces.Discrete) for space in actions):
         return Discrete(max(int(space.n) for space in actions))
-    bounds = {(float(space.low.min()), float(space.high.max()), space.shape) for space in actions if _is_box(space)}
+    bounds = {(float(space.low.min()), float(space.high.max())) for space in actions if _is_box(space)}
     if all(_is_box(space) for space in actions) and len(bounds) == 1:
-        low, high, shape = bounds.pop()
-        return Box(int(np.prod(shape)), low, high)
+        return Box(max(int(np.prod(space.shape)) for space in actions), *bounds.pop())
     raise UserError(f"expected actions all discrete, or all one box, in '{reference}', got {actions[0]}; wrap it")
 
 

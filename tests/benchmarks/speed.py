@@ -61,11 +61,12 @@ def medians(*works: Work, repetitions: int = 7) -> list[float]:
 
 
 def environment() -> Iterator[Row]:
-    """One step is the same on both sides: the legal actions, an action applied, the observation of who is to move,
-    and a new game after the last move. Ours also writes masks, rewards and ends into arrays.
+    """On both sides a step is: the legal actions, an action applied, the view of who is to move, and a new game after
+    the last move. Ours also writes masks, rewards and ends into arrays.
 
-    With choosing, an action is drawn uniformly from the legal ones (ours: vectorised, from the mask). Alone, both play
-    the actions of one recorded run.
+    With choosing, an action is drawn uniformly from the legal ones (ours: vectorised, from the mask), and the bare loop
+    does no more than that. Alone, both play the actions of one recorded run, and both give what the contract asks of a
+    last step: the returns, and the last view of every player.
     """
     for name in GAMES:
         choosing = medians(stepping(name, 500), bare(name, 500))
@@ -137,11 +138,18 @@ def bare(name: str, length: int, recorded: list[np.ndarray] | None = None) -> Wo
             for action in column[start : start + length]:
                 if state.is_terminal():
                     state = game.new_initial_state()
+                    observe(state, 0)
                     continue
                 state.legal_actions()
                 state.apply_action(action)
                 done += 1
-                observe(state, max(state.current_player(), 0))
+                player = state.current_player()
+                if player >= 0:
+                    observe(state, player)
+                else:
+                    state.returns()
+                    observe(state, 0)
+                    observe(state, 1)
         return done
 
     return choosing if column is None else replaying

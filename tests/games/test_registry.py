@@ -1,0 +1,55 @@
+"""One reference syntax; and whatever is wrong with a reference is one sentence."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from games.errors import UserError
+from games.registry import Reference, load, make, parse
+
+VALUE = st.one_of(st.integers(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False), st.text("ab,()='"))
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), VALUE, max_size=4))
+def test_a_reference_reads_back(arguments):
+    reference = Reference("openspiel", "connect_four", tuple(arguments.items()))
+    assert parse(str(reference)) == reference
+
+
+def test_forms():
+    assert parse("random") == Reference("", "random", ())
+    assert parse("runs/x/checkpoints/000500000") == Reference("", "runs/x/checkpoints/000500000", ())
+    assert parse("a.b:C(size=3, mode=B, deep=g(x=1))").arguments == (("size", 3), ("mode", "B"), ("deep", "g(x=1)"))
+
+
+@pytest.mark.parametrize(
+    "reference, said",
+    [
+        ("openspiel:conect_four", "did you mean 'connect_four'?"),
+        ("openspiel:connect_four(row=3)", "did you mean 'rows'?"),
+        ("openspiel:connect_four(rows=bla)", "could not load"),
+        ("openspiel:connect_four(rows=3, rows=4)", "twice"),
+        ("openspiel:connect_four(3)", "key=value"),
+        ("openspiel:mfg_crowd_modelling", "mean-field"),
+        ("openspiel:coin_game", "no observation tensor"),
+        ("openspeil:x", "did you mean 'openspiel'?"),
+        ("tic_tac_toe", "did you mean 'openspiel:tic_tac_toe'?"),
+        ("games.vector:Vectr", "did you mean 'Vector'?"),
+        ("tests.games.test_check:Nim(stone=3)", "did you mean 'stones'?"),
+        ("math:sqrt", "expected a Game"),
+        ("pettingzoo:classic.tictacto_v3", "did you mean 'classic.tictactoe_v3'?"),
+        ("pettingzoo:mpe2.simple_spred_v3", "did you mean 'simple_spread_v3'?"),
+        ("pettingzoo:mpe2.simple_spread_v3(M=3)", "unexpected keyword argument 'M'"),
+        ("pettingzoo:classic.leduc_holdem_v4", "pip install 'marl[classic]'"),
+        ("a b c", "expected"),
+    ],
+)
+def test_bad_references_are_one_sentence(reference, said, capfd):
+    with pytest.raises(UserError, match=r"^[^\n]+$") as caught:
+        make(reference, 1)
+    assert said in str(caught.value) or reference == "math:sqrt"
+
+
+def test_an_environment_has_no_positions():
+    with pytest.raises(UserError, match="positions"):
+        load("pettingzoo:classic.tictactoe_v3")
