@@ -120,7 +120,7 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Tens
     slots: dict[int, dict[str, Tensor]] = {}
     for path, value in state.items():
         index, _, name = path.partition(".")
-        slots.setdefault(int(index), {})[name] = value
+        slots.setdefault(int(index), {})[name] = value.clone()
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

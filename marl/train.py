@@ -66,7 +66,11 @@ def train(
         f"{folder}: {says}, to {config.steps:,} steps of {config.game} by {run.name}", highlight=False, soft_wrap=True
     )
     try:
-        with RunLog(folder, run.step) as log, Display(str(folder), config.steps, "steps", console) as display:
+        # Without a checkpoint nothing has been yet, not even step 0.
+        with (
+            RunLog(folder, run.step if run.parent else -1) as log,
+            Display(str(folder), config.steps, "steps", console) as display,
+        ):
             if run.parent is None:
                 _finish_stretch(run, log, display)
             while run.step < config.steps:

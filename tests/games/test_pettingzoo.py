@@ -127,8 +127,6 @@ def test_parallel_deaths_truncation_masks_and_padding(mask_in):
     step = venv.step(np.array([[1, 0]]))  # the recording is cut
     assert step.last.all() and step.terminated.tolist() == [[False, True]]
     assert step.truncated.tolist() == [[True, False]]
-        step.last.all() and step.terminated.tolist() == [[False, True]] and step.truncated.tolist() == [[True, False]]
-    )
     assert step.obs[0, 0].tolist() == [4.0, 4.0] and not step.acting.any()
     assert venv.step(np.zeros((1, 2), int)).first.all()
 
