@@ -144,7 +144,8 @@ def resolve(reference: Reference, group: str, what: str, sources: tuple[str, ...
         return _attribute(reference, sources)
     found = {point.name: point for point in entry_points(group=group)}
     if reference.name not in found:
-        hint = nearest(reference.name, found) or (f"; did you mean '{sources[0]}:{reference.name}'?" if sources else "")
+        elsewhere = f"; did you mean '{sources[0]}:{reference.name}'?" if sources else ""
+        hint = nearest(reference.name, found) or elsewhere or f"; installed: {', '.join(sorted(found)) or 'none'}"
         raise UserError(f"expected a known {what}, got '{reference.name}'{hint}")
     return found[reference.name].load()
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pyspiel
 
-from games.contract import Box, Spec
+from games.contract import Box, Discrete, Spec
 from games.errors import UserError
 from games.keys import choose, uniform
 from marl.types import Decision, Hidden, View
@@ -101,12 +101,13 @@ class Forfeit:
 class Referee:
     """Watch agents play: one that raises or moves illegally forfeits that game, and the rest plays on."""
 
-    def __init__(self) -> None:
+    def __init__(self, action: Discrete | Box) -> None:
+        self._action = action
         self._forfeits: dict[int, Forfeit] = {}  # by row
 
     def watch(self, agent: Agent) -> Agent:
         """Return the agent under this referee's eyes."""
-        return _Watched(agent, self._forfeits)
+        return _Watched(agent, self._action, self._forfeits)
 
     def take(self, num_players: int) -> dict[int, Forfeit]:
         """Return the forfeits since the last call, by environment."""
@@ -116,8 +117,8 @@ class Referee:
 
 
 class _Watched:
-    def __init__(self, agent: Agent, forfeits: dict[int, Forfeit]) -> None:
-        self._agent, self._forfeits = agent, forfeits
+    def __init__(self, agent: Agent, action: Discrete | Box, forfeits: dict[int, Forfeit]) -> None:
+        self._agent, self._action, self._forfeits = agent, action, forfeits
 
     def initial_hidden(self, rows: int) -> Hidden:
         return self._agent.initial_hidden(rows)
@@ -126,15 +127,15 @@ class _Watched:
         try:
             decision, hidden = self._agent.act(view, hidden)
             actions = np.asarray(decision.action)
-            axes = 1 if view.action_mask.shape[1] else 2
-            if actions.ndim != axes or len(actions) != len(view) or actions.dtype.kind not in "biuf":
-                raise ValueError(f"expected {len(view)} actions, got {actions.dtype} of shape {actions.shape}")
+            expected = self._placeholder(view).shape
+            if actions.shape != expected or actions.dtype.kind not in "biuf":
+                raise ValueError(f"expected actions of shape {expected}, got {actions.dtype} of shape {actions.shape}")
         except Exception as error:  # a stranger's code may raise anything
             if len(view) > 1:
                 return self._one_by_one(view, hidden)
             self._forfeit(view, 0, "agent_error", f"{type(error).__name__}: {error}")
             return Decision(self._placeholder(view)), hidden
-        if view.action_mask.shape[1]:
+        if isinstance(self._action, Discrete):
             actions = self._legal(view, actions)
         return Decision(actions), hidden
 
@@ -161,6 +162,8 @@ class _Watched:
 
     def _placeholder(self, view: View) -> Any:
         """Return a legal action: the environment steps once more before the game is broken off."""
+        if isinstance(self._action, Box):
+            return np.full((len(view), self._action.size), self._action.low, np.float32)
         return view.action_mask.argmax(1)
 
 

@@ -6,9 +6,11 @@ The results are the same: tasks share nothing, draw by key, and keep what they m
 import importlib.util
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
 from typing import Any, Literal, TypeVar
 
 from games.errors import RunFailed, UserError
@@ -45,7 +47,9 @@ def run(
 
 def _in_processes(function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], workers: int) -> Iterator[Result]:
     # Spawned, not forked: a fork copies torch's thread pools in whatever state they are.
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        min(workers, len(tasks)), mp_context=multiprocessing.get_context("spawn"), initializer=_leave_with_parent
+    )
     try:
         futures = [pool.submit(function, *task) for task in tasks]
         for future in as_completed(futures):
@@ -58,6 +62,18 @@ def _in_processes(function: Callable[..., Result], tasks: Sequence[tuple[Any, ..
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_with_parent() -> None:
+    """End this worker when its parent is gone, however that went; a killed parent cannot say so."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "runs in worker processes only"
+
+    def wait() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _on_ray(function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Result]:

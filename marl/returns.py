@@ -27,7 +27,7 @@ def gae(
     gamma: float,
     gae_lambda: float,
 ) -> Floats:
-    """Return the advantages [T, E, N] of decisions; 0 where a player is not acting.
+    """Return the advantages [T, E, N] of decisions; 0 where a player is not acting, or the successor is not known yet.
 
     `value`, `acting`, `terminated`, `truncated` are [T+1, E, N] (what was seen), `reward` [T, E, N] is paid by
     t -> t+1, `first` is [T+1, E]. `value` is read where a player is acting or truncated only.
@@ -36,17 +36,21 @@ def gae(
     v_next = np.where(acting[-1], value[-1], 0.0).astype(np.float32)
     a_next = np.zeros_like(v_next)
     piled = np.zeros_like(v_next)
+    known = acting[-1]  # the player's next decision, or its end, lies inside the recording
     for t in reversed(range(len(reward))):
         end = terminated[t + 1] | truncated[t + 1] | first[t + 1][:, None]  # nothing beyond an end reaches back
+        known = known | end
         v_end = np.where(truncated[t + 1] & ~terminated[t + 1], value[t + 1], 0.0)
         v_next = np.where(end, v_end, v_next)
         a_next = np.where(end, 0.0, a_next)
         piled = np.where(end, 0.0, piled) + reward[t]
         delta = piled + gamma * v_next - value[t]
-        advantage[t] = np.where(acting[t], delta + gamma * gae_lambda * a_next, 0.0)
+        # Without a successor there is no delta: the sum of the decisions before ends ahead of it, at its value.
+        advantage[t] = np.where(acting[t] & known, delta + gamma * gae_lambda * a_next, 0.0)
         v_next = np.where(acting[t], value[t], v_next)
         a_next = np.where(acting[t], advantage[t], a_next)
         piled = np.where(acting[t], 0.0, piled)
+        known = known | acting[t]
     return advantage
 
 

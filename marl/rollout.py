@@ -226,7 +226,7 @@ def episodes(
     With `forfeits`, an agent that raises or chooses an illegal action loses that game alone and the rest plays on;
     without, its error is raised here.
     """
-    referee = Referee() if forfeits else None
+    referee = Referee(venv.spec.action) if forfeits else None
     roster = [referee.watch(agent) for agent in roster] if referee else list(roster)
     num_envs, num_players = venv.num_envs, venv.spec.num_players
     table = np.full(num_envs, EMPTY)  # [E] which episode is being played where
@@ -243,7 +243,9 @@ def episodes(
         lost = referee.take(num_players) if referee else {}
         history.append(actions)
         _advance(venv, actions, carry)
-        returns += carry.timestep.reward
+        paid = carry.timestep.reward.copy()
+        paid[list(lost)] = 0  # the action of a forfeit was nobody's choice, and pays nobody
+        returns += paid
         ended = carry.timestep.last & (table != EMPTY)
         for e in lost:
             ended[e] = table[e] != EMPTY
