@@ -25,6 +25,7 @@ from games.errors import RunFailed, UserError
 from marl.types import Tensors
 
 FORMAT = 1
+KEYS = {"algorithm", "settings", "game", "spec", "config", "step", "parent", "seed", "digest", "sha256"}
 PACKAGES = ("marl", "torch", "numpy", "open-spiel")
 
 
@@ -92,6 +93,11 @@ def read(folder: Path) -> dict[str, Any]:
         raise UserError(f"'{path}' is damaged ({error}); choose another checkpoint of the run") from error
     if found != FORMAT:
         raise UserError(f"'{path}' has format {found}, this version reads {FORMAT}; install the version that wrote it")
+    missing = sorted(KEYS - about.keys())
+    if missing:
+        raise UserError(f"'{path}' is damaged (it lacks '{missing[0]}'); choose another checkpoint of the run")
+    if about["digest"] != _digest_of(about):
+        raise UserError(f"'{path}' is not what was written (its digest differs); choose another checkpoint of the run")
     return about  # type: ignore[no-any-return]
 
 
@@ -110,7 +116,7 @@ def tensors(folder: Path, about: dict[str, Any], name: str) -> Tensors:
 def digest_of(folder: Path) -> tuple[dict[str, Any], str]:
     """Return a checkpoint's JSON and its agent's digest, computed from what is there."""
     about = read(folder)
-    return about, _digest(about["algorithm"], about["settings"], about["sha256"]["agent.safetensors"])
+    return about, _digest_of(about)
 
 
 def newest(run: Path) -> Path | None:
@@ -138,6 +144,11 @@ def _whole(run: Path) -> list[Path]:
 
 def _files(agent: Tensors, learner: Tensors) -> list[tuple[str, Tensors]]:
     return [("agent.safetensors", agent), ("learner.safetensors", learner)]
+
+
+def _digest_of(about: dict[str, Any]) -> str:
+    hashes = about["sha256"] if isinstance(about["sha256"], dict) else {}
+    return _digest(about["algorithm"], about["settings"], str(hashes.get("agent.safetensors")))
 
 
 def _digest(algorithm: str, settings: dict[str, Any], weights: str) -> str:

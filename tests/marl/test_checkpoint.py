@@ -1,12 +1,16 @@
 """Checkpoints: what was written is what is read, or one sentence says what is wrong."""
 
+import errno
 import json
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from games.errors import UserError
+from games.errors import RunFailed, UserError
 from games.keys import fold
 from games.registry import make
 from marl import checkpoint
@@ -76,10 +80,20 @@ def test_only_the_newest_can_be_resumed_and_old_ones_go(tmp_path):
         checkpoint.tensors(folders[1], checkpoint.read(folders[1]), "learner.safetensors")
 
 
+def edit(path, **changes):
+    """Change the JSON of a checkpoint; None drops a key."""
+    about = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in about.items() if key not in changes or value is not None}))
+
+
 def flip(path):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(bytes(data))
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-10])
 
 
 @pytest.mark.parametrize(
@@ -87,6 +101,14 @@ def flip(path):
     [
         (lambda f: flip(f / "agent.safetensors"), "is not what was written"),
         (lambda f: (f / "agent.safetensors").write_bytes(b""), "is not what was written"),
+        (lambda f: truncate(f / "agent.safetensors"), "is not what was written"),
+        (lambda f: edit(f / "checkpoint.json", settings={"hidden": [16]}), "its digest differs"),
+        (lambda f: edit(f / "checkpoint.json", digest="0" * 64), "its digest differs"),
+        (lambda f: edit(f / "checkpoint.json", sha256={}), "its digest differs"),
+        (lambda f: edit(f / "checkpoint.json", sha256=None), "lacks 'sha256'"),
+        (lambda f: edit(f / "checkpoint.json", spec=None), "lacks 'spec'"),
+        (lambda f: (f / "checkpoint.json").write_text("[1]"), "is damaged"),
+        (lambda f: (f / "checkpoint.json").write_bytes(b"\xff\xfe\xff"), "is damaged"),
         (lambda f: (f / "agent.safetensors").unlink(), "lacks agent.safetensors"),
         (lambda f: (f / "checkpoint.json").write_text('{"format": 1, '), "is damaged"),
         (lambda f: (f / "checkpoint.json").write_text('{"format": 99}'), "has format 99"),
@@ -99,6 +121,45 @@ def test_harm_is_noticed(tmp_path, harm, said):
     with pytest.raises(UserError, match=said) as caught:
         enter(str(folder), SPEC)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name, error", [("fsync", errno.ENOSPC), ("open", errno.EROFS)])
+def test_a_disk_that_refuses_leaves_the_checkpoint_before(tmp_path, monkeypatch, name, error):
+    before, _ = written(tmp_path, step=1)
+    kept = {path: path.read_bytes() for path in before.iterdir()}
+
+    def refuses(*_):
+        raise OSError(error, os.strerror(error))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, name, refuses) if name == "fsync" else patch.setattr(Path, name, refuses)
+        with pytest.raises(RunFailed, match=f"000000002' could not be written .*{os.strerror(error)}") as caught:
+            written(tmp_path, step=2)
+    assert "\n" not in str(caught.value)
+    assert checkpoint.newest(tmp_path) == before
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["000000001"]
+    assert {path: path.read_bytes() for path in before.iterdir()} == kept
+    written(tmp_path, step=2)
+    assert checkpoint.newest(tmp_path).name == "000000002"
+
+
+def test_a_rename_that_fails_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    before, _ = written(tmp_path, step=1)
+    monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    with pytest.raises(RunFailed, match="the one before it is kept"):
+        written(tmp_path, step=2)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["000000001"]
+    assert checkpoint.newest(tmp_path) == before
+
+
+def test_what_was_half_written_is_no_checkpoint(tmp_path):
+    whole, _ = written(tmp_path, step=1)
+    torn = tmp_path / "checkpoints" / "000000002.partial"
+    shutil.copytree(whole, torn)
+    assert checkpoint.newest(tmp_path) == whole
+    (torn / "checkpoint.json").unlink()
+    written(tmp_path, step=2)
+    assert not torn.exists() and checkpoint.newest(tmp_path).name == "000000002"
 
 
 def test_a_checkpoint_of_another_game_is_refused(tmp_path):
