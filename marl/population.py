@@ -21,9 +21,9 @@ def seat(num_envs: int, num_players: int, actors: int, opponents: int, share: fl
     learner = np.broadcast_to(env % actors, (num_envs, num_players)).astype(np.int64)
     if opponents == 0:
         return learner
-    turn = env // num_players
-    stranger = actors + (turn + player) % opponents
-    mixed = (env < round(share * num_envs)) & (player != env % num_players)
+    turn = env // actors  # of this actor: its seats first, and with every round of them other opponents
+    stranger = actors + (turn // num_players + player) % opponents
+    mixed = (env < round(share * num_envs)) & (player != turn % num_players)
     return np.where(mixed, stranger, learner)
 
 

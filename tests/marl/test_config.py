@@ -1,0 +1,202 @@
+"""Configuration: strict, frozen, and one sentence for whatever does not fit."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from games.errors import UserError
+from marl.config import PopulationConfig, TrainConfig, change, dump, load, read_yaml, validate
+from marl.train import algorithm_section
+
+ROOT = Path(__file__).parents[2]
+LEAST = "game: openspiel:tic_tac_toe\nalgorithm: {name: ippo}\n"
+
+
+def read(tmp_path, text=LEAST, sets=(), schema=TrainConfig):
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load(schema, path, sets)
+
+
+def refused(tmp_path, *arguments, **options):
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, *arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_defaults_are_the_schemas(tmp_path):
+    assert read(tmp_path) == TrainConfig(game="openspiel:tic_tac_toe", algorithm={"name": "ippo"})
+
+
+@pytest.mark.parametrize(
+    "text, key, hint",
+    [
+        ("step: 5", "'step'", "did you mean 'steps'?"),
+        ("opponents: {agent: [random]}", "'opponents.agent'", "did you mean 'agents'?"),
+        ("evaluation: {sedes: 5}", "'evaluation.sedes'", "did you mean 'seeds'?"),
+        ("xyzzy: 5", "'xyzzy'", "known keys: game, algorithm, seed"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(tmp_path, text, key, hint):
+    said = refused(tmp_path, LEAST + text)
+    assert said.startswith(f"unknown key {key} in ") and hint in said
+
+
+def test_an_unknown_key_of_an_algorithm_names_the_nearest(tmp_path):
+    config = read(tmp_path, sets=["algorithm.learning_rte=1e-4"])
+    with pytest.raises(UserError, match=r"unknown key 'learning_rte' .*algorithm.* did you mean 'learning_rate'\?"):
+        algorithm_section(config)
+
+
+def test_an_unknown_key_of_a_member_names_the_nearest(tmp_path):
+    said = refused(tmp_path, "members: {a: {train: x.yaml, sett: {}}}", schema=PopulationConfig)
+    assert "unknown key 'members.a.sett'" in said and "did you mean 'set'?" in said
+
+
+@pytest.mark.parametrize("key", ["game", "algorithm"])
+def test_a_missing_key_is_named(tmp_path, key):
+    text = "\n".join(line for line in LEAST.splitlines() if not line.startswith(key))
+    assert f"the key '{key}' is missing in" in refused(tmp_path, text)
+
+
+@pytest.mark.parametrize("section, said", [("{}", r"'algorithm\.name' is missing"), ("{name: ipo}", "mean 'ippo'")])
+def test_an_algorithm_that_is_not_there(tmp_path, section, said):
+    with pytest.raises(UserError, match=said):
+        algorithm_section(read(tmp_path, sets=[f"algorithm={section}"]))
+
+
+@pytest.mark.parametrize(
+    "assignment, got",
+    [
+        ("steps=many", "'steps' in .*got 'many'"),
+        ("steps=0", "'steps' in .*greater than 0, got 0"),
+        ("steps=1.5", "'steps' in .*got 1.5"),
+        ("seed=-1", "'seed' in .*got -1"),
+        ("keep=0", "'keep' in .*got 0"),
+        ("game=3", "'game' in .*got 3"),
+        ("opponents.share=1.5", r"'opponents\.share' in .*got 1\.5"),
+        ("opponents.share=.nan", r"'opponents\.share' in .*got nan"),
+        ("opponents.agents=random", r"'opponents\.agents' in .*got 'random'"),
+        ("evaluation=5", "'evaluation' in .*got 5"),
+        ("algorithm=ippo", "'algorithm' in .*got 'ippo'"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_shown(tmp_path, assignment, got):
+    with pytest.raises(UserError, match=got):
+        read(tmp_path, sets=[assignment])
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("1e-4", 1e-4),
+        ("1E5", 1e5),
+        ("-2.5e+3", -2500.0),
+        (".5", 0.5),
+        ("1.", 1.0),
+        ("1_000.5", 1000.5),
+        ("1_000_000", 1_000_000),
+        ("7", 7),
+        ("1e", "1e"),
+        ("e4", "e4"),
+        ("1.2.3", "1.2.3"),
+        ("true", True),
+        ("null", None),
+        ("[1e-4, a]", [1e-4, "a"]),
+    ],
+)
+def test_numbers_are_yaml_1_2(text, value):
+    found = read_yaml(text)
+    assert found == value and type(found) is type(value)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_float_is_read_as_it_was_written(number):
+    assert read_yaml(repr(number)) == number
+
+
+def test_yaml_builds_nothing_but_data():
+    with pytest.raises(yaml.YAMLError):
+        read_yaml("!!python/object/apply:os.getcwd []")
+
+
+def test_set_reaches_any_depth(tmp_path):
+    sets = ["steps=5", "opponents.share=0.25", "algorithm.hidden=[8, 8]", "steps=6", "keep=null", "algorithm.a.b=1e-4"]
+    config = read(tmp_path, sets=sets)
+    assert (config.steps, config.opponents.share, config.keep) == (6, 0.25, None)
+    assert config.algorithm == {"name": "ippo", "hidden": [8, 8], "a": {"b": 1e-4}}
+
+
+def test_set_does_not_change_what_it_was_given():
+    data = {"a": {"b": 1}}
+    assert change(data, ["a.b=2"]) == {"a": {"b": 2}} and data == {"a": {"b": 1}}
+
+
+@pytest.mark.parametrize(
+    "assignment, said",
+    [
+        ("steps", "expected --set a.b=c, got 'steps'"),
+        ("=5", "expected --set a.b=c, got '=5'"),
+        ("steps=[1", "the value of --set steps is not YAML"),
+        ("game.name=x", "--set reaches 'name' inside 'openspiel:tic_tac_toe'"),
+    ],
+)
+def test_a_set_that_is_none(tmp_path, assignment, said):
+    assert said in refused(tmp_path, sets=[assignment])
+
+
+@pytest.mark.parametrize("text", ["game: [", "a: b: c", "game: @x", "\tgame: x"])
+def test_broken_yaml(tmp_path, text):
+    assert "is not YAML" in refused(tmp_path, text)
+
+
+@pytest.mark.parametrize("text, kind", [("", "NoneType"), ("- 1", "list"), ("word", "str")])
+def test_yaml_without_keys(tmp_path, text, kind):
+    assert refused(tmp_path, text).endswith(f"got {kind}")
+
+
+def test_a_missing_file_names_the_nearest(tmp_path):
+    (tmp_path / "ippo_chess.yaml").write_text(LEAST)
+    with pytest.raises(UserError, match=r"which does not exist; did you mean '.*ippo_chess\.yaml'\?"):
+        load(TrainConfig, tmp_path / "ipo_chess.yaml")
+
+
+def test_what_is_no_text_file(tmp_path):
+    with pytest.raises(UserError, match="could not be read"):
+        load(TrainConfig, tmp_path)
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(UserError, match="could not be read"):
+        load(TrainConfig, tmp_path / "bytes.yaml")
+
+
+def test_a_config_is_frozen(tmp_path):
+    config = read(tmp_path)
+    with pytest.raises(ValidationError):
+        config.steps = 5
+    with pytest.raises(ValidationError):
+        config.opponents.share = 1.0
+
+
+def test_dump_says_every_value_and_is_read_back(tmp_path):
+    config = read(tmp_path, sets=["algorithm.learning_rate=1e-5", "opponents.agents=[random, 'mcts(simulations=5)']"])
+    again = read(tmp_path, dump(config))
+    assert again == config and set(yaml.safe_load(dump(config))) == set(TrainConfig.model_fields)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "population").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_population_config_fits(path):
+    population = load(PopulationConfig, path)
+    for member in population.members.values():
+        sets = [f"{key}={value}" for key, value in member.set.items()]
+        algorithm_section(load(TrainConfig, ROOT / member.train, sets))
+
+
+def test_validate_names_the_place():
+    with pytest.raises(UserError, match="unknown key 'b' in the section 'x'"):
+        validate(TrainConfig, {"game": "g", "algorithm": {}, "b": 1}, "the section 'x'")
