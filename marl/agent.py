@@ -135,9 +135,8 @@ class _Watched:
                 return self._one_by_one(view, hidden)
             self._forfeit(view, 0, "agent_error", f"{type(error).__name__}: {error}")
             return Decision(self._placeholder(view)), hidden
-        if isinstance(self._action, Discrete):
-            actions = self._legal(view, actions)
-        return Decision(actions), hidden
+        legal = self._inside if isinstance(self._action, Box) else self._legal
+        return Decision(legal(view, actions)), hidden
 
     def _one_by_one(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         """Retry row by row, so that only the row that raises loses."""
@@ -156,6 +155,15 @@ class _Watched:
         for i in np.flatnonzero(~legal).tolist():
             self._forfeit(view, i, "illegal_action", f"chose {actions[i]}")
         return np.where(legal, chosen, self._placeholder(view))
+
+    def _inside(self, view: View, actions: Any) -> Any:
+        assert isinstance(self._action, Box)
+        with np.errstate(over="ignore"):
+            points = actions.astype(np.float32)
+        inside = (np.isfinite(points) & (points >= self._action.low) & (points <= self._action.high)).all(1)
+        for i in np.flatnonzero(~inside).tolist():
+            self._forfeit(view, i, "illegal_action", f"chose {actions[i].tolist()}")
+        return np.where(inside[:, None], points, self._placeholder(view))
 
     def _forfeit(self, view: View, i: int, how: Literal["illegal_action", "agent_error"], detail: str) -> None:
         self._forfeits[int(view.row[i])] = Forfeit(int(view.player[i]), how, detail)

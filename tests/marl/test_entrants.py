@@ -1,0 +1,141 @@
+"""Agents by reference: names, classes and checkpoints, who each of them is, and what cannot play."""
+
+import sys
+import textwrap
+
+import pytest
+
+from games.errors import UserError
+from games.registry import make
+from marl import population
+from marl.agent import Mcts, Random
+from marl.algorithms.ippo import Ippo, PolicyAgent
+from marl.entrants import algorithm, checkpoint_folder, enter, expand, game_of
+from tests.marl.test_checkpoint import SPEC, written
+
+BOTS = """
+    import numpy as np
+    from marl.types import Decision
+
+    class First:
+        def __init__(self, spec, offset=0):
+            self.spec, self.offset = spec, offset
+
+        def initial_hidden(self, rows):
+            return None
+
+        def act(self, view, hidden):
+            return Decision(view.action_mask.argmax(1)), None
+
+    class Mute:
+        pass
+
+    def broken():
+        raise ValueError("no licence")
+"""
+
+
+@pytest.fixture
+def bots(tmp_path, monkeypatch):
+    """A stranger's package of agents."""
+    (tmp_path / "strangers_bots.py").write_text(textwrap.dedent(BOTS))
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "strangers_bots"
+    sys.modules.pop("strangers_bots", None)
+
+
+def test_built_in():
+    random, mcts = enter("random", SPEC), enter("mcts(simulations=5)", SPEC)
+    assert isinstance(random.agent, Random) and isinstance(mcts.agent, Mcts)
+    assert (random.name, mcts.name) == ("random", "mcts(simulations=5)")
+    assert random.digest == enter("random", SPEC).digest
+    assert len({random.digest, mcts.digest, enter("mcts(simulations=6)", SPEC).digest}) == 3
+
+
+def test_a_strangers_class(bots):
+    entrant = enter(f"{bots}:First(offset=2)", SPEC)
+    assert (entrant.agent.spec, entrant.agent.offset) == (SPEC, 2)
+    assert entrant.digest != enter(f"{bots}:First(offset=3)", SPEC).digest != enter(f"{bots}:First", SPEC).digest
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("randm", "expected one of random, mcts, a class or a checkpoint folder, got 'randm'; did you mean 'random'?"),
+        ("zzzz", "a checkpoint is named by its folder"),
+        ("runs/none", "got 'runs/none', which does not exist"),
+        ("random(x=1)", "'random' takes no arguments, got 'x'"),
+        ("mcts(simulation=1)", "did you mean 'simulations'?"),
+        ("{bots}:Mute", "expected an agent with act(view, hidden) and initial_hidden(rows)"),
+        ("{bots}:Frist", "did you mean 'First'?"),
+        ("{bots}:First(ofset=1)", "did you mean 'offset'?"),
+        ("{bots}:broken", "no licence"),
+        ("not_installed_anywhere:Bot", "importable module"),
+    ],
+)
+def test_what_is_no_agent(bots, tmp_path, monkeypatch, text, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        enter(text.format(bots=bots), SPEC)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_and_the_run_whose_newest_it_is(tmp_path):
+    written(tmp_path / "run", step=5)
+    folder, _ = written(tmp_path / "run", step=7, key=4)
+    by_run, by_folder = enter(str(tmp_path / "run"), SPEC), enter(str(folder), SPEC)
+    assert isinstance(by_run.agent, PolicyAgent)
+    assert by_run.digest == by_folder.digest != enter(str(folder.with_name("000000005")), SPEC).digest
+    assert (by_run.name, by_folder.name) == ("run", "run/000000007")
+    assert enter(f"{tmp_path}/run(greedy=True)", SPEC).name == "run(greedy=True)"
+    assert checkpoint_folder(tmp_path / "run") == checkpoint_folder(folder) == folder
+
+
+def test_a_checkpoint_takes_its_algorithms_options_only(tmp_path):
+    folder, _ = written(tmp_path)
+    with pytest.raises(UserError, match="a checkpoint of ippo takes greedy, got 'gready'"):
+        enter(f"{folder}(gready=True)", SPEC)
+
+
+def test_a_folder_without_a_checkpoint(tmp_path):
+    (tmp_path / "run").mkdir()
+    with pytest.raises(UserError, match="which holds no checkpoint"):
+        enter(str(tmp_path / "run"), SPEC)
+
+
+def test_a_checkpoint_plays_any_game_with_its_views_and_actions(tmp_path):
+    folder, _ = written(tmp_path)
+    with pytest.raises(UserError, match="whose views or actions are not those of 'openspiel:kuhn_poker'"):
+        enter(str(folder), make("openspiel:kuhn_poker", 1).spec)
+    misere = make("openspiel:misere(game=tic_tac_toe())", 1).spec
+    assert misere.observation == SPEC.observation and enter(str(folder), misere)
+
+
+def test_another_agent_or_key_draws_other_numbers():
+    random, mcts = enter("random", SPEC), enter("mcts", SPEC)
+    assert len({random.stream(1), random.stream(2), mcts.stream(1)}) == 3
+    assert random.stream(1) == enter("random", SPEC).stream(1)
+
+
+def test_a_population_stands_for_its_members(tmp_path):
+    runs = {name: tmp_path / "members" / name for name in ("a", "b")}
+    folders = {name: written(run)[0] for name, run in runs.items()}
+    population.write(tmp_path, runs)
+    assert expand(str(tmp_path)) == {name: str(folder) for name, folder in folders.items()}
+    assert expand(f"{tmp_path}(greedy=True)") == {name: f"{folder}(greedy=True)" for name, folder in folders.items()}
+    assert expand("mcts(simulations=5)") == {"mcts(simulations=5)": "mcts(simulations=5)"}
+    assert expand(str(runs["a"])) == {"a": str(runs["a"])}
+
+
+def test_the_game_of_a_checkpoint(tmp_path):
+    written(tmp_path / "run")
+    assert game_of(str(tmp_path / "run")) == "openspiel:tic_tac_toe"
+    for text in ("random", "some.module:Bot"):
+        with pytest.raises(UserError, match="knows no game of its own; name one with --game"):
+            game_of(text)
+
+
+def test_algorithms_are_found_by_entry_point():
+    assert algorithm("ippo") is Ippo
+    with pytest.raises(UserError, match=r"expected a known algorithm, got 'ipo'; did you mean 'ippo'\?"):
+        algorithm("ipo")
