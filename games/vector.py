@@ -137,7 +137,6 @@ class Vector:
             self._root[e], self._hashed[e], self._following[e], self._over[e] = given[e], 0, [], False
         self.timestep.acting[opened] = False
         self.timestep.action_mask[opened] = False
-        self.timestep.first[opened] = False
         self._open(opened, [given[e] for e in opened])
         return self.timestep
 
@@ -171,14 +170,14 @@ class Vector:
 
     def _open(self, opened: Sequence[int], seeds: Sequence[int]) -> None:
         """Open an episode in the chosen environments, each from its own seed."""
-        timestep = self.timestep
-        timestep.terminated[opened] = False
-        timestep.truncated[opened] = False
-        timestep.first[opened] = True
-        timestep.seed[opened] = seeds
+        timestep, where = self.timestep, np.array(opened)
+        timestep.terminated[where] = False
+        timestep.truncated[where] = False
+        timestep.first[where] = True
+        timestep.seed[where] = np.array(seeds, np.uint64)
         for e, seed in zip(opened, seeds, strict=True):
             self.envs[e].reset(seed)
-        timestep.reward[opened] = 0
+        timestep.reward[where] = 0
 
 
 def vectorize(game: Game, num_envs: int) -> Vector:

@@ -159,11 +159,17 @@ class OpenSpielEnv(GameEnv):
         state: OpenSpielState = self.state  # type: ignore[assignment]
         native = state.native
         native.apply_action(actions[state.player])
-        player = state.player = native.current_player()
+        state.player = player = native.current_player()
         if player < 0:
             self._close()
             return True
-        self._write(native, player)
+        # `_write` again, in place: this runs at every step of every environment.
+        self._acting[player] = 1
+        self._observe(native, player)
+        self._obs_bytes[player][:] = self._tensor
+        mask = self._mask[player]
+        for action in native.legal_actions():
+            mask[action] = 1
         return False
 
     def _write(self, native: Any, player: int) -> None:
