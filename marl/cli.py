@@ -241,6 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; turn errors into one sentence and an exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
+    sys.path.append(str(Path.cwd()))  # a plug-in may lie in the folder where one stands
     arguments = [argument for argument in arguments if argument != "--debug"]
     sys.exit(_run(lambda: app(args=arguments, standalone_mode=False, prog_name="marl"), debug))
 

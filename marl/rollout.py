@@ -226,6 +226,8 @@ def episodes(
     With `forfeits`, an agent that raises or chooses an illegal action loses that game alone and the rest plays on;
     without, its error is raised here.
     """
+    if len(seeds) == 0:
+        return
     referee = Referee(venv.spec.action) if forfeits else None
     roster = [referee.watch(agent) for agent in roster] if referee else list(roster)
     num_envs, num_players = venv.num_envs, venv.spec.num_players

@@ -182,7 +182,9 @@ def test_a_referee_in_a_box():
     actions, forfeits = judged(BOX, lambda v: np.full((len(v), 3), 0.5))
     assert (actions == 0.5).all() and forfeits == {}
     actions, forfeits = judged(BOX, lambda v: np.zeros((len(v), 2)))
-    assert actions.shape == (4, 3) and all(f.how == "agent_error" for f in forfeits.values()) and set(forfeits) == {0, 1}
+    assert (
+        actions.shape == (4, 3) and all(f.how == "agent_error" for f in forfeits.values()) and set(forfeits) == {0, 1}
+    )
 
     def one_raises(v):
         if (v.row == 3).any():

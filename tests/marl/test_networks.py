@@ -1,5 +1,7 @@
 """Network parts: masks, draws by key, rows that do not depend on their batch, no global generator."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,16 +10,16 @@ from hypothesis import strategies as st
 
 from games.keys import fold
 from games.registry import make
-from marl.networks import Network, in_blocks, load_optimizer_state, masked_log_probs, optimizer_state, sample
+from marl.networks import BLOCK, Network, in_blocks, load_optimizer_state, masked_log_probs, optimizer_state, sample
 
 SPEC = make("openspiel:connect_four", 1).spec
 
 
-def network(encoder="mlp", seed=0):
+def network(encoder="mlp", seed=0, hidden=(32,), outputs=7):
     return Network(
         SPEC,
-        7,
-        hidden=(32,),
+        outputs,
+        hidden=hidden,
         channels=(8,),
         encoder=encoder,
         player_id=True,
@@ -42,16 +44,75 @@ def test_sample_draws_from_the_distribution():
     assert counts[1] == 0
 
 
-@pytest.mark.parametrize("encoder", ["mlp", "cnn"])
-@settings(max_examples=15, deadline=None)
+@pytest.mark.parametrize(
+    "encoder, hidden, outputs", [("mlp", (32,), 7), ("cnn", (32,), 7), ("mlp", (256, 256), 7), ("mlp", (127, 5), 1)]
+)
+@settings(max_examples=12, deadline=None)
 @given(size=st.integers(1, 200), start=st.integers(0, 100))
-def test_a_row_does_not_depend_on_its_batch(encoder, size, start):
-    net = network(encoder)
+def test_a_row_does_not_depend_on_its_batch(encoder, hidden, outputs, size, start):
+    net = network(encoder, hidden=hidden, outputs=outputs)
     rng = np.random.default_rng(0)
     obs, player = rng.random((300, 3, 6, 7)).astype(np.float32), rng.integers(0, 2, 300)
     whole = in_blocks(net, obs, player, device="cpu")
     part = slice(start, start + size)
     assert (in_blocks(net, obs[part], player[part], device="cpu") == whole[part]).all()
+
+
+@pytest.mark.parametrize("rows", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])
+def test_blocks_are_of_one_size_and_every_row_comes_back(rows):
+    sizes = []
+
+    def double(values):
+        sizes.append(len(values))
+        return values * 2
+
+    found = in_blocks(double, np.arange(rows, dtype=np.float32), device="cpu")
+    assert found.tolist() == (2 * np.arange(rows)).tolist()
+    assert sizes == [BLOCK] * -(-rows // BLOCK)
+
+
+def test_sample_is_by_key_and_never_illegal():
+    probabilities = np.array([[0, 0.5, 0, 0.5, 0], [0, 0, 0, 0, 1], [1, 0, 0, 0, 0]], np.float32).repeat(2000, 0)
+    drawn = sample(probabilities, fold(3, np.arange(6000)))
+    assert (probabilities[np.arange(6000), drawn] > 0).all()
+    assert drawn.tolist() == sample(probabilities, fold(3, np.arange(6000))).tolist()
+    assert drawn[::7].tolist() == sample(probabilities[::7], fold(3, np.arange(6000))[::7]).tolist()
+
+
+def test_one_legal_action_is_certain_and_logits_of_any_size_are_finite():
+    logits = torch.tensor([[1e4, -1e4, 0.0], [3.0, 2.0, 1.0]])
+    mask = torch.tensor([[False, True, False], [True, True, True]])
+    log_probs = masked_log_probs(logits, mask)
+    assert log_probs[0, 1] == 0 and log_probs[0].exp().tolist() == [0, 1, 0]
+    entropy = -(log_probs.exp() * log_probs).sum(1)
+    assert entropy[0] == 0 and torch.isfinite(entropy).all()
+
+
+def test_initialisation_does_not_read_the_global_generator():
+    with torch.random.fork_rng():
+        torch.random.seed()
+        one = network()
+    assert torch.equal(next(one.parameters()), next(network().parameters()))
+
+
+def test_players_and_pixels_reach_the_network():
+    obs = torch.ones(2, 3, 6, 7)
+    seat_0, seat_1 = network()(obs, torch.tensor([0, 1]))
+    assert not torch.equal(seat_0, seat_1)
+    pixels = replace(SPEC, observation=replace(SPEC.observation, dtype="uint8"))
+    options = dict(hidden=(32,), channels=(8,), encoder="mlp", player_id=True, output_gain=1.0)
+    bytes_network = Network(pixels, 7, **options, generator=torch.Generator().manual_seed(0))
+    scaled = bytes_network((255 * obs).to(torch.uint8), torch.tensor([0, 1]))
+    assert torch.allclose(scaled[0], seat_0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape, convolves", [((3, 6, 7), True), ((3, 3, 3), False), ((42,), False)])
+def test_auto_convolves_over_boards(shape, convolves):
+    spec = replace(SPEC, observation=replace(SPEC.observation, shape=shape))
+    options = dict(hidden=(8,), channels=(4,), encoder="auto", player_id=False, output_gain=1.0)
+    net = Network(spec, 5, **options, generator=torch.Generator().manual_seed(0))
+    assert (net.convolutions is not None) == convolves
+    assert net(torch.zeros(2, *shape), torch.zeros(2, dtype=torch.int64)).shape == (2, 5)
 
 
 def test_initialisation_leaves_the_global_generator_alone():

@@ -1,0 +1,99 @@
+"""Evaluation: a fixed quota of episodes, every seat of every seed, returns put down to who earned them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from games.registry import make
+from marl.agent import Random, Stateless
+from marl.entrants import Entrant, enter
+from marl.evaluate import evaluate
+from marl.types import Decision
+
+
+class Plays(Stateless):
+    """Choose the same action wherever it is legal."""
+
+    def __init__(self, action):
+        self.action = action
+
+    def act(self, view, hidden):
+        legal = view.action_mask[:, self.action]
+        return Decision(np.where(legal, self.action, view.action_mask.argmax(1))), None
+
+
+def entrant(agent, digest="1" * 64):
+    return Entrant("x", "x", digest, agent)
+
+
+COOPERATE, DEFECT = entrant(Plays(0)), entrant(Plays(1), "2" * 64)
+
+
+def test_returns_are_the_agents_own_by_seat():
+    """Player 0 alone is paid for heads: an agent that always matches earns 1 in seat 0 and -1 in seat 1."""
+    venv = make("openspiel:matrix_mp", 3)
+    found = evaluate(venv, COOPERATE, [COOPERATE], seeds=4, key=1)
+    assert found.return_mean == [1.0, -1.0] and found.return_ci95 == [0.0, 0.0]
+    assert found.episodes == 8 and found.length_mean == 1.0
+    assert evaluate(venv, COOPERATE, [DEFECT], seeds=4, key=1).return_mean == [-1.0, 1.0]
+
+
+def test_the_defector_is_paid_and_the_cooperator_is_not():
+    venv = make("openspiel:matrix_pd", 2)
+    assert evaluate(venv, DEFECT, [COOPERATE], seeds=3, key=1).return_mean == [10.0, 10.0]
+    assert evaluate(venv, COOPERATE, [DEFECT], seeds=3, key=1).return_mean == [0.0, 0.0]
+
+
+def test_against_nobody_it_plays_itself():
+    found = evaluate(make("openspiel:matrix_mp", 2), COOPERATE, [], seeds=5, key=1)
+    assert found.episodes == 5 and found.return_mean == [1.0, -1.0]
+
+
+class Notes(Plays):
+    """Note which seats it was asked to play."""
+
+    def __init__(self, action):
+        super().__init__(action)
+        self.seats = []
+
+    def act(self, view, hidden):
+        self.seats += view.player.tolist()
+        return super().act(view, hidden)
+
+
+def test_opponents_fill_the_other_seats_by_turns():
+    """Three players of goofspiel with two cards decide once each: two opponents, three rotations, two seeds."""
+    venv = make("openspiel:goofspiel(players=3,num_cards=2)", 4)
+    roster = [Notes(0), Notes(0), Notes(0)]
+    found = evaluate(venv, entrant(roster[0]), [entrant(agent) for agent in roster[1:]], seeds=2, key=1)
+    assert found.episodes == 6
+    counts = [np.bincount(agent.seats, minlength=3).tolist() for agent in roster]
+    decisions = counts[0][0] // 2
+    assert counts == [[2 * decisions] * 3] * 3
+
+
+def test_the_same_whatever_the_batch():
+    results = []
+    for num_envs in (1, 5, 32):
+        venv = make("openspiel:leduc_poker", num_envs)
+        agent, other = entrant(Random(venv.spec)), entrant(Random(venv.spec), "2" * 64)
+        results.append(evaluate(venv, agent, [other], seeds=20, key=3))
+    assert results[0] == results[1] == results[2]
+    assert evaluate(venv, agent, [other], seeds=20, key=4) != results[0]
+
+
+def test_the_interval_is_the_textbooks_and_covers_the_truth():
+    """Random against itself at tic-tac-toe: the first player is paid +0.2970 (58.5 % wins, 28.8 % losses)."""
+    venv = make("openspiel:tic_tac_toe", 64)
+    found = evaluate(venv, enter("random", venv.spec), [], seeds=1000, key=1)
+    assert abs(found.return_mean[0] - 0.297) < 2 * found.return_ci95[0]
+    spread = np.sqrt(0.585 + 0.288 - 0.297**2)
+    assert found.return_ci95[0] == pytest.approx(1.96 * spread / np.sqrt(1000), rel=0.05)
+    assert found.return_mean[1] == -found.return_mean[0]
+
+
+def test_one_seed_has_no_interval():
+    found = evaluate(make("openspiel:matrix_mp", 1), COOPERATE, [DEFECT], seeds=1, key=1)
+    assert found.return_ci95 == [np.inf, np.inf]
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["return_ci95"] == [None, None]
