@@ -15,9 +15,26 @@ from games.keys import Keys, uniform
 BLOCK = 64  # rows of one call of a network when it acts
 
 
+class Linear(nn.Linear):
+    """A layer in which a row's result does not depend on its place in the batch.
+
+    A narrow product (2 to 11 outputs, as MKL has it) over inputs that are no whole number of vectors sums the last rows
+    of a batch in another order: it is computed wider.
+    """
+
+    WIDE, VECTOR = 16, 16
+
+    def forward(self, input: Tensor) -> Tensor:
+        spare = self.WIDE - self.out_features
+        if spare <= 0 or self.in_features % self.VECTOR == 0:
+            return super().forward(input)
+        weight, bias = nn.functional.pad(self.weight, (0, 0, 0, spare)), nn.functional.pad(self.bias, (0, spare))
+        return nn.functional.linear(input, weight, bias)[:, : self.out_features]
+
+
 def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:
     """Build a layer with orthogonal weights and zero biases."""
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    layer = nn.utils.skip_init(Linear, inputs, outputs)
     nn.init.orthogonal_(layer.weight, gain, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from games.keys import fold
 from games.registry import make
-from marl.networks import BLOCK, Network, in_blocks, load_optimizer_state, masked_log_probs, optimizer_state, sample
+from marl.networks import BLOCK, Network, in_blocks, linear, load_optimizer_state, masked_log_probs, optimizer_state, sample
 
 SPEC = make("openspiel:connect_four", 1).spec
 
@@ -56,6 +56,20 @@ def test_a_row_does_not_depend_on_its_batch(encoder, hidden, outputs, size, star
     whole = in_blocks(net, obs, player, device="cpu")
     part = slice(start, start + size)
     assert (in_blocks(net, obs[part], player[part], device="cpu") == whole[part]).all()
+
+
+@settings(max_examples=150, deadline=None)
+@given(inputs=st.integers(1, 300), outputs=st.integers(1, 40), seed=st.integers(0, 1000))
+def test_a_row_does_not_depend_on_its_place(inputs, outputs, seed):
+    """Layers of any width: narrow ones over odd inputs are where a plain matrix product breaks the promise."""
+    generator = torch.Generator().manual_seed(seed)
+    layer = linear(inputs, outputs, 1.0, generator)
+    row = torch.randn(1, inputs, generator=generator)
+    with torch.inference_mode():
+        found = layer(row.expand(BLOCK, inputs).contiguous())
+        plain = torch.nn.functional.linear(row, layer.weight, layer.bias)
+    assert (found == found[:1]).all()
+    assert torch.allclose(found[:1], plain, atol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])
