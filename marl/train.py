@@ -4,6 +4,7 @@ The run advances in stretches. At a stretch's start the environments are reset f
 in a run that goes on as in a run that is resumed: training 2N steps equals training N, killed, resumed, to the byte.
 """
 
+import json
 import math
 import time
 from dataclasses import dataclass
@@ -130,14 +131,20 @@ def _open_folder(run: Run, resume: bool) -> None:
         run.step, run.parent = about["step"], about["digest"]
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(dump(run.config), encoding="utf-8")
+        beside = path.with_suffix(".partial")
+        beside.write_text(dump(run.config), encoding="utf-8")
+        beside.replace(path)  # a run that is killed here still has the config that it was begun with
     except OSError as error:
         raise UserError(f"the run folder '{run.folder}' cannot be written: {error}; name another --run-dir") from error
 
 
 def _same_config(config: TrainConfig, path: Path) -> None:
     """Refuse to resume under another config; only the number of steps may grow."""
-    before, now = yaml.safe_load(path.read_text(encoding="utf-8")), config.model_dump(mode="json")
+    try:
+        before, now = dict(yaml.safe_load(path.read_text(encoding="utf-8"))), config.model_dump(mode="json")
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"'{path}' is damaged ({reason}); put back the config that the run was begun with") from error
     for key in now:
         if key != "steps" and before.get(key) != now[key]:
             raise UserError(
@@ -214,7 +221,7 @@ def check_members(population_config: PopulationConfig, folder: Path, *, resume: 
     engine.require(population_config.engine)
     configs = {}
     for name, member in population_config.members.items():
-        sets = [f"{key}={value}" for key, value in member.set.items()]
+        sets = [f"{key}={json.dumps(value)}" for key, value in member.set.items()]
         configs[name] = load(TrainConfig, Path(member.train), sets)
         section_name, settings = algorithm_section(configs[name])
         spec = make(configs[name].game, 1).spec

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from games.keys import fold
 from games.registry import make
-from marl.networks import BLOCK, Network, in_blocks, linear, load_optimizer_state, masked_log_probs, optimizer_state, sample
+from marl.networks import (
+    BLOCK,
+    Network,
+    in_blocks,
+    linear,
+    load_optimizer_state,
+    masked_log_probs,
+    optimizer_state,
+    sample,
+)
 
 SPEC = make("openspiel:connect_four", 1).spec
 

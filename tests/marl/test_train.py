@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,8 @@ import pytest
 
 from games.errors import RunFailed, UserError
 from marl import checkpoint
-from marl.config import TrainConfig, load
-from marl.train import prepare, train
+from marl.config import Opponents, PopulationConfig, TrainConfig, load
+from marl.train import check_members, prepare, train, train_member
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,6 +98,7 @@ def test_killed_at_any_moment_and_resumed(tmp_path):
     for moment in (1, 3):
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
         while len(list((tmp_path / "run" / "checkpoints").glob("*/checkpoint.json"))) <= moment:
+            assert process.poll() is None, "it ended before it could be killed"
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -120,6 +122,119 @@ def test_a_folder_that_holds_a_run_is_left_alone(whole):
     with pytest.raises(UserError, match="begun with stretch: 200, the config now says 300"):
         train(config(stretch=300), whole, resume=True)
     assert files(whole) == before
+
+
+@pytest.mark.parametrize("text", ["", "5", "[1, 2]", "a: [", b"\xff\xfe\xff"])
+def test_a_damaged_config_is_one_sentence(whole, tmp_path, text):
+    shutil.copytree(whole, tmp_path / "run")
+    path = tmp_path / "run" / "config.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=r"config\.yaml' is damaged \(") as caught:
+        train(config(), tmp_path / "run", resume=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_disk_that_is_full_at_the_start_keeps_the_config(whole, tmp_path, monkeypatch):
+    shutil.copytree(whole, tmp_path / "run")
+    before = (tmp_path / "run" / "config.yaml").read_bytes()
+
+    def tears(path, text, **_):
+        path.write_bytes(text.encode()[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", tears)
+    with pytest.raises(UserError, match="cannot be written"):
+        train(config(steps=800), tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "config.yaml").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_stops_a_resumed_run(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    path = checkpoint.newest(tmp_path / "run") / "learner.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match="is not what was written"):
+        train(config(steps=800), tmp_path / "run", resume=True)
+
+
+def test_logs_are_cut_back_to_the_checkpoint(whole, tmp_path):
+    """Lines after the checkpoint, and one that was torn, are gone when the run goes on."""
+    shutil.copytree(whole, tmp_path / "run")
+    step = json.loads((whole / "evaluations.jsonl").read_text().splitlines()[-1])["step"]
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        with (tmp_path / "run" / name).open("a") as file:
+            file.write(f'{{"step": {step + 1}, "stale": 1}}\nno json\n{{"step": {step}, "to')
+    train(config(steps=800), tmp_path / "run", resume=True)
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        found = lines(tmp_path / "run" / name)
+        before = lines(whole / name)
+        assert found[: len(before)] == before and len(found) > len(before)
+        assert not any("stale" in line for line in found)
+        assert [line["step"] for line in found] == sorted(line["step"] for line in found)
+
+
+def test_a_finished_run_has_nothing_to_do(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    newest = train(config(), tmp_path / "run", resume=True)
+    assert newest == checkpoint.newest(tmp_path / "run") and same(whole, tmp_path / "run")
+
+
+def test_what_a_run_writes(whole):
+    steps = [int(path.name) for path in sorted((whole / "checkpoints").iterdir())]
+    assert steps[0] == 0 and len(steps) == 4 and all(k * 200 <= step < k * 200 + 64 for k, step in enumerate(steps))
+    evaluated = [(line["step"], line["against"]) for line in lines(whole / "evaluations.jsonl")]
+    assert evaluated == [(step, name) for step in steps for name in ("random", "self")]
+    assert lines(whole / "metrics.jsonl")[-1]["step"] == steps[-1]
+    parents = [checkpoint.read(checkpoint.folder_of(whole, step))["parent"] for step in steps]
+    digests = [checkpoint.read(checkpoint.folder_of(whole, step))["digest"] for step in steps]
+    assert parents == [None, *digests[:-1]] and len(set(digests)) == 4
+    assert list((whole / "tensorboard").iterdir())
+
+
+def test_keep_drops_the_oldest(tmp_path):
+    train(config(keep=2), tmp_path / "run", resume=False)
+    assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 2
+    assert [(path / "learner.safetensors").exists() for path in checkpoint._whole(tmp_path / "run")] == [False, True]
+
+
+def test_nothing_is_written_where_the_config_does_not_fit(tmp_path):
+    bad = [
+        {"game": "openspiel:tic_tac_to"},
+        {"algorithm": {"name": "ippo", "hiden": (8,)}},
+        {"opponents": {"agents": ("nobody",)}},
+        {"evaluation": {"panel": ("runs/none",)}},
+        {"game": "openspiel:leduc_poker", "opponents": {"agents": ("mcts",)}},
+    ]
+    for changes in bad:
+        with pytest.raises(UserError):
+            train(config(**changes), tmp_path / "run", resume=False)
+    with pytest.raises(UserError, match="expected --device"):
+        train(config(), tmp_path / "run", resume=False, device="gpu")
+    assert not (tmp_path / "run").exists()
+
+
+def members(**settings) -> PopulationConfig:
+    path = str(ROOT / "configs" / "train" / "ippo_tic_tac_toe.yaml")
+    return PopulationConfig.model_validate({"members": {"a": {"train": path, "set": settings}}})
+
+
+def test_a_members_settings_reach_its_config(tmp_path):
+    settings = {"keep": None, "seed": 3, "algorithm.learning_rate": 1e-5, "algorithm.anneal": False}
+    settings |= {"opponents": {"agents": ["mcts(simulations=5)"], "share": 0.25}, "algorithm.hidden": [8]}
+    found = check_members(members(**settings), tmp_path, resume=False)["a"]
+    assert (found.keep, found.seed) == (None, 3)
+    assert found.opponents == Opponents(agents=("mcts(simulations=5)",), share=0.25)
+    assert found.algorithm["learning_rate"] == 1e-5 and found.algorithm["anneal"] is False
+    assert found.algorithm["hidden"] == [8]
+
+
+def test_a_member_that_does_not_fit_is_found_before_any_trains(tmp_path):
+    for settings in ({"algorithm.hiden": [8]}, {"evaluation.panel": ["nobody"]}, {"game": "openspiel:chesss"}):
+        with pytest.raises(UserError, match="did you mean|expected"):
+            check_members(members(**settings), tmp_path, resume=False)
+    train_member("a", config(steps=1).model_dump(mode="json"), str(tmp_path / "members" / "a"), False, "cpu")
+    with pytest.raises(UserError, match="already holds the member 'a'"):
+        check_members(members(), tmp_path, resume=False)
+    assert set(check_members(members(), tmp_path, resume=True)) == {"a"}
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(tmp_path):
