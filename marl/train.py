@@ -212,7 +212,8 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
 
 def train_member(name: str, config: dict[str, Any], folder: str, resume: bool, device: str) -> str:
     """Train one member of a population, in whatever process this is; return its name."""
-    train(TrainConfig.model_validate(config), Path(folder), resume=resume, device=device)
+    plain = Console(force_terminal=False)  # bars of several members would draw over each other
+    train(TrainConfig.model_validate(config), Path(folder), resume=resume, device=device, console=plain)
     return name
 
 
