@@ -1,9 +1,12 @@
 """One reference syntax; and whatever is wrong with a reference is one sentence."""
 
+from importlib.metadata import EntryPoint
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from games import registry
 from games.errors import UserError
 from games.registry import Reference, load, make, parse
 
@@ -53,3 +56,12 @@ def test_bad_references_are_one_sentence(reference, said, capfd):
 def test_an_environment_has_no_positions():
     with pytest.raises(UserError, match="positions"):
         load("pettingzoo:classic.tictactoe_v3")
+
+
+def test_an_entry_points_plain_name_is_a_game(monkeypatch):
+    point = EntryPoint("nim", "tests.games.test_check:Nim", "marl.games")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.GROUP else [])
+    assert registry.names() == ["nim"]
+    assert make("nim(stones=5)", 2).spec.name == "nim"
+    with pytest.raises(UserError, match=r"did you mean 'nim'\?"):
+        make("nimm", 1)
