@@ -125,18 +125,20 @@ class _Watched:
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         try:
-            decision, hidden = self._agent.act(view, hidden)
+            decision, after = self._agent.act(view, hidden)
             actions = np.asarray(decision.action)
             expected = self._placeholder(view).shape
             if actions.shape != expected or actions.dtype.kind not in "biuf":
                 raise ValueError(f"expected actions of shape {expected}, got {actions.dtype} of shape {actions.shape}")
+            if hidden is not None and len(after) != len(view):
+                raise ValueError(f"expected hidden states of {len(view)} rows, got {len(after)}")
         except Exception as error:  # a stranger's code may raise anything
             if len(view) > 1:
                 return self._one_by_one(view, hidden)
             self._forfeit(view, 0, "agent_error", f"{type(error).__name__}: {error}")
             return Decision(self._placeholder(view)), hidden
         legal = self._inside if isinstance(self._action, Box) else self._legal
-        return Decision(legal(view, actions)), hidden
+        return Decision(legal(view, actions)), after
 
     def _one_by_one(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         """Retry row by row, so that only the row that raises loses."""

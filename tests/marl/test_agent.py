@@ -224,6 +224,30 @@ def test_the_hidden_states_of_the_others_survive_an_error():
     assert hidden.tolist() == [6, 7, 7, 9]
 
 
+class Shifts(Remembers):
+    """Return one row too few wherever there is more than one: what it says of a row alone is right."""
+
+    def act(self, view, hidden):
+        rows = max(1, len(view) - 1)
+        return Decision(np.full(rows, 4)), hidden + 1
+
+
+def test_a_retry_begins_from_the_hidden_states_before():
+    referee = Referee(TTT.action)
+    decision, hidden = referee.watch(Shifts()).act(view(3), np.array([5, 6, 7]))
+    assert decision.action.tolist() == [4, 4, 4] and hidden.tolist() == [6, 7, 8] and referee.take(2) == {}
+
+
+@pytest.mark.parametrize("after", [np.zeros(17), np.zeros(0), None, 5])
+def test_hidden_states_that_are_none_forfeit(after):
+    agent = Remembers()
+    agent.act = lambda view, hidden: (Decision(np.zeros(len(view), int)), after)
+    referee = Referee(TTT.action)
+    decision, hidden = referee.watch(agent).act(view(2), np.array([5, 6]))
+    assert decision.action.tolist() == [0, 0] and hidden.tolist() == [5, 6]
+    assert referee.take(2)[0].how == "agent_error"
+
+
 def test_digest_of_code_says_who_it_is():
     one = digest_of_code(Mcts, {"simulations": 5})
     assert one == digest_of_code(Mcts, {"simulations": 5}) and len(one) == 64

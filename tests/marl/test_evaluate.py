@@ -97,3 +97,11 @@ def test_one_seed_has_no_interval():
     found = evaluate(make("openspiel:matrix_mp", 1), COOPERATE, [DEFECT], seeds=1, key=1)
     assert found.return_ci95 == [np.inf, np.inf]
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["return_ci95"] == [None, None]
+
+
+def test_a_few_seeds_have_a_wide_interval():
+    """Returns of +1 and -1 with mean m over n seeds: the unbiased variance is (1 - m^2) n / (n - 1)."""
+    venv = make("openspiel:matrix_mp", 4)
+    found = evaluate(venv, enter("random", venv.spec), [], seeds=5, key=2)
+    (m, _), (ci95, _) = found.return_mean, found.return_ci95
+    assert abs(m) < 1 and ci95 == pytest.approx(1.96 * np.sqrt((1 - m**2) * (5 / 4) / 5), abs=1e-6)

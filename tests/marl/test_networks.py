@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from games.keys import fold
 from games.registry import make
+from marl import networks
 from marl.networks import (
     BLOCK,
     Network,
@@ -100,6 +101,18 @@ def test_sample_is_by_key_and_never_illegal():
     assert (probabilities[np.arange(6000), drawn] > 0).all()
     assert drawn.tolist() == sample(probabilities, fold(3, np.arange(6000))).tolist()
     assert drawn[::7].tolist() == sample(probabilities[::7], fold(3, np.arange(6000))[::7]).tolist()
+
+
+@pytest.mark.parametrize("number", [0.0, 1 - 2.0**-53])
+def test_the_smallest_and_the_largest_number_draw_legal_actions(monkeypatch, number):
+    monkeypatch.setattr(networks, "uniform", lambda key: np.full(len(key), number))
+    generator = np.random.default_rng(0)
+    mask = generator.random((20_000, 9)) < 0.4
+    mask[:, 0], mask[:, 5] = False, True
+    weights = mask * generator.random(mask.shape, dtype=np.float32)
+    probabilities = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    drawn = sample(probabilities, np.zeros(20_000, np.uint64))
+    assert (probabilities[np.arange(20_000), drawn] > 0).all()
 
 
 def test_one_legal_action_is_certain_and_logits_of_any_size_are_finite():

@@ -344,3 +344,24 @@ def test_the_games_that_nobody_forfeits_are_as_without_forfeits():
         else:
             assert episode.moves.tolist() == fair[index].moves.tolist()
             assert episode.returns.tolist() == fair[index].returns.tolist()
+
+
+class Keys(Stateless):
+    """Note every decision's key; play the first legal action."""
+
+    def __init__(self):
+        self.keys = []
+
+    def act(self, view, hidden):
+        self.keys += view.key.tolist()
+        return Decision(view.action_mask.argmax(1)), None
+
+
+def test_every_decision_has_a_key_of_its_own():
+    """Of its agent, episode, player and decision: two players who move at once, the same agent, draw other numbers."""
+    venv, roster = make("openspiel:goofspiel(num_cards=4)", 3), [Keys(), Keys()]
+    seatings = np.array([[0, 0], [1, 1], [0, 1], [1, 0]] * 2)
+    list(episodes(venv, roster, STREAMS[:2], fold(1, np.repeat(np.arange(2), 4)), seatings))
+    mine, theirs = (set(agent.keys) for agent in roster)
+    assert len(mine) == len(theirs) == 2 * 2 * 3  # seeds, players, decisions; the same in whatever company
+    assert len(roster[0].keys) == 2 * len(mine) and not mine & theirs

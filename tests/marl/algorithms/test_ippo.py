@@ -148,6 +148,8 @@ def test_load_state_goes_on_as_if_nothing_had_been(share):
     for learner in (one, twin):
         learner.update(trajectories[1], {0})
     state, other = one.state(), twin.state()
+    steps = sum(trajectory.steps for trajectory in trajectories)
+    assert state["counters"].tolist() == [steps, 2]  # the minibatches of an update are drawn by its number
     assert state.keys() == other.keys() and all(torch.equal(state[name], other[name]) for name in state)
 
 
