@@ -1,34 +1,49 @@
 """The conformance kit: play random games and check every promise of the contract.
 
-A promise is a function over a recorded play that returns where it broke, or nothing. Whoever plugs in a game runs
-`marl games check REF` and reads which promise broke, in which environment, at which step and from which seed.
+A promise is one small function that returns where it broke, or nothing; it raises `DoesNotApply` where the game never
+made it. Some look at a recorded play, some at the environment played again in another way, some at its positions.
+Whoever plugs in a game runs `marl games check REF` and reads which promise broke, in which environment, at which step
+and from which seed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import Box, Spec, TimeStep, VecEnv
+from games.contract import Box, Game, Spec, State, TimeStep, VecEnv
 from games.errors import UserError
 from games.keys import choose, fold, fold_one, stream, uniform
 from games.registry import load, make
+from games.vector import vectorize
 
 FIELDS = ("obs", "action_mask", "acting", "reward", "terminated", "truncated", "global_state", "first", "seed")
 NUM_ENVS = 4
 MOST_STEPS = 20_000  # a game that never ends is cut here
+MOST_POSITIONS = 300  # and a walk through its positions here
+TOLERANCE = 1e-4  # of sums of float32
+
+
+class DoesNotApply(Exception):
+    """Say why a promise does not concern this game."""
 
 
 @dataclass(frozen=True)
 class Play:
-    """What random players saw [T, E, ...], by the names of TimeStep's fields, and what they did [T, E, N]."""
+    """What random players saw [T, E, ...], by the names of TimeStep's fields, and what they did [T, E, N].
+
+    Views [T, E, N] and global states [T, E] are kept as hashes, equal where they are: a play of pixels would not fit.
+    """
 
     spec: Spec
     seen: dict[str, NDArray[Any]]
+    finite: NDArray[np.bool_]  # [T, E, N] the view is
     actions: NDArray[Any]
+    misfits: list[str]  # fields whose shape or dtype is not the Spec's
 
     def __getattr__(self, name: str) -> NDArray[Any]:
         return self.seen[name]
@@ -37,6 +52,17 @@ class Play:
     def last(self) -> NDArray[np.bool_]:
         """[T, E] the last step of an episode."""
         return np.asarray((self.terminated | self.truncated).all(2))
+
+    @property
+    def fresh(self) -> NDArray[np.bool_]:
+        """[T, E, N] the view is to be read: its player acts, or the episode has just ended."""
+        return np.asarray(self.acting | self.last[:, :, None])
+
+    @property
+    def age(self) -> NDArray[np.int64]:
+        """[T, E] steps since the episode opened."""
+        now = np.arange(len(self.first))[:, None]
+        return now - np.maximum.accumulate(np.where(self.first, now, 0))
 
     def where(self, broken: NDArray[np.bool_], what: str) -> str | None:
         """Say where an array [T, E, ...] is first true."""
@@ -90,9 +116,7 @@ def check_game(reference: str, episodes: int = 20, seed: int = 0) -> Report:
     try:
         game = load(reference)
     except UserError:
-        return Report(
-            reference, [*promises, *(Promise(name, None, "has no positions to clone") for name in OF_POSITIONS)]
-        )
+        return Report(reference, promises + [Promise(name, None, "no positions to clone") for name in OF_POSITIONS])
     keys = [fold_one(stream(seed, "positions"), k) for k in range(min(episodes, 10))]
     promises += [_promise(name, partial(_first_broken, check, game, keys)) for name, check in OF_POSITIONS.items()]
     return Report(reference, promises)
@@ -101,60 +125,87 @@ def check_game(reference: str, episodes: int = 20, seed: int = 0) -> Report:
 def _promise(name: str, check: Callable[[], str | None]) -> Promise:
     try:
         broken = check()
+    except DoesNotApply as reason:
+        return Promise(name, None, str(reason))
     except Exception as error:  # a plug-in may raise anything
         broken = f"{type(error).__name__}: {error}"
     return Promise(name, broken is None, broken or "")
 
 
-def _first_broken(check: Callable[[Any, int], str | None], game: Any, keys: list[int]) -> str | None:
-    return next(filter(None, (check(game, key) for key in keys)), None)
+def _first_broken(check: Callable[[Game, int], str | None], game: Game, keys: list[int]) -> str | None:
+    return next((f"{broken} (seed {key})" for key in keys if (broken := check(game, key))), None)
 
 
-def record(venv: VecEnv, seeds: NDArray[np.uint64], episodes: int) -> Play:
-    """Let random players play until `episodes` have ended; actions are hashes of seed, player and age."""
+def record(venv: VecEnv, seeds: NDArray[np.uint64], episodes: int, idle: int = 0) -> Play:
+    """Let random players play until `episodes` have ended; actions are hashes of seed, player and age.
+
+    `idle` is the action of players who are not acting.
+    """
     spec, ended = venv.spec, 0
+    expected = TimeStep.empty(spec, venv.num_envs)
     frames: list[dict[str, NDArray[Any]]] = []
     actions: list[NDArray[Any]] = []
+    misfits: dict[str, None] = {}
     timestep = venv.reset(seeds)
     age = np.zeros(venv.num_envs, np.int64)
-    while ended < episodes and len(frames) < MOST_STEPS:
-        frames.append({name: getattr(timestep, name).copy() for name in FIELDS})
+    while True:
+        misfits |= dict.fromkeys(_misfits(timestep, expected))
+        frames.append(_frame(timestep))
         ended += int(timestep.last.sum())
-        actions.append(random_actions(spec, timestep, age))
+        if ended >= episodes or len(actions) == MOST_STEPS:
+            break
+        actions.append(random_actions(spec, timestep, age, idle))
         timestep = venv.step(actions[-1])
         age = np.where(timestep.first, 0, age + 1)
-    frames.append({name: getattr(timestep, name).copy() for name in FIELDS})
-    seen = {name: np.stack([frame[name] for frame in frames]) for name in FIELDS}
-    return Play(spec, seen, np.stack(actions))
+    seen = {name: np.stack([frame[name] for frame in frames]) for name in frames[0]}
+    return Play(spec, seen, seen.pop("finite"), np.array(actions), list(misfits))
 
 
-def random_actions(spec: Spec, timestep: TimeStep, age: NDArray[np.int64]) -> NDArray[Any]:
-    """Return a legal action for every player who is acting."""
+def _frame(timestep: TimeStep) -> dict[str, NDArray[Any]]:
+    frame = {name: getattr(timestep, name).copy() for name in FIELDS if name not in ("obs", "global_state")}
+    obs = timestep.obs.reshape(*timestep.acting.shape, -1)
+    return frame | {
+        "obs": np.array([[hash(view.tobytes()) for view in views] for views in obs]),
+        "global_state": np.array([hash(state.tobytes()) for state in timestep.global_state]),
+        "finite": np.isfinite(obs).all(2),
+    }
+
+
+def _misfits(timestep: TimeStep, expected: TimeStep) -> Iterator[str]:
+    for name in FIELDS:
+        got, fits = getattr(timestep, name), getattr(expected, name)
+        if got.shape != fits.shape or got.dtype != fits.dtype:
+            yield f"'{name}' is {got.dtype} {got.shape}, expected {fits.dtype} {fits.shape}"
+
+
+def random_actions(spec: Spec, timestep: TimeStep, age: NDArray[np.int64], idle: int = 0) -> NDArray[Any]:
+    """Return a legal action for every player who is acting, `idle` for the others."""
     env, player = np.nonzero(timestep.acting)
     key = fold(fold(timestep.seed[env], player), age[env])
     if isinstance(spec.action, Box):
-        box = np.zeros((*timestep.acting.shape, spec.action.size), np.float32)
-        box[env, player] = spec.action.low + (spec.action.high - spec.action.low) * uniform(key, spec.action.size)
+        low, high = (float(np.clip(bound, -1e3, 1e3)) for bound in (spec.action.low, spec.action.high))
+        box = np.full((*timestep.acting.shape, spec.action.size), idle, np.float32)
+        box[env, player] = low + (high - low) * uniform(key, spec.action.size)
         return box
-    actions = np.zeros(timestep.acting.shape, np.int64)
+    actions = np.full(timestep.acting.shape, idle, np.int64)
     actions[env, player] = choose(key, timestep.action_mask[env, player])
     return actions
 
 
 def _shapes(play: Play) -> str | None:
-    for name, expected in vars(TimeStep.empty(play.spec, NUM_ENVS)).items():
-        got = play.seen[name]
-        if got.shape[1:] != expected.shape or got.dtype != expected.dtype:
-            return f"'{name}' is {got.dtype} {got.shape[1:]}, expected {expected.dtype} {expected.shape}"
-    return None
+    return play.misfits[0] if play.misfits else None
 
 
 def _masks(play: Play) -> str | None:
     if play.spec.num_actions == 0:
-        return None
+        raise DoesNotApply("actions are continuous")
     any_legal = play.action_mask.any(3)
-    return play.where(play.acting & ~any_legal, "a player acts without a legal action") or play.where(
-        any_legal & ~play.acting, "a player who does not act has a mask"
+    sizes = np.array(play.spec.action_sizes or play.spec.num_actions).reshape(1, 1, -1, 1)
+    padding = play.action_mask & (np.arange(play.spec.num_actions) >= sizes)
+    return (
+        play.where(play.acting & ~any_legal, "a player acts without a legal action")
+        or play.where(any_legal & ~play.acting, "a player who does not act has a mask")
+        or play.where(padding, "an action beyond the player's own is legal")
     )
 
 
@@ -167,12 +218,22 @@ def _acting(play: Play) -> str | None:
     )
 
 
+def _turns(play: Play) -> str | None:
+    if play.spec.turns != "sequential":
+        raise DoesNotApply("players may move at the same time")
+    return play.where(play.acting.sum(2) > 1, "two players act at the same time in a sequential game")
+
+
 def _ends(play: Play) -> str | None:
-    over = play.terminated
-    undone = over[:-1] & ~over[1:] & ~play.first[1:, :, None]
     if not play.last.any():
         return f"no episode ended within {len(play.actions)} steps"
-    return play.where(undone, "terminated is taken back before the episode is over")
+    goes_on = ~play.first[1:, :, None]
+    for name in ("terminated", "truncated"):
+        over = play.seen[name]
+        taken_back = np.concatenate([np.zeros_like(over[:1]), over[:-1] & ~over[1:] & goes_on])
+        if broken := play.where(taken_back, f"'{name}' is taken back before the episode is over"):
+            return broken
+    return None
 
 
 def _opens(play: Play) -> str | None:
@@ -183,34 +244,49 @@ def _opens(play: Play) -> str | None:
     )
 
 
+def _length(play: Play) -> str | None:
+    if play.spec.max_length is None:
+        raise DoesNotApply("max_length is not known")
+    return play.where(play.age > play.spec.max_length, f"an episode is longer than {play.spec.max_length}")
+
+
 def _rewards(play: Play) -> str | None:
     return play.where(~np.isfinite(play.reward), "a reward is not finite") or play.where(
         play.first[:, :, None] & (play.reward != 0), "a reward is paid on `first`"
     )
 
 
+def _paid_at_the_end(play: Play) -> str | None:
+    if play.spec.step_rewards:
+        raise DoesNotApply("rewards are paid along the way")
+    return play.where((play.reward != 0) & ~play.last[:, :, None], "a reward is paid before the last step")
+
+
 def _views(play: Play) -> str | None:
-    finite = np.isfinite(play.obs.reshape(*play.obs.shape[:3], -1)).all(3)
-    return play.where(~finite & play.acting, "a view is not finite")
+    return play.where(~play.finite & play.fresh, "a view is not finite")
 
 
 def _payoffs(play: Play) -> str | None:
-    returns = _returns(play)
-    if len(returns) == 0 or play.spec.payoff == "general_sum":
-        return None
+    if play.spec.payoff == "general_sum":
+        raise DoesNotApply("any payoff is general-sum")
     if play.spec.payoff == "team":
-        apart = np.ptp(returns, axis=1)
-        return f"a team's returns differ: {returns[apart.argmax()]}" if apart.max() > 1e-4 else None
-    sums = returns.sum(1)
-    return f"returns sum to {sums.min()} and to {sums.max()}" if np.ptp(sums) > 1e-4 else None
+        over = np.zeros_like(play.terminated)
+        over[1:] = (play.terminated | play.truncated)[:-1]
+        most = play.reward.max(2, keepdims=True, where=~over, initial=-np.inf)
+        apart = ~over & (most - play.reward > TOLERANCE * np.maximum(1, abs(play.reward)))
+        return play.where(apart, "a team's rewards differ")
+    sums = _returns(play).sum(1)
+    if np.ptp(sums) > TOLERANCE * max(1, abs(_returns(play)).max()):
+        return f"returns sum to {sums.min()} in one episode and to {sums.max()} in another"
+    return None
 
 
 def _bounds(play: Play) -> str | None:
-    returns = _returns(play)
-    if play.spec.return_bounds is None or len(returns) == 0:
-        return None
-    low, high = play.spec.return_bounds
-    outside = returns[(returns < low - 1e-4) | (returns > high + 1e-4)]
+    if play.spec.return_bounds is None:
+        raise DoesNotApply("return_bounds are not known")
+    returns, (low, high) = _returns(play), play.spec.return_bounds
+    slack = TOLERANCE * max(1, abs(low), abs(high))
+    outside = returns[(returns < low - slack) | (returns > high + slack)]
     return f"a return of {outside[0]} lies outside {low} to {high}" if len(outside) else None
 
 
@@ -222,69 +298,151 @@ def _returns(play: Play) -> NDArray[np.float64]:
         for t in np.flatnonzero(play.last[:, e]).tolist():
             found.append(play.reward[opened : t + 1, e].sum(0, dtype=np.float64))
             opened = t + 1
+    if not found:
+        raise DoesNotApply("no episode ended")
     return np.array(found)
 
 
 def _same_again(reference: str, play: Play) -> str | None:
-    return _differs(play, record(make(reference, NUM_ENVS), play.seed[0], int(play.last.sum())), slice(None))
+    return _differs(play, record(make(reference, NUM_ENVS), play.seed[0], int(play.last.sum())))
 
 
 def _same_alone(reference: str, play: Play) -> str | None:
-    alone = record(make(reference, 1), play.seed[0, :1], max(1, int(play.last[:, 0].sum())))
-    return _differs(play, alone, slice(0, 1))
+    """Check the last environment's episodes: they know neither their place nor their batch-mates."""
+    alone = max(1, int(play.last[:, -1].sum()))
+    return _differs(play, record(make(reference, 1), play.seed[0, -1:], alone), slice(NUM_ENVS - 1, None))
 
 
-def _differs(play: Play, twin: Play, envs: slice) -> str | None:
-    for name in ("acting", "reward", "terminated", "truncated", "first", "seed", "action_mask"):
-        length = min(len(play.seen[name]), len(twin.seen[name]))
-        unequal = play.seen[name][:length, envs] != twin.seen[name][:length]
-        if unequal.any():
-            return play.where(unequal, f"'{name}' differs")
+def _idle(reference: str, play: Play) -> str | None:
+    return _differs(play, record(make(reference, NUM_ENVS), play.seed[0], int(play.last.sum()), idle=-7))
+
+
+def _differs(play: Play, twin: Play, envs: slice = slice(None)) -> str | None:
+    """Say where the episodes of the chosen environments differ from their twins'."""
+    length = min(len(play.seed), len(twin.seed))
+    for name in FIELDS:
+        if play.seen[name].shape[2:] != twin.seen[name].shape[2:]:
+            return f"'{name}' has another shape"
+        broken = np.zeros(play.seen[name].shape, bool)
+        broken[:length, envs] = play.seen[name][:length, envs] != twin.seen[name][:length]
+        if name == "obs":
+            broken &= play.fresh
+        if broken.any():
+            return play.where(broken, f"'{name}' differs")
     return None
 
 
-def _clones(game: Any, key: int) -> str | None:
+def _chosen(reference: str, play: Play) -> str | None:
+    """Check `reset(seeds, where)` in the middle of an episode."""
+    venv, where = make(reference, NUM_ENVS), np.arange(NUM_ENVS) % 2 == 1
+    timestep = venv.reset(play.seed[0])
+    timestep = venv.step(random_actions(venv.spec, timestep, np.zeros(NUM_ENVS, np.int64)))
+    before = _frame(timestep)
+    seeds = play.seed[0][::-1].copy()
+    after = _frame(venv.reset(seeds, where))
+    opened = _frame(make(reference, NUM_ENVS).reset(seeds))
+    opened["obs"] = np.where(opened["acting"], opened["obs"], after["obs"])
+    for name in FIELDS:
+        if (after[name] != before[name])[~where].any():
+            return f"'{name}' of an environment that was not chosen changed: seed {play.seed[0, 0]}"
+        if (after[name] != opened[name])[where].any():
+            return f"'{name}' of a chosen environment is not that of a new episode: seed {seeds[1]}"
+    return None
+
+
+def _clones(game: Game, key: int) -> str | None:
     """Check that a clone and its original go their own ways."""
     for state, actions in _walk(game, key):
-        before = state.key()
-        clone = state.clone()
+        before, clone = state.key(), state.clone()
         if clone.key() != before:
-            return f"a clone's key is {clone.key()!r}, its original's {before!r} (seed {key})"
+            return f"a clone's key is {clone.key()!r}, its original's {before!r}"
         clone.apply(actions)
         if state.key() != before:
-            return f"a move on a clone changed its original (seed {key})"
+            return "a move on a clone changed its original"
     return None
 
 
-def _keys(game: Any, key: int) -> str | None:
-    """Check that equal positions have equal keys, reached twice by the same moves."""
+def _keys(game: Game, key: int) -> str | None:
+    """Check that equal positions, reached twice by the same moves, have equal keys; and equal keys equal moves."""
+    known: dict[Any, Any] = {}
     for (state, _), (twin, _) in zip(_walk(game, key), _walk(game, key), strict=True):
-        if state.key() != twin.key():
-            return f"the same moves led to keys {state.key()!r} and {twin.key()!r} (seed {key})"
+        if state.key() != twin.key() or hash(state.key()) != hash(twin.key()):
+            return f"the same moves led to keys {state.key()!r} and {twin.key()!r}"
+        moves = [(player, list(state.legal_actions(player))) for player in state.acting()]
+        if known.setdefault(state.key(), moves) != moves:
+            return f"two positions with different moves have the key {state.key()!r}"
     return None
 
 
-def _legal(game: Any, key: int) -> str | None:
+def _legal(game: Game, key: int) -> str | None:
     for state, _ in _walk(game, key):
         for player in state.acting():
             legal = list(state.legal_actions(player))
             if not legal or len(set(legal)) != len(legal) or not all(0 <= a < game.spec.num_actions for a in legal):
-                return f"player {player}'s legal actions are {legal}, of {game.spec.num_actions} (seed {key})"
+                return f"player {player}'s legal actions are {legal}, of {game.spec.num_actions}"
     return None
 
 
-def _walk(game: Any, key: int, most: int = 300) -> Any:
-    """Yield the positions of a random game, each with the joint action that will be played."""
-    state = game.initial_state()
-    for ply in range(most):
-        if state.is_terminal():
-            return
-        draw = fold_one(key, ply)
+def _chance(game: Game, key: int) -> str | None:
+    """Check that chance is declared, and is a distribution."""
+    for state, _ in _walk(game, key, chance=True):
+        outcomes = state.chance_outcomes()
+        if not outcomes or state.acting():
+            if outcomes or not state.acting():
+                return "a position is not exactly one of chance, decision and end"
+            continue
+        if not game.spec.chance:
+            return "chance moves in a game whose Spec declares none"
+        probabilities = [probability for _, probability in outcomes]
+        if min(probabilities) < 0 or abs(sum(probabilities) - 1) > 1e-6:
+            return f"chances sum to {sum(probabilities)}"
+    return None
+
+
+def _positions(game: Game, key: int) -> str | None:
+    """Check what the environment writes against the positions behind it, over one episode."""
+    venv = vectorize(game, 1)
+    timestep, age, paid = venv.reset(np.array([key], np.uint64)), 0, np.zeros(game.spec.num_players)
+    view = np.zeros(int(np.prod(game.spec.observation.shape)), game.spec.observation.dtype)
+    while True:
+        (state,), paid = venv.states(np.array([0])), paid + timestep.reward[0]
+        over = bool(timestep.last[0])
+        if state.is_terminal() != over:
+            return f"the position is {'' if over else 'not '}the last step's: step {age}"
+        if over or age == MOST_POSITIONS:
+            break
+        if tuple(np.flatnonzero(timestep.acting[0])) != tuple(sorted(state.acting())):
+            return f"'acting' is {timestep.acting[0]}, {state.acting()} are to move: step {age}"
+        for player in state.acting():
+            if np.flatnonzero(timestep.action_mask[0, player]).tolist() != sorted(state.legal_actions(player)):
+                return f"player {player}'s mask is not its legal actions: step {age}"
+            state.observe(player, view)
+            if not np.array_equal(view, timestep.obs[0, player].reshape(-1), equal_nan=True):
+                return f"player {player}'s view is not the position's: step {age}"
+        timestep = venv.step(random_actions(game.spec, timestep, np.array([age])))
+        age += 1
+    returns = np.asarray(state.returns(), np.float64)
+    if over and (abs(paid - returns) > TOLERANCE * np.maximum(1, abs(returns))).any():
+        return f"rewards sum to {paid}, returns are {returns}"
+    return None
+
+
+def _walk(game: Game, key: int, chance: bool = False) -> Iterator[tuple[State, list[int]]]:
+    """Yield the positions of a random game, each with the joint action that will be played; chance nodes at will."""
+    return islice(_steps(game, key, chance), MOST_POSITIONS)
+
+
+def _steps(game: Game, key: int, chance: bool) -> Iterator[tuple[State, list[int]]]:
+    state, ply = game.initial_state(), 0
+    while not state.is_terminal():
+        draw, ply = fold_one(key, ply), ply + 1
+        actions = [0] * game.spec.num_players
         if not state.acting():
-            outcomes = [outcome for outcome, _ in state.chance_outcomes()]
+            if chance:
+                yield state, actions
+            outcomes = [outcome for outcome, probability in state.chance_outcomes() if probability > 0]
             state.apply_chance(outcomes[draw % len(outcomes)])
             continue
-        actions = [0] * game.spec.num_players
         for player in state.acting():
             legal = state.legal_actions(player)
             actions[player] = legal[fold_one(draw, player) % len(legal)]
@@ -296,9 +454,12 @@ OF_PLAY: dict[str, Callable[[Play], str | None]] = {
     "shapes and dtypes are the Spec's": _shapes,
     "masks agree with acting": _masks,
     "somebody acts until the last step": _acting,
+    "turns are as declared": _turns,
     "episodes end, and ends are final": _ends,
     "an episode opens the step after a last step": _opens,
+    "episodes are no longer than declared": _length,
     "rewards are finite, and 0 on first": _rewards,
+    "rewards are paid when declared": _paid_at_the_end,
     "views are finite": _views,
     "payoffs are as declared": _payoffs,
     "returns lie within their bounds": _bounds,
@@ -306,9 +467,13 @@ OF_PLAY: dict[str, Callable[[Play], str | None]] = {
 OF_TWINS: dict[str, Callable[[str, Play], str | None]] = {
     "the same seed gives the same episode": _same_again,
     "an episode is the same whatever the batch": _same_alone,
+    "actions of players who are not acting are ignored": _idle,
+    "a reset of some leaves the others alone": _chosen,
 }
-OF_POSITIONS: dict[str, Callable[[Any, int], str | None]] = {
+OF_POSITIONS: dict[str, Callable[[Game, int], str | None]] = {
     "clones are independent": _clones,
     "equal positions have equal keys": _keys,
     "legal actions are within the Spec's": _legal,
+    "chance is declared, and sums to one": _chance,
+    "steps agree with positions, returns with rewards": _positions,
 }

@@ -193,4 +193,7 @@ def call(target: Callable[..., Any], reference: Reference, **more: Any) -> Any:
 
 
 def _parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    return dict(inspect.signature(target).parameters)
+    try:
+        return dict(inspect.signature(target).parameters)
+    except (TypeError, ValueError) as error:  # not callable, or written in C without a signature
+        raise UserError(f"expected a class or a function with named arguments, got {target!r}") from error

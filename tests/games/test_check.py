@@ -1,10 +1,15 @@
 """Every game that the tests know keeps every promise; and every promise can be broken."""
 
+import json
+from copy import deepcopy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from games.check import OF_POSITIONS, check_game
-from games.contract import Array, Discrete, Spec
+from games.check import OF_PLAY, OF_POSITIONS, OF_TWINS, check_game
+from games.vector import GameEnv, vectorize
+from tests.games.plugin import Nim, NimState
 
 KNOWN = [
     "openspiel:tic_tac_toe",
@@ -19,68 +24,18 @@ KNOWN = [
     "openspiel:catch",
     "openspiel:breakthrough(rows=5,columns=5)",
     "openspiel:hearts",
+    "openspiel:coop_box_pushing(horizon=10)",
+    "openspiel:first_sealed_auction",
     "openspiel:turn_based_simultaneous_game(game=goofspiel(num_cards=3))",
     "pettingzoo:classic.tictactoe_v3",
     "pettingzoo:classic.connect_four_v3",
     "pettingzoo:mpe2.simple_spread_v3(N=2, max_cycles=10)",
+    "pettingzoo:classic.rps_v2",
+    "pettingzoo:mpe2.simple_spread_v3(N=2, local_ratio=0.0, max_cycles=10)",
+    "mpe2.simple_spread_v3:env(N=2, max_cycles=5)",
     "pettingzoo:mpe2.simple_speaker_listener_v4(continuous_actions=True, max_cycles=10)",
-    "tests.games.test_check:Nim(stones=7)",
+    "tests.games.plugin:Nim(stones=7)",
 ]
-
-
-class Nim:
-    """Take one or two stones; whoever takes the last one wins."""
-
-    def __init__(self, stones: int = 7, state: type | None = None) -> None:
-        self.stones, self.state = stones, state or NimState
-        self.spec = Spec(
-            name="nim",
-            num_players=2,
-            observation=Array((1,)),
-            action=Discrete(2),
-            payoff="zero_sum",
-            return_bounds=(-1.0, 1.0),
-            turns="sequential",
-            perfect_information=True,
-            chance=False,
-            searchable=True,
-        )
-
-    def initial_state(self) -> "NimState":
-        return self.state(self.stones, 0)
-
-
-class NimState:
-    def __init__(self, stones: int, player: int) -> None:
-        self.stones, self.player = stones, player
-
-    def clone(self):
-        return type(self)(self.stones, self.player)
-
-    def acting(self):
-        return (self.player,) if self.stones else ()
-
-    def legal_actions(self, player):
-        return [0, 1][: self.stones]
-
-    def chance_outcomes(self):
-        return ()
-
-    def apply(self, actions):
-        self.stones -= actions[self.player] + 1
-        self.player = 1 - self.player
-
-    def is_terminal(self):
-        return self.stones == 0
-
-    def returns(self):
-        return (0.0, 0.0) if self.stones else ((-1.0, 1.0) if self.player == 0 else (1.0, -1.0))
-
-    def observe(self, player, out):
-        out[0] = self.stones
-
-    def key(self):
-        return self.stones, self.player
 
 
 class Entangled(NimState):
@@ -136,23 +91,184 @@ class Raising(NimState):
         raise RuntimeError("no")
 
 
-BROKEN = {
-    "Entangled": "clones are independent",
+class Constant(NimState):
+    def key(self):
+        return 0
+
+
+class Meddling(NimState):
+    def apply(self, actions):
+        idle = actions[1 - self.player]
+        super().apply(actions)
+        self.stones = max(0, self.stones - abs(idle))
+
+
+class Lottery(NimState):
+    """One stone left: chance decides who gets it, and is not declared."""
+
+    def acting(self):
+        return super().acting() if self.stones > 1 else ()
+
+    def legal_actions(self, player):
+        return [0]
+
+    def chance_outcomes(self):
+        return [(0, 0.5), (1, 0.5)] if self.stones == 1 else ()
+
+    def apply_chance(self, outcome):
+        self.stones, self.player = 0, outcome
+
+
+class Unsure(Lottery):
+    chances = 0.75, 0.75
+
+    def chance_outcomes(self):
+        return list(enumerate(self.chances)) if self.stones == 1 else ()
+
+
+BROKEN_STATES = {
+    "Raising": "plays",
+    "Stuck": "masks agree with acting",
+    "Broke": "rewards are finite, and 0 on first",
+    "Blind": "views are finite",
     "Generous": "payoffs are as declared",
     "Rich": "returns lie within their bounds",
-    "Blind": "views are finite",
-    "Stuck": "masks agree with acting",
-    "Greedy": "legal actions are within the Spec's",
-    "Forgetful": "equal positions have equal keys",
-    "Broke": "rewards are finite, and 0 on first",
     "Moody": "the same seed gives the same episode",
-    "Raising": "plays",
+    "Meddling": "actions of players who are not acting are ignored",
+    "Entangled": "clones are independent",
+    "Forgetful": "equal positions have equal keys",
+    "Constant": "equal positions have equal keys",
+    "Greedy": "legal actions are within the Spec's",
+    "Lottery": "chance is declared, and sums to one",
+    "Unsure": "chance is declared, and sums to one",
 }
 
 
-def broken_nim(state: str) -> Nim:
-    """Build Nim with one of the broken states above, by reference."""
-    return Nim(state=globals()[state])
+class BrokenNim(Nim):
+    """Nim with one of the broken states above."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__()
+        self.state = globals()[state]
+        if state == "Unsure":
+            self.spec = replace(self.spec, chance=True)
+
+    def initial_state(self) -> NimState:
+        return self.state(self.stones, 0)
+
+
+class Unlike(Nim):
+    """Nim whose own single environment does not keep to its positions."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault = fault
+
+    def single_env(self, row):
+        return UnlikeEnv(self, row)
+
+
+class UnlikeEnv(GameEnv):
+    def __init__(self, game, row):
+        super().__init__(game, row)
+        self.fault, self.row = game.fault, row
+
+    def step(self, actions):
+        over = super().step(actions)
+        if self.fault == "reward":
+            self.row.reward *= 0.5
+        elif self.fault == "view":
+            self.row.obs += not over
+        elif self.fault == "mask" and not over:
+            self.row.action_mask[self.row.acting, 1:] = False
+        return over
+
+
+def float64(step):
+    step.reward = step.reward.astype(np.float64)
+
+
+def masks_of_others(step):
+    step.action_mask[..., 0] |= ~step.acting
+
+
+def act_at_the_end(step):
+    step.acting |= step.last[:, None]
+    step.action_mask |= step.last[:, None, None]
+
+
+def act_together(step):
+    step.acting |= ~step.last[:, None]
+    step.action_mask[..., 0] |= step.acting
+
+
+def take_back(step):
+    step.terminated[:, 0] |= step.acting[:, 1]
+
+
+def take_back_cut(step):
+    step.truncated[:, 0] |= step.acting[:, 1]
+
+
+def never_end(step):
+    step.terminated[:] = False
+
+
+def never_first(step):
+    step.first[:] = False
+
+
+def pay_at_first(step):
+    step.reward[step.first] = [1, -1]
+
+
+def pay_along_the_way(step):
+    step.reward[step.acting[:, 1]] = [1, -1]
+
+
+def depend_on_place(step):
+    step.global_state[:] = np.arange(len(step.first))[:, None]
+
+
+def share(step):
+    """Pay nothing but once, along the way, to one of a team."""
+    step.reward[:] = 0
+    step.reward[step.acting[:, 1], 0] = 1
+
+
+FAULTS = {
+    float64: "shapes and dtypes are the Spec's",
+    masks_of_others: "masks agree with acting",
+    act_at_the_end: "somebody acts until the last step",
+    act_together: "turns are as declared",
+    take_back: "episodes end, and ends are final",
+    take_back_cut: "episodes end, and ends are final",
+    never_first: "an episode opens the step after a last step",
+    pay_at_first: "rewards are finite, and 0 on first",
+    pay_along_the_way: "rewards are paid when declared",
+    depend_on_place: "an episode is the same whatever the batch",
+}
+
+
+class Bent:
+    """Nim's VecEnv, with a fault in what it returns."""
+
+    def __init__(self, num_envs: int, fault: str = "", reset_all: bool = False, **spec) -> None:
+        self.inner, self.num_envs = vectorize(Nim(), num_envs), num_envs
+        self.spec = replace(self.inner.spec, global_state_size=1, **spec)
+        self.fault, self.reset_all = globals().get(fault, lambda step: None), reset_all
+
+    def reset(self, seeds, where=None):
+        return self._bend(self.inner.reset(seeds, None if self.reset_all else where))
+
+    def step(self, actions):
+        return self._bend(self.inner.step(actions))
+
+    def _bend(self, timestep):
+        bent = deepcopy(timestep)
+        bent.global_state = np.zeros((self.num_envs, 1), np.float32)
+        self.fault(bent)
+        return bent
 
 
 @pytest.mark.parametrize("reference", KNOWN)
@@ -162,20 +278,75 @@ def test_known_games_keep_every_promise(reference):
     assert str(report).startswith(f"{reference}: passed")
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("state, promise", BROKEN.items())
-def test_a_broken_promise_is_reported(state, promise):
-    report = check_game(f"tests.games.test_check:broken_nim(state={state})", episodes=6)
+def broken(reference: str) -> dict[str, str]:
+    """Return the promises that a game broke, and where."""
+    report = check_game(reference, episodes=6)
     assert not report.passed
-    assert promise in {p.promise for p in report.promises if p.passed is False}, str(report)
+    return {p.promise: p.detail for p in report.promises if p.passed is False}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("state, promise", BROKEN_STATES.items())
+def test_a_broken_position_is_reported(state, promise):
+    assert promise in broken(f"tests.games.test_check:BrokenNim(state={state})")
+
+
+@pytest.mark.parametrize("fault, promise", FAULTS.items())
+def test_a_broken_environment_is_reported(fault, promise):
+    assert promise in broken(f"tests.games.test_check:Bent(fault={fault.__name__})")
+
+
+@pytest.mark.parametrize(
+    "arguments, promise",
+    [
+        ("max_length=2", "episodes are no longer than declared"),
+        ("payoff=team", "payoffs are as declared"),
+        ("return_bounds=(-0.5, 0.5)", "returns lie within their bounds"),
+        ("action_sizes=(2, 1)", "masks agree with acting"),
+        ("payoff=team, fault=share, step_rewards=True, return_bounds=None", "payoffs are as declared"),
+        ("reset_all=True", "a reset of some leaves the others alone"),
+    ],
+)
+def test_a_spec_that_says_too_much_is_reported(arguments, promise):
+    assert list(broken(f"tests.games.test_check:Bent({arguments})")) == [promise]
+
+
+@pytest.mark.parametrize("fault", ["reward", "view", "mask"])
+def test_an_environment_that_does_not_keep_to_its_positions_is_reported(fault):
+    found = broken(f"tests.games.test_check:Unlike(fault={fault})")
+    assert list(found) == ["steps agree with positions, returns with rewards"]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_every_promise_can_be_broken():
+    breakable = {*BROKEN_STATES.values(), *FAULTS.values()} - {"plays"}
+    breakable |= {"episodes are no longer than declared", "a reset of some leaves the others alone"}
+    breakable |= {"steps agree with positions, returns with rewards"}
+    assert breakable == {*OF_PLAY, *OF_TWINS, *OF_POSITIONS}
+
+
+def test_an_unbent_environment_keeps_every_promise():
+    report = check_game("tests.games.test_check:Bent", episodes=6)
+    assert report.passed, str(report)
+
+
+def test_a_detail_says_where(monkeypatch):
+    monkeypatch.setattr("games.check.MOST_STEPS", 50)
+    detail = broken("tests.games.test_check:Bent(fault=pay_along_the_way)")["rewards are paid when declared"]
+    assert "step 1, environment 0, seed " in detail
+    assert "no episode ended within 50 steps" in broken("tests.games.test_check:Bent(fault=never_end)").values()
 
 
 def test_json_has_the_documented_fields():
     data = check_game("openspiel:tic_tac_toe", episodes=2).to_json()
-    assert set(data) == {"game", "passed", "promises"}
+    assert set(data) == {"game", "passed", "promises"} and data["passed"] is True
     assert all(set(promise) == {"promise", "passed", "detail"} for promise in data["promises"])
+    assert {promise["passed"] for promise in data["promises"]} == {True}
+    json.dumps(data)
 
 
-def test_promises_about_positions_do_not_apply_to_pure_environments():
-    report = check_game("pettingzoo:classic.tictactoe_v3", episodes=2)
-    assert [p.passed for p in report.promises if p.promise in OF_POSITIONS] == [None] * len(OF_POSITIONS)
+def test_what_does_not_apply_is_neither_kept_nor_broken():
+    report = check_game("pettingzoo:mpe2.simple_spread_v3(N=2, continuous_actions=True, max_cycles=5)", episodes=2)
+    neither = {p.promise for p in report.promises if p.passed is None}
+    assert report.passed and neither >= {*OF_POSITIONS, "masks agree with acting", "payoffs are as declared"}
+    assert all(p.detail for p in report.promises if p.passed is None)

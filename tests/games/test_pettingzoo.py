@@ -1,5 +1,7 @@
 """PettingZoo's two APIs: masks from either place, deaths, truncation, unequal spaces."""
 
+import sys
+
 import gymnasium.spaces as spaces
 import numpy as np
 import pytest
@@ -90,6 +92,9 @@ class Race(AECEnv):
     def observe(self, agent):
         return np.array([self.moves], np.float32)
 
+    def state(self):
+        return np.array([self.moves])
+
     def step(self, action):
         agent = self.agent_selection
         if self.terminations[agent] or self.truncations[agent]:
@@ -133,6 +138,7 @@ def test_parallel_deaths_truncation_masks_and_padding(mask_in):
 
 def test_aec_one_decision_a_step():
     venv = make("tests.games.test_pettingzoo:Race", 1)
+    assert venv.spec.turns == "sequential" and venv.spec.num_players == 3
     step = venv.reset(np.zeros(1, np.uint64))
     acted, paid = [], []
     while not step.last.any():
@@ -140,9 +146,207 @@ def test_aec_one_decision_a_step():
         assert step.acting.sum() == 1 and step.obs[0, step.acting[0]][0, 0] == len(acted) - 1
         step = venv.step(np.ones((1, 3), int))
         paid.append(step.reward[0].tolist())
+        assert step.global_state.tolist() == [[len(acted)]]
     assert acted == ["x", "y", "z", "x", "z", "x"]
     assert paid == [[0.0, 0.0, 1.0]] * 6
     assert step.terminated.tolist() == [[False, True, False]] and step.truncated.tolist() == [[True, False, True]]
+    assert step.obs[0, [0, 2]].tolist() == [[6.0], [6.0]] and not step.acting.any()
+    step = venv.step(np.ones((1, 3), int))
+    assert step.first.all() and step.global_state.tolist() == [[0.0]] and not step.terminated.any()
+
+
+class Ghosts(Duel):
+    """`b` leaves without a word; or all stay at the table, and `b` is only said to be dead."""
+
+    def __init__(self, stays: bool = False):
+        super().__init__()
+        self.stays = stays
+
+    def step(self, actions):
+        assert set(actions) == ({"a", "b"} if self.t < 2 else {"a"})
+        self.agents = list(actions)
+        views, rewards, terminations, truncations, infos = super().step(actions)
+        if self.stays and self.t < 4:
+            terminations["b"] = self.t >= 2
+            self.agents = ["a", "b"]
+            return self._views(self.agents), rewards, terminations, truncations, self._infos()
+        return {a: views[a] for a in self.agents or ["a"]}, rewards, {"a": False}, {"a": truncations["a"]}, infos
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_dead_player_does_not_act_however_it_left(stays):
+    venv = make(f"tests.games.test_pettingzoo:Ghosts(stays={stays})", 1)
+    step = venv.reset(np.zeros(1, np.uint64))
+    over = []
+    while not step.last.any():
+        step = venv.step(np.array([[1, 2]]))
+        assert not (step.acting & (step.terminated | step.truncated)).any()
+        over.append((step.terminated[0].tolist(), step.truncated[0].tolist()))
+    assert over[0] == ([False, False], [False, False])
+    assert over[1:3] == [([False, True], [False, False])] * 2
+    assert over[3:] == [([False, True], [True, False])]
+
+
+class Tower(ParallelEnv):
+    """One decision each; spaces to choose."""
+
+    metadata = {"name": "tower_v0"}
+    possible_agents = ["a", "b"]
+
+    def __init__(self, views="two", actions="discrete", payoff=None):
+        box = spaces.Box(0, 1, (2,), np.float32)
+        self.views = {
+            "two": [box, box],
+            "shapes": [spaces.Box(0, 1, (2, 2), np.float32), spaces.Box(0, 1, (3,), np.float64)],
+            "pixels": [spaces.Box(0, 255, (4, 4, 3), np.uint8)] * 2,
+            "discrete": [spaces.Discrete(3, start=5)] * 2,
+            "tuple": [spaces.Tuple([box, box])] * 2,
+            "dict": [spaces.Dict(observation=box, extra=box)] * 2,
+        }[views]
+        self.actions = {
+            "discrete": [spaces.Discrete(2)] * 2,
+            "boxes": [spaces.Box(-1, 1, (2,), np.float32), spaces.Box(-1, 1, (1, 3), np.float32)],
+            "mixed": [spaces.Discrete(2), spaces.Box(-1, 1, (2,), np.float32)],
+            "uneven": [spaces.Box(np.zeros(2, np.float32), np.array([1, 2], np.float32))] * 2,
+            "multi": [spaces.MultiDiscrete([2, 2])] * 2,
+        }[actions]
+        self.metadata = {"name": "tower_v0"} | ({"payoff": payoff} if payoff else {})
+
+    def observation_space(self, agent):
+        return self.views["ab".index(agent)]
+
+    def action_space(self, agent):
+        return self.actions["ab".index(agent)]
+
+    def reset(self, seed=None, options=None):
+        assert 0 <= seed < 2**31
+        self.agents = ["a", "b"]
+
+        for space in self.views:
+            space.seed(seed)
+        return {a: self.observation_space(a).sample() for a in self.agents}, {}
+
+    def step(self, actions):
+        for agent, action in actions.items():
+            assert self.action_space(agent).contains(action), action
+        views = {a: self.observation_space(a).sample() for a in self.agents}
+        agents, self.agents = self.agents, []
+        paid = {a: float(np.sum(actions[a])) for a in agents}
+        return views, paid, dict.fromkeys(agents, True), dict.fromkeys(agents, False), {}
+
+
+def test_views_of_different_shapes_are_flat_and_padded():
+    venv = make("tests.games.test_pettingzoo:Tower(views=shapes)", 1)
+    assert venv.spec.observation.shape == (4,) and venv.spec.observation_sizes == (4, 3)
+    assert str(venv.spec.observation.dtype) == "float32" and venv.spec.action_sizes == ()
+    assert venv.reset(np.array([2**63], np.uint64)).obs[0, 1, 3] == 0
+
+
+def test_pixels_stay_bytes():
+    venv = make("tests.games.test_pettingzoo:Tower(views=pixels)", 1)
+    assert venv.spec.observation.shape == (4, 4, 3) and venv.reset(np.ones(1, np.uint64)).obs.dtype == np.uint8
+
+
+def test_a_discrete_view_is_a_one_hot():
+    venv = make("tests.games.test_pettingzoo:Tower(views=discrete)", 8)
+    obs = venv.reset(np.arange(8, dtype=np.uint64)).obs
+    assert obs.shape == (8, 2, 3) and (obs.sum(2) == 1).all()
+    for seed in range(8):
+        space = spaces.Discrete(3, start=5, seed=seed)
+        assert obs[seed].argmax(1).tolist() == [space.sample() - 5, space.sample() - 5]
+
+
+def test_boxes_of_different_sizes_are_cut_to_each_players_own():
+    venv = make("tests.games.test_pettingzoo:Tower(actions=boxes)", 1)
+    assert venv.spec.action == Box(3, -1.0, 1.0) and venv.spec.action_sizes == (2, 3)
+    venv.reset(np.zeros(1, np.uint64))
+    assert venv.step(np.array([[[0.5, 0.25, 9], [0.5, -0.5, 0.25]]])).reward.tolist() == [[0.75, 0.25]]
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ("actions=multi", "actions all discrete"),
+        ("actions=mixed", "actions all discrete"),
+        ("actions=uneven", "actions all discrete"),
+        ("views=tuple", "views that are arrays"),
+        ("views=dict", "views that are arrays"),
+        ("payoff=zerosum", "metadata['payoff'] to be one of ('zero_sum', 'team', 'general_sum')"),
+    ],
+)
+def test_what_has_no_place_in_the_contract_is_refused_in_one_sentence(arguments, said):
+    with pytest.raises(UserError, match=r"^[^\n]+$") as caught:
+        make(f"tests.games.test_pettingzoo:Tower({arguments})", 1)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "reference, payoff",
+    [
+        ("tests.games.test_pettingzoo:Tower", "general_sum"),
+        ("tests.games.test_pettingzoo:Tower(payoff=team)", "team"),
+        ("pettingzoo:classic.tictactoe_v3", "zero_sum"),
+        ("pettingzoo:classic.go_v5", "zero_sum"),
+        ("pettingzoo:mpe2.simple_spread_v3", "general_sum"),  # it pays each its own collisions, too
+        ("pettingzoo:mpe2.simple_spread_v3(local_ratio=0.0)", "team"),
+        ("pettingzoo:mpe2.simple_speaker_listener_v4", "team"),
+        ("pettingzoo:mpe2.simple_tag_v3", "general_sum"),
+        ("mpe2.simple_spread_v3:env(local_ratio=0.0)", "team"),
+    ],
+)
+def test_payoffs_are_said_by_the_environment_or_known(reference, payoff):
+    assert make(reference, 1).spec.payoff == payoff
+
+
+def test_tic_tac_toe_plays_out_by_hand():
+    venv = make("pettingzoo:classic.tictactoe_v3", 1)
+    step = venv.reset(np.zeros(1, np.uint64))
+    for move, cell in enumerate([0, 3, 1, 4, 2]):
+        assert step.acting.tolist() == [[move % 2 == 0, move % 2 == 1]] and not step.reward.any()
+        assert step.action_mask[0, move % 2].sum() == 9 - move
+        step = venv.step(np.array([[cell, cell]]))
+    assert step.reward.tolist() == [[1.0, -1.0]] and step.terminated.all() and not step.truncated.any()
+    assert step.obs[0, 0, ..., 0].sum() == 3 and step.obs[0, 1, ..., 0].sum() == 2  # each sees its own pieces first
+
+
+def test_both_apis_play_the_same_episode():
+    parallel = make("pettingzoo:mpe2.simple_spread_v3(N=3, max_cycles=6)", 1)
+    turns = make("mpe2.simple_spread_v3:env(N=3, max_cycles=6)", 1)
+    assert parallel.spec.turns == "simultaneous" and turns.spec.turns == "sequential"
+    seeds = np.array([5], np.uint64)
+    together, one = parallel.reset(seeds), turns.reset(seeds)
+    for cycle in range(6):
+        actions = np.array([[cycle % 5, 2, (cycle + 3) % 5]])
+        together = parallel.step(actions)
+        paid = np.zeros((1, 3), np.float32)
+        for player in range(3):
+            assert one.acting[0].tolist() == [p == player for p in range(3)]
+            one = turns.step(actions)
+            paid += one.reward
+        np.testing.assert_allclose(paid, together.reward, rtol=1e-6)
+        np.testing.assert_allclose(one.global_state, together.global_state, rtol=1e-6)
+        assert (one.last == together.last).all()
+    assert together.truncated.all() and one.truncated.all()
+    np.testing.assert_allclose(one.obs, together.obs, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name, package, remedy",
+    [
+        ("classic.leduc_holdem_v4", "rlcard", "pip install 'marl[classic]'"),
+        ("butterfly.pistonball_v6", "pymunk", "pip install 'pettingzoo[butterfly]'"),
+        ("mpe2.simple_spread_v3", "mpe2", "pip install 'marl[mpe]'"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(monkeypatch, name, package, remedy):
+    for loaded in [module for module in sys.modules if module.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, loaded)
+    for loaded in [module for module in sys.modules if module.startswith(f"pettingzoo.{name.partition('.')[0]}.")]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError) as caught:
+        make(f"pettingzoo:{name}", 1)
+    assert str(caught.value) == (f"'pettingzoo:{name}' needs the package '{package}', which is not installed; {remedy}")
 
 
 def test_continuous_actions():
@@ -152,13 +356,3 @@ def test_continuous_actions():
     for _ in range(3):
         step = venv.step(np.full((2, 2, 5), 0.5, np.float32))
     assert step.truncated.all() and not step.terminated.any()
-
-
-def test_what_has_no_place_in_the_contract_is_refused():
-    class Odd(Duel):
-        def action_space(self, agent):
-            return spaces.MultiDiscrete([2, 2])
-
-    globals()["Odd"] = Odd
-    with pytest.raises(UserError, match="actions all discrete"):
-        make("tests.games.test_pettingzoo:Odd", 1)

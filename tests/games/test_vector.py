@@ -7,6 +7,7 @@ from games.adapters.openspiel import OpenSpielGame
 from games.check import FIELDS, record
 from games.keys import fold
 from games.vector import GameEnv, Vector, vectorize
+from tests.games.plugin import Nim
 
 GAMES = ["tic_tac_toe", "connect_four", "leduc_poker", "kuhn_poker", "goofspiel", "pig", "hearts", "oshi_zumo", "go"]
 
@@ -42,11 +43,56 @@ def test_reset_of_chosen_environments_leaves_the_others_alone():
     assert timestep.acting.tolist() == [[False, True], [True, False], [False, True]]
 
 
+@pytest.mark.parametrize("name", ["tic_tac_toe", "pig", "goofspiel", "kuhn_poker"])
+def test_an_episode_is_the_same_whatever_the_batch(name):
+    game, seeds = OpenSpielGame(name), fold(3, np.arange(8))
+    many = record(vectorize(game, 8), seeds, 24)
+    for e in range(8):
+        alone = record(vectorize(game, 1), seeds[e : e + 1], 2)
+        length = min(len(alone.seed), len(many.seed))
+        for field in FIELDS:
+            same = alone.seen[field][:length, 0] == many.seen[field][:length, e]
+            assert (same | ~alone.fresh[:length, 0] if field == "obs" else same).all(), field
+
+
 def test_chance_comes_from_the_seed_alone():
-    one = record(vectorize(OpenSpielGame("pig"), 1), fold(3, np.arange(1)), 1)
-    many = record(vectorize(OpenSpielGame("pig"), 7), fold(3, np.arange(7)), 7)
-    length = min(len(one.actions), len(many.actions))
-    assert (one.obs[:length, 0][one.acting[:length, 0]] == many.obs[:length, 0][one.acting[:length, 0]]).all()
+    game = OpenSpielGame("pig")
+    opened = record(vectorize(game, 1), np.array([11], np.uint64), 1)
+    venv = vectorize(game, 2)
+    record(venv, np.array([1, 2], np.uint64), 1)  # whatever was played before
+    again = record(venv, np.array([2, 11], np.uint64), 2)
+    length = min(len(opened.seed), len(again.seed))
+    assert (opened.obs[:length, 0] == again.obs[:length, 1])[opened.fresh[:length, 0]].all()
+    other = record(vectorize(game, 1), np.array([12], np.uint64), 1)
+    assert len(other.seed) != len(opened.seed) or (other.obs != opened.obs).any()
+
+
+def test_a_reset_in_the_middle_of_an_episode_leaves_nothing_behind():
+    game = OpenSpielGame("leduc_poker")
+    venv = vectorize(game, 2)
+    venv.reset(np.array([1, 2], np.uint64))
+    venv.step(np.ones((2, 2), int))
+    reset = venv.reset(np.array([9, 7], np.uint64), np.array([False, True]))
+    fresh = vectorize(game, 1).reset(np.array([7], np.uint64))
+    player = fresh.acting[0]
+    assert (reset.obs[1][player] == fresh.obs[0][player]).all()
+    assert (reset.action_mask[1] == fresh.action_mask[0]).all() and not reset.reward[1].any()
+    over = venv.step(np.ones((2, 2), int)).seed.tolist()
+    assert over == [1, 7]
+
+
+def test_a_game_over_before_anyone_moves_is_refused():
+    game = Nim(stones=0)
+    with pytest.raises(ValueError, match="at least one decision"):
+        vectorize(game, 1).reset(np.zeros(1, np.uint64))
+
+
+def test_states_are_clones():
+    venv = vectorize(OpenSpielGame("tic_tac_toe"), 2)
+    venv.reset(np.arange(2, dtype=np.uint64))
+    (state,) = venv.states(np.array([1]))
+    state.apply([4, 4])
+    assert venv.states(np.array([1]))[0].legal_actions(0) == list(range(9))
 
 
 def test_the_step_after_the_last_ignores_its_actions():

@@ -1,0 +1,59 @@
+"""The contract's own arithmetic: shapes, the mask's width, an episode's last step, and the Spec as JSON."""
+
+import json
+from dataclasses import FrozenInstanceError, replace
+
+import numpy as np
+import pytest
+
+from games.contract import Box, Game, State, TimeStep
+from tests.games.plugin import Nim
+
+SPEC = Nim().spec
+
+
+def test_arrays_have_the_shapes_of_the_glossary():
+    timestep = TimeStep.empty(replace(SPEC, global_state_size=5), 3)
+    shapes = {name: (array.shape, str(array.dtype)) for name, array in vars(timestep).items()}
+    assert shapes == {
+        "obs": ((3, 2, 1), "float32"),
+        "action_mask": ((3, 2, 2), "bool"),
+        "acting": ((3, 2), "bool"),
+        "reward": ((3, 2), "float32"),
+        "terminated": ((3, 2), "bool"),
+        "truncated": ((3, 2), "bool"),
+        "global_state": ((3, 5), "float32"),
+        "first": ((3,), "bool"),
+        "seed": ((3,), "uint64"),
+    }
+
+
+def test_continuous_actions_have_a_mask_of_no_width():
+    spec = replace(SPEC, action=Box(4, -1.0, 1.0))
+    assert SPEC.num_actions == 2 and spec.num_actions == 0
+    assert TimeStep.empty(spec, 1).action_mask.shape == (1, 2, 0)
+
+
+def test_an_episode_ends_when_everyone_is_over_in_either_way():
+    timestep = TimeStep.empty(SPEC, 4)
+    timestep.terminated[:] = [[0, 0], [1, 0], [1, 0], [1, 1]]
+    timestep.truncated[:] = [[0, 0], [0, 0], [0, 1], [0, 0]]
+    assert timestep.last.tolist() == [False, False, True, True]
+
+
+def test_a_spec_is_json():
+    data = json.loads(json.dumps(SPEC.to_json()))
+    assert data["action"] == {"discrete": 2} and data["observation"] == {"shape": [1], "dtype": "float32"}
+    assert data["return_bounds"] == [-1.0, 1.0] and data["num_players"] == 2
+    box = replace(SPEC, action=Box(4, -1.0, 1.0)).to_json()
+    assert box["action"] == {"box": {"size": 4, "low": -1.0, "high": 1.0}}
+
+
+def test_a_spec_does_not_change():
+    with pytest.raises(FrozenInstanceError):
+        SPEC.num_players = 3
+
+
+def test_a_plug_in_needs_no_base_class():
+    assert isinstance(Nim(), Game) and isinstance(Nim().initial_state(), State)
+    assert not isinstance(np.zeros(1), Game) and not isinstance(Nim(), State)

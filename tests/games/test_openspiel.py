@@ -1,0 +1,141 @@
+"""OpenSpiel on the contract: every kind of game, what is refused, and positions to clone."""
+
+import numpy as np
+import pytest
+
+from games.adapters.openspiel import OpenSpielGame, names
+from games.errors import UserError
+from games.registry import load, make
+
+SEEDS = np.arange(3, dtype=np.uint64)
+
+
+@pytest.mark.parametrize(
+    "reference, said",
+    [
+        ("mfg_garnet", "'openspiel:mfg_garnet' is a mean-field game"),
+        ("negotiation", "draws its chance inside the rules"),
+        ("morpion_solitaire", "gives its players no observation tensor"),
+        ("tic_tac_to", "did you mean 'tic_tac_toe'?"),
+        ("misere", "could not load 'misere' with its defaults: Missing parameter game"),
+        ("tic_tac_toe(size=4)", "takes no parameters, got 'size'"),
+        ("kuhn_poker(players=99)", "could not load 'kuhn_poker' with {'players': 99}"),
+    ],
+)
+def test_what_agents_cannot_play_is_refused_in_one_sentence(reference, said, capfd):
+    with pytest.raises(UserError, match=r"^[^\n]+$") as caught:
+        make(f"openspiel:{reference}", 1)
+    assert said in str(caught.value)
+
+
+def test_names_are_references():
+    assert {"tic_tac_toe", "hearts", "goofspiel"} <= set(names())
+
+
+@pytest.mark.parametrize(
+    "name, players, payoff, turns, perfect, chance",
+    [
+        ("tic_tac_toe", 2, "zero_sum", "sequential", True, False),
+        ("kuhn_poker", 2, "zero_sum", "sequential", False, True),
+        ("matrix_pd", 2, "general_sum", "simultaneous", False, False),
+        ("matrix_rps", 2, "zero_sum", "simultaneous", False, False),
+        ("tiny_hanabi", 2, "team", "sequential", False, True),
+        ("hearts", 4, "general_sum", "sequential", False, True),
+        ("pig", 2, "zero_sum", "sequential", True, True),
+        ("catch", 1, "general_sum", "sequential", True, True),
+    ],
+)
+def test_a_spec_says_what_the_game_is(name, players, payoff, turns, perfect, chance):
+    spec = OpenSpielGame(name).spec
+    assert (spec.num_players, spec.payoff, spec.turns) == (players, payoff, turns)
+    assert (spec.perfect_information, spec.chance, spec.searchable) == (perfect, chance, True)
+    assert spec.name == f"openspiel:{name}"
+
+
+def test_parameters_are_in_the_name_and_in_the_shape():
+    game = load("openspiel:connect_four(rows=5, columns=4)")
+    assert game.spec.name == "openspiel:connect_four(rows=5,columns=4)"
+    assert game.spec.action.n == 4 and game.spec.observation.shape == (3, 5, 4)
+
+
+def test_turns_play_out_by_hand():
+    """x takes the top row; o the middle one.
+
+    x x x
+    o o .
+    . . .
+    """
+    venv = make("openspiel:tic_tac_toe", 1)
+    step = venv.reset(SEEDS[:1])
+    for move, cell in enumerate([0, 3, 1, 4, 2]):
+        assert step.acting.tolist() == [[move % 2 == 0, move % 2 == 1]] and not step.reward.any()
+        assert step.action_mask[0, move % 2].sum() == 9 - move and not step.action_mask[0, 1 - move % 2].any()
+        step = venv.step(np.array([[cell, cell]]))
+    assert step.last.all() and step.terminated.all() and not step.truncated.any() and not step.acting.any()
+    assert step.reward.tolist() == [[1.0, -1.0]]
+    assert step.obs[0, 0, 2].tolist() == step.obs[0, 1, 2].tolist() == [[1, 1, 1], [0, 0, 0], [0, 0, 0]]
+
+
+def test_simultaneous_moves_are_taken_together():
+    venv = make("openspiel:goofspiel(num_cards=3, points_order=descending, returns_type=total_points)", 1)
+    step = venv.reset(SEEDS[:1])
+    assert step.acting.all() and step.action_mask.all()
+    step = venv.step(np.array([[2, 1]]))  # 3 beats 2
+    assert step.acting.all() and step.action_mask[0].tolist() == [[True, True, False], [True, False, True]]
+    step = venv.step(np.array([[0, 2]]))
+    assert step.last.all() and step.reward.tolist() == [[4.0, 2.0]]  # 3 + 1, and 2: the last card is played by itself
+
+
+def test_players_without_a_legal_action_do_not_act():
+    """An oshi-zumo player who has spent every coin can still bid zero; in a sequential node one player acts alone."""
+    venv = make("openspiel:oshi_zumo(coins=3)", 1)
+    step = venv.reset(SEEDS[:1])
+    step = venv.step(np.array([[3, 1]]))
+    assert step.acting.all() and step.action_mask[0].sum(1).tolist() == [1, 3]
+
+
+def test_chance_comes_before_the_first_decision_and_from_the_seed():
+    venv = make("openspiel:kuhn_poker(players=3)", 200)
+    deals = venv.reset(np.arange(200, dtype=np.uint64)).obs[:, 0].copy()
+    assert len(np.unique(deals, axis=0)) == 4  # a card of four
+    assert (venv.reset(np.arange(200, dtype=np.uint64)).obs[:, 0] == deals).all()
+
+
+def test_many_players_take_their_turns():
+    venv = make("openspiel:hearts", 1)
+    step = venv.reset(SEEDS[:1])
+    acted = set()
+    while not step.last.any():
+        assert step.acting.sum() == 1
+        acted.add(int(step.acting[0].argmax()))
+        step = venv.step(step.action_mask.argmax(2))
+    assert acted == {0, 1, 2, 3} and step.reward.any()
+
+
+def test_a_game_can_be_the_parameter_of_a_game():
+    venv = make("openspiel:turn_based_simultaneous_game(game=goofspiel(num_cards=3))", 1)
+    assert venv.spec.turns == "sequential" and venv.spec.num_actions == 3
+    assert venv.reset(SEEDS[:1]).acting.tolist() == [[True, False]]
+
+
+def test_a_clone_goes_its_own_way():
+    state = load("openspiel:tic_tac_toe").initial_state()
+    clone = state.clone()
+    clone.apply([4, 0])
+    assert state.acting() == (0,) and clone.acting() == (1,)
+    assert state.legal_actions(0) == list(range(9)) and 4 not in clone.legal_actions(1)
+
+
+def test_keys_know_transpositions_where_nothing_is_hidden():
+    def after(name, *moves):
+        state = load(f"openspiel:{name}").initial_state()
+        for move in moves:
+            state.apply([move, move])
+        return state.key()
+
+    assert after("tic_tac_toe", 0, 4, 8) == after("tic_tac_toe", 8, 4, 0) != after("tic_tac_toe", 0, 8, 4)
+
+
+def test_actions_have_names():
+    state = load("openspiel:tic_tac_toe").initial_state()
+    assert state.action_name(0, 4) == "x(1,1)" and str(state) == "...\n...\n..."
