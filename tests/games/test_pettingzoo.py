@@ -193,7 +193,8 @@ class Tower(ParallelEnv):
     metadata = {"name": "tower_v0"}
     possible_agents = ["a", "b"]
 
-    def __init__(self, views="two", actions="discrete", payoff=None):
+    def __init__(self, views="two", actions="discrete", payoff=None, cut=False):
+        self.cut = cut
         box = spaces.Box(0, 1, (2,), np.float32)
         self.views = {
             "two": [box, box],
@@ -232,7 +233,7 @@ class Tower(ParallelEnv):
         views = {a: self.observation_space(a).sample() for a in self.agents}
         agents, self.agents = self.agents, []
         paid = {a: float(np.sum(actions[a])) for a in agents}
-        return views, paid, dict.fromkeys(agents, True), dict.fromkeys(agents, False), {}
+        return views, paid, dict.fromkeys(agents, True), dict.fromkeys(agents, self.cut), {}
 
 
 def test_views_of_different_shapes_are_flat_and_padded():
@@ -240,6 +241,13 @@ def test_views_of_different_shapes_are_flat_and_padded():
     assert venv.spec.observation.shape == (4,) and venv.spec.observation_sizes == (4, 3)
     assert str(venv.spec.observation.dtype) == "float32" and venv.spec.action_sizes == ()
     assert venv.reset(np.array([2**63], np.uint64)).obs[0, 1, 3] == 0
+
+
+def test_an_end_at_the_limit_of_time_is_an_end():
+    venv = make("tests.games.test_pettingzoo:Tower(cut=true)", 1)
+    venv.reset(np.zeros(1, np.uint64))
+    step = venv.step(np.zeros((1, 2), int))
+    assert step.terminated.all() and not step.truncated.any()
 
 
 def test_pixels_stay_bytes():
