@@ -1,0 +1,99 @@
+"""What the native games share: environments in numpy, all of them stepped at once.
+
+A game keeps its position in arrays [E, ...] and writes three methods:
+
+    _open(envs)      place the chosen environments at the start of an episode
+    _move(actions)   move all of them by one step, pay `timestep.reward`, and say which are over
+    _look()          write what the players see, and `legal` where not every action always is
+
+Everybody acts at every step. An episode ends when its game is over, or after `horizon` steps: `terminated` where the
+horizon belongs to the game, `truncated` where it only cuts the recording.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.contract import Spec, TimeStep
+from games.keys import fold, uniform
+
+
+class Batch:
+    """Open, count and close the episodes of `num_envs` environments; a game says how one goes."""
+
+    def __init__(self, spec: Spec, num_envs: int, horizon: int, truncate: bool) -> None:
+        self.spec, self.num_envs = spec, num_envs
+        self.horizon, self.truncate = horizon, truncate
+        self.timestep = TimeStep.empty(spec, num_envs)
+        self.legal = np.ones(self.timestep.action_mask.shape, bool)  # [E, N, A] may be chosen, by who acts
+        self.age = np.zeros(num_envs, np.int64)  # [E] steps since the episode opened
+        self._over = np.zeros(num_envs, bool)  # [E] the last step ended the episode
+        self._root = np.zeros(num_envs, np.uint64)  # [E] the seed given to reset
+        self._episode = np.zeros(num_envs, np.uint64)  # [E] how many have followed it by themselves
+
+    def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
+        envs = np.arange(self.num_envs) if where is None else np.flatnonzero(where)
+        self._root[envs] = np.asarray(seeds).astype(np.uint64)[envs]
+        self._episode[envs] = 0
+        self._over[envs] = False
+        self._open_episodes(envs, self._root[envs])
+        self._show()
+        return self.timestep
+
+    def step(self, actions: NDArray[Any]) -> TimeStep:
+        timestep = self.timestep
+        opening = np.flatnonzero(self._over)
+        if opening.size:  # these environments move too, anyhow: what comes of it is overwritten
+            actions = actions.copy()
+            actions[opening] = 0
+        timestep.first.fill(False)
+        self.age += 1
+        over = self._move(actions)
+        cut = self.age >= self.horizon
+        if opening.size:
+            over[opening] = cut[opening] = False
+            self._episode[opening] += np.uint64(1)
+            self._open_episodes(opening, fold(self._root[opening], self._episode[opening]))
+        self._over = over | cut
+        timestep.terminated[:] = (over if self.truncate else self._over)[:, None]
+        if self.truncate:
+            timestep.truncated[:] = (cut & ~over)[:, None]
+        self._show()
+        return timestep
+
+    def _open_episodes(self, envs: NDArray[np.int64], seeds: NDArray[np.uint64]) -> None:
+        timestep = self.timestep
+        timestep.seed[envs] = seeds
+        timestep.first[envs] = True
+        timestep.reward[envs] = 0
+        timestep.terminated[envs] = False
+        timestep.truncated[envs] = False
+        self.age[envs] = 0
+        self._open(envs)
+
+    def _show(self) -> None:
+        timestep = self.timestep
+        self._look()
+        timestep.acting[:] = ~self._over[:, None]
+        np.logical_and(self.legal, timestep.acting[:, :, None], out=timestep.action_mask)
+
+    def _draw(self, n: int, envs: Any = slice(None)) -> NDArray[np.float64]:
+        """Draw the chosen environments' `n` numbers of this step, in [0, 1): [len(envs), n]."""
+        return uniform(fold(self.timestep.seed[envs], self.age[envs]), n)
+
+    def _open(self, envs: NDArray[np.int64]) -> None:
+        """Place the chosen environments at the start of an episode; `_draw(n, envs)` gives its randomness."""
+        raise NotImplementedError
+
+    def _move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+        """Apply actions [E, N], write `timestep.reward`, and return a fresh array [E] of where the game is over."""
+        raise NotImplementedError
+
+    def _look(self) -> None:
+        """Write `timestep.obs`, `timestep.global_state` and `legal` from the position, and from nothing else."""
+        raise NotImplementedError
+
+    def render(self, env: int) -> str:
+        """Return one environment's position as text."""
+        raise NotImplementedError

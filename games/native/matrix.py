@@ -1,0 +1,162 @@
+"""Matrix games: any payoff tensor, played once or repeated, with or without the memory of what was played last.
+
+matrix(game=climbing)                                   Claus and Boutilier 1998, a team of two
+matrix(game=penalty, k=-50, steps=25)                   ... and its 25 steps in EPyMARL (Papoudakis et al. 2021)
+matrix(game=nxn, n=5)                                   the QTRAN paper's game (Son et al. 2019), n = 3 there
+matrix(game=prisoners_dilemma, steps=50, memory=true, truncate=true)      as opponent shaping plays it
+matrix(team=[[1, 0], [0, 2]])                           one payoff tensor [A_0, ..., A_N-1] for everybody
+matrix(payoffs=[[[3, 0], [5, 1]], [[3, 5], [0, 1]]])    a tensor for each player [N, A_0, ..., A_N-1]
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.contract import Array, Discrete, Payoff, Spec
+from games.errors import nearest
+from games.native.batch import Batch
+
+TEAMS = {
+    "climbing": [[11, -30, 0], [-30, 7, 6], [0, 0, 5]],
+    "coordination": [[1, 0], [0, 1]],
+}
+# The row player's payoffs in symmetric games: the other's are the transpose.
+SYMMETRIC = {
+    "prisoners_dilemma": [[-1, -3], [0, -2]],  # cooperate, defect
+    "chicken": [[0, -1], [1, -10]],  # swerve, drive on
+    "stag_hunt": [[4, 0], [3, 2]],  # stag, hare
+}
+ZERO_SUM = {
+    "matching_pennies": [[1, -1], [-1, 1]],
+    "rock_paper_scissors": [[0, -1, 1], [1, 0, -1], [-1, 1, 0]],
+}
+BIMATRIX = {
+    "battle_of_the_sexes": [[[3, 0], [0, 2]], [[2, 0], [0, 3]]],
+}
+GAMES = sorted([*TEAMS, *SYMMETRIC, *ZERO_SUM, *BIMATRIX, "penalty", "nxn"])
+
+
+class Matrix(Batch):
+    """Everybody chooses at once and is paid by the joint action, `steps` times.
+
+    With `memory` a player sees the last joint action as a one-hot, its own action first (entry 0: none yet), so that
+    in the prisoner's dilemma the entries are start, CC, CD, DC, DD from everybody's side; without, a constant.
+    `truncate` says that the game goes on for ever and only the recording is cut.
+    """
+
+    def __init__(
+        self,
+        num_envs: int,
+        game: str | None = None,
+        payoffs: Any = None,
+        team: Any = None,
+        steps: int = 1,
+        memory: bool = False,
+        truncate: bool = False,
+        k: float = -100,
+        n: int = 3,
+    ) -> None:
+        if [game, payoffs, team].count(None) != 2:
+            raise ValueError(f"expected one of game, payoffs and team; games are {', '.join(GAMES)}")
+        if steps < 1:
+            raise ValueError(f"expected at least one step, got steps={steps}")
+        tensor = named(game, k, n) if game else _tensor(payoffs, team)
+        counts = tensor.shape[1:]
+        joint = int(np.prod(counts))
+        self.payoffs = tensor  # [N, A_0, ..., A_N-1]
+        self.memory = memory
+        self._pays = np.ascontiguousarray(tensor.reshape(len(counts), joint).T, np.float32)  # [joint, N]
+        self._strides = _strides(counts)
+        self._views = np.eye(1 + joint if memory else 1, dtype=np.float32)
+        spec = Spec(
+            name=f"matrix({game})" if game else "matrix",
+            num_players=len(counts),
+            observation=Array((len(self._views),)),
+            action=Discrete(max(counts)),
+            payoff=_payoff(tensor),
+            turns="simultaneous",
+            perfect_information=False,
+            chance=False,
+            searchable=False,
+            step_rewards=steps > 1,
+            global_state_size=len(self._views),
+            max_length=steps,
+            return_bounds=(float(steps * tensor.min()), float(steps * tensor.max())),
+            action_sizes=() if len(set(counts)) == 1 else counts,
+        )
+        super().__init__(spec, num_envs, steps, truncate)
+        self.legal[:] = np.arange(max(counts)) < np.array(counts)[:, None]
+        self._never = np.zeros(num_envs, bool)
+        self._last = np.zeros((num_envs, len(counts)), np.int64)  # [E, N] what each player remembers
+
+    def _open(self, envs: NDArray[np.int64]) -> None:
+        self._last[envs] = 0
+
+    def _move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+        joint = actions @ self._strides  # [E, N] the joint action as each player counts it: its own first
+        np.take(self._pays, joint[:, 0], axis=0, out=self.timestep.reward)
+        if self.memory:
+            np.add(joint, 1, out=self._last)
+        return self._never.copy()
+
+    def _look(self) -> None:
+        np.take(self._views, self._last, axis=0, out=self.timestep.obs, mode="clip")
+        self.timestep.global_state[:] = self.timestep.obs[:, 0]
+
+    def render(self, env: int) -> str:
+        if not self.memory or self._last[env, 0] == 0:
+            return "nothing played yet" if self.memory else "no memory"
+        return f"played last: {[int(a) for a in np.unravel_index(self._last[env, 0] - 1, self.payoffs.shape[1:])]}"
+
+
+def named(game: str, k: float = -100, n: int = 3) -> NDArray[np.float64]:
+    """Return the payoffs [N, A, A] of a game by name: `k` is penalty's, `n` is nxn's; ValueError for another name."""
+    if game == "penalty":
+        return _tensor(None, [[k, 0, 10], [0, 2, 0], [10, 0, k]])
+    if game == "nxn":
+        if n < 2:
+            raise ValueError(f"expected at least two actions, got n={n}")
+        pays = np.zeros((n, n))
+        pays[0], pays[:, 0], pays[0, 0] = -12, -12, 8
+        return _tensor(None, pays)
+    if game in TEAMS:
+        return _tensor(None, TEAMS[game])
+    if game in SYMMETRIC:
+        return _tensor([SYMMETRIC[game], np.transpose(SYMMETRIC[game])], None)
+    if game in ZERO_SUM:
+        return _tensor([ZERO_SUM[game], np.negative(ZERO_SUM[game])], None)
+    if game in BIMATRIX:
+        return _tensor(BIMATRIX[game], None)
+    raise ValueError(f"expected one of {', '.join(GAMES)}, got game={game}{nearest(game, GAMES)}")
+
+
+def _tensor(payoffs: Any, team: Any) -> NDArray[np.float64]:
+    """Return payoffs [N, A_0, ..., A_N-1]; a team's tensor is everybody's."""
+    tensor = np.asarray(team if payoffs is None else payoffs, np.float64)
+    if payoffs is None:
+        tensor = np.stack([tensor] * tensor.ndim)
+    if tensor.ndim < 2 or len(tensor) != tensor.ndim - 1 or 0 in tensor.shape:
+        raise ValueError(f"expected payoffs [N, A_0, ..., A_N-1] or team [A_0, ..., A_N-1], got shape {tensor.shape}")
+    if not np.isfinite(tensor).all():
+        raise ValueError("expected finite payoffs")
+    return tensor
+
+
+def _payoff(tensor: NDArray[np.float64]) -> Payoff:
+    if (tensor == tensor[0]).all():
+        return "team"
+    return "zero_sum" if np.ptp(tensor.sum(0)) < 1e-9 else "general_sum"
+
+
+def _strides(counts: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return the matrix [N, N] whose column p counts joint actions with player p's own action first."""
+    players = len(counts)
+    strides = np.zeros((players, players), np.int64)
+    for own in range(players):
+        order = [own, *(p for p in range(players) if p != own)]
+        stride = 1
+        for player in reversed(order):
+            strides[player, own] = stride
+            stride *= counts[player]
+    return strides
