@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import Box, Game, Spec, State, TimeStep, VecEnv
+from games.contract import Game, Spec, State, TimeStep, VecEnv
 from games.errors import UserError
-from games.keys import choose, fold, fold_one, stream, uniform
+from games.keys import fold, fold_one, stream
+from games.random_play import random_actions
 from games.registry import load, make
 from games.vector import vectorize
 
@@ -106,7 +107,7 @@ def check_game(reference: str, episodes: int = 20, seed: int = 0) -> Report:
 
     Raises UserError where the game cannot be built.
     """
-    venv = make(reference, NUM_ENVS)
+    venv = make(reference, NUM_ENVS, guard=False)
     try:
         play = record(venv, fold(stream(seed, "check"), np.arange(NUM_ENVS)), episodes)
     except Exception as error:  # a plug-in may raise anything
@@ -178,20 +179,6 @@ def _misfits(timestep: TimeStep, expected: TimeStep) -> Iterator[str]:
             yield f"'{name}' is {got.dtype} {got.shape}, expected {fits.dtype} {fits.shape}"
 
 
-def random_actions(spec: Spec, timestep: TimeStep, age: NDArray[np.int64], idle: int = 0) -> NDArray[Any]:
-    """Return a legal action for every player who is acting, `idle` for the others."""
-    env, player = np.nonzero(timestep.acting)
-    key = fold(fold(timestep.seed[env], player), age[env])
-    if isinstance(spec.action, Box):
-        low, high = (float(np.clip(bound, -1e3, 1e3)) for bound in (spec.action.low, spec.action.high))
-        box = np.full((*timestep.acting.shape, spec.action.size), idle, np.float32)
-        box[env, player] = low + (high - low) * uniform(key, spec.action.size)
-        return box
-    actions = np.full(timestep.acting.shape, idle, np.int64)
-    actions[env, player] = choose(key, timestep.action_mask[env, player])
-    return actions
-
-
 def _shapes(play: Play) -> str | None:
     return play.misfits[0] if play.misfits else None
 
@@ -211,8 +198,9 @@ def _masks(play: Play) -> str | None:
 
 def _acting(play: Play) -> str | None:
     somebody = play.acting.any(2)
+    idle = ~somebody & ~play.last & (not play.spec.idle_steps)
     return (
-        play.where(~somebody & ~play.last, "nobody acts, and the episode goes on")
+        play.where(idle, "nobody acts, and the episode goes on, in a game whose Spec declares no idle steps")
         or play.where(somebody & play.last, "somebody acts on the last step")
         or play.where(play.acting & (play.terminated | play.truncated), "a player acts after its end")
     )
@@ -304,17 +292,17 @@ def _returns(play: Play) -> NDArray[np.float64]:
 
 
 def _same_again(reference: str, play: Play) -> str | None:
-    return _differs(play, record(make(reference, NUM_ENVS), play.seed[0], int(play.last.sum())))
+    return _differs(play, record(make(reference, NUM_ENVS, guard=False), play.seed[0], int(play.last.sum())))
 
 
 def _same_alone(reference: str, play: Play) -> str | None:
     """Check the last environment's episodes: they know neither their place nor their batch-mates."""
     alone = max(1, int(play.last[:, -1].sum()))
-    return _differs(play, record(make(reference, 1), play.seed[0, -1:], alone), slice(NUM_ENVS - 1, None))
+    return _differs(play, record(make(reference, 1, guard=False), play.seed[0, -1:], alone), slice(NUM_ENVS - 1, None))
 
 
 def _idle(reference: str, play: Play) -> str | None:
-    return _differs(play, record(make(reference, NUM_ENVS), play.seed[0], int(play.last.sum()), idle=-7))
+    return _differs(play, record(make(reference, NUM_ENVS, guard=False), play.seed[0], int(play.last.sum()), idle=-7))
 
 
 def _differs(play: Play, twin: Play, envs: slice = slice(None)) -> str | None:
@@ -334,13 +322,13 @@ def _differs(play: Play, twin: Play, envs: slice = slice(None)) -> str | None:
 
 def _chosen(reference: str, play: Play) -> str | None:
     """Check `reset(seeds, where)` in the middle of an episode."""
-    venv, where = make(reference, NUM_ENVS), np.arange(NUM_ENVS) % 2 == 1
+    venv, where = make(reference, NUM_ENVS, guard=False), np.arange(NUM_ENVS) % 2 == 1
     timestep = venv.reset(play.seed[0])
     timestep = venv.step(random_actions(venv.spec, timestep, np.zeros(NUM_ENVS, np.int64)))
     before = _frame(timestep)
     seeds = play.seed[0][::-1].copy()
     after = _frame(venv.reset(seeds, where))
-    opened = _frame(make(reference, NUM_ENVS).reset(seeds))
+    opened = _frame(make(reference, NUM_ENVS, guard=False).reset(seeds))
     opened["obs"] = np.where(opened["acting"], opened["obs"], after["obs"])
     for name in FIELDS:
         if (after[name] != before[name])[~where].any():
@@ -453,7 +441,7 @@ def _steps(game: Game, key: int, chance: bool) -> Iterator[tuple[State, list[int
 OF_PLAY: dict[str, Callable[[Play], str | None]] = {
     "shapes and dtypes are the Spec's": _shapes,
     "masks agree with acting": _masks,
-    "somebody acts until the last step": _acting,
+    "players act until their ends": _acting,
     "turns are as declared": _turns,
     "episodes end, and ends are final": _ends,
     "an episode opens the step after a last step": _opens,

@@ -6,7 +6,7 @@ There are two interfaces. `VecEnv` steps a batch of environments; learning, eval
 `State` is a clonable position; search uses it, and any `Game` becomes a `VecEnv` through `games/vector.py`.
 
 Who moves is said by `acting` alone: one player (turns), all (simultaneous moves), some (deaths), none (an episode's
-last step).
+last step, and any step that the game takes by itself).
 
     step        0      1      2     ...   T            T+1    T+2
     first       True                                   True
@@ -71,6 +71,7 @@ class Spec:
     chance: bool
     searchable: bool
     step_rewards: bool = True  # False: all is paid at the end
+    idle_steps: bool = False  # True: some steps the game takes by itself, and nobody acts
     global_state_size: int = 0
     max_length: int | None = None
     return_bounds: tuple[float, float] | None = None
@@ -131,7 +132,11 @@ class TimeStep:
 
 
 class VecEnv(Protocol):
-    """Step a batch of environments."""
+    """Step a batch of environments.
+
+    One may also have `render(env) -> str`, a position as text; `action_name(env, player, action) -> str`; and, where
+    the Spec is searchable, `states(envs) -> list[State]`, clones of the positions.
+    """
 
     spec: Spec
     num_envs: int
@@ -151,7 +156,12 @@ class VecEnv(Protocol):
 
 @runtime_checkable
 class State(Protocol):
-    """A position that search can clone: rules only."""
+    """A position that search can clone: rules only.
+
+    A game of hidden information may also have `information(player) -> Hashable`, equal where this player cannot tell
+    positions apart, and `resample(player, key) -> State`, a position which this player cannot tell from the true one,
+    drawn by `key`. A game for people may have `action_name(player, action) -> str`, and be printed by `str`.
+    """
 
     def clone(self) -> "State": ...
 

@@ -3,6 +3,7 @@
 Exception
 └── UserError          what was expected, what came, what to do; exit code 2, nothing was written
     └── RunFailed      a run that broke on its way; exit code 1, what it had saved is kept
+        └── GameFailed     ... because a game broke a promise: which, where, and from which seed
 """
 
 import difflib
@@ -19,6 +20,17 @@ class RunFailed(UserError):
     """Report a run that broke on its way; its last checkpoint is kept."""
 
     exit_code = 1
+
+
+class GameFailed(RunFailed):
+    """Report a game that raised or broke a promise: which, in which environment, at which step, from which seed."""
+
+    def __init__(self, game: str, environment: int, step: int, seed: int, what: str) -> None:
+        self.game, self.environment, self.step, self.seed, self.what = game, environment, step, seed, what
+        super().__init__(
+            f"'{game}' {what}: environment {environment}, step {step} of the episode with seed {seed}; "
+            f"`marl games check` plays it apart from learning"
+        )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

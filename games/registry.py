@@ -1,9 +1,10 @@
 """One reference syntax for everything that has a name: games, agents and algorithms.
 
-    connect_four_plus                         an entry point's plain name
+    spread(players=3)                         an entry point's plain name
     openspiel:connect_four(rows=6)            a game of a known source
     pettingzoo:mpe2.simple_spread_v3(N=3)     a game of a known source
     my_package.games:Nim(stones=21)           a class of an installed package
+    spread | team_reward | messy(phi=0.1)     a game and its wrappers (games/wrappers.py)
     runs/x/checkpoints/000500000              a path (agents)
 
 Values are Python literals; a bare word is a string: `mode=B`, `game=goofspiel(num_cards=4)`.
@@ -13,17 +14,20 @@ import ast
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
+from itertools import takewhile
 from typing import Any
 
 from games.contract import Game, VecEnv
 from games.errors import UserError, nearest
+from games.guard import Guard
 from games.vector import vectorize
+from games.wrappers import WRAPPERS
 
 GROUP = "marl.games"
-SOURCES = ("openspiel", "pettingzoo")
+SOURCES = ("openspiel", "pettingzoo", "gymnasium", "vmas", "jaxmarl")  # each an adapter in games/adapters/
 
 _REFERENCE = re.compile(
     r"(?:(?P<source>[\w.]+):)?(?P<name>[^\s():=,]([^():=,]*[^\s():=,])?)(?:\((?P<arguments>.*)\))?", re.DOTALL
@@ -54,7 +58,7 @@ def parse(text: str) -> Reference:
 
 def _arguments(text: str, arguments: str) -> Iterator[tuple[str, Any]]:
     seen = set()
-    for part in _split(arguments):
+    for part in _split(arguments, ","):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not key.isidentifier() or not value:
             raise UserError(f"expected arguments as key=value, got '{part.strip()}' in '{text}'")
@@ -64,10 +68,10 @@ def _arguments(text: str, arguments: str) -> Iterator[tuple[str, Any]]:
         yield key, _value(value)
 
 
-def _split(arguments: str) -> Iterator[str]:
-    """Split at the commas that stand outside brackets and quotes."""
-    depth, quote, start = 0, "", 0
-    for index, letter in enumerate(arguments):
+def _split(text: str, separator: str) -> list[str]:
+    """Split at the separators that stand outside brackets and quotes."""
+    depth, quote, start, parts = 0, "", 0, []
+    for index, letter in enumerate(text):
         if quote:
             quote = "" if letter == quote else quote
         elif letter in "'\"":
@@ -76,11 +80,10 @@ def _split(arguments: str) -> Iterator[str]:
             depth += 1
         elif letter in ")]}":
             depth -= 1
-        elif letter == "," and depth == 0:
-            yield arguments[start:index]
+        elif letter == separator and depth == 0:
+            parts.append(text[start:index])
             start = index + 1
-    if arguments[start:].strip():
-        yield arguments[start:]
+    return [*parts, text[start:]] if text[start:].strip() else parts
 
 
 def _value(text: str) -> Any:
@@ -90,32 +93,106 @@ def _value(text: str) -> Any:
         return {"true": True, "false": False}.get(text, text)
 
 
-def make(text: str, num_envs: int) -> VecEnv:
+def layers(text: str) -> tuple[Reference, list[Reference]]:
+    """Read a game and the wrappers written behind it; raises UserError where one is no reference."""
+    game, *wrappers = [parse(part) for part in _split(text, "|") or [text]]
+    return game, wrappers
+
+
+def wrapped(game: str, wrappers: Sequence[str]) -> str:
+    """Return the reference of a game with more wrappers behind it."""
+    return " | ".join([game, *wrappers])
+
+
+def make(text: str, num_envs: int, *, guard: bool = True) -> VecEnv:
     """Build a game by reference as a VecEnv of `num_envs` environments.
 
+    A game from elsewhere is watched by a Guard, which raises GameFailed where it breaks a promise.
     Raises UserError for an unknown name, a wrong argument, and an optional package that is not installed.
     """
-    reference = parse(text)
-    if reference.source == "pettingzoo":
-        from games.adapters import pettingzoo
+    reference, wrappers = layers(text)
+    preprocessing = list(takewhile(_supersuit, wrappers))
+    venv = _build(reference, preprocessing, num_envs)
+    if guard and not _ours(venv):
+        venv = Guard(venv)
+    for wrapper in wrappers[len(preprocessing) :]:
+        venv = _wrap(venv, wrapper)
+    return venv
 
-        return pettingzoo.make(reference.name, dict(reference.arguments), num_envs)
-    target = _target(reference)
+
+def _build(reference: Reference, preprocessing: list[Reference], num_envs: int) -> VecEnv:
+    if reference.source in SOURCES:
+        more = {"wrappers": preprocessing} if preprocessing else {}
+        if more and reference.source != "pettingzoo":
+            raise UserError(f"SuperSuit's '{preprocessing[0].name}' wraps PettingZoo's environments, got '{reference}'")
+        return adapter(reference.source).make(reference.name, dict(reference.arguments), num_envs, **more)  # type: ignore[no-any-return]
+    target = resolve(reference, GROUP, "game", SOURCES)
     if "num_envs" in _parameters(target):
-        return call(target, reference, num_envs=num_envs)  # type: ignore[no-any-return]
-    made = call(target, reference)
-    if isinstance(made, Game):
-        return vectorize(made, num_envs)
-    from games.adapters import pettingzoo
+        made = call(target, reference, num_envs=num_envs)
+    else:
+        made = call(target, reference)
+        if not isinstance(made, Game):
+            return _vectorize(reference, made, lambda: call(target, reference), preprocessing, num_envs)
+        made = vectorize(made, num_envs)
+    if preprocessing:
+        raise UserError(f"SuperSuit's '{preprocessing[0].name}' wraps PettingZoo's environments, got '{reference}'")
+    return made  # type: ignore[no-any-return]
 
-    return pettingzoo.vectorize(text, made, lambda: call(target, reference), num_envs)
+
+def _vectorize(
+    reference: Reference, made: Any, build: Callable[[], Any], preprocessing: list[Reference], num_envs: int
+) -> VecEnv:
+    """Adapt an environment of somebody's own class: Gymnasium's have one action space, PettingZoo's one an agent."""
+    if hasattr(made, "action_space") and not callable(made.action_space):
+        return adapter("gymnasium").vectorize(str(reference), made, build, num_envs)  # type: ignore[no-any-return]
+    more = {"wrappers": preprocessing} if preprocessing else {}
+    return adapter("pettingzoo").vectorize(str(reference), made, build, num_envs, **more)  # type: ignore[no-any-return]
+
+
+def adapter(source: str) -> Any:
+    """Return the module that adapts a source's games; raises UserError where its package is not installed."""
+    try:
+        return importlib.import_module(f"games.adapters.{source}")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"'{source}' needs the package '{error.name}', which is not installed; pip install 'marl[{source}]'"
+        ) from error
+
+
+def _supersuit(wrapper: Reference) -> bool:
+    return not wrapper.source and re.search(r"_v\d+$", wrapper.name) is not None
+
+
+def _wrap(venv: VecEnv, reference: Reference) -> VecEnv:
+    if _supersuit(reference):
+        raise UserError(f"SuperSuit's wrappers stand before all others, got '{reference}' behind another")
+    if reference.source:
+        target = _attribute(reference, ())
+    elif reference.name in WRAPPERS:
+        target = WRAPPERS[reference.name]
+    else:
+        raise UserError(
+            f"expected a wrapper ({', '.join(WRAPPERS)}, SuperSuit's, or package.module:Class), got '{reference}'"
+            f"{nearest(reference.name, WRAPPERS)}"
+        )
+    made = call(target, reference, venv=venv)
+    made.spec = replace(made.spec, name=f"{venv.spec.name} | {reference}")
+    return made  # type: ignore[no-any-return]
+
+
+def _ours(venv: VecEnv) -> bool:
+    """Say whether a game needs no guard: its steps are this project's own code, or a library's that it trusts."""
+    game = venv.spec.name.partition(":")[0]
+    return type(venv).__module__.startswith(("games.native.", "games.adapters.")) or game == "openspiel"
 
 
 def load(text: str) -> Game:
     """Build a game by reference, with positions to clone; raises UserError for a pure environment, which has none."""
-    reference = parse(text)
-    if reference.source != "pettingzoo":
-        target = _target(reference)
+    reference, _ = layers(text)
+    if reference.source == "openspiel":
+        return adapter("openspiel").load(reference.name, dict(reference.arguments))  # type: ignore[no-any-return]
+    if reference.source not in SOURCES:
+        target = resolve(reference, GROUP, "game", SOURCES)
         made = None if "num_envs" in _parameters(target) else call(target, reference)
         if isinstance(made, Game):
             return made
@@ -125,17 +202,6 @@ def load(text: str) -> Game:
 def names() -> list[str]:
     """Return the plain names that installed packages registered."""
     return sorted(point.name for point in entry_points(group=GROUP))
-
-
-def _target(reference: Reference) -> Callable[..., Any]:
-    if reference.source == "openspiel":
-        from games.adapters.openspiel import OpenSpielGame
-
-        def openspiel(**parameters: Any) -> OpenSpielGame:
-            return OpenSpielGame(reference.name, **parameters)
-
-        return openspiel
-    return resolve(reference, GROUP, "game", SOURCES)
 
 
 def resolve(reference: Reference, group: str, what: str, sources: tuple[str, ...] = ()) -> Any:

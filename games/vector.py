@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Game, Spec, State, TimeStep
+from games.errors import GameFailed, UserError
 from games.keys import fold, fold_one, uniform_one
 
 
@@ -44,6 +45,12 @@ class SingleEnv(Protocol):
         """Apply actions [N] and return whether the episode ended."""
         ...
 
+    def render(self) -> str:
+        """Return the position as text; empty where it cannot be told."""
+        ...
+
+    def action_name(self, player: int, action: int) -> str: ...
+
 
 class GameEnv:
     """Play a Game: chance is resolved from the episode's seed, rewards are differences of `returns()`."""
@@ -71,6 +78,12 @@ class GameEnv:
     def step(self, actions: Sequence[int]) -> bool:
         self.state.apply(actions)
         return self._settle()
+
+    def render(self) -> str:
+        return str(self.state)
+
+    def action_name(self, player: int, action: int) -> str:
+        return action_name(self.state, player, action)
 
     def _settle(self) -> bool:
         """Resolve chance, then write what the players who must act now may see; return whether the game is over."""
@@ -129,6 +142,8 @@ class Vector:
         self._hashed = [0] * num_envs  # [E] how many of the episodes that follow by themselves have their seeds
         self._following: list[list[int]] = [[] for _ in range(num_envs)]  # [E] those seeds, the next one last
         self._over = [False] * num_envs  # [E] the last step ended the episode
+        self._steps = 0  # taken since the beginning
+        self._opened = [0] * num_envs  # [E] how many there were when the episode opened
 
     def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
         opened = range(self.num_envs) if where is None else np.flatnonzero(where).tolist()
@@ -147,15 +162,28 @@ class Vector:
         timestep.reward.fill(0)
         timestep.first.fill(False)
         follows, self._over = self._over, [False] * self.num_envs
+        self._steps += 1
         opened = []
-        for e, (env, row, follow) in enumerate(zip(self.envs, actions.tolist(), follows, strict=True)):
-            if follow:
-                opened.append(e)
-            elif env.step(row):
-                self._over[e] = True
+        e = 0
+        try:
+            for e, (env, row, follow) in enumerate(zip(self.envs, actions.tolist(), follows, strict=True)):
+                if follow:
+                    opened.append(e)
+                elif env.step(row):
+                    self._over[e] = True
+        except Exception as error:  # a plug-in may raise anything
+            raise self._failed(e, error) from error
         if opened:
             self._open(opened, [self._next_seed(e) for e in opened])
         return timestep
+
+    def render(self, env: int) -> str:
+        """Return one environment's position as text; empty where it cannot be told."""
+        return self.envs[env].render()
+
+    def action_name(self, env: int, player: int, action: int) -> str:
+        """Return the word that a game has for an action."""
+        return self.envs[env].action_name(player, action)
 
     def states(self, where: NDArray[np.int64]) -> list[State]:
         """Return clones of the positions of the chosen environments; only games of `GameEnv` have them."""
@@ -176,8 +204,25 @@ class Vector:
         timestep.first[where] = True
         timestep.seed[where] = np.array(seeds, np.uint64)
         for e, seed in zip(opened, seeds, strict=True):
-            self.envs[e].reset(seed)
+            self._opened[e] = self._steps
+            try:
+                self.envs[e].reset(seed)
+            except Exception as error:  # a plug-in may raise anything
+                raise self._failed(e, error) from error
         timestep.reward[where] = 0
+
+    def _failed(self, e: int, error: Exception) -> UserError:
+        if isinstance(error, UserError):
+            return error
+        what = f"raised {type(error).__name__}: {' '.join(str(error).split())}"
+        seed = int(self.timestep.seed[e])
+        return GameFailed(self.spec.name, e, self._steps - self._opened[e], seed, what)
+
+
+def action_name(state: State, player: int, action: int) -> str:
+    """Return the word that a position has for an action, where it has one; its number otherwise."""
+    named: Any = getattr(state, "action_name", None)
+    return str(named(player, action)) if named else str(action)
 
 
 def vectorize(game: Game, num_envs: int) -> Vector:

@@ -39,6 +39,7 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in the folder; start afresh if there is none.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Game = Annotated[str, typer.Argument(help="A game's reference, with its wrappers: 'spread | agent_id'.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
@@ -207,32 +208,43 @@ def games_list(as_json: AsJson = False) -> None:
 
 
 @games.command("show")
-def games_show(game: Annotated[str, typer.Argument(help="A game's reference.")], as_json: AsJson = False) -> None:
-    """Print what a game is."""
+def games_show(
+    game: Game,
+    seed: Annotated[int, typer.Option(min=0, help="Names the random episode.")] = 0,
+    views: Annotated[bool, typer.Option("--views", help="Print what every player sees, as numbers.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the Spec alone, as one JSON object.")] = False,
+) -> None:
+    """Print what a game is, and a random episode of it."""
+    from games.playthrough import playthrough
     from games.registry import make
 
-    spec = make(game, 1).spec.to_json()
     if as_json:
-        _print_json(spec)
+        _print_json(make(game, 1).spec.to_json())
         return
-    for name, value in spec.items():
-        _say(f"{name:22}{value}")
+    for line in playthrough(game, seed=seed, views=views):
+        _say(line)
 
 
 @games.command("check")
 def games_check(
-    game: Annotated[str, typer.Argument(help="A game's reference.")],
+    game: Game,
     episodes: Annotated[int, typer.Option(min=1, help="Random episodes to play.")] = 20,
+    write_playthrough: Annotated[
+        Path | None, typer.Option(help="Write random episodes there as text, to keep and to compare.", metavar="FILE")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Play random games and check every promise of the contract; exit code 1 where one is broken."""
     from games.check import check_game
+    from games.playthrough import write
 
     report = check_game(game, episodes)
+    if write_playthrough is not None:
+        write(game, write_playthrough)
     if as_json:
         _print_json(report.to_json())
     else:
-        _console().print(str(report), highlight=False, markup=False)
+        _console().print(str(report), highlight=False, markup=False, soft_wrap=True)
     if not report.passed:
         raise typer.Exit(1)
 

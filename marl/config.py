@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from games.errors import UserError, nearest
+from games.registry import wrapped
 from marl.engine import Engine
 
 
@@ -38,10 +39,26 @@ class Evaluation(Frozen):
     seeds: PositiveInt = 100  # each is played from every seat
 
 
-class TrainConfig(Frozen):
-    """One training run."""
+class OfGame(Frozen):
+    """A part of a configuration that names a game; `wrappers`, a list, are written behind it."""
 
     game: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _join_wrappers(cls, data: Any) -> Any:
+        if not (isinstance(data, dict) and "wrappers" in data):
+            return data
+        wrappers = data["wrappers"]
+        if not (isinstance(wrappers, list) and all(isinstance(wrapper, str) for wrapper in wrappers)):
+            raise ValueError(f"expected 'wrappers' to be a list such as [agent_id, messy(phi=0.1)], got {wrappers!r}")
+        rest = {key: value for key, value in data.items() if key != "wrappers"}
+        return rest | {"game": wrapped(str(rest["game"]), wrappers)} if "game" in rest else rest
+
+
+class TrainConfig(OfGame):
+    """One training run."""
+
     algorithm: dict[str, Any]  # name, and the settings of that algorithm
     seed: int = Field(default=0, ge=0, lt=2**63)
     steps: PositiveInt = 1_000_000

@@ -1,7 +1,5 @@
 """A person at the terminal against any agent, in any turn-based game that can print itself."""
 
-from typing import Any
-
 import numpy as np
 from rich.console import Console
 
@@ -9,6 +7,7 @@ from games.contract import State
 from games.errors import UserError
 from games.keys import fold_one, stream
 from games.registry import load, make
+from games.vector import action_name
 from marl.agent import Agent
 from marl.entrants import enter
 from marl.rollout import episodes
@@ -71,8 +70,7 @@ class Announced:
 
 def action_names(state: State, player: int) -> dict[str, int]:
     """Return the legal actions by the words that name them: the game's own, or numbers."""
-    named: Any = getattr(state, "action_name", None)
-    return {named(player, action) if named else str(action): action for action in state.legal_actions(player)}
+    return {action_name(state, player, action): action for action in state.legal_actions(player)}
 
 
 def play(game: str, against: str, seat: int, seed: int, console: Console) -> None:

@@ -120,7 +120,7 @@ BAD_INPUT = [
     ("train train.yaml --set game=openspeil:tic_tac_toe", "did you mean 'openspiel'"),
     ("train train.yaml --set game=openspiel:connect_four(row=5)", "did you mean 'rows'"),
     ("train train.yaml --set game=openspiel:connect_four(rows=many)", "could not load"),
-    ("train train.yaml --set game=nowhere.games:Nim()", "expected openspiel, pettingzoo or an importable module"),
+    ("train train.yaml --set game=nowhere.games:Nim()", "or an importable module, got 'nowhere.games'"),
     ("train train.yaml --set game=tests.test_cli:Steerin()", "did you mean 'Steering'"),
     ("train train.yaml --set game=tests.test_cli:Steering(wheels=4)", "takes no arguments, got 'wheels'"),
     ("train train.yaml --set game=tests.test_cli:Steering()", "ippo needs discrete actions"),

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 from rich.console import Console
 
 from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl import engine as engines
+from marl.config import OfGame
 from marl.entrants import Entrant, enter, expand
 from marl.runlog import Display
 from tournaments.match import chunks, play_chunk
@@ -23,12 +24,9 @@ from tournaments.store import Store
 STORE = "games.sqlite"
 
 
-class TournamentConfig(BaseModel):
+class TournamentConfig(OfGame):
     """One tournament: every agent against every other, each seed from every seat."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    game: str
     agents: tuple[str, ...] = Field(min_length=1)  # references; a population folder stands for its members
     seeds: PositiveInt = 50  # for each pairing; each seed is played in every rotation of the seats
     seed: int = Field(0, ge=0, lt=2**63)

@@ -13,7 +13,7 @@ from open_spiel.python.observation import make_observation
 
 from games.contract import Array, Discrete, Payoff, Spec, Turns
 from games.errors import UserError, nearest
-from games.vector import GameEnv, Row
+from games.vector import GameEnv, Row, Vector, vectorize
 
 _TURNS: dict[Any, Turns] = {
     pyspiel.GameType.Dynamics.SEQUENTIAL: "sequential",
@@ -187,6 +187,16 @@ class OpenSpielEnv(GameEnv):
         for player, obs in enumerate(self._obs_bytes):
             self._observe(self.state.native, player)  # type: ignore[attr-defined]
             obs[:] = self._tensor
+
+
+def make(name: str, arguments: dict[str, Any], num_envs: int) -> Vector:
+    """Build a game by name as a VecEnv."""
+    return vectorize(load(name, arguments), num_envs)
+
+
+def load(name: str, arguments: dict[str, Any]) -> OpenSpielGame:
+    """Build a game by name, with positions to clone."""
+    return OpenSpielGame(name, **arguments)
 
 
 def names() -> list[str]:

@@ -22,6 +22,8 @@ from games.keys import fold, uniform
 class Batch:
     """Open, count and close the episodes of `num_envs` environments; a game says how one goes."""
 
+    ACTIONS: tuple[str, ...] = ()  # the words for the actions, where the game has them
+
     def __init__(self, spec: Spec, num_envs: int, horizon: int, truncate: bool) -> None:
         self.spec, self.num_envs = spec, num_envs
         self.horizon, self.truncate = horizon, truncate
@@ -97,3 +99,7 @@ class Batch:
     def render(self, env: int) -> str:
         """Return one environment's position as text."""
         raise NotImplementedError
+
+    def action_name(self, env: int, player: int, action: int) -> str:
+        """Return the word that the game has for an action, where it has one."""
+        return self.ACTIONS[action] if self.ACTIONS else str(action)

@@ -57,8 +57,8 @@ class DecTiger(Batch):
         self.timestep.reward[:] = PAYS[self.tiger, actions[:, 0], actions[:, 1]][:, None]
         opened = (actions != LISTEN).any(1)
         draw = self._draw(3)
-        # Behind an opened door the tiger is placed anew; where the game ends nobody is left to notice.
-        self.tiger = np.where(opened, draw[:, 0] < 0.5, self.tiger)
+        if self.resetting:
+            self.tiger = np.where(opened, draw[:, 0] < 0.5, self.tiger)
         misheard = draw[:, 1:] >= np.where(opened, 0.5, HEARS)[:, None]
         self.heard = self.tiger[:, None] ^ misheard
         return np.zeros(self.num_envs, bool) if self.resetting else opened

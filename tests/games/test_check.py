@@ -239,7 +239,7 @@ def share(step):
 FAULTS = {
     float64: "shapes and dtypes are the Spec's",
     masks_of_others: "masks agree with acting",
-    act_at_the_end: "somebody acts until the last step",
+    act_at_the_end: "players act until their ends",
     act_together: "turns are as declared",
     take_back: "episodes end, and ends are final",
     take_back_cut: "episodes end, and ends are final",

@@ -6,6 +6,7 @@ import pytest
 from games.adapters.openspiel import OpenSpielGame
 from games.check import FIELDS, record
 from games.keys import fold
+from games.errors import GameFailed
 from games.vector import GameEnv, Vector, vectorize
 from tests.games.plugin import Nim
 
@@ -83,7 +84,7 @@ def test_a_reset_in_the_middle_of_an_episode_leaves_nothing_behind():
 
 def test_a_game_over_before_anyone_moves_is_refused():
     game = Nim(stones=0)
-    with pytest.raises(ValueError, match="at least one decision"):
+    with pytest.raises(GameFailed, match="at least one decision"):
         vectorize(game, 1).reset(np.zeros(1, np.uint64))
 
 

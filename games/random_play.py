@@ -1,0 +1,23 @@
+"""Random play: what a hash of seed, player and age chooses."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.contract import Box, Spec, TimeStep
+from games.keys import choose, fold, uniform
+
+
+def random_actions(spec: Spec, timestep: TimeStep, age: NDArray[np.int64], idle: int = 0) -> NDArray[Any]:
+    """Return a legal action for every player who is acting, `idle` for the others."""
+    env, player = np.nonzero(timestep.acting)
+    key = fold(fold(timestep.seed[env], player), age[env])
+    if isinstance(spec.action, Box):
+        low, high = (float(np.clip(bound, -1e3, 1e3)) for bound in (spec.action.low, spec.action.high))
+        box = np.full((*timestep.acting.shape, spec.action.size), idle, np.float32)
+        box[env, player] = low + (high - low) * uniform(key, spec.action.size)
+        return box
+    actions = np.full(timestep.acting.shape, idle, np.int64)
+    actions[env, player] = choose(key, timestep.action_mask[env, player])
+    return actions

@@ -1,0 +1,131 @@
+"""Check every game of a source, and say in one table which pass, which are refused, and which fail.
+
+    marl games table openspiel        marl games table pettingzoo
+
+Each game is checked in a process of its own: one that aborts, hangs or eats memory costs its own row, not the table.
+A game passes where it keeps every promise of the contract (games/check.py); it is refused where it says in one sentence
+why agents cannot play it here.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from games import registry
+from games.check import check_game
+from games.contract import Spec
+from games.errors import UserError
+
+Verdict = Literal["passes", "refused", "FAILS"]
+
+MOST_MEMORY = 8 << 30  # bytes of one game's process
+
+# What OpenSpiel's games that do not load by their name alone can be given.
+WITH = (
+    "openspiel:add_noise(epsilon=0.1, seed=1, game=kuhn_poker())",
+    "openspiel:cached_tree(game=kuhn_poker())",
+    "openspiel:coop_to_1p(game=tiny_hanabi())",
+    "openspiel:misere(game=tic_tac_toe())",
+    "openspiel:normal_form_extensive_game(game=kuhn_poker())",
+    "openspiel:repeated_game(stage_game=matrix_rps(), num_repetitions=10)",
+    "openspiel:restricted_nash_response(game=leduc_poker(), p=0.5)",
+    "openspiel:start_at(game=tic_tac_toe(), history='0;4')",
+    "openspiel:turn_based_simultaneous_game(game=goofspiel(num_cards=4))",
+    "openspiel:zerosum(game=tic_tac_toe())",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one game; the last five are empty where it could not be built."""
+
+    reference: str
+    verdict: Verdict
+    detail: str = ""  # why it was refused, or which promise it broke and where
+    players: int = 0
+    turns: str = ""
+    information: str = ""
+    chance: str = ""
+    payoff: str = ""
+
+    def __str__(self) -> str:
+        cells = (self.reference, self.verdict, self.players or "", self.turns, self.information, self.chance)
+        return " | ".join(["", *map(str, cells), self.payoff, self.detail.replace("|", "\\|"), ""]).strip()
+
+
+def table(source: str, episodes: int = 4, timeout: float = 900, workers: int = 2) -> str:
+    """Return the survey of a source as Markdown; raises UserError where the source has no list of its games."""
+    rows = list(survey(references(source), episodes, timeout, workers))
+    count = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("passes", "refused", "FAILS")}
+    return "\n".join(
+        [
+            f"# The games of {source}",
+            "",
+            f"{count['passes']} pass, {count['refused']} are refused, {count['FAILS']} fail "
+            f"({len(rows)} in all, {episodes} episodes each).",
+            "",
+            "| game | verdict | players | turns | information | chance | payoff | why |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+            *map(str, rows),
+        ]
+    )
+
+
+def references(source: str) -> list[str]:
+    """Return a reference to each game of a source, sorted, and to those of its games that need parameters."""
+    if source not in registry.SOURCES:
+        raise UserError(f"expected a source ({', '.join(registry.SOURCES)}), got '{source}'")
+    named = getattr(registry.adapter(source), "names", None)
+    if named is None:
+        raise UserError(f"'{source}' keeps no list of its games; check one by its name (`marl games check`)")
+    return sorted([f"{source}:{name}" for name in named()] + [text for text in WITH if text.startswith(f"{source}:")])
+
+
+def survey(references: Iterable[str], episodes: int, timeout: float, workers: int) -> Iterator[Row]:
+    """Yield each game's row in the order given, `workers` checked at once, each for at most `timeout` seconds."""
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(partial(_row, episodes=episodes, timeout=timeout), references)
+
+
+def _row(reference: str, episodes: int, timeout: float) -> Row:
+    command = [sys.executable, "-W", "ignore", "-m", "games.survey", reference, str(episodes)]
+    try:
+        child = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return Row(reference, "FAILS", f"took longer than {timeout:g} seconds")
+    if child.returncode:
+        said = child.stderr.strip().splitlines() or ["nothing was said"]
+        return Row(reference, "FAILS", f"its process ended with {child.returncode}: {said[-1]}")
+    return Row(**json.loads(child.stdout.strip().splitlines()[-1]))
+
+
+def check(reference: str, episodes: int) -> Row:
+    """Check one game in this process."""
+    try:
+        spec = registry.make(reference, 1).spec
+        report = check_game(reference, episodes)
+    except UserError as refusal:
+        return Row(reference, "refused", str(refusal))
+    broken = [f"{promise.promise}: {promise.detail}" for promise in report.promises if promise.passed is False]
+    return Row(reference, "FAILS" if broken else "passes", " ".join("; ".join(broken).split()), **_kind(spec))
+
+
+def _kind(spec: Spec) -> dict[str, Any]:
+    return {
+        "players": spec.num_players,
+        "turns": spec.turns,
+        "information": "perfect" if spec.perfect_information else "hidden",
+        "chance": "chance" if spec.chance else "",
+        "payoff": spec.payoff.replace("_", "-"),
+    }
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    print(json.dumps(vars(check(sys.argv[1], int(sys.argv[2])))))

@@ -1,0 +1,214 @@
+"""Wrappers: a VecEnv seen in another way. They are written behind a game, and applied from left to right.
+
+    foraging | team_reward | agent_id                        the team's mean reward, views that tell who one is
+    pettingzoo:sisl.pursuit_v5 | last_action                 views that tell what one did last
+    spread | messy(phi=0.15, steps=10)                       views that may be negated, random openings
+
+SuperSuit's wrappers are written the same way, before these; they are applied to each environment of PettingZoo's by
+`games/adapters/pettingzoo.py`.
+"""
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.contract import Array, Box, Spec, State, TimeStep, VecEnv
+from games.keys import fold, uniform
+from games.random_play import random_actions
+
+_NOISE = 0x6D657373  # names the stream of an episode's noise
+
+
+class Wrapper:
+    """Step another VecEnv, and show what it shows; a wrapper changes what `_see` returns."""
+
+    def __init__(self, venv: VecEnv, spec: Spec) -> None:
+        self.venv, self.num_envs = venv, venv.num_envs
+        self.spec = spec
+
+    def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
+        return self._see(self.venv.reset(seeds, where), None)
+
+    def step(self, actions: NDArray[Any]) -> TimeStep:
+        return self._see(self.venv.step(actions), actions)
+
+    def _see(self, timestep: TimeStep, actions: NDArray[Any] | None) -> TimeStep:
+        """Return what is shown of a step; `actions` [E, N] led to it, None after a reset."""
+        raise NotImplementedError
+
+    def states(self, where: NDArray[np.int64]) -> list[State]:
+        return self.venv.states(where)  # type: ignore[attr-defined, no-any-return]
+
+    def render(self, env: int) -> str:
+        return self.venv.render(env)  # type: ignore[attr-defined, no-any-return]
+
+    def action_name(self, env: int, player: int, action: int) -> str:
+        return self.venv.action_name(env, player, action)  # type: ignore[attr-defined, no-any-return]
+
+
+class Flatten(Wrapper):
+    """Show views as flat rows [E, N, prod(O)]."""
+
+    def __init__(self, venv: VecEnv) -> None:
+        shape = (int(np.prod(venv.spec.observation.shape)),)
+        super().__init__(venv, replace(venv.spec, observation=Array(shape, venv.spec.observation.dtype)))
+
+    def _see(self, timestep: TimeStep, actions: NDArray[Any] | None) -> TimeStep:
+        return replace(timestep, obs=timestep.obs.reshape(self.num_envs, self.spec.num_players, -1))
+
+
+class _Appended(Wrapper):
+    """Show flat float32 views with `extra` more numbers behind them."""
+
+    def __init__(self, venv: VecEnv, extra: int) -> None:
+        self._size = int(np.prod(venv.spec.observation.shape))
+        shape = Array((self._size + extra,), "float32")
+        super().__init__(venv, replace(venv.spec, observation=shape, observation_sizes=()))
+        self._obs = np.zeros((self.num_envs, self.spec.num_players, *shape.shape), np.float32)
+        self._extra = self._obs[:, :, self._size :]  # [E, N, extra]
+
+    def _see(self, timestep: TimeStep, actions: NDArray[Any] | None) -> TimeStep:
+        self._obs[:, :, : self._size] = timestep.obs.reshape(*timestep.acting.shape, -1)
+        return replace(timestep, obs=self._obs)
+
+
+class AgentId(_Appended):
+    """Append the player's index to its view, as a one-hot [N]: one network can then hold every seat."""
+
+    def __init__(self, venv: VecEnv) -> None:
+        super().__init__(venv, venv.spec.num_players)
+        self._extra[:] = np.eye(venv.spec.num_players)
+
+
+class LastAction(_Appended):
+    """Append the player's own last action to its view, as a one-hot [A] (zeros before the first), or as it is [D]."""
+
+    def __init__(self, venv: VecEnv) -> None:
+        self._box = isinstance(venv.spec.action, Box)
+        super().__init__(venv, venv.spec.action.size if isinstance(venv.spec.action, Box) else venv.spec.num_actions)
+        self._acted = np.zeros((venv.num_envs, venv.spec.num_players), bool)
+
+    def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
+        self._extra[slice(None) if where is None else where] = 0
+        return super().reset(seeds, where)
+
+    def _see(self, timestep: TimeStep, actions: NDArray[Any] | None) -> TimeStep:
+        if actions is not None:
+            env, player = np.nonzero(self._acted)
+            self._extra[env, player] = 0
+            if self._box:
+                self._extra[env, player] = actions[env, player]
+            else:
+                self._extra[env, player, actions[env, player]] = 1
+            self._extra[timestep.first] = 0
+        self._acted = timestep.acting.copy()
+        return super()._see(timestep, actions)
+
+
+class TeamReward(Wrapper):
+    """Pay everybody the mean, or the sum, of what the players are paid; the team's return ends with its last player's.
+
+    Raises ValueError for a zero-sum game.
+    """
+
+    def __init__(self, venv: VecEnv, how: Literal["mean", "sum"] = "mean") -> None:
+        if how not in ("mean", "sum"):
+            raise ValueError(f"expected how=mean or how=sum, got how={how}")
+        if venv.spec.payoff == "zero_sum":
+            raise ValueError(f"'{venv.spec.name}' is zero-sum: a team would always be paid the same")
+        bounds, players = venv.spec.return_bounds, venv.spec.num_players
+        if bounds is not None and how == "sum":
+            bounds = (bounds[0] * players, bounds[1] * players)
+        super().__init__(venv, replace(venv.spec, payoff="team", return_bounds=bounds))
+        self._share = 1 / players if how == "mean" else 1.0
+
+    def _see(self, timestep: TimeStep, actions: NDArray[Any] | None) -> TimeStep:
+        seats = timestep.acting.shape
+        paid = timestep.reward.sum(1, keepdims=True) * np.float32(self._share)
+        cut = (timestep.last & timestep.truncated.any(1))[:, None]
+        return replace(
+            timestep,
+            reward=np.broadcast_to(paid, seats).copy(),
+            terminated=np.broadcast_to(timestep.last[:, None] & ~cut, seats).copy(),
+            truncated=np.broadcast_to(cut, seats).copy(),
+        )
+
+
+class Messy(Wrapper):
+    """MessySMAC's rule (Phan et al. 2023) for any game: noisy views, random openings.
+
+    Each view is negated whole with probability `phi`. An episode opens with `steps` random joint steps, in which nobody
+    acts and nobody is paid; a game that ends in them begins again. The first views behind them are zeros, as there.
+    Raises ValueError for views of bytes, which have no negative.
+    """
+
+    def __init__(self, venv: VecEnv, phi: float = 0.15, steps: int = 10) -> None:
+        if not 0 <= phi <= 1 or steps < 0:
+            raise ValueError(f"expected phi in [0, 1] and steps >= 0, got phi={phi}, steps={steps}")
+        if venv.spec.observation.dtype == "uint8":
+            raise ValueError(f"the views of '{venv.spec.name}' are bytes, and have no negative")
+        spec = replace(venv.spec, chance=True, perfect_information=False)
+        if steps:
+            longest = None if spec.max_length is None else spec.max_length + steps + 1
+            spec = replace(spec, max_length=longest, return_bounds=None, idle_steps=True)
+        super().__init__(venv, spec)
+        self.phi, self.steps = phi, steps
+        self._age = np.zeros(self.num_envs, np.int64)  # [E] steps since the episode opened
+        self._seed = np.zeros(self.num_envs, np.uint64)  # [E] the episode's, whatever begins again within it
+        self._opening = np.zeros(self.num_envs, bool)  # [E] random steps are being played
+        self._woke = np.zeros(self.num_envs, np.int64)  # [E] the age at which they were over
+
+    def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
+        self._inner = self.venv.reset(seeds, where)
+        self._begin(np.ones(self.num_envs, bool) if where is None else where)
+        return self._show()
+
+    def step(self, actions: NDArray[Any]) -> TimeStep:
+        if self._opening.any():
+            chosen = random_actions(self.spec, self._inner, self._age)
+            actions = np.where(self._opening.reshape(-1, *[1] * (actions.ndim - 1)), chosen, actions)
+        self._inner = self.venv.step(actions)
+        self._age += 1
+        self._begin(self._inner.first & ~self._opening)
+        return self._show()
+
+    def _begin(self, envs: NDArray[np.bool_]) -> None:
+        self._age[envs] = self._woke[envs] = 0
+        self._seed[envs] = self._inner.seed[envs]
+        self._opening[envs] = self.steps > 0
+
+    def _show(self) -> TimeStep:
+        inner, age = self._inner, self._age
+        wakes = self._opening & (age >= self.steps) & ~inner.last
+        self._opening &= ~wakes
+        self._woke[wakes] = age[wakes]
+        asleep, awake = self._opening, ~self._opening[:, None]
+        fresh = (age == self._woke) & (self.steps > 0)  # the views behind an opening
+        sign = np.where(self._noise() < self.phi, -1, 1) * ~fresh[:, None]
+        views = inner.obs * sign.astype(np.float32).reshape(*sign.shape, *[1] * (inner.obs.ndim - 2))
+        return replace(
+            inner,
+            obs=views,
+            action_mask=inner.action_mask & awake[:, :, None],
+            acting=inner.acting & awake,
+            reward=inner.reward * ~(asleep | fresh)[:, None],
+            terminated=inner.terminated & awake,
+            truncated=inner.truncated & awake,
+            first=age == 0,
+            seed=self._seed.copy(),
+        )
+
+    def _noise(self) -> NDArray[np.float64]:
+        """Draw one number in [0, 1) for each view of this step [E, N]."""
+        return uniform(fold(fold(self._seed, _NOISE), self._age), self.spec.num_players)
+
+
+WRAPPERS = {
+    "agent_id": AgentId,
+    "flatten": Flatten,
+    "last_action": LastAction,
+    "messy": Messy,
+    "team_reward": TeamReward,
+}
