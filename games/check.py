@@ -133,6 +133,20 @@ def _promise(name: str, check: Callable[[], str | None]) -> Promise:
     return Promise(name, broken is None, broken or "")
 
 
+def _at_each(
+    check: Callable[[Game, State, list[int], int], str | None], chance: bool = False
+) -> Callable[[Game, int], str | None]:
+    """Look at every position of a random game, chance nodes at will; a check is given a key of its own for each."""
+
+    def walk(game: Game, key: int) -> str | None:
+        for ply, (state, actions) in enumerate(_walk(game, key, chance)):
+            if broken := check(game, state, actions, fold_one(key, ply)):
+                return f"{broken}: step {ply}"
+        return None
+
+    return walk
+
+
 def _first_broken(check: Callable[[Game, int], str | None], game: Game, keys: list[int]) -> str | None:
     return next((f"{broken} (seed {key})" for key in keys if (broken := check(game, key))), None)
 
@@ -338,16 +352,71 @@ def _chosen(reference: str, play: Play) -> str | None:
     return None
 
 
-def _clones(game: Game, key: int) -> str | None:
+def _clones(game: Game, state: State, actions: list[int], key: int) -> str | None:
     """Check that a clone and its original go their own ways."""
-    for state, actions in _walk(game, key):
-        before, clone = state.key(), state.clone()
-        if clone.key() != before:
-            return f"a clone's key is {clone.key()!r}, its original's {before!r}"
-        clone.apply(actions)
-        if state.key() != before:
-            return "a move on a clone changed its original"
+    before, clone = state.key(), state.clone()
+    if clone.key() != before:
+        return f"a clone's key is {clone.key()!r}, its original's {before!r}"
+    clone.apply(actions)
+    return "a move on a clone changed its original" if state.key() != before else None
+
+
+def _legal(game: Game, state: State, actions: list[int], key: int) -> str | None:
+    for player in state.acting():
+        legal = list(state.legal_actions(player))
+        if not legal or len(set(legal)) != len(legal) or not all(0 <= a < game.spec.num_actions for a in legal):
+            return f"player {player}'s legal actions are {legal}, of {game.spec.num_actions}"
     return None
+
+
+def _chance(game: Game, state: State, actions: list[int], key: int) -> str | None:
+    """Check that chance is declared, and is a distribution."""
+    outcomes = state.chance_outcomes()
+    if bool(outcomes) == bool(state.acting()):
+        return "a position is not exactly one of chance, decision and end"
+    if outcomes and not game.spec.chance:
+        return "chance moves in a game whose Spec declares none"
+    probabilities = [probability for _, probability in outcomes]
+    if outcomes and (min(probabilities) < 0 or abs(sum(probabilities) - 1) > 1e-6):
+        return f"chances sum to {sum(probabilities)}"
+    return None
+
+
+def _resampled(game: Game, state: State, actions: list[int], key: int) -> str | None:
+    """Check that a player cannot tell a resampled position from the true one."""
+    resample: Any = getattr(state, "resample", None)
+    if resample is None:
+        raise DoesNotApply("positions have no `resample`")
+    before = state.key()
+    for player in state.acting():
+        other, again = resample(player, key), resample(player, key)
+        if other.key() != again.key():
+            return f"one key resamples two positions for player {player}"
+        if _sight(game, other, player) != _sight(game, state, player):
+            return f"player {player} can tell a resampled position from the true one"
+    return "a resample changed its original" if state.key() != before else None
+
+
+def _information(game: Game, key: int) -> str | None:
+    """Check that positions of equal information show their player the same."""
+    known: dict[Any, Any] = {}
+    for state, _ in _walk(game, key):
+        information: Any = getattr(state, "information", None)
+        if information is None:
+            raise DoesNotApply("positions have no `information`")
+        for player in state.acting():
+            sight = _sight(game, state, player)
+            if known.setdefault((player, information(player)), sight) != sight:
+                return f"player {player} sees two things of equal information {information(player)!r}"
+    return None
+
+
+def _sight(game: Game, state: State, player: int) -> Any:
+    """Return all that a player can tell of a position."""
+    view = np.zeros(int(np.prod(game.spec.observation.shape)), game.spec.observation.dtype)
+    state.observe(player, view)
+    information: Any = getattr(state, "information", lambda player: None)
+    return view.tobytes(), sorted(state.legal_actions(player)), information(player), state.acting()
 
 
 def _keys(game: Game, key: int) -> str | None:
@@ -359,31 +428,6 @@ def _keys(game: Game, key: int) -> str | None:
         moves = [(player, list(state.legal_actions(player))) for player in state.acting()]
         if known.setdefault(state.key(), moves) != moves:
             return f"two positions with different moves have the key {state.key()!r}"
-    return None
-
-
-def _legal(game: Game, key: int) -> str | None:
-    for state, _ in _walk(game, key):
-        for player in state.acting():
-            legal = list(state.legal_actions(player))
-            if not legal or len(set(legal)) != len(legal) or not all(0 <= a < game.spec.num_actions for a in legal):
-                return f"player {player}'s legal actions are {legal}, of {game.spec.num_actions}"
-    return None
-
-
-def _chance(game: Game, key: int) -> str | None:
-    """Check that chance is declared, and is a distribution."""
-    for state, _ in _walk(game, key, chance=True):
-        outcomes = state.chance_outcomes()
-        if not outcomes or state.acting():
-            if outcomes or not state.acting():
-                return "a position is not exactly one of chance, decision and end"
-            continue
-        if not game.spec.chance:
-            return "chance moves in a game whose Spec declares none"
-        probabilities = [probability for _, probability in outcomes]
-        if min(probabilities) < 0 or abs(sum(probabilities) - 1) > 1e-6:
-            return f"chances sum to {sum(probabilities)}"
     return None
 
 
@@ -459,9 +503,11 @@ OF_TWINS: dict[str, Callable[[str, Play], str | None]] = {
     "a reset of some leaves the others alone": _chosen,
 }
 OF_POSITIONS: dict[str, Callable[[Game, int], str | None]] = {
-    "clones are independent": _clones,
+    "clones are independent": _at_each(_clones),
     "equal positions have equal keys": _keys,
-    "legal actions are within the Spec's": _legal,
-    "chance is declared, and sums to one": _chance,
+    "legal actions are within the Spec's": _at_each(_legal),
+    "chance is declared, and sums to one": _at_each(_chance, chance=True),
+    "equal information is equal sight": _information,
+    "a resampled position looks the same to its player": _at_each(_resampled),
     "steps agree with positions, returns with rewards": _positions,
 }

@@ -126,7 +126,28 @@ class Unsure(Lottery):
         return list(enumerate(self.chances)) if self.stones == 1 else ()
 
 
+class Careless(NimState):
+    def resample(self, player, key):
+        return type(self)(self.stones + 1, player)
+
+
+class Whimsical(NimState):
+    count = 0
+
+    def resample(self, player, key):
+        Whimsical.count += 1
+        return type(self)(self.stones + Whimsical.count, player)
+
+
+class Uninformed(NimState):
+    def information(self, player):
+        return 0
+
+
 BROKEN_STATES = {
+    "Careless": "a resampled position looks the same to its player",
+    "Whimsical": "a resampled position looks the same to its player",
+    "Uninformed": "equal information is equal sight",
     "Raising": "plays",
     "Stuck": "masks agree with acting",
     "Broke": "rewards are finite, and 0 on first",
@@ -341,7 +362,7 @@ def test_json_has_the_documented_fields():
     data = check_game("openspiel:tic_tac_toe", episodes=2).to_json()
     assert set(data) == {"game", "passed", "promises"} and data["passed"] is True
     assert all(set(promise) == {"promise", "passed", "detail"} for promise in data["promises"])
-    assert {promise["passed"] for promise in data["promises"]} == {True}
+    assert {promise["passed"] for promise in data["promises"]} == {True, None}
     json.dumps(data)
 
 

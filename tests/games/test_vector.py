@@ -5,8 +5,8 @@ import pytest
 
 from games.adapters.openspiel import OpenSpielGame
 from games.check import FIELDS, record
-from games.keys import fold
 from games.errors import GameFailed
+from games.keys import fold
 from games.vector import GameEnv, Vector, vectorize
 from tests.games.plugin import Nim
 
