@@ -57,7 +57,7 @@ class Matrix(Batch):
         k: float = -100,
         n: int = 3,
     ) -> None:
-        if [game, payoffs, team].count(None) != 2:
+        if sum(given is not None for given in (game, payoffs, team)) != 1:
             raise ValueError(f"expected one of game, payoffs and team; games are {', '.join(GAMES)}")
         if steps < 1:
             raise ValueError(f"expected at least one step, got steps={steps}")
@@ -135,7 +135,7 @@ def _tensor(payoffs: Any, team: Any) -> NDArray[np.float64]:
     """Return payoffs [N, A_0, ..., A_N-1]; a team's tensor is everybody's."""
     tensor = np.asarray(team if payoffs is None else payoffs, np.float64)
     if payoffs is None:
-        tensor = np.stack([tensor] * tensor.ndim)
+        tensor = np.stack([tensor] * max(1, tensor.ndim))
     if tensor.ndim < 2 or len(tensor) != tensor.ndim - 1 or 0 in tensor.shape:
         raise ValueError(f"expected payoffs [N, A_0, ..., A_N-1] or team [A_0, ..., A_N-1], got shape {tensor.shape}")
     if not np.isfinite(tensor).all():
