@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import State, TimeStep, VecEnv
+from games.contract import TimeStep, VecEnv
 from games.errors import GameFailed, UserError
+from games.wrappers import Wrapper
 
 
-class Guard:
+class Guard(Wrapper):
     """Step another VecEnv and look at what it returns; raises GameFailed at the first broken promise."""
 
     def __init__(self, venv: VecEnv) -> None:
-        self.venv, self.spec, self.num_envs = venv, venv.spec, venv.num_envs
+        super().__init__(venv, venv.spec)
         self._expected = {
             name: (a.shape, a.dtype) for name, a in vars(TimeStep.empty(venv.spec, venv.num_envs)).items()
         }
@@ -34,15 +35,6 @@ class Guard:
     def step(self, actions: NDArray[Any]) -> TimeStep:
         self._age += 1
         return self._inspect(self._ask(self.venv.step, actions))
-
-    def states(self, where: NDArray[np.int64]) -> list[State]:
-        return self.venv.states(where)  # type: ignore[attr-defined, no-any-return]
-
-    def render(self, env: int) -> str:
-        return self.venv.render(env)  # type: ignore[attr-defined, no-any-return]
-
-    def action_name(self, env: int, player: int, action: int) -> str:
-        return self.venv.action_name(env, player, action)  # type: ignore[attr-defined, no-any-return]
 
     def _ask(self, method: Any, *arguments: Any) -> TimeStep:
         try:

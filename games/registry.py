@@ -104,6 +104,17 @@ def wrapped(game: str, wrappers: Sequence[str]) -> str:
     return " | ".join([game, *wrappers])
 
 
+def rejoin(parts: Sequence[str]) -> list[str]:
+    """Put references together that were parted at the commas within their brackets."""
+    whole: list[str] = []
+    for part in parts:
+        if whole and _split(f"{whole[-1]},", ",")[-1].endswith(","):  # a bracket or a quote is still open
+            whole[-1] += f", {part}"
+        else:
+            whole.append(part)
+    return whole
+
+
 def make(text: str, num_envs: int, *, guard: bool = True) -> VecEnv:
     """Build a game by reference as a VecEnv of `num_envs` environments.
 

@@ -42,10 +42,12 @@ class Wrapper:
         return self.venv.states(where)  # type: ignore[attr-defined, no-any-return]
 
     def render(self, env: int) -> str:
-        return self.venv.render(env)  # type: ignore[attr-defined, no-any-return]
+        rendered = getattr(self.venv, "render", None)
+        return rendered(env) if rendered else ""
 
     def action_name(self, env: int, player: int, action: int) -> str:
-        return self.venv.action_name(env, player, action)  # type: ignore[attr-defined, no-any-return]
+        named = getattr(self.venv, "action_name", None)
+        return named(env, player, action) if named else str(action)
 
 
 class Flatten(Wrapper):

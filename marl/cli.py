@@ -112,7 +112,8 @@ def evaluate(
     if as_json:
         _print_json({"agent": agent, "game": reference, "against": against or []} | result.to_json())
         return
-    table = Table("player", "mean return", "± 95 %", title=f"{agent} at {reference}: {result.episodes} episodes")
+    _say(f"{agent} at {reference}: {result.episodes} episodes")
+    table = Table("player", "mean return", "± 95 %")
     for player, (mean, ci95) in enumerate(zip(result.return_mean, result.return_ci95, strict=True)):
         table.add_row(str(player), f"{mean:+.3f}", f"{ci95:.3f}")
     _console().print(table)
@@ -194,17 +195,32 @@ def tournament_report(
 
 @games.command("list")
 def games_list(as_json: AsJson = False) -> None:
-    """List the games that have a name here."""
+    """List the games that have a name here, and the sources of more."""
     from games import registry
-    from games.adapters import openspiel
+    from games.wrappers import WRAPPERS
 
-    found = registry.names() + [f"openspiel:{name}" for name in openspiel.names()]
+    found = registry.names() + [f"openspiel:{name}" for name in registry.adapter("openspiel").names()]
     if as_json:
-        _print_json({"games": found, "sources": list(registry.SOURCES)})
+        _print_json({"games": found, "sources": list(registry.SOURCES), "wrappers": sorted(WRAPPERS)})
         return
     for name in found:
         _say(name)
-    _say("and pettingzoo:<family>.<name>, package.module:Class(...)")
+    more = [f"{source}:..." for source in registry.SOURCES if source != "openspiel"]
+    _say(f"and {', '.join(more)}, package.module:Class(...)")
+    _say(f"each with wrappers behind it, as in 'spread | agent_id': {', '.join(sorted(WRAPPERS))}, SuperSuit's")
+
+
+@games.command("table")
+def games_table(
+    source: Annotated[str, typer.Argument(help="Where the games are from: openspiel, pettingzoo, ...")],
+    episodes: Annotated[int, typer.Option(min=1, help="Random episodes to play of each game.")] = 4,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that one game may take.")] = 900,
+    workers: Annotated[int, typer.Option(min=1, help="Games to check at once.")] = 2,
+) -> None:
+    """Check every game of a source; print which pass, and why others are refused, as a Markdown table."""
+    from games.survey import table
+
+    print(table(source, episodes, timeout, workers))
 
 
 @games.command("show")

@@ -6,13 +6,13 @@ A default lives in its schema and only there; an unknown key is an error that na
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from games.errors import UserError, nearest
-from games.registry import wrapped
+from games.registry import rejoin, wrapped
 from marl.engine import Engine
 
 
@@ -25,35 +25,38 @@ class Frozen(BaseModel):
 Schema = TypeVar("Schema", bound=BaseModel)
 
 
+def _rejoin(parts: Any) -> Any:
+    """Put together the references of a list in which YAML has parted at their commas: [mcts(simulations=20, c=1)]."""
+    return rejoin(parts) if isinstance(parts, list) and all(isinstance(part, str) for part in parts) else parts
+
+
+References = Annotated[tuple[str, ...], BeforeValidator(_rejoin)]
+
+
 class Opponents(Frozen):
     """Who else plays while training: frozen agents, in a share of the environments, in every seat by turns."""
 
-    agents: tuple[str, ...] = ()
+    agents: References = ()
     share: float = Field(default=0.5, ge=0, le=1)
 
 
 class Evaluation(Frozen):
     """The fixed panel against which a run is evaluated at its start and at every checkpoint; `self` is self-play."""
 
-    panel: tuple[str, ...] = ("random",)
+    panel: References = ("random",)
     seeds: PositiveInt = 100  # each is played from every seat
 
 
 class OfGame(Frozen):
-    """A part of a configuration that names a game; `wrappers`, a list, are written behind it."""
+    """A part of a configuration that names a game; `wrappers` are written behind it."""
 
     game: str
+    wrappers: References = Field(default=(), exclude=True)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _join_wrappers(cls, data: Any) -> Any:
-        if not (isinstance(data, dict) and "wrappers" in data):
-            return data
-        wrappers = data["wrappers"]
-        if not (isinstance(wrappers, list) and all(isinstance(wrapper, str) for wrapper in wrappers)):
-            raise ValueError(f"expected 'wrappers' to be a list such as [agent_id, messy(phi=0.1)], got {wrappers!r}")
-        rest = {key: value for key, value in data.items() if key != "wrappers"}
-        return rest | {"game": wrapped(str(rest["game"]), wrappers)} if "game" in rest else rest
+    @model_validator(mode="after")
+    def _wrap(self) -> Self:
+        vars(self).update(game=wrapped(self.game, self.wrappers), wrappers=())
+        return self
 
 
 class TrainConfig(OfGame):
@@ -64,6 +67,7 @@ class TrainConfig(OfGame):
     steps: PositiveInt = 1_000_000
     stretch: PositiveInt = 100_000  # steps between two checkpoints
     num_envs: PositiveInt = 64
+    env_workers: int = Field(default=0, ge=0)  # processes that step the environments; none: the run does it itself
     rollout_length: PositiveInt = 64
     threads: PositiveInt = 1
     keep: PositiveInt | None = None  # checkpoints to keep, the newest ones; all by default

@@ -21,6 +21,7 @@ from games.contract import VecEnv
 from games.errors import RunFailed, UserError
 from games.keys import fold, fold_one, stream
 from games.registry import make
+from games.workers import Workers
 from marl import checkpoint, engine, population
 from marl.config import PopulationConfig, TrainConfig, dump, load, validate
 from marl.entrants import Entrant, algorithm, enter
@@ -89,7 +90,7 @@ def prepare(config: TrainConfig, folder: Path, *, resume: bool, device: str = "a
     torch.set_num_threads(config.threads)
     device = _device(device)
     name, settings = algorithm_section(config)
-    venv = make(config.game, config.num_envs)
+    venv = _environments(config)
     key = stream(config.seed, "learner")
     learner = algorithm(name)(settings, venv.spec, key=key, total_steps=config.steps, device=device)
     opponents = [enter(text, venv.spec, device) for text in config.opponents.agents]
@@ -98,6 +99,12 @@ def prepare(config: TrainConfig, folder: Path, *, resume: bool, device: str = "a
     run = Run(resolved, folder, name, settings, venv, learner, opponents, panel, device)
     _open_folder(run, resume)
     return run
+
+
+def _environments(config: TrainConfig) -> VecEnv:
+    if config.env_workers:
+        return Workers(config.game, config.num_envs, config.env_workers)
+    return make(config.game, config.num_envs)
 
 
 def algorithm_section(config: TrainConfig) -> tuple[str, BaseModel]:

@@ -14,7 +14,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl import engine as engines
-from marl.config import OfGame
+from marl.config import OfGame, References
 from marl.entrants import Entrant, enter, expand
 from marl.runlog import Display
 from tournaments.match import chunks, play_chunk
@@ -27,7 +27,7 @@ STORE = "games.sqlite"
 class TournamentConfig(OfGame):
     """One tournament: every agent against every other, each seed from every seat."""
 
-    agents: tuple[str, ...] = Field(min_length=1)  # references; a population folder stands for its members
+    agents: References = Field(min_length=1)  # references; a population folder stands for its members
     seeds: PositiveInt = 50  # for each pairing; each seed is played in every rotation of the seats
     seed: int = Field(0, ge=0, lt=2**63)
     num_envs: PositiveInt = 64

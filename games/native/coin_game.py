@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.batch import Batch
 from games.contract import Array, Discrete, Spec
-from games.native.batch import Batch
 
 MOVES = np.array([[0, -1], [0, 1], [-1, 0], [1, 0]])  # [A, (row, column)]
 
@@ -55,13 +55,13 @@ class CoinGame(Batch):
         self._never = np.zeros(num_envs, bool)
         self._env = np.arange(num_envs)
 
-    def _open(self, envs: NDArray[np.int64]) -> None:
-        draw = self._draw(4, envs)
+    def open(self, envs: NDArray[np.int64]) -> None:
+        draw = self.draw(4, envs)
         self.player[envs] = (draw[:, :2] * self.height * self.width).astype(np.int64)
         self.owner[envs] = draw[:, 2] < 0.5
         self._drop_coin(envs, draw[:, 3])
 
-    def _move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
         self.player = self._next[self.player, actions]
         takes = self.player == self.coin[:, None]  # [E, N]
         reward = self.timestep.reward
@@ -69,7 +69,7 @@ class CoinGame(Batch):
         reward[self._env, self.owner] -= 2 * takes[self._env, 1 - self.owner]
         taken = np.flatnonzero(takes.any(1))
         self.owner[taken] ^= 1
-        self._drop_coin(taken, self._draw(1, taken)[:, 0])
+        self._drop_coin(taken, self.draw(1, taken)[:, 0])
         return self._never.copy()
 
     def _drop_coin(self, envs: NDArray[np.int64], u: NDArray[np.float64]) -> None:
@@ -81,7 +81,7 @@ class CoinGame(Batch):
         cell += (cell >= high) & (low != high)
         self.coin[envs] = cell
 
-    def _look(self) -> None:
+    def look(self) -> None:
         planes = self.timestep.obs.reshape(self.num_envs, 2, 4, -1)
         planes.fill(0)
         for me, other in ((0, 1), (1, 0)):

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.batch import Batch
 from games.contract import Array, Discrete, Spec
-from games.native.batch import Batch
 
 LEFT, RIGHT, LISTEN = range(3)
 HEARS = 0.85  # the probability that a listener hears the right door
@@ -48,22 +48,22 @@ class DecTiger(Batch):
         self.heard = np.zeros((num_envs, 2), np.int64)  # [E, N] LEFT or RIGHT
         self._views = np.eye(2, dtype=np.float32)
 
-    def _open(self, envs: NDArray[np.int64]) -> None:
-        draw = self._draw(3, envs) < 0.5
+    def open(self, envs: NDArray[np.int64]) -> None:
+        draw = self.draw(3, envs) < 0.5
         self.tiger[envs] = draw[:, 0]
         self.heard[envs] = draw[:, 1:]
 
-    def _move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
         self.timestep.reward[:] = PAYS[self.tiger, actions[:, 0], actions[:, 1]][:, None]
         opened = (actions != LISTEN).any(1)
-        draw = self._draw(3)
+        draw = self.draw(3)
         if self.resetting:
             self.tiger = np.where(opened, draw[:, 0] < 0.5, self.tiger)
         misheard = draw[:, 1:] >= np.where(opened, 0.5, HEARS)[:, None]
         self.heard = self.tiger[:, None] ^ misheard
         return np.zeros(self.num_envs, bool) if self.resetting else opened
 
-    def _look(self) -> None:
+    def look(self) -> None:
         self.timestep.obs[:] = self._views[self.heard]
         self.timestep.global_state[:] = self._views[self.tiger]
 

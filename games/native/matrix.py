@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.batch import Batch
 from games.contract import Array, Discrete, Payoff, Spec
 from games.errors import nearest
-from games.native.batch import Batch
 
 TEAMS = {
     "climbing": [[11, -30, 0], [-30, 7, 6], [0, 0, 5]],
@@ -90,17 +90,17 @@ class Matrix(Batch):
         self._never = np.zeros(num_envs, bool)
         self._last = np.zeros((num_envs, len(counts)), np.int64)  # [E, N] what each player remembers
 
-    def _open(self, envs: NDArray[np.int64]) -> None:
+    def open(self, envs: NDArray[np.int64]) -> None:
         self._last[envs] = 0
 
-    def _move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
         joint = actions @ self._strides  # [E, N] the joint action as each player counts it: its own first
         np.take(self._pays, joint[:, 0], axis=0, out=self.timestep.reward)
         if self.memory:
             np.add(joint, 1, out=self._last)
         return self._never.copy()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         np.take(self._views, self._last, axis=0, out=self.timestep.obs, mode="clip")
         self.timestep.global_state[:] = self.timestep.obs[:, 0]
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.batch import Batch
 from games.contract import Array, Discrete, Spec
-from games.native.batch import Batch
 
 STAY, CATCH = 4, 5
 REWARD = 10.0
@@ -77,18 +77,18 @@ class PredatorPrey(Batch):
         self.grid = np.zeros((2, num_envs, width * width), bool)
         self._env = np.arange(num_envs)
 
-    def _open(self, envs: NDArray[np.int64]) -> None:
+    def open(self, envs: NDArray[np.int64]) -> None:
         creatures = self.hunter.shape[1] + self.prey.shape[1]
-        shuffled = self._draw(len(self._cells), envs).argsort(1)[:, :creatures]
+        shuffled = self.draw(len(self._cells), envs).argsort(1)[:, :creatures]
         self.hunter[envs], self.prey[envs] = np.split(self._cells[shuffled], [self.hunter.shape[1]], axis=1)
         self.hunting[envs] = self.alive[envs] = True
         self.grid[:, envs] = False
         self.grid[HUNTERS, envs[:, None], self.hunter[envs]] = True
         self.grid[PREY, envs[:, None], self.prey[envs]] = True
 
-    def _move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
         hunters, prey = self.hunter.shape[1], self.prey.shape[1]
-        draw = self._draw(hunters + 2 * prey)
+        draw = self.draw(hunters + 2 * prey)
         for hunter in draw[:, :hunters].argsort(1).T:
             self._walk_hunter(hunter, actions[self._env, hunter])
         self._catching = np.zeros_like(self.grid[HUNTERS])  # [E, cells] a predator catches from here
@@ -136,7 +136,7 @@ class PredatorPrey(Batch):
     def _free(self, env: NDArray[np.int64], cell: NDArray[np.int64]) -> NDArray[np.bool_]:
         return np.asarray(~(self._wall[cell] | self.grid[HUNTERS, env, cell] | self.grid[PREY, env, cell]))
 
-    def _look(self) -> None:
+    def look(self) -> None:
         window = self.hunter[:, :, None] + self._window  # [E, N, window]
         views = self.timestep.obs.reshape(*self.hunter.shape, 2, -1)
         for plane in (HUNTERS, PREY):

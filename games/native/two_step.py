@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.batch import Batch
 from games.contract import Array, Discrete, Spec
-from games.native.batch import Batch
 
 START, A, B = range(3)
 PAYS = np.array([[[0, 0], [0, 0]], [[7, 7], [7, 7]], [[0, 1], [1, 8]]], np.float32)  # [state, action, action]
@@ -39,16 +39,16 @@ class TwoStep(Batch):
         self.state = np.zeros(num_envs, np.int64)  # [E]
         self._views = np.eye(3, dtype=np.float32)
 
-    def _open(self, envs: NDArray[np.int64]) -> None:
+    def open(self, envs: NDArray[np.int64]) -> None:
         self.state[envs] = START
 
-    def _move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
         self.timestep.reward[:] = PAYS[self.state, actions[:, 0], actions[:, 1]][:, None]
         over = self.state != START
         self.state = np.where(over, self.state, A + actions[:, 0])
         return over
 
-    def _look(self) -> None:
+    def look(self) -> None:
         self.timestep.global_state[:] = self._views[self.state]
         self.timestep.obs[:] = self.timestep.global_state[:, None]
 

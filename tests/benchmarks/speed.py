@@ -5,6 +5,8 @@ What is compared alternates, and medians are shown. Each benchmark runs in a pro
 
     environment   a VecEnv of 64 OpenSpiel games against a bare loop over one pyspiel state
     pettingzoo    the same VecEnv against PettingZoo's own versions of the games
+    native        the native batches of 512, spread and foraging against their originals; hearts, of OpenSpiel's
+    workers       two processes of slow environments against one, in wall-clock time
     ippo          training as configs/train/ippo_connect_four.yaml says, and the memory that it takes
     tournament    a round robin of random agents, the store included
     ratings       Davidson's model: the fit alone, and with the intervals
@@ -27,9 +29,13 @@ import torch
 from open_spiel.python.observation import make_observation
 from rich.console import Console
 
+from games.contract import VecEnv
+from games.errors import UserError
 from games.keys import fold
+from games.random_play import random_actions
 from games.registry import load as load_game
 from games.registry import make
+from games.workers import Workers
 from marl import population
 from marl.agent import Random
 from marl.config import TrainConfig, load
@@ -195,6 +201,116 @@ def aec(twin: str, steps: int) -> Work:
     return work
 
 
+def native() -> Iterator[Row]:
+    """Random legal actions, recorded, for ours; the originals draw theirs, in their own plain loops."""
+    for reference, target in NATIVE.items():
+        [rate] = medians(batch(reference), repetitions=5)
+        yield f"`{reference}`: steps per CPU-second", f"{rate:,.0f}", target
+    for reference, (name, original, target) in ORIGINALS.items():
+        try:
+            theirs = original(1000)
+        except ImportError as error:
+            yield f"`{reference}` against {name}", f"not installed ({error.name})", target
+            continue
+        ours, other = medians(batch(reference), theirs, repetitions=5)
+        yield f"`{reference}`: steps per CPU-second", f"{ours:,.0f}", ""
+        yield f"{name}", f"{other:,.0f}", ""
+        yield f"`{reference}`: ratio", f"{ours / other:.0f}", target
+
+
+def batch(reference: str, num_envs: int = 512, length: int = 100) -> Work:
+    """Return the work of stepping a batch through recorded actions."""
+    venv = make(reference, num_envs)
+    timestep, recorded = venv.reset(np.arange(num_envs, dtype=np.uint64)), []
+    for t in range(length):
+        recorded.append(random_actions(venv.spec, timestep, np.full(num_envs, t)))
+        timestep = venv.step(recorded[-1])
+
+    def work() -> int:
+        steps = 0
+        venv.reset(np.arange(num_envs, dtype=np.uint64))
+        for actions in recorded:
+            steps += num_envs - int(venv.step(actions).first.sum())
+        return steps
+
+    return work
+
+
+def mpe2_spread(steps: int) -> Work:
+    from mpe2 import simple_spread_v3
+
+    env, rng = simple_spread_v3.parallel_env(N=3), np.random.default_rng(0)
+
+    def work() -> int:
+        env.reset(seed=0)
+        for _ in range(steps):
+            env.step({agent: int(rng.integers(5)) for agent in env.agents})
+            if not env.agents:
+                env.reset()
+        return steps
+
+    return work
+
+
+def lbforaging(steps: int) -> Work:
+    import gymnasium
+    import lbforaging  # noqa: F401 - registers its environments
+
+    env = gymnasium.make("Foraging-8x8-2p-3f-v3", disable_env_checker=True).unwrapped
+    rng = np.random.default_rng(0)
+
+    def work() -> int:
+        env.reset(seed=0)
+        for _ in range(steps):
+            over = env.step([int(rng.integers(6)), int(rng.integers(6))])[2]
+            if over:
+                env.reset()
+        return steps
+
+    return work
+
+
+NATIVE = {
+    "matrix(game=climbing)": "≥ 5,000,000",
+    "matrix(game=prisoners_dilemma, steps=50, memory=true)": "≥ 5,000,000",
+    "two_step": "",
+    "coin_game": "≥ 500,000",
+    "predator_prey": "≥ 50,000",
+    "dec_tiger": "",
+    "openspiel:hearts": "≥ 50,000",
+}
+ORIGINALS = {
+    "spread": ("mpe2's simple_spread_v3", mpe2_spread, "≥ 100"),
+    "foraging": ("lbforaging's Foraging-8x8-2p-3f-v3", lbforaging, "≥ 20"),
+}
+
+
+def workers() -> Iterator[Row]:
+    """The best of five wall-clock rates of each, by turns: other load can only make one slower."""
+    load = os.getloadavg()[0]
+    for reference in ("pettingzoo:mpe2.simple_spread_v3", "gymnasium:lbforaging.Foraging-8x8-2p-3f-v3"):
+        try:
+            alone, both = make(reference, NUM_ENVS), Workers(reference, NUM_ENVS, 2)
+        except UserError as error:
+            yield f"`{reference}` by two workers", str(error), "≥ 1.6"
+            continue
+        rates = [[wall_rate(venv) for venv in (alone, both)] for _ in range(5)]
+        one, two = (max(column) for column in zip(*rates, strict=True))
+        both.close()
+        yield f"`{reference}`, {NUM_ENVS} environments, one process: steps per second", f"{one:,.0f}", ""
+        yield f"`{reference}`, two workers (load before: {load:.1f})", f"{two:,.0f}", ""
+        yield f"`{reference}`: ratio", f"{two / one:.2f}", "≥ 1.6"
+
+
+def wall_rate(venv: VecEnv, length: int = 100) -> float:
+    timestep = venv.reset(np.arange(venv.num_envs, dtype=np.uint64))
+    recorded = [random_actions(venv.spec, timestep, np.full(venv.num_envs, t)) for t in range(length)]
+    start = time.perf_counter()
+    for actions in recorded:
+        venv.step(actions)
+    return venv.num_envs * length / (time.perf_counter() - start)
+
+
 def ippo() -> Iterator[Row]:
     config = load(TrainConfig, CONFIG)
     with tempfile.TemporaryDirectory() as folder:
@@ -291,6 +407,8 @@ def played(agents: int, games: int) -> ratings.Results:
 BENCHMARKS = {
     "environment": environment,
     "pettingzoo": pettingzoo,
+    "native": native,
+    "workers": workers,
     "ippo": ippo,
     "tournament": tournament,
     "ratings": rating,

@@ -48,7 +48,7 @@ def test_views_are_from_everybodys_own_side():
     venv = CoinGame(1)
     venv.reset(np.zeros(1, np.uint64))
     place(venv, [[0, 8]], 4, 1)
-    venv._look()
+    venv.look()
     mine, theirs = venv.timestep.obs[0].reshape(2, 4, 9)
     assert [list(np.flatnonzero(plane)) for plane in mine] == [[0], [8], [], [4]]
     assert [list(np.flatnonzero(plane)) for plane in theirs] == [[8], [0], [4], []]

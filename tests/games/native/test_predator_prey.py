@@ -24,7 +24,7 @@ def place(board: str, punishment: float = -2.0, copies: int = 1) -> PredatorPrey
     venv.grid[:] = False
     venv.grid[HUNTERS][:, venv.hunter[0]] = True
     venv.grid[PREY][:, venv.prey[0]] = True
-    venv._look()
+    venv.look()
     return venv
 
 

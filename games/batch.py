@@ -1,10 +1,10 @@
-"""What the native games share: environments in numpy, all of them stepped at once.
+"""A base for games in numpy: many environments, all of them stepped at once (games/native/, and plug-ins).
 
 A game keeps its position in arrays [E, ...] and writes three methods:
 
-    _open(envs)      place the chosen environments at the start of an episode
-    _move(actions)   move all of them by one step, pay `timestep.reward`, and say which are over
-    _look()          write what the players see, and `legal` where not every action always is
+    open(envs)      place the chosen environments at the start of an episode
+    move(actions)   move all of them by one step, pay `timestep.reward`, and say which are over
+    look()          write what the players see, and `legal` where not every action always is
 
 Everybody acts at every step. An episode ends when its game is over, or after `horizon` steps: `terminated` where the
 horizon belongs to the game, `truncated` where it only cuts the recording.
@@ -51,7 +51,7 @@ class Batch:
             actions[opening] = 0
         timestep.first.fill(False)
         self.age += 1
-        over = self._move(actions)
+        over = self.move(actions)
         cut = self.age >= self.horizon
         if opening.size:
             over[opening] = cut[opening] = False
@@ -72,27 +72,27 @@ class Batch:
         timestep.terminated[envs] = False
         timestep.truncated[envs] = False
         self.age[envs] = 0
-        self._open(envs)
+        self.open(envs)
 
     def _show(self) -> None:
         timestep = self.timestep
-        self._look()
+        self.look()
         timestep.acting[:] = ~self._over[:, None]
         np.logical_and(self.legal, timestep.acting[:, :, None], out=timestep.action_mask)
 
-    def _draw(self, n: int, envs: Any = slice(None)) -> NDArray[np.float64]:
+    def draw(self, n: int, envs: Any = slice(None)) -> NDArray[np.float64]:
         """Draw the chosen environments' `n` numbers of this step, in [0, 1): [len(envs), n]."""
         return uniform(fold(self.timestep.seed[envs], self.age[envs]), n)
 
-    def _open(self, envs: NDArray[np.int64]) -> None:
-        """Place the chosen environments at the start of an episode; `_draw(n, envs)` gives its randomness."""
+    def open(self, envs: NDArray[np.int64]) -> None:
+        """Place the chosen environments at the start of an episode; `draw(n, envs)` gives its randomness."""
         raise NotImplementedError
 
-    def _move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
         """Apply actions [E, N], write `timestep.reward`, and return a fresh array [E] of where the game is over."""
         raise NotImplementedError
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Write `timestep.obs`, `timestep.global_state` and `legal` from the position, and from nothing else."""
         raise NotImplementedError
 

@@ -1,0 +1,226 @@
+"""Level-based foraging (Christianos et al. 2020, https://arxiv.org/abs/2006.07169), as in lbforaging 2.0.0.
+
+Players walk on a square board, all at the same time. Nobody enters a wall or a food, and where two want the same cell
+both stay; to stay is to want one's own, so one may enter a cell that another fails to leave, and share it.
+
+Who stands beside a food may load it. If the levels of the players that load it together reach its own, it is gone, and
+each of them is paid
+
+    its own level * the food's level / (sum of their levels * sum of the levels of all food at the start)
+
+If not, each of them is fined `penalty`. The game is over when no food is left, or after `horizon` steps.
+
+The original (https://github.com/semitable/lb-foraging) has names for many boards:
+
+    Foraging-8x8-2p-3f-v3           Foraging(size=8, players=2, food=3)
+    Foraging-2s-8x8-2p-3f-v3        ... sight=2
+    Foraging-8x8-2p-3f-coop-v3      ... cooperative=True
+    Foraging-8x8-2p-3f-pen-v3       ... penalty=0.1
+    Foraging-grid-8x8-2p-3f-v3      ... grid=True
+"""
+
+from string import ascii_uppercase
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from games.batch import Batch
+from games.contract import Array, Discrete, Spec
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+LOAD = 5
+MOVES = np.array([[0, -1, 1, 0, 0, 0], [0, 0, 0, -1, 1, 0]])  # [2, A] rows and columns
+PLACE, LEVEL = slice(2), 2  # of a thing: (row, column, level)
+ABSENT = np.array([-1, -1, 0])  # the thing that is not there
+
+
+class Foraging(Batch):
+    """A player sees things, each as (row, column, level), [3 * (food + players)]: food, itself, the other players.
+
+    It sees what is at most `sight` cells away (None: everything), and counts rows and columns from the corner of what
+    it sees. Unseen things are (-1, -1, 0) and come last, food among food and players among players. With `grid` it
+    sees the cells around it, [3, 2 * sight + 1, 2 * sight + 1]: the players' levels, the food's levels, and 1 where a
+    cell is free. The global state [3 * (food + players)] lists all things, from the corner of the board.
+
+    Players have levels from 1 to `max_level`, food from 1 to the sum of the three lowest of these, or just that sum
+    where `cooperative`. As in the original every action is legal, and an impossible one does nothing; `masks` leaves
+    only the possible ones.
+
+    Deviation: food is left out where no cell is far enough from other food, not after 1,000 attempts to find one.
+    The arrays have the environments last, for numpy is fastest along a long last axis.
+    """
+
+    ACTIONS = ("none", "north", "south", "west", "east", "load")
+
+    def __init__(
+        self,
+        num_envs: int,
+        size: int = 8,
+        players: int = 2,
+        food: int = 3,
+        cooperative: bool = False,
+        sight: int | None = None,
+        max_level: int = 2,
+        penalty: float = 0.0,
+        horizon: int = 50,
+        grid: bool = False,
+        masks: bool = False,
+    ) -> None:
+        sight = size if sight is None else sight
+        for name, number in dict(players=players, food=food, sight=sight, max_level=max_level, horizon=horizon).items():
+            if number < 1:
+                raise ValueError(f"expected {name} of at least 1, got {number}")
+        if penalty < 0:
+            raise ValueError(f"expected a penalty of at least 0, got {penalty}")
+        if players > size * size:
+            raise ValueError(f"expected room for {players} players, got a board of {size * size} cells")
+        if food > (most := (size * size - 4) // 5):  # the four cells beside a food are beside no other
+            raise ValueError(f"expected at most {most} food on a board of {size} by {size} cells, got {food}")
+        spec = Spec(
+            name="foraging",
+            num_players=players,
+            observation=Array((3, 2 * sight + 1, 2 * sight + 1) if grid else (3 * (food + players),)),
+            action=Discrete(6),
+            payoff="general_sum",
+            turns="simultaneous",
+            perfect_information=False,
+            chance=True,
+            searchable=False,
+            global_state_size=3 * (food + players),
+            max_length=horizon,
+            return_bounds=(min(0.0, -penalty * horizon), 1.0),
+        )
+        super().__init__(spec, num_envs, horizon, truncate=False)
+        self.size, self.sight, self.max_level, self.penalty = size, sight, max_level, penalty
+        self.cooperative, self.grid, self.masks = cooperative, grid, masks
+        self.player = np.zeros((3, players, num_envs), np.int64)  # [3, N, E] things
+        self.food = np.zeros((3, food, num_envs), np.int64)  # [3, F, E] things, row by row; ABSENT ones last
+        self.spawned = np.zeros(num_envs, np.int64)  # [E] sum of the levels of all food at the start
+        self._order = np.array([[p, *range(p), *range(p + 1, players)] for p in range(players)]).T  # [N, N] self first
+        self._place = np.stack(np.divmod(np.arange(size * size), size))  # [2, cells] their rows and columns
+        self._inner = ((self._place > 0) & (self._place < size - 1)).all(0)  # [cells] food may be there
+
+    def open(self, envs: Ints) -> None:
+        players, food, cells = self.player.shape[1], self.food.shape[1], self.size**2
+        draw = self.draw(cells + players + food, envs)
+        lots, u_player, u_food = np.split(draw, [cells, cells + players], axis=1)
+        player_cell, food_cell = self._cast(lots)
+        level = 1 + (u_player.T * self.max_level).astype(np.int64)  # [N, B]
+        most = np.sort(level, axis=0)[:3].sum(0)
+        least = most if self.cooperative else np.ones_like(most)
+        food_level = least + (u_food.T * (most + 1 - least)).astype(np.int64)  # [F, B]
+        self.player[:, :, envs] = np.stack([*np.divmod(player_cell, self.size), level])
+        self.food[:, :, envs] = line_up(np.stack([*np.divmod(food_cell, self.size), food_level]), food_cell < cells)
+        self.spawned[envs] = self.food[LEVEL][:, envs].sum(0)
+
+    def _cast(self, lots: NDArray[np.float64]) -> tuple[Ints, Ints]:
+        """Return the cells of the players [N, B] and, in order, of the food [F, B]: beyond the last where it has none.
+
+        Each cell has a lot [B, cells]: the lowest get the players, the highest of those that may have food the food.
+        """
+        env = np.arange(len(lots))
+        player = lots.argsort(axis=1).T[: self.player.shape[1]]
+        lots = lots * self._inner
+        lots[env, player] = 0
+        food = np.empty((self.food.shape[1], len(lots)), np.int64)
+        for f in range(len(food)):
+            cell = lots.argmax(axis=1)
+            food[f] = np.where(lots[env, cell] > 0, cell, self.size**2)
+            lots *= abs(self._place[:, cell, None] - self._place[:, None]).sum(0) > 2  # keep others three steps away
+        return player, np.sort(food, axis=0)
+
+    def move(self, actions: NDArray[Any]) -> Bools:
+        action = actions.T
+        here = self.player[PLACE]
+        there = here + MOVES[:, action]  # [2, N, E]
+        there = np.where(self._free(there), there, here)
+        alone = (there[:, :, None] == there[:, None]).all(0).sum(0) == 1  # [N, E]
+        self.player[PLACE] = np.where(alone, there, here)
+        self._load(action == LOAD)
+        return np.asarray((self.food[LEVEL] == 0).all(0))
+
+    def _load(self, loads: Bools) -> None:
+        """Pay or fine those who load [N, E], and take away what they loaded."""
+        level, food_level = self.player[LEVEL], self.food[LEVEL, :, None]  # [N, E] and [F, 1, E]
+        groups = self._beside() & loads  # [F, N, E]
+        strength = (groups * level).sum(1, keepdims=True)  # [F, 1, E]
+        loaded = strength >= food_level
+        share = level * food_level / np.maximum(strength * self.spawned, 1)
+        self.timestep.reward[:] = (groups * np.where(loaded, share, -self.penalty)).sum(0).T
+        self.food = line_up(self.food, ~loaded[:, 0])
+
+    def _free(self, places: Ints) -> Bools:
+        """Say which places [2, K, E] are on the board and without food [K, E]."""
+        on_board = ((places >= 0) & (places < self.size)).all(0)
+        on_food = (places[:, None] == self.food[PLACE, :, None]).all(0).any(0)
+        return np.asarray(on_board & ~on_food)
+
+    def _beside(self) -> Bools:
+        """Say who stands beside which food [F, N, E]: beside one at most, so far are they from each other."""
+        return np.asarray(abs(self.food[PLACE, :, None] - self.player[PLACE, None]).sum(0) == 1)
+
+    def look(self) -> None:
+        timestep = self.timestep
+        timestep.global_state.reshape(self.num_envs, -1, 3)[:] = np.concatenate([self.food, self.player], axis=1).T
+        if self.grid:
+            timestep.obs[:] = self._cells()
+        else:
+            timestep.obs.reshape(*timestep.acting.shape, -1, 3)[:] = self._things().T
+        if self.masks:
+            self.legal[:] = self._possible().T
+
+    def _things(self) -> Ints:
+        """Return what each player sees [3, F + N, N, E]."""
+        here, corner = self.player[PLACE], np.zeros_like(self.player)
+        corner[PLACE] = np.maximum(here - self.sight, 0)
+        food = self.food[:, :, None] - corner[:, None]
+        players = self.player[:, self._order] - corner[:, None]
+        # Near the walls above and to the left the original sees players from farther away than food.
+        reach = np.minimum(here, self.sight)[:, None] + self.sight
+        return np.concatenate([seen(food, reach), seen(players, 2 * self.sight)], axis=1)
+
+    def _cells(self) -> NDArray[np.float32]:
+        """Return the cells around each player [E, N, 3, window, window]."""
+        sight, env = self.sight, np.arange(self.num_envs)
+        width = self.size + 2 * sight
+        board = np.zeros((self.num_envs, 3, width, width), np.float32)  # with a margin, where ABSENT food is, too
+        board[:, 2, sight:-sight, sight:-sight] = 1
+        for plane, (row, column, level) in enumerate((self.player, self.food)):
+            board[env, plane, row + sight, column + sight] = level
+            board[env, 2, row + sight, column + sight] = 0
+        row, column = self.player[PLACE].swapaxes(1, 2)
+        return sliding_window_view(board, (2 * sight + 1, 2 * sight + 1), axis=(2, 3))[env[:, None], :, row, column]
+
+    def _possible(self) -> Bools:
+        """Say which actions each player's place allows [A, N, E]."""
+        there = self.player[PLACE, None] + MOVES[:, :, None, None]  # [2, A, N, E]
+        possible = self._free(there.reshape(2, -1, self.num_envs)).reshape(there.shape[1:])
+        possible[LOAD] = self._beside().any(0)
+        return possible
+
+    def render(self, env: int) -> str:
+        board = np.full((self.size, self.size), " .")
+        for row, column, level in self.food[:, self.food[LEVEL, :, env] > 0, env].T:
+            board[row, column] = f" {level}"
+        for player, (row, column, level) in enumerate(self.player[:, :, env].T):
+            board[row, column] = f"{ascii_uppercase[player % 26]}{level}"
+        return "\n".join(" ".join(cells) for cells in board)
+
+
+def seen(things: Ints, reach: Any) -> Ints:
+    """Return the things [3, K, N, E] whose rows and columns are from 0 to `reach` [2, 1, N, E], lined up."""
+    place = things[PLACE]
+    return line_up(things, ((place >= 0) & (place <= reach)).all(0))
+
+
+def line_up(things: Ints, present: Bools) -> Ints:
+    """Return the things [3, K, ...] that are `present` [K, ...], one behind the other, and then ABSENT ones."""
+    line = np.where(present, things, ABSENT.reshape(3, *[1] * present.ndim))
+    gaps: Any = np.nonzero((present[1:] > present[:-1]).any(0))
+    order = (~present[:, *gaps]).argsort(0, kind="stable")
+    line[:, :, *gaps] = np.take_along_axis(line[:, :, *gaps], order[None], 1)
+    return line

@@ -1,0 +1,115 @@
+"""Simple spread of the particle environments (Lowe et al. 2017, https://arxiv.org/abs/1706.02275), as in mpe2 1.1.1.
+
+On a plane, N players are to cover N landmarks and not to collide: they are discs, and push each other away where they
+touch. Everybody is paid at every step
+
+    -(1 - local_ratio) * (sum over landmarks of the distance to the nearest player) - local_ratio * (own collisions)
+
+The game goes on for ever; the recording is cut after `horizon` steps. Steps are the original's
+(https://github.com/Farama-Foundation/MPE2) to the rounding of float64, but for players in the very same place: there
+the original divides by zero, and here nothing pushes them apart.
+"""
+
+from string import ascii_uppercase, digits
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.batch import Batch
+from games.contract import Array, Discrete, Spec
+
+Places = NDArray[np.complex128]  # x + iy
+
+DT = 0.1  # seconds a step
+DAMPING = 0.25  # of the velocity, each step
+FORCE = 5.0 * np.array([0, -1, 1, -1j, 1j])  # [A] of the actions, on discs of mass 1
+CONTACT = 0.15 + 0.15  # the distance between two discs that touch
+CONTACT_FORCE = 100.0  # a unit of penetration
+MARGIN = 1e-3  # softens the touch
+REACH = CONTACT + 100 * MARGIN  # where the push has fallen below 1e-42
+
+
+class Spread(Batch):
+    """A player sees [6 * N]: its velocity and position, the landmarks and the other players from itself, and silence.
+
+    Silence: the words of the other players [2 * (N - 1)], who never speak: zeros. The global state is all views
+    [N * 6 * N].
+    """
+
+    ACTIONS = ("none", "left", "right", "down", "up")
+
+    def __init__(self, num_envs: int, players: int = 3, local_ratio: float = 0.5, horizon: int = 25) -> None:
+        if players < 1 or horizon < 1:
+            raise ValueError(f"expected at least one player and one step, got players={players}, horizon={horizon}")
+        if not 0 <= local_ratio <= 1:
+            raise ValueError(f"expected a share from 0 to 1, got local_ratio={local_ratio}")
+        spec = Spec(
+            name="spread",
+            num_players=players,
+            observation=Array((6 * players,)),
+            action=Discrete(5),
+            payoff="team" if local_ratio == 0 else "general_sum",
+            turns="simultaneous",
+            perfect_information=False,
+            chance=True,
+            searchable=False,
+            global_state_size=6 * players * players,
+            max_length=horizon,
+        )
+        super().__init__(spec, num_envs, horizon, truncate=True)
+        self.local_ratio = local_ratio
+        self.position = np.zeros((num_envs, players), np.complex128)  # [E, N]
+        self.velocity = np.zeros((num_envs, players), np.complex128)  # [E, N] a second
+        self.landmark = np.zeros((num_envs, players), np.complex128)  # [E, N]
+        player = np.arange(players)
+        self._others = np.array([player[player != p] for p in player])  # [N, N - 1]
+
+    def open(self, envs: NDArray[np.int64]) -> None:
+        places = 2 * self.draw(4 * self.spec.num_players, envs) - 1
+        self.position[envs], self.landmark[envs] = np.split(places.view(np.complex128), 2, axis=1)
+        self.velocity[envs] = 0
+
+    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+        force = FORCE[actions] + self._pushes()
+        self.position += self.velocity * DT
+        self.velocity = self.velocity * (1 - DAMPING) + force * DT
+        uncovered = distances(self.landmark, self.position).min(2).sum(1)
+        collisions = (distances(self.position, self.position) < CONTACT).sum(2) - 1  # not with oneself
+        self.timestep.reward[:] = -(1 - self.local_ratio) * uncovered[:, None] - self.local_ratio * collisions
+        return np.zeros(self.num_envs, bool)
+
+    def _pushes(self) -> Places:
+        """Return the contact forces on each player [E, N]."""
+        apart = self.position[:, :, None] - self.position[:, None]  # [E, N, N]
+        distance = abs(apart)
+        touch = (distance < REACH) & (distance > 0)  # nobody pushes oneself
+        apart, distance = apart[touch], distance[touch]
+        penetration = MARGIN * np.logaddexp(0, (CONTACT - distance) / MARGIN)
+        push = np.zeros(touch.shape, np.complex128)
+        push[touch] = CONTACT_FORCE * apart / distance * penetration
+        return push.sum(2)
+
+    def look(self) -> None:
+        obs, players = self.timestep.obs, self.spec.num_players
+        here = self.position[:, :, None]
+        view = obs.view(np.complex64)  # [E, N, 3 * N]
+        view[:, :, 0] = self.velocity
+        view[:, :, 1] = self.position
+        view[:, :, 2 : 2 + players] = self.landmark[:, None] - here
+        view[:, :, 2 + players : 1 + 2 * players] = self.position[:, self._others] - here
+        self.timestep.global_state[:] = obs.reshape(self.num_envs, -1)
+
+    def render(self, env: int) -> str:
+        """Plot the square from -1 to 1; who is outside stands at its edge."""
+        plot = np.full((11, 21), ".")
+        for places, names in ((self.landmark[env], digits[1:]), (self.position[env], ascii_uppercase)):
+            row = np.clip(np.rint(5 - 5 * places.imag), 0, 10).astype(int)
+            column = np.clip(np.rint(10 + 10 * places.real), 0, 20).astype(int)
+            plot[row, column] = [names[k % len(names)] for k in range(len(places))]
+        return "\n".join("".join(row) for row in plot)
+
+
+def distances(a: Places, b: Places) -> NDArray[np.float64]:
+    """Return the distance between each of `a` [E, N] and each of `b` [E, M]: [E, N, M]."""
+    return np.abs(a[:, :, None] - b[:, None])
