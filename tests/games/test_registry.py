@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from games import registry
 from games.errors import UserError
-from games.registry import Reference, load, make, parse
+from games.registry import Reference, load, make, parse, rejoin
 
 VALUE = st.one_of(st.integers(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False), st.text("ab,()='"))
 
@@ -74,3 +74,9 @@ def test_an_entry_points_plain_name_is_a_game(monkeypatch):
     assert make("nim(stones=5)", 2).spec.name == "nim"
     with pytest.raises(UserError, match=r"did you mean 'nim'\?"):
         make("nimm", 1)
+
+
+@given(st.lists(st.sampled_from(["a", "f(x=1, y=2)", "g(x='(', y=[1, 2])", "h(a=k(b=1, c=2), d=3)"]), max_size=5))
+def test_references_that_were_parted_at_commas_are_rejoined(references):
+    parted = [part.strip() for part in ", ".join(references).split(",")] if references else []
+    assert rejoin(parted) == references == rejoin(references)
