@@ -26,20 +26,6 @@ Verdict = Literal["passes", "refused", "FAILS"]
 
 MOST_MEMORY = 8 << 30  # bytes of one game's process
 
-# What OpenSpiel's games that do not load by their name alone can be given.
-WITH = (
-    "openspiel:add_noise(epsilon=0.1, seed=1, game=kuhn_poker())",
-    "openspiel:cached_tree(game=kuhn_poker())",
-    "openspiel:coop_to_1p(game=tiny_hanabi())",
-    "openspiel:misere(game=tic_tac_toe())",
-    "openspiel:normal_form_extensive_game(game=kuhn_poker())",
-    "openspiel:repeated_game(stage_game=matrix_rps(), num_repetitions=10)",
-    "openspiel:restricted_nash_response(game=leduc_poker(), p=0.5)",
-    "openspiel:start_at(game=tic_tac_toe(), history='0;4')",
-    "openspiel:turn_based_simultaneous_game(game=goofspiel(num_cards=4))",
-    "openspiel:zerosum(game=tic_tac_toe())",
-)
-
 
 @dataclass(frozen=True)
 class Row:
@@ -81,10 +67,10 @@ def references(source: str) -> list[str]:
     """Return a reference to each game of a source, sorted, and to those of its games that need parameters."""
     if source not in registry.SOURCES:
         raise UserError(f"expected a source ({', '.join(registry.SOURCES)}), got '{source}'")
-    named = getattr(registry.adapter(source), "names", None)
-    if named is None:
+    adapter = registry.adapter(source)
+    if not hasattr(adapter, "names"):
         raise UserError(f"'{source}' keeps no list of its games; check one by its name (`marl games check`)")
-    return sorted([f"{source}:{name}" for name in named()] + [text for text in WITH if text.startswith(f"{source}:")])
+    return sorted(f"{source}:{name}" for name in [*adapter.names(), *getattr(adapter, "EXAMPLES", ())])
 
 
 def survey(references: Iterable[str], episodes: int, timeout: float, workers: int) -> Iterator[Row]:

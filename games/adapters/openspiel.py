@@ -4,7 +4,11 @@ Observations are written by OpenSpiel's own observer into its own buffer and cop
 `observation_tensor()` builds a list and costs 5 to 87 times as much.
 """
 
-from collections.abc import Hashable, Sequence
+import os
+import tempfile
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import pyspiel
@@ -13,6 +17,7 @@ from open_spiel.python.observation import make_observation
 
 from games.contract import Array, Discrete, Payoff, Spec, Turns
 from games.errors import UserError, nearest
+from games.keys import fold_one, uniform_one
 from games.vector import GameEnv, Row, Vector, vectorize
 
 _TURNS: dict[Any, Turns] = {
@@ -25,6 +30,23 @@ _PAYOFFS: dict[Any, Payoff] = {
     pyspiel.GameType.Utility.IDENTICAL: "team",
     pyspiel.GameType.Utility.GENERAL_SUM: "general_sum",
 }
+# Games whose positions are printed whole: no rule looks back (repetition, superko, progress), and no die is left out.
+_PRINTED_WHOLE = (
+    *("breakthrough", "catch", "clobber", "cliff_walking", "connect_four", "dots_and_boxes", "gomoku", "havannah"),
+    *("hex", "mancala", "mnk", "nim", "othello", "pentago", "tic_tac_toe", "twixt", "ultimate_tic_tac_toe", "y"),
+)
+# Games that do not load by their name alone, with what they need.
+EXAMPLES = (
+    "cached_tree(game=kuhn_poker())",
+    "coop_to_1p(game=tiny_hanabi())",
+    "misere(game=tic_tac_toe())",
+    "normal_form_extensive_game(game=kuhn_poker())",
+    "repeated_game(stage_game=matrix_rps(), num_repetitions=10)",
+    "restricted_nash_response(game=leduc_poker(), p=0.5)",
+    "start_at(game=tic_tac_toe(), history='0;4')",
+    "turn_based_simultaneous_game(game=goofspiel(num_cards=4))",
+    "zerosum(game=tic_tac_toe())",
+)
 
 
 class OpenSpielState:
@@ -38,7 +60,7 @@ class OpenSpielState:
         self.player: int = native.current_player()  # negative: chance, simultaneous or the end
 
     def clone(self) -> "OpenSpielState":
-        return OpenSpielState(self._game, self.native.clone())
+        return type(self)(self._game, self.native.clone())
 
     def acting(self) -> tuple[int, ...]:
         player = self.player
@@ -80,7 +102,19 @@ class OpenSpielState:
         out[:] = game.tensor
 
     def key(self) -> Hashable:
-        return self.native.history_str() if self._game.hidden else str(self.native)
+        """Return the position as printed, and who moves when; where the print leaves something out, the way here, too.
+
+        The way alone would not do: a resampled position may keep that of the true one.
+        """
+        native = self.native
+        return str(native), self.player, native.move_number() if self._game.printed_whole else native.history_str()
+
+    def information(self, player: int) -> Hashable:
+        """Return what this player knows: all that it has seen, or what it sees where the game cannot tell more."""
+        if not self._game.hidden:
+            return self.key()
+        native = self.native
+        return native.information_state_string(player) if self._game.recalls else native.observation_string(player)  # type: ignore[no-any-return]
 
     def action_name(self, player: int, action: int) -> str:
         """Return how the game writes this action; it reads it back the same way at the terminal."""
@@ -88,6 +122,16 @@ class OpenSpielState:
 
     def __str__(self) -> str:
         return str(self.native)
+
+
+class ResampledState(OpenSpielState):
+    """A position of a game that can draw another one which a player cannot tell from it."""
+
+    __slots__ = ()
+
+    def resample(self, player: int, key: int) -> "ResampledState":
+        """Return a position that has the same `information(player)`, drawn by `key`; only where the player acts."""
+        return type(self)(self._game, self.native.resample_from_infostate(player, _uniforms(key)))
 
 
 class OpenSpielGame:
@@ -100,7 +144,7 @@ class OpenSpielGame:
     def __init__(self, name: str, **parameters: Any) -> None:
         self.native = _load(name, parameters)
         kind = self.native.get_type()
-        _refuse(name, kind)
+        _refuse(name, self.native, kind)
         observation = _observation(name, self.native)
         self._observation = observation  # owns the memory behind `tensor`
         self.observe = observation._observation.set_from
@@ -109,6 +153,9 @@ class OpenSpielGame:
         self.everyone = range(num_players)
         self.one = [(p,) for p in self.everyone]
         self.hidden = kind.information != pyspiel.GameType.Information.PERFECT_INFORMATION
+        self.printed_whole = kind.short_name in _PRINTED_WHOLE
+        self.recalls = kind.provides_information_state_string
+        self._state = ResampledState if not self.hidden or _resamples(self.native) else OpenSpielState
         written = ",".join(f"{key}={value}" for key, value in parameters.items())
         self.spec = Spec(
             name=f"openspiel:{name}({written})" if written else f"openspiel:{name}",
@@ -126,7 +173,7 @@ class OpenSpielGame:
         )
 
     def initial_state(self) -> OpenSpielState:
-        return OpenSpielState(self, self.native.new_initial_state())
+        return self._state(self, self.native.new_initial_state())
 
     def single_env(self, row: Row) -> "OpenSpielEnv":
         return OpenSpielEnv(self, row)
@@ -211,7 +258,8 @@ def _observation(name: str, game: Any) -> Any:
     )
     for kind in (None, recall):
         try:
-            observation = make_observation(game, kind)
+            with _quiet():
+                observation = make_observation(game, kind)
         except Exception:  # pyspiel raises RuntimeError or SpielError by turns where a game has no such observer
             continue
         if observation is not None and observation.tensor is not None:
@@ -243,10 +291,49 @@ def _load(name: str, parameters: dict[str, Any]) -> Any:
                 f"{nearest(parameter, allowed)}"
             )
     try:
-        return pyspiel.load_game(name, {key: _parameter(value) for key, value in parameters.items()})
+        with _quiet():
+            return pyspiel.load_game(name, {key: _parameter(value) for key, value in parameters.items()})
     except Exception as error:  # pyspiel raises SpielError, ValueError or TypeError by turns
         reason = " ".join(str(error).split())
-        raise UserError(f"OpenSpiel could not load '{name}' with {parameters or 'its defaults'}: {reason}") from error
+        example = next((f", as in openspiel:{text}" for text in EXAMPLES if text.startswith(f"{name}(")), "")
+        takes = "" if parameters else f"; it takes {', '.join(sorted(allowed))}{example}"
+        given = parameters or "its defaults"
+        raise UserError(f"OpenSpiel could not load '{name}' with {given}: {reason}{takes}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what C++ writes to stderr, and drop it where an exception says the same."""
+    with tempfile.TemporaryFile() as said:
+        stderr = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+        said.seek(0)
+        os.write(2, said.read())
+
+
+def _uniforms(key: int) -> Callable[[], float]:
+    """Return what draws numbers in [0, 1), the n-th a hash of `key` and n."""
+    draws = count()
+    return lambda: uniform_one(fold_one(key, next(draws)))
+
+
+def _resamples(game: Any) -> bool:
+    """Try at the first decision whether a game can draw positions that its player cannot tell apart."""
+    state, draws = game.new_initial_state(), count()
+    while state.is_chance_node():  # the first outcome each time would never end: crazy_eights turns up eights again
+        outcomes = [outcome for outcome, probability in state.chance_outcomes() if probability > 0]
+        state.apply_action(outcomes[fold_one(0, next(draws)) % len(outcomes)])
+    try:
+        with _quiet():
+            state.resample_from_infostate(max(state.current_player(), 0), lambda: uniform_one(fold_one(0, next(draws))))
+    except pyspiel.SpielError:
+        return False
+    return True
 
 
 def _parameter(value: Any) -> Any:
@@ -257,12 +344,14 @@ def _parameter(value: Any) -> Any:
     return game.get_parameters() | {"name": game.get_type().short_name}
 
 
-def _refuse(name: str, kind: Any) -> None:
+def _refuse(name: str, game: Any, kind: Any) -> None:
     reason = None
     if kind.dynamics not in _TURNS:
         reason = "is a mean-field game, and agents here are counted one by one"
     elif kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC:
         reason = "draws its chance inside the rules, so that a seed could not fix an episode"
+    elif "add_noise(" in str(game):
+        reason = "draws its noise in the order in which ends are met, so that a seed could not fix an episode"
     elif not (kind.provides_observation_tensor or kind.provides_information_state_tensor):
         reason = "gives its players no observation tensor"
     if reason:

@@ -2,10 +2,12 @@
 
     pettingzoo:mpe2.simple_spread_v3(N=3)      a module of an installed package
     pettingzoo:classic.tictactoe_v3            a family and a name of PettingZoo's own
+    pettingzoo:butterfly.pistonball_v6 | color_reduction_v0(mode=B) | resize_v1(x_size=84, y_size=84)
+
+SuperSuit's wrappers behind a name are applied to each environment from left to right. Masks live through them.
 
 Agents' names, dead steps and cumulative rewards stay inside this file. Players are the indices of `possible_agents`;
-where their views or actions differ in size they are padded, and the mask covers the padding. Who has left is
-terminated; nobody joins an episode late.
+spaces are read by games/adapters/spaces.py. Who has left is terminated; nobody joins an episode late.
 
 PettingZoo does not say whose gain is whose loss. An environment says so itself in `metadata["payoff"]`; PettingZoo's
 own and MPE's are zero-sum or a team where a table below or `local_ratio=0` says so; all others count as general-sum.
@@ -14,6 +16,7 @@ The conformance kit (games/check.py) finds a wrong word.
 
 import importlib
 import pkgutil
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,9 +26,12 @@ import gymnasium.spaces as spaces
 import numpy as np
 import pettingzoo
 from pettingzoo.env_registry.exceptions import FailedToImport
+from pettingzoo.utils.wrappers import BaseParallelWrapper, BaseWrapper
 
-from games.contract import Array, Box, Discrete, Payoff, Spec
+from games.adapters.spaces import Seats, described
+from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
+from games.registry import Reference, call
 from games.vector import Row, Vector
 
 FAMILIES = sorted({id.partition("/")[0] for id in pettingzoo.aec_registry})
@@ -34,9 +40,14 @@ EXTRAS = {"classic": "marl[classic]", "mpe2": "marl[mpe]"} | {
 }
 ZERO_SUM = ("tictactoe", "connect_four", "chess", "go", "rps", "leduc_holdem", "texas_holdem", "texas_holdem_no_limit")
 TEAM = ("cooperative_pong", "simple_speaker_listener")
+BATCHED_HERE = (  # SuperSuit's own ways to step many environments
+    *("concat_vec_envs_v1", "gym_vec_env_v0", "pettingzoo_env_to_vec_env_v1"),
+    *("stable_baselines3_vec_env_v0", "stable_baselines_vec_env_v0", "vectorize_aec_env_v0"),
+)
+NEED_FUNCTIONS = ("action_lambda_v1", "observation_lambda_v0", "reward_lambda_v0")
 
 
-def make(name: str, arguments: dict[str, Any], num_envs: int) -> Vector:
+def make(name: str, arguments: dict[str, Any], num_envs: int, wrappers: Sequence[Reference] = ()) -> Vector:
     """Build an environment of PettingZoo's, or of a package that follows it, by name.
 
     Simultaneous moves are played through the Parallel API, turns through AEC.
@@ -53,13 +64,16 @@ def make(name: str, arguments: dict[str, Any], num_envs: int) -> Vector:
         raise _not_installed(reference, error) from error
     except Exception as error:  # an environment may raise anything
         raise UserError(f"'{reference}' could not be built: {' '.join(str(error).split())}") from error
-    return vectorize(reference, made, build, num_envs)
+    return vectorize(reference, made, build, num_envs, wrappers)
 
 
-def vectorize(reference: str, made: Any, build: Callable[[], Any], num_envs: int) -> Vector:
+def vectorize(
+    reference: str, made: Any, build: Callable[[], Any], num_envs: int, wrappers: Sequence[Reference] = ()
+) -> Vector:
     """Return `num_envs` copies of an environment as one VecEnv; `build` makes the copies, `made` is the first.
 
-    Raises UserError where `made` is no environment, or has views or actions that have no place in the contract.
+    Raises UserError where `made` is no environment, has views or actions that have no place in the contract, or cannot
+    be wrapped in this way.
     """
     if isinstance(made, pettingzoo.ParallelEnv):
         adapter: Any = ParallelRow
@@ -68,47 +82,47 @@ def vectorize(reference: str, made: Any, build: Callable[[], Any], num_envs: int
     else:
         kinds = "a Game, a VecEnv, or a PettingZoo AECEnv or ParallelEnv"
         raise UserError(f"expected {kinds} from '{reference}', got {type(made).__name__}")
-    spec = describe(reference, made)
+    payoff = _payoff(reference, made)
+    spec = _spec(" | ".join([reference, *map(str, wrappers)]), _wrapped(made, wrappers), payoff)
     copies = iter([made])
-    return Vector(spec, lambda row: adapter(spec, next(copies, None) or build(), row), num_envs)
+    return Vector(spec, lambda row: adapter(spec, _wrapped(next(copies, None) or build(), wrappers), row), num_envs)
 
 
-def describe(reference: str, env: Any) -> Spec:
-    """Return an environment's Spec; raises UserError for views or actions that have no place in the contract."""
-    agents = env.possible_agents
-    views = [_view_space(reference, env.observation_space(agent)) for agent in agents]
-    actions = [env.action_space(agent) for agent in agents]
-    action = _action(reference, actions)
-    same = len({view.shape for view in views}) == 1
-    sizes = tuple(int(np.prod(view.shape)) for view in views)
-    widths = tuple(int(space.n if isinstance(space, spaces.Discrete) else np.prod(space.shape)) for space in actions)
+def names() -> list[str]:
+    """Return the names of PettingZoo's own environments, and of MPE's where they are installed."""
+    own = [_dotted(id) for id in (*pettingzoo.parallel_registry, *pettingzoo.aec_registry)]
+    path = getattr(_import("mpe2"), "__path__", []) if importlib.util.find_spec("mpe2") else []
+    return sorted({*own, *(f"mpe2.{inside.name}" for inside in pkgutil.iter_modules(path) if "_v" in inside.name)})
+
+
+def _spec(reference: str, env: Any, payoff: Payoff) -> Spec:
+    fields = described(reference, *_spaces(env))
     env.reset(seed=0)
     return Spec(
         name=reference,
-        num_players=len(agents),
-        observation=Array(views[0].shape if same else (max(sizes),), _dtype(views)),
-        action=action,
-        payoff=_payoff(reference, env),
+        **fields,
+        payoff=payoff,
         turns="simultaneous" if isinstance(env, pettingzoo.ParallelEnv) else "sequential",
         perfect_information=False,
         chance=True,
         searchable=False,
         global_state_size=len(_state(env)),
-        observation_sizes=() if same else sizes,
-        action_sizes=() if len(set(widths)) == 1 else widths,
     )
 
 
 class _SingleEnv:
-    """What both APIs share: players by index, and how a view, a mask and a state are written into the row."""
+    """What both APIs share: players by index, and who is at the table."""
 
     def __init__(self, spec: Spec, env: Any, row: Row) -> None:
         self.spec, self.env, self.row = spec, env, row
         self._player = {agent: player for player, agent in enumerate(env.possible_agents)}
-        self._obs = [view.reshape(-1) for view in row.obs]
-        self._views = [env.observation_space(agent) for agent in env.possible_agents]
-        self._actions = [env.action_space(agent) for agent in env.possible_agents]
-        self._box = isinstance(spec.action, Box)
+        self._seats = Seats(spec, *_spaces(env), row)
+
+    def render(self) -> str:
+        return ""
+
+    def action_name(self, player: int, action: int) -> str:
+        return str(action)
 
     def _open(self) -> None:
         """Count those who are not at the table as gone."""
@@ -117,51 +131,30 @@ class _SingleEnv:
 
     def _living(self) -> list[str]:
         """Return the agents at the table whose episode goes on."""
-        return [agent for agent in self.env.agents if not self._over(self._player[agent])]
-
-    def _action(self, agent: str, actions: Sequence[Any]) -> Any:
-        player = self._player[agent]
-        space = self._actions[player]
-        if self._box:
-            return np.asarray(actions[player], space.dtype)[: int(np.prod(space.shape))].reshape(space.shape)
-        return int(actions[player] + space.start)
-
-    def _see(self, agent: str, obs: Any) -> None:
-        """Write what a player sees."""
-        player = self._player[agent]
-        view = np.asarray(obs["observation"] if isinstance(obs, dict) else obs)
-        row, space = self._obs[player], self._views[player]
-        if isinstance(space, spaces.Discrete):
-            row[:] = np.arange(row.size) == view - space.start
-        else:
-            row[: view.size] = view.reshape(-1)
+        return [agent for agent in self.env.agents if not self._over(agent)]
 
     def _ask(self, agent: str, obs: Any, info: dict[str, Any]) -> None:
-        """Let a player act: write its view, and its legal actions from the view or from `info`; all if neither says."""
-        player = self._player[agent]
-        self._see(agent, obs)
-        self.row.acting[player] = True
-        if not self._box:
-            mask = obs.get("action_mask") if isinstance(obs, dict) else None
-            mask = info.get("action_mask") if mask is None else mask
-            legal = np.ones(int(self._actions[player].n), bool) if mask is None else np.asarray(mask, bool)
-            self.row.action_mask[player, : legal.size] = legal
+        """Let an agent act: its legal actions stand in its view, or in `info`; all where neither says."""
+        self._seats.ask(self._player[agent], obs, info.get("action_mask"))
+
+    def _see(self, agent: str, obs: Any) -> None:
+        self._seats.see(self._player[agent], obs)
 
     def _end(self, terminations: dict[str, bool], truncations: dict[str, bool]) -> list[str]:
         """Note whose episode is over, and who left without a word; return those for whom that is news."""
-        ended = [agent for agent, player in self._player.items() if not self._over(player)]
+        ended = [agent for agent in self._player if not self._over(agent)]
         ended = [a for a in ended if terminations.get(a) or truncations.get(a) or a not in self.env.agents]
         for agent in ended:
-            player = self._player[agent]
-            self.row.truncated[player] = truncations.get(agent, False) and not terminations.get(agent, False)
-            self.row.terminated[player] = not self.row.truncated[player]
+            truncated = truncations.get(agent, False) and not terminations.get(agent, False)
+            self._seats.end(self._player[agent], not truncated, truncated)
         return ended
 
-    def _over(self, player: int) -> bool:
-        return bool(self.row.terminated[player] or self.row.truncated[player])
+    def _over(self, agent: str) -> bool:
+        return self._seats.over(self._player[agent])
 
-    def _all_over(self) -> bool:
-        return bool((self.row.terminated | self.row.truncated).all())
+    def _pay(self, rewards: dict[str, float]) -> None:
+        for agent, reward in rewards.items():
+            self.row.reward[self._player[agent]] = reward
 
     def _write_state(self) -> None:
         if self.spec.global_state_size:
@@ -179,15 +172,14 @@ class ParallelRow(_SingleEnv):
         self._write_state()
 
     def step(self, actions: Sequence[Any]) -> bool:
-        joint = {agent: self._action(agent, actions) for agent in self._living()}
+        joint = {agent: self._seats.action(self._player[agent], actions) for agent in self._living()}
         obs, rewards, terminations, truncations, infos = self.env.step(joint)
-        for agent, reward in rewards.items():
-            self.row.reward[self._player[agent]] = reward
+        self._pay(rewards)
         for agent in self._end(terminations, truncations):
             if agent in obs:
                 self._see(agent, obs[agent])
         self._write_state()
-        if self._all_over():
+        if self._seats.all_over():
             return True
         for agent in self._living():
             self._ask(agent, obs[agent], infos.get(agent, {}))
@@ -195,7 +187,10 @@ class ParallelRow(_SingleEnv):
 
 
 class AecRow(_SingleEnv):
-    """One environment of the AEC API: a step is one decision of one agent; dead agents' steps are taken here."""
+    """One environment of the AEC API: a step is one decision of one agent; dead agents' steps are taken here.
+
+    An agent sees its last view when its turn to leave comes, as in PettingZoo's own loop over agents.
+    """
 
     def reset(self, seed: int) -> None:
         self.env.reset(seed=seed % 2**31)
@@ -205,23 +200,108 @@ class AecRow(_SingleEnv):
 
     def step(self, actions: Sequence[Any]) -> bool:
         env = self.env
-        env.step(self._action(env.agent_selection, actions))
-        for agent, reward in env.rewards.items():
-            self.row.reward[self._player[agent]] = reward
-        for agent in self._end(env.terminations, env.truncations):
-            if agent in env.agents:
-                self._see(agent, env.observe(agent))
+        env.step(self._seats.action(self._player[env.agent_selection], actions))
+        self._pay(env.rewards)
+        self._end(env.terminations, env.truncations)
         self._write_state()
-        if self._all_over():
-            return True
-        while self._over(self._player[env.agent_selection]):
+        while env.agents and self._over(env.agent_selection):
+            self._see(env.agent_selection, env.observe(env.agent_selection))
             env.step(None)
+        if self._seats.all_over():
+            return True
         self._ask_selected()
         return False
 
     def _ask_selected(self) -> None:
         agent = self.env.agent_selection
         self._ask(agent, self.env.observe(agent), self.env.infos.get(agent, {}))
+
+
+class _MaskInInfo(BaseParallelWrapper):  # type: ignore[type-arg]
+    """What SuperSuit's wrappers stand on: plain views, and the mask in an agent's info, where they leave it alone."""
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        self.render_mode = getattr(env, "render_mode", None)  # PettingZoo's converters ask for it
+
+    def observation_space(self, agent: str) -> Any:
+        return _plain(self.env.observation_space(agent))
+
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        obs, infos = self.env.reset(seed=seed, options=options)
+        return self._split(obs, infos)
+
+    def step(self, actions: Any) -> Any:
+        obs, rewards, terminations, truncations, infos = self.env.step(actions)
+        obs, infos = self._split(obs, infos)
+        return obs, rewards, terminations, truncations, infos
+
+    def _split(self, obs: dict[str, Any], infos: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        infos = {agent: infos.get(agent, {}) | _mask(view) for agent, view in obs.items()}
+        return {agent: _bare(view) for agent, view in obs.items()}, infos
+
+
+class _AecMaskInInfo(BaseWrapper):  # type: ignore[type-arg]
+    """The same for AEC, where an agent's mask is fresh when it is on turn."""
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        self.render_mode = getattr(env, "render_mode", None)
+
+    def observation_space(self, agent: str) -> Any:
+        return _plain(self.env.observation_space(agent))
+
+    def observe(self, agent: str) -> Any:
+        return _bare(self.env.observe(agent))
+
+    @property
+    def infos(self) -> dict[str, Any]:
+        infos, agent = self.env.infos, self.env.agent_selection
+        return infos | {agent: infos.get(agent, {}) | _mask(self.env.observe(agent))} if self.env.agents else infos
+
+
+def _wrapped(env: Any, wrappers: Sequence[Reference]) -> Any:
+    """Return an environment in SuperSuit's wrappers; raises UserError for those that are unknown or have no place."""
+    if not wrappers:
+        return env
+    import supersuit
+
+    known = [name for name in vars(supersuit) if re.search(r"_v\d+$", name)]
+    env = _MaskInInfo(env) if isinstance(env, pettingzoo.ParallelEnv) else _AecMaskInInfo(env)
+    for wrapper in wrappers:
+        if wrapper.name not in known:
+            raise UserError(f"expected a wrapper of SuperSuit's, got '{wrapper.name}'{nearest(wrapper.name, known)}")
+        if wrapper.name in BATCHED_HERE:
+            raise UserError(f"environments are batched here by `num_envs`; leave '{wrapper.name}' out")
+        if wrapper.name in NEED_FUNCTIONS:
+            raise UserError(
+                f"'{wrapper.name}' needs functions, which a reference cannot write; wrap in a class of your own"
+            )
+        try:
+            env = call(partial(getattr(supersuit, wrapper.name), env), wrapper)
+        except UserError:
+            raise
+        except Exception as error:  # assertions, mostly, and IndexErrors of spaces that have too few axes
+            raise UserError(f"SuperSuit's '{wrapper}' does not fit: {' '.join(str(error).split())}") from error
+    return env
+
+
+def _spaces(env: Any) -> tuple[list[Any], list[Any]]:
+    """Return the views' and the actions' spaces, each [N]."""
+    agents = env.possible_agents
+    return [env.observation_space(agent) for agent in agents], [env.action_space(agent) for agent in agents]
+
+
+def _plain(space: Any) -> Any:
+    return space["observation"] if isinstance(space, spaces.Dict) and "observation" in space.spaces else space
+
+
+def _bare(obs: Any) -> Any:
+    return obs["observation"] if isinstance(obs, dict) and "observation" in obs else obs
+
+
+def _mask(obs: Any) -> dict[str, Any]:
+    return {"action_mask": obs["action_mask"]} if isinstance(obs, dict) and "action_mask" in obs else {}
 
 
 def _builder(name: str, arguments: dict[str, Any]) -> Callable[[], Any]:
@@ -284,33 +364,6 @@ def _payoff(reference: str, env: Any) -> Payoff:
         return "zero_sum"
     own_share = getattr(own, "local_ratio", getattr(getattr(own, "env", None), "local_ratio", None))
     return "team" if name in TEAM or own_share == 0 else payoff
-
-
-def _view_space(reference: str, space: Any) -> Any:
-    if isinstance(space, spaces.Dict) and {"observation"} <= set(space.spaces) <= {"observation", "action_mask"}:
-        space = space["observation"]
-    if isinstance(space, spaces.Discrete):
-        return spaces.MultiBinary(int(space.n))  # seen as a one-hot
-    if not isinstance(space, spaces.Box | spaces.MultiBinary):
-        raise UserError(f"expected views that are arrays in '{reference}', got {space}; wrap it so that they are")
-    return space
-
-
-def _dtype(views: Sequence[Any]) -> str:
-    return "uint8" if all(view.dtype == np.uint8 for view in views) else "float32"
-
-
-def _action(reference: str, actions: Sequence[Any]) -> Discrete | Box:
-    if all(isinstance(space, spaces.Discrete) for space in actions):
-        return Discrete(max(int(space.n) for space in actions))
-    bounds = {(float(space.low.min()), float(space.high.max())) for space in actions if _is_box(space)}
-    if all(_is_box(space) for space in actions) and len(bounds) == 1:
-        return Box(max(int(np.prod(space.shape)) for space in actions), *bounds.pop())
-    raise UserError(f"expected actions all discrete, or all one box, in '{reference}', got {actions[0]}; wrap it")
-
-
-def _is_box(space: Any) -> bool:
-    return isinstance(space, spaces.Box) and len(set(space.low.flat)) == 1 and len(set(space.high.flat)) == 1
 
 
 def _state(env: Any) -> np.ndarray[Any, Any]:

@@ -1,0 +1,169 @@
+"""Gymnasium's environments of many agents on the contract: spaces that are Tuples, rewards that are lists.
+
+    gymnasium:lbforaging.Foraging-8x8-2p-3f-v3(max_episode_steps=25)
+    gymnasium:rware.rware-tiny-2ag-v2(reward_type=global)
+
+Before the first dot stands a package, imported because that registers its environments; behind it stands the id.
+An environment of one agent, whose spaces are no Tuples, is a game of one player.
+
+All players act at every step until their own ends. Whether an end at the limit of time is a termination or a truncation
+is as the environment says. It may say in `metadata["payoff"]` whose gain is whose loss; without a word rewards count as
+general-sum, or as a team's where it has a `reward_type` that is global.
+"""
+
+import copy
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable, Sequence
+from enum import Enum
+from functools import partial
+from typing import Any, get_args
+
+import gymnasium
+import gymnasium.spaces as spaces
+import numpy as np
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+
+from games.adapters.spaces import Seats, described
+from games.contract import Payoff, Spec
+from games.errors import UserError, nearest
+from games.vector import Row, Vector
+
+EXTRAS = {"lbforaging": "marl[lbforaging]", "rware": "marl[rware]"}
+
+
+def make(name: str, arguments: dict[str, Any], num_envs: int) -> Vector:
+    """Build an environment that a package registered, by `package.id`; `arguments` are those of gymnasium.make.
+
+    Raises UserError for an unknown name, a wrong argument, and a package that is not installed.
+    """
+    written = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+    reference = f"gymnasium:{name}" + (f"({written})" if written else "")
+    build = partial(gymnasium.make, _spec(name, arguments), disable_env_checker=True)
+    try:
+        made = build()
+    except Exception as error:  # an environment may raise anything
+        raise UserError(f"'{reference}' could not be built: {' '.join(str(error).split())}") from error
+    return vectorize(reference, made, build, num_envs)
+
+
+def vectorize(reference: str, made: Any, build: Callable[[], Any], num_envs: int) -> Vector:
+    """Return `num_envs` copies of an environment as one VecEnv; `build` makes the copies, `made` is the first.
+
+    Raises UserError where `made` is no environment, or has views or actions that have no place in the contract.
+    """
+    if not isinstance(made, gymnasium.Env):
+        raise UserError(f"expected a Gymnasium environment from '{reference}', got {type(made).__name__}")
+    spec = Spec(
+        name=reference,
+        **described(reference, _each(made.observation_space), _each(made.action_space)),
+        payoff=_payoff(reference, made),
+        turns="simultaneous",
+        perfect_information=False,
+        chance=True,
+        searchable=False,
+        max_length=made.spec.max_episode_steps if made.spec else None,
+    )
+    copies = iter([made])
+    return Vector(spec, lambda row: GymnasiumRow(spec, next(copies, None) or build(), row), num_envs)
+
+
+def names() -> list[str]:
+    """Return `package.id` of the environments of the packages that are known here and installed."""
+    installed = [package for package in EXTRAS if importlib.util.find_spec(package)]
+    return sorted(f"{package}.{id}" for package in installed for id in _ids(package))
+
+
+class GymnasiumRow:
+    """One environment: a joint action in, a list of rewards out."""
+
+    def __init__(self, spec: Spec, env: Any, row: Row) -> None:
+        self.spec, self.env, self.row = spec, env, row
+        self._alone = not isinstance(env.action_space, spaces.Tuple)
+        self._seats = Seats(spec, _each(env.observation_space), _each(env.action_space), row)
+
+    def reset(self, seed: int) -> None:
+        obs, info = self.env.reset(seed=seed % 2**31)
+        self._ask(obs, info)
+
+    def step(self, actions: Sequence[Any]) -> bool:
+        joint = tuple(self._seats.action(player, actions) for player in range(self.spec.num_players))
+        obs, reward, terminated, truncated, info = self.env.step(joint[0] if self._alone else joint)
+        going = ~(self.row.terminated | self.row.truncated)
+        self.row.reward[going] = np.broadcast_to(reward, going.shape)[going]
+        over = zip(*(np.broadcast_to(word, going.shape).tolist() for word in (terminated, truncated)), strict=True)
+        for player, words in enumerate(over):
+            if going[player] and any(words):
+                self._seats.end(player, *words)
+        if self._seats.all_over():
+            for player, view in enumerate((obs,) if self._alone else obs):
+                self._seats.see(player, view)
+            return True
+        self._ask(obs, info)
+        return False
+
+    def render(self) -> str:
+        return ""
+
+    def action_name(self, player: int, action: int) -> str:
+        return str(action)
+
+    def _ask(self, obs: Any, info: dict[str, Any]) -> None:
+        """Let those act whose episodes go on."""
+        mask = info.get("action_mask")
+        masks = [mask] * self.spec.num_players if mask is None or self._alone else mask
+        for player, view in enumerate((obs,) if self._alone else obs):
+            if not self._seats.over(player):
+                self._seats.ask(player, view, masks[player])
+
+
+def _each(space: Any) -> Sequence[Any]:
+    """Return the space of each player [N]."""
+    return space.spaces if isinstance(space, spaces.Tuple) else (space,)
+
+
+def _spec(name: str, arguments: dict[str, Any]) -> EnvSpec:
+    """Return what Gymnasium builds an environment from, arguments included; an enum's member is written by its name."""
+    package, _, id = name.partition(".")
+    if not id:
+        raise UserError(f"expected package.id, such as lbforaging.Foraging-8x8-2p-3f-v3, got '{name}'")
+    try:
+        known = _ids(package)
+    except ModuleNotFoundError as error:
+        remedy = f"; pip install '{EXTRAS[package]}'" if package in EXTRAS else nearest(package, EXTRAS)
+        missing = f"needs the package '{error.name}', which is not installed"
+        raise UserError(f"'gymnasium:{name}' {missing}{remedy}") from error
+    if id not in known:
+        raise UserError(f"'{package}' registers no environment '{id}'{nearest(id, known)}")
+    spec = copy.deepcopy(gymnasium.spec(id))
+    parameters = inspect.signature(load_env_creator(spec.entry_point)).parameters  # type: ignore[arg-type]
+    for key, value in arguments.items():
+        default = spec.kwargs.get(key, getattr(parameters.get(key), "default", None))
+        if key not in parameters and key == "max_episode_steps":
+            spec.max_episode_steps = value  # Gymnasium's own limit, where the environment has none
+            continue
+        if key not in parameters:
+            raise UserError(f"'{name}' takes {', '.join(parameters)}, got '{key}'{nearest(key, parameters)}")
+        if isinstance(default, Enum) and isinstance(value, str):
+            words = {member.name.lower(): member for member in type(default)}
+            if value.lower() not in words:
+                raise UserError(f"expected {key} to be one of {', '.join(words)}, got '{value}'{nearest(value, words)}")
+            value = words[value.lower()]
+        spec.kwargs[key] = value
+    return spec
+
+
+def _ids(package: str) -> list[str]:
+    """Import a package and return the ids that it registered."""
+    importlib.import_module(package)
+    return [id for id, spec in gymnasium.registry.items() if str(spec.entry_point).startswith(f"{package}.")]
+
+
+def _payoff(reference: str, env: Any) -> Payoff:
+    metadata = env.unwrapped.metadata
+    payoff: Payoff = metadata.get("payoff", "general_sum")
+    if payoff not in get_args(Payoff):
+        raise UserError(f"expected metadata['payoff'] to be one of {get_args(Payoff)} in '{reference}', got '{payoff}'")
+    shared = getattr(getattr(env.unwrapped, "reward_type", None), "name", "") == "GLOBAL"
+    return "team" if shared and "payoff" not in metadata else payoff

@@ -1,0 +1,179 @@
+"""VMAS's scenarios on the contract (Bettini et al. 2022, https://arxiv.org/abs/2207.03530): all environments at once.
+
+    vmas:balance(n_agents=3)                discrete actions: a few forces along each axis, and their products
+    vmas:balance(continuous_actions=True)   forces, where VMAS bounds them all alike
+    vmas:navigation(max_steps=200)          cut after so many steps; after 100 where nothing is said
+
+A scenario's own end is `terminated`, that of `max_steps` is `truncated`. Everybody acts at every step.
+
+VMAS draws chance from global generators, for the whole batch at once, and swaps their states in around its calls.
+Here each episode is opened alone, with states made from its seed, so that it depends on nothing else. Scenarios that
+draw within a step, or whose environments share what they should not, are refused.
+"""
+
+import contextlib
+import inspect
+import random
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium.spaces as spaces
+import numpy as np
+import torch
+import vmas
+from numpy.typing import NDArray
+from vmas.simulator.environment import Environment
+
+from games.adapters.spaces import described
+from games.batch import Batch
+from games.contract import Payoff, Spec
+from games.errors import UserError, nearest
+
+HORIZON = 100  # steps, where `max_steps` is not given
+LANES = 32  # torch computes what does not fill its vectors by another way, which may differ in the last bit
+TEAM = (
+    *("asym_joint", "balance", "ball_passage", "buzz_wire", "dispersion", "dropout", "joint_passage"),
+    *("joint_passage_size", "reverse_transport", "sampling", "simple_spread", "transport", "wheel", "wind_flocking"),
+)
+SHARED = ("shared_rew", "share_reward")  # attributes of TEAM's scenarios that may say that it is none
+DRAWING = (  # attributes of scenarios that make them draw chance within a step
+    *("ai_red_agents", "ai_blue_agents", "joint_angle_obs_noise", "obs_noise", "respawn_at_catch", "targets_respawn"),
+)
+ENTANGLED = (  # scenarios that draw masses, goals or messages for all environments at once, or record all together
+    *("het_mass", "road_traffic", "simple_adversary", "simple_crypto", "simple_push", "simple_reference"),
+    "simple_speaker_listener",
+)
+
+
+def names() -> list[str]:
+    """Return the names of VMAS's scenarios."""
+    return [*vmas.scenarios, *vmas.mpe_scenarios, *vmas.debug_scenarios]
+
+
+def make(name: str, arguments: dict[str, Any], num_envs: int) -> "Vmas":
+    """Build a scenario by name.
+
+    Raises UserError for an unknown name, a wrong argument, and a scenario whose episodes would depend on their batch.
+    """
+    if name not in names():
+        raise UserError(f"expected a scenario of VMAS's, got '{name}'{nearest(name, names())}")
+    return Vmas(name, arguments, num_envs)
+
+
+class Vmas(Batch):
+    """A scenario of VMAS's: a player sees what the scenario shows it [O]; there is no global state."""
+
+    def __init__(self, name: str, arguments: dict[str, Any], num_envs: int) -> None:
+        written = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        reference = f"vmas:{name}" + (f"({written})" if written else "")
+        options = {"max_steps": HORIZON, "continuous_actions": False} | arguments
+        horizon = options.pop("max_steps")
+        if not isinstance(horizon, int) or horizon < 1:
+            raise UserError(f"expected max_steps of at least 1 in '{reference}', got {horizon!r}")
+        self.env = _build(reference, name, -(-num_envs // LANES) * LANES, options)
+        continuous = self.env.continuous_actions
+        views = [spaces.Box(-np.inf, np.inf, view.shape) for view in self.env.observation_space]
+        choices = [spaces.Box(s.low, s.high) if continuous else spaces.Discrete(s.n) for s in self.env.action_space]
+        spec = Spec(
+            name=reference,
+            **described(reference, views, choices),
+            payoff=_payoff(name, self.env.scenario),
+            turns="simultaneous",
+            perfect_information=False,
+            chance=True,
+            searchable=False,
+            max_length=horizon,
+        )
+        super().__init__(spec, num_envs, horizon, truncate=True)
+        self._widths = [self.env.get_agent_action_size(agent) for agent in self.env.agents]  # [N] numbers an action
+        self.legal &= np.arange(spec.num_actions) < np.array(spec.action_sizes or spec.num_actions)[..., None]
+
+    def open(self, envs: NDArray[np.int64]) -> None:
+        for env, seed in zip(envs.tolist(), self.timestep.seed[envs].tolist(), strict=True):
+            with _drawing(seed), _alone(self.env, env):
+                self.env.reset_at(env, return_observations=False)
+        (self._seen,) = self.env.get_from_scenario(
+            get_observations=True, get_rewards=False, get_infos=False, get_dones=False
+        )
+
+    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+        players = self.spec.num_players
+        chosen = torch.zeros(self.env.num_envs, players, max(self._widths))  # [batch, N, D]
+        chosen[: self.num_envs] = torch.from_numpy(actions).reshape(self.num_envs, players, -1)
+        parts = [chosen[:, player, :width] for player, width in enumerate(self._widths)]
+        self._seen, rewards, over, _ = self.env.step(parts)
+        for player, reward in enumerate(rewards):
+            self.timestep.reward[:, player] = reward.reshape(-1)[: self.num_envs]
+        return np.array(over[: self.num_envs])
+
+    def look(self) -> None:
+        for player, view in enumerate(self._seen):
+            self.timestep.obs[:, player, : view.shape[1]] = view[: self.num_envs]
+
+    def render(self, env: int) -> str:
+        """Return where everything is in one environment, as text."""
+        places = [(entity.name, *entity.state.pos[env].tolist()) for entity in self.env.world.entities]
+        return "\n".join(f"{name} at {x:.3f}, {y:.3f}" for name, x, y in places)
+
+
+def _build(reference: str, name: str, batch: int, options: dict[str, Any]) -> Environment:
+    """Build a scenario of `batch` environments; raises UserError where it cannot be built, or not be played here."""
+    for key in options.keys() & inspect.signature(vmas.make_env).parameters.keys() - {"continuous_actions"}:
+        raise UserError(f"'{name}' does not take '{key}'; it is set here")
+    if name in ENTANGLED:
+        raise UserError(f"'{reference}' cannot be played: VMAS shares draws or records among all of its environments")
+    try:
+        with _drawing(0), warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            env = vmas.make_env(name, batch, seed=0, clamp_actions=True, **options)
+    except Exception as error:  # a scenario may raise anything
+        raise UserError(f"'{reference}' could not be built: {' '.join(str(error).split())}") from error
+    for unknown in re.findall(r"kwargs: \{'(\w+)'", " ".join(str(warning.message) for warning in said)):
+        source = Path(inspect.getfile(env.scenario.make_world)).read_text()  # VMAS says nowhere else what it takes
+        known = re.findall(r'kwargs\.pop\(\s*"(\w+)"', source)
+        hint = nearest(unknown, known) or f"; it takes {', '.join(known)}"
+        raise UserError(f"'{name}' does not take '{unknown}'{hint}")
+    for switch in DRAWING:
+        if getattr(env.scenario, switch, False):
+            raise UserError(
+                f"'{reference}' draws chance within a step, for all environments at once; switch it off: {switch}=0"
+            )
+    if any(view.shape is None for view in env.observation_space):
+        raise UserError(f"expected views that are rows of numbers in '{reference}', got {env.observation_space[0]}")
+    return env
+
+
+def _payoff(name: str, scenario: Any) -> Payoff:
+    return "team" if name in TEAM and all(getattr(scenario, shared, True) for shared in SHARED) else "general_sum"
+
+
+@contextlib.contextmanager
+def _drawing(seed: int) -> Iterator[None]:
+    """Let VMAS draw from generators that begin at `seed`, and give it its own back."""
+    states = Environment.vmas_random_state
+    own = states.copy()
+    states[:] = [
+        torch.Generator().manual_seed(seed).get_state(),
+        np.random.RandomState([seed >> 32, seed & 0xFFFFFFFF]).get_state(),
+        random.Random(seed).getstate(),
+    ]
+    try:
+        yield
+    finally:
+        states[:] = own
+
+
+@contextlib.contextmanager
+def _alone(env: Environment, opened: int) -> Iterator[None]:
+    """Leave the joints of other environments as they are: VMAS straightens those of all when it opens one."""
+    kept = [(j, j.entity_a.state.pos.clone(), j.entity_a.state.rot.clone(), j.fixed_rotation) for j in env.world.joints]
+    yield
+    for joint, pos, rot, fixed in kept:
+        state = joint.entity_a.state
+        pos[opened], rot[opened] = state.pos[opened], state.rot[opened]
+        state.pos, state.rot = pos, rot
+        if isinstance(fixed, torch.Tensor):
+            joint.fixed_rotation = fixed.index_copy(0, torch.tensor([opened]), joint.fixed_rotation[opened, None])

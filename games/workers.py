@@ -1,0 +1,240 @@
+"""Step slow environments in several processes: each holds its share of them, and writes its rows of shared arrays.
+
+    parent      writes actions [E, N], asks                                     waits, returns the TimeStep [E, ...]
+    worker 0                                steps and writes rows  0 to 31, answers
+    worker 1                                steps and writes rows 32 to 63, answers
+
+The arrays lie in a file without a name, so that nothing can be left behind. A worker is a new interpreter, not a fork
+(the parent may hold threads), and it ends when its connection does: however the parent ended.
+"""
+
+import mmap
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from multiprocessing.connection import Connection, Pipe, wait
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.contract import Box, Spec, State, TimeStep
+from games.errors import GameFailed, RunFailed, UserError
+from games.registry import make
+
+PATIENCE = 2.0  # seconds that workers have to end by themselves
+_LINE = 64  # bytes of a cache line; each array begins on one
+
+
+class Workers:
+    """Step `num_envs` environments of a game in `workers` processes, as one VecEnv.
+
+    Episodes are those of one process, since each comes from its own seed. What a worker raises ends them all and is
+    raised here: UserError and GameFailed as they are, anything else as RunFailed, and so is a worker's death.
+    """
+
+    def __init__(self, reference: str, num_envs: int, workers: int) -> None:
+        if not 1 <= workers <= num_envs:
+            raise UserError(f"expected 1 to {num_envs} workers, no more than environments, got {workers}")
+        self.num_envs = num_envs
+        self._reference = reference
+        self._workers: list[_Worker] = []
+        self._stop = weakref.finalize(self, _stop_all, self._workers)
+        bounds = [num_envs * index // workers for index in range(workers + 1)]
+        with _nameless_file() as memory:
+            for index, (start, stop) in enumerate(pairwise(bounds)):
+                self._workers.append(_Worker(Share(reference, num_envs, index, start, stop), memory.fileno()))
+            self.spec: Spec = self._ask(b"build")[0]
+            arrays = _shared_arrays(self.spec, num_envs, memory.fileno())
+        self._actions, self._seeds, self._where = (arrays.pop(name) for name in ("actions", "seeds", "where"))
+        self._timestep = TimeStep(**arrays)
+
+    def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
+        self._seeds[:] = seeds
+        self._where[:] = True if where is None else where
+        self._ask(b"reset")
+        return self._timestep
+
+    def step(self, actions: NDArray[Any]) -> TimeStep:
+        self._actions[:] = actions
+        self._ask(b"step")
+        return self._timestep
+
+    def states(self, where: NDArray[np.int64]) -> list[State]:
+        """Raise UserError: positions do not leave their process."""
+        raise UserError(f"expected agents that do not search where workers play '{self._reference}'; use no workers")
+
+    def close(self) -> None:
+        """Stop the processes; there is nobody to ask then."""
+        self._stop()
+
+    def _ask(self, request: bytes) -> list[Any]:
+        """Return every worker's answer; stops them all where one fails, or the wait is interrupted."""
+        try:
+            for worker in self._workers:
+                worker.ask(request)
+            answers, waiting = [], {worker.connection: worker for worker in self._workers}
+            while waiting:
+                for connection in wait(list(waiting), timeout=1.0):
+                    answers.append(waiting.pop(connection).answer())  # type: ignore[call-overload]
+                for worker in waiting.values():  # the connection of a dead one stays open in processes that it started
+                    worker.check_alive()
+            return answers
+        except BaseException:
+            self.close()
+            raise
+
+
+@dataclass(frozen=True)
+class Share:
+    """The environments `start` to `stop` (excluded) of `num_envs`, which one worker holds."""
+
+    reference: str
+    num_envs: int
+    worker: int
+    start: int
+    stop: int
+
+    def __str__(self) -> str:
+        return f"worker {self.worker} of '{self.reference}' (environments {self.start} to {self.stop - 1})"
+
+
+class _Worker:
+    """A process, seen from the parent."""
+
+    def __init__(self, share: Share, memory: int) -> None:
+        self._share = share
+        self.connection, theirs = Pipe()
+        path = [str(folder) for folder in sys.path]
+        serving = f"serve({theirs.fileno()}, {memory}, {share!r})"
+        program = f"import sys; sys.path[:] = {path}; from games.workers import Share, serve; {serving}"
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", program],
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), memory),
+                start_new_session=True,  # Ctrl-C is for the parent alone
+            )
+
+    def ask(self, request: bytes) -> None:
+        with suppress(ConnectionError):  # it is dead, and so its answer will say
+            self.connection.send_bytes(request)
+
+    def answer(self) -> Any:
+        """Return what the worker says; raises what it raised, and RunFailed where it died."""
+        try:
+            answer = self.connection.recv()
+        except (EOFError, ConnectionError):
+            raise self._died() from None
+        if isinstance(answer, tuple):
+            error, arguments = answer
+            raise error(*arguments)
+        return answer
+
+    def check_alive(self) -> None:
+        if self._process.poll() is not None:
+            raise self._died()
+
+    def stop(self, deadline: float) -> None:
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _died(self) -> RunFailed:
+        self.stop(time.monotonic() + PATIENCE)
+        code = self._process.returncode
+        why = ", often for lack of memory" if code == -9 else ""
+        return RunFailed(
+            f"{self._share} died with exit code {code}{why}; train with --resume goes on from the last checkpoint"
+        )
+
+
+def _stop_all(workers: Sequence[_Worker]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    for worker in workers:
+        worker.connection.close()
+    for worker in workers:
+        worker.stop(deadline)
+
+
+def serve(channel: int, memory: int, share: Share) -> None:
+    """Be a worker: do what is asked until nobody is there to ask; the arguments are open files, and what to play."""
+    connection, environments = Connection(channel), _Environments(share, memory)
+    do = {b"build": environments.build, b"reset": environments.reset, b"step": environments.step}
+    with suppress(EOFError, ConnectionError):
+        while True:
+            request = connection.recv_bytes()
+            try:
+                answer: Any = do[request]()
+            except Exception as error:  # a plug-in may raise anything
+                answer = _told(error, share)
+            connection.send(answer)
+
+
+def _told(error: Exception, share: Share) -> tuple[type[UserError], tuple[Any, ...]]:
+    """Return the class and the arguments of the error that the parent raises."""
+    if isinstance(error, GameFailed):
+        return GameFailed, (error.game, share.start + error.environment, error.step, error.seed, error.what)
+    if isinstance(error, UserError):
+        return RunFailed if isinstance(error, RunFailed) else UserError, (str(error),)
+    what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return RunFailed, (f"{share} raised {what}; `marl games check` plays it apart from learning",)
+
+
+class _Environments:
+    """A worker's environments and their rows, seen from its own process."""
+
+    def __init__(self, share: Share, memory: int) -> None:
+        self._share, self._memory = share, memory
+
+    def build(self) -> Spec:
+        share = self._share
+        self._venv = make(share.reference, share.stop - share.start)
+        arrays = _shared_arrays(self._venv.spec, share.num_envs, self._memory)
+        self._rows = {name: array[share.start : share.stop] for name, array in arrays.items()}
+        return self._venv.spec
+
+    def reset(self) -> None:
+        where = self._rows["where"].copy()
+        if where.any():
+            self._write(self._venv.reset(self._rows["seeds"].copy(), where))
+
+    def step(self) -> None:
+        self._write(self._venv.step(self._rows["actions"].copy()))
+
+    def _write(self, timestep: TimeStep) -> None:
+        for field in fields(timestep):
+            self._rows[field.name][:] = getattr(timestep, field.name)
+
+
+def _nameless_file() -> IO[bytes]:
+    """Open an empty file that is gone with the last process that holds it, in memory where the system has such."""
+    return os.fdopen(os.memfd_create("workers"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
+
+
+def _shared_arrays(spec: Spec, num_envs: int, memory: int) -> dict[str, NDArray[Any]]:
+    """Map a file as the arrays of a batch, alike in every process: a TimeStep's, and those given to step and reset."""
+    action = np.empty(spec.action.size, np.float32) if isinstance(spec.action, Box) else np.empty((), np.int64)
+    arrays = vars(TimeStep.empty(spec, num_envs)) | {
+        "actions": np.empty((num_envs, spec.num_players, *action.shape), action.dtype),
+        "seeds": np.empty(num_envs, np.uint64),
+        "where": np.empty(num_envs, bool),
+    }
+    starts = np.cumsum([0] + [-(-array.nbytes // _LINE) * _LINE for array in arrays.values()]).tolist()
+    size = starts.pop()
+    os.ftruncate(memory, size)
+    block = mmap.mmap(memory, size)
+    return {
+        name: np.ndarray(array.shape, array.dtype, block, start)
+        for (name, array), start in zip(arrays.items(), starts, strict=True)
+    }
