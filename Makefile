@@ -1,17 +1,22 @@
 # Every target is enough on its own in a fresh clone: the virtual environment is its first dependency.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: install quickstart test test-slow check format bench
-install: .venv/installed
+install: .venv/developing
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/playing: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) torch==2.13.0
+	$(PIP) -e .
 	touch $@
 
-quickstart: install
+.venv/developing: .venv/playing
+	$(PIP) -e '.[dev]'
+	touch $@
+
+quickstart: .venv/playing
 	$(BIN)/marl population configs/population/quickstart.yaml --resume
 	$(BIN)/marl tournament run configs/tournament/connect_four.yaml
 	@echo "Training curves: $(BIN)/tensorboard --logdir runs/quickstart"

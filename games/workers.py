@@ -17,7 +17,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import IO, Any
@@ -25,7 +25,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import Box, Spec, State, TimeStep
+from games.contract import Box, Spec, TimeStep
 from games.errors import GameFailed, RunFailed, UserError
 from games.registry import make
 
@@ -51,7 +51,7 @@ class Workers:
         with _nameless_file() as memory:
             for index, (start, stop) in enumerate(pairwise(bounds)):
                 self._workers.append(_Worker(Share(reference, num_envs, index, start, stop), memory.fileno()))
-            self.spec: Spec = self._ask(b"build")[0]
+            self.spec: Spec = replace(self._ask(b"build")[0], searchable=False)  # positions stay in their processes
             arrays = _shared_arrays(self.spec, num_envs, memory.fileno())
         self._actions, self._seeds, self._where = (arrays.pop(name) for name in ("actions", "seeds", "where"))
         self._timestep = TimeStep(**arrays)
@@ -66,10 +66,6 @@ class Workers:
         self._actions[:] = actions
         self._ask(b"step")
         return self._timestep
-
-    def states(self, where: NDArray[np.int64]) -> list[State]:
-        """Raise UserError: positions do not leave their process."""
-        raise UserError(f"expected agents that do not search where workers play '{self._reference}'; use no workers")
 
     def close(self) -> None:
         """Stop the processes; there is nobody to ask then."""

@@ -67,6 +67,8 @@ class Mcts(Stateless):
             raise UserError(f"mcts searches OpenSpiel's games, got '{spec.name}'; choose another agent, such as random")
         if not spec.perfect_information or spec.turns != "sequential":
             raise UserError(f"mcts needs turns and perfect information, and '{spec.name}' is not so; use random")
+        if not spec.searchable:
+            raise UserError(f"mcts needs positions, and those of '{spec.name}' stay in its workers; use env_workers: 0")
         if simulations < 1:
             raise UserError(f"mcts needs at least 1 simulation, got {simulations}")
         self._simulations, self._uct_c, self._solve = simulations, uct_c, solve
