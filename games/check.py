@@ -6,6 +6,7 @@ Whoever plugs in a game runs `marl games check REF` and reads which promise brok
 and from which seed.
 """
 
+import reprlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -407,7 +408,7 @@ def _information(game: Game, key: int) -> str | None:
         for player in state.acting():
             sight = _sight(game, state, player)
             if known.setdefault((player, information(player)), sight) != sight:
-                return f"player {player} sees two things of equal information {information(player)!r}"
+                return f"player {player} sees two things of equal information {reprlib.repr(information(player))}"
     return None
 
 

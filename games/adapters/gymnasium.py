@@ -2,6 +2,7 @@
 
     gymnasium:lbforaging.Foraging-8x8-2p-3f-v3(max_episode_steps=25)
     gymnasium:rware.rware-tiny-2ag-v2(reward_type=global)
+    gymnasium:gymnasium.CartPole-v1
 
 Before the first dot stands a package, imported because that registers its environments; behind it stands the id.
 An environment of one agent, whose spaces are no Tuples, is a game of one player.
@@ -15,6 +16,7 @@ import copy
 import importlib
 import importlib.util
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
@@ -24,8 +26,9 @@ import gymnasium
 import gymnasium.spaces as spaces
 import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
+from numpy.typing import NDArray
 
-from games.adapters.spaces import Seats, described
+from games.adapters.spaces import Seats, described, said
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
 from games.vector import Row, Vector
@@ -40,11 +43,16 @@ def make(name: str, arguments: dict[str, Any], num_envs: int) -> Vector:
     """
     written = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
     reference = f"gymnasium:{name}" + (f"({written})" if written else "")
-    build = partial(gymnasium.make, _spec(name, arguments), disable_env_checker=True)
     try:
+        build = partial(gymnasium.make, _spec(name, arguments), disable_env_checker=True)
         made = build()
+        if "ansi" in made.metadata.get("render_modes", ()) and "render_mode" not in arguments:
+            build = partial(build, render_mode="ansi")
+            made = build()
+    except UserError:
+        raise
     except Exception as error:  # an environment may raise anything
-        raise UserError(f"'{reference}' could not be built: {' '.join(str(error).split())}") from error
+        raise UserError(f"'{reference}' could not be built: {said(error)}") from error
     return vectorize(reference, made, build, num_envs)
 
 
@@ -55,9 +63,12 @@ def vectorize(reference: str, made: Any, build: Callable[[], Any], num_envs: int
     """
     if not isinstance(made, gymnasium.Env):
         raise UserError(f"expected a Gymnasium environment from '{reference}', got {type(made).__name__}")
+    views, actions = made.observation_space, made.action_space
+    if isinstance(views, spaces.Tuple) != isinstance(actions, spaces.Tuple) or len(_each(views)) != len(_each(actions)):
+        raise UserError(f"expected views and actions for each player in '{reference}', got {views} and {actions}")
     spec = Spec(
         name=reference,
-        **described(reference, _each(made.observation_space), _each(made.action_space)),
+        **described(reference, _each(views), _each(actions)),
         payoff=_payoff(reference, made),
         turns="simultaneous",
         perfect_information=False,
@@ -76,7 +87,7 @@ def names() -> list[str]:
 
 
 class GymnasiumRow:
-    """One environment: a joint action in, a list of rewards out."""
+    """One environment: a joint action in, a list of rewards out; one reward, or one end, is everybody's."""
 
     def __init__(self, spec: Spec, env: Any, row: Row) -> None:
         self.spec, self.env, self.row = spec, env, row
@@ -85,37 +96,50 @@ class GymnasiumRow:
 
     def reset(self, seed: int) -> None:
         obs, info = self.env.reset(seed=seed % 2**31)
-        self._ask(obs, info)
+        self._ask(self._views(obs), info)
 
     def step(self, actions: Sequence[Any]) -> bool:
         joint = tuple(self._seats.action(player, actions) for player in range(self.spec.num_players))
         obs, reward, terminated, truncated, info = self.env.step(joint[0] if self._alone else joint)
-        going = ~(self.row.terminated | self.row.truncated)
-        self.row.reward[going] = np.broadcast_to(reward, going.shape)[going]
-        over = zip(*(np.broadcast_to(word, going.shape).tolist() for word in (terminated, truncated)), strict=True)
-        for player, words in enumerate(over):
-            if going[player] and any(words):
-                self._seats.end(player, *words)
+        views, going = self._views(obs), ~(self.row.terminated | self.row.truncated)
+        self.row.reward[going] = self._everybodys("rewards", reward)[going]
+        ends = self._everybodys("`terminated`", terminated), self._everybodys("`truncated`", truncated)
+        for player in np.flatnonzero(going & (ends[0] | ends[1])).tolist():
+            self._seats.end(player, bool(ends[0][player]), bool(ends[1][player]))
         if self._seats.all_over():
-            for player, view in enumerate((obs,) if self._alone else obs):
+            for player, view in enumerate(views):
                 self._seats.see(player, view)
             return True
-        self._ask(obs, info)
+        self._ask(views, info)
         return False
 
     def render(self) -> str:
-        return ""
+        return str(self.env.render()) if self.env.render_mode == "ansi" else ""
 
     def action_name(self, player: int, action: int) -> str:
         return str(action)
 
-    def _ask(self, obs: Any, info: dict[str, Any]) -> None:
+    def _ask(self, views: Sequence[Any], info: dict[str, Any]) -> None:
         """Let those act whose episodes go on."""
         mask = info.get("action_mask")
         masks = [mask] * self.spec.num_players if mask is None or self._alone else mask
-        for player, view in enumerate((obs,) if self._alone else obs):
+        for player, view in enumerate(views):
             if not self._seats.over(player):
                 self._seats.ask(player, view, masks[player])
+
+    def _views(self, obs: Any) -> Sequence[Any]:
+        """Return the view of each player [N]."""
+        views: Sequence[Any] = (obs,) if self._alone else obs
+        if len(views) != self.spec.num_players:
+            raise ValueError(f"{len(views)} views came for {self.spec.num_players} players")
+        return views
+
+    def _everybodys(self, what: str, values: Any) -> NDArray[Any]:
+        """Return each player's value [N]."""
+        array = np.asarray(values)
+        if array.shape not in ((), (self.spec.num_players,)):
+            raise ValueError(f"{what} of the shape {array.shape} came for {self.spec.num_players} players")
+        return np.broadcast_to(array, self.spec.num_players)
 
 
 def _each(space: Any) -> Sequence[Any]:
@@ -127,7 +151,8 @@ def _spec(name: str, arguments: dict[str, Any]) -> EnvSpec:
     """Return what Gymnasium builds an environment from, arguments included; an enum's member is written by its name."""
     package, _, id = name.partition(".")
     if not id:
-        raise UserError(f"expected package.id, such as lbforaging.Foraging-8x8-2p-3f-v3, got '{name}'")
+        hint = f"; did you mean '{_package(gymnasium.spec(name))}.{name}'?" if name in gymnasium.registry else ""
+        raise UserError(f"expected package.id, such as lbforaging.Foraging-8x8-2p-3f-v3, got '{name}'{hint}")
     try:
         known = _ids(package)
     except ModuleNotFoundError as error:
@@ -138,12 +163,13 @@ def _spec(name: str, arguments: dict[str, Any]) -> EnvSpec:
         raise UserError(f"'{package}' registers no environment '{id}'{nearest(id, known)}")
     spec = copy.deepcopy(gymnasium.spec(id))
     parameters = inspect.signature(load_env_creator(spec.entry_point)).parameters  # type: ignore[arg-type]
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     for key, value in arguments.items():
         default = spec.kwargs.get(key, getattr(parameters.get(key), "default", None))
         if key not in parameters and key == "max_episode_steps":
             spec.max_episode_steps = value  # Gymnasium's own limit, where the environment has none
             continue
-        if key not in parameters:
+        if key not in parameters and not takes_any:
             raise UserError(f"'{name}' takes {', '.join(parameters)}, got '{key}'{nearest(key, parameters)}")
         if isinstance(default, Enum) and isinstance(value, str):
             words = {member.name.lower(): member for member in type(default)}
@@ -157,7 +183,13 @@ def _spec(name: str, arguments: dict[str, Any]) -> EnvSpec:
 def _ids(package: str) -> list[str]:
     """Import a package and return the ids that it registered."""
     importlib.import_module(package)
-    return [id for id, spec in gymnasium.registry.items() if str(spec.entry_point).startswith(f"{package}.")]
+    return [id for id, spec in gymnasium.registry.items() if _package(spec) == package]
+
+
+def _package(spec: EnvSpec) -> str:
+    """Return the package that an environment comes from."""
+    entry = spec.entry_point
+    return re.split("[.:]", entry if isinstance(entry, str) else str(getattr(entry, "__module__", "")))[0]
 
 
 def _payoff(reference: str, env: Any) -> Payoff:

@@ -110,11 +110,16 @@ class OpenSpielState:
         return str(native), self.player, native.move_number() if self._game.printed_whole else native.history_str()
 
     def information(self, player: int) -> Hashable:
-        """Return what this player knows: all that it has seen, or what it sees where the game cannot tell more."""
+        """Return what this player knows: all that it has seen where the game can tell, else what it is told now.
+
+        What it sees and may do counts for itself: the words of phantom_go, rbc and gin_rummy leave some of it out.
+        """
         if not self._game.hidden:
             return self.key()
         native = self.native
-        return native.information_state_string(player) if self._game.recalls else native.observation_string(player)  # type: ignore[no-any-return]
+        self._game.observe(native, player)
+        told = native.information_state_string if self._game.recalls else native.observation_string
+        return told(player), self._game.tensor.tobytes(), tuple(native.legal_actions(player))
 
     def action_name(self, player: int, action: int) -> str:
         """Return how the game writes this action; it reads it back the same way at the terminal."""

@@ -4,17 +4,20 @@
     pettingzoo:classic.tictactoe_v3            a family and a name of PettingZoo's own
     pettingzoo:butterfly.pistonball_v6 | color_reduction_v0(mode=B) | resize_v1(x_size=84, y_size=84)
 
-SuperSuit's wrappers behind a name are applied to each environment from left to right. Masks live through them.
+SuperSuit's wrappers behind a name are applied to each environment from left to right. Masks live through them; one that
+would lose them is refused.
 
 Agents' names, dead steps and cumulative rewards stay inside this file. Players are the indices of `possible_agents`;
-spaces are read by games/adapters/spaces.py. Who has left is terminated; nobody joins an episode late.
+spaces are read by games/adapters/spaces.py. Who has left is terminated, and paid no more; nobody joins an episode late.
 
 PettingZoo does not say whose gain is whose loss. An environment says so itself in `metadata["payoff"]`; PettingZoo's
 own and MPE's are zero-sum or a team where a table below or `local_ratio=0` says so; all others count as general-sum.
-The conformance kit (games/check.py) finds a wrong word.
+The conformance kit (games/check.py) finds a wrong word. Nor does it say what is hidden and what is chance: where no
+table below knows better, both are taken to be there.
 """
 
 import importlib
+import importlib.util
 import pkgutil
 import re
 import warnings
@@ -22,23 +25,23 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, get_args
 
-import gymnasium.spaces as spaces
 import numpy as np
 import pettingzoo
 from pettingzoo.env_registry.exceptions import FailedToImport
 from pettingzoo.utils.wrappers import BaseParallelWrapper, BaseWrapper
 
-from games.adapters.spaces import Seats, described
+from games.adapters.spaces import Seats, bare, described, plain, said
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
 from games.registry import Reference, call
 from games.vector import Row, Vector
 
 FAMILIES = sorted({id.partition("/")[0] for id in pettingzoo.aec_registry})
-EXTRAS = {"classic": "marl[classic]", "mpe2": "marl[mpe]"} | {
-    family: f"pettingzoo[{family}]" for family in FAMILIES if family != "classic"
+EXTRAS = {"mpe2": "marl[mpe]", "atari": "pettingzoo[atari]"} | {
+    family: f"marl[{family}]" for family in ("butterfly", "classic", "sisl")
 }
 ZERO_SUM = ("tictactoe", "connect_four", "chess", "go", "rps", "leduc_holdem", "texas_holdem", "texas_holdem_no_limit")
+PERFECT = ("tictactoe", "connect_four", "chess", "go")  # nothing is hidden, and there is no chance
 TEAM = ("cooperative_pong", "simple_speaker_listener")
 BATCHED_HERE = (  # SuperSuit's own ways to step many environments
     *("concat_vec_envs_v1", "gym_vec_env_v0", "pettingzoo_env_to_vec_env_v1"),
@@ -58,12 +61,15 @@ def make(name: str, arguments: dict[str, Any], num_envs: int, wrappers: Sequence
     reference = f"pettingzoo:{name}" + (f"({written})" if written else "")
     try:
         made = build()
+        if "ansi" in made.metadata.get("render_modes", ()) and "render_mode" not in arguments:
+            build = partial(build, render_mode="ansi")
+            made = build()
     except FailedToImport as error:
         raise _not_installed(reference, error.__cause__ or error) from error
     except ImportError as error:
         raise _not_installed(reference, error) from error
     except Exception as error:  # an environment may raise anything
-        raise UserError(f"'{reference}' could not be built: {' '.join(str(error).split())}") from error
+        raise UserError(f"'{reference}' could not be built: {said(error)}") from error
     return vectorize(reference, made, build, num_envs, wrappers)
 
 
@@ -82,8 +88,7 @@ def vectorize(
     else:
         kinds = "a Game, a VecEnv, or a PettingZoo AECEnv or ParallelEnv"
         raise UserError(f"expected {kinds} from '{reference}', got {type(made).__name__}")
-    payoff = _payoff(reference, made)
-    spec = _spec(" | ".join([reference, *map(str, wrappers)]), _wrapped(made, wrappers), payoff)
+    spec = _spec(" | ".join([reference, *map(str, wrappers)]), made, _wrapped(made, wrappers))
     copies = iter([made])
     return Vector(spec, lambda row: adapter(spec, _wrapped(next(copies, None) or build(), wrappers), row), num_envs)
 
@@ -95,23 +100,35 @@ def names() -> list[str]:
     return sorted({*own, *(f"mpe2.{inside.name}" for inside in pkgutil.iter_modules(path) if "_v" in inside.name)})
 
 
-def _spec(reference: str, env: Any, payoff: Payoff) -> Spec:
-    fields = described(reference, *_spaces(env))
-    env.reset(seed=0)
+def _spec(reference: str, made: Any, env: Any) -> Spec:
+    """Describe the environment that `made` became in its wrappers; raises UserError where it cannot be opened."""
+    try:
+        views, actions = _spaces(env)
+        env.reset(seed=0)
+        state = _state(env)
+        told = env is made or not _tells(made) or _tells(env)
+    except Exception as error:  # an environment may raise anything
+        raise UserError(f"'{reference}' could not be opened: {said(error)}") from error
+    if not told:
+        raise UserError(f"'{reference}' has lost its legal actions; leave out the wrapper that loses them")
+    perfect = _own_name(made) in PERFECT
     return Spec(
         name=reference,
-        **fields,
-        payoff=payoff,
+        **described(reference, views, actions),
+        payoff=_payoff(reference, made),
         turns="simultaneous" if isinstance(env, pettingzoo.ParallelEnv) else "sequential",
-        perfect_information=False,
-        chance=True,
+        perfect_information=perfect,
+        chance=not perfect,
         searchable=False,
-        global_state_size=len(_state(env)),
+        global_state_size=len(state),
     )
 
 
 class _SingleEnv:
-    """What both APIs share: players by index, and who is at the table."""
+    """What both APIs share: players by index, and who is at the table.
+
+    Raises ValueError where an environment does what the contract cannot follow.
+    """
 
     def __init__(self, spec: Spec, env: Any, row: Row) -> None:
         self.spec, self.env, self.row = spec, env, row
@@ -119,15 +136,18 @@ class _SingleEnv:
         self._seats = Seats(spec, *_spaces(env), row)
 
     def render(self) -> str:
-        return ""
+        return str(self.env.render()) if getattr(self.env, "render_mode", None) == "ansi" else ""
 
     def action_name(self, player: int, action: int) -> str:
         return str(action)
 
     def _open(self) -> None:
         """Count those who are not at the table as gone."""
+        self._table = set(self.env.agents)
+        if not self._table:
+            raise ValueError("nobody is at the table when the episode opens")
         for agent, player in self._player.items():
-            self.row.terminated[player] = agent not in self.env.agents
+            self.row.terminated[player] = agent not in self._table
 
     def _living(self) -> list[str]:
         """Return the agents at the table whose episode goes on."""
@@ -135,30 +155,43 @@ class _SingleEnv:
 
     def _ask(self, agent: str, obs: Any, info: dict[str, Any]) -> None:
         """Let an agent act: its legal actions stand in its view, or in `info`; all where neither says."""
-        self._seats.ask(self._player[agent], obs, info.get("action_mask"))
+        self._seats.ask(self._seat(agent), obs, info.get("action_mask"))
 
     def _see(self, agent: str, obs: Any) -> None:
-        self._seats.see(self._player[agent], obs)
+        self._seats.see(self._seat(agent), obs)
 
     def _end(self, terminations: dict[str, bool], truncations: dict[str, bool]) -> list[str]:
         """Note whose episode is over, and who left without a word; return those for whom that is news."""
+        before, self._table = self._table, set(self.env.agents)
+        if late := self._table - before:
+            raise ValueError(f"agent '{late.pop()}' came to the table after the episode had opened")
         ended = [agent for agent in self._player if not self._over(agent)]
-        ended = [a for a in ended if terminations.get(a) or truncations.get(a) or a not in self.env.agents]
+        ended = [a for a in ended if terminations.get(a) or truncations.get(a) or a not in self._table]
         for agent in ended:
             truncated = truncations.get(agent, False) and not terminations.get(agent, False)
-            self._seats.end(self._player[agent], not truncated, truncated)
+            self._seats.end(self._seat(agent), not truncated, truncated)
         return ended
 
+    def _seat(self, agent: str) -> int:
+        if agent not in self._player:
+            raise ValueError(f"agent '{agent}' is not one of possible_agents")
+        return self._player[agent]
+
     def _over(self, agent: str) -> bool:
-        return self._seats.over(self._player[agent])
+        return self._seats.over(self._seat(agent))
 
     def _pay(self, rewards: dict[str, float]) -> None:
         for agent, reward in rewards.items():
-            self.row.reward[self._player[agent]] = reward
+            if not self._over(agent):
+                self.row.reward[self._seat(agent)] = reward
 
     def _write_state(self) -> None:
         if self.spec.global_state_size:
-            self.row.global_state[:] = _state(self.env)
+            state = _state(self.env)
+            if len(state) == self.spec.global_state_size:
+                self.row.global_state[:] = state
+            elif not self.row.terminated.all():  # a state is not read after everybody's end, and some have none
+                raise ValueError(f"the state has {len(state)} numbers, it had {self.spec.global_state_size}")
 
 
 class ParallelRow(_SingleEnv):
@@ -167,8 +200,7 @@ class ParallelRow(_SingleEnv):
     def reset(self, seed: int) -> None:
         obs, infos = self.env.reset(seed=seed % 2**31)
         self._open()
-        for agent in self._living():
-            self._ask(agent, obs[agent], infos.get(agent, {}))
+        self._ask_living(obs, infos)
         self._write_state()
 
     def step(self, actions: Sequence[Any]) -> bool:
@@ -176,14 +208,17 @@ class ParallelRow(_SingleEnv):
         obs, rewards, terminations, truncations, infos = self.env.step(joint)
         self._pay(rewards)
         for agent in self._end(terminations, truncations):
-            if agent in obs:
-                self._see(agent, obs[agent])
+            if agent in obs or truncations.get(agent):
+                self._see(agent, _of(agent, obs))
         self._write_state()
         if self._seats.all_over():
             return True
-        for agent in self._living():
-            self._ask(agent, obs[agent], infos.get(agent, {}))
+        self._ask_living(obs, infos)
         return False
+
+    def _ask_living(self, obs: dict[str, Any], infos: dict[str, Any]) -> None:
+        for agent in self._living():
+            self._ask(agent, _of(agent, obs), infos.get(agent, {}))
 
 
 class AecRow(_SingleEnv):
@@ -204,9 +239,12 @@ class AecRow(_SingleEnv):
         self._pay(env.rewards)
         self._end(env.terminations, env.truncations)
         self._write_state()
-        while env.agents and self._over(env.agent_selection):
-            self._see(env.agent_selection, env.observe(env.agent_selection))
+        while env.agents and self._over(agent := env.agent_selection):
+            self._see(agent, env.observe(agent))
             env.step(None)
+            self._end(env.terminations, env.truncations)
+            if agent in env.agents:
+                raise ValueError(f"agent '{agent}' stays at the table after its end")
         if self._seats.all_over():
             return True
         self._ask_selected()
@@ -225,7 +263,7 @@ class _MaskInInfo(BaseParallelWrapper):  # type: ignore[type-arg]
         self.render_mode = getattr(env, "render_mode", None)  # PettingZoo's converters ask for it
 
     def observation_space(self, agent: str) -> Any:
-        return _plain(self.env.observation_space(agent))
+        return plain(self.env.observation_space(agent))
 
     def reset(self, seed: int | None = None, options: Any = None) -> Any:
         obs, infos = self.env.reset(seed=seed, options=options)
@@ -238,7 +276,7 @@ class _MaskInInfo(BaseParallelWrapper):  # type: ignore[type-arg]
 
     def _split(self, obs: dict[str, Any], infos: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         infos = {agent: infos.get(agent, {}) | _mask(view) for agent, view in obs.items()}
-        return {agent: _bare(view) for agent, view in obs.items()}, infos
+        return {agent: bare(view) for agent, view in obs.items()}, infos
 
 
 class _AecMaskInInfo(BaseWrapper):  # type: ignore[type-arg]
@@ -249,10 +287,10 @@ class _AecMaskInInfo(BaseWrapper):  # type: ignore[type-arg]
         self.render_mode = getattr(env, "render_mode", None)
 
     def observation_space(self, agent: str) -> Any:
-        return _plain(self.env.observation_space(agent))
+        return plain(self.env.observation_space(agent))
 
     def observe(self, agent: str) -> Any:
-        return _bare(self.env.observe(agent))
+        return bare(self.env.observe(agent))
 
     @property
     def infos(self) -> dict[str, Any]:
@@ -282,7 +320,9 @@ def _wrapped(env: Any, wrappers: Sequence[Reference]) -> Any:
         except UserError:
             raise
         except Exception as error:  # assertions, mostly, and IndexErrors of spaces that have too few axes
-            raise UserError(f"SuperSuit's '{wrapper}' does not fit: {' '.join(str(error).split())}") from error
+            view = env.observation_space(env.possible_agents[0])
+            views = f"views of {view.dtype} {view.shape}"
+            raise UserError(f"SuperSuit's '{wrapper}' does not fit {views}: {said(error)}") from error
     return env
 
 
@@ -292,19 +332,25 @@ def _spaces(env: Any) -> tuple[list[Any], list[Any]]:
     return [env.observation_space(agent) for agent in agents], [env.action_space(agent) for agent in agents]
 
 
-def _plain(space: Any) -> Any:
-    return space["observation"] if isinstance(space, spaces.Dict) and "observation" in space.spaces else space
+def _tells(env: Any) -> bool:
+    """Say whether an open environment of turns tells legal actions; one of simultaneous moves loses none."""
+    if isinstance(env, pettingzoo.ParallelEnv):
+        return True
+    agent = env.agent_selection
+    return "action_mask" in env.infos.get(agent, {}) | _mask(env.observe(agent))
 
 
-def _bare(obs: Any) -> Any:
-    return obs["observation"] if isinstance(obs, dict) and "observation" in obs else obs
+def _of(agent: str, obs: dict[str, Any]) -> Any:
+    if agent not in obs:
+        raise ValueError(f"no view came for agent '{agent}'")
+    return obs[agent]
 
 
 def _mask(obs: Any) -> dict[str, Any]:
     return {"action_mask": obs["action_mask"]} if isinstance(obs, dict) and "action_mask" in obs else {}
 
 
-def _builder(name: str, arguments: dict[str, Any]) -> Callable[[], Any]:
+def _builder(name: str, arguments: dict[str, Any]) -> Callable[..., Any]:
     """Return what builds the environment of this name: Parallel where players move at the same time, else AEC."""
     family, _, module = name.rpartition(".")
     if family in FAMILIES:
@@ -357,13 +403,20 @@ def _payoff(reference: str, env: Any) -> Payoff:
     payoff: Payoff = metadata.get("payoff", "general_sum")
     if payoff not in get_args(Payoff):
         raise UserError(f"expected metadata['payoff'] to be one of {get_args(Payoff)} in '{reference}', got '{payoff}'")
-    if "payoff" in metadata or type(own).__module__.partition(".")[0] not in ("pettingzoo", "mpe2"):
+    name = _own_name(env)
+    if "payoff" in metadata or not name:
         return payoff
-    name = metadata.get("name", "").rpartition("_v")[0]
     if name in ZERO_SUM and len(env.possible_agents) == 2:
         return "zero_sum"
     own_share = getattr(own, "local_ratio", getattr(getattr(own, "env", None), "local_ratio", None))
     return "team" if name in TEAM or own_share == 0 else payoff
+
+
+def _own_name(env: Any) -> str:
+    """Return the name of an environment of PettingZoo's own or MPE's, without its version; empty for all others."""
+    own = env.unwrapped
+    name: str = getattr(own, "metadata", {}).get("name", "")
+    return name.rpartition("_v")[0] if type(own).__module__.partition(".")[0] in ("pettingzoo", "mpe2") else ""
 
 
 def _state(env: Any) -> np.ndarray[Any, Any]:

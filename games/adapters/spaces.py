@@ -32,11 +32,30 @@ def described(reference: str, views: Sequence[Any], actions: Sequence[Any]) -> d
     }
 
 
+def plain(space: Any) -> Any:
+    """Return the space of what is seen, where legal actions stand beside it."""
+    return space["observation"] if isinstance(space, spaces.Dict) and "observation" in space.spaces else space
+
+
+def bare(obs: Any) -> Any:
+    """Return what is seen, without the legal actions beside it."""
+    return obs["observation"] if isinstance(obs, dict) and "observation" in obs else obs
+
+
+def said(error: BaseException) -> str:
+    """Return an error in one line; with its type where that alone tells what it is."""
+    words = " ".join(str(error).split())
+    return words if " " in words else f"{type(error).__name__} {words}".strip()
+
+
 class Seats:
-    """Write what players see, and whether their episodes are over, into a row; read their actions from it."""
+    """Write what players see, and whether their episodes are over, into a row; read their actions from it.
+
+    Raises ValueError where a view or a mask is not as its space says.
+    """
 
     def __init__(self, spec: Spec, views: Sequence[Any], actions: Sequence[Any], row: Row) -> None:
-        self._views, self._actions, self._row = views, actions, row
+        self._views, self._actions, self._row = [plain(space) for space in views], actions, row
         self._obs = [view.reshape(-1) for view in row.obs]
         self._box = isinstance(spec.action, Box)
 
@@ -49,21 +68,33 @@ class Seats:
 
     def see(self, player: int, obs: Any) -> None:
         """Write what a player sees."""
-        view = np.asarray(obs["observation"] if isinstance(obs, dict) else obs)
+        view = np.asarray(bare(obs))
         row, space = self._obs[player], self._views[player]
+        # Bytes cannot hold fractions, and numpy would cut them off without a word.
+        if view.shape != space.shape or (row.dtype == np.uint8 and view.dtype.kind == "f"):
+            got, expected = f"{view.dtype} {view.shape}", f"{space.dtype} {space.shape}"
+            raise ValueError(f"the view of player {player} is {got}, its space says {expected}")
         if isinstance(space, spaces.Discrete):
+            if not space.contains(view):
+                raise ValueError(f"the view of player {player} is {view}, its space says {space}")
             row[:] = np.arange(row.size) == view - space.start
         else:
             row[: view.size] = view.reshape(-1)
 
     def ask(self, player: int, obs: Any, mask: Any = None) -> None:
-        """Let a player act: write its view, and its legal actions from the view, or else from `mask`, or else all."""
+        """Let a player act: write its view, and its legal actions from the view, or else from `mask`, or else all.
+
+        Actions beyond a mask's end are not legal.
+        """
         self.see(player, obs)
         self._row.acting[player] = True
         if not self._box:
             seen = obs.get("action_mask") if isinstance(obs, dict) else None
             mask = mask if seen is None else seen
-            legal = np.ones(int(self._actions[player].n), bool) if mask is None else np.asarray(mask, bool)
+            count = int(self._actions[player].n)
+            legal = np.ones(count, bool) if mask is None else np.asarray(mask, bool).reshape(-1)
+            if legal.size > count:
+                raise ValueError(f"the mask of player {player} has {legal.size} actions, its space {count}")
             self._row.action_mask[player, : legal.size] = legal
 
     def end(self, player: int, terminated: bool, truncated: bool) -> None:
@@ -79,8 +110,8 @@ class Seats:
 
 
 def _view(reference: str, space: Any) -> Any:
-    if isinstance(space, spaces.Dict) and {"observation"} <= set(space.spaces) <= {"observation", "action_mask"}:
-        space = space["observation"]
+    if isinstance(space, spaces.Dict) and set(space.spaces) <= {"observation", "action_mask"}:
+        space = plain(space)
     if isinstance(space, spaces.Discrete):
         return spaces.MultiBinary(int(space.n))  # seen as a one-hot
     if not isinstance(space, spaces.Box | spaces.MultiBinary):

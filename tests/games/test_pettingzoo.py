@@ -342,7 +342,7 @@ def test_both_apis_play_the_same_episode():
     "name, package, remedy",
     [
         ("classic.leduc_holdem_v4", "rlcard", "pip install 'marl[classic]'"),
-        ("butterfly.pistonball_v6", "pymunk", "pip install 'pettingzoo[butterfly]'"),
+        ("butterfly.pistonball_v6", "pymunk", "pip install 'marl[butterfly]'"),
         ("mpe2.simple_spread_v3", "mpe2", "pip install 'marl[mpe]'"),
     ],
 )
