@@ -9,6 +9,7 @@ why agents cannot play it here.
 
 import json
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -41,8 +42,9 @@ class Row:
     payoff: str = ""
 
     def __str__(self) -> str:
-        cells = (self.reference, self.verdict, self.players or "", self.turns, self.information, self.chance)
-        return " | ".join(["", *map(str, cells), self.payoff, self.detail.replace("|", "\\|"), ""]).strip()
+        kind = (self.players or "", self.turns, self.information, self.chance, self.payoff)
+        cells = (str(cell).replace("|", "\\|") for cell in (self.reference, self.verdict, *kind, self.detail))
+        return " | ".join(["", *cells, ""]).strip()
 
 
 def table(source: str, episodes: int = 4, timeout: float = 900, workers: int = 2) -> str:
@@ -85,10 +87,11 @@ def _row(reference: str, episodes: int, timeout: float) -> Row:
         child = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout)
     except subprocess.TimeoutExpired:
         return Row(reference, "FAILS", f"took longer than {timeout:g} seconds")
-    if child.returncode:
-        said = child.stderr.strip().splitlines() or ["nothing was said"]
-        return Row(reference, "FAILS", f"its process ended with {child.returncode}: {said[-1]}")
-    return Row(**json.loads(child.stdout.strip().splitlines()[-1]))
+    said = (child.stderr if child.returncode else child.stdout).strip().splitlines() or ["nothing was said"]
+    if child.returncode == 0 and said[-1].startswith("{"):
+        return Row(**json.loads(said[-1]))
+    how = signal.Signals(-child.returncode).name if child.returncode < 0 else child.returncode
+    return Row(reference, "FAILS", f"its process ended with {how}: {said[-1]}")
 
 
 def check(reference: str, episodes: int) -> Row:

@@ -67,20 +67,61 @@ def population(
     config: Config, sets: Sets = None, run_dir: RunDir = None, resume: Resume = False, device: Device = "auto"
 ) -> None:
     """Train several members in worker processes, and leave a population folder."""
-    from marl import engine
-    from marl import population as populations
     from marl.config import PopulationConfig, load
-    from marl.train import check_members, train_member
+    from marl.sweep import train_members
 
-    folder = _folder(config, run_dir)
-    settings = load(PopulationConfig, config, sets or [])
-    configs = check_members(settings, folder, resume=resume)
-    runs = {name: folder / "members" / name for name in configs}
-    tasks = [(name, configs[name].model_dump(mode="json"), str(runs[name]), resume, device) for name in configs]
-    for name in engine.run(train_member, tasks, settings.workers, settings.engine):
-        _say(f"{name}: trained")
-    _say(f"population: {populations.write(folder, runs)}")
+    folder, settings = _folder(config, run_dir), load(PopulationConfig, config, sets or [])
+    _say(f"population: {train_members(settings, folder, resume=resume, device=device, say=_say)}")
     _say(f"curves: tensorboard --logdir {folder}")
+
+
+@app.command()
+def sweep(
+    config: Config,
+    seeds: Annotated[int, typer.Option(min=1, help="Members of each combination, their seeds counted up.")] = 5,
+    grid: Annotated[
+        list[str] | None, typer.Option(help="One axis: every value of --grid a.b=1,2,3.", metavar="A.B=C,D,...")
+    ] = None,
+    sets: Sets = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that train side by side.")] = 2,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", help="Where the runs are kept.  [default: runs/<config's name>_sweep]")
+    ] = None,
+    resume: Resume = False,
+    device: Device = "auto",
+) -> None:
+    """Train one config with several seeds, and with every combination of a grid, in worker processes."""
+    from marl.sweep import sweep as members_of
+    from marl.sweep import train_members
+
+    folder = run_dir or Path("runs") / f"{config.stem}_sweep"
+    settings = members_of(config, seeds=seeds, sets=sets or [], grid=grid or [], workers=workers)
+    _say(f"population: {train_members(settings, folder, resume=resume, device=device, say=_say)}")
+    _say(f"curves: marl plot {folder}")
+
+
+@app.command()
+def plot(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or those of populations and sweeps.")],
+    metric: Annotated[str, typer.Option(help="return or length_mean of evaluations, or a key of metrics.jsonl.")] = (
+        "return"
+    ),
+    against: Annotated[
+        str | None, typer.Option(help="Evaluations against this one of the panel.  [default: its first]")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The picture: .png, .pdf or .svg.")] = Path("plot.png"),
+    as_json: AsJson = False,
+) -> None:
+    """Draw learning curves, and print where they end as a Markdown table; runs that differ by seed are one curve."""
+    from marl.plot import draw, read, table
+
+    plotted = read(runs, metric, against)
+    draw(plotted, out)
+    if as_json:
+        _print_json(plotted.to_json() | {"file": str(out)})
+        return
+    print(table(plotted))
+    _say(f"\ncurves: {out}")
 
 
 @app.command()

@@ -40,6 +40,19 @@ def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -
     return layer
 
 
+def mlp(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
+    """Build layers of these sizes with ReLUs between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [linear(inputs, outputs, 2**0.5, generator), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def generator_of(key: int) -> torch.Generator:
+    """Return a generator that begins at a key."""
+    return torch.Generator().manual_seed(key >> 1)
+
+
 def convolution(inputs: int, outputs: int, generator: torch.Generator) -> nn.Conv2d:
     """Build a 3x3 convolution that keeps the size, with orthogonal weights and zero biases."""
     layer = nn.utils.skip_init(nn.Conv2d, inputs, outputs, kernel_size=3, padding=1)

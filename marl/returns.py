@@ -65,3 +65,28 @@ def successor_known(acting: Mask, terminated: Mask, truncated: Mask) -> Mask:
         known[t] = acting[t] & seen
         seen = seen | acting[t] | terminated[t] | truncated[t]
     return known
+
+
+def td_lambda(
+    value: Floats, decided: Mask, reward: Floats, length: NDArray[np.int64], *, gamma: float, td_lambda: float
+) -> Floats:
+    """Return the TD(λ) targets [T, K, M] of whole episodes: one of a team's decisions, or of each player's own.
+
+        r̄ₖ = sum of the rewards from decision k until decision k+1
+        Gₖ = r̄ₖ + γ ((1 − λ) Vₖ₊₁ + λ Gₖ₊₁)          (Sutton and Barto 2018, eq. 12.20)
+
+    `value`, `decided` are [T+1, K, M], `reward` [T, K, M] is paid by t -> t+1, `length` [K] in steps. The value at an
+    episode's end is what it is bootstrapped from: 0 where it terminated. Entries where nothing was decided mean
+    nothing.
+    """
+    target = np.zeros_like(reward)
+    ahead = np.zeros_like(value[0])
+    piled = np.zeros_like(ahead)
+    for t in reversed(range(len(reward))):
+        ends = (length == t + 1)[:, None]
+        ahead = np.where(ends, value[t + 1], ahead)
+        piled = np.where(ends, 0, piled) + reward[t]
+        target[t] = piled + gamma * ahead
+        ahead = np.where(decided[t], value[t] + td_lambda * (target[t] - value[t]), ahead)
+        piled = np.where(decided[t], 0, piled)
+    return target

@@ -196,7 +196,7 @@ def _assemble(moments: list[Moment], final: Moment, recorded: int) -> Trajectory
         },
         seating=done("seating"),
         complete=successor_known(acting, terminated, truncated) & ~done("handed_over"),
-        steps=int((~seen("first")[recorded + 1 :]).sum()),
+        recorded=recorded,
     )
 
 

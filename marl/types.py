@@ -76,7 +76,12 @@ class Trajectory:
     extras: dict[str, NDArray[Any]]  # [T, E, N, ...]
     seating: NDArray[np.int64]  # [T, E, N] the roster entry that held the player
     complete: NDArray[np.bool_]  # [T, E, N] a decision handed over now: its successor is known, and it was not before
-    steps: int  # transitions of one environment that are new here; idle reset slots do not count
+    recorded: int  # the moments before this one were part of the trajectory before
+
+    @property
+    def steps(self) -> int:
+        """Transitions of one environment that are new here; idle reset slots do not count."""
+        return int((~self.first[self.recorded + 1 :]).sum())
 
     def learnable(self, mine: Collection[int]) -> NDArray[np.bool_]:
         """Return the mask of every loss [T, E, N]: decisions of the roster entries `mine`, each handed over once."""

@@ -1,24 +1,25 @@
-"""JaxMARL's environments on the contract (Rutherford et al. 2023, https://arxiv.org/abs/2311.10090), compiled as a batch.
+"""JaxMARL's environments on the contract (Rutherford et al. 2023, https://arxiv.org/abs/2311.10090): compiled batches.
 
     jaxmarl:HeuristicEnemySMAX(map_name=3m)               a team against the library's own enemies
     jaxmarl:overcooked(layout=coord_ring, max_steps=200)
     jaxmarl:hanabi(num_agents=3)     jaxmarl:storm_2p     jaxmarl:MPE_simple_spread_v3(local_ratio=0)
 
-One compiled program steps all environments, and one opens episodes; both run on the CPU. All chance of an episode is
-drawn from its seed: step t has the key fold_in(seed, t), and t = 0 opens it.
+One compiled program steps all environments, and another opens episodes; both run on the CPU. All chance of an episode
+is drawn from its seed: step t has the key fold_in(seed, t), and t = 0 opens it.
 
-Who acts: everybody, but for the dead, and in Hanabi for those who are not on turn. JaxMARL pays the dead as it pays the
-living, so nobody's return is complete before the episode is.
+Who acts: everybody but the dead, and in Hanabi the one who is on turn. JaxMARL pays the dead as it pays the living, so
+nobody's return is complete before the episode is.
 
-How it ends: `truncated` where the library's `max_steps` cut it (particles, which take one step more than it says, SMAX,
-Overcooked, JaxNav), else `terminated`. That holds for the switch riddle, whose limit is a rule, and for storm and the
-coin game, which play a fixed number of rounds and show the opening of another one at the end.
+How an episode ends: `truncated` where the library's `max_steps` cuts it (MPE, which takes one step more than that says,
+SMAX, Overcooked and JaxNav), else `terminated`. So does the switch riddle, whose limit is a rule of it, and so do storm
+and the coin game: they play a fixed number of rounds, and what they show at last is the opening of another.
 """
 
 import contextlib
 import inspect
 import io
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -34,49 +35,53 @@ from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
 from games.registry import parse
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")  # JAX would take most of a GPU's memory from torch
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # on a GPU, JAX would take most of torch's memory
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")  # one thread a process: workers are processes
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what the library prints as it is imported, built and traced, and its words on what is deprecated."""
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        yield
+    """Hold back what the library prints when it is imported, built and traced, and its words on what is deprecated."""
+    own = sys.stdout, sys.stderr, sys.__stdout__
+    sys.stdout = sys.__stdout__ = io.StringIO()  # type: ignore[assignment, misc]  # it sets one to the other
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        sys.stdout, sys.stderr, sys.__stdout__ = own  # type: ignore[misc]
 
 
 with _quiet():
     import jax
     import jax.numpy as jnp
     import jaxmarl
-    from jaxmarl.environments import SMAX, JaxNav, MultiAgentEnv, SwitchRiddle, overcooked_layouts, overcooked_v2_layouts
+    from jaxmarl.environments import Hanabi, InTheGrid, JaxNav, SwitchRiddle, overcooked_layouts, overcooked_v2_layouts
+    from jaxmarl.environments import spaces as theirs
     from jaxmarl.environments.mpe import SimpleMPE
     from jaxmarl.environments.smax.heuristic_enemy_smax_env import EnemySMAX
-    from jaxmarl.environments.smax.smax_env import MAP_NAME_TO_SCENARIO
+    from jaxmarl.environments.smax.smax_env import MAP_NAME_TO_SCENARIO, SMAX
 
-LANES = 8  # environments are computed in multiples, so that few and many go the same way through the same program
+LANES = 8  # environments are computed in multiples of it, so that few and many go the same way through one program
 FOREVER = 2**62  # steps
-NAMED = {  # arguments that name an object of the library's: argument, what it is passed as, and the objects by name
+NAMED = {  # environments with an argument that names an object: the argument, how it is passed on, the objects by name
     "SMAX": ("map_name", "scenario", MAP_NAME_TO_SCENARIO),
     "HeuristicEnemySMAX": ("map_name", "scenario", MAP_NAME_TO_SCENARIO),
     "overcooked": ("layout", "layout", overcooked_layouts),
     "overcooked_v2": ("layout", "layout", overcooked_v2_layouts),
 }
-TEAM = ("HeuristicEnemySMAX", "MPE_simple_speaker_listener_v4", "hanabi", "overcooked", "overcooked_v2", "switch_riddle")
-SHARING = (("local_ratio", 0), ("rew_lambda", 0), ("shared_rewards", True))  # arguments that make others a team
-EXAMPLES = ("HeuristicEnemySMAX(map_name=3m)", "jaxnav(act_type=Discrete)")  # beside what the names alone stand for
+TEAM = (
+    "HeuristicEnemySMAX",
+    "MPE_simple_speaker_listener_v4",
+    "hanabi",
+    "overcooked",
+    "overcooked_v2",
+    "switch_riddle",
+)
+SHARING = (("local_ratio", 0), ("rew_lambda", 0), ("shared_rewards", True))  # arguments that make a team of others
+EXAMPLES = ("HeuristicEnemySMAX(map_name=3m)", "jaxnav(act_type=Discrete)")
 
-Tree = Any  # a nest of JAX's arrays, each [B, ...] or of one environment
-
-
-class Programs(NamedTuple):
-    """An environment of JaxMARL's, compiled for B environments; `seen` is what players see and may do."""
-
-    spec: Spec
-    horizon: int  # steps, after which the library cuts an episode
-    first: tuple[Tree, Tree]  # (state, seen) of B episodes
-    open: Callable[..., Any]  # (which [B], keys [B, 2], state, seen) -> state, seen
-    step: Callable[..., Any]  # (keys [B, 2], ages [B], actions [B, N, ...], state, seen) -> state, seen, reward, over
+Tree = Any  # a nest of JAX's arrays
 
 
 def names() -> list[str]:
@@ -93,11 +98,21 @@ def make(name: str, arguments: dict[str, Any], num_envs: int) -> "Jaxmarl":
         raise UserError(f"expected an environment of JaxMARL's, got '{name}'{nearest(name, names())}")
     written = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
     reference = f"jaxmarl:{name}" + (f"({written})" if written else "")
-    return Jaxmarl(_programs(reference, -(-num_envs // LANES) * LANES), num_envs)
+    return Jaxmarl(_compiled(reference, -(-num_envs // LANES) * LANES), num_envs)
+
+
+class Programs(NamedTuple):
+    """What opens and steps B environments, and where they begin."""
+
+    spec: Spec
+    horizon: int  # steps, after which the library cuts an episode
+    first: tuple[Tree, Tree]  # (state, seen), some open episode in each
+    open: Callable[..., Any]  # (which [B], key [B, 2], state, seen) -> state, seen
+    step: Callable[..., Any]  # (key [B, 2], age [B], actions [B, N, ...], state, seen) -> state, seen, reward, over
 
 
 class Jaxmarl(Batch):
-    """An environment of JaxMARL's: a player sees what the library shows it, flat where that is in parts.
+    """An environment of JaxMARL's: a player sees what the library shows it, flat where that comes in parts.
 
     The global state is the library's `get_world_state`, flat, where the environment has one.
     """
@@ -107,52 +122,259 @@ class Jaxmarl(Batch):
         self.programs = programs
         self._state, self._seen = programs.first
         batch = len(self._seen["able"])
-        self._keys = np.zeros((batch, 2), np.uint32)
-        self._ages = np.zeros(batch, np.uint32)
+        self._key = np.zeros((batch, 2), np.uint32)
+        self._age = np.zeros(batch, np.uint32)
 
     def open(self, envs: NDArray[np.int64]) -> None:
-        self._keys[envs] = _words(self.timestep.seed[envs])
-        which = np.zeros(len(self._keys), bool)
+        self._key[envs] = words(self.timestep.seed[envs])
+        which = np.zeros(len(self._key), bool)
         which[envs] = True
-        self._state, self._seen = self.programs.open(which, self._keys, self._state, self._seen)
+        self._state, self._seen = self.programs.open(which, self._key, self._state, self._seen)
 
     def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
-        self._ages[: self.num_envs] = self.age
-        chosen = np.zeros((len(self._keys), *actions.shape[1:]), np.int32 if self.spec.num_actions else np.float32)
+        chosen = np.zeros((len(self._key), *actions.shape[1:]), np.int32 if self.spec.num_actions else np.float32)
         chosen[: self.num_envs] = actions
-        self._state, self._seen, reward, over = self.programs.step(
-            self._keys, self._ages, chosen, self._state, self._seen
-        )
-        self.timestep.reward[:] = reward[: self.num_envs]
-        return np.array(over[: self.num_envs])
+        self._age[: self.num_envs] = self.age
+        stepped = self.programs.step(self._key, self._age, chosen, self._state, self._seen)
+        self._state, self._seen, reward, over = stepped
+        self.timestep.reward[:] = self._own(reward)
+        return self._own(over).copy()
 
     def look(self) -> None:
-        self.timestep.obs[:] = np.asarray(self._seen["obs"])[: self.num_envs]
-        self.timestep.global_state[:] = np.asarray(self._seen["global_state"])[: self.num_envs]
-        self.legal[:] = np.asarray(self._seen["legal"])[: self.num_envs]
+        self.timestep.obs[:] = self._own(self._seen["obs"])
+        self.timestep.global_state[:] = self._own(self._seen["global_state"])
+        self.legal[:] = self._own(self._seen["legal"])
 
     def _show(self) -> None:
         super()._show()
-        self.timestep.acting &= np.asarray(self._seen["able"])[: self.num_envs]
+        self.timestep.acting &= self._own(self._seen["able"])
         self.timestep.action_mask &= self.timestep.acting[:, :, None]
 
+    def _own(self, array: Any) -> NDArray[Any]:
+        """Return an array of JAX's [B, ...] without the rows that fill up the last lanes [E, ...]."""
+        return np.asarray(array)[: self.num_envs]
 
-@lru_cache(maxsize=32)
-def _programs(reference: str, batch: int) -> Programs:
-    """Compile an environment for a batch; raises UserError where it cannot be built, or has no place in the contract."""
-    name, arguments = parse(reference).name, dict(parse(reference).arguments)
-    try:
-        with _quiet():
+
+class Rules:
+    """One environment as two pure functions: `begin` opens an episode, `move` steps it.
+
+    What is seen: obs [N, *O], legal [N, A] by the library's own masks, able [N] to act, global_state [S].
+    """
+
+    def __init__(self, env: Any) -> None:
+        self.env = env
+        self.choices = [_space(env.action_space(agent)) for agent in env.agents]  # [N]
+        self.discrete = all(isinstance(space, spaces.Discrete) for space in self.choices)
+        self.sizes = [int(space.n if self.discrete else np.prod(space.shape)) for space in self.choices]  # [N]
+        key = jax.ShapeDtypeStruct((2,), np.uint32)
+        obs, state = jax.eval_shape(env.reset, key)
+        self.views = [_box(view) for view in jax.eval_shape(self._views, obs)]  # [N]
+        # A reset may open in other dtypes than steps go on in; a program has room for one.
+        self._types = jax.eval_shape(self._step, key, self.actions, state)[1]
+        self.start = jax.eval_shape(self.begin, key)
+
+    @property
+    def actions(self) -> Any:
+        """The shape of a joint action [N] or [N, D]."""
+        width = () if self.discrete else (max(self.sizes),)
+        return jax.ShapeDtypeStruct((len(self.sizes), *width), np.int32 if self.discrete else np.float32)
+
+    def begin(self, key: Tree) -> tuple[Tree, Tree]:
+        obs, state = self.env.reset(jax.random.fold_in(key, 0))
+        return self._settled(state), self._seen(obs, state, {"__all__": False})
+
+    def move(self, key: Tree, age: Tree, actions: Tree, state: Tree, seen: Tree) -> tuple[Tree, Tree, Tree, Tree]:
+        able = seen["able"] if self.discrete else seen["able"][:, None]
+        idle = seen["legal"].argmax(1) if self.discrete else 0
+        actions = jnp.where(able, actions, idle)
+        obs, state, rewards, dones, _ = self._step(jax.random.fold_in(key, age), actions, state)
+        reward = jnp.stack([jnp.float32(self._of(rewards, player)) for player in range(len(self.sizes))])
+        return self._settled(state), self._seen(obs, state, dones), reward, _over(self.env, state, dones)
+
+    def _step(self, key: Tree, actions: Tree, state: Tree) -> Any:
+        """Step the library; it wants actions by agent's name, or in a row where agents are numbers."""
+        if not self.discrete:
+            actions = jnp.clip(actions, self.choices[0].low.min(), self.choices[0].high.max())
+        row = [action if self.discrete else action[:size] for action, size in zip(actions, self.sizes, strict=True)]
+        numbered = isinstance(self.env.agents[0], int)
+        return self.env.step_env(key, state, tuple(row) if numbered else dict(zip(self.env.agents, row, strict=True)))
+
+    def _settled(self, state: Tree) -> Tree:
+        return jax.tree.map(lambda leaf, kind: jnp.asarray(leaf, kind.dtype), state, self._types)
+
+    def _seen(self, obs: Tree, state: Tree, dones: Tree) -> Tree:
+        alive = [jnp.logical_not(dones.get(agent, dones["__all__"])) for agent in self.env.agents]
+        legal = self._legal(state)
+        turn = legal[:, :-1].any(1) if isinstance(self.env, Hanabi) else True  # the last: to let another play
+        world = getattr(self.env, "get_world_state", lambda state: jnp.zeros(0))(state)
+        return {
+            "obs": _stacked(self._views(obs)),
+            "legal": legal,
+            "able": jnp.stack(alive) & turn,
+            "global_state": _flat(world),
+        }
+
+    def _legal(self, state: Tree) -> Tree:
+        """Return what the library lets each player do [N, A]: all where it says nothing, and no padding."""
+        if not self.discrete:
+            return jnp.zeros((len(self.sizes), 0), bool)
+        if isinstance(self.env, Hanabi):
+            masks = self.env.get_legal_moves(state)
+        elif isinstance(self.env, SMAX | EnemySMAX):
+            masks = self.env.get_avail_actions(state)
+        else:
+            masks = {agent: jnp.ones(size) for agent, size in zip(self.env.agents, self.sizes, strict=True)}
+        return _stacked([masks[agent].astype(bool) for agent in self.env.agents])
+
+    def _views(self, obs: Tree) -> list[Tree]:
+        """Return what each player sees [N], flat where it comes in parts."""
+        if isinstance(self.env, InTheGrid):  # here players are the first axis of one part, and the last of another
+            obs = obs | {"inventory": obs["inventory"].T}
+        views = [self._of(obs, player) for player in range(len(self.sizes))]
+        return [view if hasattr(view, "shape") else _flat(view) for view in views]
+
+    def _of(self, values: Tree, player: int) -> Tree:
+        """Return one player's part of what the library gives by name, in a row, or as arrays of rows."""
+        if isinstance(values, dict):
+            agent = self.env.agents[player]
+            return values[agent] if agent in values else jax.tree.map(lambda rows: rows[player], values)
+        return values[player]
+
+
+def words(seeds: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """Return seeds as keys of JAX's [E, 2]."""
+    return np.stack([seeds >> np.uint64(32), seeds & np.uint64(0xFFFFFFFF)], 1).astype(np.uint32)
+
+
+@lru_cache(maxsize=16)
+def _compiled(reference: str, batch: int) -> Programs:
+    """Compile an environment; raises UserError where it cannot be built, or has no place in the contract."""
+    parsed = parse(reference)
+    name, arguments = parsed.name, dict(parsed.arguments)
+    with _quiet():
+        try:
             env = jaxmarl.make(name, **_understood(name, arguments))
             rules = Rules(env)
-            views = [spaces.Box(-np.inf, np.inf, shape) for shape in rules.shapes]
-    except UserError:
-        raise
-    except Exception as error:  # an environment may raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"'{reference}' could not be built: {reason}") from error
-    cut = _limit(env)
-    spec = Spec(
-        name=reference,
-        **described(reference, views, [_space(env.action_space(agent)) for agent in env.agents]),
-    )
+        except UserError:
+            raise
+        except Exception as error:  # an environment may raise anything
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"'{reference}' could not be built: {reason}") from error
+        limit = _limit(env)
+        spec = Spec(
+            name=reference,
+            **described(reference, rules.views, rules.choices),
+            payoff=_payoff(name, arguments),
+            turns="sequential" if isinstance(env, Hanabi) else "simultaneous",
+            perfect_information=False,
+            chance=True,
+            searchable=False,
+            global_state_size=rules.start[1]["global_state"].size,
+            max_length=limit or _rounds(env),
+        )
+        none = jax.tree.map(lambda kind: np.zeros((batch, *kind.shape), kind.dtype), rules.start)
+        key, age, which = np.zeros((batch, 2), np.uint32), np.zeros(batch, np.uint32), np.ones(batch, bool)
+        actions = np.zeros((batch, *rules.actions.shape), rules.actions.dtype)
+
+        def open_one(which: Tree, key: Tree, state: Tree, seen: Tree) -> Tree:
+            return jax.tree.map(partial(jnp.where, which), rules.begin(key), (state, seen))
+
+        open = jax.jit(jax.vmap(open_one)).lower(which, key, *none).compile()
+        step = jax.jit(jax.vmap(rules.move)).lower(key, age, actions, *none).compile()
+    return Programs(spec, limit or FOREVER, open(which, key, *none), open, step)
+
+
+def _understood(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments as the library takes them: objects for their names, and arrays where it has arrays itself."""
+    named, passed, objects = NAMED.get(name, ("", "", {}))
+    parameters = _parameters(type(jaxmarl.make(name)))
+    known = dict.fromkeys([*parameters, named] if named else parameters)
+    understood = {}
+    for key, value in arguments.items():
+        if key not in known:
+            raise UserError(f"'{name}' takes {', '.join(known) or 'no arguments'}, got '{key}'{nearest(key, known)}")
+        if key == named:
+            if value not in objects:
+                hint = nearest(str(value), objects)
+                raise UserError(f"expected {key} to be one of {', '.join(objects)}, got '{value}'{hint}")
+            key, value = passed, objects[value]
+        elif isinstance(value, list | tuple) and isinstance(parameters[key].default, jax.Array):
+            value = jnp.array(value)
+        understood[key] = value
+    return understood
+
+
+def _parameters(kind: type) -> dict[str, inspect.Parameter]:
+    """Return what a class takes: its own parameters, and while it passes on what it does not know, its bases'."""
+    bases = [base for base in kind.__mro__ if "__init__" in vars(base)]
+    if issubclass(kind, EnemySMAX):
+        bases.insert(bases.index(EnemySMAX) + 1, SMAX)  # which it holds
+    known: dict[str, inspect.Parameter] = {}
+    for base in bases:
+        own = dict(inspect.signature(base).parameters)
+        known = {key: p for key, p in own.items() if p.kind is not p.VAR_KEYWORD} | known
+        if len(own) == len(known.keys() & own.keys()):
+            break
+    return known
+
+
+def _space(space: Any) -> Any:
+    """Return an action space of JaxMARL's as Gymnasium's, where it has a place in the contract."""
+    if isinstance(space, theirs.Discrete):
+        return spaces.Discrete(int(space.n))
+    if isinstance(space, theirs.Box):
+        low, high = (np.broadcast_to(bound, space.shape).astype(np.float32) for bound in (space.low, space.high))
+        return spaces.Box(low, high)
+    return space
+
+
+def _box(view: Any) -> spaces.Box:
+    """Return the space of a view by its shape and dtype; JaxMARL's own say other things of some."""
+    if view.dtype in (np.bool_, np.uint8):
+        return spaces.Box(0, 255, view.shape, np.uint8)
+    return spaces.Box(-np.inf, np.inf, view.shape)
+
+
+def _flat(parts: Tree) -> Tree:
+    """Return the arrays of a nest as one row of numbers."""
+    return jnp.concatenate([jnp.ravel(part).astype(jnp.float32) for part in jax.tree.leaves(parts)])
+
+
+def _stacked(rows: list[Tree]) -> Tree:
+    """Return the players' arrays as one [N, ...]: flat, and filled up to the longest, where they differ in shape."""
+    if len({row.shape for row in rows}) > 1:
+        longest = max(row.size for row in rows)
+        rows = [jnp.pad(row.ravel(), (0, longest - row.size)) for row in rows]
+    return jnp.stack(rows)
+
+
+def _limit(env: Any) -> int | None:
+    """Return after how many steps the library cuts an episode; None where it does not, or by a rule of the game."""
+    if isinstance(env, SwitchRiddle) or not hasattr(env, "max_steps"):
+        return None
+    return int(env.max_steps) + isinstance(env, SimpleMPE)
+
+
+def _rounds(env: Any) -> int | None:
+    """Return the length that the rules give an episode, where they do."""
+    if isinstance(env, SwitchRiddle):
+        return int(env.max_steps)
+    return int(env.num_inner_steps * env.num_outer_steps) if hasattr(env, "num_outer_steps") else None
+
+
+def _over(env: Any, state: Tree, dones: Tree) -> Tree:
+    """Say whether an episode is over for another reason than that it was cut."""
+    if _limit(env) is None:
+        return jnp.asarray(dones["__all__"])
+    if isinstance(env, EnemySMAX):
+        env, state = env._env, state.state
+    if isinstance(env, SMAX):
+        return env.is_terminal(state.replace(step=0))  # with the clock turned back
+    if isinstance(env, JaxNav):
+        return (state.term | state.goal_reached | state.move_term).all()
+    return jnp.array(False)
+
+
+def _payoff(name: str, arguments: dict[str, Any]) -> Payoff:
+    shared = any(key in arguments and arguments[key] == value for key, value in SHARING)
+    return "team" if name in TEAM or shared else "general_sum"

@@ -61,8 +61,8 @@ def make(name: str, arguments: dict[str, Any], num_envs: int, wrappers: Sequence
     reference = f"pettingzoo:{name}" + (f"({written})" if written else "")
     try:
         made = build()
-        if "ansi" in made.metadata.get("render_modes", ()) and "render_mode" not in arguments:
-            build = partial(build, render_mode="ansi")
+        if "render_mode" not in arguments and (mode := _render_mode(made)):
+            build = partial(build, render_mode=mode)
             made = build()
     except FailedToImport as error:
         raise _not_installed(reference, error.__cause__ or error) from error
@@ -374,6 +374,13 @@ def _builder(name: str, arguments: dict[str, Any]) -> Callable[..., Any]:
             return partial(getattr(found, api), **arguments)
     known_here = [known for known in modules if "_v" in known]
     raise UserError(f"'{family}' has no environment '{module}'{nearest(module, known_here)}")
+
+
+def _render_mode(env: Any) -> str:
+    """Return "ansi", to show positions as text; "rgb_array" for pictures, which some draw only then; or nothing."""
+    modes, views = env.metadata.get("render_modes", ()), _spaces(env)[0]
+    pictures = all(plain(view).dtype == np.uint8 and len(plain(view).shape) == 3 for view in views)
+    return "ansi" if "ansi" in modes else "rgb_array" if "rgb_array" in modes and pictures else ""
 
 
 def _import(name: str) -> Any:

@@ -28,6 +28,7 @@ from games.keys import fold_one
 from marl.agent import Agent, Stateless
 from marl.networks import (
     Network,
+    generator_of,
     in_blocks,
     load_optimizer_state,
     masked_log_probs,
@@ -269,8 +270,7 @@ class Ippo:
 
 def _build(config: IppoConfig, spec: Spec, key: int, device: str) -> list[ActorCritic]:
     count = 1 if config.share_parameters else spec.num_players
-    generators = [torch.Generator().manual_seed(fold_one(key, p) >> 1) for p in range(count)]
-    return [ActorCritic(config, spec, generator).to(device) for generator in generators]
+    return [ActorCritic(config, spec, generator_of(fold_one(key, p))).to(device) for p in range(count)]
 
 
 def _load_models(models: Sequence[ActorCritic], state: Tensors) -> None:

@@ -1,4 +1,4 @@
-"""PettingZoo's two APIs: masks from either place, deaths, truncation, unequal spaces."""
+"""PettingZoo's two APIs: masks from either place, deaths, truncation, unequal spaces; faults by name; SuperSuit."""
 
 import sys
 
@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 from pettingzoo import AECEnv, ParallelEnv
 
+from games.check import check_game, record
 from games.contract import Box, Discrete
-from games.errors import UserError
+from games.errors import GameFailed, UserError
 from games.registry import make
+
+HERE = "tests.games.test_pettingzoo"
 
 
 class Duel(ParallelEnv):
@@ -364,3 +367,282 @@ def test_continuous_actions():
     for _ in range(3):
         step = venv.step(np.full((2, 2, 5), 0.5, np.float32))
     assert step.truncated.all() and not step.terminated.any()
+
+
+def test_text_is_shown_where_there_is_some():
+    chess = make("pettingzoo:classic.chess_v6 | frame_stack_v1(stack_size=2)", 1)
+    chess.reset(np.zeros(1, np.uint64))
+    assert chess.render(0).splitlines()[0] == "r n b q k b n r"
+    duel = make(f"{HERE}:Duel", 1)
+    duel.reset(np.zeros(1, np.uint64))
+    assert duel.render(0) == "" and duel.action_name(0, 0, 2) == "2"
+
+
+def test_what_is_known_of_a_game_is_said():
+    assert make("pettingzoo:classic.chess_v6", 1).spec.perfect_information
+    assert not make("pettingzoo:classic.leduc_holdem_v4", 1).spec.perfect_information
+
+
+class Faulty(Duel):
+    """It goes wrong in the first step of the episode with seed 8."""
+
+    def __init__(self, fault):
+        super().__init__()
+        self.fault = fault
+
+    def reset(self, seed=None, options=None):
+        self.seed = seed
+        return super().reset(seed)
+
+    def step(self, actions):
+        views, rewards, terminations, truncations, infos = super().step(actions)
+        match self.fault if self.seed == 8 else "":
+            case "stranger":
+                rewards["c"] = 1.0
+            case "newcomer":
+                self.agents.append("c")
+            case "blind":
+                del views["a"]
+            case "cut":
+                del views["b"]
+                truncations["b"] = True
+            case "wide":
+                views["a"] = np.zeros(3)
+            case "narrow":
+                views["a"] = np.zeros(1, np.float32)
+            case "nan":
+                views["b"][0] = np.nan
+            case "reward":
+                rewards["b"] = np.nan
+            case "mask":
+                infos["b"] = {"action_mask": np.ones(4)}
+            case "state":
+                self.state = lambda: np.zeros(2)
+            case "raise":
+                raise RuntimeError("the cat\nlay down")
+        return views, rewards, terminations, truncations, infos
+
+
+@pytest.mark.parametrize(
+    "fault, what",
+    [
+        ("stranger", "agent 'c' is not one of possible_agents"),
+        ("newcomer", "agent 'c' came to the table after the episode had opened"),
+        ("blind", "no view came for agent 'a'"),
+        ("cut", "no view came for agent 'b'"),
+        ("wide", "the view of player 0 is float64 (3,), its space says float32 (2,)"),
+        ("narrow", "the view of player 0 is float32 (1,), its space says float32 (2,)"),
+        ("nan", "showed a view not finite, player 1"),
+        ("reward", "paid a reward that is not finite, player 1"),
+        ("mask", "the mask of player 1 has 4 actions, its space 3"),
+        ("state", "the state has 2 numbers, it had 1"),
+        ("raise", "raised RuntimeError: the cat lay down"),
+    ],
+)
+def test_a_fault_is_named_where_it_happens(fault, what):
+    venv = make(f"{HERE}:Faulty(fault={fault})", 3)
+    venv.reset(np.array([7, 8, 9], np.uint64))
+    with pytest.raises(GameFailed) as caught:
+        venv.step(np.ones((3, 2), int))
+    failed = caught.value
+    assert failed.what.endswith(what) and failed.game == f"{HERE}:Faulty(fault='{fault}')"
+    assert (failed.environment, failed.step, failed.seed) == (1, 1, 8)
+
+
+class Odd(Tower):
+    """It shows fractions where it promised bytes, and a number that it does not know; or nobody comes."""
+
+    def reset(self, seed=None, options=None):
+        self.agents = [] if self.cut and seed else ["a", "b"]
+        return dict.fromkeys("ab", np.full((4, 4, 3), 0.5) if self.views[0].shape else 4), {}
+
+
+@pytest.mark.parametrize(
+    "arguments, what",
+    [
+        ("views=pixels", r"player 0 is float64 \(4, 4, 3\), its space says uint8 \(4, 4, 3\)"),
+        ("views=discrete", r"player 0 is 4, its space says Discrete\(3, start=5\)"),
+        ("cut=true", "nobody is at the table when the episode opens"),
+    ],
+)
+def test_a_fault_at_the_opening_is_named(arguments, what):
+    with pytest.raises(GameFailed, match=f"{what}: environment 0, step 0 of the episode with seed 3"):
+        make(f"{HERE}:Odd({arguments})", 1).reset(np.array([3], np.uint64))
+
+
+class FaultyRace(Race):
+    """`y` does not leave when it should; or a stranger is on turn; or the dead are paid."""
+
+    def __init__(self, fault):
+        super().__init__()
+        self.fault = fault
+
+    def step(self, action):
+        if self.fault == "stays" and action is None:
+            return
+        super().step(action)
+        if self.fault == "stranger" and self.moves == 2:
+            self.agent_selection = "w"
+        if self.fault == "paid" and self.moves > 3:
+            self.rewards["y"] = 5.0
+
+
+@pytest.mark.parametrize(
+    "fault, what",
+    [("stays", "agent 'y' stays at the table after its end"), ("stranger", "agent 'w' is not one of possible_agents")],
+)
+def test_a_fault_in_turns_is_named_where_it_happens(fault, what):
+    venv = make(f"{HERE}:FaultyRace(fault={fault})", 1)
+    venv.reset(np.array([3], np.uint64))
+    venv.step(np.ones((1, 3), int))
+    with pytest.raises(GameFailed, match=f"{what}: environment 0, step 2 of the episode with seed 3"):
+        venv.step(np.ones((1, 3), int))
+
+
+def test_who_has_left_is_paid_no_more():
+    venv = make(f"{HERE}:FaultyRace(fault=paid)", 1)
+    step, paid = venv.reset(np.zeros(1, np.uint64)), np.zeros(3)
+    while not step.last.any():
+        step = venv.step(np.ones((1, 3), int))
+        paid += step.reward[0]
+    assert paid.tolist() == [0.0, 0.0, 6.0]
+
+
+class Shut(Duel):
+    def reset(self, seed=None, options=None):
+        raise KeyError("door")
+
+
+class Fallen(Duel):
+    """When everybody has fallen there is no state any more."""
+
+    def step(self, actions):
+        views, rewards, _, _, infos = super().step(actions)
+        self.agents = []
+        return views, rewards, dict.fromkeys("ab", True), {}, infos
+
+    def state(self):
+        if not self.agents:
+            raise AttributeError("'NoneType' object has no attribute 'position'")
+        return super().state()
+
+
+def test_an_environment_that_does_not_open_is_refused():
+    with pytest.raises(UserError, match=r"Shut' could not be opened: KeyError 'door'$"):
+        make(f"{HERE}:Shut", 1)
+
+
+def test_a_state_is_not_asked_for_after_everybodys_end():
+    venv = make(f"{HERE}:Fallen", 1)
+    venv.reset(np.zeros(1, np.uint64))
+    assert venv.step(np.ones((1, 2), int)).last.all()
+
+
+PISTONS = "pettingzoo:butterfly.pistonball_v6(n_pistons=10, max_cycles=20)"
+SPREAD, SPREAD_IN_TURNS = "pettingzoo:mpe2.simple_spread_v3(max_cycles=6)", "mpe2.simple_spread_v3:env(max_cycles=6)"
+FOUR = "pettingzoo:classic.connect_four_v3"
+
+
+@pytest.mark.parametrize(
+    "reference, shape, dtype",
+    [
+        (f"{PISTONS} | color_reduction_v0(mode=B) | resize_v1(x_size=84, y_size=84)", (84, 84), "uint8"),
+        (f"{PISTONS} | resize_v1(x_size=8, y_size=4) | frame_stack_v1(stack_size=4)", (4, 8, 12), "uint8"),
+        (f"{SPREAD} | frame_stack_v1(stack_size=3)", (54,), "float32"),
+        (f"{SPREAD_IN_TURNS} | frame_stack_v1(stack_size=3)", (54,), "float32"),
+        (f"{SPREAD} | agent_indicator_v0", (21,), "float32"),
+        (f"{FOUR} | flatten_v0", (84,), "float32"),
+        (f"{FOUR} | frame_stack_v1(stack_size=2)", (6, 7, 4), "float32"),
+        (f"{HERE}:Duel | black_death_v3 | pad_observations_v0", (2,), "float32"),
+        (f"{HERE}:Race | frame_stack_v1 | dtype_v0(dtype=float64)", (4,), "float32"),
+    ],
+)
+def test_supersuit_wraps_both_apis_from_left_to_right(reference, shape, dtype):
+    venv = make(reference, 2)
+    assert (venv.spec.observation.shape, venv.spec.observation.dtype) == (shape, dtype)
+    assert record(venv, np.arange(2, dtype=np.uint64), 2).last.any()
+
+
+@pytest.mark.parametrize("name", ["pistonball_v6(n_pistons=10, max_cycles=20)", "cooperative_pong_v6(max_cycles=20)"])
+def test_pictures_move(name):
+    venv = make(f"pettingzoo:butterfly.{name}", 1)
+    pictures = np.array(record(venv, np.array([5], np.uint64), 1).obs)  # hashes [T, E, N]
+    assert (pictures[1:4] != pictures[:3]).all()
+
+
+def test_frames_are_stacked_and_colours_reduced():
+    plain, wrapped = make(PISTONS, 1), make(f"{PISTONS} | color_reduction_v0(mode=B) | frame_stack_v1(stack_size=2)", 1)
+    seeds, down = np.array([5], np.uint64), -np.ones((1, 10, 1), np.float32)
+    frames, stacks = ([venv.reset(seeds).obs.copy()] for venv in (plain, wrapped))
+    for _ in range(3):
+        frames.append(plain.step(down).obs.copy())
+        stacks.append(wrapped.step(down).obs.copy())
+    assert (frames[2] != frames[3]).any() and not stacks[0][..., 0].any()
+    assert (stacks[3][..., 0] == frames[2][..., 2]).all() and (stacks[3][..., 1] == frames[3][..., 2]).all()
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    ["flatten_v0", "dtype_v0(dtype=float32)", "frame_stack_v1(stack_size=2)", "delay_observations_v0(delay=2)"],
+)
+@pytest.mark.parametrize("game", [FOUR, f"{HERE}:Duel", f"{HERE}:Duel(mask_in=obs)"])
+def test_masks_live_through_wrappers(game, wrapper):
+    seeds = np.arange(2, dtype=np.uint64)
+    plain, wrapped = record(make(game, 2), seeds, 4), record(make(f"{game} | {wrapper}", 2), seeds, 4)
+    assert not plain.action_mask[plain.acting].all()
+    for field in ("action_mask", "acting", "reward", "terminated", "truncated"):
+        assert (plain.seen[field] == wrapped.seen[field]).all(), field
+
+
+def test_a_full_column_stays_illegal_behind_wrappers():
+    venv = make(f"{FOUR} | dtype_v0(dtype=float32) | flatten_v0 | frame_stack_v1(stack_size=2)", 1)
+    step = venv.reset(np.zeros(1, np.uint64))
+    for move in range(6):
+        assert step.action_mask[0, move % 2].all()
+        step = venv.step(np.full((1, 2), 3))
+    assert step.action_mask[0].tolist() == [[True, True, True, False, True, True, True], [False] * 7]
+
+
+def test_padded_actions_stay_illegal():
+    venv = make(f"{HERE}:Duel | pad_action_space_v0", 1)
+    step = venv.reset(np.zeros(1, np.uint64))
+    assert venv.spec.action_sizes == ()
+    assert step.action_mask[0].tolist() == [[False, True, False], [True, False, True]]
+
+
+@pytest.mark.parametrize("game", [SPREAD, SPREAD_IN_TURNS, FOUR])
+def test_a_wrappers_chance_is_the_episodes_own(game):
+    sticky = f"{game} | sticky_actions_v0(repeat_action_probability=0.5)"
+    report = check_game(sticky, 4)
+    assert report.passed, str(report)
+    seeds = np.arange(2, dtype=np.uint64)
+    free, stuck = (record(make(reference, 2), seeds, 2) for reference in (game, sticky))
+    length = min(len(free.seed), len(stuck.seed))
+    assert (free.obs[:length] != stuck.obs[:length]).any()
+
+
+@pytest.mark.parametrize(
+    "reference, said",
+    [
+        (f"{FOUR} | frame_stak_v1", "a wrapper of SuperSuit's, got 'frame_stak_v1'; did you mean 'frame_stack_v1'?"),
+        (f"{FOUR} | frame_stack_v1(size=4)", "'frame_stack_v1' takes stack_size, stack_dim, got 'size'"),
+        (f"{FOUR} | frame_stack_v1(stack_size=many)", "stack size of frame_stack must be an int"),
+        (f"{FOUR} | resize_v1(x_size=8)", "'resize_v1' needs the argument 'y_size'"),
+        (f"{FOUR} | dtype_v0(dtype=floot)", "data type 'floot' not understood"),
+        (f"{FOUR} | normalize_obs_v0", "'normalize_obs_v0' does not fit views of int8 (6, 7, 2): AssertionError"),
+        (f"{SPREAD} | resize_v1(x_size=8, y_size=8)", "does not fit views of float32 (18,)"),
+        (f"{FOUR} | black_death_v3", "'black_death_v3' does not fit views of int8 (6, 7, 2): Converting from an AEC"),
+        (f"{FOUR} | frame_skip_v0(num_frames=2)", "has lost its legal actions; leave out the wrapper"),
+        (
+            f"{SPREAD} | concat_vec_envs_v1(num_vec_envs=2)",
+            "batched here by `num_envs`; leave 'concat_vec_envs_v1' out",
+        ),
+        (f"{SPREAD} | reward_lambda_v0", "'reward_lambda_v0' needs functions, which a reference cannot write"),
+        ("spread | flatten_v0", "'flatten_v0' wraps PettingZoo's environments, got 'spread'"),
+        (f"{SPREAD} | agent_id | flatten_v0", "stand before all others, got 'flatten_v0' behind another"),
+    ],
+)
+def test_a_wrapper_that_has_no_place_is_refused_in_one_sentence(reference, said):
+    with pytest.raises(UserError, match=r"^[^\n]+$") as caught:
+        make(reference, 1)
+    assert said in str(caught.value)

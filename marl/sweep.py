@@ -1,0 +1,157 @@
+"""Sweeps: one training config with several seeds, and with every combination of the values of a grid.
+
+A sweep is a population whose members are config x grid x seed; both train here, side by side, each member on its own.
+"""
+
+import itertools
+import json
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from games.errors import RunFailed, UserError
+from games.registry import rejoin
+from marl import engine, population
+from marl.config import MemberConfig, PopulationConfig, TrainConfig, change, load, read_yaml
+from marl.train import _same_config, algorithm_section, check_members, train_member
+
+Axis = tuple[str, list[Any]]  # a key's path, and the values that it takes
+Outcome = tuple[str, str, int]  # a member's name; why it failed, or nothing; the exit code of that
+
+_LONGEST = 40  # letters of a value in a member's name
+
+
+def sweep(config: Path, *, seeds: int, sets: Sequence[str], grid: Sequence[str], workers: int) -> PopulationConfig:
+    """Return the population that a sweep is: `seeds` members, counted up from the config's seed, for every combination.
+
+    `sets` are `a.b=c`, as in --set; `grid` are `a.b=c,d,e`, each an axis. Names tell the axes' values and the seed.
+    Raises UserError where an axis cannot be read, is given twice or by `sets` too, or is the seed.
+    """
+    fixed: dict[str, Any] = {}
+    for text in sets:
+        path, value = _assignment(text)
+        fixed.pop(path, None)  # changes apply in order: a later one of the same path goes to the end
+        fixed[path] = value
+    axes: dict[str, list[Any]] = {}
+    for text in grid:
+        path, values = axis(text)
+        lost = [earlier for earlier in (*fixed, *axes) if f"{earlier}.".startswith(f"{path}.")]
+        if lost:
+            raise UserError(f"--grid {path} would undo what is given for '{lost[0]}'; give each key once")
+        axes[path] = values
+    shown = {path: names_of(path, values, list(axes)) for path, values in axes.items()}
+    members = {}
+    for places in itertools.product(*(range(len(values)) for values in axes.values())):
+        chosen = {path: axes[path][place] for path, place in zip(axes, places, strict=True)}
+        assigned = [f"{path}={json.dumps(value)}" for path, value in chosen.items()]
+        first = load(TrainConfig, config, [*sets, *assigned]).seed
+        parts = [shown[path][place] for path, place in zip(axes, places, strict=True)]
+        for seed in range(first, first + seeds):
+            settings = fixed | chosen | {"seed": seed}
+            members["_".join([*parts, f"seed={seed}"])] = MemberConfig(train=str(config), set=settings)
+    return PopulationConfig(members=members, workers=workers)
+
+
+def axis(text: str) -> Axis:
+    """Read `a.b=1,2,3`: the values are a YAML list without its brackets, so `a.b=[8],[16, 16]` are two lists."""
+    path, equals, values = text.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise UserError(f"expected --grid a.b=1,2,3, got '{text}'")
+    if path == "seed":
+        raise UserError("a sweep counts its seeds up from the config's; say how many with --seeds, not --grid seed")
+    try:
+        found = read_yaml(f"[{values}]")
+    except yaml.YAMLError as error:
+        raise UserError(f"the values of --grid {path} are no list in YAML: {values!r}") from error
+    if found and all(isinstance(value, str) for value in found):
+        found = rejoin(found)  # mcts(simulations=20, c=1) is one value
+    if not found:
+        raise UserError(f"--grid {path} has no values; write them as --grid {path}=1,2,3")
+    texts = [json.dumps(value, default=str) for value in found]
+    for place, value in enumerate(texts):
+        if value in texts[:place]:
+            raise UserError(f"--grid {path} has the value {value} twice; name it once")
+    return path, json.loads(f"[{','.join(texts)}]")
+
+
+def names_of(path: str, values: Sequence[Any], paths: Sequence[str]) -> list[str]:
+    """Return a short name for each value of an axis, safe as a part of a folder's name and of a reference.
+
+    The key goes by its last part where no other of `paths` ends so; values that would read alike, or that are long,
+    carry a hash.
+    """
+    last = path.split(".")[-1]
+    key = last if [other.split(".")[-1] for other in paths].count(last) == 1 else path
+    texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
+    safe = [re.sub(r"[^\w.+-]+", "-", text.strip("[](){}\"' "), flags=re.ASCII) for text in texts]
+    return [
+        f"{key}={word}"
+        if safe.count(word) == 1 and len(word) <= _LONGEST
+        else f"{key}={word[:_LONGEST]}-{zlib.crc32(text.encode()):08x}"
+        for text, word in zip(texts, safe, strict=True)
+    ]
+
+
+def train_members(
+    settings: PopulationConfig, folder: Path, *, resume: bool, device: str, say: Callable[[str], None]
+) -> Path:
+    """Train every member in worker processes and return the path of population.json, which lists them.
+
+    Each is checked before anything is written. One that fails stops no other: it is reported at the end, and the rest
+    are listed. Raises RunFailed then, or UserError where all were refused and nothing was written.
+    """
+    configs = check_members(settings, folder, resume=resume)
+    runs = {name: folder / "members" / name for name in configs}
+    for name, config in configs.items():
+        _check_same(config, runs[name])
+    tasks = [(name, configs[name].model_dump(mode="json"), str(runs[name]), resume, device) for name in configs]
+    failed: dict[str, tuple[str, int]] = {}
+    for name, reason, exit_code in engine.run(_train, tasks, settings.workers, settings.engine):
+        if reason:
+            failed[name] = reason, exit_code
+        else:
+            say(f"{name}: trained")
+    if len(failed) == len(runs) and all(exit_code == UserError.exit_code for _, exit_code in failed.values()):
+        raise UserError(next(iter(failed.values()))[0])
+    for name, (reason, _) in failed.items():
+        say(f"{name}: failed: {reason}")
+    trained = {name: run for name, run in runs.items() if name not in failed}
+    path = population.write(folder, trained) if trained else folder
+    if failed:
+        name, (reason, _) = next(iter(failed.items()))
+        raise RunFailed(f"{len(failed)} of {len(runs)} members failed, '{name}' first: {reason} (--resume tries again)")
+    return path
+
+
+def _train(name: str, config: dict[str, Any], folder: str, resume: bool, device: str) -> Outcome:
+    """Train a member in whatever process this is. What it raises is returned as text: not every error can travel."""
+    try:
+        train_member(name, config, folder, resume, device)
+    except UserError as error:
+        return name, str(error), error.exit_code
+    except Exception as error:
+        return name, f"unexpected {type(error).__name__}: {error} (`marl train --debug` shows where)", 1
+    return name, "", 0
+
+
+def _check_same(config: TrainConfig, run: Path) -> None:
+    """Refuse to go on with a member under another config, before any other trains."""
+    path = run / "config.yaml"
+    if path.exists():
+        name, settings = algorithm_section(config)
+        resolved = {"name": name} | settings.model_dump(mode="json")
+        _same_config(config.model_copy(update={"algorithm": resolved}), path)
+
+
+def _assignment(text: str) -> Axis:
+    """Return the path and the value of `a.b=c`."""
+    value: Any = json.loads(json.dumps(change({}, [text]), default=str))  # members are JSON; YAML also has dates
+    path = text.partition("=")[0].strip()
+    for part in path.split("."):
+        value = value[part]
+    return path, value
