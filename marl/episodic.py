@@ -102,6 +102,7 @@ class Batch:
         )
         self.action_mask = tensor(mask)  # [R, A]
         self.action = tensor(action)  # [R]
+        self.acts = tensor(acts)  # [R] False where a recording was cut
         self._cell = tensor(point[t, k] * spec.num_players + n)  # [R]
         alive = np.ones_like(acting[:-1])
         alive[1:] = ~(trajectory.terminated | trajectory.truncated)[1:-1]
@@ -130,9 +131,28 @@ class Batch:
         out = out.index_copy(0, self._cell, rows)
         return out.view(self.num_points, self.num_players, *rows.shape[1:])
 
+    def rows(self, seats: Tensor) -> Tensor:
+        """Return what belongs to rows [R, ...] of what is laid out by point and player [P, N, ...]."""
+        return seats.flatten(0, 1)[self._cell]
+
     def taken(self, rows: Tensor) -> Tensor:
         """Return of outputs [R, A] those of the actions that were taken [P, N]: 0 where nobody acted."""
-        return self.seats(rows.gather(1, self.action[:, None])[:, 0]) * self.acting
+        return self.seats(rows.gather(1, self.action[:, None])[:, 0] * self.acts)
+
+    def chosen(self, rows: Tensor, joint: Tensor) -> Tensor:
+        """Return of outputs [R, A] those of joint actions [P, N]: [P, N], 0 where nobody saw anything."""
+        return self.seats(rows.gather(1, self.rows(joint)[:, None])[:, 0])
+
+    def legal(self) -> Tensor:
+        """Return the legal actions [P, N, A]; of who sees nothing, the first one alone."""
+        legal = self.seats(self.action_mask)
+        legal[..., 0] |= ~legal.any(2)
+        return legal
+
+    @property
+    def taken_actions(self) -> Tensor:
+        """The actions that were taken [P, N]: 0 where nobody acted."""
+        return self.seats(self.action)
 
     def decided(self, each: bool) -> Tensor:
         """Return where the team decided anything [P, 1], or each of its players [P, N]."""
@@ -299,12 +319,16 @@ class EpisodicLearner:
         """Take one step of gradients; return metrics."""
         raise NotImplementedError
 
+    def single(self, name: str, build: Callable[[int], nn.Module]) -> Any:
+        """Build a network from a key of its own."""
+        self.modules[name] = build(stream(self.key, name)).to(self.device)
+        return self.modules[name]
+
     def twins(self, name: str, build: Callable[[int], nn.Module]) -> tuple[Any, Any]:
         """Build a network twice from a key of its own: one to learn, and a target that follows it."""
-        key = stream(self.key, name)
-        pair = [build(key).to(self.device) for _ in range(2)]
-        self.modules |= {name: pair[0], f"{name}.target": pair[1]}
-        return pair[0], pair[1].requires_grad_(False)
+        online, target = self.single(name, build), self.single(f"{name}_target", build)
+        target.load_state_dict(online.state_dict())
+        return online, target.requires_grad_(False)
 
     def actors(self) -> Sequence[Agent]:
         self._actor.epsilon = self.epsilon
@@ -374,12 +398,8 @@ class EpisodicLearner:
             return
         with torch.no_grad():
             for target, network in pairs:
-                kept: list[Tensor] = list(target.parameters())
-                new: list[Tensor] = list(network.parameters())
-                if rate >= 1:
-                    torch._foreach_copy_(kept, new)
-                else:
-                    torch._foreach_lerp_(kept, new, rate)
+                for kept, new in zip(target.parameters(), network.parameters(), strict=True):
+                    kept.lerp_(new, min(rate, 1.0))
 
     def agent_state(self) -> Tensors:
         return self._plays.state_dict()

@@ -135,7 +135,8 @@ def _train(name: str, config: dict[str, Any], folder: str, resume: bool, device:
     except UserError as error:
         return name, str(error), error.exit_code
     except Exception as error:
-        return name, f"unexpected {type(error).__name__}: {error} (`marl train --debug` shows where)", 1
+        what = " ".join(f"unexpected {type(error).__name__}: {error}".split())
+        return name, f"{what} (`marl train --debug` of this member shows where)", RunFailed.exit_code
     return name, "", 0
 
 

@@ -279,9 +279,20 @@ def _compiled(reference: str, batch: int) -> Programs:
         def open_one(which: Tree, key: Tree, state: Tree, seen: Tree) -> Tree:
             return jax.tree.map(partial(jnp.where, which), rules.begin(key), (state, seen))
 
-        open = jax.jit(jax.vmap(open_one)).lower(which, key, *none).compile()
-        step = jax.jit(jax.vmap(rules.move)).lower(key, age, actions, *none).compile()
+        open = jax.jit(_in_lanes(open_one, batch)).lower(which, key, *none).compile()
+        step = jax.jit(_in_lanes(rules.move, batch)).lower(key, age, actions, *none).compile()
     return Programs(spec, limit or FOREVER, open(which, key, *none), open, step)
+
+
+def _in_lanes(function: Callable[..., Tree], batch: int) -> Callable[..., Tree]:
+    """Return a function of one environment as one of `batch`, computed so many at a time."""
+
+    def of_many(*rows: Tree) -> Tree:
+        lanes = jax.tree.map(lambda array: array.reshape(batch // LANES, LANES, *array.shape[1:]), rows)
+        results = jax.lax.map(lambda lane: jax.vmap(function)(*lane), lanes)
+        return jax.tree.map(lambda array: array.reshape(batch, *array.shape[2:]), results)
+
+    return of_many
 
 
 def _understood(name: str, arguments: dict[str, Any]) -> dict[str, Any]:

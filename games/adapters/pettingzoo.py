@@ -42,7 +42,7 @@ EXTRAS = {"mpe2": "marl[mpe]", "atari": "pettingzoo[atari]"} | {
 }
 ZERO_SUM = ("tictactoe", "connect_four", "chess", "go", "rps", "leduc_holdem", "texas_holdem", "texas_holdem_no_limit")
 PERFECT = ("tictactoe", "connect_four", "chess", "go")  # nothing is hidden, and there is no chance
-TEAM = ("cooperative_pong", "simple_speaker_listener")
+TEAM = ("cooperative_pong", "hanabi", "pistonball", "simple_speaker_listener")
 BATCHED_HERE = (  # SuperSuit's own ways to step many environments
     *("concat_vec_envs_v1", "gym_vec_env_v0", "pettingzoo_env_to_vec_env_v1"),
     *("stable_baselines3_vec_env_v0", "stable_baselines_vec_env_v0", "vectorize_aec_env_v0"),

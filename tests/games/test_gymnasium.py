@@ -182,7 +182,12 @@ class Lone(gymnasium.Env):
 
     def __init__(self, view="box", action="box", payoff="team"):
         box = spaces.Box(-1, 1, (2,), np.float32)
-        every = {"box": box, "pair": spaces.Tuple([box, box]), "multi": spaces.MultiDiscrete([2, 2])}
+        every = {
+            "box": box,
+            "one": spaces.Tuple([box]),
+            "pair": spaces.Tuple([box, box]),
+            "multi": spaces.MultiDiscrete([2, 2]),
+        }
         self.observation_space, self.action_space = every[view], every[action]
         self.metadata = {"payoff": payoff}
 
@@ -212,6 +217,7 @@ def test_continuous_actions():
         ("gymnasium:gymnasium.FrozenLake-v1(map_name=9x9)", "could not be built: KeyError '9x9'"),
         ("gymnasium:gymnasium.Blackjack-v1", "views and actions for each player in 'gymnasium:gymnasium.Blackjack-v1'"),
         (f"{HERE}:Lone(view=pair)", "expected views and actions for each player"),
+        (f"{HERE}:Lone(view=one)", "expected views and actions for each player"),
         (f"{HERE}:Lone(action=multi)", "expected actions all discrete, or all one box"),
         (f"{HERE}:Lone(payoff=teem)", "metadata['payoff'] to be one of ('zero_sum', 'team', 'general_sum')"),
         (f"{CART} | flatten_v0", "'flatten_v0' wraps PettingZoo's environments"),
