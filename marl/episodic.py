@@ -161,11 +161,13 @@ class Batch:
     def targets(self, value: Tensor, *, gamma: float, td_lambda_: float, shift: float, scale: float) -> Tensor:
         """Return the TD(λ) targets [P, M] of values [P, M]: M is 1, the team's, or N, each player's own."""
         each = value.shape[1] == self.num_players
-        decided, cut = (a if each else a.any(2, keepdims=True) for a in (self._acting, self._cut))
+        decided, cut = self._acting, self._cut
+        if not each:
+            decided, cut = (np.asarray(a.any(2, keepdims=True)) for a in (decided, cut))
         dense = np.zeros(decided.shape, np.float32)
         dense[self._real] = value.cpu().numpy()
         dense *= decided | cut  # an end that was none has a value; others have 0
-        reward = np.repeat((self._reward - shift)[..., None] / scale, dense.shape[2], 2).astype(np.float32)
+        reward = np.repeat((self._reward - shift)[..., None] / scale, decided.shape[2], 2).astype(np.float32)
         target = np.zeros_like(dense)
         target[:-1] = td_lambda(dense, decided, reward, self._length, gamma=gamma, td_lambda=td_lambda_)
         return torch.from_numpy(target[self._real]).to(value.device)
@@ -245,12 +247,13 @@ class TeamAgent:
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         outputs = np.empty(view.action_mask.shape, np.float32)
-        after = np.empty_like(hidden)
+        after: NDArray[Any] = np.empty_like(hidden)
         rows: Any
         for rows, network in self._team.of(view.player):
             arrays = view.obs[rows], view.player[rows], hidden[rows]
             out = in_blocks(lambda *block, net=network: self._step(net, *block), *arrays, device=self._device)
-            outputs[rows], after[rows, 1:] = out[:, : outputs.shape[1]], out[:, outputs.shape[1] :]
+            outputs[rows] = out[:, : view.action_mask.shape[1]]
+            after[rows, 1:] = out[:, view.action_mask.shape[1] :]
         action = self.choose(outputs, view)
         after[:, 0] = action + 1
         return Decision(action), after

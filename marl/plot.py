@@ -40,7 +40,7 @@ QUARTILED = 4  # seeds from which on there are quartiles
 RESAMPLES = 2_000
 MOST_POINTS = 200  # of a curve; longer logs are averaged
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A3D9A", "#555555")  # Okabe, Ito 2008
-STYLES = ("-", "--", ":", "-.")
+STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))  # lines and their markers, once the colours are used up
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,10 @@ def labels(configs: Sequence[dict[str, Any]]) -> list[str]:
 
     def say(config: dict[str, Any]) -> str:
         values = {key: config[key] for key in differing if key in config}
-        texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+        texts = {
+            key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+            for key, value in values.items()
+        }
         return ", ".join(text if key == name else f"{short[key]}={text}" for key, text in texts.items())
 
     return [say(config) for config in configs]
@@ -263,15 +266,18 @@ def draw(plot: Plot, out: Path) -> None:
     from matplotlib.figure import Figure  # half a second to import
     from matplotlib.ticker import EngFormatter
 
-    outside = len(plot.curves) > 4  # the legend; within the axes it would cover curves
-    figure = Figure(figsize=(9.4 if outside else 7.2, 4.4), dpi=160, layout="constrained")
-    axes = figure.add_subplot()
     sizes = {len(curve.runs) for curve in plot.curves}
-    for curve, (style, colour) in zip(plot.curves, cycle(product(STYLES, COLOURS)), strict=False):
-        label = f"{curve.label} ({_seeds(curve)})" if len(sizes) > 1 else curve.label
-        marker = "o" if len(curve.step) <= 30 else ""
-        line = {"linestyle": style, "linewidth": 1.8, "marker": marker, "markersize": 3.5}
-        axes.plot(curve.step, curve.value, color=colour, label=fill(label, 34), **line)
+    texts = [f"{curve.label} ({_seeds(curve)})" if len(sizes) > 1 else curve.label for curve in plot.curves]
+    texts = [fill(text, 34) for text in texts]
+    outside = len(plot.curves) > 4  # the legend; within the axes it would cover curves
+    height = max(4.4, 0.17 * "\n".join(texts).count("\n") + 0.6) if outside else 4.4
+    figure = Figure(figsize=(9.4 if outside else 7.2, height), dpi=160, layout="constrained")
+    axes = figure.add_subplot()
+    looks = cycle(product(STYLES, COLOURS))
+    for curve, text, ((style, marker), colour) in zip(plot.curves, texts, looks, strict=False):
+        line: dict[str, Any] = {"linestyle": style, "linewidth": 1.8, "markersize": 3.5}
+        line["marker"] = marker if len(curve.step) <= 30 else ""
+        axes.plot(curve.step, curve.value, color=colour, label=text, **line)
         if curve.low is not None and curve.high is not None:
             axes.fill_between(curve.step, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
     axes.set_title(plot.game, loc="left", fontsize=11, fontweight="bold", pad=20)
@@ -283,7 +289,7 @@ def draw(plot: Plot, out: Path) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     if outside:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=8.5)
+        figure.legend(loc="outside right upper", frameon=False, fontsize=8.5, handlelength=3.5)
     elif len(plot.curves) > 1:
         axes.legend(fontsize=8.5, framealpha=0.85, edgecolor="none")
     try:

@@ -65,8 +65,8 @@ class EpisodeReplay:
         index = trajectory.index[fresh].reshape(len(at), -1)
         for name in ("obs", "action_mask"):
             rows = getattr(trajectory, name)
-            views = rows[index]
-            views[index < 0] = 0
+            views = np.zeros((*index.shape, *rows.shape[1:]), rows.dtype)
+            views[index >= 0] = rows[index[index >= 0]]
             self._fields[name][at] = views
         self._close(first, (over["terminated"] | over["truncated"]).all(2))
         self._forget()
@@ -177,12 +177,14 @@ class EpisodeReplay:
 def _row(spec: Spec) -> dict[str, tuple[tuple[int, ...], Any]]:
     """Return the shape and the type of each part of a step."""
     seats = (spec.num_players,)
-    box = isinstance(spec.action, Box)
+    action: tuple[tuple[int, ...], Any] = (seats, np.min_scalar_type(spec.num_actions))
+    if isinstance(spec.action, Box):
+        action = (*seats, spec.action.size), np.float32
     return {
         "obs": ((*seats, *spec.observation.shape), spec.observation.dtype),
         "action_mask": ((*seats, spec.num_actions), bool),
         "global_state": ((spec.global_state_size,), np.float32),
-        "action": ((*seats, spec.action.size), np.float32) if box else (seats, np.min_scalar_type(spec.num_actions)),
+        "action": action,
         "reward": (seats, np.float32),
         "acting": (seats, bool),
         "terminated": (seats, bool),

@@ -52,7 +52,7 @@ def sweep(config: Path, *, seeds: int, sets: Sequence[str], grid: Sequence[str],
         parts = [shown[path][place] for path, place in zip(axes, places, strict=True)]
         for seed in range(first, first + seeds):
             settings = fixed | chosen | {"seed": seed}
-            members["_".join([*parts, f"seed={seed}"])] = MemberConfig(train=str(config), set=settings)
+            members["_".join([*parts, f"seed-{seed}"])] = MemberConfig(train=str(config), set=settings)
     return PopulationConfig(members=members, workers=workers)
 
 
@@ -80,7 +80,7 @@ def axis(text: str) -> Axis:
 
 
 def names_of(path: str, values: Sequence[Any], paths: Sequence[str]) -> list[str]:
-    """Return a short name for each value of an axis, safe as a part of a folder's name and of a reference.
+    """Return a short name for each value of an axis, safe as a part of a folder's name and of a reference (no '=').
 
     The key goes by its last part where no other of `paths` ends so; values that would read alike, or that are long,
     carry a hash.
@@ -90,9 +90,9 @@ def names_of(path: str, values: Sequence[Any], paths: Sequence[str]) -> list[str
     texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
     safe = [re.sub(r"[^\w.+-]+", "-", text.strip("[](){}\"' "), flags=re.ASCII) for text in texts]
     return [
-        f"{key}={word}"
+        f"{key}-{word}"
         if safe.count(word) == 1 and len(word) <= _LONGEST
-        else f"{key}={word[:_LONGEST]}-{zlib.crc32(text.encode()):08x}"
+        else f"{key}-{word[:_LONGEST]}-{zlib.crc32(text.encode()):08x}"
         for text, word in zip(texts, safe, strict=True)
     ]
 

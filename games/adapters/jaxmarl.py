@@ -62,7 +62,7 @@ with _quiet():
     from jaxmarl.environments.smax.heuristic_enemy_smax_env import EnemySMAX
     from jaxmarl.environments.smax.smax_env import MAP_NAME_TO_SCENARIO, SMAX
 
-LANES = 8  # environments are computed in multiples of it, so that few and many go the same way through one program
+LANES = 16  # environments computed at a time; batches of them are filled up, and two at least: see `_in_lanes`
 FOREVER = 2**62  # steps
 NAMED = {  # environments with an argument that names an object: the argument, how it is passed on, the objects by name
     "SMAX": ("map_name", "scenario", MAP_NAME_TO_SCENARIO),
@@ -98,7 +98,7 @@ def make(name: str, arguments: dict[str, Any], num_envs: int) -> "Jaxmarl":
         raise UserError(f"expected an environment of JaxMARL's, got '{name}'{nearest(name, names())}")
     written = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
     reference = f"jaxmarl:{name}" + (f"({written})" if written else "")
-    return Jaxmarl(_compiled(reference, -(-num_envs // LANES) * LANES), num_envs)
+    return Jaxmarl(_compiled(reference, max(2, -(-num_envs // LANES)) * LANES), num_envs)
 
 
 class Programs(NamedTuple):
@@ -285,7 +285,11 @@ def _compiled(reference: str, batch: int) -> Programs:
 
 
 def _in_lanes(function: Callable[..., Tree], batch: int) -> Callable[..., Tree]:
-    """Return a function of one environment as one of `batch`, computed so many at a time."""
+    """Return a function of one environment as one of `batch`, which computes LANES of them at a time, in a loop.
+
+    Whatever the batch, the loop's body is one and the same, and so are the last bits of what it computes; code for the
+    whole batch would differ with its size. Hence two rounds at least: a loop of one round is compiled away.
+    """
 
     def of_many(*rows: Tree) -> Tree:
         lanes = jax.tree.map(lambda array: array.reshape(batch // LANES, LANES, *array.shape[1:]), rows)

@@ -427,8 +427,10 @@ def _own_name(env: Any) -> str:
 
 
 def _state(env: Any) -> np.ndarray[Any, Any]:
-    """Return the global state [S], empty where the environment has none."""
+    """Return the global state [S], empty where the environment has none, or a picture: millions of numbers a step."""
     try:
-        return np.asarray(env.state(), np.float32).reshape(-1)
-    except (NotImplementedError, AttributeError, TypeError):  # some keep another thing under this name
+        state = np.asarray(env.state())
+        picture = state.dtype == np.uint8 and state.ndim == 3
+        return np.zeros(0, np.float32) if picture else state.astype(np.float32).reshape(-1)
+    except (NotImplementedError, AttributeError, TypeError, ValueError):  # some keep another thing under this name
         return np.zeros(0, np.float32)

@@ -67,8 +67,6 @@ class Concave(nn.Module):
         n, e, h = num_players, config.mixing_hidden, config.hypernet_hidden
         self.shapes = [(n, e), (1, e), (e, e), (n, e), (1, e), (e, 1), (n, 1), (1, 1)]  # W0 b0 W1 U1 b1 w u V
         self.hyper = mlp((state_size, h, sum(a * b for a, b in self.shapes)), generator)
-        with torch.no_grad():
-            self.hyper[-1].weight *= 0.5  # type: ignore[operator]
 
     def weights(self, state: Tensor) -> list[Tensor]:
         """Return the weights that the states [P, S] make, each [P, a, b]."""
@@ -234,7 +232,7 @@ class ConcaveQ(EpisodicLearner):
         return metrics | gap
 
     def select(self, batch: Batch, q: Tensor, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the joint actions [P, N] that maximise f, and by how much the ascent fell short, where one can know."""
+        """Return the joint actions [P, N] that maximise f, and what the ascent fell short by, where one can know."""
         seats, legal = batch.seats(q), batch.legal()  # [P, N, A]
         weights = self.mixer.weights(batch.state)
         if self._enumerates:

@@ -568,6 +568,7 @@ def test_pictures_move(name):
     venv = make(f"pettingzoo:butterfly.{name}", 1)
     pictures = np.array(record(venv, np.array([5], np.uint64), 1).obs)  # hashes [T, E, N]
     assert (pictures[1:4] != pictures[:3]).all()
+    assert venv.spec.global_state_size == 0 and venv.spec.payoff == "team"
 
 
 def test_frames_are_stacked_and_colours_reduced():

@@ -1,7 +1,6 @@
 """Curves: the estimate against hand values, runs grouped and aligned, a picture that shows them, refusals in a line."""
 
 import json
-import statistics
 
 import numpy as np
 import pytest
@@ -106,7 +105,7 @@ def test_the_interval_is_the_exact_one_of_zeros_and_ones():
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
-    """200 samples of 16 uniform numbers, whose true IQM is 1/2; with so few, the percentile bootstrap is a bit short."""
+    """200 samples of 16 uniform numbers, whose true IQM is 1/2; of so few the interval is a bit short."""
     numbers = uniform(np.arange(16, dtype=np.uint64), 200)  # [S, G]
     low, high = bootstrap(numbers, 0)
     assert 0.85 <= np.mean((low <= 0.5) & (high >= 0.5)) <= 0.98

@@ -84,19 +84,19 @@ def test_members_are_config_times_grid_times_seed(config):
     grid = ["algorithm.learning_rate=1e-4,3", "evaluation.panel=[random],[random, self]"]
     members = settings_of(config, seeds=2, sets=["steps=50", "stretch=10", "steps=60"], grid=grid)
     assert list(members) == [
-        f"learning_rate={rate}_panel={panel}_seed={seed}"
+        f"learning_rate-{rate}_panel-{panel}_seed-{seed}"
         for rate in ("0.0001", "3")
         for panel in ("random", "random-self")
         for seed in (7, 8)
     ]
-    assert list(members["learning_rate=0.0001_panel=random-self_seed=8"].items()) == [
+    assert list(members["learning_rate-0.0001_panel-random-self_seed-8"].items()) == [
         ("stretch", 10),
         ("steps", 60),
         ("algorithm.learning_rate", 1e-4),
         ("evaluation.panel", ["random", "self"]),
         ("seed", 8),
     ]
-    assert list(settings_of(config, seeds=3, sets=["seed=2"])) == ["seed=2", "seed=3", "seed=4"]
+    assert list(settings_of(config, seeds=3, sets=["seed=2"])) == ["seed-2", "seed-3", "seed-4"]
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,10 @@ def test_an_axis_is_a_yaml_list(text, values):
 
 
 def test_names_are_safe_and_each_its_own():
-    assert names_of("a.hidden", [[8], [256, 256]], ["a.hidden"]) == ["hidden=8", "hidden=256-256"]
-    assert names_of("a.b", [-1, 1, 1e-5, None], ["a.b", "c.b"]) == ["a.b=-1", "a.b=1", "a.b=1e-05", "a.b=null"]
+    assert names_of("a.hidden", [[8], [256, 256]], ["a.hidden"]) == ["hidden-8", "hidden-256-256"]
+    assert names_of("a.b", [-1, 1, 1e-5, None], ["a.b", "c.b"]) == ["a.b--1", "a.b-1", "a.b-1e-05", "a.b-null"]
     [connect] = names_of("game", ["openspiel:connect_four(rows=5) | agent_id"], ["game"])
-    assert connect == "game=openspiel-connect_four-rows-5-agent_id"
+    assert connect == "game-openspiel-connect_four-rows-5-agent_id"
     values = [[8], "8", "../8", "x" * 50, "x" * 51]
     names = names_of("a", values, ["a"])
     assert len(set(names)) == len(values) and all(len(name) < 60 and "/" not in name for name in names)
@@ -129,12 +129,12 @@ def test_a_sweep_trains_what_training_alone_does(config, marl):
     arguments = ["sweep", config, "--seeds", 2, "--grid", "algorithm.hidden=[8],[6]", "--set", "steps=310"]
     exit_code, printed, complaint = marl(*arguments, "--workers", 2)
     folder = Path("runs/tiny_sweep")
-    assert (exit_code, complaint) == (0, "") and "hidden=6_seed=8: trained" in printed
+    assert (exit_code, complaint) == (0, "") and "hidden-6_seed-8: trained" in printed
     assert f"curves: marl plot {folder}" in printed
     listed = population.members(folder)
-    assert set(listed) == {f"hidden={hidden}_seed={seed}" for hidden in (8, 6) for seed in (7, 8)}
+    assert set(listed) == {f"hidden-{hidden}_seed-{seed}" for hidden in (8, 6) for seed in (7, 8)}
     for name, newest in listed.items():
-        hidden, seed = name.removeprefix("hidden=").split("_seed=")
+        hidden, seed = name.removeprefix("hidden-").split("_seed-")
         sets = [f"algorithm.hidden=[{hidden}]", f"seed={seed}", "steps=310"]
         run = alone(config, Path("alone") / name, *sets)
         assert same(run, folder / "members" / name)
@@ -144,32 +144,32 @@ def test_a_sweep_trains_what_training_alone_does(config, marl):
     assert marl("evaluate", f"{newest.parents[1]}(greedy=true)", "--seeds", 2)[0] == 0
 
 
-@pytest.mark.parametrize("at_write", [5, 11, 20])  # of three files a checkpoint and three checkpoints a member
+@pytest.mark.parametrize("at_write", [5, 11, 17])  # of 3 files a checkpoint and 3 checkpoints a member
 def test_killed_and_resumed(config, marl, at_write):
     arguments = ["sweep", str(config), "--seeds", "2", "--workers", "1", "--run-dir", "killed"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     died = subprocess.run(
         [sys.executable, "-c", KILLED, str(at_write), *arguments], env=environment, capture_output=True, timeout=120
     )
-    assert died.returncode == (-signal.SIGKILL if at_write < 18 else 0)
+    assert died.returncode == -signal.SIGKILL
     exit_code, printed, complaint = marl(*arguments, "--resume")
     assert (exit_code, complaint) == (0, "")
-    assert ("nothing to do" in printed) == (at_write > 9) and ("starts afresh" in printed) == (at_write < 9)
+    assert printed.count("nothing to do") == (at_write > 9) and printed.count("goes on from") == (at_write in (5, 17))
     for seed in (7, 8):
-        assert same(alone(config, Path(f"alone{seed}"), f"seed={seed}"), Path("killed/members") / f"seed={seed}")
+        assert same(alone(config, Path(f"alone{seed}"), f"seed={seed}"), Path("killed/members") / f"seed-{seed}")
 
 
 def test_a_finished_sweep_takes_more_seeds(config, marl):
     assert marl("sweep", config, "--seeds", 1, "--run-dir", "s")[0] == 0
     exit_code, _, complaint = marl("sweep", config, "--seeds", 2, "--run-dir", "s")
-    assert exit_code == 2 and "already holds the member 'seed=7'; add --resume" in complaint
-    assert [path.name for path in Path("s/members").iterdir()] == ["seed=7"]
+    assert exit_code == 2 and "already holds the member 'seed-7'; add --resume" in complaint
+    assert [path.name for path in Path("s/members").iterdir()] == ["seed-7"]
     assert marl("sweep", config, "--seeds", 2, "--run-dir", "s", "--resume")[0] == 0
-    assert list(population.members(Path("s"))) == ["seed=7", "seed=8"]
+    assert list(population.members(Path("s"))) == ["seed-7", "seed-8"]
     exit_code, _, complaint = marl(
         "sweep", config, "--seeds", 3, "--run-dir", "s", "--resume", "--set", "algorithm.hidden=[9]"
     )
-    assert exit_code == 2 and "begun with algorithm" in complaint and not Path("s/members/seed=9").exists()
+    assert exit_code == 2 and "begun with algorithm" in complaint and not Path("s/members/seed-9").exists()
 
 
 @pytest.mark.parametrize("error", [None, ZeroDivisionError("by\nzero")])
@@ -188,9 +188,9 @@ def test_a_member_that_fails_stops_no_other(config, marl, monkeypatch, error):
     exit_code, printed, complaint = marl(*arguments, "--workers", 1)
     reason = "unexpected ZeroDivisionError: by zero" if error else "is not finite"
     assert exit_code == 1 and complaint.count("\n") == 1 and reason in complaint
-    assert "1 of 2 members failed, 'learning_rate=1e+30_seed=7' first: " in complaint
-    assert "learning_rate=0.001_seed=7: trained" in printed and "learning_rate=1e+30_seed=7: failed: " in printed
-    assert list(population.members(Path("s"))) == ["learning_rate=0.001_seed=7"]
+    assert "1 of 2 members failed, 'learning_rate-1e+30_seed-7' first: " in complaint
+    assert "learning_rate-0.001_seed-7: trained" in printed and "learning_rate-1e+30_seed-7: failed: " in printed
+    assert list(population.members(Path("s"))) == ["learning_rate-0.001_seed-7"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -199,7 +199,7 @@ def test_a_failure_in_a_worker_comes_back_as_a_sentence(config, workers):
     game = "game=tests.games.test_guard:Failing(state=Raising)"
     members = sweep(config, seeds=2, sets=[game], grid=[], workers=workers)
     said = []
-    with pytest.raises(RunFailed, match="2 of 2 members failed, 'seed=[78]' first: .*raised RuntimeError"):
+    with pytest.raises(RunFailed, match=r"2 of 2 members failed, 'seed-[78]' first: .*raised RuntimeError"):
         train_members(members, Path("s"), resume=False, device="cpu", say=said.append)
     assert len(said) == 2 and not Path("s/population.json").exists()
 
@@ -225,8 +225,8 @@ def test_a_failure_in_a_worker_comes_back_as_a_sentence(config, workers):
         ("--seeds 0", "'--seeds'"),
         ("--set seed=9223372036854775807 --seeds 2", "'seed'"),
         ("--workers 0", "'--workers'"),
-        ("--device tpu", "auto, cpu or cuda"),
-        ("--run-dir tiny.yaml/s", "cannot be written"),
+        ("--workers 1 --device tpu", "auto, cpu or cuda"),
+        ("--workers 1 --run-dir tiny.yaml/s", "cannot be written"),
     ],
 )
 def test_bad_input(marl, arguments, reason):
