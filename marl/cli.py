@@ -85,7 +85,7 @@ def sweep(
     sets: Sets = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that train side by side.")] = 2,
     run_dir: Annotated[
-        Path | None, typer.Option("--run-dir", help="Where the runs are kept.  [default: runs/<config's name>_sweep]")
+        Path | None, typer.Option("--run-dir", help="Where the runs are kept; runs/<config's name>_sweep by default.")
     ] = None,
     resume: Resume = False,
     device: Device = "auto",
@@ -107,7 +107,7 @@ def plot(
         "return"
     ),
     against: Annotated[
-        str | None, typer.Option(help="Evaluations against this one of the panel.  [default: its first]")
+        str | None, typer.Option(help="Evaluations against this one of the panel; its first by default.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The picture: .png, .pdf or .svg.")] = Path("plot.png"),
     as_json: AsJson = False,

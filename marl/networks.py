@@ -29,7 +29,7 @@ class Linear(nn.Linear):
         if spare <= 0 or self.in_features % self.VECTOR == 0:
             return super().forward(input)
         weight, bias = nn.functional.pad(self.weight, (0, 0, 0, spare)), nn.functional.pad(self.bias, (0, spare))
-        return nn.functional.linear(input, weight, bias)[:, : self.out_features]
+        return nn.functional.linear(input, weight, bias)[..., : self.out_features]
 
 
 def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:

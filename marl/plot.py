@@ -264,7 +264,7 @@ def draw(plot: Plot, out: Path) -> None:
     if not out.parent.is_dir():
         raise UserError(f"the folder of '{out}' does not exist; make it first, or name another --out")
     from matplotlib.figure import Figure  # half a second to import
-    from matplotlib.ticker import EngFormatter
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
     sizes = {len(curve.runs) for curve in plot.curves}
     texts = [f"{curve.label} ({_seeds(curve)})" if len(sizes) > 1 else curve.label for curve in plot.curves]
@@ -284,6 +284,7 @@ def draw(plot: Plot, out: Path) -> None:
     axes.annotate(_drawn(plot), (0, 1), (0, 6), "axes fraction", "offset points", fontsize=8.5, color="#666666")
     axes.set_xlabel("environment steps")
     axes.set_ylabel(plot.title)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(color="#dddddd", linewidth=0.8)
     axes.set_axisbelow(True)

@@ -43,16 +43,17 @@ def sweep(config: Path, *, seeds: int, sets: Sequence[str], grid: Sequence[str],
         if lost:
             raise UserError(f"--grid {path} would undo what is given for '{lost[0]}'; give each key once")
         axes[path] = values
-    shown = {path: names_of(path, values, list(axes)) for path, values in axes.items()}
+    named = [
+        [(path, value, name) for value, name in zip(values, names_of(path, values, list(axes)), strict=True)]
+        for path, values in axes.items()
+    ]
     members = {}
-    for places in itertools.product(*(range(len(values)) for values in axes.values())):
-        chosen = {path: axes[path][place] for path, place in zip(axes, places, strict=True)}
-        assigned = [f"{path}={json.dumps(value)}" for path, value in chosen.items()]
-        first = load(TrainConfig, config, [*sets, *assigned]).seed
-        parts = [shown[path][place] for path, place in zip(axes, places, strict=True)]
-        for seed in range(first, first + seeds):
-            settings = fixed | chosen | {"seed": seed}
-            members["_".join([*parts, f"seed-{seed}"])] = MemberConfig(train=str(config), set=settings)
+    for point in itertools.product(*named):
+        chosen = {path: value for path, value, _ in point}
+        first = load(TrainConfig, config, [*sets, *(f"{path}={json.dumps(value)}" for path, value in chosen.items())])
+        for seed in range(first.seed, first.seed + seeds):
+            name = "_".join([*(name for _, _, name in point), f"seed-{seed}"])
+            members[name] = MemberConfig(train=str(config), set=fixed | chosen | {"seed": seed})
     return PopulationConfig(members=members, workers=workers)
 
 

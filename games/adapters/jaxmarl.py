@@ -13,6 +13,8 @@ nobody's return is complete before the episode is.
 How an episode ends: `truncated` where the library's `max_steps` cuts it (MPE, which takes one step more than that says,
 SMAX, Overcooked and JaxNav), else `terminated`. So does the switch riddle, whose limit is a rule of it, and so do storm
 and the coin game: they play a fixed number of rounds, and what they show at last is the opening of another.
+
+MABrax and JaxRobotarium need packages of their own, and have not been tried.
 """
 
 import contextlib
@@ -31,7 +33,7 @@ from numpy.typing import NDArray
 
 from games.adapters.spaces import described
 from games.batch import Batch
-from games.contract import Payoff, Spec
+from games.contract import Box, Discrete, Payoff, Spec
 from games.errors import UserError, nearest
 from games.registry import parse
 
@@ -41,12 +43,12 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")  # one 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what the library prints when it is imported, built and traced, and its words on what is deprecated."""
+    """Hold back what the library prints when it is imported, built and traced, and warns of."""
     own = sys.stdout, sys.stderr, sys.__stdout__
     sys.stdout = sys.__stdout__ = io.StringIO()  # type: ignore[assignment, misc]  # it sets one to the other
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore")
             yield
     finally:
         sys.stdout, sys.stderr, sys.__stdout__ = own  # type: ignore[misc]
@@ -85,8 +87,8 @@ Tree = Any  # a nest of JAX's arrays
 
 
 def names() -> list[str]:
-    """Return the names of JaxMARL's environments."""
-    return list(jaxmarl.registered_envs)
+    """Return the names of JaxMARL's environments that a reference can write."""
+    return [name for name in jaxmarl.registered_envs if "|" not in name]
 
 
 def make(name: str, arguments: dict[str, Any], num_envs: int) -> "Jaxmarl":
@@ -150,6 +152,10 @@ class Jaxmarl(Batch):
         self.timestep.acting &= self._own(self._seen["able"])
         self.timestep.action_mask &= self.timestep.acting[:, :, None]
 
+    def render(self, env: int) -> str:
+        """Return nothing: the library draws pictures, and few."""
+        return ""
+
     def _own(self, array: Any) -> NDArray[Any]:
         """Return an array of JAX's [B, ...] without the rows that fill up the last lanes [E, ...]."""
         return np.asarray(array)[: self.num_envs]
@@ -161,23 +167,26 @@ class Rules:
     What is seen: obs [N, *O], legal [N, A] by the library's own masks, able [N] to act, global_state [S].
     """
 
-    def __init__(self, env: Any) -> None:
+    def __init__(self, reference: str, env: Any) -> None:
         self.env = env
-        self.choices = [_space(env.action_space(agent)) for agent in env.agents]  # [N]
-        self.discrete = all(isinstance(space, spaces.Discrete) for space in self.choices)
-        self.sizes = [int(space.n if self.discrete else np.prod(space.shape)) for space in self.choices]  # [N]
         key = jax.ShapeDtypeStruct((2,), np.uint32)
         obs, state = jax.eval_shape(env.reset, key)
-        self.views = [_box(view) for view in jax.eval_shape(self._views, obs)]  # [N]
+        views = [_box(view) for view in jax.eval_shape(self._views, obs)]
+        choices = [_space(env.action_space(agent)) for agent in env.agents]
+        self.described = described(reference, views, choices)
+        self.action: Discrete | Box = self.described["action"]
+        self.discrete = isinstance(self.action, Discrete)
+        self.sizes = [int(space.n if self.discrete else np.prod(space.shape)) for space in choices]  # [N]
         # A reset may open in other dtypes than steps go on in; a program has room for one.
         self._types = jax.eval_shape(self._step, key, self.actions, state)[1]
         self.start = jax.eval_shape(self.begin, key)
 
     @property
     def actions(self) -> Any:
-        """The shape of a joint action [N] or [N, D]."""
-        width = () if self.discrete else (max(self.sizes),)
-        return jax.ShapeDtypeStruct((len(self.sizes), *width), np.int32 if self.discrete else np.float32)
+        """The shape and dtype of a joint action: [N], or [N, D]."""
+        if isinstance(self.action, Discrete):
+            return jax.ShapeDtypeStruct((len(self.sizes),), np.int32)
+        return jax.ShapeDtypeStruct((len(self.sizes), self.action.size), np.float32)
 
     def begin(self, key: Tree) -> tuple[Tree, Tree]:
         obs, state = self.env.reset(jax.random.fold_in(key, 0))
@@ -193,11 +202,12 @@ class Rules:
 
     def _step(self, key: Tree, actions: Tree, state: Tree) -> Any:
         """Step the library; it wants actions by agent's name, or in a row where agents are numbers."""
-        if not self.discrete:
-            actions = jnp.clip(actions, self.choices[0].low.min(), self.choices[0].high.max())
-        row = [action if self.discrete else action[:size] for action, size in zip(actions, self.sizes, strict=True)]
-        numbered = isinstance(self.env.agents[0], int)
-        return self.env.step_env(key, state, tuple(row) if numbered else dict(zip(self.env.agents, row, strict=True)))
+        row = actions
+        if isinstance(self.action, Box):
+            within = actions.clip(self.action.low, self.action.high)
+            row = [action[:size] for action, size in zip(within, self.sizes, strict=True)]
+        named = isinstance(self.env.agents[0], str)
+        return self.env.step_env(key, state, dict(zip(self.env.agents, row, strict=True)) if named else row)
 
     def _settled(self, state: Tree) -> Tree:
         return jax.tree.map(lambda leaf, kind: jnp.asarray(leaf, kind.dtype), state, self._types)
@@ -230,7 +240,7 @@ class Rules:
         """Return what each player sees [N], flat where it comes in parts."""
         if isinstance(self.env, InTheGrid):  # here players are the first axis of one part, and the last of another
             obs = obs | {"inventory": obs["inventory"].T}
-        views = [self._of(obs, player) for player in range(len(self.sizes))]
+        views = [self._of(obs, player) for player in range(len(self.env.agents))]
         return [view if hasattr(view, "shape") else _flat(view) for view in views]
 
     def _of(self, values: Tree, player: int) -> Tree:
@@ -254,7 +264,7 @@ def _compiled(reference: str, batch: int) -> Programs:
     with _quiet():
         try:
             env = jaxmarl.make(name, **_understood(name, arguments))
-            rules = Rules(env)
+            rules = Rules(reference, env)
         except UserError:
             raise
         except Exception as error:  # an environment may raise anything
@@ -263,7 +273,7 @@ def _compiled(reference: str, batch: int) -> Programs:
         limit = _limit(env)
         spec = Spec(
             name=reference,
-            **described(reference, rules.views, rules.choices),
+            **rules.described,
             payoff=_payoff(name, arguments),
             turns="sequential" if isinstance(env, Hanabi) else "simultaneous",
             perfect_information=False,

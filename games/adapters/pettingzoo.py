@@ -208,7 +208,7 @@ class ParallelRow(_SingleEnv):
         obs, rewards, terminations, truncations, infos = self.env.step(joint)
         self._pay(rewards)
         for agent in self._end(terminations, truncations):
-            if agent in obs or truncations.get(agent):
+            if agent in obs or self.row.truncated[self._seat(agent)]:  # what was cut is bootstrapped from its view
                 self._see(agent, _of(agent, obs))
         self._write_state()
         if self._seats.all_over():
