@@ -269,9 +269,9 @@ def draw(plot: Plot, out: Path) -> None:
     sizes = {len(curve.runs) for curve in plot.curves}
     texts = [f"{curve.label} ({_seeds(curve)})" if len(sizes) > 1 else curve.label for curve in plot.curves]
     texts = [fill(text, 34) for text in texts]
-    outside = len(plot.curves) > 4  # the legend; within the axes it would cover curves
-    height = max(4.4, 0.17 * "\n".join(texts).count("\n") + 0.6) if outside else 4.4
-    figure = Figure(figsize=(9.4 if outside else 7.2, height), dpi=160, layout="constrained")
+    several = len(plot.curves) > 1  # then a legend stands beside the axes; within them it would cover curves
+    height = max(4.4, 0.17 * "\n".join(texts).count("\n") + 0.6)
+    figure = Figure(figsize=(9.4 if several else 7.2, height), dpi=160, layout="constrained")
     axes = figure.add_subplot()
     looks = cycle(product(STYLES, COLOURS))
     for curve, text, ((style, marker), colour) in zip(plot.curves, texts, looks, strict=False):
@@ -289,10 +289,8 @@ def draw(plot: Plot, out: Path) -> None:
     axes.grid(color="#dddddd", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    if outside:
+    if several:
         figure.legend(loc="outside right upper", frameon=False, fontsize=8.5, handlelength=3.5)
-    elif len(plot.curves) > 1:
-        axes.legend(fontsize=8.5, framealpha=0.85, edgecolor="none")
     try:
         figure.savefig(out)
     except OSError as error:

@@ -228,7 +228,7 @@ def test_a_picture_shows_curves(tmp_path):
     draw(read([tmp_path / "a"]), tmp_path / "a.png")
     draw(read([tmp_path / "a", tmp_path / "b"]), tmp_path / "both.png")
     one, both = picture(tmp_path / "a.png"), picture(tmp_path / "both.png")
-    assert one.shape == both.shape and min(one.shape[:2]) >= 600
+    assert min(one.shape[:2]) >= 600 and both.shape[1] > one.shape[1]  # its legend stands beside the axes
 
     def pixels(image, colour):
         rgb = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
@@ -240,11 +240,11 @@ def test_a_picture_shows_curves(tmp_path):
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "a.png").read_bytes()
 
 
-def test_many_curves_have_their_legend_outside(tmp_path):
-    few = [write_run(tmp_path / f"{k}", settings={"hidden": [k]}) for k in range(12)]
-    draw(read(few[:2]), tmp_path / "few.png")
-    draw(read(few), tmp_path / "many.png")
-    assert picture(tmp_path / "many.png").shape[1] > picture(tmp_path / "few.png").shape[1]
+def test_many_curves_make_room_for_their_legend(tmp_path):
+    runs = [write_run(tmp_path / f"{k}", settings={"hidden": [k]}) for k in range(40)]
+    draw(read(runs[:2]), tmp_path / "few.png")
+    draw(read(runs), tmp_path / "many.png")
+    assert picture(tmp_path / "many.png").shape[0] > picture(tmp_path / "few.png").shape[0]
 
 
 def test_the_command(marl, tmp_path):
