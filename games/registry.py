@@ -134,8 +134,8 @@ def make(text: str, num_envs: int, *, guard: bool = True) -> VecEnv:
 def _build(reference: Reference, preprocessing: list[Reference], num_envs: int) -> VecEnv:
     if reference.source in SOURCES:
         more = {"wrappers": preprocessing} if preprocessing else {}
-        if more and reference.source != "pettingzoo":
-            raise UserError(f"SuperSuit's '{preprocessing[0].name}' wraps PettingZoo's environments, got '{reference}'")
+        if reference.source != "pettingzoo":
+            _no_supersuit(preprocessing, reference)
         return adapter(reference.source).make(reference.name, dict(reference.arguments), num_envs, **more)  # type: ignore[no-any-return]
     target = resolve(reference, GROUP, "game", SOURCES)
     if "num_envs" in _parameters(target):
@@ -145,9 +145,13 @@ def _build(reference: Reference, preprocessing: list[Reference], num_envs: int) 
         if not isinstance(made, Game):
             return _vectorize(reference, made, lambda: call(target, reference), preprocessing, num_envs)
         made = vectorize(made, num_envs)
+    _no_supersuit(preprocessing, reference)
+    return made  # type: ignore[no-any-return]
+
+
+def _no_supersuit(preprocessing: list[Reference], reference: Reference) -> None:
     if preprocessing:
         raise UserError(f"SuperSuit's '{preprocessing[0].name}' wraps PettingZoo's environments, got '{reference}'")
-    return made  # type: ignore[no-any-return]
 
 
 def _vectorize(
@@ -155,6 +159,7 @@ def _vectorize(
 ) -> VecEnv:
     """Adapt an environment of somebody's own class: Gymnasium's have one action space, PettingZoo's one an agent."""
     if hasattr(made, "action_space") and not callable(made.action_space):
+        _no_supersuit(preprocessing, reference)
         return adapter("gymnasium").vectorize(str(reference), made, build, num_envs)  # type: ignore[no-any-return]
     more = {"wrappers": preprocessing} if preprocessing else {}
     return adapter("pettingzoo").vectorize(str(reference), made, build, num_envs, **more)  # type: ignore[no-any-return]

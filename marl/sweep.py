@@ -17,7 +17,7 @@ from games.errors import RunFailed, UserError
 from games.registry import rejoin
 from marl import engine, population
 from marl.config import MemberConfig, PopulationConfig, TrainConfig, change, load, read_yaml
-from marl.train import _same_config, algorithm_section, check_members, train_member
+from marl.train import same_config, algorithm_section, check_members, train_member
 
 Axis = tuple[str, list[Any]]  # a key's path, and the values that it takes
 Outcome = tuple[str, str, int]  # a member's name; why it failed, or nothing; the exit code of that
@@ -147,7 +147,7 @@ def _check_same(config: TrainConfig, run: Path) -> None:
     if path.exists():
         name, settings = algorithm_section(config)
         resolved = {"name": name} | settings.model_dump(mode="json")
-        _same_config(config.model_copy(update={"algorithm": resolved}), path)
+        same_config(config.model_copy(update={"algorithm": resolved}), path)
 
 
 def _assignment(text: str) -> Axis:

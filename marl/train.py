@@ -132,7 +132,7 @@ def _open_folder(run: Run, resume: bool) -> None:
         raise UserError(f"'{run.folder}' already holds a run; add --resume to go on with it, or name another --run-dir")
     newest = checkpoint.newest(run.folder) if held else None
     if newest is not None:
-        _same_config(run.config, path)
+        same_config(run.config, path)
         about = checkpoint.read(newest)
         run.learner.load_state(checkpoint.tensors(newest, about, "learner.safetensors"))
         run.step, run.parent = about["step"], about["digest"]
@@ -145,7 +145,7 @@ def _open_folder(run: Run, resume: bool) -> None:
         raise UserError(f"the run folder '{run.folder}' cannot be written: {error}; name another --run-dir") from error
 
 
-def _same_config(config: TrainConfig, path: Path) -> None:
+def same_config(config: TrainConfig, path: Path) -> None:
     """Refuse to resume under another config; only the number of steps may grow."""
     try:
         before, now = dict(yaml.safe_load(path.read_text(encoding="utf-8"))), config.model_dump(mode="json")

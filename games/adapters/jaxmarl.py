@@ -193,9 +193,7 @@ class Rules:
         return self._settled(state), self._seen(obs, state, {"__all__": False})
 
     def move(self, key: Tree, age: Tree, actions: Tree, state: Tree, seen: Tree) -> tuple[Tree, Tree, Tree, Tree]:
-        able = seen["able"] if self.discrete else seen["able"][:, None]
-        idle = seen["legal"].argmax(1) if self.discrete else 0
-        actions = jnp.where(able, actions, idle)
+        actions = jnp.where(seen["able"] if self.discrete else seen["able"][:, None], actions, 0)
         obs, state, rewards, dones, _ = self._step(jax.random.fold_in(key, age), actions, state)
         reward = jnp.stack([jnp.float32(self._of(rewards, player)) for player in range(len(self.sizes))])
         return self._settled(state), self._seen(obs, state, dones), reward, _over(self.env, state, dones)

@@ -106,12 +106,12 @@ class Vmas(Batch):
         parts = [chosen[:, player, :width] for player, width in enumerate(self._widths)]
         self._seen, rewards, over, _ = self.env.step(parts)
         for player, reward in enumerate(rewards):
-            self.timestep.reward[:, player] = reward.reshape(-1)[: self.num_envs]
-        return np.array(over[: self.num_envs])
+            self.timestep.reward[:, player] = reward.reshape(-1)[: self.num_envs].numpy()
+        return over[: self.num_envs].numpy().copy()  # type: ignore[no-any-return]
 
     def look(self) -> None:
         for player, view in enumerate(self._seen):
-            self.timestep.obs[:, player, : view.shape[1]] = view[: self.num_envs]
+            self.timestep.obs[:, player, : view.shape[1]] = view[: self.num_envs].numpy()
 
     def render(self, env: int) -> str:
         """Return where everything is in one environment, as text."""
@@ -130,7 +130,8 @@ def _build(reference: str, name: str, batch: int, options: dict[str, Any]) -> En
             warnings.simplefilter("always")
             env = vmas.make_env(name, batch, seed=0, clamp_actions=True, **options)
     except Exception as error:  # a scenario may raise anything
-        raise UserError(f"'{reference}' could not be built: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"'{reference}' could not be built: {reason}") from error
     for unknown in re.findall(r"kwargs: \{'(\w+)'", " ".join(str(warning.message) for warning in said)):
         source = Path(inspect.getfile(env.scenario.make_world)).read_text()  # VMAS says nowhere else what it takes
         known = re.findall(r'kwargs\.pop\(\s*"(\w+)"', source)

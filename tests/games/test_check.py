@@ -359,7 +359,7 @@ def test_a_detail_says_where(monkeypatch):
 
 
 def test_json_has_the_documented_fields():
-    data = check_game("openspiel:tic_tac_toe", episodes=2).to_json()
+    data = check_game("two_step", episodes=2).to_json()
     assert set(data) == {"game", "passed", "promises"} and data["passed"] is True
     assert all(set(promise) == {"promise", "passed", "detail"} for promise in data["promises"])
     assert {promise["passed"] for promise in data["promises"]} == {True, None}

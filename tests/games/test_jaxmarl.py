@@ -1,5 +1,8 @@
 """JaxMARL's environments on the contract: masks, deaths, turns, ends, and episodes as the library itself plays them."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -46,26 +49,31 @@ def test_an_episode_depends_on_its_seed_alone():
     assert any((a["obs"] != b["obs"]).any() for a, b in zip(alone, other, strict=True))
 
 
-@pytest.mark.parametrize("name, arguments", [("overcooked", {"max_steps": 30}), ("MPE_simple_spread_v3", {})])
-def test_an_episode_is_the_library_s_own_from_the_same_keys(name, arguments):
-    with adapter._quiet():
-        env = jaxmarl.make(name, **arguments)
+@pytest.mark.parametrize(
+    "name, arguments, length, cut",
+    [
+        ("overcooked", {"layout": "cramped_room", "max_steps": 30}, 30, True),
+        ("MPE_simple_spread_v3", {}, 26, True),
+        ("coin_game", {"num_inner_steps": 4, "num_outer_steps": 3}, 12, False),  # draws in its steps, too
+    ],
+)
+def test_an_episode_is_the_library_s_own_from_the_same_keys(name, arguments, length, cut):
     written = ", ".join(f"{key}={value}" for key, value in arguments.items())
-    venv = make(f"jaxmarl:{name}({written})", 3)
-    step, seed = venv.reset(np.array([5, 6, 2**63 + 11], np.uint64)), np.array([2**31, 11], np.uint32)
+    venv, seed = make(f"jaxmarl:{name}({written})", 3), np.array([2**31, 11], np.uint32)
+    with adapter._quiet():
+        env = jaxmarl.make(name, **adapter._understood(name, arguments))
+    step = venv.reset(np.array([5, 6, 2**63 + 11], np.uint64))
     obs, state = jax.jit(env.reset)(jax.random.fold_in(seed, 0))
     library = jax.jit(env.step_env)
-    for t in range(1, 100):
+    for t in range(1, length + 1):
         np.testing.assert_allclose(step.obs[2], [obs[agent] for agent in env.agents], rtol=1e-4, atol=1e-5)
-        if step.last[2]:
-            break
         actions = random_actions(venv.spec, step, np.full(3, t))
         chosen = dict(zip(env.agents, actions[2], strict=True))
         obs, state, rewards, dones, _ = library(jax.random.fold_in(seed, t), state, chosen)
         step = venv.step(actions)
         np.testing.assert_allclose(step.reward[2], [rewards[agent] for agent in env.agents], rtol=1e-4, atol=1e-5)
-        assert step.last[2] == bool(dones["__all__"])
-    assert step.truncated[2].all() and not step.terminated[2].any() and t == venv.spec.max_length + 1
+        assert step.last[2] == bool(dones["__all__"]) == (t == length)
+    assert (step.truncated[2] == cut).all() and (step.terminated[2] != cut).all() and venv.spec.max_length == length
 
 
 def test_the_dead_do_not_act_and_are_paid_until_the_end():
@@ -167,3 +175,9 @@ def test_what_cannot_be_played_is_refused_in_one_sentence(reference, said, capfd
 
 def test_names_are_references():
     assert {"SMAX", "hanabi", "overcooked", "storm", "coin_game"} <= set(adapter.names())
+
+
+def test_the_library_s_import_is_silent():
+    command = [sys.executable, "-W", "error", "-c", "import games.adapters.jaxmarl; print('heard')"]
+    child = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert (child.stdout, child.stderr) == ("heard\n", "")
