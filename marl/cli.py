@@ -185,7 +185,7 @@ def algorithms(as_json: AsJson = False) -> None:
         _print_json({"algorithms": [{"name": point.name, "learner": point.value} for point in found]})
         return
     for point in found:
-        summary = (sys.modules[point.load().__module__].__doc__ or "").strip().splitlines() or [""]
+        summary = (point.load().__doc__ or "").strip().splitlines() or [""]
         _say(f"{point.name}: {summary[0]}")
 
 

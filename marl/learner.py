@@ -14,6 +14,7 @@ class Learner(Protocol):
     """Learn from trajectories. Raises UserError, with the remedy, for a game that it does not fit."""
 
     Config: ClassVar[type[BaseModel]]  # the settings, with their defaults: said here and only here
+    notes: Sequence[str]  # what the user should know of how this game fits
 
     def __init__(self, config: Any, spec: Spec, *, key: int, total_steps: int, device: str) -> None: ...
 

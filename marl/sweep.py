@@ -17,7 +17,7 @@ from games.errors import RunFailed, UserError
 from games.registry import rejoin
 from marl import engine, population
 from marl.config import MemberConfig, PopulationConfig, TrainConfig, change, load, read_yaml
-from marl.train import same_config, algorithm_section, check_members, train_member
+from marl.train import algorithm_section, check_members, same_config, train_member
 
 Axis = tuple[str, list[Any]]  # a key's path, and the values that it takes
 Outcome = tuple[str, str, int]  # a member's name; why it failed, or nothing; the exit code of that

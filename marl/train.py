@@ -67,6 +67,8 @@ def train(
     console.print(
         f"{folder}: {says}, to {config.steps:,} steps of {config.game} by {run.name}", highlight=False, soft_wrap=True
     )
+    for note in run.learner.notes:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True, style="yellow")
     try:
         # Without a checkpoint nothing has been yet, not even step 0.
         with (

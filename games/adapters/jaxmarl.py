@@ -43,9 +43,10 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")  # one 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what the library prints when it is imported, built and traced, and warns of."""
+    """Hold back what the library prints and warns of when it is imported, built and traced."""
     own = sys.stdout, sys.stderr, sys.__stdout__
-    sys.stdout = sys.__stdout__ = io.StringIO()  # type: ignore[assignment, misc]  # it sets one to the other
+    # Both: on its way the library puts the second into the place of the first.
+    sys.stdout = sys.__stdout__ = io.StringIO()  # type: ignore[assignment, misc]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -73,11 +74,7 @@ NAMED = {  # environments with an argument that names an object: the argument, h
     "overcooked_v2": ("layout", "layout", overcooked_v2_layouts),
 }
 TEAM = (
-    "HeuristicEnemySMAX",
-    "MPE_simple_speaker_listener_v4",
-    "hanabi",
-    "overcooked",
-    "overcooked_v2",
+    *("HeuristicEnemySMAX", "MPE_simple_speaker_listener_v4", "hanabi", "overcooked", "overcooked_v2"),
     "switch_riddle",
 )
 SHARING = (("local_ratio", 0), ("rew_lambda", 0), ("shared_rewards", True))  # arguments that make a team of others
@@ -334,9 +331,9 @@ def _parameters(kind: type) -> dict[str, inspect.Parameter]:
         bases.insert(bases.index(EnemySMAX) + 1, SMAX)  # which it holds
     known: dict[str, inspect.Parameter] = {}
     for base in bases:
-        own = dict(inspect.signature(base).parameters)
+        own = inspect.signature(base).parameters
         known = {key: p for key, p in own.items() if p.kind is not p.VAR_KEYWORD} | known
-        if len(own) == len(known.keys() & own.keys()):
+        if all(p.kind is not p.VAR_KEYWORD for p in own.values()):
             break
     return known
 

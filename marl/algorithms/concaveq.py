@@ -168,7 +168,10 @@ class PolicyAgent(TeamAgent):
 
 
 class ConcaveQ(EpisodicLearner):
-    """The learner. Raises UserError where enumeration was asked for and there are too many joint actions."""
+    """ConcaveQ: a concave mix of utilities, maximised jointly, and policies that play it alone.
+
+    Raises UserError where enumeration was asked for and there are too many joint actions.
+    """
 
     Config: ClassVar[type[BaseModel]] = ConcaveQConfig
     Plays = PolicyAgent

@@ -137,9 +137,13 @@ def critic_loss(value: Tensor, value_target: Tensor) -> Tensor:
 
 
 class Ippo:
-    """The learner. Raises UserError for continuous actions, which are to come."""
+    """Independent PPO: every player learns from its own view.
+
+    Raises UserError for continuous actions, which are to come.
+    """
 
     Config: ClassVar[type[BaseModel]] = IppoConfig
+    notes = ()
 
     def __init__(self, config: IppoConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         _refuse(spec)

@@ -163,7 +163,7 @@ class Iql(ValueFactorization):
 
 
 class Vdn(ValueFactorization):
-    """Value decomposition networks."""
+    """Value decomposition networks: the sum of the utilities."""
 
     name, needs_state = "vdn", False
 
@@ -172,7 +172,7 @@ class Vdn(ValueFactorization):
 
 
 class Qmix(ValueFactorization):
-    """QMIX."""
+    """QMIX: a monotone mix of the utilities, by the state."""
 
     Config, name = QmixConfig, "qmix"
 
@@ -181,7 +181,7 @@ class Qmix(ValueFactorization):
 
 
 class Aerial(ValueFactorization):
-    """AERIAL. No gradient reaches the memories through the mixer."""
+    """AERIAL: QMIX by attention over the agents' memories, which no gradient reaches through the mixer."""
 
     Config, name, needs_state = QmixConfig, "aerial", False
 

@@ -134,7 +134,7 @@ def test_seats_of_others_are_part_of_the_game():
 
 def test_memory_is_what_is_kept():
     """At most 1.2 of each real step's bytes, once it is more than a few pages."""
-    spec, pieces, whole = record("foraging | team_reward", [1000] * 6, num_envs=32)
+    spec, pieces, _ = record("foraging | team_reward", [1000] * 6, num_envs=32)
     replay = EpisodeReplay(spec, 5000)
     for piece in pieces:
         replay.add(piece, {0})
