@@ -386,7 +386,7 @@ def test_algorithms(marl):
     assert {"name": "ippo", "learner": "marl.algorithms.ippo:Ippo"} in strict_json(marl("algorithms", "--json")[1])[
         "algorithms"
     ]
-    assert "ippo: IPPO" in marl("algorithms")[1]
+    assert "ippo: Independent PPO" in marl("algorithms")[1]
 
 
 def test_population(folder, marl):

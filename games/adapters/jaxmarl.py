@@ -259,13 +259,12 @@ def _compiled(reference: str, batch: int) -> Programs:
     with _quiet():
         try:
             env = jaxmarl.make(name, **_understood(name, arguments))
-            rules = Rules(reference, env)
+            rules, limit = Rules(reference, env), _limit(env)
         except UserError:
             raise
         except Exception as error:  # an environment may raise anything
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"'{reference}' could not be built: {reason}") from error
-        limit = _limit(env)
         spec = Spec(
             name=reference,
             **rules.described,

@@ -23,7 +23,7 @@ def mixer(players=2, state=3, key=1):
 
 
 def drawn(*shape, key=2, scale=5.0):
-    return scale * torch.randn(*shape, generator=generator_of(key))
+    return scale * torch.randn(*shape, generator=generator_of(2 * key))
 
 
 class TestConcavity:
