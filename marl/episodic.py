@@ -19,11 +19,11 @@ from torch.nn import functional
 from games.contract import Discrete, Spec
 from games.errors import UserError
 from games.keys import choose, fold, fold_one, stream, uniform
+from marl import returns
 from marl.agent import Agent
 from marl.networks import generator_of, in_blocks, load_optimizer_state, optimizer_state, prefixed, under
 from marl.recurrent import AgentNetwork, pack
 from marl.replay import EpisodeReplay
-from marl.returns import td_lambda
 from marl.types import Decision, Hidden, Tensors, Trajectory, View
 
 
@@ -77,7 +77,18 @@ class Batch:
     recurrent networks; P points, the steps of all episodes with their ends; N players.
     """
 
-    def __init__(self, spec: Spec, trajectory: Trajectory, inputs: Inputs, device: str, *, shared: bool) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        trajectory: Trajectory,
+        inputs: Inputs,
+        device: str,
+        *,
+        shared: bool,
+        states: "Standard | None" = None,
+        rewards: "Standard | None" = None,
+    ) -> None:
+        """Lay out a sample for networks that are `shared` by all players; standardise what has a standard."""
         acting, truncated = trajectory.acting, trajectory.truncated & ~trajectory.terminated
         t, k, n = np.nonzero(trajectory.index >= 0)  # in the order of the rows
         self._length = (trajectory.terminated | trajectory.truncated).all(2).argmax(0)  # [K] steps
@@ -107,19 +118,24 @@ class Batch:
         alive = np.ones_like(acting[:-1])
         alive[1:] = ~(trajectory.terminated | trajectory.truncated)[1:-1]
         self._reward = _mean(trajectory.reward, alive)  # [T, K] the team's
-        self.rewards = self._reward[self._real[1:]]  # those of real steps
+        if rewards:
+            rewards.see(self._reward[self._real[1:]])
+            self._reward = rewards.apply(self._reward)
         self.acting = tensor(acting[self._real])  # [P, N]
         self._acting, self._cut = acting, truncated
-        self.state = self._state(trajectory, spec, tensor)  # [P, S]
+        state = self._state(trajectory, spec)
+        if states:
+            states.see(state)
+            state = states.apply(state)
+        self.state = tensor(state)  # [P, S]
 
-    def _state(self, trajectory: Trajectory, spec: Spec, tensor: Callable[[NDArray[Any]], Tensor]) -> Tensor:
-        """Return the global state, or all players' views side by side, where a game has none."""
+    def _state(self, trajectory: Trajectory, spec: Spec) -> NDArray[np.float32]:
+        """Return the global state [P, S], or all players' views side by side, where a game has none."""
         if spec.global_state_size:
-            return tensor(trajectory.global_state[self._real])
-        views = np.where(
-            trajectory.index[..., None] >= 0, trajectory.obs.reshape(len(trajectory.obs), -1)[trajectory.index], 0
-        )
-        return tensor(views[self._real].reshape(self.num_points, -1)).float()
+            return trajectory.global_state[self._real]
+        views = trajectory.obs.reshape(len(trajectory.obs), -1)[trajectory.index]
+        views = np.where(trajectory.index[..., None] >= 0, views, 0)
+        return views[self._real].reshape(self.num_points, -1).astype(np.float32)
 
     def greedy(self, rows: Tensor) -> Tensor:
         """Return the best legal action of each row of outputs [R, A]."""
@@ -158,7 +174,7 @@ class Batch:
         """Return where the team decided anything [P, 1], or each of its players [P, N]."""
         return self.acting if each else self.acting.any(1, keepdim=True)
 
-    def targets(self, value: Tensor, *, gamma: float, td_lambda_: float, shift: float, scale: float) -> Tensor:
+    def targets(self, value: Tensor, *, gamma: float, td_lambda: float) -> Tensor:
         """Return the TD(λ) targets [P, M] of values [P, M]: M is 1, the team's, or N, each player's own."""
         each = value.shape[1] == self.num_players
         decided, cut = self._acting, self._cut
@@ -167,9 +183,9 @@ class Batch:
         dense = np.zeros(decided.shape, np.float32)
         dense[self._real] = value.cpu().numpy()
         dense *= decided | cut  # an end that was none has a value; others have 0
-        reward = np.repeat((self._reward - shift)[..., None] / scale, decided.shape[2], 2).astype(np.float32)
+        reward = np.repeat(self._reward[..., None], decided.shape[2], 2)
         target = np.zeros_like(dense)
-        target[:-1] = td_lambda(dense, decided, reward, self._length, gamma=gamma, td_lambda=td_lambda_)
+        target[:-1] = returns.td_lambda(dense, decided, reward, self._length, gamma=gamma, td_lambda=td_lambda)
         return torch.from_numpy(target[self._real]).to(value.device)
 
 
@@ -195,7 +211,7 @@ def _rows_before(groups: list[list[int]]) -> NDArray[np.int64]:
 
 def _mean(reward: NDArray[np.float32], alive: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return the mean over the players who were still in the game [T, K]: what each of a team is paid."""
-    return np.asarray((reward * alive).sum(2) / np.maximum(alive.sum(2), 1))
+    return np.asarray((reward * alive).sum(2) / np.maximum(alive.sum(2), 1), np.float32)
 
 
 class Team(nn.Module):
@@ -273,19 +289,35 @@ class TeamAgent:
 
 
 class Standard:
-    """The running mean and deviation of the rewards that were sampled (Chan et al. 1979: parallel variance)."""
+    """The running mean and deviation of all that was sampled (Chan et al. 1979: parallel variance)."""
 
-    def __init__(self) -> None:
-        self.mean, self.variance, self.count = 0.0, 1.0, 1e-4
+    def __init__(self, *shape: int) -> None:
+        self.mean, self.variance, self.count = np.zeros(shape), np.ones(shape), 1e-4
 
     def see(self, sample: NDArray[np.float32]) -> None:
-        mean, variance, count = float(sample.mean()), float(sample.var()), sample.size
+        """Take in rows [B, *shape]."""
+        mean, variance, count = sample.mean(0, dtype=np.float64), sample.var(0, dtype=np.float64), len(sample)
         total, apart = self.count + count, mean - self.mean
-        self.variance = (
-            self.variance * self.count + variance * count + apart * apart * self.count * count / total
-        ) / total
-        self.mean += apart * count / total
+        both = self.variance * self.count + variance * count
+        self.variance = (both + apart * apart * self.count * count / total) / total
+        self.mean = self.mean + apart * count / total
         self.count = total
+
+    @property
+    def deviation(self) -> NDArray[np.float64]:
+        """What differences are measured in: a little more than the deviation, so that constants stay 0."""
+        return np.sqrt(self.variance + 1e-6)
+
+    def apply(self, sample: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return rows of mean 0 and deviation 1."""
+        return ((sample - self.mean) / self.deviation).astype(np.float32)
+
+    def state(self) -> Tensors:
+        return {"mean": self.mean, "variance": self.variance, "count": np.array(self.count)}
+
+    def load_state(self, state: Tensors) -> None:
+        self.mean, self.variance = np.asarray(state["mean"]).copy(), np.asarray(state["variance"]).copy()
+        self.count = float(state["count"])
 
 
 class EpisodicLearner:
@@ -307,7 +339,7 @@ class EpisodicLearner:
         self.inputs = _inputs(config, spec)
         self.state_size = spec.global_state_size or spec.num_players * int(np.prod(spec.observation.shape))
         self.replay = EpisodeReplay(spec, config.replay_episodes)
-        self.standard = Standard()
+        self.standards = {"states": Standard(self.state_size), "rewards": Standard()}
         self.steps = self.updates = 0
         self.modules: dict[str, nn.Module] = {}  # all that is saved, by name
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
@@ -364,21 +396,24 @@ class EpisodicLearner:
     def batch(self) -> Batch:
         """Draw the episodes of the next update."""
         trajectory = self.replay.sample(self.config.batch_episodes, fold_one(self.key, self.updates))
-        batch = Batch(self.spec, trajectory, self.inputs, self.device, shared=self.config.share_parameters)
-        if self.config.standardise_rewards:
-            self.standard.see(batch.rewards)
-        return batch
+        return self.lay_out(trajectory)
+
+    def lay_out(self, trajectory: Trajectory) -> Batch:
+        """Return whole episodes as a batch."""
+        config = self.config
+        return Batch(
+            self.spec,
+            trajectory,
+            self.inputs,
+            self.device,
+            shared=config.share_parameters,
+            states=self.standards["states"] if self.needs_state else None,
+            rewards=self.standards["rewards"] if config.standardise_rewards else None,
+        )
 
     def targets(self, batch: Batch, value: Tensor) -> Tensor:
         """Return the TD(λ) targets [P, M] of the next values [P, M]."""
-        standard = self.standard if self.config.standardise_rewards else None
-        return batch.targets(
-            value,
-            gamma=self.config.gamma,
-            td_lambda_=self.config.td_lambda,
-            shift=standard.mean if standard else 0.0,
-            scale=standard.variance**0.5 if standard else 1.0,
-        )
+        return batch.targets(value, gamma=self.config.gamma, td_lambda=self.config.td_lambda)
 
     def optimizer(self, *modules: nn.Module) -> torch.optim.Optimizer:
         parameters = [parameter for module in modules for parameter in module.parameters()]
@@ -417,11 +452,9 @@ class EpisodicLearner:
         return agent
 
     def state(self) -> Tensors:
-        standard = self.standard
-        state = {
-            "counters": torch.tensor([self.steps, self.updates]),
-            "standard": torch.tensor([standard.mean, standard.variance, standard.count], dtype=torch.float64),
-        }
+        state: Tensors = {"counters": torch.tensor([self.steps, self.updates])}
+        for name, standard in self.standards.items():
+            state |= prefixed(f"standard.{name}", standard.state())
         for name, module in self.modules.items():
             state |= prefixed(f"module.{name}", module.state_dict())
         for name, optimizer in self.optimizers.items():
@@ -430,7 +463,8 @@ class EpisodicLearner:
 
     def load_state(self, state: Tensors) -> None:
         self.steps, self.updates = state["counters"].tolist()
-        self.standard.mean, self.standard.variance, self.standard.count = state["standard"].tolist()
+        for name, standard in self.standards.items():
+            standard.load_state(under(f"standard.{name}", state))
         for name, module in self.modules.items():
             module.load_state_dict(under(f"module.{name}", state))
         for name, optimizer in self.optimizers.items():

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from games.errors import UserError
 from games.registry import make
 from marl.algorithms.concaveq import Concave, ConcaveQ, ConcaveQConfig, PolicyAgent, ascend, enumerate_joint
-from marl.episodic import Batch
 from marl.networks import generator_of
 from marl.types import View
 from tests.marl.algorithms.test_value_factorization import CLIMBING, QTRAN, greedy_return, nxn, trained
@@ -170,7 +169,7 @@ def test_the_mixer_fits_what_a_monotone_one_cannot(game, payoffs):
     made = trained(ConcaveQ, f"matrix(game={game})", 150_000, **ONCE | data, learning_rate=3e-3, batch_episodes=512)
     made.optimizers["value"].param_groups[0]["lr"] = 3e-4
     for key in range(300):
-        made.learn(Batch(made.spec, made.replay.sample(4096, key), made.inputs, "cpu", shared=True))
+        made.learn(made.lay_out(made.replay.sample(4096, key)))
         made.updates += 1
     batch, size = made.batch(), len(payoffs)
     with torch.no_grad():

@@ -7,7 +7,6 @@ import torch
 from games.keys import fold
 from games.registry import make
 from marl.algorithms.value_factorization import Aerial, Iql, Monotone, Qmix, QmixConfig, Vdn
-from marl.episodic import Batch
 from marl.networks import generator_of
 from marl.rollout import Carry, episodes, rollout
 
@@ -51,7 +50,7 @@ def fitted(kind, game):
     made = trained(kind, game, 150_000, **data, learning_rate=3e-3, batch_episodes=512)
     made.optimizers["all"].param_groups[0]["lr"] = 3e-4
     for key in range(300):
-        made.learn(Batch(made.spec, made.replay.sample(8192, key), made.inputs, "cpu", shared=True))
+        made.learn(made.lay_out(made.replay.sample(8192, key)))
         made.updates += 1
     return made
 
