@@ -5,7 +5,7 @@ longest sequences first, so that those which go on are always the first rows of 
 PackedSequence). Deaths, turns and episodes of unequal length then cost nothing, and nothing is padded.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,6 +33,13 @@ def pack(sequence: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
     order = np.empty(len(sequence), np.int64)
     order[(np.cumsum(sizes) - sizes)[step] + rank[sequence[grouped]]] = grouped
     return order, sizes
+
+
+class Packed(NamedTuple):
+    """What networks are unrolled over: packed rows, and the blocks' sizes of each network that holds some of them."""
+
+    inputs: Tensor  # [R, I]
+    blocks: list[list[int]]  # of one network for all, or of one for each player, whose rows follow each other
 
 
 class GRU(nn.Module):

@@ -34,8 +34,10 @@ from torch.nn import functional
 
 from games.errors import UserError
 from games.keys import choose, fold, uniform
-from marl.episodic import Batch, EpisodicConfig, EpisodicLearner, Team, TeamAgent
+from marl.episode_batch import EpisodeBatch
+from marl.episodic import EpisodicConfig, EpisodicLearner
 from marl.networks import generator_of, linear, mlp, sample
+from marl.team import Team, TeamAgent
 from marl.types import View
 
 ENUMERABLE = 4096  # joint actions: the most that are ever enumerated
@@ -190,7 +192,7 @@ class ConcaveQ(EpisodicLearner):
         sizes = spec.num_players, self.state_size
 
         def team(key: int) -> Team:
-            return Team(config, self.inputs, spec, key)
+            return Team(config, spec, key)
 
         self.team = self.single("team", team)
         self.mixer = self.single("mixer", lambda key: Concave(config, *sizes, generator_of(key)))
@@ -201,13 +203,13 @@ class ConcaveQ(EpisodicLearner):
         self.optimizers["policy"] = self.optimizer(self.policy)
         return self.policy
 
-    def learn(self, batch: Batch) -> dict[str, Tensor]:
-        q, _ = self.team.unroll(batch)  # [R, A] utilities
-        central, _ = self.central.unroll(batch)  # [R, A] those of Q*
-        logits, _ = self.policy.unroll(batch)
+    def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+        q, _ = self.team(batch.packed)  # [R, A] utilities
+        central, _ = self.central(batch.packed)  # [R, A] those of Q*
+        logits, _ = self.policy(batch.packed)
         with torch.no_grad():
             best, gap = self.select(batch, q, logits)  # û [P, N]
-            central_target, _ = self.central_target.unroll(batch)
+            central_target, _ = self.central_target(batch.packed)
             target = self.targets(batch, self.mix_target(batch.chosen(central_target, best), batch.state))
             value_best = self.mix(batch.chosen(central, best), batch.state)
             same = ((best == batch.taken_actions) | ~batch.acting).all(1, keepdim=True)
@@ -234,7 +236,7 @@ class ConcaveQ(EpisodicLearner):
         }
         return metrics | gap
 
-    def select(self, batch: Batch, q: Tensor, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def select(self, batch: EpisodeBatch, q: Tensor, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the joint actions [P, N] that maximise f, and what the ascent fell short by, where one can know."""
         seats, legal = batch.seats(q), batch.legal()  # [P, N, A]
         weights = self.mixer.weights(batch.state)
@@ -253,7 +255,7 @@ class ConcaveQ(EpisodicLearner):
         short = [self.mixer.value(weights, _of(seats[some], joint[:, None])) for joint in (exact, best[some])]
         return best, {"ascent_gap": (short[0] - short[1]).mean()}
 
-    def policy_loss(self, batch: Batch, logits: Tensor, central: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
+    def policy_loss(self, batch: EpisodeBatch, logits: Tensor, central: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
         """Return L_π and the mean entropy: each agent's policy against Q* of its actions beside the others' best."""
         with torch.no_grad():
             marginal = batch.rows(self.marginals(batch, central, best))[batch.acts]  # [B, A]
@@ -263,7 +265,7 @@ class ConcaveQ(EpisodicLearner):
         entropy = -(pi * log_pi).sum(1).mean()
         return -(pi * marginal).sum(1).mean() - self.temperature * entropy, entropy.detach()
 
-    def marginals(self, batch: Batch, central: Tensor, best: Tensor) -> Tensor:
+    def marginals(self, batch: EpisodeBatch, central: Tensor, best: Tensor) -> Tensor:
         """Return Q*(a, û_-i) for each agent i and action a [P, N, A]."""
         seats = batch.seats(central)
         points, players, actions = seats.shape

@@ -23,8 +23,10 @@ from pydantic import BaseModel, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from marl.episodic import Batch, EpisodicConfig, EpisodicLearner, Team
+from marl.episode_batch import EpisodeBatch
+from marl.episodic import EpisodicConfig, EpisodicLearner
 from marl.networks import generator_of, linear, mlp
+from marl.team import Team
 
 
 class ValueFactorizationConfig(EpisodicConfig):
@@ -126,21 +128,21 @@ class ValueFactorization(EpisodicLearner):
         """Build what turns utilities [P, N] and a situation into values [P, M]; `key` draws its weights."""
         raise NotImplementedError
 
-    def situation(self, batch: Batch, features: Tensor) -> Tensor:
+    def situation(self, batch: EpisodeBatch, features: Tensor) -> Tensor:
         """Return what the mixer sees beside the utilities; `features` [R, H] are the agents' memories."""
         return batch.state
 
     def build(self) -> Team:
-        self.team, self.target_team = self.twins("team", lambda key: Team(self.config, self.inputs, self.spec, key))
+        self.team, self.target_team = self.twins("team", lambda key: Team(self.config, self.spec, key))
         self.mix, self.target_mix = self.twins("mixer", self.mixer)
         self.optimizers["all"] = self.optimizer(self.team, self.mix)
         return self.team
 
-    def learn(self, batch: Batch) -> dict[str, Tensor]:
-        q, features = self.team.unroll(batch)  # [R, A], [R, H]
+    def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+        q, features = self.team(batch.packed)  # [R, A], [R, H]
         value = self.mix(batch.taken(q), self.situation(batch, features))  # [P, M]
         with torch.no_grad():
-            q_target, features = self.target_team.unroll(batch)
+            q_target, features = self.target_team(batch.packed)
             best = batch.greedy(q if self.config.double_q else q_target)  # [R]
             next_q = batch.seats(q_target.gather(1, best[:, None])[:, 0])
             value_target = self.target_mix(next_q, self.situation(batch, features))
@@ -188,5 +190,5 @@ class Aerial(ValueFactorization):
     def mixer(self, key: int) -> nn.Module:
         return MonotoneOfMemories(self.config, self.spec.num_players, generator_of(key))
 
-    def situation(self, batch: Batch, features: Tensor) -> Tensor:
+    def situation(self, batch: EpisodeBatch, features: Tensor) -> Tensor:
         return batch.seats(features.detach())

@@ -15,9 +15,10 @@ from games.keys import fold
 from games.registry import make
 from marl.algorithms.concaveq import ConcaveQ
 from marl.algorithms.value_factorization import Aerial, Iql, Qmix, Vdn
-from marl.episodic import Batch, Standard, TeamAgent
+from marl.episode_batch import Standard
 from marl.returns import td_lambda
 from marl.rollout import Carry, rollout
+from marl.team import TeamAgent
 from marl.train import train
 from marl.types import View
 from tests.marl.test_train import KILLED, config, lines, same
@@ -83,7 +84,7 @@ class TestTargets:
             target_update=10,
         )
         batch = made.batch()
-        q = made.mix(batch.taken(made.team.unroll(batch)[0]), batch.state)[0, 0]
+        q = made.mix(batch.taken(made.team(batch.packed)[0]), batch.state)[0, 0]
         assert q.item() == pytest.approx(expected, abs=0.4)
 
 
@@ -102,10 +103,10 @@ class Recorded(TeamAgent):
 def test_utilities_are_the_same_in_acting_and_in_training(game, share, recurrent):
     made, _ = trained(Vdn, game, share_parameters=share, recurrent=recurrent)
     trajectory = made.replay.sample(8, 1)
-    batch = Batch(made.spec, trajectory, made.inputs, "cpu", shared=share)
-    unrolled = batch.seats(made.team.unroll(batch)[0]).detach().numpy()  # [P, N, A]
+    batch = made.lay_out(trajectory)
+    unrolled = batch.seats(made.team(batch.packed)[0]).detach().numpy()  # [P, N, A]
     real = batch._real
-    agent = Recorded(made.team, made.inputs, made.config, "cpu")
+    agent = Recorded(made.team, "cpu")
     players = made.spec.num_players
     hidden = agent.initial_hidden(8 * players)
     compared = 0
