@@ -41,9 +41,9 @@ MPE2_SPREAD, SPREAD = "pettingzoo:mpe2.simple_spread_v3 | team_reward", "spread 
 LBFORAGING = "gymnasium:lbforaging.Foraging-8x8-2p-3f-v3 | team_reward(how=sum)"
 FORAGING = "foraging | team_reward(how=sum)"
 
-# BenchMARL's defaults: two layers of 256 without memory, a mixer of 32, 1,000 updates in 6,000 steps, targets by a moving
-# average. It samples transitions, 128 by default; both sides take 125 here, of ours five whole episodes. The mixer's
-# weights are one layer of the state there, and two here.
+# BenchMARL's defaults: two layers of 256 without memory, a mixer of 32, 1,000 updates in 6,000 steps, targets by a
+# moving average. It samples transitions, 128 by default; both sides take 125 here, of ours five whole episodes. The
+# mixer's weights are one layer of the state there, and two here.
 BENCHMARL = {
     "name": "qmix",
     "recurrent": False,
