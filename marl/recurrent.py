@@ -64,72 +64,80 @@ class GRU(nn.Module):
 
     def step(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Map inputs [B, I] and hidden states [B, H] to the next hidden states [B, H]."""
+        gates = slice(0, 2 * self.size)
         from_x = functional.linear(x, self.weight_x, self.bias_x)
-        return _step(from_x, functional.linear(hidden, self.weight_h, self.bias_h), hidden)[0]
-
-
-def _step(from_x: Tensor, from_h: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the next hidden states [B, H], the gates r and z [B, 2H], and the candidates n [B, H]."""
-    size = hidden.shape[1]
-    gates = (from_x[:, : 2 * size] + from_h[:, : 2 * size]).sigmoid_()
-    candidate = torch.addcmul(from_x[:, 2 * size :], gates[:, :size], from_h[:, 2 * size :]).tanh_()
-    return torch.lerp(candidate, hidden, gates[:, size:]), gates, candidate
+        from_h = functional.linear(hidden, self.weight_h, self.bias_h)
+        reset, update = (from_x[:, gates] + from_h[:, gates]).sigmoid_().split(self.size, 1)
+        candidate = torch.addcmul(from_x[:, 2 * self.size :], reset, from_h[:, 2 * self.size :]).tanh_()
+        return torch.lerp(candidate, hidden, update)
 
 
 class _Unroll(torch.autograd.Function):
-    """The unrolled GRU with its gradient written out: autograd's own costs half as much again in small kernels."""
+    """The unrolled GRU with its gradient written out.
+
+    With d = dL/dh', all gradients of a step are d times factors that the way forward has fixed. They are made for all
+    rows at once, so that the way back is one product by element and one matrix product a step.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, sizes: list[int], weight_x: Tensor, weight_h: Tensor, bias_x: Tensor, bias_h: Tensor
     ) -> Tensor:
         size = weight_h.shape[1]
-        from_x = torch.addmm(bias_x, x, weight_x.t())
-        from_h = torch.empty_like(from_x)
-        out = x.new_empty(len(x), size)
-        hidden = x.new_zeros(sizes[0] if sizes else 0, size)
-        steps, start = [], 0
-        for n in sizes:
-            block = slice(start, start + n)
-            before = hidden[:n]
-            torch.addmm(bias_h, before, weight_h.t(), out=from_h[block])
-            hidden, gates, candidate = _step(from_x[block], from_h[block], before)
-            out[block] = hidden
-            steps.append((block, before, gates, candidate))
-            start += n
-        ctx.save_for_backward(x, weight_x, weight_h, from_h)
-        ctx.steps = steps
+        gates, last = slice(0, 2 * size), slice(2 * size, 3 * size)
+        bias = torch.cat([bias_x[gates] + bias_h[gates], bias_x[last]])
+        mixed = torch.addmm(bias, x, weight_x.t())  # [R, 3H] becomes r, z and U h + b' of the candidates
+        candidate = mixed[:, last].clone()  # [R, H] becomes n
+        mixed[:, last] = bias_h[last]
+        out = torch.empty_like(candidate)
+        hidden, by = x.new_zeros(sizes[0] if sizes else 0, size), weight_h.t()
+        for block, n, after in zip(mixed.split(sizes), candidate.split(sizes), out.split(sizes), strict=True):
+            before = hidden[: len(block)]
+            block.addmm_(before, by)
+            block[:, gates].sigmoid_()
+            n.addcmul_(block[:, :size], block[:, last]).tanh_()
+            hidden = torch.lerp(n, before, block[:, size : 2 * size], out=after)
+        ctx.save_for_backward(x, weight_x, weight_h, mixed, candidate, out)
+        ctx.sizes = sizes
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        (d_out,) = grads
-        x, weight_x, weight_h, from_h = ctx.saved_tensors
-        size = weight_h.shape[1]
-        d_from_x, d_from_h = torch.empty_like(from_h), torch.empty_like(from_h)
-        d_hidden = d_out.new_zeros(0, size)
-        for block, before, gates, candidate in reversed(ctx.steps):
-            d = d_out[block].clone()
-            d[: len(d_hidden)] += d_hidden  # of the sequences that go on
-            reset, update = gates[:, :size], gates[:, size:]
-            dx, dh = d_from_x[block], d_from_h[block]
-            d_candidate = torch.mul(d * (1 - update), 1 - candidate.square(), out=dx[:, 2 * size :])
-            torch.mul(d_candidate, reset, out=dh[:, 2 * size :])
-            d_gates = dh[:, : 2 * size]
-            torch.mul(d_candidate, from_h[block, 2 * size :], out=d_gates[:, :size])
-            torch.mul(d, before - candidate, out=d_gates[:, size:])
-            d_gates *= gates * (1 - gates)
-            dx[:, : 2 * size] = d_gates
-            d_hidden = torch.addmm(d * update, dh, weight_h)
-        before = torch.cat([step[1] for step in ctx.steps]) if ctx.steps else d_hidden
+        x, weight_x, weight_h, mixed, candidate, out = ctx.saved_tensors
+        sizes, size = ctx.sizes, weight_h.shape[1]
+        reset, update, of_h = mixed.split(size, 1)
+        update = update.contiguous()
+        before = _before(out, sizes)
+        of_candidate = (1 - update) * (1 - candidate.square())  # d's factor at n, ahead of the tanh
+        factor = x.new_empty(len(x), 3, size)  # at r, at z, and at U h + b', ahead of their functions
+        torch.mul(of_candidate, reset, out=factor[:, 2])
+        torch.mul(factor[:, 2], of_h * (1 - reset), out=factor[:, 0])
+        torch.mul(before - candidate, update * (1 - update), out=factor[:, 1])
+        d = grads[0].clone()
+        later = d.new_zeros(0, size)
+        blocks = zip(d.split(sizes), factor.split(sizes), update.split(sizes), strict=True)
+        for d_block, f_block, z in reversed(list(blocks)):
+            d_block[: len(later)] += later  # of the sequences that go on
+            f_block *= d_block[:, None]
+            later = torch.mm(f_block.view(-1, 3 * size), weight_h).addcmul_(d_block, z)
+        d_h = factor.view(-1, 3 * size)
+        d_x = torch.cat([d_h[:, : 2 * size], d * of_candidate], 1)
         return (
-            d_from_x @ weight_x if ctx.needs_input_grad[0] else None,
+            d_x @ weight_x if ctx.needs_input_grad[0] else None,
             None,
-            d_from_x.t() @ x,
-            d_from_h.t() @ before,
-            d_from_x.sum(0),
-            d_from_h.sum(0),
+            d_x.t() @ x,
+            d_h.t() @ before,
+            d_x.sum(0),
+            d_h.sum(0),
         )
+
+
+def _before(hidden: Tensor, sizes: list[int]) -> Tensor:
+    """Return the hidden states ahead of each packed row [R, H]: those of the block before, zeros ahead of the first."""
+    if not sizes:
+        return hidden
+    first = hidden.new_zeros(sizes[0], hidden.shape[1])
+    return torch.cat([first, *(block[:n] for block, n in zip(hidden.split(sizes), sizes[1:], strict=False))])
 
 
 class AgentNetwork(nn.Module):

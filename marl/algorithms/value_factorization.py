@@ -76,7 +76,7 @@ class Monotone(nn.Module):
         h1, h2, b1, v = self.of_state(state).split(self.parts, 1)
         w1 = self.w1(functional.relu(h1)).abs().view(-1, *self.shape)
         w2 = self.w2(functional.relu(h2)).abs()
-        hidden = functional.elu(torch.einsum("pn,pne->pe", q, w1) + b1)
+        hidden = functional.elu((q[:, :, None] * w1).sum(1) + b1)
         return (hidden * w2).sum(1, keepdim=True) + self.v(functional.relu(v))
 
 
