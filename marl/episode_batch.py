@@ -18,7 +18,7 @@ class Standard:
     """The running mean and deviation of all that was sampled (Chan et al. 1979: parallel variance)."""
 
     def __init__(self, *shape: int) -> None:
-        self.mean, self.variance, self.count = np.zeros(shape), np.ones(shape), 1e-4
+        self.mean, self.variance, self.count = np.zeros(shape), np.ones(shape), 0.0
 
     def see(self, sample: NDArray[np.float32]) -> None:
         """Take in rows [B, *shape]."""
@@ -29,14 +29,11 @@ class Standard:
         self.mean = self.mean + apart * count / total
         self.count = total
 
-    @property
-    def deviation(self) -> NDArray[np.float64]:
-        """What differences are measured in: a little more than the deviation, so that constants stay 0."""
-        return np.sqrt(self.variance + 1e-6)
-
     def apply(self, sample: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return rows of mean 0 and deviation 1."""
-        return ((sample - self.mean) / self.deviation).astype(np.float32)
+        """Return rows of mean 0 and deviation 1; what has never varied stays as it is."""
+        varies = self.variance > 1e-8
+        mean, deviation = np.where(varies, self.mean, 0), np.sqrt(np.where(varies, self.variance, 1))
+        return ((sample - mean) / deviation).astype(np.float32)
 
     def state(self) -> Tensors:
         return {"mean": self.mean, "variance": self.variance, "count": np.array(self.count)}

@@ -174,6 +174,13 @@ def test_rewards_are_standardised_by_all_that_were_seen(samples):
     assert standard.variance == pytest.approx(every.var(), abs=0.1)
 
 
+def test_what_never_varies_stays_as_it_is():
+    standard = Standard(2)
+    rows = np.array([[3, 1], [3, 5]], np.float32)
+    standard.see(rows)
+    np.testing.assert_allclose(standard.apply(rows), [[3, -1], [3, 1]], atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", LEARNERS)
 def test_what_is_refused(kind):
     for game, why in [
