@@ -1,4 +1,4 @@
-"""What learners of a team share that replay whole episodes: their agents, a sampled batch as tensors, and the loop.
+"""What learners of a team share that replay whole episodes: their settings, and the loop.
 
     trajectory -> replay -> every `steps_per_update` environment steps: a batch -> the algorithm's losses -> one step
 
