@@ -6,7 +6,7 @@ The number of updates follows from the number of environment steps alone, not fr
 An algorithm (marl/algorithms/) says what its networks are and what its loss is.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from games.errors import UserError
 from games.keys import fold_one, stream
 from marl.agent import Agent
 from marl.episode_batch import EpisodeBatch, Standard
+from marl.learner import Learner
 from marl.networks import load_optimizer_state, optimizer_state, prefixed, under
 from marl.replay import EpisodeReplay
 from marl.team import Team, TeamAgent, TeamConfig
@@ -43,7 +44,7 @@ class EpisodicConfig(TeamConfig):
     max_grad_norm: PositiveFloat = 10.0
 
 
-class EpisodicLearner:
+class EpisodicLearner(Learner):
     """The loop of a learner from replayed episodes; an algorithm builds its networks and writes `learn`.
 
     Raises UserError for a game that is not a team's, has continuous actions, or shows no global state while players
@@ -100,7 +101,7 @@ class EpisodicLearner:
         done = min(1.0, self.steps / config.epsilon_steps)
         return float(config.epsilon_start + done * (config.epsilon_end - config.epsilon_start))
 
-    def update(self, trajectory: Trajectory, mine: Collection[int]) -> dict[str, float]:
+    def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
         config = self.config
         self.replay.add(trajectory, mine)
         due = self.steps // config.steps_per_update

@@ -1,12 +1,14 @@
 """Learners: what an algorithm is to the loop. An entry point of the group `marl.algorithms` names a Learner class."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel
 
 from games.contract import Spec
 from marl.agent import Agent
+from marl.population import self_play
+from marl.rollout import Seating
 from marl.types import Tensors, Trajectory
 
 
@@ -14,7 +16,9 @@ class Learner(Protocol):
     """Learn from trajectories. Raises UserError, with the remedy, for a game that it does not fit."""
 
     Config: ClassVar[type[BaseModel]]  # the settings, with their defaults: said here and only here
-    notes: Sequence[str]  # what the user should know of how this game fits
+    spec: Spec
+    notes: Sequence[str] = ()  # what the user should know of how this game fits
+    rollout_length: int | None = None  # the length of the trajectories that it needs; None: any
 
     def __init__(self, config: Any, spec: Spec, *, key: int, total_steps: int, device: str) -> None: ...
 
@@ -22,8 +26,15 @@ class Learner(Protocol):
         """Return who plays while training: exploring agents, the same objects at every call."""
         ...
 
-    def update(self, trajectory: Trajectory, mine: Collection[int]) -> dict[str, float]:
-        """Learn from the decisions of the roster entries `mine`; return metrics (their units: docs/metrics.md)."""
+    def seating(self, num_envs: int) -> Seating:
+        """Return which of its actors holds each player [E, N] where no stranger plays: every actor plays itself."""
+        return self_play(num_envs, self.spec.num_players, len(self.actors()))
+
+    def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
+        """Learn from the decisions of its actors; return metrics (their units: docs/metrics.md).
+
+        `mine` are their entries in the trajectory's seating, in the order of `actors()`.
+        """
         ...
 
     def agent(self) -> Agent:
@@ -41,6 +52,6 @@ class Learner(Protocol):
         ...
 
     @classmethod
-    def load_agent(cls, config: Any, spec: Spec, state: Tensors, *, device: str, **options: Any) -> Agent:
-        """Build the agent of a checkpoint; `options` are the arguments of its reference: `runs/x(greedy=True)`."""
+    def load_agent(cls, config: Any, spec: Spec, state: Tensors, *, device: str) -> Agent:
+        """Build the agent of a checkpoint; more keywords are the arguments of its reference: `runs/x(greedy=True)`."""
         ...

@@ -11,20 +11,29 @@ from marl import checkpoint
 from marl.rollout import Seating
 
 
-def seat(num_envs: int, num_players: int, actors: int, opponents: int, share: float) -> Seating:
-    """Return who holds each player [E, N]: roster entries 0..actors-1 are the learner's, `opponents` more follow.
+def self_play(num_envs: int, num_players: int, actors: int = 1) -> Seating:
+    """Return who holds each player [E, N] where every actor plays itself: actor e mod `actors` in environment e."""
+    return np.repeat(np.arange(num_envs)[:, None] % actors, num_players, axis=1)
 
-    Actor e mod `actors` plays itself in most environments; in a share of them it holds one seat, each seat by turns,
-    and the opponents hold the others by turns.
+
+def seat(own: Seating, actors: int, opponents: int, share: float) -> Seating:
+    """Return who holds each player [E, N]: `own` are the learner's entries 0..actors-1, `opponents` more follow.
+
+    In a share of the environments the first of a row's own entries keeps one seat, each seat by turns, and the
+    opponents hold the others by turns.
     """
-    env, player = np.arange(num_envs)[:, None], np.arange(num_players)[None, :]
-    learner = np.broadcast_to(env % actors, (num_envs, num_players)).astype(np.int64)
     if opponents == 0:
-        return learner
-    turn = env // actors  # of this actor: its seats first, and with every round of them other opponents
+        return own
+    num_envs, num_players = own.shape
+    player, leader = np.arange(num_players)[None, :], own.min(1)
+    turn = np.zeros((num_envs, 1), np.int64)  # of this leader: its seats first, with every round other opponents
+    for entry in range(actors):
+        mine = np.flatnonzero(leader == entry)
+        turn[mine, 0] = np.arange(len(mine))
     stranger = actors + (turn // num_players + player) % opponents
-    mixed = (env < round(share * num_envs)) & (player != turn % num_players)
-    return np.where(mixed, stranger, learner)
+    mixed = np.arange(num_envs)[:, None] < round(share * num_envs)
+    alone = np.where(player == turn % num_players, leader[:, None], stranger)
+    return np.where(mixed, alone, own)
 
 
 def write(folder: Path, members: dict[str, Path]) -> Path:

@@ -30,6 +30,8 @@ from marl.learner import Learner
 from marl.rollout import Carry, rollout
 from marl.runlog import Display, RunLog
 
+ROLLOUT_LENGTH = 64  # where neither the config nor the learner says
+
 
 @dataclass
 class Run:
@@ -97,7 +99,18 @@ def prepare(config: TrainConfig, folder: Path, *, resume: bool, device: str = "a
     learner = algorithm(name)(settings, venv.spec, key=key, total_steps=config.steps, device=device)
     opponents = [enter(text, venv.spec, device) for text in config.opponents.agents]
     panel = [(text, [] if text == "self" else [enter(text, venv.spec, device)]) for text in config.evaluation.panel]
-    resolved = config.model_copy(update={"algorithm": {"name": name} | settings.model_dump(mode="json")})
+    wanted = learner.rollout_length
+    if wanted and config.rollout_length not in (None, wanted):
+        raise UserError(
+            f"{name} learns from whole episodes, {wanted} steps of '{venv.spec.name}' with the one that resets it; "
+            f"got rollout_length: {config.rollout_length}; leave it out"
+        )
+    resolved = config.model_copy(
+        update={
+            "algorithm": {"name": name} | settings.model_dump(mode="json"),
+            "rollout_length": wanted or config.rollout_length or ROLLOUT_LENGTH,
+        }
+    )
     run = Run(resolved, folder, name, settings, venv, learner, opponents, panel, device)
     _open_folder(run, resume)
     return run
@@ -169,15 +182,15 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
     end = min((run.step // config.stretch + 1) * config.stretch, config.steps)
     actors = list(learner.actors())
     roster = actors + [entrant.agent for entrant in run.opponents]
-    mine = set(range(len(actors)))
-    share = config.opponents.share
-    seating = population.seat(config.num_envs, venv.spec.num_players, len(actors), len(run.opponents), share)
+    mine = range(len(actors))
+    own = learner.seating(config.num_envs)
+    seating = population.seat(own, len(actors), len(run.opponents), config.opponents.share)
     carry = Carry(
         venv, roster, fold(stream(key, "agents"), np.arange(len(roster))), fold(key, np.arange(config.num_envs))
     )
     while run.step < end:
         wall, cpu = time.perf_counter(), time.process_time()
-        trajectory = rollout(venv, roster, seating, carry, config.rollout_length)
+        trajectory = rollout(venv, roster, seating, carry, config.rollout_length or ROLLOUT_LENGTH)
         metrics = learner.update(trajectory, mine)
         run.step += trajectory.steps
         metrics["steps_per_second"] = trajectory.steps / (time.perf_counter() - wall)

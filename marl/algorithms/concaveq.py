@@ -71,16 +71,17 @@ class Concave(nn.Module):
         self.hyper = mlp((state_size, h, sum(a * b for a, b in self.shapes)), generator)
 
     def weights(self, state: Tensor) -> list[Tensor]:
-        """Return the weights that the states [P, S] make, each [P, a, b]."""
+        """Return the weights that the states [P, S] make, each [P, a, b]; those between hidden layers are positive."""
         parts = self.hyper(state).split([a * b for a, b in self.shapes], 1)
-        return [part.view(-1, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        w0, b0, w1, u1, b1, w, u, v = (part.view(-1, *s) for part, s in zip(parts, self.shapes, strict=True))
+        return [w0, b0, w1.abs(), u1, b1, w.abs(), u, v]
 
     def value(self, weights: list[Tensor], q: Tensor) -> Tensor:
         """Return f [P, C] of C vectors of utilities at each point [P, C, N]."""
         w0, b0, w1, u1, b1, w, u, v = weights
         z = functional.relu(torch.baddbmm(b0, q, w0))
-        z = functional.relu(torch.baddbmm(torch.baddbmm(b1, q, u1), z, w1.abs()))
-        return (torch.baddbmm(v, q, u) - z @ w.abs())[..., 0]
+        z = functional.relu(torch.baddbmm(torch.baddbmm(b1, q, u1), z, w1))
+        return (torch.baddbmm(v, q, u) - z @ w)[..., 0]
 
     def forward(self, q: Tensor, state: Tensor) -> Tensor:
         """Return f [P, 1] of utilities [P, N]."""

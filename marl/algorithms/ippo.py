@@ -14,7 +14,7 @@ nowhere we looked (Andrychowicz et al. 2021, https://arxiv.org/abs/2006.05990, f
 over a whole trajectory instead of step by step, which is the same numbers in larger products.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ from games.contract import Discrete, Spec
 from games.errors import UserError
 from games.keys import fold_one
 from marl.agent import Agent, Stateless
+from marl.learner import Learner
 from marl.networks import (
     Network,
     generator_of,
@@ -136,14 +137,13 @@ def critic_loss(value: Tensor, value_target: Tensor) -> Tensor:
     return 0.5 * (value - value_target).square().mean()
 
 
-class Ippo:
+class Ippo(Learner):
     """Independent PPO: every player learns from its own view.
 
     Raises UserError for continuous actions, which are to come.
     """
 
     Config: ClassVar[type[BaseModel]] = IppoConfig
-    notes = ()
 
     def __init__(self, config: IppoConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         _refuse(spec)
@@ -160,7 +160,7 @@ class Ippo:
     def agent(self) -> Agent:
         return PolicyAgent(self.models, self.device, greedy=False)
 
-    def update(self, trajectory: Trajectory, mine: Collection[int]) -> dict[str, float]:
+    def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
         learning_rate = self._learning_rate()
         self._steps += trajectory.steps
         learn = trajectory.learnable(mine)

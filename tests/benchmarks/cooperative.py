@@ -28,7 +28,6 @@ import torch
 
 from games.keys import fold
 from games.registry import make
-from marl import population
 from marl.agent import Random
 from marl.config import TrainConfig
 from marl.replay import EpisodeReplay
@@ -85,7 +84,7 @@ class Trainer:
             self.run: Run = prepare(config, Path(folder) / "run", resume=False, device="cpu")
         venv, self.learner = self.run.venv, self.run.learner
         self.actors = list(self.learner.actors())
-        self.seating = population.seat(NUM_ENVS, venv.spec.num_players, len(self.actors), 0, 0.0)
+        self.seating = self.learner.seating(NUM_ENVS)
         self.carry = Carry(venv, self.actors, fold(1, np.arange(1)), fold(2, np.arange(NUM_ENVS)))
 
     def play(self) -> int:

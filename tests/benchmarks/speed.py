@@ -315,11 +315,12 @@ def ippo() -> Iterator[Row]:
     config = load(TrainConfig, CONFIG)
     with tempfile.TemporaryDirectory() as folder:
         trained = prepare(config, Path(folder) / "run", resume=False, device="cpu")
-    venv, learner = trained.venv, trained.learner
+    config, venv, learner = trained.config, trained.venv, trained.learner
     actors = list(learner.actors())
     roster = actors + [entrant.agent for entrant in trained.opponents]
     share = config.opponents.share
-    seating = population.seat(config.num_envs, venv.spec.num_players, len(actors), len(roster) - len(actors), share)
+    own = learner.seating(config.num_envs)
+    seating = population.seat(own, len(actors), len(roster) - len(actors), share)
     carry = Carry(venv, roster, fold(1, np.arange(len(roster))), fold(2, np.arange(config.num_envs)))
     before = peak_memory()
     spent = []
@@ -327,7 +328,7 @@ def ippo() -> Iterator[Row]:
         started = time.process_time()
         trajectory = rollout(venv, roster, seating, carry, config.rollout_length)
         played = time.process_time()
-        learner.update(trajectory, set(range(len(actors))))
+        learner.update(trajectory, range(len(actors)))
         spent.append((played - started, time.process_time() - played, trajectory.steps))
     playing, learning, steps = (np.array(column) for column in zip(*spent[1:], strict=True))  # the first warms
     yield (

@@ -10,22 +10,31 @@ from marl import population
 from tests.marl.test_checkpoint import written
 
 
+def seat(num_envs, players, actors, opponents, share):
+    return population.seat(population.self_play(num_envs, players, actors), actors, opponents, share)
+
+
 def test_without_opponents_the_learner_holds_every_seat():
-    assert (population.seat(5, 3, 1, 0, 0.5) == 0).all()
-    assert population.seat(4, 2, 2, 0, 1.0).tolist() == [[0, 0], [1, 1], [0, 0], [1, 1]]
-    assert population.seat(2, 2, 1, 0, 0.5).dtype == np.int64
+    assert (seat(5, 3, 1, 0, 0.5) == 0).all()
+    assert seat(4, 2, 2, 0, 1.0).tolist() == [[0, 0], [1, 1], [0, 0], [1, 1]]
+    assert seat(2, 2, 1, 0, 0.5).dtype == np.int64
+
+
+def test_who_leads_a_row_keeps_its_seat():
+    own = np.array([[0, 1], [2, 0], [0, 2], [1, 0]])
+    assert population.seat(own, 3, 1, 0.5).tolist() == [[0, 3], [3, 0], [0, 2], [1, 0]]
 
 
 @pytest.mark.parametrize("share, mixed", [(0.0, 0), (0.25, 6), (0.5, 12), (1.0, 24)])
 def test_the_share_of_environments_is_mixed(share, mixed):
-    seating = population.seat(24, 2, 1, 2, share)
+    seating = seat(24, 2, 1, 2, share)
     assert (seating != 0).any(1).sum() == mixed
     assert (seating[mixed:] == 0).all()
 
 
 def test_by_hand():
     """Two players, two opponents: the learner's seat alternates, and each opponent meets it in both."""
-    assert population.seat(6, 2, 1, 2, 4 / 6).tolist() == [[0, 2], [1, 0], [0, 1], [2, 0], [0, 0], [0, 0]]
+    assert seat(6, 2, 1, 2, 4 / 6).tolist() == [[0, 2], [1, 0], [0, 1], [2, 0], [0, 0], [0, 0]]
 
 
 @pytest.mark.parametrize("players", [2, 3, 4])
@@ -33,18 +42,18 @@ def test_by_hand():
 @pytest.mark.parametrize("opponents", [1, 2, 3])
 def test_every_actor_holds_every_seat_against_every_opponent(players, actors, opponents):
     num_envs = players * actors * opponents * 2
-    seating = population.seat(num_envs, players, actors, opponents, 1.0)
+    seating = seat(num_envs, players, actors, opponents, 1.0)
     for actor in range(actors):
         rows = seating[(seating == actor).any(1)]
         assert ((rows < actors).sum(1) == 1).all()  # it holds one seat, and no other actor sits there
         assert (rows == actor).sum(0).tolist() == [2 * opponents] * players
-        for seat in range(players):
-            met = set(rows[rows[:, seat] == actor].ravel().tolist()) - {actor}
+        for place in range(players):
+            met = set(rows[rows[:, place] == actor].ravel().tolist()) - {actor}
             assert met == set(range(actors, actors + opponents))
 
 
 def test_one_player_plays_alone():
-    assert (population.seat(4, 1, 1, 2, 0.5) == 0).all()
+    assert (seat(4, 1, 1, 2, 0.5) == 0).all()
 
 
 def test_write_and_read(tmp_path):
