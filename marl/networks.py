@@ -121,18 +121,20 @@ def sample(probabilities: NDArray[np.float32], key: Keys) -> NDArray[np.int64]:
     return (cumulative > (uniform(key) * cumulative[:, -1])[:, None]).argmax(1)
 
 
-def in_blocks(function: Callable[..., Tensor], *arrays: NDArray[Any], device: str) -> NDArray[np.float32]:
-    """Apply a network to rows [B, ...], BLOCK rows a call, the last call padded; return its outputs [B, ...].
+def in_blocks(
+    function: Callable[..., Tensor], *arrays: NDArray[Any], device: str, block: int = BLOCK
+) -> NDArray[np.float32]:
+    """Apply a network to rows [B, ...], `block` rows a call, the last call padded; return its outputs [B, ...].
 
     Matrix products may differ in the last bit with the number of rows: blocks of one size make a row's result its own.
     """
     rows = len(arrays[0])
-    padded = -(-rows // BLOCK) * BLOCK
+    padded = -(-rows // block) * block
     if padded != rows:
         arrays = tuple(np.concatenate([a, np.zeros((padded - rows, *a.shape[1:]), a.dtype)]) for a in arrays)
     tensors = [torch.from_numpy(a).to(device) for a in arrays]
     with torch.inference_mode():
-        blocks = [function(*(t[i : i + BLOCK] for t in tensors)) for i in range(0, padded, BLOCK)]
+        blocks = [function(*(t[i : i + block] for t in tensors)) for i in range(0, padded, block)]
     return torch.cat(blocks)[:rows].cpu().numpy()  # type: ignore[no-any-return]
 
 

@@ -1,0 +1,468 @@
+"""What learners share that meet one other player over whole episodes: their networks, their critic, and the loop.
+
+    trajectory -> episodes of both players -> the algorithm's loss on its own decisions, SARSA for its Q -> one step
+
+Who sits opposite is the learner itself, one of its past selves, or a stranger. Of a stranger nothing is known but what
+it did, saw and was paid: a model of it, a policy and a Q, is fitted to that. An algorithm (marl/algorithms/) says what
+its loss is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional
+
+from games.contract import Discrete, Spec
+from games.errors import RunFailed, UserError
+from games.keys import choose, fold, fold_one, stream, uniform
+from marl.agent import Agent
+from marl.learner import Learner
+from marl.networks import (
+    BLOCK,
+    generator_of,
+    in_blocks,
+    linear,
+    load_optimizer_state,
+    masked_log_probs,
+    mlp,
+    optimizer_state,
+    prefixed,
+    sample,
+    under,
+)
+from marl.recurrent import GRU
+from marl.rollout import Seating
+from marl.types import Decision, Hidden, Tensors, Trajectory, View
+
+STATES = ("start", "CC", "CD", "DC", "DD")  # what a player of a 2x2 matrix game remembers: its own action first
+
+
+class PairwiseConfig(BaseModel):
+    """The settings that learners of two-player games share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gamma: float = Field(0.96, ge=0, le=1)
+    learning_rate: PositiveFloat = 1e-3  # the policy's
+    critic_learning_rate: PositiveFloat = 1e-2
+    critic_average: float = Field(0.99, ge=0, lt=1)  # of the target critic's moving average, kept at each update
+    entropy_coefficient: float = Field(0.0, ge=0)
+    epsilon: float = Field(0.0, ge=0, le=1)  # of uniform actions mixed in while training, never corrected for
+    actor_hidden: tuple[PositiveInt, ...] = (128, 128)
+    actor_memory: NonNegativeInt = 128  # of its GRU; 0: it sees its present view alone
+    critic_hidden: tuple[PositiveInt, ...] = (64, 64)
+    critic_memory: NonNegativeInt = 64
+    max_grad_norm: PositiveFloat = 1.0
+    past_selves: NonNegativeInt = 0  # the most that are kept to play against; 0: it plays itself
+    past_every: PositiveInt = 10  # updates between two that are kept
+
+
+class Head(nn.Module):
+    """Views over whole episodes in, `outputs` numbers out: Linear layers, ReLUs between them, a GRU if it remembers.
+
+    Without hidden layers and memory it is a table: no bias, zeros at first.
+    """
+
+    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int], memory: int, key: int) -> None:
+        super().__init__()
+        generator = generator_of(key)
+        sizes = [inputs, *hidden]
+        self.encode = mlp(sizes, generator)
+        self.remember = GRU(sizes[-1], memory, generator) if memory else None
+        table = not (memory or hidden)
+        self.out = linear(memory or sizes[-1], outputs, 0.0 if table else 1.0, generator)
+        self.out.bias.requires_grad_(not table)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [T, B, I] to [T, B, outputs]."""
+        features = self.encode(x)
+        if self.remember:
+            features = self.remember(features.flatten(0, 1), [x.shape[1]] * len(x)).view(*x.shape[:2], -1)
+        elif len(self.encode):
+            features = functional.relu(features)
+        return self.out(features)  # type: ignore[no-any-return]
+
+    def step(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Map rows [B, I] and hidden states [B, H] to outputs [B, outputs] and the next hidden states."""
+        features = self.encode(x)
+        if self.remember:
+            features = hidden = self.remember.step(features, hidden)
+        elif len(self.encode):
+            features = functional.relu(features)
+        return self.out(features), hidden
+
+
+class ActorCritic(nn.Module):
+    """A policy, and a Q that sees the time besides."""
+
+    def __init__(self, config: PairwiseConfig, spec: Spec, key: int) -> None:
+        super().__init__()
+        size, actions = int(np.prod(spec.observation.shape)), spec.num_actions
+        self.actor = Head(size, actions, config.actor_hidden, config.actor_memory, stream(key, "actor"))
+        self.critic = Head(size + 1, actions, config.critic_hidden, config.critic_memory, stream(key, "critic"))
+
+
+class PolicyAgent:
+    """Play a policy, sampled by the decision's key; with probability `epsilon` a legal action at random."""
+
+    def __init__(self, actor: Head, device: str, *, epsilon: float = 0.0) -> None:
+        self._actor, self._device, self._epsilon = actor, device, epsilon
+        self._memory = actor.remember.size if actor.remember else 0
+        self._block = BLOCK if self._memory else 16 * BLOCK  # a small network's calls cost more than its rows
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        return np.zeros((rows, self._memory), np.float32)
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        arrays = view.obs, view.action_mask, hidden
+        out = in_blocks(self._step, *arrays, device=self._device, block=self._block)
+        actions = view.action_mask.shape[1]
+        action = sample(np.exp(out[:, :actions]), view.key)
+        if self._epsilon:
+            explore = uniform(fold(view.key, 0)) < self._epsilon
+            action = np.where(explore, choose(fold(view.key, 1), view.action_mask), action)
+        return Decision(action), out[:, actions:]
+
+    def _step(self, obs: Tensor, mask: Tensor, hidden: Tensor) -> Tensor:
+        logits, after = self._actor.step(obs.flatten(1).float(), hidden)
+        return torch.cat([masked_log_probs(logits, mask), after], 1)
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Whole episodes, each of T steps, by place: S = E * N places, player p of environment e at e * N + p."""
+
+    views: Tensor  # [T+1, S, I] with the last ones, on which nobody decided
+    legal: Tensor  # [T+1, S, A]
+    action: Tensor  # [T, S]
+    reward: Tensor  # [T, S]
+    goes_on: float  # 1 where the game goes on beyond the recording, 0 where it is over
+
+    @classmethod
+    def of(cls, trajectory: Trajectory, length: int, device: str) -> "Episodes":
+        """Take the episodes out of a trajectory that holds one of `length` steps in each environment, and its reset."""
+        ended = np.asarray((trajectory.terminated | trajectory.truncated).any(2))  # [T+2, E]
+        if len(ended) != length + 2 or ended[:length].any() or not ended[length].all():
+            raise RunFailed(f"expected episodes of {length} steps, all of one length; this game's differ")
+        over = bool(trajectory.terminated[length].all())
+        index = trajectory.index[: length + 1].reshape(length + 1, -1)
+        index = np.where(index >= 0, index, 0)  # where the game is over nobody sees anything, and nothing is read
+
+        def tensor(array: Any) -> Tensor:
+            return torch.from_numpy(array).to(device)
+
+        obs = trajectory.obs.reshape(len(trajectory.obs), -1)
+        legal = trajectory.action_mask[index]
+        legal[length] = legal[length - 1]
+        return cls(
+            tensor(obs[index].astype(np.float32)),
+            tensor(legal),
+            tensor(trajectory.action[:length].reshape(length, -1)),
+            tensor(trajectory.reward[:length].reshape(length, -1)),
+            0.0 if over else 1.0,
+        )
+
+    def timed(self, places: Tensor) -> Tensor:
+        """Return the views of some places with the time beside them [T+1, P, I+1]: what critics see."""
+        time = torch.arange(len(self.views), dtype=torch.float32, device=self.views.device)
+        views = self.views[:, places]
+        return torch.cat([views, time[:, None, None].expand(-1, views.shape[1], 1)], 2)
+
+    def taken(self, values: Tensor, places: Tensor) -> Tensor:
+        """Return of values [T.., P, A] those of the actions taken there [T, P]."""
+        action = self.action[:, places]
+        return values[: len(action)].gather(2, action[..., None])[..., 0]
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What networks say of some places' decisions."""
+
+    log_probs: Tensor  # [T+1, P, A]
+    q: Tensor  # [T+1, P, A]
+
+    @property
+    def value(self) -> Tensor:
+        """V = sum_u pi(u) Q(u) [T+1, P]."""
+        return (self.log_probs.exp() * self.q).sum(2)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the table in P encounters: what it did, what it was paid, and what is thought of that."""
+
+    estimates: Estimates
+    action: Tensor  # [T, P]
+    reward: Tensor  # [T, P]
+    log_prob: Tensor  # [T, P] of the actions taken
+    advantage: Tensor  # [T, P] r + γ V' - V
+
+
+@dataclass(frozen=True)
+class Encounters:
+    """P encounters as the learner sees them: its own side, the other's, and whose networks the other is taken for."""
+
+    me: Side
+    other: Side
+    views: Tensor  # [T+1, P, I] the other's
+    legal: Tensor  # [T+1, P, A] the other's
+    opposite: list[tuple[Head, Tensor]]  # policies, and which of the P encounters are with them
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        return self.me, self.other
+
+
+class PairwiseLearner(Learner):
+    """The loop of a learner that meets one other player; an algorithm writes `loss`.
+
+    Raises UserError for a game that is not of two players who always decide at the same time, has continuous actions,
+    or has no known length.
+    """
+
+    Config: ClassVar[type[BaseModel]] = PairwiseConfig
+    name: ClassVar[str]
+    COMPANY = 16  # past selves at the table at once
+
+    def __init__(self, config: Any, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
+        _refuse(self.name, spec)
+        self.notes = self.warn(spec)
+        self.config, self.spec, self.device, self.key = config, spec, device, key
+        self._length = spec.max_length or 0  # T: refused where unknown
+        self.rollout_length = self._length + 1  # an episode, and the step that resets it
+        self.updates = 0
+        self.me, self.target = self._networks("me"), self._networks("me")
+        self.other, self.other_target = self._networks("other"), self._networks("other")  # the model of a stranger
+        for target in (self.target, self.other_target):
+            target.requires_grad_(False)
+        self._optimizers = {
+            "actor": self._adam(config.learning_rate, *self.improved()),
+            "critic": self._adam(config.critic_learning_rate, self.me.critic),
+            "other": self._adam(config.critic_learning_rate, self.other),
+        }
+        self._past = [self._networks("me").requires_grad_(False) for _ in range(min(config.past_selves, self.COMPANY))]
+        self._kept = torch.zeros(0, len(self._weights()))  # [K, W] past selves, the oldest first
+        self._actors = [
+            PolicyAgent(networks.actor, device, epsilon=config.epsilon) for networks in (self.me, *self._past)
+        ]
+
+    def loss(self, met: Encounters) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what the policy descends, and metrics."""
+        raise NotImplementedError
+
+    def warn(self, spec: Spec) -> list[str]:
+        """Return what the user should know of how this game fits."""
+        return []
+
+    def improved(self) -> list[nn.Module]:
+        """Return the networks that descend `loss`."""
+        return [self.me.actor]
+
+    def actors(self) -> Sequence[Agent]:
+        return self._actors
+
+    def agent(self) -> Agent:
+        return PolicyAgent(self.me.actor, self.device)
+
+    def seating(self, num_envs: int) -> Seating:
+        """Seat the learner opposite itself, or opposite its past selves by turns, in each seat by turns."""
+        if not self._past:
+            return super().seating(num_envs)
+        env, player = np.arange(num_envs)[:, None], np.arange(2)[None, :]
+        return np.where(player == env % 2, 0, 1 + env // 2 % len(self._past))
+
+    def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
+        config = self.config
+        episodes = Episodes.of(trajectory, self._length, self.device)
+        sitting = self._sitting(trajectory.seating[0].reshape(-1), mine)
+        own = sitting[0][1]
+        me = self._estimates(self.me, episodes, own)
+        loss, metrics = self.loss(self._encounters(episodes, sitting, me))
+        entropy = -(me.log_probs[:-1].exp() * me.log_probs[:-1]).sum(2).mean()
+        critic_loss = self._sarsa(episodes, own, me, self.target)
+        losses = {"actor": loss - config.entropy_coefficient * entropy, "critic": critic_loss}
+        strangers = sitting[1][1]
+        if len(strangers):
+            losses["other"] = self._other_loss(episodes, strangers)
+        norms = self._descend(losses)
+        self._follow(self.target, self.me)
+        self._follow(self.other_target, self.other)
+        self.updates += 1
+        self._remember()
+        metrics |= {
+            "reward": episodes.reward[:, own].mean(),
+            "reward_of_the_other": episodes.reward[:, own ^ 1].mean(),
+            "entropy": entropy,
+            "critic_loss": critic_loss,
+            "grad_norm": norms["actor"],
+            "value": me.value[:-1].mean(),
+        }
+        logged = {name: float(value.detach()) for name, value in metrics.items()}
+        return logged | self.cooperation(episodes, own, me) | {"updates": self.updates, "past_selves": len(self._kept)}
+
+    def cooperation(self, episodes: Episodes, own: Tensor, me: Estimates) -> dict[str, float]:
+        """Return P(first action | what was played last) where a view is that of a 2x2 matrix game, by STATES."""
+        if self.spec.observation.shape != (len(STATES),) or self.spec.num_actions != 2:
+            return {}
+        where, cooperates = episodes.views[:-1, own], me.log_probs[:-1, :, :1].detach().exp()
+        seen = where.sum((0, 1))
+        mean = (where * cooperates).sum((0, 1)) / seen
+        return {f"cooperation.{state}": float(mean[k]) for k, state in enumerate(STATES) if seen[k] > 0}
+
+    def _sitting(self, holder: Any, mine: Sequence[int]) -> list[tuple[ActorCritic, Tensor]]:
+        """Return who sits at which places: the learner, strangers (by the model of them), then its past selves."""
+        where = [holder == mine[0], ~np.isin(holder, mine), *(holder == entry for entry in mine[1:])]
+        places = (torch.from_numpy(np.flatnonzero(w)).to(self.device) for w in where)
+        return list(zip([self.me, self.other, *self._past], places, strict=True))
+
+    def _encounters(self, episodes: Episodes, sitting: list[tuple[ActorCritic, Tensor]], me: Estimates) -> Encounters:
+        """Lay the learner's decisions beside those of whoever sat opposite; no gradient flows into the latter."""
+        own = sitting[0][1]
+        opposite = own ^ 1
+        log_probs, q = (torch.zeros_like(episodes.legal, dtype=torch.float32) for _ in range(2))
+        log_probs[:, own], q[:, own] = me.log_probs.detach(), me.q.detach()
+        with torch.no_grad():
+            for networks, places in sitting[1:]:
+                if len(places):
+                    said = self._estimates(networks, episodes, places)
+                    log_probs[:, places], q[:, places] = said.log_probs, said.q
+        policies = []
+        for networks, places in sitting:
+            column = torch.isin(opposite, places).nonzero()[:, 0]
+            if len(column):
+                policies.append((networks.actor, column))
+        return Encounters(
+            self._side(episodes, own, me),
+            self._side(episodes, opposite, Estimates(log_probs[:, opposite], q[:, opposite])),
+            episodes.views[:, opposite],
+            episodes.legal[:, opposite],
+            policies,
+        )
+
+    def _estimates(self, networks: ActorCritic, episodes: Episodes, places: Tensor) -> Estimates:
+        log_probs = masked_log_probs(networks.actor(episodes.views[:, places]), episodes.legal[:, places])
+        return Estimates(log_probs, networks.critic(episodes.timed(places)))
+
+    def _side(self, episodes: Episodes, places: Tensor, said: Estimates) -> Side:
+        reward, value = episodes.reward[:, places], said.value
+        ahead = torch.cat([value[1:-1], episodes.goes_on * value[-1:]])
+        advantage = reward + self.config.gamma * ahead - value[:-1]
+        return Side(said, episodes.action[:, places], reward, episodes.taken(said.log_probs, places), advantage)
+
+    def _sarsa(self, episodes: Episodes, places: Tensor, said: Estimates, target: ActorCritic) -> Tensor:
+        """Return Huber's loss of Q(s, a) against r + γ Q'(s', a'); at a recording's end against r + γ V'(s')."""
+        with torch.no_grad():
+            q = target.critic(episodes.timed(places))
+            last = episodes.goes_on * Estimates(said.log_probs[-1:], q[-1:]).value
+            ahead = torch.cat([episodes.taken(q, places)[1:], last])
+        aim = episodes.reward[:, places] + self.config.gamma * ahead
+        return functional.huber_loss(episodes.taken(said.q, places), aim)
+
+    def _other_loss(self, episodes: Episodes, places: Tensor) -> Tensor:
+        """Return the loss of the model of strangers: SARSA for its Q, likelihood for its policy."""
+        said = self._estimates(self.other, episodes, places)
+        likelihood = episodes.taken(said.log_probs, places).mean()
+        return self._sarsa(episodes, places, said, self.other_target) - likelihood
+
+    def _descend(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Take one step down each loss with its own optimiser; return the norms of the policy's gradient unclipped."""
+        norms = {}
+        gradients = {
+            name: torch.autograd.grad(loss, self._parameters(name), retain_graph=True, allow_unused=True)
+            for name, loss in losses.items()
+        }
+        for name, gradient in gradients.items():
+            for parameter, g in zip(self._parameters(name), gradient, strict=True):
+                parameter.grad = g
+            norms[name] = nn.utils.clip_grad_norm_(self._parameters(name), self.config.max_grad_norm, foreach=True)
+            self._optimizers[name].step()
+        return norms
+
+    def _parameters(self, name: str) -> list[Tensor]:
+        return self._optimizers[name].param_groups[0]["params"]  # type: ignore[no-any-return]
+
+    def _follow(self, target: ActorCritic, networks: ActorCritic) -> None:
+        with torch.no_grad():
+            for kept, new in zip(target.parameters(), networks.parameters(), strict=True):
+                kept.lerp_(new, 1 - self.config.critic_average)
+
+    def _remember(self) -> None:
+        """Keep a past self when that is due, and draw those who sit opposite next."""
+        if not self._past:
+            return
+        if (self.updates - 1) % self.config.past_every == 0:
+            self._kept = torch.cat([self._kept, self._weights()[None]])[-self.config.past_selves :]
+        drawn = np.random.default_rng(fold_one(self.key, self.updates)).integers(len(self._kept), size=len(self._past))
+        self._seat_past(drawn)
+
+    def _seat_past(self, drawn: Any) -> None:
+        for networks, k in zip(self._past, drawn, strict=True):
+            nn.utils.vector_to_parameters(self._kept[k].to(self.device), networks.parameters())
+
+    def _weights(self) -> Tensor:
+        return nn.utils.parameters_to_vector(self.me.parameters()).detach().cpu()
+
+    def _networks(self, name: str) -> ActorCritic:
+        return ActorCritic(self.config, self.spec, stream(self.key, name)).to(self.device)
+
+    def _adam(self, rate: float, *modules: nn.Module) -> torch.optim.Optimizer:
+        parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+        return torch.optim.Adam(parameters, lr=rate, fused=True)
+
+    def _saved(self) -> dict[str, nn.Module]:
+        return {"me": self.me, "target": self.target, "other": self.other, "other_target": self.other_target}
+
+    def state(self) -> Tensors:
+        state: Tensors = {"updates": torch.tensor(self.updates), "past": self._kept}
+        for name, module in self._saved().items():
+            state |= prefixed(f"networks.{name}", module.state_dict())
+        for k, networks in enumerate(self._past):
+            state |= prefixed(f"opposite.{k}", networks.state_dict())
+        for name, optimizer in self._optimizers.items():
+            state |= prefixed(f"optimizer.{name}", optimizer_state(optimizer))
+        return state
+
+    def load_state(self, state: Tensors) -> None:
+        self.updates, self._kept = int(state["updates"]), state["past"].clone()
+        for name, module in self._saved().items():
+            module.load_state_dict(under(f"networks.{name}", state))
+        for k, networks in enumerate(self._past):
+            networks.load_state_dict(under(f"opposite.{k}", state))
+        for name, optimizer in self._optimizers.items():
+            load_optimizer_state(optimizer, under(f"optimizer.{name}", state))
+
+    def agent_state(self) -> Tensors:
+        return self.me.actor.state_dict()
+
+    @classmethod
+    def load_agent(cls, config: Any, spec: Spec, state: Tensors, *, device: str) -> Agent:
+        actor = ActorCritic(config, spec, 0).actor.to(device)
+        actor.load_state_dict(state)
+        return PolicyAgent(actor, device)
+
+
+def discounted(x: Tensor, rate: float) -> Tensor:
+    """Return y_t = sum_{k >= t} rate^(k-t) x_k of [T, ...]."""
+    out, ahead = torch.empty_like(x), torch.zeros_like(x[0])
+    for t in reversed(range(len(x))):
+        ahead = x[t] + rate * ahead
+        out[t] = ahead
+    return out
+
+
+def _refuse(name: str, spec: Spec) -> None:
+    if spec.num_players != 2:
+        raise UserError(f"{name} needs two players, and '{spec.name}' has {spec.num_players}; use ippo")
+    if spec.turns != "simultaneous":
+        raise UserError(
+            f"{name} needs players who decide at the same time, and those of '{spec.name}' take turns; use ippo"
+        )
+    if not isinstance(spec.action, Discrete):
+        raise UserError(f"{name} needs discrete actions, and '{spec.name}' has continuous ones; choose another game")
+    if spec.max_length is None:
+        raise UserError(f"{name} needs episodes of a known length, and '{spec.name}' says none; use ippo")

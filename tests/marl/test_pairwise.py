@@ -1,0 +1,299 @@
+"""Learners of two-player games: who sits where, whole episodes, the critic by hand, past selves, exact resume."""
+
+import numpy as np
+import pytest
+import torch
+
+from games.errors import RunFailed, UserError
+from games.keys import fold
+from games.registry import make
+from marl.algorithms.lola import Lola
+from marl.algorithms.loqa import Loqa, Naive
+from marl.algorithms.versus import Versus
+from marl.pairwise import ActorCritic, Episodes, Head, PairwiseConfig, discounted
+from marl.population import seat
+from marl.rollout import Carry, rollout
+
+IPD = "matrix(game=prisoners_dilemma, steps=6, memory=true, truncate=true)"
+TABLE = {"actor_hidden": (), "actor_memory": 0, "critic_hidden": (16, 16), "critic_memory": 0}
+SMALL = {"actor_hidden": (8,), "actor_memory": 8, "critic_hidden": (8,), "critic_memory": 8}
+
+
+class Table:
+    """A learner and its environments."""
+
+    def __init__(self, kind, game=IPD, num_envs=8, key=1, strangers=(), **settings):
+        self.venv = make(game, num_envs)
+        config = kind.Config(**settings)
+        self.learner = kind(config, self.venv.spec, key=key, total_steps=1, device="cpu")
+        self.roster = [*self.learner.actors(), *strangers]
+        self.mine = range(len(self.learner.actors()))
+        self.seating = seat(self.learner.seating(num_envs), len(self.mine), len(strangers), 1.0)
+        streams = fold(key, np.arange(len(self.roster)))
+        self.carry = Carry(self.venv, self.roster, streams, fold(key + 1, np.arange(num_envs)))
+
+    def play(self):
+        length = self.learner.rollout_length or self.venv.spec.max_length + 1
+        return rollout(self.venv, self.roster, self.seating, self.carry, length)
+
+    def learn(self, updates):
+        for _ in range(updates):
+            metrics = self.learner.update(self.play(), self.mine)
+        return metrics
+
+
+def met_by(table):
+    """Return the encounters of a trajectory, as the algorithm's loss is given them."""
+    learner, met = table.learner, []
+    loss = learner.loss
+    learner.loss = lambda encounters: (met.append(encounters), loss(encounters))[1]
+    before = learner.state()
+    before = {name: value.clone() for name, value in before.items()}
+    learner.update(table.play(), table.mine)
+    learner.loss = loss
+    learner.load_state(before)
+    return met[0]
+
+
+def weights(learner):
+    return torch.cat([p.flatten() for p in learner.me.parameters()]).clone()
+
+
+def test_discounted_by_hand():
+    x = torch.tensor([[1.0], [2.0], [4.0]])
+    assert discounted(x, 0.5)[:, 0].tolist() == [1 + 1 + 1, 2 + 2, 4]
+
+
+class TestHead:
+    def test_a_table_begins_uniform_and_has_no_bias(self):
+        table = Head(5, 2, (), 0, 3)
+        assert (table(torch.eye(5)[:, None]) == 0).all()
+        assert [p.requires_grad for p in table.parameters()] == [True, False]
+
+    @pytest.mark.parametrize("hidden, memory", [((8,), 0), ((8, 8), 6), ((), 6)])
+    def test_steps_are_the_same_as_the_whole(self, hidden, memory):
+        head, x = Head(5, 3, hidden, memory, 3), torch.randn(7, 4, 5, generator=torch.Generator().manual_seed(1))
+        state, steps = torch.zeros(4, memory), []
+        for t in range(7):
+            out, state = head.step(x[t], state)
+            steps.append(out)
+        torch.testing.assert_close(torch.stack(steps), head(x))
+
+
+class TestEpisodes:
+    def test_places_and_their_others(self):
+        table = Table(Naive, **TABLE)
+        trajectory = table.play()
+        episodes = Episodes.of(trajectory, 6, "cpu")
+        assert episodes.goes_on == 1 and episodes.views.shape == (7, 16, 5)
+        for e, p in ((0, 0), (3, 1)):
+            assert (episodes.action[:, 2 * e + p].numpy() == trajectory.action[:6, e, p]).all()
+            assert (episodes.reward[:, 2 * e + p].numpy() == trajectory.reward[:6, e, p]).all()
+        # The view after the first step is the joint action, one's own first.
+        joint = 1 + 2 * episodes.action[0] + episodes.action[0, torch.arange(16) ^ 1]
+        assert (episodes.views[1].argmax(1) == joint).all()
+
+    def test_the_time_is_beside_the_views(self):
+        episodes = Episodes.of(Table(Naive, **TABLE).play(), 6, "cpu")
+        timed = episodes.timed(torch.tensor([3, 0]))
+        assert timed[:, 1, -1].tolist() == list(range(7)) and (timed[..., :-1] == episodes.views[:, [3, 0]]).all()
+
+    def test_a_game_that_is_over_has_no_future(self):
+        table = Table(Naive, IPD.replace("truncate=true", "truncate=false"), **TABLE)
+        assert Episodes.of(table.play(), 6, "cpu").goes_on == 0
+
+    def test_other_lengths_are_refused(self):
+        with pytest.raises(RunFailed, match="expected episodes of 5 steps"):
+            Episodes.of(Table(Naive, **TABLE).play(), 5, "cpu")
+
+
+class TestCritic:
+    def test_sarsa_by_hand(self):
+        """At the end of a recording V(s_T) follows; the target critic, not the learner's, is asked."""
+        table = Table(Naive, num_envs=2, **TABLE)
+        learner, episodes = table.learner, Episodes.of(table.play(), 6, "cpu")
+        for p in learner.target.parameters():
+            p.data += 0.1
+        places = torch.arange(4)
+        said = learner._estimates(learner.me, episodes, places)
+        loss = learner._sarsa(episodes, places, said, learner.target)
+        q, far = said.q.detach(), learner.target.critic(episodes.timed(places)).detach()
+        pi, total = said.log_probs.detach().exp(), 0.0
+        for p in range(4):
+            for t in range(6):
+                ahead = far[t + 1, p, episodes.action[t + 1, p]] if t < 5 else (pi[6, p] * far[6, p]).sum()
+                error = abs(q[t, p, episodes.action[t, p]] - episodes.reward[t, p] - 0.96 * ahead)
+                total += float(0.5 * error**2 if error < 1 else error - 0.5)
+        assert float(loss.detach()) == pytest.approx(total / 24, rel=1e-5)
+
+    def test_advantages_by_hand(self):
+        table = Table(Naive, num_envs=2, **TABLE)
+        episodes = Episodes.of(table.play(), 6, "cpu")
+        said = table.learner._estimates(table.learner.me, episodes, torch.arange(4))
+        side = table.learner._side(episodes, torch.arange(4), said)
+        v = (said.log_probs.exp() * said.q).sum(2).detach()
+        torch.testing.assert_close(side.advantage.detach(), episodes.reward + 0.96 * v[1:] - v[:-1])
+
+
+class TestPastSelves:
+    def test_they_sit_opposite_in_each_seat(self):
+        learner = Table(Loqa, past_selves=3, **TABLE).learner
+        assert learner.seating(6).tolist() == [[0, 1], [1, 0], [0, 2], [2, 0], [0, 3], [3, 0]]
+        assert len(learner.actors()) == 4
+
+    def test_at_most_sixteen_sit_at_the_table(self):
+        assert len(Table(Loqa, past_selves=40, **TABLE).learner.actors()) == 17
+
+    def test_the_newest_are_kept_and_drawn(self):
+        table = Table(Loqa, past_selves=2, past_every=2, **TABLE)
+        kept = []
+        for update in range(1, 6):
+            table.learn(1)
+            if update % 2:
+                kept.append(weights(table.learner))
+            newest = torch.stack(kept[-2:])
+            assert torch.equal(table.learner._kept, newest)
+            for networks in table.learner._past:
+                drawn = torch.cat([p.flatten() for p in networks.parameters()])
+                assert any(torch.equal(drawn, row) for row in newest)
+
+    def test_only_the_learners_own_decisions_are_learnt_from(self):
+        """What past selves did enters through what they are taken to think alone: their policies get no gradient."""
+        table = Table(Naive, past_selves=1, past_every=1000, **TABLE)
+        trajectory = table.play()
+        before = weights(table.learner)
+        table.learner.update(trajectory, table.mine)
+        changed = trajectory.action.copy()
+        changed[:, table.seating == 1] ^= 1
+        other = Table(Naive, past_selves=1, past_every=1000, **TABLE)
+        other.learner.update(type(trajectory)(**{**vars(trajectory), "action": changed}), other.mine)
+        assert not torch.equal(before, weights(table.learner))
+        assert torch.equal(weights(table.learner), weights(other.learner))
+
+
+class Defects:
+    def initial_hidden(self, rows):
+        return None
+
+    def act(self, view, hidden):
+        from marl.types import Decision
+
+        return Decision(np.ones(len(view), np.int64)), None
+
+
+class TestStrangers:
+    def test_a_model_is_fitted_to_what_it_did_and_was_paid(self):
+        table = Table(Loqa, num_envs=32, strangers=(Defects(),), **TABLE)
+        metrics = table.learn(150)
+        model = table.learner.other.actor(torch.eye(5)[:, None])[:, 0].softmax(1)
+        assert (model[[0, 3, 4], 1] > 0.8).all()  # start, and whatever follows its own defections
+        assert metrics["reward_of_the_other"] > metrics["reward"]
+
+    def test_nobody_is_fitted_where_nobody_is_strange(self):
+        table = Table(Loqa, **TABLE)
+        before = table.learner.other.actor.out.weight.clone()
+        table.learn(2)
+        assert torch.equal(before, table.learner.other.actor.out.weight)
+
+
+@pytest.mark.parametrize("kind", [Naive, Loqa, Lola])
+@pytest.mark.parametrize("settings", [TABLE, SMALL | {"past_selves": 2, "past_every": 1}])
+def test_resumed_is_the_same_to_the_byte(kind, settings):
+    whole, first, second = (Table(kind, key=5, strangers=(Defects(),), **settings) for _ in range(3))
+    trajectories = []
+    for _ in range(4):
+        trajectories.append(whole.play())
+        whole.learner.update(trajectories[-1], whole.mine)
+    for trajectory in trajectories[:2]:
+        first.learner.update(trajectory, first.mine)
+    second.learner.load_state(first.learner.state())
+    for trajectory in trajectories[2:]:
+        second.learner.update(trajectory, second.mine)
+    ours, theirs = whole.learner.state(), second.learner.state()
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_the_rated_agent_is_the_policy():
+    table = Table(Naive, **SMALL)
+    table.learn(2)
+    learner = table.learner
+    agent = Naive.load_agent(learner.config, table.venv.spec, learner.agent_state(), device="cpu")
+    actions = []
+    for player in (agent, learner.agent()):
+        venv = make(IPD, 8)
+        carry = Carry(venv, [player], np.array([3], np.uint64), fold(4, np.arange(8)))
+        actions.append(rollout(venv, [player], np.zeros((8, 2), np.int64), carry, 7).action)
+    assert (actions[0] == actions[1]).all()
+
+
+class TestVersus:
+    LEARNERS = ({"name": "loqa", **TABLE}, {"name": "naive", **TABLE})
+
+    def test_each_learns_from_its_own_decisions(self):
+        table = Table(Versus, learners=self.LEARNERS)
+        assert table.seating[:3].tolist() == [[0, 1], [1, 0], [0, 1]]
+        metrics = table.learn(2)
+        assert metrics["0.loqa.reward"] == metrics["1.naive.reward_of_the_other"]
+        assert metrics["0.loqa.updates"] == metrics["1.naive.updates"] == 2
+
+    def test_a_learner_is_what_it_would_be_against_a_stranger(self):
+        both = Table(Versus, learners=self.LEARNERS)
+        alone = Loqa(Loqa.Config(**TABLE), both.venv.spec, key=0, total_steps=1, device="cpu")
+        alone.load_state(both.learner._learners[0].state())
+        for _ in range(2):
+            trajectory = both.play()
+            both.learner.update(trajectory, both.mine)
+            alone.update(trajectory, [0])
+        assert torch.equal(weights(alone), weights(both.learner._learners[0]))
+
+    def test_either_can_be_loaded(self):
+        table = Table(Versus, learners=self.LEARNERS)
+        table.learn(1)
+        state, config = table.learner.agent_state(), table.learner.config
+        for k in range(2):
+            agent = Versus.load_agent(config, table.venv.spec, state, device="cpu", learner=k)
+            assert torch.equal(agent._actor.out.weight, table.learner._learners[k].me.actor.out.weight)
+        with pytest.raises(UserError, match="expected learner=0 to 1, got learner=2"):
+            Versus.load_agent(config, table.venv.spec, state, device="cpu", learner=2)
+
+    def test_resumed_is_the_same_to_the_byte(self):
+        one, two = Table(Versus, learners=self.LEARNERS), Table(Versus, learners=self.LEARNERS, key=9)
+        one.learn(2)
+        two.learner.load_state(one.learner.state())
+        ours, theirs = one.learner.state(), two.learner.state()
+        assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+    @pytest.mark.parametrize(
+        "learners, says",
+        [
+            (({"name": "loqa"},) * 3, "3 learners need as many players"),
+            (({"name": "loqa"}, {"name": "loqua"}), "loqua"),
+            (({"name": "loqa"}, {}), "expected the name of an algorithm"),
+            (({"name": "loqa", "gama": 1}, {"name": "naive"}), "did you mean 'gamma'"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused(self, learners, says):
+        with pytest.raises(UserError, match=says):
+            Table(Versus, learners=learners)
+
+
+@pytest.mark.parametrize(
+    "game, says",
+    [
+        (
+            "matrix(payoffs=[[[[1, 0], [0, 1]], [[1, 0], [0, 1]]], [[[1, 0], [0, 1]], [[1, 0], [0, 1]]], "
+            "[[[1, 0], [0, 1]], [[1, 0], [0, 1]]]])",
+            "needs two players",
+        ),
+        ("openspiel:bargaining", "take turns; use ippo"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Naive, Loqa, Lola])
+def test_games_that_do_not_fit_are_refused(kind, game, says):
+    with pytest.raises(UserError, match=says):
+        kind(kind.Config(), make(game, 1).spec, key=1, total_steps=1, device="cpu")
+
+
+def test_the_critic_sees_the_time_and_the_actor_does_not():
+    networks = ActorCritic(PairwiseConfig(), make(IPD, 1).spec, 1)
+    assert networks.actor.encode[0].in_features == 5 and networks.critic.encode[0].in_features == 6
