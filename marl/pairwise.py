@@ -392,17 +392,18 @@ class PairwiseLearner(Learner):
                 kept.lerp_(new, 1 - self.config.critic_average)
 
     def _remember(self) -> None:
-        """Keep a past self when that is due, and draw those who sit opposite next."""
-        if not self._past:
-            return
-        if (self.updates - 1) % self.config.past_every == 0:
+        """Keep a past self when that is due, and seat others opposite."""
+        if self._past and (self.updates - 1) % self.config.past_every == 0:
             self._kept = torch.cat([self._kept, self._weights()[None]])[-self.config.past_selves :]
-        drawn = np.random.default_rng(fold_one(self.key, self.updates)).integers(len(self._kept), size=len(self._past))
-        self._seat_past(drawn)
+        self._seat_past()
 
-    def _seat_past(self, drawn: Any) -> None:
-        for networks, k in zip(self._past, drawn, strict=True):
-            nn.utils.vector_to_parameters(self._kept[k].to(self.device), networks.parameters())
+    def _seat_past(self) -> None:
+        """Draw the past selves who sit opposite next; before there are any it is the learner as it began."""
+        if len(self._kept) == 0:
+            return
+        drawn = np.random.default_rng(fold_one(self.key, self.updates)).integers(len(self._kept), size=len(self._past))
+        for networks, k in zip(self._past, drawn.tolist(), strict=True):
+            nn.utils.vector_to_parameters(self._kept[k].to(self.device, copy=True), networks.parameters())
 
     def _weights(self) -> Tensor:
         return nn.utils.parameters_to_vector(self.me.parameters()).detach().cpu()
@@ -421,8 +422,6 @@ class PairwiseLearner(Learner):
         state: Tensors = {"updates": torch.tensor(self.updates), "past": self._kept}
         for name, module in self._saved().items():
             state |= prefixed(f"networks.{name}", module.state_dict())
-        for k, networks in enumerate(self._past):
-            state |= prefixed(f"opposite.{k}", networks.state_dict())
         for name, optimizer in self._optimizers.items():
             state |= prefixed(f"optimizer.{name}", optimizer_state(optimizer))
         return state
@@ -431,8 +430,7 @@ class PairwiseLearner(Learner):
         self.updates, self._kept = int(state["updates"]), state["past"].clone()
         for name, module in self._saved().items():
             module.load_state_dict(under(f"networks.{name}", state))
-        for k, networks in enumerate(self._past):
-            networks.load_state_dict(under(f"opposite.{k}", state))
+        self._seat_past()
         for name, optimizer in self._optimizers.items():
             load_optimizer_state(optimizer, under(f"optimizer.{name}", state))
 

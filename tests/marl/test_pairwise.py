@@ -10,9 +10,11 @@ from games.registry import make
 from marl.algorithms.lola import Lola
 from marl.algorithms.loqa import Loqa, Naive
 from marl.algorithms.versus import Versus
+from marl.config import TrainConfig
 from marl.pairwise import ActorCritic, Episodes, Head, PairwiseConfig, discounted
 from marl.population import seat
 from marl.rollout import Carry, rollout
+from marl.train import train
 
 IPD = "matrix(game=prisoners_dilemma, steps=6, memory=true, truncate=true)"
 TABLE = {"actor_hidden": (), "actor_memory": 0, "critic_hidden": (16, 16), "critic_memory": 0}
@@ -211,6 +213,30 @@ def test_resumed_is_the_same_to_the_byte(kind, settings):
         second.learner.update(trajectory, second.mine)
     ours, theirs = whole.learner.state(), second.learner.state()
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        {"name": "loqa", "past_selves": 4, "past_every": 1} | SMALL,
+        {"name": "versus", "learners": [{"name": "lola"} | SMALL, {"name": "naive", "past_selves": 2} | TABLE]},
+    ],
+)
+def test_a_run_that_was_killed_goes_on_exactly(tmp_path, algorithm):
+    """Two stretches at once, and one with a checkpoint between: every file of the last checkpoint is the same."""
+    config = {"game": IPD, "algorithm": algorithm, "num_envs": 8, "stretch": 6 * 8 * 3, "evaluation": {"seeds": 2}}
+    whole = train(TrainConfig(**config, steps=6 * 8 * 6), tmp_path / "whole", resume=False, device="cpu")
+    train(TrainConfig(**config, steps=6 * 8 * 3), tmp_path / "parts", resume=False, device="cpu")
+    parts = train(TrainConfig(**config, steps=6 * 8 * 6), tmp_path / "parts", resume=True, device="cpu")
+    for name in ("learner.safetensors", "agent.safetensors"):
+        assert (whole / name).read_bytes() == (parts / name).read_bytes()
+
+
+def test_another_length_of_trajectories_is_refused(tmp_path):
+    config = TrainConfig(game=IPD, algorithm={"name": "loqa"} | TABLE, rollout_length=10)
+    with pytest.raises(UserError, match=r"whole episodes, 7 steps .*got rollout_length: 10"):
+        train(config, tmp_path / "run", resume=False, device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_rated_agent_is_the_policy():
