@@ -2,8 +2,9 @@
 
 random                              a legal action, uniformly
 mcts(simulations=100)               OpenSpiel's own C++ search with random playouts: a fixed anchor
+tit_for_tat                         and others for social dilemmas (marl/scripted.py)
 runs/x/checkpoints/000500000        what a run trained (marl/checkpoint.py)
-my_package.bots:TitForTat()         anyone's class with `act(view, hidden)`
+my_package.bots:Pavlov()            anyone's class with `act(view, hidden)`
 """
 
 import hashlib
@@ -86,9 +87,6 @@ class Mcts(Stateless):
             native.get_game(), evaluator, self._uct_c, self._simulations, memory_mb, self._solve, seed, False
         )
         return int(bot.step(native))
-
-
-BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts}
 
 
 @dataclass(frozen=True)

@@ -103,9 +103,9 @@ def sweep(
 @app.command()
 def plot(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or those of populations and sweeps.")],
-    metric: Annotated[str, typer.Option(help="return or length_mean of evaluations, or a key of metrics.jsonl.")] = (
-        "return"
-    ),
+    metric: Annotated[
+        str, typer.Option(help="return or length_mean of evaluations, a key of metrics.jsonl, or several's beginning.")
+    ] = "return",
     against: Annotated[
         str | None, typer.Option(help="Evaluations against this one of the panel; its first by default.")
     ] = None,
@@ -232,6 +232,25 @@ def tournament_report(
         return
     print_leaderboard(_console(), summary)
     _say(f"report: {paths['report.html']} (also leaderboard.md and leaderboard.csv beside it)")
+
+
+@tournament.command("plot")
+def tournament_plot(
+    store: Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.")],
+    out: Annotated[Path, typer.Option(help="The picture: .png, .pdf or .svg.")] = Path("matchups.png"),
+    as_json: AsJson = False,
+) -> None:
+    """Draw the payoffs of a two-player game's match-ups as a heat map."""
+    from tournaments.heatmap import draw
+    from tournaments.report import summarize
+
+    with _store(store) as opened:
+        summary = summarize(opened)
+    table = draw(summary, out)
+    if as_json:
+        _print_json({"game": summary.game, "matchups": table.to_json(), "file": str(out)})
+        return
+    _say(f"match-ups: {out}")
 
 
 @games.command("list")

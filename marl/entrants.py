@@ -11,9 +11,11 @@ from games.errors import UserError, nearest
 from games.keys import fold_one
 from games.registry import Reference, call, parse, resolve
 from marl import checkpoint, population
-from marl.agent import BUILT_IN, Agent, digest_of_code
+from marl.agent import Agent, Mcts, Random, digest_of_code
+from marl.scripted import SCRIPTED
 
 GROUP = "marl.algorithms"
+BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts} | SCRIPTED
 
 
 @dataclass(frozen=True)

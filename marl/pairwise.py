@@ -303,16 +303,15 @@ class PairwiseLearner(Learner):
             "value": me.value[:-1].mean(),
         }
         logged = {name: float(value.detach()) for name, value in metrics.items()}
-        return logged | self.cooperation(episodes, own, me) | {"updates": self.updates, "past_selves": len(self._kept)}
+        return logged | self.cooperation() | {"updates": self.updates, "past_selves": len(self._kept)}
 
-    def cooperation(self, episodes: Episodes, own: Tensor, me: Estimates) -> dict[str, float]:
-        """Return P(first action | what was played last) where a view is that of a 2x2 matrix game, by STATES."""
-        if self.spec.observation.shape != (len(STATES),) or self.spec.num_actions != 2:
+    def cooperation(self) -> dict[str, float]:
+        """Return P(first action | what was played last) by STATES, at 2x2 matrix games, of a policy without memory."""
+        if self.spec.observation.shape != (len(STATES),) or self.spec.num_actions != 2 or self.config.actor_memory:
             return {}
-        where, cooperates = episodes.views[:-1, own], me.log_probs[:-1, :, :1].detach().exp()
-        seen = where.sum((0, 1))
-        mean = (where * cooperates).sum((0, 1)) / seen
-        return {f"cooperation.{state}": float(mean[k]) for k, state in enumerate(STATES) if seen[k] > 0}
+        with torch.no_grad():
+            chance = self.me.actor(torch.eye(len(STATES), device=self.device)[:, None])[:, 0].softmax(1)[:, 0]
+        return {f"cooperation.{state}": p for state, p in zip(STATES, chance.tolist(), strict=True)}
 
     def _sitting(self, holder: Any, mine: Sequence[int]) -> list[tuple[ActorCritic, Tensor]]:
         """Return who sits at which places: the learner, strangers (by the model of them), then its past selves."""

@@ -9,7 +9,7 @@ to the highest.
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, pairwise, product
 from pathlib import Path
 from textwrap import fill
@@ -32,6 +32,7 @@ UNITS = {
     "entropy": "entropy, nats",
     "approx_kl": "approx_kl, nats",
     "value_loss": "value_loss, squared returns",
+    "cooperation": "probability of cooperation",
     "steps_per_second": "environment steps a second",
     "steps_per_cpu_second": "environment steps a CPU-second",
 }
@@ -118,8 +119,9 @@ def read(folders: Sequence[Path], metric: str = "return", against: str | None = 
     """Read runs' logs and make one curve of those that differ only by seed.
 
     `folders` are runs, populations or sweeps. `return` is the mean over players of what the agent was paid in each
-    seat, `against` one of the panel: the first of it by default. Raises UserError where a folder holds no run, a run
-    has not logged the metric, runs play different games, or two are the same run.
+    seat, `against` one of the panel: the first of it by default. A metric that is none but begins others, as
+    `cooperation` does `cooperation.CC`, is the family of them: a curve for each. Raises UserError where a folder holds
+    no run, a run has not logged the metric, runs play different games, or two are the same run.
     """
     paths = {run.resolve(): run for folder in folders for run in runs_of(folder)}.values()
     configs = {path: load(TrainConfig, path / "config.yaml") for path in paths}
@@ -130,8 +132,8 @@ def read(folders: Sequence[Path], metric: str = "return", against: str | None = 
         raise UserError(f"--against chooses among evaluations ({', '.join(EVALUATED)}), and '{metric}' is of training")
     if metric in EVALUATED and against is None:
         against = next((name for config in configs.values() for name in config.evaluation.panel), None)
-    runs = [_read_run(path, config, metric, against) for path, config in configs.items()]
-    return Plot(games[0], metric, against, curves(runs))
+    found = {path: _read_runs(path, config, metric, against) for path, config in configs.items()}
+    return Plot(games[0], metric, against, family_curves(metric, found))
 
 
 def runs_of(folder: Path) -> list[Path]:
@@ -163,6 +165,23 @@ def curves(runs: Sequence[Run]) -> list[Curve]:
         step, values = align(group)
         found.append(Curve(label, group, step, *estimate(values)))
     return sorted(found, key=lambda curve: _natural(curve.label))
+
+
+def family_curves(metric: str, found: dict[Path, dict[str, Run]]) -> list[Curve]:
+    """Return the curves of a metric, or of each member of a family, of runs by their folder and the member's name."""
+    members = dict.fromkeys(name for runs in found.values() for name in runs)
+    for folder, runs in found.items():
+        for name in members:
+            if name not in runs:
+                raise UserError(f"'{metric}.{name}' is not logged by '{folder}', and is by another; leave one out")
+    drawn = [curves([runs[name] for runs in found.values()]) for name in members]  # by member, then by config
+    if list(members) == [metric]:
+        return drawn[0]
+    return [
+        replace(curve, label=f"{curve.label}, {name}" if len(drawn[0]) > 1 else name)
+        for of_config in zip(*drawn, strict=True)
+        for name, curve in zip(members, of_config, strict=True)
+    ]
 
 
 def labels(configs: Sequence[dict[str, Any]]) -> list[str]:
@@ -257,12 +276,25 @@ def table(plot: Plot) -> str:
     return "\n".join(lines)
 
 
-def draw(plot: Plot, out: Path) -> None:
-    """Write the curves as a picture; raises UserError where it cannot be written, or in that format."""
+def check_picture(out: Path) -> None:
+    """Raise UserError where a picture cannot be written, or in that format."""
     if out.suffix not in FORMATS:
         raise UserError(f"expected a picture's name that ends in {', '.join(FORMATS)}, got '{out}'")
     if not out.parent.is_dir():
         raise UserError(f"the folder of '{out}' does not exist; make it first, or name another --out")
+
+
+def save_picture(figure: Any, out: Path) -> None:
+    """Write matplotlib's figure; raises UserError where it cannot be written."""
+    try:
+        figure.savefig(out)
+    except OSError as error:
+        raise UserError(f"the picture '{out}' cannot be written: {error}; name another --out") from error
+
+
+def draw(plot: Plot, out: Path) -> None:
+    """Write the curves as a picture; raises UserError where it cannot be written, or in that format."""
+    check_picture(out)
     from matplotlib.figure import Figure  # half a second to import
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
@@ -291,14 +323,14 @@ def draw(plot: Plot, out: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if several:
         figure.legend(loc="outside right upper", frameon=False, fontsize=8.5, handlelength=3.5)
-    try:
-        figure.savefig(out)
-    except OSError as error:
-        raise UserError(f"the picture '{out}' cannot be written: {error}; name another --out") from error
+    save_picture(figure, out)
 
 
-def _read_run(folder: Path, config: TrainConfig, metric: str, against: str | None) -> Run:
-    """Read one run's values of a metric; raises UserError where there are none, or its logs are damaged."""
+def _read_runs(folder: Path, config: TrainConfig, metric: str, against: str | None) -> dict[str, Run]:
+    """Read one run's values of a metric, or of each member of a family, by its name.
+
+    Raises UserError where there are none, or its logs are damaged.
+    """
     updates = _lines(folder / METRICS)
     lines, key = updates, metric
     if metric in EVALUATED:
@@ -312,17 +344,24 @@ def _read_run(folder: Path, config: TrainConfig, metric: str, against: str | Non
     if not lines:
         raise UserError(f"'{folder}' has no {kind} yet; leave it out, or train it further")
     known = dict.fromkeys(name for line in lines for name in line if name != "step")
-    if key not in known:
-        hint = nearest(metric, [*known, *EVALUATED]) or f"; known: {', '.join([*EVALUATED, *known])}"
+    members = {name.removeprefix(f"{metric}."): name for name in known if name.startswith(f"{metric}.")}
+    if key in known:
+        members = {metric: key}
+    if not members:
+        families = [name.partition(".")[0] for name in known if "." in name]
+        hint = nearest(metric, [*known, *families, *EVALUATED]) or f"; known: {', '.join([*EVALUATED, *known])}"
         raise UserError(f"'{metric}' is not logged by '{folder}'{hint}")
+    settings = _flat(config.model_dump(mode="json", exclude={"seed"}))
+    runs = {}
     try:
-        points = [(float(line["step"]), float(np.mean(line[key]))) for line in lines if key in line]
         wall, cpu = _seconds(updates, "steps_per_second"), _seconds(updates, "steps_per_cpu_second")
+        for name, key in members.items():
+            points = [(float(line["step"]), float(np.mean(line[key]))) for line in lines if key in line]
+            step, value = np.array(points).T
+            runs[name] = Run(folder, settings, config.seed, step, value, wall, cpu)
     except (TypeError, ValueError) as error:
         raise UserError(f"the logs of '{folder}' are damaged ({error}); leave it out") from error
-    step, value = np.array(points).T
-    settings = _flat(config.model_dump(mode="json", exclude={"seed"}))
-    return Run(folder, settings, config.seed, step, value, wall, cpu)
+    return runs
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

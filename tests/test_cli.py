@@ -144,6 +144,10 @@ BAD_INPUT = [
     ("tournament rate nowhere.sqlite", "does not exist"),
     ("tournament rate .", "does not exist"),
     ("tournament report file", "another file"),
+    ("tournament plot nowhere.sqlite", "does not exist"),
+    ("tournament run tournament.yaml --set agents=[random,tit_for_tat]", "tit_for_tat plays matrix games"),
+    ("evaluate tit_for_tat --game matrix(game=chicken,steps=9)", "add memory=true"),
+    ("evaluate tit_for_tat", "'tit_for_tat' knows no game of its own"),
     ("games show openspiel:tic_tac_to", "did you mean 'tic_tac_toe'"),
     ("games check openspiel:tic_tac_toe --episodes 0", "'--episodes'"),
     ("play openspiel:goofspiel --against random", "turn-based"),
@@ -363,6 +367,13 @@ def test_tournament_json(folder, marl):
     assert [sorted(part) for part in rated["parts"]] == [["mcts(simulations=2)", "random"]]
     assert "Elo" in marl("tournament", "rate", "run")[1]
     assert "report.html" in marl("tournament", "report", "run")[1]
+    exit_code, printed, _ = marl("tournament", "plot", "run", "--out", "table.png", "--json")
+    drawn = strict_json(printed)
+    assert exit_code == 0 and drawn["file"] == "table.png" and (folder / "table.png").is_file()
+    assert drawn["matchups"]["unit"] == "game" and sorted(drawn["matchups"]["agents"]) == [
+        "mcts(simulations=2)",
+        "random",
+    ]
 
 
 def test_games_json(marl):

@@ -21,7 +21,7 @@ Draws flatten the expected score near equality: E'(0) = 1 / (2 (2 + ν)), where 
 Agents that no chain of games connects are in different parts and are never compared; η and ν belong to the game, and
 all parts share them.
 
-Games with more players, teams or general sums get mean payoffs, and a reason (`refusal`).
+Games with more players, teams or general sums get mean payoffs, and a reason (`refusal`); see also metagame.py.
 """
 
 import math
@@ -46,6 +46,7 @@ K = 400 / math.log(10)
 PRIOR_SD = 2.0  # logits: 347 Elo
 TIE_BAND = 1e-9  # payoffs nearer than this are a draw
 MIN_CLUSTERS = 10  # an agent with fewer clusters cannot show its own spread
+FORFEITS = ("illegal_action", "agent_error")  # terminations
 
 _SEAT_SD, _DRAW_MEAN, _DRAW_SD = 2.0, math.log(0.5), 2.0
 _Z95 = 1.959963984540054
@@ -53,12 +54,13 @@ _Z95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class Result:
-    """One game: the agents and their payoffs by seat, the seed that it was played from, and how it ended."""
+    """One game: the agents and their payoffs by seat, the seed that it was played from, how it ended, its steps."""
 
     agents: tuple[str, ...]
     payoffs: tuple[float, ...]
     seed: int
     termination: str = "finished"
+    length: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,7 @@ class Results:
     payoffs: Floats  # [G, N]
     seeds: NDArray[np.uint64]  # [G]
     terminations: NDArray[np.str_]  # [G]
+    lengths: Ints | None = None  # [G] steps, where they are known
 
     @classmethod
     def of(cls, results: Sequence[Result]) -> "Results":
@@ -83,6 +86,7 @@ class Results:
             payoffs=np.array([r.payoffs for r in results], np.float64).reshape(-1, num_players),
             seeds=np.array([r.seed for r in results], np.uint64),
             terminations=np.array([r.termination for r in results], np.str_),
+            lengths=np.array([r.length for r in results], np.int64),
         )
 
     def __len__(self) -> int:

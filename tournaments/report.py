@@ -19,8 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from games.errors import RunFailed, UserError
+from tournaments.metagame import Matchups, matchups
 from tournaments.ratings import (
+    FORFEITS,
     PRIOR_SD,
+    Floats,
     K,
     MeanPayoff,
     Rating,
@@ -32,8 +35,6 @@ from tournaments.ratings import (
     refusal,
 )
 from tournaments.store import TERMINATIONS, Store
-
-FORFEITS = ("illegal_action", "agent_error")
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,13 @@ class Summary:
     game: str
     num_players: int
     results: Results
+    agents: tuple[str, ...]  # in the leaderboard's order
     ratings: Ratings | None
     reason: str | None
+    matchups: Matchups | None  # of games without Elo that two players play
     payoffs: list[MeanPayoff]
     endings: list[Endings]
     unplayed: tuple[str, ...]  # agents without a game
-
-    @property
-    def agents(self) -> tuple[str, ...]:
-        """The agents in the leaderboard's order."""
-        return self.ratings.agents if self.ratings else tuple(p.agent for p in self.payoffs if p.seat is None)
 
     @cached_property
     def wdl(self) -> NDArray[np.int64]:
@@ -93,8 +91,13 @@ class Summary:
             weak = [rating.agent for rating in self.ratings.ratings if rating.prior_dominated]
             if weak:
                 found.append(f"More the prior's doing than the games': {_listed(weak)}.")
+        if self.matchups and self.matchups.missing:
+            found.append(
+                f"Pairings without a game, an agent with itself among them: {self.matchups.missing}. Payoffs against "
+                "the pool are over those that have one; run the tournament again to play the rest."
+            )
         cut = int((self.results.terminations == "truncated").sum())
-        if cut:
+        if cut and (self.ratings or cut < len(self.results)):  # where all were, the game has no end
             found.append(f"{cut} of {len(self.results)} games were cut short; they count by the payoffs at the cut.")
         guilty = [f"{e.agent} ({e.forfeited})" for e in self.endings if e.forfeited]
         if guilty:
@@ -104,10 +107,11 @@ class Summary:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """Return the ratings, or the mean payoffs and why there is no Elo, as JSON data."""
+        """Return the ratings, or the payoffs and why there is no Elo, as JSON data."""
         if self.ratings:
             return self.ratings.to_json()
-        return {"rating_rule": "payoff", "reason": self.reason, "payoffs": [vars(payoff) for payoff in self.payoffs]}
+        data = {"rating_rule": "payoff", "reason": self.reason, "payoffs": [vars(payoff) for payoff in self.payoffs]}
+        return data | ({"matchups": self.matchups.to_json()} if self.matchups else {})
 
 
 def _listed(names: Sequence[str], most: int = 8) -> str:
@@ -117,7 +121,8 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
 def summarize(store: Store, *, prior_sd: float | None = PRIOR_SD, anchor: str | None = None) -> Summary:
     """Rate what is in a store.
 
-    Reads its facts `game` (a reference) and `spec` (`num_players` and `payoff` of the game's Spec).
+    Reads its facts `game` (a reference) and `spec` (`num_players`, `payoff` and `step_rewards` of the game's Spec).
+    Match-ups are in payoffs per step where the game pays along the way, else per game.
     """
     game, spec = store.get("game"), store.get("spec")
     if not isinstance(game, str) or not isinstance(spec, dict) or not {"num_players", "payoff"} <= set(spec):
@@ -125,16 +130,21 @@ def summarize(store: Store, *, prior_sd: float | None = PRIOR_SD, anchor: str | 
     results, labels = store.results(), store.labels()
     reason = refusal(spec["num_players"], spec["payoff"])
     ratings = None if reason else rate(results, prior_sd=prior_sd, anchor=anchor)
+    two = reason is not None and spec["num_players"] == 2
+    table = matchups(results, "step" if spec.get("step_rewards") else "game") if two else None
     payoffs = mean_payoffs(results)
-    order = ratings.agents if ratings else tuple(p.agent for p in payoffs if p.seat is None)
+    ranked = ratings or table
+    agents = ranked.agents if ranked else tuple(p.agent for p in payoffs if p.seat is None)
     return Summary(
         game=game,
         num_players=spec["num_players"],
         results=results,
+        agents=agents,
         ratings=ratings,
         reason=reason,
+        matchups=table,
         payoffs=payoffs,
-        endings=_endings(results, order),
+        endings=_endings(results, agents),
         unplayed=tuple(sorted(set(labels.values()) - set(results.agents))),
     )
 
@@ -152,7 +162,7 @@ def _endings(results: Results, order: Sequence[str]) -> list[Endings]:
 
 
 def print_leaderboard(console: Console, summary: Summary) -> None:
-    """Print the leaderboard, or the mean payoffs and why there is no Elo; warnings in one line each."""
+    """Print the leaderboard, or the payoffs and why there is no Elo; warnings in one line each."""
     if summary.reason:
         console.print(Text(summary.reason))
         table = Table("agent", box=None, header_style="bold")
@@ -161,6 +171,8 @@ def print_leaderboard(console: Console, summary: Summary) -> None:
         for cells in _payoff_rows(summary):
             table.add_row(*(Text(cell) for cell in cells))
         console.print(table)
+    if summary.matchups:
+        console.print(Text(_unit_line(summary, summary.matchups)), soft_wrap=True)
     for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
         if summary.ratings and len(summary.ratings.parts) > 1:
             console.print(Text(f"Part {number} of {len(summary.ratings.parts)}", style="bold"))
@@ -182,26 +194,53 @@ def _rating_cells(rank: int, rating: Rating) -> list[str]:
 
 
 def _payoff_titles(summary: Summary) -> list[str]:
+    if summary.matchups:
+        return [f"payoff per {summary.matchups.unit}", "self-play", "cross-play", "welfare", "games"]
     return ["mean payoff", *(f"seat {seat}" for seat in range(summary.num_players)), "games"]
 
 
 def _payoff_rows(summary: Summary) -> list[list[str]]:
-    """Return a row an agent: its name, its mean payoff over all seats and in each, its games."""
+    """Return a row an agent: its name, and what the titles say."""
+    if summary.matchups:
+        return [
+            [
+                line.agent,
+                written(line.payoff, line.ci95),
+                *(written(payoff) for payoff in (line.self_play, line.cross_play, line.welfare)),
+                str(line.games),
+            ]
+            for line in summary.matchups.standings
+        ]
     cells = {(p.agent, p.seat): p for p in summary.payoffs}
-
-    def written(payoff: MeanPayoff | None) -> str:
-        if payoff is None:
-            return "—"
-        return f"{payoff.mean:.3f}" + (f" ± {payoff.ci95:.3f}" if payoff.ci95 is not None else "")
-
     return [
         [
             agent,
-            *(written(cells.get((agent, seat))) for seat in (None, *range(summary.num_players))),
+            *(
+                written(cell.mean, cell.ci95) if (cell := cells.get((agent, seat))) else "—"
+                for seat in (None, *range(summary.num_players))
+            ),
             str(cells[agent, None].games),
         ]
         for agent in summary.agents
     ]
+
+
+def written(mean: float | None, ci95: float | None = None) -> str:
+    """Write a mean, and its interval where it has one."""
+    if mean is None or np.isnan(mean):
+        return "—"
+    shown = f"{round(mean, 3) + 0.0:.3f}"  # and no minus before a zero
+    return shown + (f" ± {ci95:.3f}" if ci95 is not None and not np.isnan(ci95) else "")
+
+
+def _unit_line(summary: Summary, table: Matchups) -> str:
+    """Say what payoffs are counted in, and who earns most."""
+    lengths, steps = summary.results.lengths, ""
+    if table.unit == "step" and lengths is not None and len(lengths):
+        low, high = int(lengths.min()), int(lengths.max())
+        steps = f" (a game has {low if low == high else f'{low} to {high}'})"
+    best = f" Best response to the pool: {_listed(table.best_against_pool)}." if table.agents else ""
+    return f"Payoffs are per {table.unit}{steps}, against the pool of all agents, itself among them.{best}"
 
 
 def _seat_line(ratings: Ratings) -> str:
@@ -211,6 +250,13 @@ def _seat_line(ratings: Ratings) -> str:
 
 def _method(summary: Summary) -> str:
     """Say in words how the numbers came about."""
+    if summary.matchups:
+        return (
+            f"Payoffs per {summary.matchups.unit}, both seatings together. Against the pool: the mean over all agents, "
+            "each as likely as another, itself among them. Self-play is against itself, cross-play the mean over the "
+            "others, welfare what both players earn together; a best response is who earns most against that agent, by "
+            "the means alone. Intervals cover 95 %: Student's, over seeds, whose games share their chance events."
+        )
     if not summary.ratings:
         return (
             "Mean payoffs with 95 % intervals. Games of one seed share their chance events and count as one cluster; "
@@ -235,6 +281,17 @@ def _markdown(summary: Summary) -> str:
     if summary.reason:
         titles = ["agent", *_payoff_titles(summary)]
         lines += [summary.reason, "", *_markdown_table(titles, _payoff_rows(summary)), ""]
+    if summary.matchups:
+        table = summary.matchups
+        lines += [_markdown_cell(_unit_line(summary, table)), ""]
+        best = ["best response", *(_listed(line.best_responses, most=2) for line in table.standings)]
+        for title, mean, ci95, below in (
+            ("The row's payoff against the column", table.payoff, table.ci95, [best]),
+            ("Social welfare: what both earn together", table.welfare, table.welfare_ci95, []),
+        ):
+            rows = [[agent, *map(written, *cells)] for agent, *cells in zip(table.agents, mean, ci95, strict=True)]
+            titles = ["agent", *map(_markdown_cell, table.agents)]
+            lines += [f"## {title}", "", *_markdown_table(titles, rows + below), ""]
     for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
         if summary.ratings and len(summary.ratings.parts) > 1:
             lines += [f"## Part {number}", ""]
@@ -266,6 +323,14 @@ def _csv(summary: Summary) -> str:
             for rank, r in enumerate(part.ratings, start=1):
                 score, held = f"{r.score:.6f}", str(r.prior_dominated).lower()
                 writer.writerow([rank, r.agent, f"{r.elo:.3f}", f"{r.ci95:.3f}", r.games, score, r.part, held])
+    elif summary.matchups:
+        unit = summary.matchups.unit
+        fields = ["agent", "payoff", "ci95", "self_play", "cross_play", "welfare", "games", "best_responses"]
+        writer.writerow([*fields, "unit"])
+        for line in summary.matchups.standings:
+            means = [line.payoff, line.ci95, line.self_play, line.cross_play, line.welfare]
+            numbers = ["" if mean is None else f"{mean:.6f}" for mean in means]
+            writer.writerow([line.agent, *numbers, line.games, "; ".join(line.best_responses), unit])
     else:
         writer.writerow(["agent", "seat", "mean", "ci95", "games"])
         for p in summary.payoffs:
@@ -303,6 +368,7 @@ class _Cell:
     heat: float | None  # 0 bad for the row, 1 good; None where there is nothing
     small: str
     title: str
+    best: bool = False  # the row is a best response to the column
 
 
 def _cross_table(summary: Summary) -> list[list[_Cell]]:
@@ -319,6 +385,25 @@ def _cross_table(summary: Summary) -> list[list[_Cell]]:
             score = (w + d / 2) / games
             title = f"{agent} against {other}: {w} won, {d} drawn, {loss} lost of {games}"
             row.append(_Cell(f"{100 * score:.0f}", score, str(games), title))
+        rows.append(row)
+    return rows
+
+
+def _payoff_table(table: Matchups, payoff: Floats, ci95: Floats, best: NDArray[np.bool_]) -> list[list[_Cell]]:
+    """Return payoffs of the row agent against the column agent, coloured from the least of them to the most."""
+    low, high = np.nanmin(payoff, initial=np.inf), np.nanmax(payoff, initial=-np.inf)
+    rows = []
+    for i, agent in enumerate(table.agents):
+        row = []
+        for j, other in enumerate(table.agents):
+            mean, half, games = float(payoff[i, j]), float(ci95[i, j]), int(table.games[i, j])
+            if not games:
+                row.append(_Cell("", None, "", ""))
+                continue
+            heat = float((mean - low) / (high - low)) if high > low else 0.5
+            title = f"{agent} against {other}: {written(mean, half)} per {table.unit}, {games} games"
+            small = "" if np.isnan(half) else f"± {half:.3f}"
+            row.append(_Cell(written(mean), heat, small, title, bool(best[i, j])))
         rows.append(row)
     return rows
 
@@ -349,8 +434,9 @@ def _html(summary: Summary) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    ratings = summary.ratings
+    ratings, table = summary.ratings, summary.matchups
     parts = [(part, *_bars(part.ratings)) for part in ratings.parts] if ratings else []
+    nobody = np.zeros((len(summary.agents),) * 2, bool)
     return environment.get_template("report.html.j2").render(
         summary=summary,
         ratings=ratings,
@@ -360,6 +446,10 @@ def _html(summary: Summary) -> str:
         payoff_rows=_payoff_rows(summary),
         cross_table=_cross_table(summary) if ratings else [],
         superiority=_superiority_table(summary, ratings) if ratings else [],
+        matchups=table,
+        unit_line=_unit_line(summary, table) if table else "",
+        payoff_table=_payoff_table(table, table.payoff, table.ci95, table.best) if table else [],
+        welfare_table=_payoff_table(table, table.welfare, table.welfare_ci95, nobody) if table else [],
         terminations=TERMINATIONS,
         method=_method(summary),
     )

@@ -31,12 +31,15 @@ class Fixture:
         return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def round_robin(game: str, agents: Sequence[str], num_players: int, seeds: int, seed: int) -> list[Fixture]:
+def round_robin(
+    game: str, agents: Sequence[str], num_players: int, seeds: int, seed: int, self_play: bool = False
+) -> list[Fixture]:
     """Return every pairing of agents on each of `seeds` seeds, in every cyclic rotation of the seats.
 
     They come by seed, then pairing, then rotation, so that an interrupted tournament is balanced. Agents are taken in
-    the order of their ids: the order in which they are listed changes nothing. Where agents are fewer than players, an
-    agent may hold several seats of a game; rotations that seat the same agents alike are played once.
+    the order of their ids: the order in which they are listed changes nothing. With `self_play`, and where agents are
+    fewer than players, an agent may hold several seats of a game; rotations that seat the same agents alike are played
+    once.
     """
     if num_players < 1 or seeds < 1:
         raise UserError(f"expected at least one player and one seed, got {num_players} players and {seeds} seeds")
@@ -45,7 +48,7 @@ def round_robin(game: str, agents: Sequence[str], num_players: int, seeds: int, 
         raise UserError(f"expected each agent once, got '{twice}' twice; a copy of an agent is the same agent")
     if len(agents) < min(num_players, 2):
         raise UserError(f"expected at least {min(num_players, 2)} agents, got {len(agents)}; list more agents")
-    pairings = combinations if len(agents) >= num_players else combinations_with_replacement
+    pairings = combinations_with_replacement if self_play or len(agents) < num_players else combinations
     tables = [
         tuple(table[(seat + turn) % num_players] for seat in range(num_players))
         for table in pairings(sorted(agents), num_players)

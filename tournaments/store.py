@@ -213,8 +213,8 @@ class Store:
 
     def results(self) -> Results:
         """Return all games by columns, in the order of their ids: agents by label, those that have played."""
-        rows = self._db.execute("SELECT seed, agents, payoffs, termination FROM games ORDER BY id").fetchall()
-        seeds, tables, payoffs, terminations = zip(*rows, strict=True) if rows else ((), (), (), ())
+        rows = self._db.execute("SELECT seed, agents, payoffs, termination, length FROM games ORDER BY id").fetchall()
+        seeds, tables, payoffs, terminations, lengths = zip(*rows, strict=True) if rows else ((), (), (), (), ())
         labels, seating = self.labels(), {table: json.loads(table) for table in set(tables)}
         if len({len(ids) for ids in seating.values()}) > 1:
             raise UserError(
@@ -231,6 +231,7 @@ class Store:
             payoffs=np.array(json.loads(f"[{','.join(payoffs)}]"), np.float64).reshape(-1, num_players),
             seeds=np.array(seeds, np.int64).view(np.uint64),
             terminations=np.array(terminations, np.str_),
+            lengths=np.array(lengths, np.int64),
         )
 
     def close(self) -> None:

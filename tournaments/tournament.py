@@ -25,7 +25,10 @@ STORE = "games.sqlite"
 
 
 class TournamentConfig(OfGame):
-    """One tournament: every agent against every other, each seed from every seat."""
+    """One tournament: every agent against every other, each seed from every seat.
+
+    In two-player games that are not zero-sum every agent plays itself, too, once a seed.
+    """
 
     agents: References = Field(min_length=1)  # references; a population folder stands for its members
     seeds: PositiveInt = 50  # for each pairing; each seed is played in every rotation of the seats
@@ -42,7 +45,8 @@ def run(config: TournamentConfig, folder: Path, console: Console) -> Path:
     spec = make(config.game, 1).spec
     entrants = field(config, spec)
     digests = [entrant.digest for entrant in entrants]
-    fixtures = round_robin(config.game, digests, spec.num_players, config.seeds, config.seed)
+    self_play = spec.num_players == 2 and spec.payoff != "zero_sum"
+    fixtures = round_robin(config.game, digests, spec.num_players, config.seeds, config.seed, self_play)
     with open_store(config, spec, entrants, folder) as store:
         missing = store.missing(fixtures)
         stored = len(fixtures) - len(missing)

@@ -247,6 +247,57 @@ def test_many_curves_make_room_for_their_legend(tmp_path):
     assert picture(tmp_path / "many.png").shape[0] > picture(tmp_path / "few.png").shape[0]
 
 
+STATES = ("start", "CC", "CD", "DC", "DD")
+
+
+def write_cooperation(folder, seed, high=1.0, states=STATES, **more):
+    """Write a run that logs a family of metrics; its members rise to `high` but for the last, which stays at 0."""
+    metrics = [
+        {"step": step, "entropy": 0.5}
+        | {f"cooperation.{state}": high * step / 200 for state in states[:-1]}
+        | {f"cooperation.{states[-1]}": 0.0}
+        for step in (100, 200)
+    ]
+    return write_run(folder, seed, metrics=metrics, **more)
+
+
+def test_a_family_of_metrics_is_a_curve_for_each_member(tmp_path):
+    for seed in range(4):
+        write_cooperation(tmp_path / "s" / "members" / f"{seed}", seed, high=1 - seed / 10)
+    plotted = read([tmp_path / "s"], "cooperation")
+    assert [curve.label for curve in plotted.curves] == [*STATES] and plotted.title == "probability of cooperation"
+    for curve in plotted.curves[:-1]:
+        np.testing.assert_allclose(curve.value, [0.425, 0.85])  # the middle two of 1, 0.9, 0.8 and 0.7
+        assert (curve.low < curve.value).all() and (curve.high > curve.value).all()
+    assert plotted.curves[-1].value.tolist() == [0, 0]
+    assert [line.split(" | ")[0] for line in table(plotted).splitlines()[4:]] == [f"| {state}" for state in STATES]
+    [alone] = read([tmp_path / "s"], "cooperation.CD").curves
+    assert alone.label == "ippo" and alone.value.tolist() == plotted.curves[2].value.tolist()
+    draw(plotted, tmp_path / "family.png")
+    assert picture(tmp_path / "family.png").shape[1] > 1_400  # with a legend
+
+
+def test_families_of_several_configs_stand_side_by_side(tmp_path):
+    runs = [write_cooperation(tmp_path / f"{rate}", 0, rate, settings={"learning_rate": rate}) for rate in (1e-2, 1e-3)]
+    plotted = read(runs, "cooperation")
+    assert [curve.label for curve in plotted.curves] == [
+        f"learning_rate={rate}, {state}" for rate in (0.001, 0.01) for state in STATES
+    ]
+    assert [curve.value[-1] for curve in plotted.curves] == [0.001] * 4 + [0] + [0.01] * 4 + [0]
+
+
+def test_a_member_that_a_run_has_not_logged(tmp_path):
+    runs = [write_cooperation(tmp_path / "a", 0), write_cooperation(tmp_path / "b", 1, states=STATES[:3])]
+    with pytest.raises(UserError, match=r"'cooperation.DC' is not logged by '.*b', and is by another; leave one out"):
+        read(runs, "cooperation")
+
+
+def test_a_key_of_that_name_comes_before_its_family(tmp_path):
+    metrics = [{"step": 1, "loss": 3.0, "loss.value": 1.0, "losses": 2.0}]
+    [curve] = read([write_run(tmp_path / "run", metrics=metrics)], "loss").curves
+    assert curve.value.tolist() == [3]
+
+
 def test_the_command(marl, tmp_path):
     write_run(tmp_path / "s" / "members" / "a", 0, evaluation={"panel": ["random", "self"]})
     write_run(tmp_path / "s" / "members" / "b", 1, evaluation={"panel": ["random", "self"]})
@@ -272,6 +323,8 @@ def test_the_command(marl, tmp_path):
         ("run young", "'young' has no evaluations yet"),
         ("young --metric entropy", "'young' has no metrics yet"),
         ("run --metric entrpy", "did you mean 'entropy'?"),
+        ("family --metric cooperaton", "did you mean 'cooperation'?"),
+        ("family --metric cooperation --against random", "'cooperation' is of training"),
         ("run --metric zzz", "known: return, length_mean, entropy"),
         ("run --against randm", "did you mean 'random'?"),
         ("run --against mcts", "is not evaluated against 'mcts'; its panel: random"),
@@ -291,6 +344,7 @@ def test_the_command(marl, tmp_path):
 def test_bad_input(marl, tmp_path, arguments, reason):
     write_run(tmp_path / "run", metrics=[{"step": 10, "entropy": 1.0}])
     write_run(tmp_path / "copy")
+    write_cooperation(tmp_path / "family", 0)
     write_run(tmp_path / "young", 1, (), ())
     write_run(tmp_path / "chess", game="openspiel:chess")
     write_run(tmp_path / "alone", evaluation={"panel": []})

@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 import re
 from html.parser import HTMLParser
 
@@ -41,13 +42,21 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-def make_store(path, payoff="zero_sum", num_players=2, payoffs=((1, -1), (0, 0), (-1, 1)), termination="finished"):
+def make_store(
+    path,
+    payoff="zero_sum",
+    num_players=2,
+    payoffs=((1, -1), (0, 0), (-1, 1)),
+    termination="finished",
+    step_rewards=False,
+    self_play=False,
+):
     store = Store(path, create=True)
     store.set("game", "openspiel:tic_tac_toe")
-    store.set("spec", {"num_players": num_players, "payoff": payoff})
+    store.set("spec", {"num_players": num_players, "payoff": payoff, "step_rewards": step_rewards})
     for id, name in NAMES.items():
         store.add_agent(id, name, name)
-    fixtures = round_robin("g", ["aa", "bb", "cc"], num_players, seeds=9, seed=0)
+    fixtures = round_robin("g", ["aa", "bb", "cc"], num_players, seeds=9, seed=0, self_play=self_play)
     store.add(
         PlayedGame(fixture, tuple(map(float, payoffs[k % len(payoffs)])), termination, 5)
         for k, fixture in enumerate(fixtures)
@@ -96,21 +105,61 @@ def test_terminal_and_markdown(tmp_path):
     assert r"\[bold\]a\|b\*c" in markdown and "<script" not in markdown
 
 
-@pytest.mark.parametrize("payoff, num_players, word", [("general_sum", 2, "general-sum"), ("zero_sum", 3, "3 players")])
-def test_games_without_elo(tmp_path, payoff, num_players, word):
-    payoffs = [(3.0, 1.0, 2.0)[:num_players]]
-    with make_store(tmp_path / "s", payoff, num_players, payoffs) as store:
+@pytest.mark.parametrize("payoff, word", [("general_sum", "general-sum"), ("zero_sum", "3 players")])
+def test_games_of_three_without_elo(tmp_path, payoff, word):
+    with make_store(tmp_path / "s", payoff, 3, [(3.0, 1.0, 2.0)]) as store:
         summary = summarize(store)
         paths = write_report(store, tmp_path)
     data = summary.to_json()
-    assert data["rating_rule"] == "payoff" and word in data["reason"]
-    assert len(data["payoffs"]) == 3 * (1 + num_players)
+    assert data["rating_rule"] == "payoff" and word in data["reason"] and "matchups" not in data
+    assert len(data["payoffs"]) == 3 * (1 + 3)
     assert word in printed(summary)
     page = Page(paths["report.html"].read_text(encoding="utf-8"))
     text = " ".join("".join(page.text).split())
-    assert word in text and "seat 1" in text and "svg" not in page.tags
+    assert word in text and "seat 1" in text and "svg" not in page.tags and "Match-ups" not in text
     assert word in paths["leaderboard.md"].read_text(encoding="utf-8")
     assert paths["leaderboard.csv"].read_text(encoding="utf-8").startswith("agent,seat,mean,ci95,games\n")
+
+
+@pytest.mark.parametrize("payoff, word", [("general_sum", "general-sum"), ("team", "as a team")])
+def test_games_of_two_without_elo(tmp_path, payoff, word):
+    pays = [(3.0, 1.0), (-5.0, -5.0)]
+    with make_store(tmp_path / "s", payoff, 2, pays, "truncated", step_rewards=True, self_play=True) as store:
+        summary = summarize(store)
+        first, second = write_report(store, tmp_path / "one"), write_report(store, tmp_path / "two")
+    assert all(first[name].read_bytes() == second[name].read_bytes() for name in first)
+    data = summary.to_json()
+    assert data["rating_rule"] == "payoff" and word in data["reason"] and data["matchups"]["unit"] == "step"
+    assert [line["agent"] for line in data["matchups"]["standings"]] == data["matchups"]["agents"] == [*summary.agents]
+    json.dumps(data, allow_nan=False)
+
+    markdown, table, html = (
+        first[name].read_text(encoding="utf-8") for name in ("leaderboard.md", "leaderboard.csv", "report.html")
+    )
+    shown = printed(summary)
+    for text in (shown, markdown, html):
+        assert word in text and "payoff per step" in text and "cross-play" in text
+        assert "per step (a game has 5)" in text and "Best response to the pool: " in text
+    assert "cut short" not in shown  # all games were: this game has no end
+    assert "| best response | " in markdown and "<script" not in markdown and r"\[bold\]a\|b\*c" in markdown
+    [*rows] = csv.DictReader(table.splitlines())
+    assert [row["agent"] for row in rows] == [*summary.agents] and {row["unit"] for row in rows} == {"step"}
+    assert float(rows[0]["payoff"]) == pytest.approx(data["matchups"]["standings"][0]["payoff"], abs=1e-6)
+
+    page = Page(html)
+    titles = [value for name, value in page.attributes if name == "title" and " per step, " in value]
+    assert len(titles) == 2 * 9 and sum(", 9 games" in title for title in titles) == 2 * 3  # a mirror game once a seed
+    assert NAMES["aa"] in "".join(page.text) and page.tags.count("b") == 2 + int(summary.matchups.best.sum())
+
+
+def test_a_pairing_without_a_game_is_left_open_and_said(tmp_path):
+    with make_store(tmp_path / "s", "general_sum") as store:  # as tournaments were played before self-play was
+        summary = summarize(store)
+        page = Page(write_report(store, tmp_path)["report.html"].read_text(encoding="utf-8"))
+    assert "payoff per game" in printed(summary) and summary.matchups.missing == 3
+    assert "an agent with itself among them: 3" in " ".join(summary.warnings)
+    assert page.attributes.count(("class", "none")) == 2 * 3
+    assert [line["self_play"] for line in summary.to_json()["matchups"]["standings"]] == [None] * 3
 
 
 def test_warnings(tmp_path):

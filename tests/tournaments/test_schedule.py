@@ -52,6 +52,19 @@ def test_fewer_agents_than_players():
     assert {f.agents for f in fixtures if len(set(f.agents)) == 1} == {("a",) * 4, ("b",) * 4}
 
 
+def test_self_play():
+    fixtures = round_robin("g", ["b", "a"], 2, seeds=2, seed=0, self_play=True)
+    assert [f.agents for f in fixtures] == [("a", "a"), ("a", "b"), ("b", "a"), ("b", "b")] * 2  # a mirror game once
+
+
+@given(agents, st.integers(1, 3), st.integers(0, 99))
+@settings(max_examples=30)
+def test_self_play_adds_fixtures_and_changes_none(agents, seeds, seed):
+    apart, whole = (round_robin("g", agents, 2, seeds, seed, self_play=flag) for flag in (False, True))
+    assert [f for f in whole if len(set(f.agents)) == 2] == apart
+    assert sorted(f.agents[0] for f in whole if len(set(f.agents)) == 1) == sorted(agents * seeds)
+
+
 def test_bad_input():
     with pytest.raises(UserError, match="once"):
         round_robin("g", ["a", "b", "a"], 2, 1, 0)

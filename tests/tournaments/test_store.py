@@ -42,6 +42,7 @@ def test_round_trip(store):
             sorted(results.seeds.tolist()) == [0, 7, 2**63 - 1, 2**63, 2**64 - 1] and results.seeds.dtype == np.uint64
         )
         regular = results.terminations == "finished"
+        assert results.lengths.tolist() == [9] * 5
         assert (results.payoffs[regular] == [0.1, -1 / 3]).all() and results.terminations[~regular] == [
             "illegal_action"
         ]

@@ -12,11 +12,13 @@ import pytest
 from rich.console import Console
 
 from games.errors import UserError
+from games.registry import make
 from marl.agent import Random
 from marl.cli import main
+from marl.config import load
 from tournaments import tournament
 from tournaments.store import Store
-from tournaments.tournament import STORE, TournamentConfig, run
+from tournaments.tournament import STORE, TournamentConfig, field, run
 
 TIC_TAC_TOE = "openspiel:tic_tac_toe"
 ROOT = Path(__file__).parents[2]
@@ -108,6 +110,47 @@ def stored(path):
         return 0
 
 
+DILEMMA = "matrix(game=prisoners_dilemma, steps=50, memory=true, truncate=true)"
+
+
+@pytest.mark.parametrize(
+    ("game", "tables"),
+    [
+        (DILEMMA, 4),  # two mirror games, and both seatings of the pair
+        ("openspiel:tiny_hanabi", 4),  # a team: self-play and cross-play
+        (TIC_TAC_TOE, 2),
+    ],
+)
+def test_who_plays_itself(tmp_path, game, tables):
+    played = rows(play(config(game=game, agents=("random", SECOND), seeds=3), tmp_path), "agents")
+    assert len(set(played)) == tables and len(played) == 3 * tables
+
+
+def test_an_interrupted_tournament_repeats_no_self_play(tmp_path, monkeypatch):
+    wanted = config(game=DILEMMA, agents=("tit_for_tat", "random", SECOND), seeds=4, batch=7)
+    whole = rows(play(wanted, tmp_path / "whole"))
+    asked = []
+
+    def interrupted(game, references, fixtures, num_envs):
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        asked.append(fixtures)
+        return play_chunk(game, references, fixtures, num_envs)
+
+    play_chunk = tournament.play_chunk
+    monkeypatch.setattr(tournament, "play_chunk", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        play(wanted, tmp_path / "broken")
+    before = rows(tmp_path / "broken" / STORE)
+    mirrored = [row for row in before if len(set(json.loads(row[2]))) == 1]
+    assert len(before) == 21 and len(mirrored) >= 4
+    del asked[:]
+    monkeypatch.setattr(tournament, "play_chunk", lambda *task: asked.append(task[2]) or play_chunk(*task))
+    assert rows(play(wanted, tmp_path / "broken")) == whole
+    fixtures = [fixture.id for piece in asked for fixture in piece]
+    assert len(fixtures) == len(whole) - 21 and not {row[0] for row in before} & set(fixtures)
+
+
 @pytest.mark.parametrize("change", [{"agents": ("random", THIRD, SECOND, UNSTEADY)}, {"seeds": 11}])
 def test_growing_plays_only_what_is_missing(tmp_path, monkeypatch, change):
     path = play(config(), tmp_path)
@@ -180,9 +223,13 @@ def test_games_without_elo_are_reported_by_mean_payoff(tmp_path, capsys, game, r
             for seat, (agent, payoff) in enumerate(zip(json.loads(seated), json.loads(payoffs), strict=True))
             if names[agent] == line["agent"] and line["seat"] in (None, seat)
         ]
-        assert len(paid) == line["games"] and sum(paid) / len(paid) == pytest.approx(line["mean"])
+        assert sum(paid) / len(paid) == pytest.approx(line["mean"])
+        seatings = [[names[agent] for agent in json.loads(seated)] for seated, _ in played]
+        assert line["games"] == sum(
+            line["agent"] in (seated if line["seat"] is None else [seated[line["seat"]]]) for seated in seatings
+        )
     assert {line["agent"] for line in report["payoffs"]} == set(agents)
-    assert "mean payoff" in (folder / "leaderboard.md").read_text()
+    assert ("payoff per" if "matchups" in report else "mean payoff") in (folder / "leaderboard.md").read_text()
 
     assert marl("tournament", "rate", folder) == 2
     said = capsys.readouterr()
@@ -195,3 +242,43 @@ def test_rate_of_a_store_that_does_not_exist(tmp_path, capsys):
         said = capsys.readouterr()
         assert said.out == "" and "does not exist" in said.err and said.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+AGENTS = ("tit_for_tat", "grim_trigger", "always_cooperate", "always_defect", "random")
+
+
+def test_the_prisoners_dilemma_from_config_to_picture(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = ROOT / "configs" / "tournament" / "prisoners_dilemma.yaml"
+    command = ["tournament", "run", path, "--run-dir", "pd", "--set", "seeds=3", "--set", "workers=1"]
+    assert marl(*command, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    table = report["matchups"]
+    assert table["unit"] == "step" and set(table["agents"]) == set(AGENTS)
+    assert len(rows(tmp_path / "pd" / STORE)) == 3 * 5**2
+    at = {agent: k for k, agent in enumerate(table["agents"])}
+    for agent, other, payoff in [
+        ("tit_for_tat", "tit_for_tat", -1),
+        ("tit_for_tat", "always_defect", -2.02),
+        ("always_defect", "grim_trigger", -1.96),
+        ("always_defect", "always_defect", -2),
+        ("always_cooperate", "always_defect", -3),
+        ("always_defect", "always_cooperate", 0),
+    ]:
+        assert table["payoff"][at[agent]][at[other]] == payoff
+    before = {path.name: path.read_bytes() for path in Path("pd").iterdir() if path.suffix != ".sqlite"}
+    assert marl(*command) == 0 and "75 are stored already" in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in Path("pd").iterdir() if path.suffix != ".sqlite"} == before
+
+    assert marl("tournament", "plot", "pd") == 0 and capsys.readouterr().out == "match-ups: matchups.png\n"
+    assert marl("tournament", "plot", "pd", "--out", "again.svg", "--json") == 0
+    drawn = json.loads(capsys.readouterr().out)
+    assert drawn["matchups"] == table and drawn["file"] == "again.svg" and Path("again.svg").stat().st_size > 10_000
+    assert marl("tournament", "rate", "pd") == 2 and "general-sum" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "tournament").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_has_a_field_that_fits(path):
+    wanted = load(TournamentConfig, path)
+    present = tuple(agent for agent in wanted.agents if not agent.startswith("runs/"))
+    assert len(field(wanted.model_copy(update={"agents": present}), make(wanted.game, 1).spec)) == len(present) >= 2

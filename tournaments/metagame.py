@@ -1,0 +1,171 @@
+"""What agents earn from each other: the payoff table of a two-player game, where Elo says nothing.
+
+M[i, j] is what agent i was paid against agent j, both seatings together; M[i, i] is self-play. A payoff is per game, or
+per step as papers on social dilemmas quote it: with payoffs x, and sizes d of 1 for each game or of its steps,
+
+    M = Σ x / Σ d        SE² = G/(G − 1) · Σ_c (Σ_{k∈c} (x_k − M d_k) / Σ d)²        interval: M ± t(0.975, G − 1) · SE
+
+where cluster c of G holds the games of one seed, for they share their chance events. The pool is every agent, each as
+likely as another and itself among them (Axelrod 1984): a payoff against the pool is the mean of a row, and in its
+interval a seed's deviations are summed over the row before they are squared.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from games.errors import UserError
+from tournaments.ratings import FORFEITS, TIE_BAND, Floats, Ints, Results
+
+Unit = Literal["game", "step"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One line of a leaderboard by payoff. None where nothing was played, or where `ci95` has fewer than two seeds."""
+
+    agent: str
+    payoff: float | None  # against the pool
+    ci95: float | None  # half width of its 95 % interval
+    self_play: float | None
+    cross_play: float | None  # the mean against each other agent
+    welfare: float | None  # what both players earn together, against the pool
+    games: int
+    best_responses: list[str]  # who earns most against this agent
+
+
+@dataclass(frozen=True, eq=False)
+class Matchups:
+    """Payoffs of the row agent against the column agent, per `unit`; who earns most from the pool comes first.
+
+    NaN where nothing was played, and in intervals where fewer than two seeds were.
+    """
+
+    unit: Unit
+    agents: tuple[str, ...]
+    payoff: Floats  # [n, n]
+    ci95: Floats  # [n, n] half width of the 95 % interval
+    welfare_ci95: Floats  # [n, n]
+    games: Ints  # [n, n]
+    pool: Floats  # [n] payoff against the pool: the mean of the row, over whom the agent has met
+    pool_ci95: Floats  # [n]
+
+    @property
+    def welfare(self) -> Floats:
+        """Social welfare [n, n]: what both players of a pairing earn together."""
+        return self.payoff + self.payoff.T
+
+    @property
+    def best(self) -> NDArray[np.bool_]:
+        """Where the row is a best response to the column, by the means [n, n]; several rows may earn the same."""
+        known = np.where(self.games > 0, self.payoff, -np.inf)
+        return (self.games > 0) & (known >= known.max(0, initial=-np.inf) - TIE_BAND)
+
+    @property
+    def best_against_pool(self) -> list[str]:
+        """Who earns most against the pool."""
+        return [
+            agent for agent, payoff in zip(self.agents, self.pool, strict=True) if payoff >= self.pool[0] - TIE_BAND
+        ]
+
+    @property
+    def missing(self) -> int:
+        """How many pairings have no game yet, an agent's with itself among them."""
+        return int(np.triu(self.games == 0).sum())
+
+    @property
+    def standings(self) -> list[Standing]:
+        """The leaderboard, the best first."""
+        others = (self.games > 0) & ~np.eye(len(self.agents), dtype=bool)
+        cross_play, welfare = _row_mean(self.payoff, others), _row_mean(self.welfare, self.games > 0)
+        return [
+            Standing(
+                agent=agent,
+                payoff=_known(self.pool[i]),
+                ci95=_known(self.pool_ci95[i]),
+                self_play=_known(self.payoff[i, i]),
+                cross_play=_known(cross_play[i]),
+                welfare=_known(welfare[i]),
+                games=int(self.games[i].sum()),
+                best_responses=[other for other, best in zip(self.agents, self.best[:, i], strict=True) if best],
+            )
+            for i, agent in enumerate(self.agents)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the table as JSON data."""
+        tables = {name: getattr(self, name) for name in ("payoff", "ci95", "welfare", "welfare_ci95")}
+        return {
+            "unit": self.unit,
+            "standings": [vars(standing) for standing in self.standings],
+            "best_against_pool": self.best_against_pool,
+            "agents": list(self.agents),
+            "games": self.games.tolist(),
+        } | {name: [[_known(cell) for cell in row] for row in table] for name, table in tables.items()}
+
+
+def matchups(results: Results, unit: Unit = "game") -> Matchups:
+    """Return the payoff table of two-player games. Per step, a forfeit counts as the longest game: it pays for one."""
+    if results.seats.shape[1] != 2:
+        raise UserError(f"expected two-player games for a payoff table, got {results.seats.shape[1]} players")
+    n = len(results.agents)
+    _, seed = np.unique(results.seeds, return_inverse=True)
+    seeds = int(seed.max(initial=-1)) + 1
+    cell = results.seats @ np.array([[n, 1], [1, n]])  # [G, 2] the pairing, as each seat has it
+    size = np.repeat(_sizes(results, unit), 2).reshape(-1, 2)  # [G, 2]
+    total = _sum(cell, size, n * n)
+    payoff = np.divide(_sum(cell, results.payoffs, n * n), total, out=np.full(n * n, np.nan), where=total > 0)
+    deviation = (results.payoffs - payoff[cell] * size) / total[cell]  # [G, 2]
+    moment = cell * seeds + seed[:, None]  # [G, 2] the pairing and the seed
+    influence = _sum(moment, deviation, n * n * seeds).reshape(n, n, seeds)
+    met = _sum(moment, np.ones_like(size), n * n * seeds).reshape(n, n, seeds) > 0
+    games = _sum(cell, np.ones_like(size), n * n).reshape(n, n).astype(np.int64) // (1 + np.eye(n, dtype=np.int64))
+    payoff = payoff.reshape(n, n)
+    pool = _row_mean(payoff, games > 0)
+    pool_ci95 = _half_width(influence.sum(1) / (games > 0).sum(1, keepdims=True), met.any(1).sum(1))
+    order = sorted(range(n), key=lambda k: (-round(float(pool[k]), 9), results.agents[k]))
+    table = np.ix_(order, order)
+    return Matchups(
+        unit=unit,
+        agents=tuple(results.agents[k] for k in order),
+        payoff=payoff[table],
+        ci95=_half_width(influence, met.sum(2))[table],
+        welfare_ci95=_half_width(influence + influence.transpose(1, 0, 2), met.sum(2))[table],
+        games=games[table],
+        pool=pool[order],
+        pool_ci95=pool_ci95[order],
+    )
+
+
+def _sizes(results: Results, unit: Unit) -> Floats:
+    """Return what a game counts for [G]."""
+    if unit == "game":
+        return np.ones(len(results))
+    assert results.lengths is not None, "payoffs per step need the games' lengths"
+    forfeited = np.isin(results.terminations, FORFEITS)
+    return np.where(forfeited, results.lengths.max(initial=0), results.lengths).astype(np.float64)
+
+
+def _sum(index: Ints, values: Floats, size: int) -> Floats:
+    """Add up the values [G, 2] that have the same index [size]."""
+    return np.bincount(index.ravel(), values.ravel(), size).astype(np.float64, copy=False)
+
+
+def _row_mean(table: Floats, shown: NDArray[np.bool_]) -> Floats:
+    """Return the mean of each row's shown cells [n]; NaN where it has none."""
+    total, cells = np.where(shown, table, 0.0).sum(1), shown.sum(1)
+    return np.divide(total, cells, out=np.full(len(table), np.nan), where=cells > 0)
+
+
+def _half_width(influence: Floats, clusters: Ints) -> Floats:
+    """Return the half widths of 95 % intervals [...]: each seed's pull on a mean [..., seeds], how many seeds [...]."""
+    above = np.maximum(clusters - 1, 1)
+    half = stdtrit(above, 0.975) * np.sqrt((influence**2).sum(-1) * clusters / above)
+    return np.where(clusters > 1, half, np.nan)
+
+
+def _known(number: float) -> float | None:
+    return None if np.isnan(number) else round(float(number), 9)
