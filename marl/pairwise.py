@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from games.contract import Discrete, Spec
 from games.errors import RunFailed, UserError
-from games.keys import choose, fold, fold_one, stream, uniform
+from games.keys import fold_one, stream
 from marl.agent import Agent
 from marl.learner import Learner
 from marl.networks import (
@@ -87,10 +87,11 @@ class Head(nn.Module):
             features = functional.relu(features)
         return self.out(features)  # type: ignore[no-any-return]
 
-    def step(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Map rows [B, I] and hidden states [B, H] to outputs [B, outputs] and the next hidden states."""
+    def step(self, x: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Map rows [B, I] and hidden states [B, H], if it has a memory, to outputs [B, outputs] and the next ones."""
         features = self.encode(x)
         if self.remember:
+            assert hidden is not None
             features = hidden = self.remember.step(features, hidden)
         elif len(self.encode):
             features = functional.relu(features)
@@ -116,21 +117,21 @@ class PolicyAgent:
         self._block = BLOCK if self._memory else 16 * BLOCK  # a small network's calls cost more than its rows
 
     def initial_hidden(self, rows: int) -> Hidden:
-        return np.zeros((rows, self._memory), np.float32)
+        return np.zeros((rows, self._memory), np.float32) if self._memory else None
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        arrays = view.obs, view.action_mask, hidden
+        arrays = (view.obs, view.action_mask) if hidden is None else (view.obs, view.action_mask, hidden)
         out = in_blocks(self._step, *arrays, device=self._device, block=self._block)
         actions = view.action_mask.shape[1]
-        action = sample(np.exp(out[:, :actions]), view.key)
+        chance = np.exp(out[:, :actions])
         if self._epsilon:
-            explore = uniform(fold(view.key, 0)) < self._epsilon
-            action = np.where(explore, choose(fold(view.key, 1), view.action_mask), action)
-        return Decision(action), out[:, actions:]
+            chance += self._epsilon * (view.action_mask / view.action_mask.sum(1, keepdims=True) - chance)
+        return Decision(sample(chance, view.key)), None if hidden is None else out[:, actions:]
 
-    def _step(self, obs: Tensor, mask: Tensor, hidden: Tensor) -> Tensor:
+    def _step(self, obs: Tensor, mask: Tensor, hidden: Tensor | None = None) -> Tensor:
         logits, after = self._actor.step(obs.flatten(1).float(), hidden)
-        return torch.cat([masked_log_probs(logits, mask), after], 1)
+        log_probs = masked_log_probs(logits, mask)
+        return log_probs if after is None else torch.cat([log_probs, after], 1)
 
 
 @dataclass(frozen=True)
@@ -170,12 +171,12 @@ class Episodes:
     def timed(self, places: Tensor) -> Tensor:
         """Return the views of some places with the time beside them [T+1, P, I+1]: what critics see."""
         time = torch.arange(len(self.views), dtype=torch.float32, device=self.views.device)
-        views = self.views[:, places]
+        views = at(self.views, places)
         return torch.cat([views, time[:, None, None].expand(-1, views.shape[1], 1)], 2)
 
     def taken(self, values: Tensor, places: Tensor) -> Tensor:
         """Return of values [T.., P, A] those of the actions taken there [T, P]."""
-        action = self.action[:, places]
+        action = at(self.action, places)
         return values[: len(action)].gather(2, action[..., None])[..., 0]
 
 
@@ -295,8 +296,8 @@ class PairwiseLearner(Learner):
         self.updates += 1
         self._remember()
         metrics |= {
-            "reward": episodes.reward[:, own].mean(),
-            "reward_of_the_other": episodes.reward[:, own ^ 1].mean(),
+            "reward": at(episodes.reward, own).mean(),
+            "reward_of_the_other": at(episodes.reward, own ^ 1).mean(),
             "entropy": entropy,
             "critic_loss": critic_loss,
             "grad_norm": norms["actor"],
@@ -337,21 +338,21 @@ class PairwiseLearner(Learner):
                 policies.append((networks.actor, column))
         return Encounters(
             self._side(episodes, own, me),
-            self._side(episodes, opposite, Estimates(log_probs[:, opposite], q[:, opposite])),
-            episodes.views[:, opposite],
-            episodes.legal[:, opposite],
+            self._side(episodes, opposite, Estimates(at(log_probs, opposite), at(q, opposite))),
+            at(episodes.views, opposite),
+            at(episodes.legal, opposite),
             policies,
         )
 
     def _estimates(self, networks: ActorCritic, episodes: Episodes, places: Tensor) -> Estimates:
-        log_probs = masked_log_probs(networks.actor(episodes.views[:, places]), episodes.legal[:, places])
+        log_probs = masked_log_probs(networks.actor(at(episodes.views, places)), at(episodes.legal, places))
         return Estimates(log_probs, networks.critic(episodes.timed(places)))
 
     def _side(self, episodes: Episodes, places: Tensor, said: Estimates) -> Side:
-        reward, value = episodes.reward[:, places], said.value
+        reward, value = at(episodes.reward, places), said.value
         ahead = torch.cat([value[1:-1], episodes.goes_on * value[-1:]])
         advantage = reward + self.config.gamma * ahead - value[:-1]
-        return Side(said, episodes.action[:, places], reward, episodes.taken(said.log_probs, places), advantage)
+        return Side(said, at(episodes.action, places), reward, episodes.taken(said.log_probs, places), advantage)
 
     def _sarsa(self, episodes: Episodes, places: Tensor, said: Estimates, target: ActorCritic) -> Tensor:
         """Return Huber's loss of Q(s, a) against r + γ Q'(s', a'); at a recording's end against r + γ V'(s')."""
@@ -359,7 +360,7 @@ class PairwiseLearner(Learner):
             q = target.critic(episodes.timed(places))
             last = episodes.goes_on * Estimates(said.log_probs[-1:], q[-1:]).value
             ahead = torch.cat([episodes.taken(q, places)[1:], last])
-        aim = episodes.reward[:, places] + self.config.gamma * ahead
+        aim = at(episodes.reward, places) + self.config.gamma * ahead
         return functional.huber_loss(episodes.taken(said.q, places), aim)
 
     def _other_loss(self, episodes: Episodes, places: Tensor) -> Tensor:
@@ -441,6 +442,12 @@ class PairwiseLearner(Learner):
         actor = ActorCritic(config, spec, 0).actor.to(device)
         actor.load_state_dict(state)
         return PolicyAgent(actor, device)
+
+
+def at(x: Tensor, places: Tensor) -> Tensor:
+    """Return what belongs to some places of [T, S, ...], in the order of `places`, without a copy where it is all."""
+    every = len(places) == x.shape[1] and bool((places == torch.arange(x.shape[1], device=x.device)).all())
+    return x if every else x.index_select(1, places)
 
 
 def discounted(x: Tensor, rate: float) -> Tensor:

@@ -75,7 +75,7 @@ class TestHead:
     @pytest.mark.parametrize("hidden, memory", [((8,), 0), ((8, 8), 6), ((), 6)])
     def test_steps_are_the_same_as_the_whole(self, hidden, memory):
         head, x = Head(5, 3, hidden, memory, 3), torch.randn(7, 4, 5, generator=torch.Generator().manual_seed(1))
-        state, steps = torch.zeros(4, memory), []
+        state, steps = torch.zeros(4, memory) if memory else None, []
         for t in range(7):
             out, state = head.step(x[t], state)
             steps.append(out)

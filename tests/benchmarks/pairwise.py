@@ -1,0 +1,156 @@
+"""How fast learners of two-player games are; `python -m tests.benchmarks.pairwise`.
+
+CPU time of one thread, medians; each benchmark runs in a process of its own, --only NAME runs one.
+
+    coin    LOQA at the Coin Game 3x3, 512 environments, the paper's networks, against the floor of its matrix products
+    cost    the same by the board's size, the batch and the length of the episodes
+    ipd     LOQA at the iterated prisoner's dilemma, 512 environments: 3,000 updates
+
+The floor is the products' FLOPs by the rate at which this core multiplies matrices of the actor's size.
+"""
+
+import argparse
+import itertools
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from games.keys import fold
+from marl.config import TrainConfig, load
+from marl.pairwise import PairwiseConfig
+from marl.rollout import Carry, rollout
+from marl.train import prepare
+from tests.benchmarks.cooperative import clock
+from tests.benchmarks.speed import Row
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "train"
+
+
+class Trainer:
+    """A training run without evaluation, logs and checkpoints."""
+
+    def __init__(self, config: str, **changes: object) -> None:
+        sets = ["evaluation.panel=[self]", *(f"{key}={value}" for key, value in changes.items())]
+        with tempfile.TemporaryDirectory() as folder:
+            self.run = prepare(load(TrainConfig, CONFIGS / config, sets), Path(folder) / "run", resume=False)
+        self.learner, self.num_envs = self.run.learner, self.run.config.num_envs
+        self.actors = list(self.learner.actors())
+        self.seating = self.learner.seating(self.num_envs)
+        streams = fold(1, np.arange(len(self.actors)))
+        self.carry = Carry(self.run.venv, self.actors, streams, fold(2, np.arange(self.num_envs)))
+        self.play()  # the first one warms
+
+    def play(self) -> int:
+        """Collect and learn once; return the environment steps."""
+        length = self.learner.rollout_length
+        trajectory = rollout(self.run.venv, self.actors, self.seating, self.carry, length)
+        self.learner.update(trajectory, range(len(self.actors)))
+        return trajectory.steps
+
+    def rate(self, repetitions: int) -> float:
+        """Return environment steps per CPU-second."""
+        rates = []
+        for _ in range(repetitions):
+            start = time.process_time()
+            rates.append(self.play() / (time.process_time() - start))
+        return statistics.median(rates)
+
+
+def flops(inputs: int, config: PairwiseConfig, actions: int, past: bool) -> float:
+    """Return the FLOPs of the matrix products that one environment step costs: two views, played and learnt from."""
+
+    def head(view: int, hidden: tuple[int, ...], memory: int) -> int:
+        sizes = [view, *hidden]
+        layers = sum(a * b for a, b in itertools.pairwise(sizes))
+        return 2 * (layers + 3 * memory * (sizes[-1] + memory) + memory * actions)
+
+    actor = head(inputs, config.actor_hidden, config.actor_memory)
+    critic = head(inputs + 1, config.critic_hidden, config.critic_memory)
+    learnt = 3 * (actor + critic) + critic  # forward and twice that back; the target critic
+    return 2 * actor + (learnt + actor + critic if past else 2 * learnt)
+
+
+def product_rate() -> float:
+    """Return the FLOPs per CPU-second of the actor's largest product."""
+    a, b = torch.randn(1024, 128), torch.randn(128, 384)
+    rates = []
+    for _ in range(9):
+        start = time.process_time()
+        for _ in range(50):
+            a @ b
+        rates.append(50 * 2 * 1024 * 128 * 384 / (time.process_time() - start))
+    return statistics.median(rates)
+
+
+def coin(options: argparse.Namespace) -> Iterator[Row]:
+    for says, past in (("against itself", 0), ("against past selves", 100)):
+        trainer = Trainer("loqa_coin_game.yaml", **{"algorithm.past_selves": past})
+        rate = trainer.rate(options.repetitions)
+        spec, config = trainer.run.venv.spec, trainer.learner.config
+        needed = flops(int(np.prod(spec.observation.shape)), config, spec.num_actions, past > 0)
+        floor = product_rate() / needed
+        yield f"LOQA at the Coin Game 3x3, {says}, steps per CPU-second", f"{rate:,.0f}", "≥ 10,000"
+        yield f"— as its products alone would allow ({needed / 1e6:.1f} MFLOP a step)", f"{floor:,.0f}", ""
+        spent = dict.fromkeys(("environment", "update"), 0.0)
+        clock(spent, "environment", trainer.run.venv, "step")
+        clock(spent, "update", trainer.learner, "update")
+        for k, actor in enumerate(trainer.actors):
+            clock(spent, f"acting {k}", actor, "act")
+        start = time.process_time()
+        for _ in range(options.repetitions):
+            trainer.play()
+        total = time.process_time() - start
+        acting = sum(seconds for part, seconds in spent.items() if part.startswith("acting"))
+        parts = {"environment": spent["environment"], "acting": acting, "update": spent["update"]}
+        parts["recording"] = total - sum(parts.values())
+        yield "— of it", ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in parts.items()), ""
+
+
+def cost(options: argparse.Namespace) -> Iterator[Row]:
+    for size in (3, 5, 7, 9):
+        trainer = Trainer("loqa_coin_game.yaml", game=f"coin_game(height={size}, width={size})")
+        yield f"board of {size}x{size}, steps per CPU-second", f"{trainer.rate(3):,.0f}", ""
+    for num_envs in (128, 512, 2048):
+        trainer = Trainer("loqa_coin_game.yaml", num_envs=num_envs)
+        yield f"batch of {num_envs}", f"{trainer.rate(3):,.0f}", ""
+    for horizon in (25, 50, 100):
+        trainer = Trainer("loqa_coin_game.yaml", game=f"coin_game(horizon={horizon})")
+        yield f"episodes of {horizon} steps", f"{trainer.rate(3):,.0f}", ""
+
+
+def ipd(options: argparse.Namespace) -> Iterator[Row]:
+    trainer = Trainer("loqa_ipd.yaml")
+    steps, rate = trainer.play(), trainer.rate(10 * options.repetitions)
+    yield "LOQA at the iterated prisoner's dilemma, steps per CPU-second", f"{rate:,.0f}", ""
+    yield "— 3,000 updates, CPU-seconds", f"{3000 * steps / rate:.0f}", "≤ 90"
+
+
+BENCHMARKS = {"coin": coin, "cost": cost, "ipd": ipd}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure how fast learners of two-player games are.")
+    parser.add_argument("--only", choices=BENCHMARKS, help="run one benchmark, in this process")
+    parser.add_argument("--repetitions", type=int, default=7, help="of which the median is shown")
+    options = parser.parse_args()
+    if options.only is None:
+        print("| measured | result | target |\n| :-- | --: | --: |", flush=True)
+        for name in BENCHMARKS:
+            command = [sys.executable, "-m", "tests.benchmarks.pairwise", *sys.argv[1:], "--only", name]
+            subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
+        return
+    torch.set_num_threads(1)
+    for row in BENCHMARKS[options.only](options):
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
