@@ -79,6 +79,9 @@ def td_lambda(
     episode's end is what it is bootstrapped from: 0 where it terminated. Entries where nothing was decided mean
     nothing.
     """
+    played = (np.arange(len(reward))[:, None] < length)[..., None]  # [T, K, 1]
+    if td_lambda == 0 and (decided[:-1] | ~played).all():
+        return reward + np.float32(gamma) * value[1:]
     target = np.zeros_like(reward)
     ahead = np.zeros_like(value[0])
     piled = np.zeros_like(ahead)

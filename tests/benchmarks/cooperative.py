@@ -19,12 +19,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from games.keys import fold
 from games.registry import make
@@ -33,7 +32,8 @@ from marl.config import TrainConfig
 from marl.replay import EpisodeReplay
 from marl.rollout import Carry, rollout
 from marl.train import Run, prepare
-from tests.benchmarks.speed import Row, medians
+from tests.benchmarks import timing
+from tests.benchmarks.timing import Row, clock, medians
 
 NUM_ENVS, LENGTH = 64, 25  # environments, and steps of each between two rounds of updates
 MPE2_SPREAD, SPREAD = "pettingzoo:mpe2.simple_spread_v3 | team_reward", "spread | team_reward"
@@ -310,20 +310,6 @@ def where(options: argparse.Namespace) -> Iterator[Row]:
 PARTS = ("environment", "acting", "recording", "replay", "batch", "forward", "targets", "backward and step")
 
 
-def clock(spent: dict[str, float], part: str, of: Any, name: str) -> None:
-    """Add up the CPU time of a method in `spent[part]`."""
-    method: Callable[..., Any] = getattr(of, name)
-
-    def timed(*args: Any, **kwargs: Any) -> Any:
-        start = time.process_time()
-        try:
-            return method(*args, **kwargs)
-        finally:
-            spent[part] = spent.get(part, 0.0) + time.process_time() - start
-
-    setattr(of, name, timed)
-
-
 def memory(options: argparse.Namespace) -> Iterator[Row]:
     """Growth of the resident set by random play in replay, against the bytes of the steps as the Spec has them.
 
@@ -366,25 +352,9 @@ BENCHMARKS = {
 }
 
 
-def main() -> None:
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure how fast learners of a team are.")
-    parser.add_argument("--only", choices=BENCHMARKS, help="run one benchmark, in this process")
-    parser.add_argument("--repetitions", type=int, default=7, help="of which the median is shown")
     parser.add_argument("--benchmarl", metavar="PYTHON", help="a Python that has benchmarl and mpe2")
     parser.add_argument("--jaxmarl", metavar="CHECKOUT", help="JaxMARL's repository")
     parser.add_argument("--jaxmarl-python", metavar="PYTHON", default=sys.executable, help="what runs its script")
-    options = parser.parse_args()
-    if options.only is None:
-        print("| measured | result | target |\n| :-- | --: | --: |", flush=True)
-        one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-        for name in BENCHMARKS:
-            command = [sys.executable, "-m", "tests.benchmarks.cooperative", *sys.argv[1:], "--only", name]
-            subprocess.run(command, env=one_thread, check=True)
-        return
-    torch.set_num_threads(1)
-    for row in BENCHMARKS[options.only](options):
-        print(f"| {' | '.join(row)} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    timing.run("tests.benchmarks.cooperative", BENCHMARKS, parser)

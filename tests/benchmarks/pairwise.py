@@ -11,10 +11,7 @@ The floor is the products' FLOPs by the rate at which this core multiplies matri
 
 import argparse
 import itertools
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,8 +25,8 @@ from marl.config import TrainConfig, load
 from marl.pairwise import PairwiseConfig
 from marl.rollout import Carry, rollout
 from marl.train import prepare
-from tests.benchmarks.cooperative import clock
-from tests.benchmarks.speed import Row
+from tests.benchmarks import timing
+from tests.benchmarks.timing import Row, clock
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "train"
 
@@ -136,21 +133,6 @@ def ipd(options: argparse.Namespace) -> Iterator[Row]:
 BENCHMARKS = {"coin": coin, "cost": cost, "ipd": ipd}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure how fast learners of two-player games are.")
-    parser.add_argument("--only", choices=BENCHMARKS, help="run one benchmark, in this process")
-    parser.add_argument("--repetitions", type=int, default=7, help="of which the median is shown")
-    options = parser.parse_args()
-    if options.only is None:
-        print("| measured | result | target |\n| :-- | --: | --: |", flush=True)
-        for name in BENCHMARKS:
-            command = [sys.executable, "-m", "tests.benchmarks.pairwise", *sys.argv[1:], "--only", name]
-            subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
-        return
-    torch.set_num_threads(1)
-    for row in BENCHMARKS[options.only](options):
-        print(f"| {' | '.join(row)} |", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description="Measure how fast learners of two-player games are.")
+    timing.run("tests.benchmarks.pairwise", BENCHMARKS, parser)

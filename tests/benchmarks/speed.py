@@ -15,17 +15,14 @@ What is compared alternates, and medians are shown. Each benchmark runs in a pro
 import argparse
 import os
 import resource
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from open_spiel.python.observation import make_observation
 from rich.console import Console
 
@@ -41,6 +38,8 @@ from marl.agent import Random
 from marl.config import TrainConfig, load
 from marl.rollout import Carry, rollout
 from marl.train import prepare
+from tests.benchmarks import timing
+from tests.benchmarks.timing import Row, Work, medians
 from tournaments import ratings
 from tournaments.tournament import TournamentConfig, run
 
@@ -48,25 +47,8 @@ CONFIG = Path(__file__).parents[2] / "configs" / "train" / "ippo_connect_four.ya
 GAMES = {"tic_tac_toe": "tictactoe_v3", "connect_four": "connect_four_v3"}  # and what PettingZoo calls them
 NUM_ENVS = 64
 
-Row = tuple[str, str, str]  # what was measured, the result, what it should be
-Work = Callable[[], int]  # do something and return how many times
 
-
-def per_second(work: Work) -> float:
-    start = time.process_time()
-    done = work()
-    return done / (time.process_time() - start)
-
-
-def medians(*works: Work, repetitions: int = 7) -> list[float]:
-    """Return how often a CPU-second each work is done: the median of repetitions that alternate, after one to warm."""
-    for work in works:
-        work()
-    rates = [[per_second(work) for work in works] for _ in range(repetitions)]
-    return [statistics.median(column) for column in zip(*rates, strict=True)]
-
-
-def environment() -> Iterator[Row]:
+def environment(options: argparse.Namespace) -> Iterator[Row]:
     """On both sides a step is: the legal actions, an action applied, the view of who is to move, and a new game after
     the last move. Ours also writes masks, rewards and ends into arrays.
 
@@ -161,7 +143,7 @@ def bare(name: str, length: int, recorded: list[np.ndarray] | None = None) -> Wo
     return choosing if column is None else replaying
 
 
-def pettingzoo() -> Iterator[Row]:
+def pettingzoo(options: argparse.Namespace) -> Iterator[Row]:
     os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"
     for name, twin in GAMES.items():
         try:
@@ -201,7 +183,7 @@ def aec(twin: str, steps: int) -> Work:
     return work
 
 
-def native() -> Iterator[Row]:
+def native(options: argparse.Namespace) -> Iterator[Row]:
     """Random legal actions, recorded, for ours; the originals draw theirs, in their own plain loops."""
     for reference, target in NATIVE.items():
         [rate] = medians(batch(reference), repetitions=5)
@@ -285,7 +267,7 @@ ORIGINALS = {
 }
 
 
-def workers() -> Iterator[Row]:
+def workers(options: argparse.Namespace) -> Iterator[Row]:
     """The best of five wall-clock rates of each, by turns: other load can only make one slower."""
     load = os.getloadavg()[0]
     for reference in ("pettingzoo:mpe2.simple_spread_v3", "gymnasium:lbforaging.Foraging-8x8-2p-3f-v3"):
@@ -311,7 +293,7 @@ def wall_rate(venv: VecEnv, length: int = 100) -> float:
     return venv.num_envs * length / (time.perf_counter() - start)
 
 
-def ippo() -> Iterator[Row]:
+def ippo(options: argparse.Namespace) -> Iterator[Row]:
     config = load(TrainConfig, CONFIG)
     with tempfile.TemporaryDirectory() as folder:
         trained = prepare(config, Path(folder) / "run", resume=False, device="cpu")
@@ -364,7 +346,7 @@ class Dan(Random):
     """And another."""
 
 
-def tournament() -> Iterator[Row]:
+def tournament(options: argparse.Namespace) -> Iterator[Row]:
     agents = tuple(f"tests.benchmarks.speed:{kind.__name__}" for kind in (Ann, Bob, Cid, Dan))
     config = TournamentConfig(game="openspiel:tic_tac_toe", agents=agents, seeds=500, workers=1)
 
@@ -377,7 +359,7 @@ def tournament() -> Iterator[Row]:
     yield "a tournament of four random agents at tic-tac-toe, games per CPU-second", f"{games:,.0f}", "≥ 5,000"
 
 
-def rating() -> Iterator[Row]:
+def rating(options: argparse.Namespace) -> Iterator[Row]:
     for agents, games, repetitions in ((100, 100_000, 5), (1000, 1_000_000, 1)):
         results = played(agents, games)
         [fits] = medians(lambda results=results: bool(ratings.fit(ratings.count(results))), repetitions=repetitions)
@@ -416,21 +398,5 @@ BENCHMARKS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure how fast it is.")
-    parser.add_argument("--only", choices=BENCHMARKS, help="run one benchmark, in this process")
-    only = parser.parse_args().only
-    if only is None:
-        print("| measured | result | target |\n| :-- | --: | --: |", flush=True)
-        one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-        for name in BENCHMARKS:
-            command = [sys.executable, "-m", "tests.benchmarks.speed", "--only", name]
-            subprocess.run(command, env=one_thread, check=True)
-        return
-    torch.set_num_threads(1)
-    for row in BENCHMARKS[only]():
-        print(f"| {' | '.join(row)} |", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    timing.run("tests.benchmarks.speed", BENCHMARKS, argparse.ArgumentParser(description="Measure how fast it is."))
