@@ -292,7 +292,8 @@ class PairwiseLearner(Learner):
             losses["other"] = self._other_loss(episodes, strangers)
         norms = self._descend(losses)
         self._follow(self.target, self.me)
-        self._follow(self.other_target, self.other)
+        if len(strangers):
+            self._follow(self.other_target, self.other)
         self.updates += 1
         self._remember()
         metrics |= {
@@ -322,26 +323,24 @@ class PairwiseLearner(Learner):
 
     def _encounters(self, episodes: Episodes, sitting: list[tuple[ActorCritic, Tensor]], me: Estimates) -> Encounters:
         """Lay the learner's decisions beside those of whoever sat opposite; no gradient flows into the latter."""
-        own = sitting[0][1]
+        held = [(networks, places) for networks, places in sitting if len(places)]
+        own = held[0][1]
         opposite = own ^ 1
-        log_probs, q = (torch.zeros_like(episodes.legal, dtype=torch.float32) for _ in range(2))
-        log_probs[:, own], q[:, own] = me.log_probs.detach(), me.q.detach()
         with torch.no_grad():
-            for networks, places in sitting[1:]:
-                if len(places):
-                    said = self._estimates(networks, episodes, places)
-                    log_probs[:, places], q[:, places] = said.log_probs, said.q
-        policies = []
-        for networks, places in sitting:
-            column = torch.isin(opposite, places).nonzero()[:, 0]
-            if len(column):
-                policies.append((networks.actor, column))
+            said = [me, *(self._estimates(networks, episodes, places) for networks, places in held[1:])]
+        column = torch.cat([places for _, places in held]).argsort()[opposite]  # theirs in all that was said
+        log_probs = torch.cat([estimates.log_probs.detach() for estimates in said], 1).index_select(1, column)
+        q = torch.cat([estimates.q.detach() for estimates in said], 1).index_select(1, column)
         return Encounters(
             self._side(episodes, own, me),
-            self._side(episodes, opposite, Estimates(at(log_probs, opposite), at(q, opposite))),
+            self._side(episodes, opposite, Estimates(log_probs, q)),
             at(episodes.views, opposite),
             at(episodes.legal, opposite),
-            policies,
+            [
+                (networks.actor, met)
+                for networks, places in held
+                if len(met := torch.isin(opposite, places).nonzero()[:, 0])
+            ],
         )
 
     def _estimates(self, networks: ActorCritic, episodes: Episodes, places: Tensor) -> Estimates:
