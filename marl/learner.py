@@ -30,6 +30,10 @@ class Learner(Protocol):
         """Return which of its actors holds each player [E, N] where no stranger plays: every actor plays itself."""
         return self_play(num_envs, self.spec.num_players, len(self.actors()))
 
+    def leaders(self) -> Sequence[int]:
+        """Return which of its actors keep a seat where strangers take the others: all of them."""
+        return range(len(self.actors()))
+
     def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
         """Learn from the decisions of its actors; return metrics (their units: docs/metrics.md).
 

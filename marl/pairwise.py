@@ -8,6 +8,7 @@ its loss is.
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -76,26 +77,29 @@ class Head(nn.Module):
         self.remember = GRU(sizes[-1], memory, generator) if memory else None
         table = not (memory or hidden)
         self.out = linear(memory or sizes[-1], outputs, 0.0 if table else 1.0, generator)
-        self.out.bias.requires_grad_(not table)
+        if table:  # its bias stays 0: no parameter, for whoever differentiates, copies or looks ahead
+            bias = self.out.bias.detach()
+            del self.out.bias
+            self.out.register_buffer("bias", bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [T, B, I] to [T, B, outputs]."""
-        features = self.encode(x)
+        features = self._encoded(x)
         if self.remember:
             features = self.remember(features.flatten(0, 1), [x.shape[1]] * len(x)).view(*x.shape[:2], -1)
-        elif len(self.encode):
-            features = functional.relu(features)
         return self.out(features)  # type: ignore[no-any-return]
 
     def step(self, x: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Map rows [B, I] and hidden states [B, H], if it has a memory, to outputs [B, outputs] and the next ones."""
-        features = self.encode(x)
+        features = self._encoded(x)
         if self.remember:
             assert hidden is not None
             features = hidden = self.remember.step(features, hidden)
-        elif len(self.encode):
-            features = functional.relu(features)
         return self.out(features), hidden
+
+    def _encoded(self, x: Tensor) -> Tensor:
+        features = self.encode(x)
+        return features if self.remember or not len(self.encode) else functional.relu(features)
 
 
 class ActorCritic(nn.Module):
@@ -129,7 +133,7 @@ class PolicyAgent:
         return Decision(sample(chance, view.key)), None if hidden is None else out[:, actions:]
 
     def _step(self, obs: Tensor, mask: Tensor, hidden: Tensor | None = None) -> Tensor:
-        logits, after = self._actor.step(obs.flatten(1).float(), hidden)
+        logits, after = self._actor.step(flat(obs), hidden)
         log_probs = masked_log_probs(logits, mask)
         return log_probs if after is None else torch.cat([log_probs, after], 1)
 
@@ -142,30 +146,28 @@ class Episodes:
     legal: Tensor  # [T+1, S, A]
     action: Tensor  # [T, S]
     reward: Tensor  # [T, S]
-    goes_on: float  # 1 where the game goes on beyond the recording, 0 where it is over
+    goes_on: Tensor  # [S] 1 where the game goes on beyond the recording, 0 where it is over
 
     @classmethod
     def of(cls, trajectory: Trajectory, length: int, device: str) -> "Episodes":
         """Take the episodes out of a trajectory that holds one of `length` steps in each environment, and its reset."""
         ended = np.asarray((trajectory.terminated | trajectory.truncated).any(2))  # [T+2, E]
         if len(ended) != length + 2 or ended[:length].any() or not ended[length].all():
-            raise RunFailed(f"expected episodes of {length} steps, all of one length; this game's differ")
-        over = bool(trajectory.terminated[length].all())
+            raise RunFailed(f"expected all episodes to take {length} steps, the longest that this game takes; use ippo")
         index = trajectory.index[: length + 1].reshape(length + 1, -1)
         index = np.where(index >= 0, index, 0)  # where the game is over nobody sees anything, and nothing is read
 
         def tensor(array: Any) -> Tensor:
             return torch.from_numpy(array).to(device)
 
-        obs = trajectory.obs.reshape(len(trajectory.obs), -1)
         legal = trajectory.action_mask[index]
-        legal[length] = legal[length - 1]
+        legal[length] = legal[length - 1]  # a mask where nobody acts is all False; V(s_T) takes the one before
         return cls(
-            tensor(obs[index].astype(np.float32)),
+            flat(tensor(trajectory.obs))[tensor(index)],
             tensor(legal),
             tensor(trajectory.action[:length].reshape(length, -1)),
             tensor(trajectory.reward[:length].reshape(length, -1)),
-            0.0 if over else 1.0,
+            tensor(1 - trajectory.terminated[length].reshape(-1).astype(np.float32)),
         )
 
     def timed(self, places: Tensor) -> Tensor:
@@ -237,10 +239,8 @@ class PairwiseLearner(Learner):
         self._length = spec.max_length or 0  # T: refused where unknown
         self.rollout_length = self._length + 1  # an episode, and the step that resets it
         self.updates = 0
-        self.me, self.target = self._networks("me"), self._networks("me")
-        self.other, self.other_target = self._networks("other"), self._networks("other")  # the model of a stranger
-        for target in (self.target, self.other_target):
-            target.requires_grad_(False)
+        self.me, self.other = self._networks("me"), self._networks("other")  # `other` is the model of a stranger
+        self.target, self.other_target = (deepcopy(n.critic).requires_grad_(False) for n in (self.me, self.other))
         self._optimizers = {
             "actor": self._adam(config.learning_rate, *self.improved()),
             "critic": self._adam(config.critic_learning_rate, self.me.critic),
@@ -270,6 +270,9 @@ class PairwiseLearner(Learner):
     def agent(self) -> Agent:
         return PolicyAgent(self.me.actor, self.device)
 
+    def leaders(self) -> Sequence[int]:
+        return [0]
+
     def seating(self, num_envs: int) -> Seating:
         """Seat the learner opposite itself, or opposite its past selves by turns, in each seat by turns."""
         if not self._past:
@@ -282,6 +285,8 @@ class PairwiseLearner(Learner):
         episodes = Episodes.of(trajectory, self._length, self.device)
         sitting = self._sitting(trajectory.seating[0].reshape(-1), mine)
         own = sitting[0][1]
+        if len(own) == 0:
+            return {"updates": self.updates}
         me = self._estimates(self.me, episodes, own)
         loss, metrics = self.loss(self._encounters(episodes, sitting, me))
         entropy = -(me.log_probs[:-1].exp() * me.log_probs[:-1]).sum(2).mean()
@@ -291,9 +296,9 @@ class PairwiseLearner(Learner):
         if len(strangers):
             losses["other"] = self._other_loss(episodes, strangers)
         norms = self._descend(losses)
-        self._follow(self.target, self.me)
+        self._follow(self.target, self.me.critic)
         if len(strangers):
-            self._follow(self.other_target, self.other)
+            self._follow(self.other_target, self.other.critic)
         self.updates += 1
         self._remember()
         metrics |= {
@@ -307,28 +312,38 @@ class PairwiseLearner(Learner):
         logged = {name: float(value.detach()) for name, value in metrics.items()}
         return logged | self.cooperation() | {"updates": self.updates, "past_selves": len(self._kept)}
 
+    @property
+    def remembers_last(self) -> bool:
+        """The game is a repeated matrix game that shows what was played last, and the policy sees only that."""
+        spec = self.spec
+        shows = spec.name.startswith("matrix") and spec.observation.shape == (1 + spec.num_actions**2,)
+        return shows and not spec.action_sizes and self.config.actor_memory == 0
+
     def cooperation(self) -> dict[str, float]:
-        """Return P(first action | what was played last) by STATES, at 2x2 matrix games, of a policy without memory."""
-        if self.spec.observation.shape != (len(STATES),) or self.spec.num_actions != 2 or self.config.actor_memory:
+        """Return P(first action | what was played last) by STATES, at matrix games of two actions."""
+        if not self.remembers_last or self.spec.num_actions != 2:
             return {}
         with torch.no_grad():
             chance = self.me.actor(torch.eye(len(STATES), device=self.device)[:, None])[:, 0].softmax(1)[:, 0]
         return {f"cooperation.{state}": p for state, p in zip(STATES, chance.tolist(), strict=True)}
 
     def _sitting(self, holder: Any, mine: Sequence[int]) -> list[tuple[ActorCritic, Tensor]]:
-        """Return who sits at which places: the learner, strangers (by the model of them), then its past selves."""
-        where = [holder == mine[0], ~np.isin(holder, mine), *(holder == entry for entry in mine[1:])]
+        """Return who sits at which places: the learner, strangers opposite it (their model), then its past selves."""
+        strange = ~np.isin(holder, mine) & (holder.reshape(-1, 2)[:, ::-1].reshape(-1) == mine[0])
+        where = [holder == mine[0], strange, *(holder == entry for entry in mine[1:])]
         places = (torch.from_numpy(np.flatnonzero(w)).to(self.device) for w in where)
         return list(zip([self.me, self.other, *self._past], places, strict=True))
 
     def _encounters(self, episodes: Episodes, sitting: list[tuple[ActorCritic, Tensor]], me: Estimates) -> Encounters:
         """Lay the learner's decisions beside those of whoever sat opposite; no gradient flows into the latter."""
         held = [(networks, places) for networks, places in sitting if len(places)]
-        own = held[0][1]
+        own = sitting[0][1]
         opposite = own ^ 1
         with torch.no_grad():
             said = [me, *(self._estimates(networks, episodes, places) for networks, places in held[1:])]
-        column = torch.cat([places for _, places in held]).argsort()[opposite]  # theirs in all that was said
+        heard = torch.cat([places for _, places in held])
+        column = torch.empty_like(episodes.action[0]).scatter(0, heard, torch.arange(len(heard), device=self.device))
+        column = column[opposite]  # theirs, in all that was said
         log_probs = torch.cat([estimates.log_probs.detach() for estimates in said], 1).index_select(1, column)
         q = torch.cat([estimates.q.detach() for estimates in said], 1).index_select(1, column)
         return Encounters(
@@ -349,15 +364,15 @@ class PairwiseLearner(Learner):
 
     def _side(self, episodes: Episodes, places: Tensor, said: Estimates) -> Side:
         reward, value = at(episodes.reward, places), said.value
-        ahead = torch.cat([value[1:-1], episodes.goes_on * value[-1:]])
+        ahead = torch.cat([value[1:-1], episodes.goes_on[places] * value[-1:]])
         advantage = reward + self.config.gamma * ahead - value[:-1]
         return Side(said, at(episodes.action, places), reward, episodes.taken(said.log_probs, places), advantage)
 
-    def _sarsa(self, episodes: Episodes, places: Tensor, said: Estimates, target: ActorCritic) -> Tensor:
+    def _sarsa(self, episodes: Episodes, places: Tensor, said: Estimates, target: Head) -> Tensor:
         """Return Huber's loss of Q(s, a) against r + γ Q'(s', a'); at a recording's end against r + γ V'(s')."""
         with torch.no_grad():
-            q = target.critic(episodes.timed(places))
-            last = episodes.goes_on * Estimates(said.log_probs[-1:], q[-1:]).value
+            q = target(episodes.timed(places))
+            last = episodes.goes_on[places] * Estimates(said.log_probs[-1:], q[-1:]).value
             ahead = torch.cat([episodes.taken(q, places)[1:], last])
         aim = at(episodes.reward, places) + self.config.gamma * ahead
         return functional.huber_loss(episodes.taken(said.q, places), aim)
@@ -385,9 +400,9 @@ class PairwiseLearner(Learner):
     def _parameters(self, name: str) -> list[Tensor]:
         return self._optimizers[name].param_groups[0]["params"]  # type: ignore[no-any-return]
 
-    def _follow(self, target: ActorCritic, networks: ActorCritic) -> None:
+    def _follow(self, target: Head, critic: Head) -> None:
         with torch.no_grad():
-            for kept, new in zip(target.parameters(), networks.parameters(), strict=True):
+            for kept, new in zip(target.parameters(), critic.parameters(), strict=True):
                 kept.lerp_(new, 1 - self.config.critic_average)
 
     def _remember(self) -> None:
@@ -441,6 +456,11 @@ class PairwiseLearner(Learner):
         actor = ActorCritic(config, spec, 0).actor.to(device)
         actor.load_state_dict(state)
         return PolicyAgent(actor, device)
+
+
+def flat(obs: Tensor) -> Tensor:
+    """Return views [R, *O] as rows [R, I]; bytes become [0, 1]."""
+    return obs.flatten(1) / 255 if obs.dtype == torch.uint8 else obs.flatten(1).float()
 
 
 def at(x: Tensor, places: Tensor) -> Tensor:

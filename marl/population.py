@@ -1,6 +1,7 @@
 """Populations: who sits where while training, and the members that several runs leave behind."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +17,27 @@ def self_play(num_envs: int, num_players: int, actors: int = 1) -> Seating:
     return np.repeat(np.arange(num_envs)[:, None] % actors, num_players, axis=1)
 
 
-def seat(own: Seating, actors: int, opponents: int, share: float) -> Seating:
+def seat(own: Seating, leaders: Sequence[int], actors: int, opponents: int, share: float) -> Seating:
     """Return who holds each player [E, N]: `own` are the learner's entries 0..actors-1, `opponents` more follow.
 
-    In a share of the environments the first of a row's own entries keeps one seat, each seat by turns, and the
-    opponents hold the others by turns.
+    In a share of the environments one of the row's `leaders` keeps its seat, each by turns, and the opponents hold the
+    others by turns.
     """
     if opponents == 0:
         return own
     num_envs, num_players = own.shape
-    player, leader = np.arange(num_players)[None, :], own.min(1)
-    turn = np.zeros((num_envs, 1), np.int64)  # of this leader: its seats first, with every round other opponents
-    for entry in range(actors):
-        mine = np.flatnonzero(leader == entry)
-        turn[mine, 0] = np.arange(len(mine))
-    stranger = actors + (turn // num_players + player) % opponents
-    mixed = np.arange(num_envs)[:, None] < round(share * num_envs)
-    alone = np.where(player == turn % num_players, leader[:, None], stranger)
-    return np.where(mixed, alone, own)
+    leads = np.isin(own, leaders)
+    _, alike = np.unique(np.where(leads, own, -1), axis=0, return_inverse=True)  # [E] rows with the same leaders
+    turn = np.zeros(num_envs, np.int64)
+    for group in range(alike.max() + 1):
+        rows = np.flatnonzero(alike.reshape(-1) == group)
+        turn[rows] = np.arange(len(rows))
+    count = leads.sum(1)
+    kept = np.argsort(~leads, axis=1, kind="stable")[np.arange(num_envs), turn % count]
+    player = np.arange(num_players)
+    stranger = actors + ((turn // count)[:, None] + player) % opponents
+    alone = np.where(player == kept[:, None], own, stranger)
+    return np.where(np.arange(num_envs)[:, None] < round(share * num_envs), alone, own)
 
 
 def write(folder: Path, members: dict[str, Path]) -> Path:

@@ -184,7 +184,7 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
     roster = actors + [entrant.agent for entrant in run.opponents]
     mine = range(len(actors))
     own = learner.seating(config.num_envs)
-    seating = population.seat(own, len(actors), len(run.opponents), config.opponents.share)
+    seating = population.seat(own, learner.leaders(), len(actors), len(run.opponents), config.opponents.share)
     carry = Carry(
         venv, roster, fold(stream(key, "agents"), np.arange(len(roster))), fold(key, np.arange(config.num_envs))
     )

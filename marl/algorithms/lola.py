@@ -10,17 +10,17 @@ form, and autograd differentiates through the step. The payoffs are those that w
 
     V = ρ (I - γ P)^-1 r        ρ, P, r from both policies: where play starts, how it goes on, what is paid
 
-Otherwise from the trajectories, to the first order in α (section 3.4 of the paper; the products of score functions are
-those of DiCE, Foerster et al. 2018, https://arxiv.org/abs/1802.05098):
+Otherwise from the trajectories (section 3.4 of the paper, which keeps one of the two terms of first order in α; the
+products of score functions are those of DiCE, Foerster et al. 2018, https://arxiv.org/abs/1802.05098):
 
-    ∂V¹/∂θ¹ + α (∂²V²/∂θ¹∂θ²) g,   g = ∂V¹/∂θ²
+    ∂V¹/∂θ¹ + α (∂²V²/∂θ¹∂θ²) g,   g = ∂V¹/∂θ² = E sum_k ∂log π²(b_k) sum_{t>=k} γ^t r¹_t
     (∂²V²/∂θ¹∂θ²) g = E sum_t γ^t r²_t (sum_{k<=t} ∂log π¹(a_k)) (sum_{k<=t} g · ∂log π²(b_k))
 
 so that here too every ∂log π¹(a_k) gets a weight. g · ∂log π² is a derivative along one direction: a difference of two
 forward passes, at θ² + εg and θ² - εg.
 
-Deviation: values are means over the steps, not sums, so that α does not depend on the length; a trajectory's first term
-is the policy gradient that `naive` follows.
+Deviation: values are means weighted by γ^t, not sums, so that α does not depend on the length; the first term from
+trajectories is the policy gradient that `naive` follows.
 """
 
 from copy import deepcopy
@@ -31,6 +31,8 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from games.contract import Spec
+from games.errors import UserError
 from marl.networks import masked_log_probs
 from marl.pairwise import Encounters, Head, PairwiseConfig, PairwiseLearner, discounted
 
@@ -49,16 +51,14 @@ class Lola(PairwiseLearner):
     Config: ClassVar[type[BaseModel]] = LolaConfig
     name = "lola"
 
-    @property
-    def exact(self) -> bool:
-        """The game is a repeated matrix game, and the policy a table of what was played last."""
-        spec = self.spec
-        remembers = spec.name.startswith("matrix") and spec.observation.shape == (1 + spec.num_actions**2,)
-        return remembers and not spec.action_sizes and self.config.actor_memory == 0
+    def __init__(self, config: LolaConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
+        super().__init__(config, spec, key=key, total_steps=total_steps, device=device)
+        if self.remembers_last and config.gamma == 1:
+            raise UserError("the exact values of lola need gamma below 1, got 1; set gamma: 0.99")
 
     def loss(self, met: Encounters) -> tuple[Tensor, dict[str, Tensor]]:
         config, me = self.config, met.me
-        if self.exact:
+        if self.remembers_last:
             pays = [payoffs(side.reward, me.action, met.other.action, self.spec.num_actions) for side in met.sides]
             values = [
                 len(column) * looked_ahead(self.me.actor, other, *pays, gamma=config.gamma, alpha=config.lookahead)
@@ -66,23 +66,28 @@ class Lola(PairwiseLearner):
             ]
             loss = -torch.stack(values).sum() / me.action.shape[1]
         else:
-            weight = me.advantage.detach() + config.lookahead * self.correction(met)
+            weight = me.advantage.detach() + config.lookahead * correction(met, config.gamma)
             loss = -(me.log_prob * weight).mean()
         return loss, {"policy_loss": loss, "advantage": me.advantage.mean()}
 
-    def correction(self, met: Encounters) -> Tensor:
-        """Return the weights [T, P] that look ahead from the trajectories, for α = 1."""
-        reach = torch.zeros_like(met.other.reward)  # [T, P] sum_{k<=t} g · ∂log π²(b_k)
-        for policy, column in met.opposite:
-            views, legal, action = met.views[:-1, column], met.legal[:-1, column], met.other.action[:, column]
-            policy = deepcopy(policy).requires_grad_()
-            taken = log_prob(policy, views, legal, action)
-            mine = (taken * met.me.advantage[:, column].detach()).mean()
-            g = nn.utils.parameters_to_vector(torch.autograd.grad(mine, list(policy.parameters())))
-            reach[:, column] = along(policy, g, views, legal, action).cumsum(0)
-        time = torch.arange(len(reach), device=reach.device)[:, None]
-        reward = met.other.reward - met.other.reward.mean(1, keepdim=True)
-        return discounted(self.config.gamma**time * reward * reach, 1.0)
+
+def correction(met: Encounters, gamma: float) -> Tensor:
+    """Return the weights [T, P] that look ahead from the trajectories, for α = 1, in a mean over [T, P]."""
+    mine, theirs = (paid_later(side.reward, gamma) for side in met.sides)
+    reach = torch.zeros_like(mine)  # [T, P] sum_{k<=t} g · ∂log π²(b_k)
+    for policy, column in met.opposite:
+        views, legal, action = met.views[:-1, column], met.legal[:-1, column], met.other.action[:, column]
+        policy = deepcopy(policy).requires_grad_()
+        score = (log_prob(policy, views, legal, action) * discounted(mine, 1.0)[:, column]).sum(0).mean()
+        g = nn.utils.parameters_to_vector(torch.autograd.grad(score, list(policy.parameters())))
+        reach[:, column] = along(policy, g, views, legal, action).cumsum(0)
+    return len(reach) * discounted(theirs * reach, 1.0)
+
+
+def paid_later(reward: Tensor, gamma: float) -> Tensor:
+    """Return γ^t r_t / sum_t γ^t of rewards [T, P] less their mean at each step: no gradient comes of that mean."""
+    weight = gamma ** torch.arange(len(reward), device=reward.device)[:, None]
+    return weight / weight.sum() * (reward - reward.mean(1, keepdim=True))
 
 
 def log_prob(policy: Head, views: Tensor, legal: Tensor, action: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from games.contract import Spec
 from games.errors import UserError
@@ -25,17 +25,25 @@ from marl.types import Tensors, Trajectory
 
 
 class VersusConfig(BaseModel):
-    """The settings of each learner: its algorithm's name, and what that algorithm takes."""
+    """The settings of each learner: its algorithm's name, and all that this algorithm takes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     learners: tuple[dict[str, Any], ...] = Field(min_length=2)
 
+    @field_validator("learners")
+    @classmethod
+    def _complete(cls, sections: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        """Write down defaults too: a checkpoint says what its learners were."""
+        made = [_section(section) for section in sections]
+        return tuple({"name": name} | settings.model_dump(mode="json") for name, _, settings in made)
+
 
 class Versus(Learner):
     """Several learners against each other.
 
-    Raises UserError where there are more learners than players, or they need trajectories of different lengths.
+    Raises UserError where there are more learners than players, one brings past selves, or they need trajectories of
+    different lengths.
     """
 
     Config: ClassVar[type[BaseModel]] = VersusConfig
@@ -47,74 +55,66 @@ class Versus(Learner):
                 f"{len(config.learners)} learners need as many players, and '{spec.name}' has {spec.num_players}; "
                 "name fewer"
             )
-        self._names, learners = [], []
+        self._learners: dict[str, Learner] = {}
         for k, section in enumerate(config.learners):
             name, made, settings = _section(section)
-            self._names.append(f"{k}.{name}")
-            learners.append(
-                made(settings, spec, key=stream(key, f"learner.{k}"), total_steps=total_steps, device=device)
-            )
-        self._learners: list[Learner] = learners
-        self.notes = [note for learner in self._learners for note in learner.notes]
-        lengths = {learner.rollout_length for learner in self._learners} - {None}
+            learner = made(settings, spec, key=stream(key, f"learner.{k}"), total_steps=total_steps, device=device)
+            if len(learner.actors()) > 1:
+                raise UserError(f"versus seats one of each learner, and {name} brings past selves; set past_selves: 0")
+            self._learners[_prefix(k, name)] = learner
+        self.notes = [note for learner in self._learners.values() for note in learner.notes]
+        lengths = {learner.rollout_length for learner in self._learners.values()} - {None}
         if len(lengths) > 1:
-            raise UserError(f"the learners need trajectories of different lengths, {sorted(lengths)}; choose others")  # type: ignore[type-var]
+            raise UserError(f"the learners need trajectories of different lengths, {lengths}; choose others")
         self.rollout_length = next(iter(lengths), None)
 
     def actors(self) -> Sequence[Agent]:
-        return [actor for learner in self._learners for actor in learner.actors()]
+        return [learner.actors()[0] for learner in self._learners.values()]
 
     def agent(self) -> Agent:
-        return self._learners[0].agent()
+        return next(iter(self._learners.values())).agent()
 
     def seating(self, num_envs: int) -> Seating:
         """Seat the learners one beside the other, moved on by a seat from each environment to the next."""
         env, player = np.arange(num_envs)[:, None], np.arange(self.spec.num_players)[None, :]
-        leaders = np.array([entries[0] for entries in self._entries(range(len(self.actors())))])
-        return leaders[(env + player) % len(leaders)]
-
-    def _entries(self, mine: Sequence[int]) -> list[Sequence[int]]:
-        """Return each learner's share of the entries."""
-        shares, start = [], 0
-        for learner in self._learners:
-            count = len(learner.actors())
-            shares.append(mine[start : start + count])
-            start += count
-        return shares
+        return (env + player) % len(self._learners)
 
     def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
         metrics: dict[str, float] = {}
-        for name, learner, entries in zip(self._names, self._learners, self._entries(mine), strict=True):
-            metrics |= prefixed(name, learner.update(trajectory, entries))
+        for (name, learner), entry in zip(self._learners.items(), mine, strict=True):
+            metrics |= prefixed(name, learner.update(trajectory, [entry]))
         return metrics
 
     def state(self) -> Tensors:
-        return self._all("state")
+        return {k: v for name, learner in self._learners.items() for k, v in prefixed(name, learner.state()).items()}
 
     def load_state(self, state: Tensors) -> None:
-        for name, learner in zip(self._names, self._learners, strict=True):
+        for name, learner in self._learners.items():
             learner.load_state(under(name, state))
 
     def agent_state(self) -> Tensors:
-        return self._all("agent_state")
-
-    def _all(self, what: str) -> Tensors:
-        named = zip(self._names, self._learners, strict=True)
-        return {k: v for name, learner in named for k, v in prefixed(name, getattr(learner, what)()).items()}
+        states = {name: learner.agent_state() for name, learner in self._learners.items()}
+        return {k: v for name, state in states.items() for k, v in prefixed(name, state).items()}
 
     @classmethod
     def load_agent(cls, config: VersusConfig, spec: Spec, state: Tensors, *, device: str, learner: int = 0) -> Agent:
-        if not 0 <= learner < len(config.learners):
+        if type(learner) is not int or not 0 <= learner < len(config.learners):
             raise UserError(f"expected learner=0 to {len(config.learners) - 1}, got learner={learner}")
         name, made, settings = _section(config.learners[learner])
-        return made.load_agent(settings, spec, under(f"{learner}.{name}", state), device=device)  # type: ignore[no-any-return]
+        return made.load_agent(settings, spec, under(_prefix(learner, name), state), device=device)  # type: ignore[no-any-return]
+
+
+def _prefix(k: int, name: str) -> str:
+    return f"{k}.{name}"
 
 
 def _section(section: dict[str, Any]) -> tuple[str, Any, BaseModel]:
     """Return a learner's name, its class and its settings."""
     settings = dict(section)
     name = settings.pop("name", None)
-    if not isinstance(name, str) or name == "versus":
+    if not isinstance(name, str):
         raise UserError(f"expected the name of an algorithm in each of algorithm.learners, got {section!r}")
+    if name == "versus":
+        raise UserError("versus cannot hold versus; name the learners themselves")
     made = algorithm(name)
     return name, made, validate(made.Config, settings, f"the section of {name} in algorithm.learners")

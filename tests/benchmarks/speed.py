@@ -302,7 +302,7 @@ def ippo(options: argparse.Namespace) -> Iterator[Row]:
     roster = actors + [entrant.agent for entrant in trained.opponents]
     share = config.opponents.share
     own = learner.seating(config.num_envs)
-    seating = population.seat(own, len(actors), len(roster) - len(actors), share)
+    seating = population.seat(own, learner.leaders(), len(actors), len(roster) - len(actors), share)
     carry = Carry(venv, roster, fold(1, np.arange(len(roster))), fold(2, np.arange(config.num_envs)))
     before = peak_memory()
     spent = []

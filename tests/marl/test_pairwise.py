@@ -7,14 +7,16 @@ import torch
 from games.errors import RunFailed, UserError
 from games.keys import fold
 from games.registry import make
+from marl.agent import Stateless
 from marl.algorithms.lola import Lola
 from marl.algorithms.loqa import Loqa, Naive
 from marl.algorithms.versus import Versus
 from marl.config import TrainConfig
-from marl.pairwise import ActorCritic, Episodes, Head, PairwiseConfig, discounted
+from marl.pairwise import ActorCritic, Episodes, Head, PairwiseConfig, discounted, flat
 from marl.population import seat
 from marl.rollout import Carry, rollout
 from marl.train import train
+from marl.types import Decision
 
 IPD = "matrix(game=prisoners_dilemma, steps=6, memory=true, truncate=true)"
 TABLE = {"actor_hidden": (), "actor_memory": 0, "critic_hidden": (16, 16), "critic_memory": 0}
@@ -24,13 +26,14 @@ SMALL = {"actor_hidden": (8,), "actor_memory": 8, "critic_hidden": (8,), "critic
 class Table:
     """A learner and its environments."""
 
-    def __init__(self, kind, game=IPD, num_envs=8, key=1, strangers=(), **settings):
+    def __init__(self, kind, game=IPD, num_envs=8, key=1, strangers=(), share=1.0, **settings):
         self.venv = make(game, num_envs)
         config = kind.Config(**settings)
         self.learner = kind(config, self.venv.spec, key=key, total_steps=1, device="cpu")
         self.roster = [*self.learner.actors(), *strangers]
         self.mine = range(len(self.learner.actors()))
-        self.seating = seat(self.learner.seating(num_envs), len(self.mine), len(strangers), 1.0)
+        own = self.learner.seating(num_envs)
+        self.seating = seat(own, self.learner.leaders(), len(self.mine), len(strangers), share)
         streams = fold(key, np.arange(len(self.roster)))
         self.carry = Carry(self.venv, self.roster, streams, fold(key + 1, np.arange(num_envs)))
 
@@ -61,6 +64,33 @@ def weights(learner):
     return torch.cat([p.flatten() for p in learner.me.parameters()]).clone()
 
 
+def test_bytes_become_numbers_from_0_to_1():
+    assert flat(torch.tensor([[[0, 255]]], dtype=torch.uint8)).tolist() == [[0.0, 1.0]]
+
+
+def test_no_gradient_flows_into_the_other_side():
+    other = met_by(Table(Loqa, **TABLE)).other  # oneself, in self-play
+    assert not (other.estimates.q.requires_grad or other.estimates.log_probs.requires_grad)
+
+
+def test_exploration_is_mixed_in():
+    """A policy that would never play action 1 plays it in ε/2 of its decisions."""
+    table = Table(Naive, num_envs=256, epsilon=0.4, **TABLE)
+    table.learner.me.actor.out.weight.data[0] += 50
+    share = table.play().action[:6].mean()
+    assert abs(share - 0.2) < 0.03
+
+
+def test_entropy_is_rewarded():
+    flatter, plain = (
+        Table(Naive, num_envs=32, entropy_coefficient=c, learning_rate=0.01, **TABLE) for c in (10.0, 0.0)
+    )
+    for table in (flatter, plain):
+        table.learner.me.actor.out.weight.data[0] += 1
+        table.learn(30)
+    assert flatter.learn(1)["entropy"] > plain.learn(1)["entropy"] + 0.02
+
+
 def test_discounted_by_hand():
     x = torch.tensor([[1.0], [2.0], [4.0]])
     assert discounted(x, 0.5)[:, 0].tolist() == [1 + 1 + 1, 2 + 2, 4]
@@ -70,7 +100,7 @@ class TestHead:
     def test_a_table_begins_uniform_and_has_no_bias(self):
         table = Head(5, 2, (), 0, 3)
         assert (table(torch.eye(5)[:, None]) == 0).all()
-        assert [p.requires_grad for p in table.parameters()] == [True, False]
+        assert len(list(table.parameters())) == 1
 
     @pytest.mark.parametrize("hidden, memory", [((8,), 0), ((8, 8), 6), ((), 6)])
     def test_steps_are_the_same_as_the_whole(self, hidden, memory):
@@ -87,7 +117,7 @@ class TestEpisodes:
         table = Table(Naive, **TABLE)
         trajectory = table.play()
         episodes = Episodes.of(trajectory, 6, "cpu")
-        assert episodes.goes_on == 1 and episodes.views.shape == (7, 16, 5)
+        assert (episodes.goes_on == 1).all() and episodes.views.shape == (7, 16, 5)
         for e, p in ((0, 0), (3, 1)):
             assert (episodes.action[:, 2 * e + p].numpy() == trajectory.action[:6, e, p]).all()
             assert (episodes.reward[:, 2 * e + p].numpy() == trajectory.reward[:6, e, p]).all()
@@ -102,38 +132,42 @@ class TestEpisodes:
 
     def test_a_game_that_is_over_has_no_future(self):
         table = Table(Naive, IPD.replace("truncate=true", "truncate=false"), **TABLE)
-        assert Episodes.of(table.play(), 6, "cpu").goes_on == 0
+        assert (Episodes.of(table.play(), 6, "cpu").goes_on == 0).all()
 
     def test_other_lengths_are_refused(self):
-        with pytest.raises(RunFailed, match="expected episodes of 5 steps"):
+        with pytest.raises(RunFailed, match="expected all episodes to take 5 steps"):
             Episodes.of(Table(Naive, **TABLE).play(), 5, "cpu")
 
 
 class TestCritic:
-    def test_sarsa_by_hand(self):
-        """At the end of a recording V(s_T) follows; the target critic, not the learner's, is asked."""
-        table = Table(Naive, num_envs=2, **TABLE)
+    @pytest.mark.parametrize("over", [False, True])
+    def test_sarsa_by_hand(self, over):
+        """At a cut V(s_T) follows, at an end nothing; the target critic, not the learner's, is asked."""
+        table = Table(Naive, IPD.replace("truncate=true", f"truncate={str(not over).lower()}"), num_envs=2, **TABLE)
         learner, episodes = table.learner, Episodes.of(table.play(), 6, "cpu")
         for p in learner.target.parameters():
             p.data += 0.1
         places = torch.arange(4)
         said = learner._estimates(learner.me, episodes, places)
         loss = learner._sarsa(episodes, places, said, learner.target)
-        q, far = said.q.detach(), learner.target.critic(episodes.timed(places)).detach()
+        q, far = said.q.detach(), learner.target(episodes.timed(places)).detach()
         pi, total = said.log_probs.detach().exp(), 0.0
         for p in range(4):
             for t in range(6):
-                ahead = far[t + 1, p, episodes.action[t + 1, p]] if t < 5 else (pi[6, p] * far[6, p]).sum()
+                last = 0.0 if over else (pi[6, p] * far[6, p]).sum()
+                ahead = far[t + 1, p, episodes.action[t + 1, p]] if t < 5 else last
                 error = abs(q[t, p, episodes.action[t, p]] - episodes.reward[t, p] - 0.96 * ahead)
                 total += float(0.5 * error**2 if error < 1 else error - 0.5)
         assert float(loss.detach()) == pytest.approx(total / 24, rel=1e-5)
 
-    def test_advantages_by_hand(self):
-        table = Table(Naive, num_envs=2, **TABLE)
+    @pytest.mark.parametrize("over", [False, True])
+    def test_advantages_by_hand(self, over):
+        table = Table(Naive, IPD.replace("truncate=true", f"truncate={str(not over).lower()}"), num_envs=2, **TABLE)
         episodes = Episodes.of(table.play(), 6, "cpu")
         said = table.learner._estimates(table.learner.me, episodes, torch.arange(4))
         side = table.learner._side(episodes, torch.arange(4), said)
         v = (said.log_probs.exp() * said.q).sum(2).detach()
+        v[6] *= not over
         torch.testing.assert_close(side.advantage.detach(), episodes.reward + 0.96 * v[1:] - v[:-1])
 
 
@@ -159,6 +193,29 @@ class TestPastSelves:
                 drawn = torch.cat([p.flatten() for p in networks.parameters()])
                 assert any(torch.equal(drawn, row) for row in newest)
 
+    def test_old_ones_are_drawn_too(self):
+        table = Table(Loqa, past_selves=8, past_every=1, **TABLE)
+        drawn = set()
+        for _ in range(12):
+            table.learn(1)
+            for networks in table.learner._past:
+                now = torch.cat([p.flatten() for p in networks.parameters()])
+                drawn |= {k for k, kept in enumerate(table.learner._kept) if torch.equal(kept, now)}
+        assert drawn == set(range(8))
+
+    def test_each_encounter_is_with_whoever_sat_there(self):
+        table = Table(Loqa, num_envs=12, past_selves=3, past_every=1, **TABLE)
+        table.learn(3)
+        past = table.learner._past
+        for k, networks in enumerate(past):
+            networks.actor.out.weight.data += k + 1.0
+        met = met_by(table)
+        assert [policy for policy, _ in met.opposite] == [networks.actor for networks in past]
+        for k, (policy, column) in enumerate(met.opposite):
+            assert column.tolist() == [2 * k, 2 * k + 1, 2 * k + 6, 2 * k + 7]
+            said = torch.log_softmax(policy(met.views[:, column]), 2)
+            torch.testing.assert_close(met.other.estimates.log_probs[:, column], said)
+
     def test_only_the_learners_own_decisions_are_learnt_from(self):
         """What past selves did enters through what they are taken to think alone: their policies get no gradient."""
         table = Table(Naive, past_selves=1, past_every=1000, **TABLE)
@@ -173,13 +230,8 @@ class TestPastSelves:
         assert torch.equal(weights(table.learner), weights(other.learner))
 
 
-class Defects:
-    def initial_hidden(self, rows):
-        return None
-
+class Defects(Stateless):
     def act(self, view, hidden):
-        from marl.types import Decision
-
         return Decision(np.ones(len(view), np.int64)), None
 
 
@@ -190,6 +242,17 @@ class TestStrangers:
         model = table.learner.other.actor(torch.eye(5)[:, None])[:, 0].softmax(1)
         assert (model[[0, 3, 4], 1] > 0.8).all()  # start, and whatever follows its own defections
         assert metrics["reward_of_the_other"] > metrics["reward"]
+
+    def test_only_those_opposite_are_fitted(self):
+        """At a table of two learners and a stranger, a learner's model is of who sits opposite itself."""
+        learners = ({"name": "loqa", **TABLE}, {"name": "naive", **TABLE})
+        table = Table(Versus, strangers=(Defects(),), share=0.5, learners=learners)
+        trajectory = table.play()
+        holder = trajectory.seating[0].reshape(-1)
+        for k, learner in enumerate(table.learner._learners.values()):
+            own, opposite = (places.tolist() for _, places in learner._sitting(holder, [k])[:2])
+            assert sorted(place ^ 1 for place in own) == opposite and len(own) == 6
+        table.learner.update(trajectory, table.mine)
 
     def test_nobody_is_fitted_where_nobody_is_strange(self):
         table = Table(Loqa, **TABLE)
@@ -219,7 +282,7 @@ def test_resumed_is_the_same_to_the_byte(kind, settings):
     "algorithm",
     [
         {"name": "loqa", "past_selves": 4, "past_every": 1} | SMALL,
-        {"name": "versus", "learners": [{"name": "lola"} | SMALL, {"name": "naive", "past_selves": 2} | TABLE]},
+        {"name": "versus", "learners": [{"name": "lola"} | SMALL, {"name": "naive"} | TABLE]},
     ],
 )
 def test_a_run_that_was_killed_goes_on_exactly(tmp_path, algorithm):
@@ -265,12 +328,12 @@ class TestVersus:
     def test_a_learner_is_what_it_would_be_against_a_stranger(self):
         both = Table(Versus, learners=self.LEARNERS)
         alone = Loqa(Loqa.Config(**TABLE), both.venv.spec, key=0, total_steps=1, device="cpu")
-        alone.load_state(both.learner._learners[0].state())
+        alone.load_state(next(iter(both.learner._learners.values())).state())
         for _ in range(2):
             trajectory = both.play()
             both.learner.update(trajectory, both.mine)
             alone.update(trajectory, [0])
-        assert torch.equal(weights(alone), weights(both.learner._learners[0]))
+        assert torch.equal(weights(alone), weights(next(iter(both.learner._learners.values()))))
 
     def test_either_can_be_loaded(self):
         table = Table(Versus, learners=self.LEARNERS)
@@ -278,9 +341,14 @@ class TestVersus:
         state, config = table.learner.agent_state(), table.learner.config
         for k in range(2):
             agent = Versus.load_agent(config, table.venv.spec, state, device="cpu", learner=k)
-            assert torch.equal(agent._actor.out.weight, table.learner._learners[k].me.actor.out.weight)
-        with pytest.raises(UserError, match="expected learner=0 to 1, got learner=2"):
-            Versus.load_agent(config, table.venv.spec, state, device="cpu", learner=2)
+            assert torch.equal(agent._actor.out.weight, list(table.learner._learners.values())[k].me.actor.out.weight)
+        for wrong in (2, -1, 1.0, "a", True):
+            with pytest.raises(UserError, match=f"expected learner=0 to 1, got learner={wrong}"):
+                Versus.load_agent(config, table.venv.spec, state, device="cpu", learner=wrong)
+
+    def test_its_settings_are_written_down_whole(self):
+        config = Versus.Config(learners=self.LEARNERS)
+        assert config.learners[0]["shaping_lambda"] == 0.9 and config.learners[1]["gamma"] == 0.96
 
     def test_resumed_is_the_same_to_the_byte(self):
         one, two = Table(Versus, learners=self.LEARNERS), Table(Versus, learners=self.LEARNERS, key=9)
@@ -296,6 +364,8 @@ class TestVersus:
             (({"name": "loqa"}, {"name": "loqua"}), "loqua"),
             (({"name": "loqa"}, {}), "expected the name of an algorithm"),
             (({"name": "loqa", "gama": 1}, {"name": "naive"}), "did you mean 'gamma'"),
+            (({"name": "loqa", "past_selves": 2}, {"name": "naive"}), "set past_selves: 0"),
+            (({"name": "versus", "learners": []}, {"name": "naive"}), "cannot hold versus"),
         ],
     )
     def test_what_does_not_fit_is_refused(self, learners, says):

@@ -11,7 +11,8 @@ from tests.marl.test_checkpoint import written
 
 
 def seat(num_envs, players, actors, opponents, share):
-    return population.seat(population.self_play(num_envs, players, actors), actors, opponents, share)
+    own = population.self_play(num_envs, players, actors)
+    return population.seat(own, range(actors), actors, opponents, share)
 
 
 def test_without_opponents_the_learner_holds_every_seat():
@@ -20,9 +21,15 @@ def test_without_opponents_the_learner_holds_every_seat():
     assert seat(2, 2, 1, 0, 0.5).dtype == np.int64
 
 
-def test_who_leads_a_row_keeps_its_seat():
-    own = np.array([[0, 1], [2, 0], [0, 2], [1, 0]])
-    assert population.seat(own, 3, 1, 0.5).tolist() == [[0, 3], [3, 0], [0, 2], [1, 0]]
+def test_who_leads_keeps_its_seat_and_others_do_not():
+    own = np.array([[0, 1], [2, 0], [0, 2], [1, 0]])  # 0 learns, against two past selves
+    assert population.seat(own, [0], 3, 1, 0.5).tolist() == [[0, 3], [3, 0], [0, 2], [1, 0]]
+
+
+def test_several_leaders_of_a_row_stay_by_turns():
+    """Two learners at one table: each keeps each seat."""
+    own = np.array([[0, 1], [1, 0]] * 2)
+    assert population.seat(own, [0, 1], 2, 1, 1.0).tolist() == [[0, 2], [1, 2], [2, 1], [2, 0]]
 
 
 @pytest.mark.parametrize("share, mixed", [(0.0, 0), (0.25, 6), (0.5, 12), (1.0, 24)])
