@@ -66,7 +66,8 @@ class PairwiseConfig(BaseModel):
 class Head(nn.Module):
     """Views over whole episodes in, `outputs` numbers out: Linear layers, ReLUs between them, a GRU if it remembers.
 
-    Without hidden layers and memory it is a table: no bias, zeros at first.
+    The numbers begin near 0: a Q that begins elsewhere takes the opponent for one that has decided already. Without
+    hidden layers and memory it is a table: no bias, zeros at first.
     """
 
     def __init__(self, inputs: int, outputs: int, hidden: Sequence[int], memory: int, key: int) -> None:
@@ -76,7 +77,7 @@ class Head(nn.Module):
         self.encode = mlp(sizes, generator)
         self.remember = GRU(sizes[-1], memory, generator) if memory else None
         table = not (memory or hidden)
-        self.out = linear(memory or sizes[-1], outputs, 0.0 if table else 1.0, generator)
+        self.out = linear(memory or sizes[-1], outputs, 0.0 if table else 0.01, generator)
         if table:  # its bias stays 0: no parameter, for whoever differentiates, copies or looks ahead
             bias = self.out.bias.detach()
             del self.out.bias
