@@ -20,7 +20,8 @@ from games.keys import fold_one, stream
 from marl.agent import Agent
 from marl.episode_batch import EpisodeBatch, Standard
 from marl.learner import Learner
-from marl.networks import load_optimizer_state, optimizer_state, prefixed, under
+from marl.networks import prefixed, under
+from marl.optimizers import Adam, Optimizer, RMSprop
 from marl.replay import EpisodeReplay
 from marl.team import Team, TeamAgent, TeamConfig
 from marl.types import Tensors, Trajectory
@@ -65,7 +66,7 @@ class EpisodicLearner(Learner):
         self.standards = {"states": Standard(self.state_size), "rewards": Standard()}
         self.steps = self.updates = 0
         self.modules: dict[str, nn.Module] = {}  # all that is saved, by name
-        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.optimizers: dict[str, Optimizer] = {}
         self._plays = self.build()
         self._actor = self.Plays(self._plays, device, explores=True)
 
@@ -138,19 +139,12 @@ class EpisodicLearner(Learner):
         """Return the TD(λ) targets [P, M] of the next values [P, M]."""
         return batch.targets(value, gamma=self.config.gamma, td_lambda=self.config.td_lambda)
 
-    def optimizer(self, *modules: nn.Module) -> torch.optim.Optimizer:
+    def optimizer(self, *modules: nn.Module) -> Optimizer:
         parameters = [parameter for module in modules for parameter in module.parameters()]
+        rate, max_norm = self.config.learning_rate, self.config.max_grad_norm
         if self.config.optimizer == "rmsprop":
-            return torch.optim.RMSprop(parameters, lr=self.config.learning_rate, alpha=0.99, eps=1e-5, foreach=True)
-        return torch.optim.Adam(parameters, lr=self.config.learning_rate, fused=True)
-
-    def descend(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> Tensor:
-        """Take one step down a loss; return the norm of its gradient before it was clipped."""
-        optimizer.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], self.config.max_grad_norm, foreach=True)
-        optimizer.step()
-        return norm
+            return RMSprop(parameters, learning_rate=rate, eps=1e-5, max_norm=max_norm)
+        return Adam(parameters, learning_rate=rate, eps=1e-8, max_norm=max_norm)
 
     def follow(self, *pairs: tuple[nn.Module, nn.Module]) -> None:
         """Move targets towards the networks that they follow, `(target, network)`, when that is due."""
@@ -180,7 +174,7 @@ class EpisodicLearner(Learner):
         for name, module in self.modules.items():
             state |= prefixed(f"module.{name}", module.state_dict())
         for name, optimizer in self.optimizers.items():
-            state |= prefixed(f"optimizer.{name}", optimizer_state(optimizer))
+            state |= prefixed(f"optimizer.{name}", optimizer.state())
         return state | prefixed("replay", self.replay.state())
 
     def load_state(self, state: Tensors) -> None:
@@ -190,7 +184,7 @@ class EpisodicLearner(Learner):
         for name, module in self.modules.items():
             module.load_state_dict(under(f"module.{name}", state))
         for name, optimizer in self.optimizers.items():
-            load_optimizer_state(optimizer, under(f"optimizer.{name}", state))
+            optimizer.load_state(under(f"optimizer.{name}", state))
         self.replay.load_state(under("replay", state))
 
 

@@ -138,24 +138,6 @@ def in_blocks(
     return torch.cat(blocks)[:rows].cpu().numpy()  # type: ignore[no-any-return]
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return an optimiser's moments and counters as named tensors."""
-    return {
-        f"{index}.{name}": torch.as_tensor(value)
-        for index, slots in optimizer.state_dict()["state"].items()
-        for name, value in slots.items()
-    }
-
-
-def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Tensor]) -> None:
-    """Set an optimiser to what `optimizer_state` returned."""
-    slots: dict[int, dict[str, Tensor]] = {}
-    for path, value in state.items():
-        index, _, name = path.partition(".")
-        slots.setdefault(int(index), {})[name] = value.clone()
-    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
 def prefixed(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
     """Return the state under `prefix`."""
     return {f"{prefix}.{name}": value for name, value in state.items()}

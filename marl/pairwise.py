@@ -28,14 +28,13 @@ from marl.networks import (
     generator_of,
     in_blocks,
     linear,
-    load_optimizer_state,
     masked_log_probs,
     mlp,
-    optimizer_state,
     prefixed,
     sample,
     under,
 )
+from marl.optimizers import Adam
 from marl.recurrent import GRU
 from marl.rollout import Seating
 from marl.types import Decision, Hidden, Tensors, Trajectory, View
@@ -385,21 +384,9 @@ class PairwiseLearner(Learner):
         return self._sarsa(episodes, places, said, self.other_target) - likelihood
 
     def _descend(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Take one step down each loss with its own optimiser; return the norms of the policy's gradient unclipped."""
-        norms = {}
-        gradients = {
-            name: torch.autograd.grad(loss, self._parameters(name), retain_graph=True, allow_unused=True)
-            for name, loss in losses.items()
-        }
-        for name, gradient in gradients.items():
-            for parameter, g in zip(self._parameters(name), gradient, strict=True):
-                parameter.grad = g
-            norms[name] = nn.utils.clip_grad_norm_(self._parameters(name), self.config.max_grad_norm, foreach=True)
-            self._optimizers[name].step()
-        return norms
-
-    def _parameters(self, name: str) -> list[Tensor]:
-        return self._optimizers[name].param_groups[0]["params"]  # type: ignore[no-any-return]
+        """Take one step down each loss, all from the same point; return the norms of their gradients unclipped."""
+        gradients = {n: self._optimizers[n].gradient(loss, retain_graph=True) for n, loss in losses.items()}
+        return {name: self._optimizers[name].step(gradient) for name, gradient in gradients.items()}
 
     def _follow(self, target: Head, critic: Head) -> None:
         with torch.no_grad():
@@ -426,9 +413,9 @@ class PairwiseLearner(Learner):
     def _networks(self, name: str) -> ActorCritic:
         return ActorCritic(self.config, self.spec, stream(self.key, name)).to(self.device)
 
-    def _adam(self, rate: float, *modules: nn.Module) -> torch.optim.Optimizer:
+    def _adam(self, rate: float, *modules: nn.Module) -> Adam:
         parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-        return torch.optim.Adam(parameters, lr=rate, fused=True)
+        return Adam(parameters, learning_rate=rate, eps=1e-8, max_norm=self.config.max_grad_norm)
 
     def _saved(self) -> dict[str, nn.Module]:
         return {"me": self.me, "target": self.target, "other": self.other, "other_target": self.other_target}
@@ -438,7 +425,7 @@ class PairwiseLearner(Learner):
         for name, module in self._saved().items():
             state |= prefixed(f"networks.{name}", module.state_dict())
         for name, optimizer in self._optimizers.items():
-            state |= prefixed(f"optimizer.{name}", optimizer_state(optimizer))
+            state |= prefixed(f"optimizer.{name}", optimizer.state())
         return state
 
     def load_state(self, state: Tensors) -> None:
@@ -447,7 +434,7 @@ class PairwiseLearner(Learner):
             module.load_state_dict(under(f"networks.{name}", state))
         self._seat_past()
         for name, optimizer in self._optimizers.items():
-            load_optimizer_state(optimizer, under(f"optimizer.{name}", state))
+            optimizer.load_state(under(f"optimizer.{name}", state))
 
     def agent_state(self) -> Tensors:
         return self.me.actor.state_dict()

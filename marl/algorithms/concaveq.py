@@ -220,9 +220,9 @@ class ConcaveQ(EpisodicLearner):
         decided = batch.decided(each=False)
         f_loss = (weight * (f - target).square())[decided].mean()
         value_loss = (value - target).square()[decided].mean()
-        norm = self.descend(f_loss + value_loss, self.optimizers["value"])
+        norm = self.optimizers["value"].descend(f_loss + value_loss)
         policy_loss, entropy = self.policy_loss(batch, logits, central.detach(), best)
-        policy_norm = self.descend(policy_loss, self.optimizers["policy"])
+        policy_norm = self.optimizers["policy"].descend(policy_loss)
         self.follow((self.central_target, self.central), (self.mix_target, self.mix))
         metrics = {
             "loss": value_loss.detach(),

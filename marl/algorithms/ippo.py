@@ -31,13 +31,12 @@ from marl.networks import (
     Network,
     generator_of,
     in_blocks,
-    load_optimizer_state,
     masked_log_probs,
-    optimizer_state,
     prefixed,
     sample,
     under,
 )
+from marl.optimizers import Adam, Optimizer
 from marl.returns import gae
 from marl.types import Decision, Hidden, Tensors, Trajectory, View
 
@@ -150,7 +149,17 @@ class Ippo(Learner):
         self.config, self.spec, self.device = config, spec, device
         self._key, self._total_steps = key, total_steps
         self.models = _build(config, spec, key, device)
-        self._optimizers = [torch.optim.Adam(m.parameters(), eps=1e-5, fused=True) for m in self.models]
+        self._optimizers = [
+            # Clipped alone: the networks share no parameter, and the critic's gradient would drown the actor's.
+            Adam(
+                model.actor.parameters(),
+                model.critic.parameters(),
+                learning_rate=config.learning_rate,
+                eps=1e-5,
+                max_norm=config.max_grad_norm,
+            )
+            for model in self.models
+        ]
         self._actors = [PolicyAgent(self.models, device, greedy=False)]
         self._steps = self._updates = 0
 
@@ -181,7 +190,9 @@ class Ippo(Learner):
         metrics: dict[str, list[Tensor]] = {}
         for p, (rows, model) in enumerate(_by_model(player, self.models)):
             tensors = {name: torch.from_numpy(array[rows]).to(self.device) for name, array in batch.items()}
-            self._improve(model, self._optimizers[self.models.index(model)], learning_rate, tensors, p, metrics)
+            optimizer = self._optimizers[self.models.index(model)]
+            optimizer.learning_rate = learning_rate
+            self._improve(model, optimizer, tensors, p, metrics)
         self._updates += 1
         explained = 1 - np.var(advantage[learn]) / max(float(np.var(batch["value_target"])), 1e-8)
         means = {name: float(torch.stack(values).mean()) for name, values in metrics.items()}
@@ -190,15 +201,13 @@ class Ippo(Learner):
     def _improve(
         self,
         model: ActorCritic,
-        optimizer: torch.optim.Optimizer,
-        learning_rate: float,
+        optimizer: Optimizer,
         batch: dict[str, Tensor],
         p: int,
         metrics: dict[str, list[Tensor]],
     ) -> None:
         """Take the epochs of one model over its rows."""
         config = self.config
-        optimizer.param_groups[0]["lr"] = learning_rate
         size = len(batch["action"])
         shuffler = np.random.default_rng(fold_one(fold_one(self._key, self._updates), p))
         for _ in range(config.epochs):
@@ -216,12 +225,7 @@ class Ippo(Learner):
                     entropy_coefficient=config.entropy_coefficient,
                 )
                 value_loss = critic_loss(model.critic(mb["obs"], mb["player"])[:, 0], mb["value_target"])
-                optimizer.zero_grad()
-                (policy_loss + value_loss).backward()
-                # Clipped alone: the networks share no parameter, and the critic's gradient would drown the actor's.
-                for network in (model.actor, model.critic):
-                    nn.utils.clip_grad_norm_(network.parameters(), config.max_grad_norm)
-                optimizer.step()
+                optimizer.descend(policy_loss + value_loss)
                 for name, value in (logged | {"value_loss": value_loss.detach()}).items():
                     metrics.setdefault(name, []).append(value)
 
@@ -253,14 +257,14 @@ class Ippo(Learner):
     def state(self) -> Tensors:
         state = self.agent_state() | {"counters": torch.tensor([self._steps, self._updates])}
         for p, optimizer in enumerate(self._optimizers):
-            state |= prefixed(f"optimizer.{p}", optimizer_state(optimizer))
+            state |= prefixed(f"optimizer.{p}", optimizer.state())
         return state
 
     def load_state(self, state: Tensors) -> None:
         _load_models(self.models, state)
         self._steps, self._updates = state["counters"].tolist()
         for p, optimizer in enumerate(self._optimizers):
-            load_optimizer_state(optimizer, under(f"optimizer.{p}", state))
+            optimizer.load_state(under(f"optimizer.{p}", state))
 
     def agent_state(self) -> Tensors:
         return {k: v for p, m in enumerate(self.models) for k, v in prefixed(f"model.{p}", m.state_dict()).items()}

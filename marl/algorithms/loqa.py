@@ -17,8 +17,8 @@ The gradient of L_shape is that of - mean_k log π(a_k) w_k, with (section 4 of 
     w_k = (R^b_k - V^b_k) G_k,   G_{k+1} = γλ G_k + γ (1 - π̂(b_k | s_k)) A_k,   G_0 = 0
 
 Deviation: A has its mean over the batch taken away in L_shape (`center_advantage`). A critic that begins at zero makes
-all A negative together, and L_shape then says "whatever the opponent did, less of it": everybody defects. With
-`center_advantage: false` it is the published recipe (docs/results.md has what either does).
+all A negative together, and L_shape then says "whatever the opponent did, less of it". With `center_advantage: false`
+and `through_values: true` it is the published recipe (docs/algorithms/loqa.md has what either does).
 """
 
 from typing import ClassVar

@@ -150,7 +150,7 @@ class ValueFactorization(EpisodicLearner):
         decided = batch.decided(each=value.shape[1] > 1)
         error = (value - target)[decided]
         loss = error.square().mean()
-        norm = self.descend(loss, self.optimizers["all"])
+        norm = self.optimizers["all"].descend(loss)
         self.follow((self.target_team, self.team), (self.target_mix, self.mix))
         return {"loss": loss.detach(), "grad_norm": norm, "q": value.detach()[decided].mean()}
 

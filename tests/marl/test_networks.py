@@ -16,9 +16,7 @@ from marl.networks import (
     Network,
     in_blocks,
     linear,
-    load_optimizer_state,
     masked_log_probs,
-    optimizer_state,
     sample,
 )
 
@@ -157,19 +155,3 @@ def test_initialisation_leaves_the_global_generator_alone():
     assert torch.equal(before, torch.random.get_rng_state())
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), twin.parameters(), strict=True))
     assert not torch.equal(next(one.parameters()), next(other.parameters()))
-
-
-def test_optimizer_state_round_trip():
-    nets = network(), network()
-    optimizers = [torch.optim.Adam(net.parameters(), lr=0.1, fused=True) for net in nets]
-
-    def step(i):
-        optimizers[i].zero_grad()
-        nets[i](torch.ones(4, 3, 6, 7), torch.zeros(4, dtype=torch.int64)).square().mean().backward()
-        optimizers[i].step()
-
-    step(0)
-    nets[1].load_state_dict(nets[0].state_dict())
-    load_optimizer_state(optimizers[1], optimizer_state(optimizers[0]))
-    step(0), step(1)
-    assert all(torch.equal(a, b) for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True))

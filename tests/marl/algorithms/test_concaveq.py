@@ -167,7 +167,7 @@ def test_the_mixer_fits_what_a_monotone_one_cannot(game, payoffs):
     """Its largest entry is the game's own; QTRAN's games are fitted exactly, climbing better than by QMIX (175)."""
     data = {"replay_episodes": 200_000, "num_envs": 1024, "steps_per_update": 100, "underestimate_weight": 1.0}
     made = trained(ConcaveQ, f"matrix(game={game})", 150_000, **ONCE | data, learning_rate=3e-3, batch_episodes=512)
-    made.optimizers["value"].param_groups[0]["lr"] = 3e-4
+    made.optimizers["value"].learning_rate = 3e-4
     for key in range(300):
         made.learn(made.lay_out(made.replay.sample(4096, key)))
         made.updates += 1

@@ -48,7 +48,7 @@ def fitted(kind, game):
     """Fit a matrix game on many uniform episodes, at the end at a lower rate and in larger batches: exactly."""
     data = UNIFORM | {"replay_episodes": 200_000, "num_envs": 1024, "steps_per_update": 100}
     made = trained(kind, game, 150_000, **data, learning_rate=3e-3, batch_episodes=512)
-    made.optimizers["all"].param_groups[0]["lr"] = 3e-4
+    made.optimizers["all"].learning_rate = 3e-4
     for key in range(300):
         made.learn(made.lay_out(made.replay.sample(8192, key)))
         made.updates += 1

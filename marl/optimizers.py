@@ -1,0 +1,111 @@
+"""Adam and RMSprop with the clipping of gradients, equal to torch's bit for bit.
+
+They are here because `torch.optim` imports torch's compiler at its first step: 0.8 CPU-seconds of every process that
+learns, as much as a hundred thousand steps of a fast game.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+Gradient = Sequence[Tensor | None]  # one for each parameter; None where a loss does not reach it: it stays as it is
+
+
+class Optimizer(ABC):
+    """Takes steps down the gradient of a loss; each group of parameters is clipped by the norm of its own gradient."""
+
+    slots: tuple[str, ...]  # the moments that are kept of each parameter
+
+    def __init__(self, *groups: Iterable[Tensor], learning_rate: float, eps: float, max_norm: float) -> None:
+        self.groups = [list(group) for group in groups]
+        self.parameters = [parameter for group in self.groups for parameter in group]
+        self.learning_rate, self.eps, self.max_norm = learning_rate, eps, max_norm
+        self._steps = [torch.tensor(0.0) for _ in self.parameters]
+        self._moments = {slot: [torch.zeros_like(p) for p in self.parameters] for slot in self.slots}
+
+    def gradient(self, loss: Tensor, *, retain_graph: bool = False) -> Gradient:
+        """Return the gradient of a loss, for `step`."""
+        return torch.autograd.grad(loss, self.parameters, retain_graph=retain_graph, allow_unused=True)
+
+    def descend(self, loss: Tensor) -> Tensor:
+        """Take one step down a loss; return what `step` does."""
+        return self.step(self.gradient(loss))
+
+    @torch.no_grad()
+    def step(self, gradient: Gradient) -> Tensor:
+        """Clip a gradient and take one step; return the norm of each group's part before it was clipped [groups]."""
+        norms: list[Tensor] = []
+        clipped: list[Tensor] = []
+        first = 0
+        for group in self.groups:
+            part = [g.contiguous() for g in gradient[first : first + len(group)] if g is not None]
+            first += len(group)
+            norms.append(nn.utils.get_total_norm(part))
+            clipped += torch._foreach_mul(part, (self.max_norm / (norms[-1] + 1e-6)).clamp(max=1)) if part else ()
+        reached = [i for i, g in enumerate(gradient) if g is not None]
+        if reached:
+            moments = [[self._moments[slot][i] for i in reached] for slot in self.slots]
+            steps = [self._steps[i] for i in reached]
+            torch._foreach_add_(steps, 1)
+            self._move([self.parameters[i] for i in reached], clipped, moments, steps)
+        return torch.stack(norms)
+
+    @abstractmethod
+    def _move(
+        self, parameters: list[Tensor], gradient: list[Tensor], moments: list[list[Tensor]], steps: list[Tensor]
+    ) -> None:
+        """Update the moments, then the parameters."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the moments and the counters by `INDEX.NAME`, for an exact resume."""
+        named = {"step": self._steps, **self._moments}
+        return {f"{i}.{name}": tensors[i] for i in range(len(self.parameters)) for name, tensors in named.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        for name, tensors in {"step": self._steps, **self._moments}.items():
+            for i, tensor in enumerate(tensors):
+                tensor.copy_(state[f"{i}.{name}"])
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980), with β of 0.9 and 0.999."""
+
+    slots = ("exp_avg", "exp_avg_sq")
+
+    def _move(
+        self, parameters: list[Tensor], gradient: list[Tensor], moments: list[list[Tensor]], steps: list[Tensor]
+    ) -> None:
+        torch._fused_adam_(
+            parameters,
+            gradient,
+            moments[0],
+            moments[1],
+            [],
+            steps,
+            lr=self.learning_rate,
+            beta1=0.9,
+            beta2=0.999,
+            weight_decay=0.0,
+            eps=self.eps,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman and Hinton 2012) with α of 0.99."""
+
+    slots = ("square_avg",)
+
+    def _move(
+        self, parameters: list[Tensor], gradient: list[Tensor], moments: list[list[Tensor]], steps: list[Tensor]
+    ) -> None:
+        (square,) = moments
+        torch._foreach_mul_(square, 0.99)
+        torch._foreach_addcmul_(square, gradient, gradient, value=1 - 0.99)
+        root = torch._foreach_sqrt(square)
+        torch._foreach_add_(root, self.eps)
+        torch._foreach_addcdiv_(parameters, gradient, cast("list[Tensor]", root), value=-self.learning_rate)
