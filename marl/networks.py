@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,21 @@ from games.keys import Keys, uniform
 BLOCK = 64  # rows of one call of a network when it acts
 
 
-class Linear(nn.Linear):
+class Unset:
+    """Leaves a layer's parameters unset: no global generator is drawn from.
+
+    torch's own `skip_init` imports its symbolic shapes, 0.5 CPU-seconds of every process.
+    """
+
+    def reset_parameters(self) -> None:
+        pass
+
+
+class Convolution(Unset, nn.Conv2d):
+    """A convolution."""
+
+
+class Linear(Unset, nn.Linear):
     """A layer in which a row's result does not depend on its place in the batch.
 
     A narrow product (2 to 11 outputs, as MKL has it) over inputs that are no whole number of vectors sums the last rows
@@ -34,7 +48,7 @@ class Linear(nn.Linear):
 
 def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:
     """Build a layer with orthogonal weights and zero biases."""
-    layer = nn.utils.skip_init(Linear, inputs, outputs)
+    layer = Linear(inputs, outputs)
     nn.init.orthogonal_(layer.weight, gain, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer
@@ -55,9 +69,9 @@ def generator_of(key: int) -> torch.Generator:
 
 def convolution(inputs: int, outputs: int, generator: torch.Generator) -> nn.Conv2d:
     """Build a 3x3 convolution that keeps the size, with orthogonal weights and zero biases."""
-    layer = nn.utils.skip_init(nn.Conv2d, inputs, outputs, kernel_size=3, padding=1)
+    layer = Convolution(inputs, outputs, kernel_size=3, padding=1)
     nn.init.orthogonal_(layer.weight, 2**0.5, generator=generator)
-    nn.init.zeros_(layer.bias)
+    nn.init.zeros_(cast("Tensor", layer.bias))
     return layer
 
 
