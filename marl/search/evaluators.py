@@ -1,0 +1,128 @@
+"""Evaluators: positions in, logits of actions and expected returns out.
+
+NetworkEvaluator    a network sees the mover's view; what it has said of a view is remembered
+Playouts            the game is played to its end at random; every action looks alike
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.contract import Spec, State
+from games.keys import Keys, fold_one, uniform_one
+from marl.search.tree import Values
+
+Evaluation = tuple[NDArray[np.float32], Values]  # logits [B, A], and the return that each player may expect [B, N]
+
+
+class Evaluator(Protocol):
+    """Say what positions are worth to every player, and which actions look good to the one who moves."""
+
+    def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> Evaluation:
+        """Judge positions [B] in which `movers` [B] are to move; `keys` [B] is all the randomness there is."""
+        ...
+
+
+class NetworkEvaluator:
+    """Ask a network, `network(views [B, *O], movers [B]) -> logits [B, A], values [B, N]`; remember what it said.
+
+    Views are remembered until there are `capacity` of them, then all are forgotten. Equal views are asked about once,
+    in whatever games they come up: what a network says of a view must not depend on its batch-mates.
+    """
+
+    def __init__(self, spec: Spec, network: Callable[..., Evaluation], *, capacity: int = 100_000) -> None:
+        self._spec, self._network, self._capacity = spec, network, capacity
+        self._size = int(np.prod(spec.observation.shape))
+        self._slot: dict[bytes, int] = {}
+        self._logits = np.zeros((0, spec.num_actions), np.float32)
+        self._values = np.zeros((0, spec.num_players))
+        self.asked = self.answered = 0  # positions so far, and those of them that the network saw
+
+    def forget(self) -> None:
+        """Forget all that the network said: it has changed."""
+        self._slot.clear()
+
+    def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> Evaluation:
+        views = np.zeros((len(states), self._size), self._spec.observation.dtype)
+        for view, state, mover in zip(views, states, movers.tolist(), strict=True):
+            state.observe(mover, view)
+        self.asked += len(states)
+        if self._capacity == 0:
+            self.answered += len(states)
+            return self._ask(views, movers)
+        if len(self._slot) + len(states) > max(self._capacity, len(states)):
+            self.forget()
+        known, slots, new = self._slot, [], []
+        for i, (row, mover) in enumerate(zip(views, movers.tolist(), strict=True)):
+            name = row.tobytes() + bytes((mover,))
+            slot = known.get(name)
+            if slot is None:
+                slot = known[name] = len(known)
+                new.append(i)
+            slots.append(slot)
+        if new:
+            self._remember(slots, new, *self._ask(views[new], movers[new]))
+        return self._logits[slots], self._values[slots]
+
+    def _ask(self, views: NDArray[np.float32], movers: NDArray[np.int64]) -> Evaluation:
+        return self._network(views.reshape(len(views), *self._spec.observation.shape), movers)
+
+    def _remember(self, slots: list[int], new: list[int], logits: NDArray[np.float32], values: Values) -> None:
+        self.answered += len(new)
+        room = len(self._slot)
+        if room > len(self._logits):
+            more = max(room, 2 * len(self._logits), 1024) - len(self._logits)
+            self._logits = np.concatenate([self._logits, np.zeros((more, logits.shape[1]), np.float32)])
+            self._values = np.concatenate([self._values, np.zeros((more, values.shape[1]))])
+        at = [slots[i] for i in new]
+        self._logits[at], self._values[at] = logits, values
+
+
+class Playouts:
+    """Play positions to their ends, `count` times each, every action and outcome drawn by key; uniform logits.
+
+    `prefer(state, player)` may name the actions among which a playout draws: an informed one.
+    """
+
+    def __init__(self, spec: Spec, count: int = 1, prefer: Callable[[State, int], Sequence[int]] | None = None) -> None:
+        self._spec, self._count = spec, count
+        self._prefer = prefer or (lambda state, player: state.legal_actions(player))
+
+    def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> Evaluation:
+        values = np.zeros((len(states), self._spec.num_players))
+        for row, state, key in zip(values, states, keys.tolist(), strict=True):
+            before = np.array(state.returns())
+            for n in range(self._count):
+                row += self._play(state.clone(), fold_one(key, n))
+            row /= self._count
+            row -= before
+        return np.zeros((len(states), self._spec.num_actions), np.float32), values
+
+    def _play(self, state: State, key: int) -> Sequence[float]:
+        """Play one position to its end; return what each player was paid in all."""
+        joint = [0] * self._spec.num_players
+        while True:
+            acting = state.acting()
+            for player in acting:
+                key = fold_one(key, player)
+                actions = self._prefer(state, player)
+                joint[player] = actions[int(uniform_one(key) * len(actions))]
+            if acting:
+                state.apply(joint)
+            elif state.is_terminal():
+                return state.returns()
+            else:
+                key = fold_one(key, self._spec.num_players)
+                state.apply_chance(drawn(state.chance_outcomes(), uniform_one(key)))
+
+
+def drawn(outcomes: Sequence[tuple[int, float]], u: float) -> int:
+    """Return the outcome at `u` in [0, 1) of the cumulative distribution."""
+    total = 0.0
+    for outcome, probability in outcomes:
+        total += probability
+        if u < total:
+            return outcome
+    return outcomes[-1][0]  # probabilities that sum to a rounding error less than one
