@@ -12,10 +12,13 @@ from games.keys import fold_one
 from games.registry import Reference, call, parse, resolve
 from marl import checkpoint, population
 from marl.agent import Agent, Mcts, Random, digest_of_code
+from marl.config import validate
 from marl.scripted import SCRIPTED
+from marl.search.agent import UctAgent
 
 GROUP = "marl.algorithms"
-BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts} | SCRIPTED
+LOADED = ("config", "spec", "state", "device")  # what load_agent is given; its other parameters are a user's to set
+BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | SCRIPTED
 
 
 @dataclass(frozen=True)
@@ -84,20 +87,36 @@ def _trained(text: str, reference: Reference, spec: Spec, device: str) -> Entran
     folder = checkpoint_folder(Path(reference.name))
     about, digest = checkpoint.digest_of(folder)
     ours, theirs = spec.to_json(), about["spec"]
-    if any(ours[part] != theirs[part] for part in ("num_players", "observation", "action")):
-        raise UserError(
-            f"'{folder}' was trained on '{theirs['name']}', whose views or actions are not those of '{spec.name}'"
-        )
+    for part, what in (("num_players", "players"), ("observation", "views"), ("action", "actions")):
+        if ours[part] != theirs[part]:
+            raise UserError(
+                f"'{folder}' was trained on '{about['game']}', whose {what} ({_plain(theirs[part])}) are not those of "
+                f"'{spec.name}' ({_plain(ours[part])}); name an agent that was trained on such a game"
+            )
     learner = algorithm(about["algorithm"])
     state = checkpoint.tensors(folder, about, "agent.safetensors")
-    config = learner.Config.model_validate(about["settings"])
+    config = validate(learner.Config, about["settings"], f"the checkpoint '{folder}', written by another version")
     options = dict(reference.arguments)
-    allowed = set(inspect.signature(learner.load_agent).parameters) - {"config", "spec", "state", "device"}
+    allowed = [p for p in inspect.signature(learner.load_agent).parameters if p not in LOADED]
     for option in options:
         if option not in allowed:
-            raise UserError(f"a checkpoint of {about['algorithm']} takes {', '.join(allowed)}, got '{option}'")
-    agent = learner.load_agent(config, spec, state, device=device, **options)
+            raise UserError(
+                f"a checkpoint of {about['algorithm']} takes {', '.join(allowed) or 'no arguments'}, got '{option}'"
+                f"{nearest(option, allowed) or '; leave it out'}"
+            )
+    try:
+        agent = learner.load_agent(config, spec, state, device=device, **options)
+    except (KeyError, RuntimeError) as error:  # how torch says that weights are not those of a network
+        raise UserError(
+            f"the weights of '{folder}' are not those of {about['algorithm']} as it is here; install the version that "
+            "wrote them"
+        ) from error
     return Entrant(_shown(text, reference), text, _variant(digest, options), agent)
+
+
+def _plain(value: Any) -> str:
+    """Return a part of a Spec's JSON as words."""
+    return ", ".join(f"{key} {entry}" for key, entry in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _variant(digest: str, options: dict[str, Any]) -> str:

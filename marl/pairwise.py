@@ -45,7 +45,7 @@ STATES = ("start", "CC", "CD", "DC", "DD")  # what a player of a 2x2 matrix game
 class PairwiseConfig(BaseModel):
     """The settings that learners of two-player games share."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     gamma: float = Field(0.96, ge=0, le=1)
     learning_rate: PositiveFloat = 1e-3  # the policy's
@@ -153,7 +153,11 @@ class Episodes:
         """Take the episodes out of a trajectory that holds one of `length` steps in each environment, and its reset."""
         ended = np.asarray((trajectory.terminated | trajectory.truncated).any(2))  # [T+2, E]
         if len(ended) != length + 2 or ended[:length].any() or not ended[length].all():
-            raise RunFailed(f"expected all episodes to take {length} steps, the longest that this game takes; use ippo")
+            some = np.flatnonzero(ended[:length].any(1))
+            raise RunFailed(
+                f"expected all episodes to take {length} steps, as many as the game allows, and one took "
+                f"{some[0] if len(some) else 'more'}; use ippo"
+            )
         index = trajectory.index[: length + 1].reshape(length + 1, -1)
         index = np.where(index >= 0, index, 0)  # where the game is over nobody sees anything, and nothing is read
 

@@ -99,7 +99,8 @@ class Versus(Learner):
     @classmethod
     def load_agent(cls, config: VersusConfig, spec: Spec, state: Tensors, *, device: str, learner: int = 0) -> Agent:
         if type(learner) is not int or not 0 <= learner < len(config.learners):
-            raise UserError(f"expected learner=0 to {len(config.learners) - 1}, got learner={learner}")
+            held = ", ".join(f"{k} is {section['name']}" for k, section in enumerate(config.learners))
+            raise UserError(f"expected learner=0 to {len(config.learners) - 1}, got learner={learner}; {held}")
         name, made, settings = _section(config.learners[learner])
         return made.load_agent(settings, spec, under(_prefix(learner, name), state), device=device)  # type: ignore[no-any-return]
 

@@ -1,5 +1,6 @@
 """Selection: which edge a walk takes, and what the visits of a root amount to.
 
+    Uct       UCB1 on trees (Kocsis and Szepesvári 2006, https://doi.org/10.1007/11871842_29): no policy is asked
     Puct      AlphaZero's (Silver et al. 2018, https://doi.org/10.1126/science.aar6404, supplement): Q + U
     Gumbel    Gumbel AlphaZero's (Danihelka et al. 2022, https://openreview.net/forum?id=bERaNdoegnO): sequential
               halving at the root, completed Q below it; improves its policy from 2 simulations on
@@ -61,7 +62,41 @@ class Rule(Protocol):
 
 
 @dataclass
-class Puct:
+class MostVisited:
+    """A search is summed up by how often it walked each edge."""
+
+    def begin(self, tree: Tree, roots: Nodes, budget: NDArray[np.int64], keys: Keys) -> None:
+        pass
+
+    def scores(self, tree: Tree, outlook: Outlook) -> Scores:
+        raise NotImplementedError
+
+    def root_scores(self, tree: Tree, outlook: Outlook, games: NDArray[np.int64]) -> Scores:
+        return self.scores(tree, outlook)
+
+    def policy(self, tree: Tree, outlook: Outlook) -> Scores:
+        weights = np.where(outlook.visits.any(1, keepdims=True), outlook.visits, outlook.real)
+        return np.asarray(weights / weights.sum(1, keepdims=True))
+
+    def best(self, tree: Tree, outlook: Outlook) -> NDArray[np.int64]:
+        """The most visited; of equals the one of the better Q."""
+        return np.where(outlook.real, outlook.visits + outlook.q / 2, -np.inf).argmax(1)
+
+
+@dataclass
+class Uct(MostVisited):
+    """Q + c sqrt(ln N / n), Q in [-1, 1]; edges without visits first."""
+
+    c: float = 2**0.5
+
+    def scores(self, tree: Tree, outlook: Outlook) -> Scores:
+        explore = self.c * np.sqrt(np.log(outlook.visits.sum(1) + 1)[:, None] / np.maximum(outlook.visits, 1))
+        scores = 2 * outlook.q - 1 + np.where(outlook.known, 0.0, explore)
+        return np.where(outlook.visits > 0, scores, np.inf)
+
+
+@dataclass
+class Puct(MostVisited):
     """Q + c P sqrt(N) / (1 + n), c = c_init + log((N + c_base + 1) / c_base); N counts the visits of the node."""
 
     c_init: float = 1.25
@@ -85,17 +120,6 @@ class Puct:
         explore = c * tree.prior[outlook.edges] * np.sqrt(of_node) / (1 + outlook.visits)
         q = np.where(outlook.visits > 0, outlook.q, outlook.value[:, None] - self.unvisited / 2)
         return np.asarray(2 * q - 1 + np.where(outlook.known, 0.0, explore))
-
-    def root_scores(self, tree: Tree, outlook: Outlook, games: NDArray[np.int64]) -> Scores:
-        return self.scores(tree, outlook)
-
-    def policy(self, tree: Tree, outlook: Outlook) -> Scores:
-        weights = np.where(outlook.visits.any(1, keepdims=True), outlook.visits, outlook.real)
-        return np.asarray(weights / weights.sum(1, keepdims=True))
-
-    def best(self, tree: Tree, outlook: Outlook) -> NDArray[np.int64]:
-        """The most visited; of equals the one of the better Q."""
-        return np.where(outlook.real, outlook.visits + outlook.q / 2, -1.0).argmax(1)
 
 
 @dataclass

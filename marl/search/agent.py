@@ -1,0 +1,93 @@
+"""Agents that search before they move, all their games in one call."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.contract import Spec
+from games.errors import UserError
+from games.keys import Keys, fold, uniform
+from marl.networks import sample
+from marl.search.evaluators import Evaluator, Playouts
+from marl.search.models import ExactModel
+from marl.search.search import Found, Search
+from marl.search.selection import Rule, Uct
+from marl.types import Decision, Hidden, View
+
+
+class SearchAgent:
+    """Play what a search finds best; the first `sampled` decisions of a game are drawn from the search's policy.
+
+    A share of the decisions, `cheap_share`, is searched with `cheap` simulations only (playout cap randomization, Wu
+    2019, https://arxiv.org/abs/1902.10565): more games for the same price, and no policy is learned from those.
+    What it chose comes with `policy` [B, A], `root_value` [B, N] and `searched` [B], whether the search was a full one.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        evaluator: Evaluator,
+        rule: Rule,
+        *,
+        simulations: int,
+        sampled: int = 0,
+        cheap: int = 0,
+        cheap_share: float = 0.0,
+        leaves: int = 1,
+        solve: bool = False,
+        decided: bool = False,
+    ) -> None:
+        self._spec, self._evaluator, self._rule = spec, evaluator, rule
+        self._simulations, self._sampled = simulations, sampled
+        self._cheap, self._cheap_share = cheap, cheap_share
+        win = spec.return_bounds[1] if spec.return_bounds and not spec.step_rewards else np.inf
+        self._settings: dict[str, Any] = {"leaves": leaves, "solve": solve, "decided": decided, "win": win}
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        return np.zeros(rows, np.int64)  # decisions so far
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        full = uniform(fold(view.key, 3)) >= self._cheap_share
+        found = self.search(view, fold(view.key, 4), np.where(full, self._simulations, self._cheap))
+        policy = found.dense(found.policy, self._spec.num_actions)
+        drawn = sample(policy.astype(np.float32), fold(view.key, 5))
+        action = np.where(hidden < self._sampled, drawn, found.best)
+        extras = {"policy": policy.astype(np.float32), "root_value": found.value.astype(np.float32), "searched": full}
+        return Decision(action, extras), hidden + 1
+
+    def search(self, view: View, keys: Keys, budget: NDArray[np.int64]) -> Found:
+        """Search the positions of a view, each by its own budget of simulations."""
+        assert view.states is not None, "the constructors refuse games without positions"
+        model = ExactModel(self._spec, self._evaluator, view.states())
+        # A rule keeps what it drew at the roots: each search has its own.
+        search = Search(model, replace(self._rule), bounds=self._spec.return_bounds, **self._settings)  # type: ignore[type-var]
+        return search.run(keys, budget)
+
+
+class UctAgent(SearchAgent):
+    """Plain Monte-Carlo tree search: UCB1 over random playouts, proven values backed up; any number of players, chance.
+
+    Unlike `mcts`, which is OpenSpiel's own, it plays every searchable game of turns and perfect information.
+    """
+
+    def __init__(
+        self, spec: Spec, simulations: int = 100, playouts: int = 1, uct_c: float = 2**0.5, solve: bool = True
+    ) -> None:
+        refuse(spec, "uct")
+        if simulations < 1 or playouts < 1:
+            raise UserError(f"uct needs at least 1 simulation and 1 playout, got {simulations} and {playouts}")
+        super().__init__(spec, Playouts(spec, playouts), Uct(uct_c), simulations=simulations, solve=solve)
+
+
+def refuse(spec: Spec, name: str) -> None:
+    """Raise UserError for a game whose positions cannot be searched."""
+    if not spec.searchable:
+        raise UserError(
+            f"{name} needs positions to search, and '{spec.name}' has none here; choose a game that has them "
+            "(`marl games list`), with env_workers: 0"
+        )
+    if spec.turns != "sequential" or not spec.perfect_information:
+        what = "hides information" if spec.turns == "sequential" else "lets players move at the same time"
+        raise UserError(f"{name} searches games of turns and perfect information, and '{spec.name}' {what}")

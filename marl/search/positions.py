@@ -1,0 +1,149 @@
+"""Replay of searched positions: what was seen, what the search made of it, and how the game then went."""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.contract import Spec
+from games.keys import fold, uniform
+from marl.types import Tensors, Trajectory
+
+Rows = dict[str, NDArray[Any]]
+
+
+class PositionReplay:
+    """Keep the newest `capacity` positions of games that are over.
+
+    A position waits until its game ends; then its `outcome` is what each player was paid from it on, [N]. Of a game
+    that was cut, by a move limit or at a stretch's end, nobody knows how it would have ended: the search's own word
+    stands in for the outcome, and never a draw.
+    """
+
+    def __init__(self, spec: Spec, capacity: int) -> None:
+        self.spec, self.capacity = spec, capacity
+        self._rows = self._none()
+        self._next = 0  # of all positions ever kept
+        self._waiting = self._none()
+        self._of = np.zeros((0, 2), np.int64)  # [W, 2] environment and episode of the positions that wait
+        self._before = np.zeros((0, spec.num_players))  # [W, N] what had been paid before them
+        self._paid = np.zeros((0, spec.num_players))  # [E, N] in the open episodes so far
+        self._episode = np.zeros(0, np.int64)  # [E] counts the episodes of an environment
+
+    def __len__(self) -> int:
+        """Return the number of positions."""
+        return min(self._next, self.capacity)
+
+    def add(self, trajectory: Trajectory, mine: Collection[int]) -> int:
+        """Take in what is new in a recording; return how many positions have got their outcome."""
+        new = slice(trajectory.recorded, len(trajectory.action))
+        num_envs = trajectory.first.shape[1]
+        if len(self._paid) != num_envs or trajectory.first[trajectory.recorded].all():
+            cut = self._give_up()  # the environments were opened afresh
+            self._paid = np.zeros((num_envs, self.spec.num_players))
+            self._episode = np.zeros(num_envs, np.int64)
+        else:
+            cut = 0
+        decided = trajectory.acting[new] & np.isin(trajectory.seating[new], list(mine))
+        ended: list[NDArray[np.int64]] = []
+        outcomes, truncated = [], []
+        step, env, player = np.nonzero(decided)
+        before = np.zeros((len(step), self.spec.num_players))
+        episode = np.zeros(len(step), np.int64)
+        for t in range(len(decided)):
+            at = new.start + t
+            here = step == t
+            before[here], episode[here] = self._paid[env[here]], self._episode[env[here]]
+            self._paid += trajectory.reward[at]
+            over = (trajectory.terminated[at + 1] | trajectory.truncated[at + 1]).all(1) & ~trajectory.first[at]
+            closed = np.flatnonzero(over)
+            ended.append(np.stack([closed, self._episode[closed]], 1))
+            outcomes.append(self._paid[closed])
+            truncated.append(~trajectory.terminated[at + 1][closed].all(1))
+            self._paid[closed] = 0
+            self._episode[closed] += 1
+        index = trajectory.index[new][decided]
+        rows = {
+            "obs": trajectory.obs[index],
+            "action_mask": trajectory.action_mask[index],
+            "player": player,
+            **{name: trajectory.extras[name][new][decided] for name in ("policy", "root_value", "searched")},
+        }
+        self._wait({**rows, "outcome": np.zeros_like(rows["root_value"])}, np.stack([env, episode], 1), before)
+        return cut + self._settle(np.concatenate(ended), np.concatenate(outcomes), np.concatenate(truncated))
+
+    def sample(self, count: int, key: int) -> Rows:
+        """Draw `count` positions by `key`, with replacement."""
+        drawn = (uniform(fold(key, np.arange(count))) * len(self)).astype(np.int64)
+        return {name: rows[drawn] for name, rows in self._rows.items()}
+
+    def state(self) -> Tensors:
+        """Return everything, the positions that wait included."""
+        of = {"of": self._of, "before": self._before, "paid": self._paid, "episode": self._episode}
+        waiting = {f"waiting.{name}": rows for name, rows in self._waiting.items()}
+        return {"next": np.array(self._next)} | of | waiting | {k: v[: len(self)] for k, v in self._rows.items()}
+
+    def load_state(self, state: Tensors) -> None:
+        arrays = {name: np.asarray(value).copy() for name, value in state.items()}
+        self._next = int(arrays["next"])
+        self._of, self._before = arrays["of"], arrays["before"]
+        self._paid, self._episode = arrays["paid"], arrays["episode"]
+        self._waiting = {name: arrays[f"waiting.{name}"] for name in self._waiting}
+        self._rows = {name: arrays[name] for name in self._rows}
+
+    def _none(self) -> Rows:
+        spec = self.spec
+        fields: dict[str, tuple[tuple[int, ...], str]] = {
+            "obs": (spec.observation.shape, spec.observation.dtype),
+            "action_mask": ((spec.num_actions,), "bool"),
+            "player": ((), "int64"),
+            "policy": ((spec.num_actions,), "float32"),
+            "root_value": ((spec.num_players,), "float32"),
+            "searched": ((), "bool"),
+            "outcome": ((spec.num_players,), "float32"),
+        }
+        return {name: np.zeros((0, *shape), dtype) for name, (shape, dtype) in fields.items()}
+
+    def _wait(self, rows: Rows, of: NDArray[np.int64], before: NDArray[np.float64]) -> None:
+        self._waiting = {name: np.concatenate([held, rows[name]]) for name, held in self._waiting.items()}
+        self._of = np.concatenate([self._of, of])
+        self._before = np.concatenate([self._before, before])
+
+    def _settle(self, ended: NDArray[np.int64], outcomes: NDArray[np.float64], cut: NDArray[np.bool_]) -> int:
+        """Keep the positions of the episodes [K, 2] that have ended."""
+        if len(ended) == 0 or len(self._of) == 0:
+            return 0
+        order = np.lexsort((ended[:, 1], ended[:, 0]))
+        name = ended[order] @ np.array([1 << 32, 1])
+        wanted = self._of @ np.array([1 << 32, 1])
+        place = np.minimum(np.searchsorted(name, wanted), len(name) - 1)
+        over = name[place] == wanted
+        episode = order[place[over]]
+        rows = {name: held[over] for name, held in self._waiting.items()}
+        outcome = (outcomes[episode] - self._before[over]).astype(np.float32)
+        rows["outcome"] = np.where(cut[episode, None], rows["root_value"], outcome)
+        self._waiting = {name: held[~over] for name, held in self._waiting.items()}
+        self._of, self._before = self._of[~over], self._before[~over]
+        self._keep(rows)
+        return len(episode)
+
+    def _give_up(self) -> int:
+        """Keep the positions that wait for games which nobody will finish."""
+        rows = {**self._waiting, "outcome": self._waiting["root_value"]}
+        self._waiting = self._none()
+        self._of, self._before = self._of[:0], self._before[:0]
+        self._keep(rows)
+        return len(rows["player"])
+
+    def _keep(self, rows: Rows) -> None:
+        count = len(rows["player"])
+        room = min(self.capacity, self._next + count)
+        if len(self._rows["player"]) < room:
+            more = min(self.capacity, max(room, 2 * len(self._rows["player"]), 1024)) - len(self._rows["player"])
+            for name, held in self._rows.items():
+                self._rows[name] = np.concatenate([held, np.zeros((more, *held.shape[1:]), held.dtype)])
+        at = (self._next + np.arange(count)) % self.capacity
+        for name, held in self._rows.items():
+            held[at] = rows[name]
+        self._next += count
