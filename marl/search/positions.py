@@ -56,7 +56,7 @@ class PositionReplay:
             here = step == t
             before[here], episode[here] = self._paid[env[here]], self._episode[env[here]]
             self._paid += trajectory.reward[at]
-            over = (trajectory.terminated[at + 1] | trajectory.truncated[at + 1]).all(1) & ~trajectory.first[at]
+            over = (trajectory.terminated[at + 1] | trajectory.truncated[at + 1]).all(1)
             closed = np.flatnonzero(over)
             ended.append(np.stack([closed, self._episode[closed]], 1))
             outcomes.append(self._paid[closed])

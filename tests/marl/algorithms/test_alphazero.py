@@ -1,0 +1,191 @@
+"""AlphaZero: what it learns is what the search found, it resumes exactly, and it learns something tiny."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from games.errors import UserError
+from games.keys import fold
+from games.registry import make
+from marl import checkpoint
+from marl.algorithms.alphazero import AlphaZero, AlphaZeroConfig, Judge, PolicyValue, loss, scaled, unscaled
+from marl.config import TrainConfig
+from marl.entrants import enter
+from marl.evaluate import evaluate
+from marl.networks import generator_of
+from marl.rollout import episodes
+from marl.train import train
+
+GAME = "openspiel:tic_tac_toe"
+SMALL = {"simulations": 8, "channels": 8, "blocks": 1, "batch_size": 16, "steps_per_update": 16, "sampled_moves": 3}
+
+
+def spec_of(game):
+    return make(game, 1).spec
+
+
+def learner(game=GAME, **settings):
+    return AlphaZero(AlphaZeroConfig(**SMALL | settings), spec_of(game), key=1, total_steps=100, device="cpu")
+
+
+def trained(folder, steps=600, stretch=300, game=GAME, **settings):
+    algorithm = {"name": "alphazero"} | SMALL | settings
+    evaluation = {"panel": ["random"], "seeds": 2}
+    config = TrainConfig(
+        game=game,
+        algorithm=algorithm,
+        steps=steps,
+        stretch=stretch,
+        num_envs=8,
+        rollout_length=8,
+        evaluation=evaluation,
+    )
+    return train(config, folder, resume=(folder / "config.yaml").exists(), device="cpu")
+
+
+def test_the_folded_network_says_the_same():
+    spec = spec_of("openspiel:connect_four")
+    network = PolicyValue(AlphaZeroConfig(**SMALL), spec, generator_of(3))
+    views, movers = torch.rand(40, 3, 6, 7), torch.arange(40) % 2
+    for _ in range(5):
+        network.train()(views, movers)  # batch normalisation gets means and deviations of its own
+    torch.testing.assert_close(network.folded()(views, movers), network.eval()(views, movers), rtol=1e-4, atol=1e-5)
+
+
+def test_what_the_judge_says_does_not_depend_on_batch_mates():
+    spec = spec_of("openspiel:connect_four")
+    judge = Judge(PolicyValue(AlphaZeroConfig(**SMALL), spec, generator_of(3)), spec, "cpu")
+    views = np.random.default_rng(0).random((100, 3, 6, 7), np.float32)
+    movers = np.arange(100) % 2
+    logits, values = judge(views, movers)
+    for row in (0, 63, 64, 99):
+        alone = judge(views[row : row + 1], movers[row : row + 1])
+        assert (alone[0][0] == logits[row]).all() and (alone[1][0] == values[row]).all()
+    assert values.sum(1) == pytest.approx(np.zeros(100))
+
+
+def test_values_are_told_to_the_right_players():
+    """The network speaks of the mover first."""
+    spec = spec_of("openspiel:pig(players=3)")
+    network = PolicyValue(AlphaZeroConfig(encoder="mlp", hidden=(4,)), spec, generator_of(0))
+    with torch.no_grad():
+        network.value.weight.zero_()
+        network.value.bias.copy_(torch.tensor([0.9, 0.5, -0.3]))
+    said = torch.tanh(torch.tensor([0.9, 0.5, -0.3])).tolist()
+    views = np.zeros((3, *spec.observation.shape), np.float32)
+    _, values = Judge(network, spec, "cpu")(views, np.arange(3))
+    values = scaled(values, spec)
+    assert values[0] == pytest.approx(said, abs=1e-5)
+    assert values[1] == pytest.approx([said[2], said[0], said[1]], abs=1e-5)
+    assert values[2] == pytest.approx([said[1], said[2], said[0]], abs=1e-5)
+
+
+def test_scaled_and_back():
+    spec = spec_of("openspiel:backgammon")
+    value = np.array([[1.0, -1.0], [0.25, -0.25]])
+    np.testing.assert_allclose(unscaled(scaled(value, spec), spec), value)
+
+
+def test_loss_by_hand():
+    said = torch.tensor([[0.0, 0.0, 5.0, 0.5], [1.0, 0.0, 0.0, -1.0]])
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    policy = torch.tensor([[0.25, 0.75, 0.0], [1.0, 0.0, 0.0]])
+    total, metrics = loss(said, mask, policy, torch.tensor([[1.0], [-1.0]]), torch.tensor([True, False]))
+    assert metrics["policy_loss"] == pytest.approx(np.log(2))  # the second position was searched cheaply
+    assert metrics["value_loss"] == pytest.approx(0.125)
+    assert total == pytest.approx(np.log(2) + 0.125)
+
+
+@pytest.mark.parametrize("settings", [{}, {"rule": "gumbel", "cheap_share": 0.5, "root_value_share": 0.5}])
+def test_resumed_is_the_same_to_the_byte(settings, tmp_path):
+    whole = trained(tmp_path / "whole", **settings)
+    trained(tmp_path / "parts", steps=300, **settings)
+    parts = trained(tmp_path / "parts", **settings)
+    assert whole.name == parts.name
+    for name in ("agent.safetensors", "learner.safetensors"):
+        assert (whole / name).read_bytes() == (parts / name).read_bytes()
+
+
+def test_a_checkpoint_plays_as_the_learner_does(tmp_path):
+    folder = trained(tmp_path / "run", steps=300)
+    assert checkpoint.read(folder)["algorithm"] == "alphazero"
+    venv = make(GAME, 4)
+    for text in (
+        str(folder),
+        f"{folder}(simulations=3)",
+        f"{folder}(search=false)",
+        f"{folder}(search=false, greedy=true)",
+    ):
+        assert evaluate(venv, enter(text, venv.spec), [enter("random", venv.spec)], seeds=3, key=0).episodes == 6
+    with pytest.raises(UserError, match="at least 1 simulation, got 0"):
+        enter(f"{folder}(simulations=0)", venv.spec)
+
+
+def test_cheap_moves_are_marked():
+    made = learner(cheap_share=0.5, cheap_simulations=2, solve=False)
+    venv = make(GAME, 64)
+    from marl.rollout import Carry, rollout
+
+    carry = Carry(venv, made.actors(), fold(0, np.arange(1)), fold(1, np.arange(64)))
+    trajectory = rollout(venv, made.actors(), np.zeros((64, 2), np.int64), carry, 2)
+    full = trajectory.extras["searched"][trajectory.acting[:-1]]
+    assert 0.3 < full.mean() < 0.7
+    policy = trajectory.extras["policy"][trajectory.acting[:-1]]
+    assert policy.sum(1) == pytest.approx(np.ones(len(policy)), abs=1e-5)
+    assert ((policy[~full] * 2).round(5) % 1 == 0).all()  # of two simulations
+
+
+@pytest.mark.parametrize("game", ["openspiel:leduc_poker", "openspiel:goofspiel", "spread", "matrix(game=chicken)"])
+def test_games_that_it_cannot_search_are_refused(game):
+    with pytest.raises(UserError, match="alphazero"):
+        learner(game)
+
+
+def test_a_search_without_simulations_is_refused():
+    with pytest.raises(ValidationError, match="simulations"):
+        AlphaZeroConfig(simulations=0)
+
+
+def test_a_network_of_another_board_is_refused(tmp_path):
+    folder = trained(tmp_path / "run", steps=300)
+    with pytest.raises(UserError, match="tic_tac_toe"):
+        enter(str(folder), spec_of("openspiel:connect_four"))
+
+
+def test_three_players_and_chance(tmp_path):
+    trained(tmp_path / "run", steps=300, game="openspiel:pig(players=3,winscore=10)")
+
+
+def test_uct_plays_every_game_of_turns():
+    venv = make("openspiel:tic_tac_toe", 10)
+    spec = venv.spec
+    result = evaluate(venv, enter("uct(simulations=100)", spec), [enter("random", spec)], seeds=20, key=0)
+    assert min(result.return_mean) > 0.6
+    draws = list(
+        episodes(
+            venv,
+            [enter("uct(simulations=400)", spec).agent] * 2,
+            fold(0, np.arange(2)),
+            fold(1, np.arange(10)),
+            np.tile([0, 1], (10, 1)),
+        )
+    )
+    assert np.mean([episode.returns[0] == 0 for episode in draws]) > 0.6
+
+
+@pytest.mark.slow
+def test_learns_tic_tac_toe(tmp_path):
+    """Its policy alone, which has seen a search's policies and no opponent, hardly loses to random."""
+    folder = trained(tmp_path / "run", steps=12_000, stretch=6_000, simulations=24, channels=16, batch_size=64)
+    venv = make(GAME, 32)
+    spec = venv.spec
+    result = evaluate(
+        venv, enter(f"{folder}(search=false, greedy=true)", spec), [enter("random", spec)], seeds=100, key=0
+    )
+    before = trained(tmp_path / "before", steps=1, stretch=1, simulations=24, channels=16)
+    start = evaluate(
+        venv, enter(f"{before}(search=false, greedy=true)", spec), [enter("random", spec)], seeds=100, key=0
+    )
+    assert min(result.return_mean) > 0.5
+    assert sum(start.return_mean) < sum(result.return_mean) - 0.5

@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+
+from games.contract import Array, Discrete, Spec
+from games.keys import fold
+from games.registry import make
+from marl.rollout import Carry, rollout
+from marl.search.positions import PositionReplay
+from marl.types import Trajectory
+
+SPEC = Spec("toy", 2, Array((1,)), Discrete(2), "general_sum", "sequential", True, False, True)
+
+
+def trajectory(script, recorded=0):
+    """Build a recording of one environment: (player who acts or None, rewards of the step, end) by time.
+
+    `end` is "", "over" or "cut", and is said of the moment in which it is seen.
+    """
+    steps = len(script) - 1
+    acting = np.zeros((steps + 1, 1, 2), bool)
+    terminated, truncated = np.zeros_like(acting), np.zeros_like(acting)
+    first, reward = np.zeros((steps + 1, 1), bool), np.zeros((steps, 1, 2), np.float32)
+    for t, (player, paid, kind) in enumerate(script):
+        if player is not None:
+            acting[t, 0, player] = True
+        terminated[t, 0] = kind == "over"
+        truncated[t, 0] = kind == "cut"
+        first[t, 0] = kind == "first"
+        if t < steps:
+            reward[t, 0] = paid
+    index = np.where(acting, np.cumsum(acting).reshape(acting.shape) - 1, -1)
+    rows = int(acting.sum())
+    t, e, p = np.nonzero(acting[:-1])
+    value = np.zeros((steps, 1, 2, 2), np.float32)
+    value[t, e, p] = 10 + t[:, None]
+    return Trajectory(
+        obs=np.arange(rows, dtype=np.float32)[:, None],
+        action_mask=np.ones((rows, 2), bool),
+        index=index,
+        acting=acting,
+        terminated=terminated,
+        truncated=truncated,
+        first=first,
+        global_state=np.zeros((steps + 1, 1, 0), np.float32),
+        action=np.zeros((steps, 1, 2), np.int64),
+        reward=reward,
+        extras={
+            "policy": np.full((steps, 1, 2, 2), 0.5, np.float32),
+            "root_value": value,
+            "searched": np.ones((steps, 1, 2), bool),
+        },
+        seating=np.zeros((steps, 1, 2), np.int64),
+        complete=acting[:-1],
+        recorded=recorded,
+    )
+
+
+def kept(replay):
+    return {
+        name: rows[: len(replay)].tolist()
+        for name, rows in replay._rows.items()
+        if name in ("player", "outcome", "obs")
+    }
+
+
+def test_outcomes_are_what_was_paid_from_the_position_on():
+    replay = PositionReplay(SPEC, 10)
+    game = [
+        (0, (1, 0), "first"),
+        (1, (0, 2), ""),
+        (0, (3, -3), ""),
+        (None, (0, 0), "over"),
+        (0, (5, 5), "first"),
+        (1, (0, 0), ""),
+    ]
+    assert replay.add(trajectory(game), [0]) == 3
+    assert kept(replay)["player"] == [0, 1, 0]
+    assert kept(replay)["outcome"] == [[4, -1], [3, -1], [3, -3]]
+    # The second game's first decision waits for what comes.
+    more = [(1, (0, 0), ""), (1, (7, 0), ""), (None, (0, 0), "over")]
+    assert replay.add(trajectory(more), [0]) == 3
+    assert kept(replay)["outcome"][3:] == [[12, 5], [7, 0], [7, 0]]
+
+
+def test_a_cut_game_is_worth_what_the_search_said():
+    replay = PositionReplay(SPEC, 10)
+    assert replay.add(trajectory([(0, (1, 0), "first"), (1, (0, 0), ""), (None, (0, 0), "cut")]), [0]) == 2
+    assert kept(replay)["outcome"] == [[10, 10], [11, 11]]
+
+
+def test_positions_of_a_game_that_nobody_finishes_are_kept():
+    replay = PositionReplay(SPEC, 10)
+    assert replay.add(trajectory([(0, (1, 0), "first"), (1, (0, 0), ""), (0, (0, 0), "")]), [0]) == 0
+    fresh = [(0, (1, 0), "first"), (None, (0, 0), "over")]
+    assert replay.add(trajectory(fresh), [0]) == 3  # the environments were opened afresh
+    assert kept(replay)["outcome"] == [[10, 10], [11, 11], [1, 0]]
+
+
+def test_moments_that_were_recorded_before_count_once():
+    replay = PositionReplay(SPEC, 10)
+    replay.add(trajectory([(0, (1, 0), "first"), (1, (0, 0), ""), (0, (0, 0), "")]), [0])
+    again = [(1, (0, 0), ""), (0, (0, 4), ""), (None, (0, 0), "over")]
+    assert replay.add(trajectory(again, recorded=1), [0]) == 3
+    assert kept(replay)["outcome"] == [[1, 4], [0, 4], [0, 4]]
+
+
+def test_strangers_are_not_learned_from():
+    replay = PositionReplay(SPEC, 10)
+    assert replay.add(trajectory([(0, (1, 0), "first"), (None, (0, 0), "over")]), [1]) == 0
+
+
+def test_the_newest_are_kept():
+    replay = PositionReplay(SPEC, 3)
+    for paid in range(5):
+        replay.add(trajectory([(0, (paid, 0), "first"), (None, (0, 0), "over")]), [0])
+    assert len(replay) == 3
+    assert sorted(outcome[0] for outcome in kept(replay)["outcome"]) == [2, 3, 4]
+    assert set(replay.sample(50, 1)["outcome"][:, 0]) == {2, 3, 4}
+
+
+class Searching:
+    """Choose the first legal action, with the extras of a search."""
+
+    def initial_hidden(self, rows):
+        return None
+
+    def act(self, view, hidden):
+        from marl.types import Decision
+
+        n = len(view)
+        extras = {
+            "policy": view.action_mask / view.action_mask.sum(1, keepdims=True),
+            "root_value": np.tile(view.key[:, None].astype(np.float32), (1, 2)),
+            "searched": np.ones(n, bool),
+        }
+        mask = view.action_mask * ((view.key[:, None] >> np.arange(9, dtype=np.uint64)) % 3 + 1)
+        return Decision(mask.argmax(1), extras), None
+
+
+def test_real_games_and_a_round_trip():
+    venv = make("openspiel:tic_tac_toe", 5)
+    carry = Carry(venv, [Searching()], fold(0, np.arange(1)), fold(1, np.arange(5)))
+    seating = np.zeros((5, 2), np.int64)
+    replay, twin = PositionReplay(venv.spec, 60), PositionReplay(venv.spec, 60)
+    for _ in range(6):
+        replay.add(rollout(venv, [Searching()], seating, carry, 7), [0])
+        twin.load_state({name: value.copy() for name, value in replay.state().items()})
+    assert len(replay) == 60
+    outcome = replay.sample(500, 3)["outcome"]
+    assert set(np.unique(outcome)) <= {-1, 0, 1}
+    assert outcome.sum(1) == pytest.approx(np.zeros(500))
+    more = rollout(venv, [Searching()], seating, carry, 9)
+    assert replay.add(more, [0]) == twin.add(more, [0]) > 0
+    for name, rows in replay.sample(40, 9).items():
+        assert (rows == twin.sample(40, 9)[name]).all()
