@@ -113,10 +113,10 @@ class ActorCritic(nn.Module):
 
 
 class PolicyAgent:
-    """Play a policy, sampled by the decision's key; with probability `epsilon` a legal action at random."""
+    """Play a policy, sampled by the decision's key, or its mode if `greedy`; with probability `epsilon` any action."""
 
-    def __init__(self, actor: Head, device: str, *, epsilon: float = 0.0) -> None:
-        self._actor, self._device, self._epsilon = actor, device, epsilon
+    def __init__(self, actor: Head, device: str, *, epsilon: float = 0.0, greedy: bool = False) -> None:
+        self._actor, self._device, self._epsilon, self._greedy = actor, device, epsilon, greedy
         self._memory = actor.remember.size if actor.remember else 0
         self._block = BLOCK if self._memory else 16 * BLOCK  # a small network's calls cost more than its rows
 
@@ -128,6 +128,8 @@ class PolicyAgent:
         out = in_blocks(self._step, *arrays, device=self._device, block=self._block)
         actions = view.action_mask.shape[1]
         chance = np.exp(out[:, :actions])
+        if self._greedy:
+            chance = np.eye(actions, dtype=np.float32)[chance.argmax(1)]
         if self._epsilon:
             chance += self._epsilon * (view.action_mask / view.action_mask.sum(1, keepdims=True) - chance)
         return Decision(sample(chance, view.key)), None if hidden is None else out[:, actions:]
@@ -444,10 +446,10 @@ class PairwiseLearner(Learner):
         return self.me.actor.state_dict()
 
     @classmethod
-    def load_agent(cls, config: Any, spec: Spec, state: Tensors, *, device: str) -> Agent:
+    def load_agent(cls, config: Any, spec: Spec, state: Tensors, *, device: str, greedy: bool = False) -> Agent:
         actor = ActorCritic(config, spec, 0).actor.to(device)
         actor.load_state_dict(state)
-        return PolicyAgent(actor, device)
+        return PolicyAgent(actor, device, greedy=greedy)
 
 
 def flat(obs: Tensor) -> Tensor:

@@ -157,7 +157,8 @@ class OpenSpielGame:
         num_players = self.native.num_players()
         self.everyone = range(num_players)
         self.one = [(p,) for p in self.everyone]
-        self.hidden = kind.information != pyspiel.GameType.Information.PERFECT_INFORMATION
+        # A one-shot game hides nothing but what the others choose at the same time.
+        self.hidden = kind.information == pyspiel.GameType.Information.IMPERFECT_INFORMATION
         self.printed_whole = kind.short_name in _PRINTED_WHOLE
         self.recalls = kind.provides_information_state_string
         self._state = ResampledState if not self.hidden or _resamples(self.native) else OpenSpielState

@@ -11,6 +11,7 @@ from games.errors import UserError
 from games.keys import Keys, fold, uniform
 from marl.networks import sample
 from marl.search.evaluators import Evaluator, Playouts
+from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
 from marl.search.models import ExactModel
 from marl.search.search import Found, Search
 from marl.search.selection import Rule, Uct
@@ -66,28 +67,63 @@ class SearchAgent:
         return search.run(keys, budget)
 
 
-class UctAgent(SearchAgent):
-    """Plain Monte-Carlo tree search: UCB1 over random playouts, proven values backed up; any number of players, chance.
+class UctAgent:
+    """Monte-Carlo tree search over random playouts, for every game whose positions can be searched.
 
-    Unlike `mcts`, which is OpenSpiel's own, it plays every searchable game of turns and perfect information.
+    UCB1 with proven values where all is seen and players take turns, any number of them, with chance; decoupled, on
+    positions that the player cannot tell from the true one, elsewhere: `mixes` plays the average strategy of regret
+    matching instead. Unlike `mcts`, which is OpenSpiel's own and an anchor, it plays any game with positions.
     """
 
     def __init__(
-        self, spec: Spec, simulations: int = 100, playouts: int = 1, uct_c: float = 2**0.5, solve: bool = True
+        self,
+        spec: Spec,
+        simulations: int = 100,
+        playouts: int = 1,
+        uct_c: float = 2**0.5,
+        solve: bool = True,
+        mixes: bool = False,
     ) -> None:
-        refuse(spec, "uct")
+        if not spec.searchable:
+            raise UserError(_no_positions(spec, "uct"))
         if simulations < 1 or playouts < 1:
             raise UserError(f"uct needs at least 1 simulation and 1 playout, got {simulations} and {playouts}")
-        super().__init__(spec, Playouts(spec, playouts), Uct(uct_c), simulations=simulations, solve=solve)
+        self._spec, self._simulations, self._mixes, self._rule = spec, simulations, mixes, Uct(uct_c)
+        self._evaluator = Playouts(spec, playouts)
+        self._in_the_open = spec.turns == "sequential" and spec.perfect_information
+        if mixes and self._in_the_open:
+            raise UserError(
+                f"mixes=true is for simultaneous moves and hidden information, and '{spec.name}' has neither"
+            )
+        self._searcher = SearchAgent(spec, self._evaluator, self._rule, simulations=simulations, solve=solve)
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        return None
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        budget = np.full(len(view), self._simulations)
+        if self._in_the_open:
+            return Decision(self._searcher.search(view, view.key, budget).best), None
+        assert view.states is not None, "the constructor refuses games without positions"
+        mixer = RegretMatching() if self._mixes else DecoupledUct(self._rule)
+        search = InformationSearch(self._spec, self._evaluator, mixer)
+        return Decision(search.run(view.states(), view.player, view.key, budget).best), None
 
 
 def refuse(spec: Spec, name: str) -> None:
-    """Raise UserError for a game whose positions cannot be searched."""
+    """Raise UserError for a game that a search of positions cannot play: nothing hidden, one mover at a time."""
     if not spec.searchable:
-        raise UserError(
-            f"{name} needs positions to search, and '{spec.name}' has none here; choose a game that has them "
-            "(`marl games list`), with env_workers: 0"
-        )
+        raise UserError(_no_positions(spec, name))
     if spec.turns != "sequential" or not spec.perfect_information:
         what = "hides information" if spec.turns == "sequential" else "lets players move at the same time"
-        raise UserError(f"{name} searches games of turns and perfect information, and '{spec.name}' {what}")
+        raise UserError(
+            f"{name} searches games of turns and perfect information, and '{spec.name}' {what}; "
+            "uct plays it, ippo learns it"
+        )
+
+
+def _no_positions(spec: Spec, name: str) -> str:
+    return (
+        f"{name} needs positions to search, and '{spec.name}' has none here; choose a game that has them "
+        "(`marl games list`), with env_workers: 0"
+    )

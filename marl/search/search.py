@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from games.keys import Keys, fold
 from marl.search.models import Model, Positions
-from marl.search.selection import Outlook, Rule, Scores
+from marl.search.selection import Outlook, Rule, Scores, look
 from marl.search.tree import CHANCE, END, NONE, Edges, Nodes, Path, Tree, Values
 
 
@@ -150,25 +150,19 @@ class Search:
         return outlook.edges[np.arange(len(nodes)), place]
 
     def _outlook(self, nodes: Nodes, games: NDArray[np.int64]) -> Outlook:
-        """Return the edges of nodes as the players who move there see them."""
-        tree = self.tree
-        edges, real = tree.edges(nodes)
-        mover = np.maximum(tree.mover[nodes], 0)
-        waiting = tree.waiting[edges]
-        visits = np.where(real, tree.taken[edges] + waiting, 0)
-        low = self._low[games]
-        width = np.maximum(self._high[games] - low, 1e-9)
-        paid = tree.paid[edges, mover[:, None]] + waiting * low[:, None]
-        q = paid / np.maximum(visits, 1)
-        known = np.zeros_like(real)
-        if self.solve:
-            child = tree.child[edges]
-            known = real & (child != NONE) & tree.proven[child]
-            at = child[known]
-            worth = tree.reward[at] + self.discount * tree.value[at]
-            q[known] = worth[np.arange(len(at)), mover[np.nonzero(known)[0]]]
-        scaled = (np.stack([tree.mean(nodes), tree.value[nodes]])[:, np.arange(len(nodes)), mover] - low) / width
-        return Outlook(nodes, edges, real, visits, (q - low[:, None]) / width[:, None], known, scaled[0], scaled[1])
+        """Return the edges of nodes as the players who move there see them, exact where they are proven."""
+        tree, low, high = self.tree, self._low[games], self._high[games]
+        outlook = look(tree, nodes, low, high)
+        if not self.solve:
+            return outlook
+        child = tree.child[outlook.edges]
+        known = outlook.real & (child != NONE) & tree.proven[child]
+        row = np.nonzero(known)[0]
+        worth = tree.reward[child[known]] + self.discount * tree.value[child[known]]
+        own = worth[np.arange(len(row)), np.maximum(tree.mover[nodes], 0)[row]]
+        outlook.known[:] = known
+        outlook.q[known] = (own - low[row]) / np.maximum(high - low, 1e-9)[row]
+        return outlook
 
     def _expand(self, path: Path, rows: NDArray[np.int64]) -> Nodes:
         """Walk the last edges of some rows of a path for the first time; return the new nodes."""

@@ -37,6 +37,20 @@ class Outlook:
     said: Scores  # [B] what the evaluator said of it, in [0, 1]
 
 
+def look(tree: Tree, nodes: Nodes, low: Scores, high: Scores) -> Outlook:
+    """Return the edges of nodes [B] as the players who move there see them; returns lie in [low, high] [B]."""
+    edges, real = tree.edges(nodes)
+    mover = np.maximum(tree.mover[nodes], 0)
+    waiting = tree.waiting[edges]
+    visits = np.where(real, tree.taken[edges] + waiting, 0)
+    width = np.maximum(high - low, 1e-9)
+    paid = tree.paid[edges, mover[:, None]] + waiting * low[:, None]
+    q = (paid / np.maximum(visits, 1) - low[:, None]) / width[:, None]
+    rows = np.arange(len(nodes))
+    value, said = ((worth[rows, mover] - low) / width for worth in (tree.mean(nodes), tree.value[nodes]))
+    return Outlook(nodes, edges, real, visits, q, np.zeros_like(real), value, said)
+
+
 class Rule(Protocol):
     """Choose edges, at the root and below, and sum a search up."""
 

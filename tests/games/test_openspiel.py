@@ -37,8 +37,8 @@ def test_names_are_references():
     [
         ("tic_tac_toe", 2, "zero_sum", "sequential", True, False),
         ("kuhn_poker", 2, "zero_sum", "sequential", False, True),
-        ("matrix_pd", 2, "general_sum", "simultaneous", False, False),
-        ("matrix_rps", 2, "zero_sum", "simultaneous", False, False),
+        ("matrix_pd", 2, "general_sum", "simultaneous", True, False),
+        ("matrix_rps", 2, "zero_sum", "simultaneous", True, False),
         ("tiny_hanabi", 2, "team", "sequential", False, True),
         ("hearts", 4, "general_sum", "sequential", False, True),
         ("pig", 2, "zero_sum", "sequential", True, True),
