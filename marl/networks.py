@@ -136,14 +136,16 @@ def sample(probabilities: NDArray[np.float32], key: Keys) -> NDArray[np.int64]:
 
 
 def in_blocks(
-    function: Callable[..., Tensor], *arrays: NDArray[Any], device: str, block: int = BLOCK
+    function: Callable[..., Tensor], *arrays: NDArray[Any], device: str, block: int = BLOCK, multiple: int | None = None
 ) -> NDArray[np.float32]:
     """Apply a network to rows [B, ...], `block` rows a call, the last call padded; return its outputs [B, ...].
 
     Matrix products may differ in the last bit with the number of rows: blocks of one size make a row's result its own.
+    A network that says the same of a row in any batch of a `multiple` of rows is padded to no more than that.
     """
     rows = len(arrays[0])
-    padded = -(-rows // block) * block
+    multiple = multiple or block
+    padded = -(-rows // multiple) * multiple
     if padded != rows:
         arrays = tuple(np.concatenate([a, np.zeros((padded - rows, *a.shape[1:]), a.dtype)]) for a in arrays)
     tensors = [torch.from_numpy(a).to(device) for a in arrays]

@@ -151,6 +151,8 @@ class PolicyValue(nn.Module):
 class Judge:
     """A network as an evaluator asks it: logits, and every player's expected return."""
 
+    MULTIPLE = 8  # of rows in a call: convolutions sum alike in batches of 4 and more (a test)
+
     def __init__(self, network: PolicyValue, spec: Spec, device: str) -> None:
         self._spec, self._device = spec, device
         self.renew(network)
@@ -160,7 +162,7 @@ class Judge:
         self._network = network.folded()
 
     def __call__(self, views: NDArray[Any], movers: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        said = in_blocks(self._network, views, movers, device=self._device)
+        said = in_blocks(self._network, views, movers, device=self._device, multiple=self.MULTIPLE)
         logits, relative = np.split(said, [self._spec.num_actions], 1)
         place = (np.arange(self._spec.num_players) - movers[:, None]) % self._spec.num_players
         return logits, unscaled(np.take_along_axis(relative, place, 1), self._spec)

@@ -56,13 +56,16 @@ def test_the_folded_network_says_the_same():
 def test_what_the_judge_says_does_not_depend_on_batch_mates():
     spec = spec_of("openspiel:connect_four")
     judge = Judge(PolicyValue(AlphaZeroConfig(**SMALL), spec, generator_of(3)), spec, "cpu")
-    views = np.random.default_rng(0).random((100, 3, 6, 7), np.float32)
-    movers = np.arange(100) % 2
+    views = np.random.default_rng(0).random((107, 3, 6, 7), np.float32)
+    movers = np.arange(107) % 2
     logits, values = judge(views, movers)
-    for row in (0, 63, 64, 99):
+    for few in (5, 20, 41):
+        some = judge(views[:few], movers[:few])
+        assert (some[0] == logits[:few]).all() and (some[1] == values[:few]).all()
+    for row in (0, 63, 64, 99, 106):
         alone = judge(views[row : row + 1], movers[row : row + 1])
         assert (alone[0][0] == logits[row]).all() and (alone[1][0] == values[row]).all()
-    assert values.sum(1) == pytest.approx(np.zeros(100))
+    assert values.sum(1) == pytest.approx(np.zeros(107))
 
 
 def test_values_are_told_to_the_right_players():
