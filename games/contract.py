@@ -58,7 +58,9 @@ class Spec:
     """Say what a game is; a learner checks it when it is built.
 
     `observation_sizes` and `action_sizes` give each player's own (flat) size where players differ; the rest is padding.
-    `max_length` and `return_bounds` are None where they are not known.
+    `max_length` and `return_bounds` are None where they are not known. `symmetry` says that the board, seen as planes
+    [C, H, W], may be turned over left to right ("mirror") or turned and turned over in all eight ways ("square"), and
+    the actions with it: the first H * W are its cells, or the first W its columns; more of them stay as they are.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Spec:
     return_bounds: tuple[float, float] | None = None
     observation_sizes: tuple[int, ...] = ()
     action_sizes: tuple[int, ...] = ()
+    symmetry: Literal["", "mirror", "square"] = ""
 
     @property
     def num_actions(self) -> int:
@@ -89,6 +92,8 @@ class Spec:
         observation = {"shape": list(self.observation.shape), "dtype": self.observation.dtype}
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("action", "observation")}
         lists = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+        if not self.symmetry:
+            del lists["symmetry"]
         return lists | {"observation": observation, "action": action}
 
 

@@ -6,15 +6,20 @@ Exit codes: 0 done; 1 a run that failed on its way; 2 bad input; 130 interrupted
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from games.errors import UserError
+
+if TYPE_CHECKING:
+    from games.contract import Spec
+    from marl.agent import Agent
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -135,6 +140,10 @@ def evaluate(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds; each is played from every seat.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Names the seeds.")] = 0,
+    solved: Annotated[
+        bool,
+        typer.Option("--solved", help="Against the truth: solved positions of connect four, or every line of play."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Play an agent against others and print its mean return in each seat."""
@@ -148,6 +157,9 @@ def evaluate(
     torch.set_num_threads(1)
     reference = game or game_of(agent)
     venv = make(reference, min(64, seeds))
+    if solved:
+        _against_the_truth(agent, enter(agent, venv.spec).agent, venv.spec, stream(seed, "evaluation"), as_json)
+        return
     opponents = [enter(text, venv.spec) for text in against or []]
     result = evaluate_agent(venv, enter(agent, venv.spec), opponents, seeds=seeds, key=stream(seed, "evaluation"))
     if as_json:
@@ -157,6 +169,32 @@ def evaluate(
     table = Table("player", "mean return", "± 95 %")
     for player, (mean, ci95) in enumerate(zip(result.return_mean, result.return_ci95, strict=True)):
         table.add_row(str(player), f"{mean:+.3f}", f"{ci95:.3f}")
+    _console().print(table)
+
+
+def _against_the_truth(name: str, agent: "Agent", spec: "Spec", key: int, as_json: bool) -> None:
+    """Print how an agent does where every move's value is known."""
+    from marl import solved
+
+    if spec.name == solved.LABELLED:
+        result = solved.accuracy(agent, spec, key)
+        if as_json:
+            _print_json({"agent": name, "game": spec.name} | result.to_json())
+            return
+        _say(f"{name}: {result.overall:.1%} of {result.positions} moves keep what the position is worth")
+        table = Table("positions", "accuracy")
+        for kind, share in (result.by_phase | result.by_difficulty).items():
+            table.add_row(f"plies {kind}" if kind in result.by_phase else kind, f"{share:.1%}")
+        _console().print(table)
+        return
+    seats = solved.all_ends(agent, spec, key)
+    if as_json:
+        _print_json({"agent": name, "game": spec.name, "seats": [asdict(ends) for ends in seats]})
+        return
+    _say(f"{name} at {spec.name}, against every move of the others: the distinct ends")
+    table = Table("seat", "won", "drawn", "lost", "decisions")
+    for seat, ends in enumerate(seats):
+        table.add_row(str(seat), str(ends.won), str(ends.drawn), str(ends.lost), str(ends.decisions))
     _console().print(table)
 
 

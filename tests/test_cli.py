@@ -425,3 +425,15 @@ def test_leaving_a_game(folder, typed):
     command = [sys.executable, "-m", "marl.cli", "play", CONFIG["game"], "--against", "random", "--seat", "1"]
     said = subprocess.run(command, cwd=folder, env=environment(), input=typed, capture_output=True, text=True)
     assert said.returncode == 0 and said.stderr == "" and "You left the game" in said.stdout
+
+
+def test_evaluate_against_the_truth(marl):
+    code, printed, _ = marl(
+        "evaluate", "mcts(simulations=20)", "--game", "openspiel:connect_four", "--solved", "--json"
+    )
+    found = json.loads(printed)
+    assert code == 0 and found["positions"] == 1000 and 0.4 < found["overall"] < 0.8
+    code, printed, _ = marl("evaluate", "random", "--game", "openspiel:tic_tac_toe", "--solved")
+    assert code == 0 and "lost" in printed
+    code, _, complaint = marl("evaluate", "random", "--game", "spread", "--solved")
+    assert code == 2 and "leave --solved out" in complaint

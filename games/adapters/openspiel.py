@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 import pyspiel
 from numpy.typing import NDArray
@@ -35,6 +35,14 @@ _PRINTED_WHOLE = (
     *("breakthrough", "catch", "clobber", "cliff_walking", "connect_four", "dots_and_boxes", "gomoku", "havannah"),
     *("hex", "mancala", "mnk", "nim", "othello", "pentago", "tic_tac_toe", "twixt", "ultimate_tic_tac_toe", "y"),
 )
+# What may be turned over without a rule that minds (`Spec.symmetry`): a test plays them both ways.
+_SYMMETRY: dict[str, Literal["mirror", "square"]] = {
+    "connect_four": "mirror",
+    "go": "square",
+    "mnk": "square",
+    "othello": "square",
+    "tic_tac_toe": "square",
+}
 # Games that do not load by their name alone, with what they need.
 EXAMPLES = (
     "cached_tree(game=kuhn_poker())",
@@ -176,6 +184,7 @@ class OpenSpielGame:
             step_rewards=kind.reward_model == pyspiel.GameType.RewardModel.REWARDS,
             max_length=self.native.max_game_length(),
             return_bounds=(self.native.min_utility(), self.native.max_utility()),
+            symmetry=_symmetry(kind.short_name, _shape(observation)),
         )
 
     def initial_state(self) -> OpenSpielState:
@@ -280,6 +289,13 @@ def _shape(observation: Any) -> tuple[int, ...]:
     if len(observation.dict) == 1:
         return tuple(int(n) for n in next(iter(observation.dict.values())).shape)
     return (int(observation.tensor.size),)
+
+
+def _symmetry(name: str, shape: tuple[int, ...]) -> Literal["", "mirror", "square"]:
+    """Return in which ways a game's board may be turned over; a board that is longer than wide has no eight of them."""
+    if _SYMMETRY.get(name) == "square" and shape[1] != shape[2]:
+        return ""
+    return _SYMMETRY.get(name, "")
 
 
 def _load(name: str, parameters: dict[str, Any]) -> Any:

@@ -37,6 +37,7 @@ from marl.search.agent import SearchAgent, refuse
 from marl.search.evaluators import NetworkEvaluator
 from marl.search.positions import PositionReplay
 from marl.search.selection import Gumbel, Puct, Rule
+from marl.search.symmetry import symmetries, turned_over
 from marl.types import Decision, Hidden, Tensors, Trajectory, View
 
 MOST_ACTIONS = 20_000  # of a network's head
@@ -64,6 +65,7 @@ class AlphaZeroConfig(BaseModel):
     batch_size: PositiveInt = 256
     steps_per_update: PositiveInt = 64  # environment steps between two updates, however many environments made them
     max_grad_norm: PositiveFloat = 10.0
+    symmetries: bool = True  # learn from positions turned over, where the game's Spec says how
     encoder: Literal["auto", "mlp", "residual"] = "auto"  # auto: residual for views of three axes
     hidden: tuple[PositiveInt, ...] = (128, 128)  # of the mlp
     channels: PositiveInt = 32  # of the residual network
@@ -234,6 +236,7 @@ class AlphaZero(Learner):
         self.judge = Judge(self.network, spec, device)
         self.evaluator = NetworkEvaluator(spec, self.judge)
         self.steps = self.updates = 0
+        self._symmetries = symmetries(spec)
         self._actor = SearchAgent(
             spec,
             self.evaluator,
@@ -277,7 +280,10 @@ class AlphaZero(Learner):
 
     def _learn(self) -> dict[str, Tensor]:
         config, spec = self.config, self.spec
-        drawn = self.replay.sample(config.batch_size, fold_one(self.key, self.updates))
+        key = fold_one(self.key, self.updates)
+        drawn = self.replay.sample(config.batch_size, key)
+        if config.symmetries:
+            turned_over(drawn, self._symmetries[fold_one(key, 1) % len(self._symmetries)])
         value = (1 - config.root_value_share) * drawn["outcome"] + config.root_value_share * drawn["root_value"]
         place = (np.arange(spec.num_players) + drawn["player"][:, None]) % spec.num_players
         relative = np.take_along_axis(scaled(value, spec), place, 1).astype(np.float32)
@@ -353,6 +359,8 @@ def _rule(config: AlphaZeroConfig, *, noisy: bool) -> Rule:
 
 def _refuse(spec: Spec) -> None:
     refuse(spec, "alphazero")
+    if "|" in spec.name:
+        raise UserError(f"alphazero sees a game's own positions; leave the wrappers out, got '{spec.name}'")
     if not isinstance(spec.action, Discrete) or spec.num_actions > MOST_ACTIONS:
         raise UserError(
             f"alphazero's network has a head of at most {MOST_ACTIONS:,} actions, and '{spec.name}' has "

@@ -6,6 +6,7 @@ Every learner learns from its own decisions alone; to it the others are stranger
 to environment. `runs/x` is the first of them, `runs/x(learner=1)` the second.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -97,12 +98,16 @@ class Versus(Learner):
         return {k: v for name, state in states.items() for k, v in prefixed(name, state).items()}
 
     @classmethod
-    def load_agent(cls, config: VersusConfig, spec: Spec, state: Tensors, *, device: str, learner: int = 0) -> Agent:
+    def load_agent(
+        cls, config: VersusConfig, spec: Spec, state: Tensors, *, device: str, learner: int = 0, greedy: bool = False
+    ) -> Agent:
         if type(learner) is not int or not 0 <= learner < len(config.learners):
             held = ", ".join(f"{k} is {section['name']}" for k, section in enumerate(config.learners))
             raise UserError(f"expected learner=0 to {len(config.learners) - 1}, got learner={learner}; {held}")
         name, made, settings = _section(config.learners[learner])
-        return made.load_agent(settings, spec, under(_prefix(learner, name), state), device=device)  # type: ignore[no-any-return]
+        chooses = "greedy" in inspect.signature(made.load_agent).parameters  # other agents play their mode anyway
+        mode = {"greedy": True} if greedy and chooses else {}
+        return made.load_agent(settings, spec, under(_prefix(learner, name), state), device=device, **mode)  # type: ignore[no-any-return]
 
 
 def _prefix(k: int, name: str) -> str:

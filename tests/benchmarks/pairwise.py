@@ -60,6 +60,22 @@ class Trainer:
             rates.append(self.play() / (time.process_time() - start))
         return statistics.median(rates)
 
+    def shares(self, repetitions: int) -> str:
+        """Return where the CPU time goes; to be called last, for it wraps what is timed."""
+        spent = dict.fromkeys(("environment", "update"), 0.0)
+        clock(spent, "environment", self.run.venv, "step")
+        clock(spent, "update", self.learner, "update")
+        for k, actor in enumerate(self.actors):
+            clock(spent, f"acting {k}", actor, "act")
+        start = time.process_time()
+        for _ in range(repetitions):
+            self.play()
+        total = time.process_time() - start
+        acting = sum(seconds for part, seconds in spent.items() if part.startswith("acting"))
+        parts = {"environment": spent["environment"], "acting": acting, "update": spent["update"]}
+        parts["recording"] = total - sum(parts.values())
+        return ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in parts.items())
+
 
 def flops(inputs: int, config: PairwiseConfig, actions: int, past: bool) -> float:
     """Return the FLOPs of the matrix products that one environment step costs: two views, played and learnt from."""
@@ -96,31 +112,19 @@ def coin(options: argparse.Namespace) -> Iterator[Row]:
         floor = product_rate() / needed
         yield f"LOQA at the Coin Game 3x3, {says}, steps per CPU-second", f"{rate:,.0f}", "≥ 10,000"
         yield f"— as its products alone would allow ({needed / 1e6:.1f} MFLOP a step)", f"{floor:,.0f}", ""
-        spent = dict.fromkeys(("environment", "update"), 0.0)
-        clock(spent, "environment", trainer.run.venv, "step")
-        clock(spent, "update", trainer.learner, "update")
-        for k, actor in enumerate(trainer.actors):
-            clock(spent, f"acting {k}", actor, "act")
-        start = time.process_time()
-        for _ in range(options.repetitions):
-            trainer.play()
-        total = time.process_time() - start
-        acting = sum(seconds for part, seconds in spent.items() if part.startswith("acting"))
-        parts = {"environment": spent["environment"], "acting": acting, "update": spent["update"]}
-        parts["recording"] = total - sum(parts.values())
-        yield "— of it", ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in parts.items()), ""
+        yield "— of it", trainer.shares(options.repetitions), ""
 
 
 def cost(options: argparse.Namespace) -> Iterator[Row]:
-    for size in (3, 5, 7, 9):
-        trainer = Trainer("loqa_coin_game.yaml", game=f"coin_game(height={size}, width={size})")
-        yield f"board of {size}x{size}, steps per CPU-second", f"{trainer.rate(3):,.0f}", ""
-    for num_envs in (128, 512, 2048):
-        trainer = Trainer("loqa_coin_game.yaml", num_envs=num_envs)
-        yield f"batch of {num_envs}", f"{trainer.rate(3):,.0f}", ""
-    for horizon in (25, 50, 100):
-        trainer = Trainer("loqa_coin_game.yaml", game=f"coin_game(horizon={horizon})")
-        yield f"episodes of {horizon} steps", f"{trainer.rate(3):,.0f}", ""
+    cases: list[tuple[str, dict[str, object]]] = [
+        *((f"board of {n}x{n}", {"game": f"coin_game(height={n}, width={n})"}) for n in (3, 4, 5, 6, 7)),
+        *((f"batch of {num_envs}", {"num_envs": num_envs}) for num_envs in (128, 512, 2048)),
+        *((f"episodes of {horizon} steps", {"game": f"coin_game(horizon={horizon})"}) for horizon in (25, 50, 100)),
+    ]
+    for says, changes in cases:
+        trainer = Trainer("loqa_coin_game.yaml", **changes)
+        yield f"{says}, steps per CPU-second", f"{trainer.rate(options.repetitions):,.0f}", ""
+        yield "— of it", trainer.shares(options.repetitions), ""
 
 
 def ipd(options: argparse.Namespace) -> Iterator[Row]:

@@ -1,13 +1,16 @@
 """Agents by reference: names, classes and checkpoints, who each of them is, and what cannot play."""
 
+import json
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 
+from games.contract import Discrete
 from games.errors import UserError
 from games.registry import make
-from marl import population
+from marl import checkpoint, population
 from marl.agent import Mcts, Random
 from marl.algorithms.ippo import Ippo, PolicyAgent
 from marl.entrants import algorithm, checkpoint_folder, enter, expand, game_of
@@ -62,7 +65,7 @@ def test_a_strangers_class(bots):
     "text, said",
     [
         ("randm", "always_defect, a class or a checkpoint folder, got 'randm'; did you mean 'random'?"),
-        ("tit_for_tad", "expected one of random, mcts, tit_for_tat, "),
+        ("tit_for_tad", "expected one of random, mcts, "),
         ("zzzz", "a checkpoint is named by its folder"),
         ("runs/none", "got 'runs/none', which does not exist"),
         ("random(x=1)", "'random' takes no arguments, got 'x'"),
@@ -92,10 +95,32 @@ def test_a_checkpoint_and_the_run_whose_newest_it_is(tmp_path):
     assert checkpoint_folder(tmp_path / "run") == checkpoint_folder(folder) == folder
 
 
-def test_a_checkpoint_takes_its_algorithms_options_only(tmp_path):
+def test_a_checkpoint_takes_its_algorithms_options_only(tmp_path, monkeypatch):
     folder, _ = written(tmp_path)
-    with pytest.raises(UserError, match="a checkpoint of ippo takes greedy, got 'gready'"):
+    with pytest.raises(UserError, match=r"a checkpoint of ippo takes greedy, got 'gready'; did you mean 'greedy'\?"):
         enter(f"{folder}(gready=True)", SPEC)
+    monkeypatch.setattr(Ippo, "load_agent", lambda config, spec, state, device: None)
+    with pytest.raises(UserError, match="a checkpoint of ippo takes no arguments, got 'greedy'; leave it out"):
+        enter(f"{folder}(greedy=True)", SPEC)
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"hidden": [9]}, "are not those of ippo as it is here; install the version that wrote them"),
+        ({"hiden": [8]}, "unknown key 'hiden' in the checkpoint '{folder}', written by another version"),
+    ],
+)
+def test_a_checkpoint_of_another_version(tmp_path, settings, said):
+    """Its settings or its weights are not those that the algorithm has here; all else is as it was written."""
+    folder, _ = written(tmp_path)
+    about = checkpoint.read(folder)
+    about["settings"] |= settings
+    about["digest"] = checkpoint._digest_of(about)
+    (folder / "checkpoint.json").write_text(json.dumps(about))
+    with pytest.raises(UserError) as caught:
+        enter(str(folder), SPEC)
+    assert said.format(folder=folder) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_folder_without_a_checkpoint(tmp_path):
@@ -106,8 +131,18 @@ def test_a_folder_without_a_checkpoint(tmp_path):
 
 def test_a_checkpoint_plays_any_game_with_its_views_and_actions(tmp_path):
     folder, _ = written(tmp_path)
-    with pytest.raises(UserError, match="whose views or actions are not those of 'openspiel:kuhn_poker'"):
+    with pytest.raises(UserError) as caught:
         enter(str(folder), make("openspiel:kuhn_poker", 1).spec)
+    assert str(caught.value) == (
+        f"'{folder}' was trained on 'openspiel:tic_tac_toe', whose views (shape [3, 3, 3], dtype float32) are not "
+        "those of 'openspiel:kuhn_poker' (shape [7], dtype float32); name an agent that was trained on such a game"
+    )
+    for parts, said in (
+        ({"num_players": 3}, r"whose players \(2\) are not those of 'openspiel:tic_tac_toe' \(3\)"),
+        ({"action": Discrete(4)}, r"whose actions \(discrete 9\) are not those of .* \(discrete 4\)"),
+    ):
+        with pytest.raises(UserError, match=said):
+            enter(str(folder), replace(SPEC, **parts))
     misere = make("openspiel:misere(game=tic_tac_toe())", 1).spec
     assert misere.observation == SPEC.observation and enter(str(folder), misere)
 

@@ -11,6 +11,7 @@ from marl.agent import Stateless
 from marl.algorithms.lola import Lola
 from marl.algorithms.loqa import Loqa, Naive
 from marl.algorithms.versus import Versus
+from marl.cli import main
 from marl.config import TrainConfig
 from marl.pairwise import ActorCritic, Episodes, Head, PairwiseConfig, discounted, flat
 from marl.population import seat
@@ -21,6 +22,7 @@ from marl.types import Decision
 IPD = "matrix(game=prisoners_dilemma, steps=6, memory=true, truncate=true)"
 TABLE = {"actor_hidden": (), "actor_memory": 0, "critic_hidden": (16, 16), "critic_memory": 0}
 SMALL = {"actor_hidden": (8,), "actor_memory": 8, "critic_hidden": (8,), "critic_memory": 8}
+STRANGER = "was trained on 'matrix(game=prisoners_dilemma, steps=6, memory=true, truncate=true)', whose views"
 
 
 class Table:
@@ -133,9 +135,15 @@ class TestEpisodes:
         table = Table(Naive, IPD.replace("truncate=true", "truncate=false"), **TABLE)
         assert (Episodes.of(table.play(), 6, "cpu").goes_on == 0).all()
 
-    def test_other_lengths_are_refused(self):
-        with pytest.raises(RunFailed, match="expected all episodes to take 5 steps"):
-            Episodes.of(Table(Naive, **TABLE).play(), 5, "cpu")
+    @pytest.mark.parametrize(
+        "length, says",
+        [(5, "to take 5 steps, as many as .*, and one took more; use ippo"), (7, "7 steps, .*, and one took 6; use")],
+    )
+    def test_other_lengths_are_refused(self, length, says):
+        table = Table(Naive, **TABLE)
+        trajectory = rollout(table.venv, table.roster, table.seating, table.carry, length + 1)
+        with pytest.raises(RunFailed, match=says):
+            Episodes.of(trajectory, length, "cpu")
 
 
 class TestCritic:
@@ -342,7 +350,7 @@ class TestVersus:
             agent = Versus.load_agent(config, table.venv.spec, state, device="cpu", learner=k)
             assert torch.equal(agent._actor.out.weight, list(table.learner._learners.values())[k].me.actor.out.weight)
         for wrong in (2, -1, 1.0, "a", True):
-            with pytest.raises(UserError, match=f"expected learner=0 to 1, got learner={wrong}"):
+            with pytest.raises(UserError, match=f"learner=0 to 1, got learner={wrong}; 0 is loqa, 1 is naive"):
                 Versus.load_agent(config, table.venv.spec, state, device="cpu", learner=wrong)
 
     def test_its_settings_are_written_down_whole(self):
@@ -387,6 +395,65 @@ class TestVersus:
 def test_games_that_do_not_fit_are_refused(kind, game, says):
     with pytest.raises(UserError, match=says):
         kind(kind.Config(), make(game, 1).spec, key=1, total_steps=1, device="cpu")
+
+
+def test_a_zero_sum_game_is_noted_and_played(tmp_path, capsys):
+    """It costs nothing but the effort: LOQA says so, and trains."""
+    game = IPD.replace("prisoners_dilemma", "matching_pennies")
+    for algorithm in ({"name": "loqa"} | TABLE, {"name": "versus", "learners": [{"name": "loqa"} | TABLE] * 2}):
+        config = TrainConfig(game=game, algorithm=algorithm, num_envs=4, steps=24, evaluation={"seeds": 1})
+        train(config, tmp_path / algorithm["name"], resume=False, device="cpu")
+        assert "zero-sum: there is nothing to share" in capsys.readouterr().out
+    assert not Table(Loqa, **TABLE).learner.notes + Table(Naive, game, **TABLE).learner.notes
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Runs of one update at the prisoner's dilemma: LOQA's, and one of two learners."""
+    folder = tmp_path_factory.mktemp("runs")
+    short = {"game": IPD, "num_envs": 4, "steps": 24, "evaluation": {"panel": []}}
+    loqa, both = {"name": "loqa"} | TABLE, {"name": "versus", "learners": TestVersus.LEARNERS}
+    for name, algorithm in (("ipd", loqa), ("both", both)):
+        train(TrainConfig(algorithm=algorithm, **short), folder / name, resume=False, device="cpu")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "command, said",
+    [
+        ("train t.yaml --set game=spread", "loqa needs two players, and 'spread' has 3; use ippo"),
+        ("train t.yaml --set game=openspiel:leduc_poker(players=3)", "has 3; use ippo"),
+        ("train t.yaml --set game=openspiel:bargaining", "of 'openspiel:bargaining' take turns; use ippo"),
+        ("train t.yaml --set game=openspiel:negotiation", "draws its chance inside the rules"),
+        ("train t.yaml --set opponents.agents=[{runs}/ipd]", STRANGER),
+        ("train t.yaml --set opponents.agents=[{runs}/both(learner=1)]", STRANGER),
+        ("train t.yaml --set evaluation.panel=[self,{runs}/ipd]", STRANGER),
+        ("tournament run g.yaml --set agents=[random,{runs}/ipd]", STRANGER),
+        ("evaluate {runs}/ipd --game coin_game", STRANGER),
+        ("evaluate random --game coin_game --against {runs}/ipd", "those of 'coin_game' (shape [4, 3, 3], dtype "),
+        ("evaluate {runs}/ipd(gready=true)", "a checkpoint of loqa takes greedy, got 'gready'; did you mean 'greedy'?"),
+        ("evaluate {runs}/both(lerner=1)", "takes learner, got 'lerner'; did you mean 'learner'?"),
+        ("evaluate {runs}/both(learner=5)", "expected learner=0 to 1, got learner=5; 0 is loqa, 1 is naive"),
+        ("evaluate {runs}/both --against {runs}/both(learner=5)", "got learner=5"),
+        ("train t.yaml --set algorithm.gama=0.9", "did you mean 'gamma'?"),
+        ("train t.yaml --set algorithm.lookahead=3", "unknown key 'lookahead' in the section 'algorithm' of loqa"),
+        ("train t.yaml --set algorithm.name=loqq", "got 'loqq'; did you mean 'loqa'?"),
+        ("train t.yaml --set algorithm.shaping=.nan", "'shaping' in the section 'algorithm' of loqa"),
+        ("train t.yaml --set algorithm.entropy_coefficient=.inf", "Input should be a finite number, got inf"),
+        ("train t.yaml --set algorithm.past_selves=-1", "got -1"),
+    ],
+)
+def test_bad_input_is_said_in_one_sentence(runs, tmp_path, monkeypatch, capsys, command, said):
+    """What a user may get wrong, as it is typed: exit code 2, and nothing written."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.yaml").write_text("game: coin_game\nalgorithm: {name: loqa}\n")
+    (tmp_path / "g.yaml").write_text("game: coin_game\nagents: [random]\nseeds: 1\n")
+    with pytest.raises(SystemExit) as left:
+        main(command.format(runs=runs).split())
+    printed = capsys.readouterr()
+    assert left.value.code == 2 and printed.out == ""
+    assert said in printed.err and printed.err.startswith("marl: ") and printed.err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["g.yaml", "t.yaml"]
 
 
 def test_the_critic_sees_the_time_and_the_actor_does_not():

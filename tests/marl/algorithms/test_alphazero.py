@@ -139,7 +139,9 @@ def test_cheap_moves_are_marked():
     assert ((policy[~full] * 2).round(5) % 1 == 0).all()  # of two simulations
 
 
-@pytest.mark.parametrize("game", ["openspiel:leduc_poker", "openspiel:goofspiel", "spread", "matrix(game=chicken)"])
+@pytest.mark.parametrize(
+    "game", ["openspiel:leduc_poker", "openspiel:goofspiel", "spread", "matrix(game=chicken)", f"{GAME} | agent_id"]
+)
 def test_games_that_it_cannot_search_are_refused(game):
     with pytest.raises(UserError, match="alphazero"):
         learner(game)

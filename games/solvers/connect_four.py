@@ -1,0 +1,246 @@
+"""Connect four on 7 columns and 6 rows, solved: what every move is worth under perfect play.
+
+A position is two bitboards of 49 bits, bit 7 c + r for row r of column c. Row 6 holds no stone: it keeps lines from
+running over from one column into the next.
+
+One question is searched, with yes or no for an answer: can the attacker force a four? The other player only has to
+prevent it. A win is an attack that succeeds, a loss one of the opponent's, a draw neither: the null-window search of
+win, draw and loss, without its signs.
+
+    forced replies    against a four that could be made next only its square is looked at; against two nothing helps
+    blunders          nobody fills the square under a four of the opponent's
+    dead attacks      the attacker fails where no line of four is left to it
+    order             first the moves after which most squares would make a four, then from the centre outwards
+    transpositions    questions that were answered are kept in a table, the newest one in each place
+
+No number here has more than 57 bits, so Python's integers and a compiler's of 64 bits agree. With numba installed
+(`pip install 'marl[solve]'`) the search is compiled: all moves of a position at ply 16 then take 6 ms, not 0.3 s.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from games.contract import State
+from games.errors import UserError
+
+try:
+    from numba import njit as _compiled
+except ModuleNotFoundError:
+
+    def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+        """Leave a function to Python."""
+        return function
+
+
+COLUMNS, ROWS = 7, 6
+CELLS = COLUMNS * ROWS
+BOTTOM = sum(1 << 7 * column for column in range(COLUMNS))
+BOARD = BOTTOM * ((1 << ROWS) - 1)
+ENTRIES = (1 << 20) + 7  # a prime; a larger table falls out of the processor's caches and is slower
+
+_COLUMN = tuple(((1 << ROWS) - 1) << 7 * column for column in range(COLUMNS))
+_CENTRE_FIRST = tuple(_COLUMN[column] for column in (3, 2, 4, 1, 5, 0, 6))
+_SCORES = CELLS * COLUMNS  # the stack holds the moves of each ply, from here on their scores, and ...
+_MENACES = 2 * _SCORES  # ... from here on the squares that would make a four after them
+_RULES = {"columns": COLUMNS, "rows": ROWS, "x_in_row": 4}.items()
+
+Position = str | Sequence[int] | State  # the columns played, as digits or numbers, or a state of OpenSpiel's
+Values = tuple[int | None, ...]  # [7] 1 a win of the player to move, 0 a draw, -1 a loss; None where the column is full
+
+
+class Board(NamedTuple):
+    """A position: the stones of the player to move, those of the other, and how many they are together."""
+
+    own: int
+    other: int
+    ply: int = 0
+
+    @property
+    def playable(self) -> int:
+        """The squares that a stone can fall to."""
+        return ((self.own | self.other) + BOTTOM) & BOARD
+
+    @property
+    def quiet(self) -> bool:
+        """Whether neither player could make four with one stone."""
+        return not self.playable & (fours(self.own) | fours(self.other))
+
+    def landing(self, column: int) -> int:
+        """Return the square to which a stone falls in a column, 0 where it is full."""
+        return self.playable & _COLUMN[column]
+
+    def play(self, column: int) -> "Board":
+        """Return the position after a stone into a column with room."""
+        return Board(self.other, self.own | self.landing(column), self.ply + 1)
+
+    def mirrored(self) -> "Board":
+        """Return the position as seen from behind."""
+        own, other = (
+            sum((stones >> 7 * column & 127) << 7 * (COLUMNS - 1 - column) for column in range(COLUMNS))
+            for stones in (self.own, self.other)
+        )
+        return Board(own, other, self.ply)
+
+
+class Solver:
+    """Tell what moves are worth. It keeps a table of answers to save time; no answer depends on it."""
+
+    def __init__(self) -> None:
+        # Compiled code reads arrays; Python reads lists faster, and keeps its own integers in them.
+        native = hasattr(_attack, "py_func")
+        self._table, self._stack = (np.zeros(n, np.int64) if native else [0] * n for n in (ENTRIES, 3 * _SCORES))
+
+    def values(self, position: Position, depth: int | None = None) -> Values:
+        """Return what each column is worth to the player to move.
+
+        With `depth`, as one sees it who looks so many plies ahead: what is not decided by then passes for a draw.
+        Raises UserError for moves that cannot be played, another game's state, and a game that is over.
+        """
+        board = read(position)
+        horizon = CELLS if depth is None else min(board.ply + depth, CELLS)
+        return tuple(
+            self._value(board, column, horizon) if board.landing(column) else None for column in range(COLUMNS)
+        )
+
+    def depth(self, position: Position) -> int:
+        """Return how far one must look ahead here: the fewest plies after which every move held best keeps the value.
+
+        There the shortest win is seen, or else the last of the wrong moves to lose has lost. 0: no move is wrong.
+        """
+        right = keeping(self.values(position))
+        plies = range(CELLS)  # deeper, more is decided and nothing changes: what is right stays right
+        return bisect_left(plies, True, key=lambda depth: keeping(self.values(position, depth)) <= right)
+
+    def choose(self, states: Sequence[State]) -> list[int]:
+        """Play perfectly: return the first column of each state that keeps its value."""
+        return [min(keeping(self.values(state))) for state in states]
+
+    def _value(self, board: Board, column: int, horizon: int) -> int:
+        after = board.play(column)
+        if board.landing(column) & fours(board.own):
+            return int(after.ply <= horizon)
+        if after.playable & fours(after.own):
+            return -int(after.ply + 1 <= horizon)
+        search = after.own, after.other, fours(after.other)
+        if _attack(*search, 1, after.ply, horizon, self._table, self._stack):
+            return -1
+        return int(_attack(*search, 0, after.ply, horizon, self._table, self._stack))
+
+
+def keeping(values: Values) -> set[int]:
+    """Return the columns that keep the position's value: the best ones."""
+    best = max(value for value in values if value is not None)
+    return {column for column, value in enumerate(values) if value == best}
+
+
+def read(position: Position) -> Board:
+    """Return the position on bitboards; raises UserError as `Solver.values` does."""
+    board, over, moves = Board(0, 0), False, _moves(position)
+    for column in moves:
+        if column not in range(COLUMNS):
+            raise UserError(f"expected columns from 0 to 6, got {column} in {moves}")
+        stone = board.landing(column)
+        if over or not stone:
+            why = "the game is over by then" if over else "the column is full"
+            raise UserError(f"expected moves of connect four, got {column} as move {board.ply + 1} of {moves}: {why}")
+        over = bool(stone & fours(board.own))
+        board = board.play(column)
+    if over or board.ply == CELLS:
+        raise UserError(f"expected a position with a player to move, got one in which the game is over: {moves}")
+    return board
+
+
+def _moves(position: Position) -> list[int]:
+    if isinstance(position, str):
+        if position.strip("0123456789"):
+            raise UserError(f"expected the columns played as digits, such as '3342', got '{position}'")
+        return [int(column) for column in position]
+    if isinstance(position, Iterable):
+        return [int(column) for column in position]
+    native: Any = getattr(position, "native", position)
+    game: Any = native.get_game() if hasattr(native, "get_game") else type(position).__name__
+    if str(game).partition("(")[0] != "connect_four" or not game.get_parameters().items() >= _RULES:
+        raise UserError(f"expected a state of 'openspiel:connect_four' as it is by default, got one of '{game}'")
+    return [int(column) for column in native.history()]
+
+
+@_compiled
+def fours(stones: int) -> int:
+    """Return the squares that would complete a line of four, taken ones among them."""
+    squares = stones << 1 & stones << 2 & stones << 3
+    for step in (6, 7, 8):
+        pair = stones & stones >> step
+        three = pair & stones >> 2 * step
+        squares |= three << 3 * step | three >> step
+        squares |= (pair & stones >> 3 * step) << 2 * step | (stones & pair >> 2 * step) << step
+    return squares & BOARD
+
+
+@_compiled
+def _has_line(squares: int) -> bool:
+    """Say whether four of the squares are in line."""
+    lines = 0
+    for step in (1, 6, 7, 8):
+        pair = squares & squares >> step
+        lines |= pair & pair >> 2 * step
+    return lines != 0
+
+
+@_compiled
+def _attack(own: int, other: int, menace: int, attacking: int, ply: int, horizon: int, table: Any, stack: Any) -> int:
+    """Say whether the attacker can force a four within `horizon` stones.
+
+    The attacker is the player to move where `attacking` is 1, else the other; `menace` are the fours of the other.
+    The player to move must not have a four to make at once: the moves that allow one are left out here.
+    """
+    mask = own | other
+    free = BOARD ^ mask
+    moves = mask + BOTTOM & BOARD
+    forced = moves & menace
+    if forced:
+        moves = forced
+    moves &= ~((menace & free) >> 1)
+    if moves == 0 or forced & forced - 1:  # whatever one does, the other makes four next
+        return 1 if not attacking and ply + 2 <= horizon else 0
+    if ply + 2 >= horizon or not _has_line(free | (own if attacking else other)):
+        return 0
+
+    position = own + mask  # tells all: the seven bits of a column of h stones hold 2^h - 1 + own, as of no other h
+    question = (position << 1 | attacking) << 6 | horizon  # never 0, which marks an empty place
+    place = position % ENTRIES
+    if table[place] >> 1 == question:
+        return table[place] & 1  # type: ignore[no-any-return]
+    start = COLUMNS * ply
+    answer = 1 - attacking
+    for i in range(start, _order(own, moves, free, stack, start)):
+        after, fatal = own | stack[i], stack[_MENACES + i]
+        if _attack(other, after, fatal, 1 - attacking, ply + 1, horizon, table, stack) == attacking:
+            answer = attacking
+            break
+    table[place] = question << 1 | answer
+    return answer
+
+
+@_compiled
+def _order(own: int, moves: int, free: int, stack: Any, start: int) -> int:
+    """Write the moves on the stack from `start` on, the most promising first; return where they end."""
+    end = start
+    for column in _CENTRE_FIRST:
+        move = moves & column
+        if move == 0:
+            continue
+        menace = fours(own | move)
+        score, squares = 0, menace & free & ~move
+        while squares:
+            score, squares = score + 1, squares & squares - 1
+        i = end
+        while i > start and stack[_SCORES + i - 1] < score:
+            for part in (0, _SCORES, _MENACES):
+                stack[part + i] = stack[part + i - 1]
+            i -= 1
+        stack[i], stack[_SCORES + i], stack[_MENACES + i] = move, score, menace
+        end += 1
+    return end

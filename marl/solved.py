@@ -1,0 +1,58 @@
+"""An agent against the truth: does it keep what it has where every move's value is known, can it be beaten at all?"""
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from games.contract import Spec, State
+from games.errors import UserError
+from games.keys import fold
+from games.registry import load
+from games.solvers import positions
+from games.solvers.exhaustive import Ends, every_end
+from games.solvers.positions import Accuracy
+from marl.agent import Agent
+from marl.types import View
+
+LABELLED = "openspiel:connect_four"
+LIMIT = 100_000  # positions at which an agent may be asked
+
+
+class Chooser:
+    """An agent that is asked about positions, each as if it were its first decision; the same answer every time."""
+
+    def __init__(self, agent: Agent, spec: Spec, key: int) -> None:
+        self._agent, self._spec, self._key = agent, spec, key
+
+    def __call__(self, states: Sequence[State]) -> list[int]:
+        spec, rows = self._spec, len(states)
+        obs = np.zeros((rows, int(np.prod(spec.observation.shape))), spec.observation.dtype)
+        mask = np.zeros((rows, spec.num_actions), bool)
+        mover = np.array([state.acting()[0] for state in states])
+        for state, row, legal, player in zip(states, obs, mask, mover.tolist(), strict=True):
+            state.observe(player, row)
+            legal[state.legal_actions(player)] = True
+        view = View(
+            obs=obs.reshape(rows, *spec.observation.shape),
+            action_mask=mask,
+            player=mover,
+            row=np.arange(rows),
+            first=np.ones(rows, bool),
+            key=fold(self._key, [zlib.crc32(repr(state.key()).encode()) for state in states]),
+            states=lambda: [state.clone() for state in states],
+        )
+        return [int(action) for action in self._agent.act(view, self._agent.initial_hidden(rows))[0].action]
+
+
+def accuracy(agent: Agent, spec: Spec, key: int) -> Accuracy:
+    """Ask an agent at the thousand solved positions of connect four."""
+    return positions.accuracy(positions.load(), Chooser(agent, spec, key))
+
+
+def all_ends(agent: Agent, spec: Spec, key: int) -> list[Ends]:
+    """Play every move of the others against an agent, in each seat; raises UserError where there are too many."""
+    if not spec.searchable or "|" in spec.name:
+        raise UserError(f"expected a game with positions, without wrappers, got '{spec.name}'; leave --solved out")
+    game = load(spec.name)
+    return [every_end(game, Chooser(agent, spec, key), seat, LIMIT) for seat in range(spec.num_players)]

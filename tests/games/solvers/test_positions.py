@@ -1,0 +1,121 @@
+"""The thousand positions: what they promise, how they were drawn, and how agents are judged at them."""
+
+from collections import Counter
+from itertools import islice
+
+import pytest
+
+from games.errors import UserError
+from games.keys import fold_one
+from games.solvers.connect_four import Solver, keeping, read
+from games.solvers.positions import DIFFICULTIES, FILE, HEADER, Labelled, accuracy, chance, load, states
+from games.solvers.positions.generate import drawn, labelled, play, quotas
+
+POSITIONS = load()
+LATE = [position for position in POSITIONS if len(position.moves) == 24]
+
+
+def test_there_are_a_thousand_in_equal_parts():
+    assert len(POSITIONS) == 1000
+    assert Counter((len(p.moves), p.difficulty) for p in POSITIONS) == quotas()
+    assert Counter(len(p.moves) for p in POSITIONS) == {ply: 84 if ply < 17 else 83 for ply in range(13, 25)}
+    assert Counter(p.phase for p in POSITIONS) == {"13-16": 336, "17-20": 332, "21-24": 332}
+    assert Counter(p.difficulty for p in POSITIONS) == {"easy": 336, "medium": 336, "hard": 328}
+
+
+def test_no_two_are_the_same_or_mirror_images():
+    boards = [read(position.moves) for position in POSITIONS]
+    assert len({min(board, board.mirrored()) for board in boards}) == 1000
+
+
+def test_the_choice_matters_and_nobody_can_make_four_at_once():
+    for position in POSITIONS:
+        board = read(position.moves)
+        full = [value is None for value in position.values]
+        assert full == [not board.landing(column) for column in range(7)]
+        assert board.quiet and len(keeping(position.values)) < full.count(False)
+        assert 1 < position.depth <= 42 - board.ply
+
+
+def test_late_labels_are_derived_again():
+    solver = Solver()
+    for position in [*LATE[::2], *[p for p in POSITIONS if len(p.moves) == 20][::16]]:
+        assert solver.values(position.moves) == position.values
+        assert solver.depth(position.moves) == position.depth
+
+
+def test_late_positions_are_drawn_again():
+    assert list(islice(labelled(24), 15)) == LATE[:15]
+
+
+@pytest.mark.parametrize("ply", [13, 17])
+def test_early_positions_are_among_those_drawn_in_their_order(ply):
+    moves = (moves for moves, _ in islice(drawn(ply), 1000))
+    assert all(position.moves in moves for position in POSITIONS if len(position.moves) == ply)
+
+
+def test_random_games_stop_before_a_four():
+    games = [play(fold_one(3, number), 42) for number in range(200)]
+    assert all(read(moves) == board for moves, board in games if board.ply < 42)
+    assert len({moves for moves, _ in games}) == 200 and max(board.ply for _, board in games) > 30
+
+
+def test_rows_are_read_as_they_are_written():
+    text = FILE.read_text()
+    assert text == "\n".join([HEADER, *map(str, POSITIONS)]) + "\n"
+    assert str(Labelled("0123", (1, 0, -1, None, 1, 1, 1), 7)) == "0123,wdl.www,7"
+
+
+def test_states_are_the_positions_in_openspiels_game():
+    for position, state in zip(LATE, states(LATE), strict=True):
+        assert state.native.history() == [int(column) for column in position.moves]
+
+
+def test_a_perfect_player_keeps_every_value():
+    judged = accuracy(LATE[::3], Solver().choose)
+    assert (judged.positions, judged.overall) == (28, 1.0)
+    assert judged.by_phase == {"21-24": 1.0}
+    assert judged.by_difficulty == dict.fromkeys(DIFFICULTIES, 1.0)
+
+
+def test_shares_are_those_counted_by_hand():
+    easy = Labelled("5" * 6 + "0123401", (1, 1, -1, -1, -1, None, -1), 3)
+    hard = Labelled("5" * 6 + "01234012401", (0, -1, -1, -1, -1, None, 0), 20)
+    judged = accuracy([easy, hard, easy, hard], lambda states: [1] * len(states), batch=3)
+    assert judged.to_json() == {
+        "positions": 4,
+        "overall": 0.5,
+        "by_phase": {"13-16": 1.0, "17-20": 0.0},
+        "by_difficulty": {"easy": 1.0, "hard": 0.0},
+    }
+    assert chance([easy, hard]) == pytest.approx((2 / 6 + 2 / 6) / 2)
+
+
+def test_agents_are_asked_in_batches():
+    sizes = []
+
+    def choose(states):
+        sizes.append(len(states))
+        return [state.legal_actions(state.player)[0] for state in states]
+
+    judged = accuracy(POSITIONS[:70], choose, batch=32)
+    assert sizes == [32, 32, 6] and 0 < judged.overall < 1
+
+
+def test_random_moves_keep_the_value_at_four_positions_of_ten():
+    assert chance(POSITIONS) == pytest.approx(0.4257, abs=5e-5)
+    by_difficulty = [chance([p for p in POSITIONS if p.difficulty == difficulty]) for difficulty in DIFFICULTIES]
+    assert by_difficulty == pytest.approx([0.5035, 0.4232, 0.3486], abs=5e-5)
+
+
+def test_misuse_is_told_in_one_sentence():
+    full = next(position for position in LATE if None in position.values)
+    column = full.values.index(None)
+    with pytest.raises(UserError, match=f"^expected a column with room, got {column} at '{full.moves}'$"):
+        accuracy([full], lambda states: [column])
+    with pytest.raises(UserError, match="expected a column with room, got 9 at"):
+        accuracy([full], lambda states: [9])
+    with pytest.raises(UserError, match="expected an action for each of 1 positions, got 2"):
+        accuracy([full], lambda states: [0, 1])
+    with pytest.raises(UserError, match="expected positions to choose at, got none"):
+        accuracy([], lambda states: [])
