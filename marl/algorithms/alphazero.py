@@ -70,6 +70,7 @@ class AlphaZeroConfig(BaseModel):
     hidden: tuple[PositiveInt, ...] = (128, 128)  # of the mlp
     channels: PositiveInt = 32  # of the residual network
     blocks: PositiveInt = 2
+    precision: Literal["float32", "bfloat16"] = "float32"  # in which the network is asked; it learns in float32
 
 
 class Normalized(nn.Module):
@@ -155,8 +156,8 @@ class Judge:
 
     MULTIPLE = 8  # of rows in a call: convolutions sum alike in batches of 4 and more (a test)
 
-    def __init__(self, network: PolicyValue, spec: Spec, device: str) -> None:
-        self._spec, self._device = spec, device
+    def __init__(self, network: PolicyValue, spec: Spec, device: str, precision: str = "float32") -> None:
+        self._spec, self._device, self._half = spec, device, precision == "bfloat16"
         self.renew(network)
 
     def renew(self, network: PolicyValue) -> None:
@@ -164,10 +165,14 @@ class Judge:
         self._network = network.folded()
 
     def __call__(self, views: NDArray[Any], movers: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        said = in_blocks(self._network, views, movers, device=self._device, multiple=self.MULTIPLE)
+        said = in_blocks(self._ask, views, movers, device=self._device, multiple=self.MULTIPLE)
         logits, relative = np.split(said, [self._spec.num_actions], 1)
         place = (np.arange(self._spec.num_players) - movers[:, None]) % self._spec.num_players
         return logits, unscaled(np.take_along_axis(relative, place, 1), self._spec)
+
+    def _ask(self, obs: Tensor, mover: Tensor) -> Tensor:
+        with torch.autocast(self._device, torch.bfloat16, enabled=self._half):
+            return self._network(obs, mover).float()  # type: ignore[no-any-return]
 
 
 def scaled(value: NDArray[Any], spec: Spec) -> NDArray[Any]:
@@ -233,7 +238,7 @@ class AlphaZero(Learner):
             self.network.parameters(), learning_rate=config.learning_rate, eps=1e-8, max_norm=config.max_grad_norm
         )
         self.replay = PositionReplay(spec, config.replay_positions)
-        self.judge = Judge(self.network, spec, device)
+        self.judge = Judge(self.network, spec, device, config.precision)
         self.evaluator = NetworkEvaluator(spec, self.judge)
         self.steps = self.updates = 0
         self._symmetries = symmetries(spec)
@@ -333,7 +338,7 @@ class AlphaZero(Learner):
     ) -> Agent:
         network = PolicyValue(config, spec, generator_of(0)).to(device)
         network.load_state_dict(state)
-        judge = Judge(network, spec, device)
+        judge = Judge(network, spec, device, config.precision)
         if not search:
             return PolicyAgent(judge, greedy=greedy)
         if simulations is not None and simulations < 1:

@@ -79,11 +79,11 @@ class Nothing(mcts.Evaluator):
         return [(action, 1 / len(legal)) for action in legal]
 
 
-def judge(size: str) -> Judge:
+def judge(size: str, precision: str = "float32") -> Judge:
     blocks, channels = SIZES[size]
     spec = load("connect_four", {}).spec
     config = AlphaZeroConfig(blocks=blocks, channels=channels)
-    return Judge(PolicyValue(config, spec, generator_of(0)), spec, "cpu")
+    return Judge(PolicyValue(config, spec, generator_of(0)), spec, "cpu", precision)
 
 
 def tree(options: argparse.Namespace) -> Iterator[Row]:

@@ -53,9 +53,10 @@ def test_the_folded_network_says_the_same():
     torch.testing.assert_close(network.folded()(views, movers), network.eval()(views, movers), rtol=1e-4, atol=1e-5)
 
 
-def test_what_the_judge_says_does_not_depend_on_batch_mates():
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_what_the_judge_says_does_not_depend_on_batch_mates(precision):
     spec = spec_of("openspiel:connect_four")
-    judge = Judge(PolicyValue(AlphaZeroConfig(**SMALL), spec, generator_of(3)), spec, "cpu")
+    judge = Judge(PolicyValue(AlphaZeroConfig(**SMALL), spec, generator_of(3)), spec, "cpu", precision)
     views = np.random.default_rng(0).random((107, 3, 6, 7), np.float32)
     movers = np.arange(107) % 2
     logits, values = judge(views, movers)
