@@ -35,31 +35,36 @@ class NetworkEvaluator:
     def __init__(self, spec: Spec, network: Callable[..., Evaluation], *, capacity: int = 100_000) -> None:
         self._spec, self._network, self._capacity = spec, network, capacity
         self._size = int(np.prod(spec.observation.shape))
-        self._slot: dict[bytes, int] = {}
+        self._slots: list[dict[bytes, int]] = [{} for _ in range(spec.num_players)]  # by mover: a view -> its row
+        self._remembered = 0
         self._logits = np.zeros((0, spec.num_actions), np.float32)
         self._values = np.zeros((0, spec.num_players))
         self.asked = self.answered = 0  # positions so far, and those of them that the network saw
 
     def forget(self) -> None:
         """Forget all that the network said: it has changed."""
-        self._slot.clear()
+        for known in self._slots:
+            known.clear()
+        self._remembered = 0
 
     def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> Evaluation:
         views = np.zeros((len(states), self._size), self._spec.observation.dtype)
-        for view, state, mover in zip(views, states, movers.tolist(), strict=True):
-            state.observe(mover, view)
+        for row, state, mover in zip(views, states, movers.tolist(), strict=True):
+            state.observe(mover, row)
         self.asked += len(states)
         if self._capacity == 0:
             self.answered += len(states)
             return self._ask(views, movers)
-        if len(self._slot) + len(states) > max(self._capacity, len(states)):
+        if self._remembered + len(states) > self._capacity:
             self.forget()
-        known, slots, new = self._slot, [], []
-        for i, (row, mover) in enumerate(zip(views, movers.tolist(), strict=True)):
-            name = row.tobytes() + bytes((mover,))
-            slot = known.get(name)
+        slots, new = [], []
+        written, width = views.tobytes(), views[0].nbytes
+        for i, mover in enumerate(movers.tolist()):
+            known, view = self._slots[mover], written[i * width : (i + 1) * width]
+            slot = known.get(view)
             if slot is None:
-                slot = known[name] = len(known)
+                slot = known[view] = self._remembered
+                self._remembered += 1
                 new.append(i)
             slots.append(slot)
         if new:
@@ -71,9 +76,8 @@ class NetworkEvaluator:
 
     def _remember(self, slots: list[int], new: list[int], logits: NDArray[np.float32], values: Values) -> None:
         self.answered += len(new)
-        room = len(self._slot)
-        if room > len(self._logits):
-            more = max(room, 2 * len(self._logits), 1024) - len(self._logits)
+        if self._remembered > len(self._logits):
+            more = max(self._remembered, 2 * len(self._logits), 1024) - len(self._logits)
             self._logits = np.concatenate([self._logits, np.zeros((more, logits.shape[1]), np.float32)])
             self._values = np.concatenate([self._values, np.zeros((more, values.shape[1]))])
         at = [slots[i] for i in new]

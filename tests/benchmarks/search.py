@@ -6,9 +6,14 @@ CPU time of one thread, medians; each benchmark runs in a process of its own, --
     network     self-play with a network: simulations, and the network's positions against those of the network alone
     single      one game alone: 1 and 8 walks at a time
     batch       simulations by the number of games searched together
+    peers       self-play against pgx with mctx and against OpenSpiel's Python AlphaZero, networks of the same sizes, by
+                turns; --peers-python is a Python that has pgx, mctx, open_spiel, flax, optax, orbax-checkpoint, chex
 """
 
 import argparse
+import os
+import statistics
+import subprocess
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -145,9 +150,149 @@ def batch(options: argparse.Namespace) -> Iterator[Row]:
             yield f"{size or 'no network'}, {games} games: simulations per CPU-second", f"{rate:,.0f}", ""
 
 
-if __name__ == "__main__":
-    timing.run(
-        "tests.benchmarks.search",
-        {"tree": tree, "network": network, "single": single, "batch": batch},
-        argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter),
+def peers(options: argparse.Namespace) -> Iterator[Row]:
+    """Each peer makes its simulations in a process of its own, on one core; compilation is not counted."""
+    if options.peers_python is None:
+        yield "pgx with mctx, OpenSpiel's AlphaZero", "skipped: name a Python that has them with --peers-python", ""
+        return
+    measured = {
+        ("5x64", "float32"): ("≥ 1.3", "≥ 100"),
+        ("5x64", "bfloat16"): ("≥ 1.8", ""),
+        ("2x32", "float32"): ("≥ 0.85", ""),
+        ("2x32", "bfloat16"): ("≥ 1.0", ""),
+    }
+    games = {kind: Games(256, judge(*kind)) for kind in measured}
+    rates: dict[object, list[float]] = {}
+    for _ in range(max(1, options.repetitions // 2)):
+        for kind, played in games.items():
+            played.evaluator.forget()
+            played.play()
+            rates.setdefault(kind, []).append(medians(played.play, repetitions=3)[0])
+        for size, (blocks, channels) in SIZES.items():
+            rates.setdefault(("mctx", size), []).append(_peer(options.peers_python, MCTX, blocks, channels))
+        rates.setdefault("openspiel", []).append(_peer(options.peers_python, OPENSPIEL, *SIZES["5x64"]))
+    rate = {kind: statistics.median(of) for kind, of in rates.items()}
+    for size in SIZES:
+        yield f"pgx with mctx, {size}, float32, 64 games: simulations per CPU-second", f"{rate['mctx', size]:,.0f}", ""
+    yield "OpenSpiel's Python AlphaZero (nnx), 5x64: simulations per CPU-second", f"{rate['openspiel']:,.1f}", ""
+    for (size, precision), (of_mctx, of_openspiel) in measured.items():
+        ours = rate[size, precision]
+        yield f"here, {size}, {precision}, 256 games: simulations per CPU-second", f"{ours:,.0f}", ""
+        yield "— against pgx with mctx", f"{ours / rate['mctx', size]:.2f}", of_mctx
+        if of_openspiel:
+            yield "— against OpenSpiel", f"{ours / rate['openspiel']:,.0f}", of_openspiel
+
+
+def _peer(python: str, program: str, blocks: int, channels: int) -> float:
+    """Run a peer on one core; it prints its simulations per CPU-second last."""
+    one = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": one}
+    command = [python, "-c", program, str(blocks), str(channels)]
+    said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, preexec_fn=_one_core)
+    return float(said.stdout.split()[-1])
+
+
+def _one_core() -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+# Their network is ours: the mover's planes, the same convolutions and heads, without batch normalisation.
+MCTX = """
+import sys, time
+import jax, jax.numpy as jnp, mctx, pgx
+from pgx.experimental import auto_reset
+
+blocks, channels, batch, simulations = int(sys.argv[1]), int(sys.argv[2]), 64, 32
+env = pgx.make("connect_four")
+keys = iter(jax.random.split(jax.random.PRNGKey(0), 100))
+
+
+def weight(*shape):
+    return jax.random.normal(next(keys), shape) / (9 * shape[-2]) ** 0.5
+
+
+convolutions = [weight(3, 3, 4, channels)] + [weight(3, 3, channels, channels) for _ in range(2 * blocks)]
+heads = [weight(3, 3, channels, 8), weight(3, 3, channels, 4), weight(336, 7), weight(168, 64), weight(64, 2)]
+params = (convolutions, heads)
+
+
+def conv(x, w):
+    return jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def network(params, obs):
+    (first, *others), (p, v, policy, hidden, value) = params
+    x = obs.astype(jnp.float32)
+    x = jax.nn.relu(conv(jnp.concatenate([x, x], -1), first))
+    for a, b in zip(others[::2], others[1::2]):
+        x = jax.nn.relu(x + conv(jax.nn.relu(conv(x, a)), b))
+    logits = jax.nn.relu(conv(x, p)).reshape(len(x), -1) @ policy
+    values = jax.nn.relu(jax.nn.relu(conv(x, v)).reshape(len(x), -1) @ hidden) @ value
+    return logits, jnp.tanh(values[:, 0])
+
+
+def recurrent(params, key, action, state):
+    player = state.current_player
+    state = jax.vmap(env.step)(state, action)
+    logits, value = network(params, state.observation)
+    logits = jnp.where(state.legal_action_mask, logits, jnp.finfo(logits.dtype).min)
+    reward = state.rewards[jnp.arange(batch), player]
+    value = jnp.where(state.terminated, 0.0, value)
+    discount = jnp.where(state.terminated, 0.0, -1.0)
+    return mctx.RecurrentFnOutput(reward=reward, discount=discount, prior_logits=logits, value=value), state
+
+
+@jax.jit
+def move(params, state, key):
+    searching, stepping = jax.random.split(key)
+    logits, value = network(params, state.observation)
+    root = mctx.RootFnOutput(prior_logits=logits, value=value, embedding=state)
+    found = mctx.gumbel_muzero_policy(
+        params, searching, root, recurrent, simulations, invalid_actions=~state.legal_action_mask
     )
+    return jax.vmap(auto_reset(env.step, env.init))(state, found.action, jax.random.split(stepping, batch))
+
+
+state = jax.jit(jax.vmap(env.init))(jax.random.split(jax.random.PRNGKey(1), batch))
+state = jax.block_until_ready(move(params, state, jax.random.PRNGKey(2)))
+rates = []
+for repetition in range(5):
+    start = time.process_time()
+    for n in range(16):
+        state = move(params, state, jax.random.PRNGKey(16 * repetition + n))
+    jax.block_until_ready(state)
+    rates.append(16 * batch * simulations / (time.process_time() - start))
+print(sorted(rates)[2])
+"""
+
+OPENSPIEL = """
+import sys, time
+import pyspiel
+from open_spiel.python.algorithms import mcts
+from open_spiel.python.algorithms.alpha_zero import evaluator, utils
+
+blocks, channels, simulations = int(sys.argv[1]), int(sys.argv[2]), 64
+game = pyspiel.load_game("connect_four")
+model = utils.api_selector("nnx").Model.build_model(
+    "resnet", game.observation_tensor_shape(), 7, nn_width=channels, nn_depth=blocks, weight_decay=1e-4,
+    learning_rate=1e-3, path=None,
+)
+bot = mcts.MCTSBot(
+    game, 1.25, simulations, evaluator.AlphaZeroEvaluator(game, model),
+    child_selection_fn=mcts.SearchNode.puct_value, solve=False,
+)
+state = game.new_initial_state()
+state.apply_action(bot.step(state))
+start, moves = time.process_time(), 3
+for _ in range(moves):
+    state.apply_action(bot.step(state))
+print(moves * simulations / (time.process_time() - start))
+"""
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers-python", metavar="PYTHON", help="a Python that has the peers")
+    benchmarks = {"tree": tree, "network": network, "single": single, "batch": batch, "peers": peers}
+    timing.run("tests.benchmarks.search", benchmarks, parser)
