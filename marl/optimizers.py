@@ -23,7 +23,7 @@ class Optimizer(ABC):
         self.groups = [list(group) for group in groups]
         self.parameters = [parameter for group in self.groups for parameter in group]
         self.learning_rate, self.eps, self.max_norm = learning_rate, eps, max_norm
-        self._steps = [torch.tensor(0.0) for _ in self.parameters]
+        self._steps = [torch.zeros((), device=p.device) for p in self.parameters]
         self._moments = {slot: [torch.zeros_like(p) for p in self.parameters] for slot in self.slots}
 
     def gradient(self, loss: Tensor, *, retain_graph: bool = False) -> Gradient:

@@ -169,7 +169,8 @@ class OpenSpielGame:
         self.hidden = kind.information == pyspiel.GameType.Information.IMPERFECT_INFORMATION
         self.printed_whole = kind.short_name in _PRINTED_WHOLE
         self.recalls = kind.provides_information_state_string
-        self._state = ResampledState if not self.hidden or _resamples(self.native) else OpenSpielState
+        open_throughout = kind.information == pyspiel.GameType.Information.PERFECT_INFORMATION
+        self._state = ResampledState if open_throughout or _resamples(self.native) else OpenSpielState
         written = ",".join(f"{key}={value}" for key, value in parameters.items())
         self.spec = Spec(
             name=f"openspiel:{name}({written})" if written else f"openspiel:{name}",

@@ -232,6 +232,7 @@ class AlphaZero(Learner):
 
     def __init__(self, config: AlphaZeroConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         _refuse(spec)
+        _refuse_settings(config, spec)
         self.config, self.spec, self.device, self.key = config, spec, device, key
         self.network = PolicyValue(config, spec, generator_of(stream(key, "network"))).to(device)
         self.optimizer = Adam(
@@ -272,16 +273,11 @@ class AlphaZero(Learner):
                 for name, metric in self._learn().items():
                     logged.setdefault(name, []).append(metric)
                 self.updates += 1
-            self.judge.renew(self.network)
-            self.evaluator.forget()
+            if due:
+                self.judge.renew(self.network)
+                self.evaluator.forget()
         means = {name: float(torch.stack(values).mean()) for name, values in logged.items()}
-        asked = max(self.evaluator.asked, 1)
-        return means | {
-            "updates": self.updates,
-            "positions": len(self.replay),
-            "finished": finished,
-            "answered_by_network": self.evaluator.answered / asked,
-        }
+        return means | {"updates": self.updates, "positions": len(self.replay), "finished": finished}
 
     def _learn(self) -> dict[str, Tensor]:
         config, spec = self.config, self.spec
@@ -319,6 +315,7 @@ class AlphaZero(Learner):
         self.optimizer.load_state(under("optimizer", state))
         self.replay.load_state(under("replay", state))
         self.judge.renew(self.network)
+        self.evaluator.forget()
 
     def agent_state(self) -> Tensors:
         return self.network.state_dict()
@@ -370,4 +367,21 @@ def _refuse(spec: Spec) -> None:
         raise UserError(
             f"alphazero's network has a head of at most {MOST_ACTIONS:,} actions, and '{spec.name}' has "
             f"{spec.num_actions:,}; choose another game, or uct"
+        )
+
+
+def _refuse_settings(config: AlphaZeroConfig, spec: Spec) -> None:
+    if config.encoder == "residual" and len(spec.observation.shape) != 3:
+        raise UserError(
+            f"encoder: residual wants views of three axes, and those of '{spec.name}' have the shape "
+            f"{spec.observation.shape}; use mlp or auto"
+        )
+    if config.replay_positions < config.batch_size:
+        raise UserError(
+            f"expected replay_positions of at least batch_size, {config.batch_size}, got {config.replay_positions}; "
+            "nothing would be learned"
+        )
+    if spec.return_bounds is None:
+        raise UserError(
+            f"alphazero scales values by a game's return_bounds, and the Spec of '{spec.name}' has none; add them"
         )

@@ -24,18 +24,22 @@ from games.keys import Keys, fold, fold_one, uniform, uniform_one
 from marl.networks import sample
 from marl.search.evaluators import Evaluator, drawn
 from marl.search.search import Found
-from marl.search.selection import Outlook, Scores, Uct, look
+from marl.search.selection import Outlook, Scores, Uct, look, total
 from marl.search.tree import NONE, Edges, Nodes, Tree
+
+OF_LEAVES, OF_CHANCE = 1 << 20, 1 << 21  # branches of a simulation's key, beyond all depths
 
 
 class Mixer(Protocol):
     """Choose among the actions of information nodes, and learn from what came of it."""
 
-    def choose(self, tree: Tree, outlook: Outlook, keys: Keys) -> NDArray[np.int64]:
-        """Return the place of an edge of each node."""
+    def choose(self, tree: Tree, outlook: Outlook, explores: NDArray[np.bool_], keys: Keys) -> NDArray[np.int64]:
+        """Return the place of an edge of each node; `explores` [B]: it is this mover's turn to try things."""
         ...
 
-    def learn(self, tree: Tree, outlook: Outlook, place: NDArray[np.int64], gain: Scores) -> None:
+    def learn(
+        self, tree: Tree, outlook: Outlook, explores: NDArray[np.bool_], place: NDArray[np.int64], gain: Scores
+    ) -> None:
         """Take in that the edge at `place` [B] of each node paid `gain` [B], in [0, 1]."""
         ...
 
@@ -54,14 +58,16 @@ class DecoupledUct:
 
     rule: Uct = field(default_factory=Uct)
 
-    def choose(self, tree: Tree, outlook: Outlook, keys: Keys) -> NDArray[np.int64]:
+    def choose(self, tree: Tree, outlook: Outlook, explores: NDArray[np.bool_], keys: Keys) -> NDArray[np.int64]:
         # Of actions that nobody has tried any may be the first: by key, or two movers would always try pairs.
         scores = np.where(
             outlook.visits > 0, self.rule.scores(tree, outlook), 1e9 + uniform(keys, outlook.real.shape[1])
         )
         return np.where(outlook.real, scores, -np.inf).argmax(1)
 
-    def learn(self, tree: Tree, outlook: Outlook, place: NDArray[np.int64], gain: Scores) -> None:
+    def learn(
+        self, tree: Tree, outlook: Outlook, explores: NDArray[np.bool_], place: NDArray[np.int64], gain: Scores
+    ) -> None:
         pass
 
     def policy(self, tree: Tree, outlook: Outlook) -> Scores:
@@ -73,12 +79,14 @@ class DecoupledUct:
 
 @dataclass
 class RegretMatching:
-    """Play actions in proportion to how much they are regretted (Hart and Mas-Colell 2000), a share uniformly.
+    """Play actions in proportion to how much they are regretted (Hart and Mas-Colell 2000).
 
-    What the actions that were not played would have paid is estimated by importance sampling around the node's mean.
+    One player explores in each simulation, by turns, and regrets; the others play what they have come to, and it is
+    averaged: an answer to exploring opponents would not be an equilibrium. What the actions that were not played would
+    have paid is estimated by importance sampling around the node's mean.
     """
 
-    explore: float = 0.2
+    explore: float = 0.2  # share of uniform actions
 
     def __post_init__(self) -> None:
         self._regret, self._played = np.zeros(0), np.zeros(0)  # [K] of edges
@@ -88,32 +96,41 @@ class RegretMatching:
             room = np.zeros(len(tree.action) - len(self._regret))
             self._regret, self._played = np.concatenate([self._regret, room]), np.concatenate([self._played, room])
         regret = np.where(outlook.real, np.maximum(self._regret[outlook.edges], 0), 0.0)
-        total = regret.sum(1, keepdims=True)
-        return np.asarray(np.where(total > 0, regret / np.where(total > 0, total, 1), _uniform(outlook)))
+        return _shares(regret, outlook)
 
-    def choose(self, tree: Tree, outlook: Outlook, keys: Keys) -> NDArray[np.int64]:
+    def choose(self, tree: Tree, outlook: Outlook, explores: NDArray[np.bool_], keys: Keys) -> NDArray[np.int64]:
         strategy = self._strategy(tree, outlook)
-        self._played[outlook.edges[outlook.real]] += strategy[outlook.real]
-        return sample((1 - self.explore) * strategy + self.explore * _uniform(outlook), keys)  # type: ignore[arg-type]
+        played = outlook.real & ~explores[:, None]
+        self._played[outlook.edges[played]] += strategy[played]
+        explore = self.explore * explores[:, None]
+        return sample((1 - explore) * strategy + explore * _uniform(outlook), keys)  # type: ignore[arg-type]
 
-    def learn(self, tree: Tree, outlook: Outlook, place: NDArray[np.int64], gain: Scores) -> None:
+    def learn(
+        self, tree: Tree, outlook: Outlook, explores: NDArray[np.bool_], place: NDArray[np.int64], gain: Scores
+    ) -> None:
         strategy = self._strategy(tree, outlook)
         rows = np.arange(len(place))
         chosen = strategy[rows, place]
         surprise = (gain - outlook.value) / ((1 - self.explore) * chosen + self.explore / outlook.real.sum(1))
         regret = -np.where(outlook.real, (chosen * surprise)[:, None], 0.0)
         regret[rows, place] += surprise
-        self._regret[outlook.edges[outlook.real]] += regret[outlook.real]
+        learned = outlook.real & explores[:, None]
+        self._regret[outlook.edges[learned]] += regret[learned]
 
     def policy(self, tree: Tree, outlook: Outlook) -> Scores:
         self._strategy(tree, outlook)
         played = np.where(outlook.real, self._played[outlook.edges], 0.0)
-        total = played.sum(1, keepdims=True)
-        return np.asarray(np.where(total > 0, played / np.where(total > 0, total, 1), _uniform(outlook)))
+        return _shares(played, outlook)
 
     def best(self, tree: Tree, outlook: Outlook, keys: Keys) -> NDArray[np.int64]:
         """Drawn: the best reply to a mixed strategy is what its opponent waits for."""
         return sample(self.policy(tree, outlook), keys)  # type: ignore[arg-type]
+
+
+def _shares(weights: Scores, outlook: Outlook) -> Scores:
+    """Return weights [B, W] as shares of their sums; uniform ones where all are 0."""
+    sums = total(weights)
+    return np.asarray(np.where(sums > 0, weights / np.where(sums > 0, sums, 1), _uniform(outlook)))
 
 
 def _uniform(outlook: Outlook) -> Scores:
@@ -137,7 +154,10 @@ class InformationSearch:
         roots = self._find([(b, int(p), states[b]) for b, p in enumerate(players)])[0]
         for n in range(int(budget.max(initial=0))):
             rows = np.flatnonzero(budget > n)
-            self._simulate([states[b] for b in rows.tolist()], players[rows], rows, fold(fold(keys[rows], 1), n))
+            explorer = n % self._spec.num_players
+            self._simulate(
+                [states[b] for b in rows.tolist()], players[rows], rows, explorer, fold(fold(keys[rows], 1), n)
+            )
         outlook = self._look(roots)
         best = self._mixer.best(tree, outlook, fold(keys, 2))
         action = tree.action[outlook.edges]
@@ -145,7 +165,9 @@ class InformationSearch:
         chosen = action[np.arange(games), best]
         return Found(action, outlook.real, outlook.visits, policy, chosen, tree.mean(roots), budget.copy())
 
-    def _simulate(self, states: Sequence[State], players: NDArray[np.int64], games: Any, keys: Keys) -> None:
+    def _simulate(
+        self, states: Sequence[State], players: NDArray[np.int64], games: Any, explorer: int, keys: Keys
+    ) -> None:
         """Walk down one position of each game, judge where it leaves what is known, and credit the walk."""
         tree = self.tree
         walkers = [self._drawn(s, int(p), int(k)) for s, p, k in zip(states, players, keys, strict=True)]
@@ -155,7 +177,7 @@ class InformationSearch:
         while going:
             depth += 1
             for i in going:
-                _settle(walkers[i], fold_one(int(keys[i]), depth))
+                _settle(walkers[i], fold_one(fold_one(int(keys[i]), OF_CHANCE), depth))
             for i in going:
                 if walkers[i].is_terminal():
                     gain[i] = walkers[i].returns()
@@ -166,12 +188,13 @@ class InformationSearch:
             nodes, fresh = self._find([(int(games[i]), p, walkers[i]) for i, p in entries])
             leaving = np.isin(who, who[fresh])  # walkers who come to what one of the movers has not seen
             if leaving.any():
-                self._judge(walkers, who[leaving], nodes[leaving], fold(keys, 1 << 20), gain)
+                self._judge(walkers, who[leaving], nodes[leaving], fold(keys, OF_LEAVES), gain)
                 visits.append((who[leaving], nodes[leaving], np.full(int(leaving.sum()), NONE)))
             staying = ~leaving
             who, nodes = who[staying], nodes[staying]
             movers = tree.mover[nodes]
-            place = self._mixer.choose(tree, self._look(nodes), fold(fold(keys[who], depth), movers))
+            key = fold(fold(keys[who], depth), movers)
+            place = self._mixer.choose(tree, self._look(nodes), movers == explorer, key)
             visits.append((who, nodes, place))
             going = sorted(set(who.tolist()))
             taken = tree.action[tree.first[nodes] + place]
@@ -181,15 +204,15 @@ class InformationSearch:
             for i in going:
                 walkers[i].apply(joint[i])
         for who, nodes, place in visits:
-            self._credit(nodes, place, gain[who])
+            self._credit(nodes, place, gain[who], explorer)
 
-    def _credit(self, nodes: Nodes, place: NDArray[np.int64], gain: NDArray[np.float64]) -> None:
+    def _credit(self, nodes: Nodes, place: NDArray[np.int64], gain: NDArray[np.float64], explorer: int) -> None:
         tree = self.tree
         walked = np.flatnonzero(place != NONE)
         parent, credit = nodes[walked], gain[walked]
         edge: Edges = tree.first[parent] + place[walked]
         own = (credit[np.arange(len(parent)), tree.mover[parent]] - self._low) / self._width
-        self._mixer.learn(tree, self._look(parent), place[walked], own)
+        self._mixer.learn(tree, self._look(parent), tree.mover[parent] == explorer, place[walked], own)
         tree.taken[edge] += 1
         tree.paid[edge] += credit
         tree.visits[nodes] += 1

@@ -63,14 +63,15 @@ class PositionReplay:
             truncated.append(~trajectory.terminated[at + 1][closed].all(1))
             self._paid[closed] = 0
             self._episode[closed] += 1
-        index = trajectory.index[new][decided]
-        rows = {
-            "obs": trajectory.obs[index],
-            "action_mask": trajectory.action_mask[index],
-            "player": player,
-            **{name: trajectory.extras[name][new][decided] for name in ("policy", "root_value", "searched")},
-        }
-        self._wait({**rows, "outcome": np.zeros_like(rows["root_value"])}, np.stack([env, episode], 1), before)
+        if len(step):  # a recording in which only strangers moved holds nothing of a search
+            index = trajectory.index[new][decided]
+            rows = {
+                "obs": trajectory.obs[index],
+                "action_mask": trajectory.action_mask[index],
+                "player": player,
+                **{name: trajectory.extras[name][new][decided] for name in ("policy", "root_value", "searched")},
+            }
+            self._wait({**rows, "outcome": np.zeros_like(rows["root_value"])}, np.stack([env, episode], 1), before)
         return cut + self._settle(np.concatenate(ended), np.concatenate(outcomes), np.concatenate(truncated))
 
     def sample(self, count: int, key: int) -> Rows:

@@ -5,8 +5,8 @@
                 all positions that the walks have come to are judged in one call
                 what they are worth is backed up
 
-Chance draws no numbers: where it moves, a walk takes the outcome that is furthest behind its probability. So a search
-is a function of its roots, its model and its keys, and a game's result does not depend on its batch-mates.
+Where chance moves, its outcome is drawn by the walk's key. So a search is a function of its roots, its model and its
+keys, and a game's result does not depend on its batch-mates.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.keys import Keys, fold
+from marl.networks import sample
 from marl.search.models import Model, Positions
-from marl.search.selection import Outlook, Rule, Scores, look
+from marl.search.selection import Outlook, Rule, Scores, look, total
 from marl.search.tree import CHANCE, END, NONE, Edges, Nodes, Path, Tree, Values
 
 
@@ -93,8 +94,9 @@ class Search:
         taken = []
         for n in range(int(walks.max())):
             walkers = games[walks > n]
-            path, leaf = self._walk(walkers)
-            taken.append((walkers, path, leaf, fold(self._judging[walkers], 1 + made[walkers] + n)))
+            key = fold(self._judging[walkers], 1 + made[walkers] + n)
+            path, leaf = self._walk(walkers, key)
+            taken.append((walkers, path, leaf, key))
             for _, edge in path:
                 tree.waiting[edge[edge != NONE]] += 1
         leaves = np.concatenate([leaf for _, _, leaf, _ in taken])
@@ -114,17 +116,20 @@ class Search:
                     on = edge != NONE
                     self._widen(walkers[on], tree.mean(node[on]))
 
-    def _walk(self, games: NDArray[np.int64]) -> tuple[Path, Nodes]:
+    def _walk(self, games: NDArray[np.int64], keys: Keys) -> tuple[Path, Nodes]:
         """Go down from the roots of some games, each to a leaf; return the paths and the leaves."""
         tree = self.tree
         node = self.roots[games]
         path: Path = []
+        depth = np.zeros(len(games), np.int64)
         going = np.arange(len(games))
         while len(going):
             arrived = []  # rows at the end of an edge that nobody has walked
             while len(going):
                 edge = np.full(len(games), NONE)
-                edge[going] = taken = self._choose(node[going], games[going], at_root=not path)
+                key = fold(keys[going], depth[going])
+                edge[going] = taken = self._choose(node[going], games[going], key, at_root=not path)
+                depth[going] += 1
                 path.append((node.copy(), edge))
                 child = tree.child[taken]
                 arrived.append(going[child == NONE])
@@ -137,15 +142,16 @@ class Search:
             going = np.sort(rows[tree.mover[node[rows]] == CHANCE])
         return path, node
 
-    def _choose(self, nodes: Nodes, games: NDArray[np.int64], *, at_root: bool) -> Edges:
+    def _choose(self, nodes: Nodes, games: NDArray[np.int64], keys: Keys, *, at_root: bool) -> Edges:
         """Return the edge that a walk takes at each node."""
         tree = self.tree
         outlook = self._outlook(nodes, games)
         scores = self.rule.root_scores(tree, outlook, games) if at_root else self.rule.scores(tree, outlook)
         chance = np.flatnonzero(tree.mover[nodes] == CHANCE)
         if len(chance):
-            visits = outlook.visits[chance]
-            scores[chance] = tree.prior[outlook.edges[chance]] * (visits.sum(1, keepdims=True) + 1) - visits
+            probability = np.where(outlook.real[chance], tree.prior[outlook.edges[chance]], 0.0)
+            drawn = sample(probability, keys[chance])  # type: ignore[arg-type]
+            scores[chance, drawn] = np.inf
         place = np.where(outlook.real, scores, -np.inf).argmax(1)
         return outlook.edges[np.arange(len(nodes)), place]
 
@@ -194,7 +200,7 @@ class Search:
         logit = np.where(real, np.take_along_axis(logits, tree.action[edges], 1), -np.inf).astype(np.float64)
         weight = np.exp(logit - logit.max(1, keepdims=True))
         tree.logit[edges[real]] = logit[real]
-        tree.prior[edges[real]] = (weight / weight.sum(1, keepdims=True))[real]
+        tree.prior[edges[real]] = (weight / total(weight))[real]
         tree.judged[nodes] = True
 
     def _widen(self, games: NDArray[np.int64], seen: Values) -> None:
@@ -243,7 +249,7 @@ class Search:
             fits = np.where(proven[:, None], outlook.known & (outlook.q >= top), outlook.real & ~lost)
             fits = np.where(fits.any(1, keepdims=True), fits, outlook.real)
             policy = np.where(fits, policy + 1e-9, 0.0)
-            policy /= policy.sum(1, keepdims=True)
+            policy /= total(policy)
             best = np.where(fits[games, best], best, policy.argmax(1))
         value = np.where(tree.proven[self.roots][:, None], tree.value[self.roots], tree.mean(self.roots))
         action = tree.action[outlook.edges]

@@ -37,6 +37,11 @@ class Outlook:
     said: Scores  # [B] what the evaluator said of it, in [0, 1]
 
 
+def total(rows: Scores) -> Scores:
+    """Return the sums of rows [B, 1], the same however far rows are filled up with zeros: added up one by one."""
+    return np.cumsum(rows, 1)[:, -1:]
+
+
 def look(tree: Tree, nodes: Nodes, low: Scores, high: Scores) -> Outlook:
     """Return the edges of nodes [B] as the players who move there see them; returns lie in [low, high] [B]."""
     edges, real = tree.edges(nodes)
@@ -90,7 +95,7 @@ class MostVisited:
 
     def policy(self, tree: Tree, outlook: Outlook) -> Scores:
         weights = np.where(outlook.visits.any(1, keepdims=True), outlook.visits, outlook.real)
-        return np.asarray(weights / weights.sum(1, keepdims=True))
+        return np.asarray(weights / total(weights))
 
     def best(self, tree: Tree, outlook: Outlook) -> NDArray[np.int64]:
         """The most visited; of equals the one of the better Q."""
@@ -181,15 +186,15 @@ class Gumbel:
         logits = tree.logit[outlook.edges] + self.sigma(tree, outlook)
         logits = np.where(outlook.real, logits, -np.inf)
         weights = np.exp(logits - logits.max(1, keepdims=True))
-        return np.asarray(weights / weights.sum(1, keepdims=True))
+        return np.asarray(weights / total(weights))
 
     def sigma(self, tree: Tree, outlook: Outlook) -> Scores:
         """Return σ of q, completed: edges without visits have v_mix, the evaluator's word mixed with what is known."""
         visits = outlook.visits
         prior = np.where(visits > 0, tree.prior[outlook.edges], 0.0)
-        total, known = visits.sum(1), prior.sum(1)
-        seen = (prior * outlook.q).sum(1) / np.where(known > 0, known, 1)
-        mixed = (outlook.said + total * seen) / (1 + total)
+        walks, known = visits.sum(1), total(prior)[:, 0]
+        seen = total(prior * outlook.q)[:, 0] / np.where(known > 0, known, 1)
+        mixed = (outlook.said + walks * seen) / (1 + walks)
         q = np.where(visits > 0, outlook.q, mixed[:, None])
         return np.asarray((self.c_visit + visits.max(1))[:, None] * self.c_scale * q)
 

@@ -432,7 +432,7 @@ def runs(tmp_path_factory):
         ("evaluate {runs}/ipd --game coin_game", STRANGER),
         ("evaluate random --game coin_game --against {runs}/ipd", "those of 'coin_game' (shape [4, 3, 3], dtype "),
         ("evaluate {runs}/ipd(gready=true)", "a checkpoint of loqa takes greedy, got 'gready'; did you mean 'greedy'?"),
-        ("evaluate {runs}/both(lerner=1)", "takes learner, got 'lerner'; did you mean 'learner'?"),
+        ("evaluate {runs}/both(lerner=1)", "takes learner, greedy, got 'lerner'; did you mean 'learner'?"),
         ("evaluate {runs}/both(learner=5)", "expected learner=0 to 1, got learner=5; 0 is loqa, 1 is naive"),
         ("evaluate {runs}/both --against {runs}/both(learner=5)", "got learner=5"),
         ("train t.yaml --set algorithm.gama=0.9", "did you mean 'gamma'?"),

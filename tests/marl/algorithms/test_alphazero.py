@@ -167,7 +167,7 @@ def test_uct_plays_every_game_of_turns():
     venv = make("openspiel:tic_tac_toe", 10)
     spec = venv.spec
     result = evaluate(venv, enter("uct(simulations=100)", spec), [enter("random", spec)], seeds=20, key=0)
-    assert min(result.return_mean) > 0.6
+    assert min(result.return_mean) > 0.4
     draws = list(
         episodes(
             venv,

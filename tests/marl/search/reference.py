@@ -64,9 +64,9 @@ def make(state, table, num_players):
     return node
 
 
-def simulate(node, table, num_players, low, high, c_init=1.25, c_base=19652):
+def simulate(node, table, num_players, low, high, key, depth=0):
     """Walk from a node on; return what every player was paid from here on."""
-    place = choose(node, low, high, c_init, c_base)
+    place = choose(node, low, high, uniform_one(fold_one(key, depth)))
     if place in node.child:
         child = node.child[place]
         fresh = False
@@ -83,7 +83,7 @@ def simulate(node, table, num_players, low, high, c_init=1.25, c_base=19652):
         child.visits += 1
         child.total = child.total + gain
     else:
-        gain = simulate(child, table, num_players, low, high, c_init, c_base)
+        gain = simulate(child, table, num_players, low, high, key, depth + 1)
     gain = np.subtract(child.state.returns(), node.state.returns()) + gain
     node.taken[place] += 1
     node.paid[place] = node.paid[place] + gain
@@ -92,11 +92,11 @@ def simulate(node, table, num_players, low, high, c_init=1.25, c_base=19652):
     return gain
 
 
-def choose(node, low, high, c_init, c_base):
+def choose(node, low, high, u, c_init=1.25, c_base=19652):
     visits = sum(node.taken)
     if node.mover == -1:
-        scores = [p * (visits + 1) - n for p, n in zip(node.prior, node.taken, strict=True)]
-        return int(np.argmax(scores))
+        cumulative = np.cumsum(node.prior)
+        return int((cumulative > u * cumulative[-1]).argmax())
     scaled = lambda q: (q - low) / (high - low)  # noqa: E731
     c = c_init + math.log((visits + 1 + c_base + 1) / c_base)
     scores = []
@@ -106,9 +106,9 @@ def choose(node, low, high, c_init, c_base):
     return int(np.argmax(scores))
 
 
-def search(state, table, num_players, simulations, bounds):
+def search(state, table, num_players, simulations, bounds, key):
     root = make(state, table, num_players)
     root.visits, root.total = 1, root.value.copy()
-    for _ in range(simulations):
-        simulate(root, table, num_players, *bounds)
+    for n in range(simulations):
+        simulate(root, table, num_players, *bounds, fold_one(fold_one(key, 1), 1 + n))
     return root
