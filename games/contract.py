@@ -80,6 +80,7 @@ class Spec:
     observation_sizes: tuple[int, ...] = ()
     action_sizes: tuple[int, ...] = ()
     symmetry: Literal["", "mirror", "square"] = ""
+    resamples: bool = True  # False: what is hidden cannot be drawn again (`State.resample`)
 
     @property
     def num_actions(self) -> int:
@@ -92,8 +93,9 @@ class Spec:
         observation = {"shape": list(self.observation.shape), "dtype": self.observation.dtype}
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("action", "observation")}
         lists = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
-        if not self.symmetry:
-            del lists["symmetry"]
+        for name, usual in (("symmetry", ""), ("resamples", True)):  # said where there is something to say
+            if lists[name] == usual:
+                del lists[name]
         return lists | {"observation": observation, "action": action}
 
 

@@ -14,11 +14,12 @@ import ast
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from itertools import takewhile
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from games.contract import Game, VecEnv
 from games.errors import UserError, nearest
@@ -27,6 +28,8 @@ from games.vector import vectorize
 from games.wrappers import WRAPPERS
 
 GROUP = "marl.games"
+_PLAIN = {int, float, bool, str, NoneType}  # what an argument may be declared as and is checked for
+_ARTICLE = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a word"}
 SOURCES = ("openspiel", "pettingzoo", "gymnasium", "vmas", "jaxmarl")  # each an adapter in games/adapters/
 
 _REFERENCE = re.compile(
@@ -268,10 +271,22 @@ def call(target: Callable[..., Any], reference: Reference, **more: Any) -> Any:
         raise UserError(
             f"'{reference.name}' needs the argument '{required[0]}', got none: {reference.name}({required[0]}=...)"
         )
+    check_types(reference.name, parameters, dict(reference.arguments))
     try:
         return target(**arguments)
     except (TypeError, ValueError) as error:
         raise UserError(f"'{reference}' could not be built: {error}") from error
+
+
+def check_types(name: str, parameters: Mapping[str, inspect.Parameter], arguments: dict[str, Any]) -> None:
+    """Raise UserError for a number, a word or a truth value where another of them is declared."""
+    for key, value in arguments.items():
+        annotation = parameters[key].annotation if key in parameters else Any
+        kinds = set(get_args(annotation) or (annotation,))
+        if not kinds <= _PLAIN or type(value) in kinds or (type(value) is int and float in kinds):
+            continue
+        expected = " or ".join(sorted(kind.__name__ for kind in kinds if kind is not NoneType))
+        raise UserError(f"expected {key} of '{name}' to be {_ARTICLE.get(expected, expected)}, got {value!r}")
 
 
 def _parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -9,7 +9,7 @@ from typing import Any
 from games.contract import Spec
 from games.errors import UserError, nearest
 from games.keys import fold_one
-from games.registry import Reference, call, parse, resolve
+from games.registry import Reference, call, check_types, parse, resolve
 from marl import checkpoint, population
 from marl.agent import Agent, Mcts, Random, digest_of_code
 from marl.config import validate
@@ -104,6 +104,7 @@ def _trained(text: str, reference: Reference, spec: Spec, device: str) -> Entran
                 f"a checkpoint of {about['algorithm']} takes {', '.join(allowed) or 'no arguments'}, got '{option}'"
                 f"{nearest(option, allowed) or '; leave it out'}"
             )
+    check_types(reference.name, inspect.signature(learner.load_agent).parameters, options)
     try:
         agent = learner.load_agent(config, spec, state, device=device, **options)
     except (KeyError, RuntimeError) as error:  # how torch says that weights are not those of a network

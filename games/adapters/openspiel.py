@@ -35,6 +35,8 @@ _PRINTED_WHOLE = (
     *("breakthrough", "catch", "clobber", "cliff_walking", "connect_four", "dots_and_boxes", "gomoku", "havannah"),
     *("hex", "mancala", "mnk", "nim", "othello", "pentago", "tic_tac_toe", "twixt", "ultimate_tic_tac_toe", "y"),
 )
+# Games that draw positions from which play cannot go on: in hearts, while cards are passed.
+_DRAWN_WRONGLY = ("hearts",)
 # What may be turned over without a rule that minds (`Spec.symmetry`): a test plays them both ways.
 _SYMMETRY: dict[str, Literal["mirror", "square"]] = {
     "connect_four": "mirror",
@@ -170,7 +172,8 @@ class OpenSpielGame:
         self.printed_whole = kind.short_name in _PRINTED_WHOLE
         self.recalls = kind.provides_information_state_string
         open_throughout = kind.information == pyspiel.GameType.Information.PERFECT_INFORMATION
-        self._state = ResampledState if open_throughout or _resamples(self.native) else OpenSpielState
+        draws = open_throughout or (kind.short_name not in _DRAWN_WRONGLY and _resamples(self.native))
+        self._state = ResampledState if draws else OpenSpielState
         written = ",".join(f"{key}={value}" for key, value in parameters.items())
         self.spec = Spec(
             name=f"openspiel:{name}({written})" if written else f"openspiel:{name}",
@@ -185,6 +188,7 @@ class OpenSpielGame:
             step_rewards=kind.reward_model == pyspiel.GameType.RewardModel.REWARDS,
             max_length=self.native.max_game_length(),
             return_bounds=(self.native.min_utility(), self.native.max_utility()),
+            resamples=not self.hidden or self._state is ResampledState,
             symmetry=_symmetry(kind.short_name, _shape(observation)),
         )
 

@@ -86,6 +86,11 @@ class UctAgent:
     ) -> None:
         if not spec.searchable:
             raise UserError(_no_positions(spec, "uct"))
+        if not spec.perfect_information and not spec.resamples:
+            raise UserError(
+                f"uct draws positions that a player cannot tell from the true one, and '{spec.name}' cannot draw any; "
+                "choose another agent, such as random"
+            )
         if simulations < 1 or playouts < 1:
             raise UserError(f"uct needs at least 1 simulation and 1 playout, got {simulations} and {playouts}")
         self._spec, self._simulations, self._mixes, self._rule = spec, simulations, mixes, Uct(uct_c)
@@ -118,7 +123,7 @@ def refuse(spec: Spec, name: str) -> None:
         what = "hides information" if spec.turns == "sequential" else "lets players move at the same time"
         raise UserError(
             f"{name} searches games of turns and perfect information, and '{spec.name}' {what}; "
-            "uct plays it, ippo learns it"
+            "ippo learns it, and uct may play it"
         )
 
 

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Spec, State
-from games.errors import UserError
 from games.keys import Keys, fold, fold_one, uniform, uniform_one
 from marl.networks import sample
 from marl.search.evaluators import Evaluator, drawn
@@ -226,11 +225,7 @@ class InformationSearch:
         """Return a position which the player cannot tell from the true one."""
         if self._spec.perfect_information:
             return state.clone()
-        if not hasattr(state, "resample"):
-            raise UserError(
-                f"a search needs to draw positions that a player cannot tell apart, and '{self._spec.name}' cannot"
-            )
-        return state.resample(player, key)  # type: ignore[no-any-return]
+        return state.resample(player, key)  # type: ignore[attr-defined, no-any-return]
 
     def _find(self, wanted: Sequence[tuple[int, int, State]]) -> tuple[Nodes, NDArray[np.bool_]]:
         """Return the nodes of players in positions of games, and which of them have been made for it."""

@@ -84,10 +84,23 @@ def test_beats_random(game):
     assert np.mean(result.return_mean) > 0.2
 
 
-def test_games_that_cannot_draw_positions_say_so():
-    venv = make("openspiel:phantom_ttt", 1)
-    with pytest.raises(UserError, match="draw positions"):
-        evaluate(venv, enter("uct(simulations=4)", venv.spec), [enter("random", venv.spec)], seeds=1, key=0)
+@pytest.mark.parametrize("game", ["phantom_ttt", "hearts"])
+def test_games_that_cannot_draw_positions_are_refused(game):
+    with pytest.raises(UserError, match="cannot draw"):
+        enter("uct(simulations=4)", make(f"openspiel:{game}", 1).spec)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("simulations=3.5", "simulations of 'uct' to be a whole number, got 3.5"),
+        ("uct_c=big", "uct_c of 'uct' to be a number, got 'big'"),
+        ("solve=no", "solve of 'uct' to be true or false, got 'no'"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(arguments, said):
+    with pytest.raises(UserError, match=said):
+        enter(f"uct({arguments})", make("openspiel:tic_tac_toe", 1).spec)
 
 
 def test_mixing_in_the_open_is_refused():
