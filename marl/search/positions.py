@@ -1,5 +1,6 @@
 """Replay of searched positions: what was seen, what the search made of it, and how the game then went."""
 
+import os
 from collections.abc import Collection
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Spec
+from games.errors import UserError
 from games.keys import fold, uniform
 from marl.types import Tensors, Trajectory
 
@@ -18,11 +20,12 @@ class PositionReplay:
 
     A position waits until its game ends; then its `outcome` is what each player was paid from it on, [N]. Of a game
     that was cut, by a move limit or at a stretch's end, nobody knows how it would have ended: the search's own word
-    stands in for the outcome, and never a draw.
+    stands in for the outcome, and never a draw. Raises UserError where so many positions would not fit into memory.
     """
 
     def __init__(self, spec: Spec, capacity: int) -> None:
         self.spec, self.capacity = spec, capacity
+        _refuse(spec, capacity)
         self._rows = self._none()
         self._next = 0  # of all positions ever kept
         self._waiting = self._none()
@@ -94,17 +97,7 @@ class PositionReplay:
         self._rows = {name: arrays[name] for name in self._rows}
 
     def _none(self) -> Rows:
-        spec = self.spec
-        fields: dict[str, tuple[tuple[int, ...], str]] = {
-            "obs": (spec.observation.shape, spec.observation.dtype),
-            "action_mask": ((spec.num_actions,), "bool"),
-            "player": ((), "int64"),
-            "policy": ((spec.num_actions,), "float32"),
-            "root_value": ((spec.num_players,), "float32"),
-            "searched": ((), "bool"),
-            "outcome": ((spec.num_players,), "float32"),
-        }
-        return {name: np.zeros((0, *shape), dtype) for name, (shape, dtype) in fields.items()}
+        return {name: np.zeros((0, *shape), dtype) for name, (shape, dtype) in _row(self.spec).items()}
 
     def _wait(self, rows: Rows, of: NDArray[np.int64], before: NDArray[np.float64]) -> None:
         self._waiting = {name: np.concatenate([held, rows[name]]) for name, held in self._waiting.items()}
@@ -148,3 +141,28 @@ class PositionReplay:
         for name, held in self._rows.items():
             held[at] = rows[name]
         self._next += count
+
+
+def _row(spec: Spec) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Return the fields of a position: their shapes and dtypes."""
+    return {
+        "obs": (spec.observation.shape, spec.observation.dtype),
+        "action_mask": ((spec.num_actions,), "bool"),
+        "player": ((), "int64"),
+        "policy": ((spec.num_actions,), "float32"),
+        "root_value": ((spec.num_players,), "float32"),
+        "searched": ((), "bool"),
+        "outcome": ((spec.num_players,), "float32"),
+    }
+
+
+def _refuse(spec: Spec, capacity: int) -> None:
+    """Raise UserError where the positions, and their copy while they grow or are saved, would not fit into memory."""
+    row = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in _row(spec).values())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed = 2 * row * capacity
+    if needed > memory:
+        raise UserError(
+            f"{capacity:,} positions of '{spec.name}' take up to {needed / 2**30:.1f} GiB, and this machine has "
+            f"{memory / 2**30:.1f}: set replay_positions to {int(capacity * 0.8 * memory / needed):,} or fewer"
+        )

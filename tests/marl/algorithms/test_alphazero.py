@@ -153,6 +153,18 @@ def test_a_search_without_simulations_is_refused():
         AlphaZeroConfig(simulations=0)
 
 
+@pytest.mark.parametrize(
+    ("game", "settings", "said"),
+    [
+        ("openspiel:pig", {"encoder": "residual"}, "three axes"),
+        (GAME, {"replay_positions": 8}, "at least batch_size, 16, got 8"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(game, settings, said):
+    with pytest.raises(UserError, match=said):
+        learner(game, **settings)
+
+
 def test_a_network_of_another_board_is_refused(tmp_path):
     folder = trained(tmp_path / "run", steps=300)
     with pytest.raises(UserError, match="tic_tac_toe"):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from games.contract import Array, Discrete, Spec
+from games.errors import UserError
 from games.keys import fold
 from games.registry import make
 from marl.rollout import Carry, rollout
@@ -153,3 +154,17 @@ def test_real_games_and_a_round_trip():
     assert replay.add(more, [0]) == twin.add(more, [0]) > 0
     for name, rows in replay.sample(40, 9).items():
         assert (rows == twin.sample(40, 9)[name]).all()
+
+
+def test_more_than_memory_holds_is_refused():
+    with pytest.raises(UserError, match=r"set replay_positions to [\d,]+ or fewer"):
+        PositionReplay(SPEC, 10**12)
+
+
+def test_a_recording_in_which_only_strangers_moved():
+    replay = PositionReplay(SPEC, 10)
+    replay.add(trajectory([(0, (1, 0), "first"), (1, (0, 0), "")]), [0])
+    quiet = trajectory([(1, (0, 2), ""), (None, (0, 0), "over")])
+    quiet.extras.clear()
+    assert replay.add(quiet, [5]) == 1
+    assert kept(replay)["outcome"] == [[1, 2]]
