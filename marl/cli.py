@@ -158,6 +158,8 @@ def evaluate(
     reference = game or game_of(agent)
     venv = make(reference, min(64, seeds))
     if solved:
+        if against:
+            raise UserError(f"--solved plays every line of the others; leave --against out, got {', '.join(against)}")
         _against_the_truth(agent, enter(agent, venv.spec).agent, venv.spec, stream(seed, "evaluation"), as_json)
         return
     opponents = [enter(text, venv.spec) for text in against or []]

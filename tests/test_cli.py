@@ -437,3 +437,5 @@ def test_evaluate_against_the_truth(marl):
     assert code == 0 and "lost" in printed
     code, _, complaint = marl("evaluate", "random", "--game", "spread", "--solved")
     assert code == 2 and "leave --solved out" in complaint
+    complaint = marl("evaluate", "random", "--game", "openspiel:tic_tac_toe", "--solved", "--against", "random")[2]
+    assert "leave --against out" in complaint

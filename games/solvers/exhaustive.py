@@ -12,6 +12,7 @@ Positions are told apart by `State.key()`.
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from games.contract import Game, State
@@ -20,6 +21,7 @@ from games.errors import UserError
 Value = tuple[float, ...]  # [N]
 Choose = Callable[[list[State]], Sequence[int]]  # an action for each position: the same again for the same position
 
+ASKED = 256  # positions that an agent is asked about in a call
 LIMIT = 1_000_000  # positions: some hundred megabytes, ten seconds or more
 
 _NOBODY = -1  # chance moves, or the game is over
@@ -78,7 +80,7 @@ class Solution:
 def every_end(game: Game, choose: Choose, seat: int, limit: int = LIMIT) -> Ends:
     """Play an agent against every move of the others and every chance, and count the distinct ends.
 
-    It is asked once about each position, and about all that lie equally far from the beginning in one call. An end is
+    It is asked once about each position, about up to ASKED that lie equally far from the beginning in a call. An end is
     won where nobody else is paid as much, lost where somebody is paid more, and drawn otherwise.
     Raises UserError where it chooses what is not legal, for games as `Solution` does, and for a seat that there is not.
     """
@@ -91,19 +93,18 @@ def every_end(game: Game, choose: Choose, seat: int, limit: int = LIMIT) -> Ends
     ends, decisions = [], 0
     while level:
         own = [state for state in level if _mover(state) == seat]
-        ahead = _chosen(own, choose, seat)
+        others = [state for state in level if _mover(state) != seat]
         decisions += len(own)
-        for state in level:
-            if state.is_terminal():
-                ends.append(_lead(state.returns(), seat))
-            elif _mover(state) != seat:
-                ahead += [edge.state for edge in edges(state)]
+        ends += [_lead(state.returns(), seat) for state in others if state.is_terminal()]
+        chosen = (
+            after for first in range(0, len(own), ASKED) for after in _chosen(own[first : first + ASKED], choose, seat)
+        )
         level = []
-        for state in ahead:
-            if (key := state.key()) not in seen:
+        for after in chain(chosen, (edge.state for state in others for edge in edges(state))):
+            if (key := after.key()) not in seen:
                 seen.add(key)
-                level.append(state)
-        _check(len(seen), limit, game.spec.name)
+                level.append(after)
+                _check(len(seen), limit, game.spec.name)
     return Ends(sum(e > 0 for e in ends), sum(e == 0 for e in ends), sum(e < 0 for e in ends), decisions)
 
 
@@ -166,7 +167,7 @@ def _refuse(game: Game) -> None:
 
 def _check(positions: int, limit: int, name: str) -> None:
     if positions > limit:
-        raise UserError(f"expected at most {limit:,} positions, got more in '{name}'; raise `limit`")
+        raise UserError(f"expected at most {limit:,} positions, got more in '{name}'; choose a smaller game")
 
 
 def _mover(state: State) -> int:
