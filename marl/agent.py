@@ -178,9 +178,12 @@ class _Watched:
 
 
 def digest_of_code(target: Any, arguments: dict[str, Any]) -> str:
-    """Return the identity of a scripted agent: a hash of its source, its package's version and its arguments."""
+    """Return the identity of a scripted agent: a hash of its source, its package's version and its arguments.
+
+    An agent that is more than its class names the modules that it is made of, too, in `made_of`.
+    """
     try:
-        source = inspect.getsource(target)
+        source = "".join(inspect.getsource(part) for part in (target, *getattr(target, "made_of", ())))
     except (OSError, TypeError):
         source = target.__qualname__
     release = _release(target.__module__.partition(".")[0])

@@ -10,6 +10,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.keys import Keys, fold, uniform
 from marl.networks import sample
+from marl.search import evaluators, information, models, search, selection, tree
 from marl.search.evaluators import Evaluator, Playouts
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
 from marl.search.models import ExactModel
@@ -74,6 +75,8 @@ class UctAgent:
     positions that the player cannot tell from the true one, elsewhere: `mixes` plays the average strategy of regret
     matching instead. Unlike `mcts`, which is OpenSpiel's own and an anchor, it plays any game with positions.
     """
+
+    made_of = (evaluators, information, models, search, selection, tree)  # another search is another agent
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from games.errors import UserError
 from games.keys import fold
 from games.registry import make
 from marl.agent import Mcts, Random, Referee, Stateless, digest_of_code
+from marl.search.agent import UctAgent
 from marl.types import Decision, View
 
 TTT = make("openspiel:tic_tac_toe", 1).spec
@@ -253,3 +254,9 @@ def test_digest_of_code_says_who_it_is():
     assert one == digest_of_code(Mcts, {"simulations": 5}) and len(one) == 64
     assert len({one, digest_of_code(Mcts, {"simulations": 6}), digest_of_code(Random, {"simulations": 5})}) == 3
     assert digest_of_code(pyspiel.MCTSBot, {}) != one  # no source to read
+
+
+def test_an_agent_is_also_what_it_is_made_of(monkeypatch):
+    one = digest_of_code(UctAgent, {})
+    monkeypatch.setattr(UctAgent, "made_of", UctAgent.made_of[1:])
+    assert digest_of_code(UctAgent, {}) != one
