@@ -8,6 +8,7 @@ twice a fold.
 """
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,16 @@ def fold_one(key: int, data: int) -> int:
 def uniform_one(key: int) -> float:
     """Draw one number in [0, 1): the scalar twin of `uniform`."""
     return (mix((key + _GOLDEN) & _MASK) >> 11) * 2.0**-53
+
+
+def draw_one(outcomes: Sequence[tuple[int, float]], u: float) -> int:
+    """Return the outcome of (outcome, probability) pairs that lies at `u` in [0, 1): the distribution inverted."""
+    total = 0.0
+    for outcome, probability in outcomes:
+        total += probability
+        if u < total:
+            return outcome
+    return outcomes[-1][0]  # probabilities that sum to a rounding error less than one
 
 
 def stream(seed: int, name: str) -> int:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from games.contract import Game, Spec, State, TimeStep
 from games.errors import GameFailed, UserError
-from games.keys import fold, fold_one, uniform_one
+from games.keys import draw_one, fold, fold_one, uniform_one
 
 
 class Row:
@@ -119,13 +119,7 @@ class GameEnv:
 
     def _draw(self, outcomes: Sequence[tuple[int, float]]) -> int:
         self._chance_events += 1
-        u = uniform_one(fold_one(self._seed, self._chance_events))
-        total = 0.0
-        for outcome, probability in outcomes:
-            total += probability
-            if u < total:
-                return outcome
-        return outcomes[-1][0]  # probabilities that sum to a rounding error less than one
+        return draw_one(outcomes, uniform_one(fold_one(self._seed, self._chance_events)))
 
 
 class Vector:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Spec, State
-from games.keys import Keys, fold_one, uniform_one
+from games.keys import Keys, draw_one, fold_one, uniform_one
 from marl.search.tree import Values
 
 Evaluation = tuple[NDArray[np.float32], Values]  # logits [B, A], and the return that each player may expect [B, N]
@@ -119,14 +119,4 @@ class Playouts:
                 return state.returns()
             else:
                 key = fold_one(key, self._spec.num_players)
-                state.apply_chance(drawn(state.chance_outcomes(), uniform_one(key)))
-
-
-def drawn(outcomes: Sequence[tuple[int, float]], u: float) -> int:
-    """Return the outcome at `u` in [0, 1) of the cumulative distribution."""
-    total = 0.0
-    for outcome, probability in outcomes:
-        total += probability
-        if u < total:
-            return outcome
-    return outcomes[-1][0]  # probabilities that sum to a rounding error less than one
+                state.apply_chance(draw_one(state.chance_outcomes(), uniform_one(key)))

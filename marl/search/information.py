@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Spec, State
-from games.keys import Keys, fold, fold_one, uniform, uniform_one
+from games.keys import Keys, draw_one, fold, fold_one, uniform, uniform_one
 from marl.networks import sample
-from marl.search.evaluators import Evaluator, drawn
+from marl.search.evaluators import Evaluator
 from marl.search.search import Found
 from marl.search.selection import Outlook, Scores, Uct, look, total
 from marl.search.tree import NONE, Edges, Nodes, Tree
@@ -260,4 +260,4 @@ def _settle(state: State, key: int) -> None:
     turn = 0
     while not state.acting() and not state.is_terminal():
         turn += 1
-        state.apply_chance(drawn(state.chance_outcomes(), uniform_one(fold_one(key, turn))))
+        state.apply_chance(draw_one(state.chance_outcomes(), uniform_one(fold_one(key, turn))))

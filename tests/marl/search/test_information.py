@@ -24,7 +24,7 @@ def test_regret_matching_comes_to_the_equilibrium(name, equilibrium):
     game = load(name, {})
     states = [game.initial_state() for _ in range(8)]
     found = search(game, states, [0, 1] * 4, 6000, RegretMatching())
-    assert found.policy.mean(0) == pytest.approx(equilibrium, abs=0.06)
+    assert found.policy.mean(0) == pytest.approx(equilibrium, abs=0.05)
 
 
 def test_what_uct_makes_of_a_biased_game_is_no_equilibrium():
