@@ -3,11 +3,13 @@
 Exception
 └── UserError          what was expected, what came, what to do; exit code 2, nothing was written
     └── RunFailed      a run that broke on its way; exit code 1, what it had saved is kept
-        └── GameFailed     ... because a game broke a promise: which, where, and from which seed
+        ├── GameFailed     ... because a game broke a promise: which, where, and from which seed
+        └── WorkerDied     ... because a worker process is gone, and its answer with it
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -31,6 +33,22 @@ class GameFailed(RunFailed):
             f"'{game}' {what}: environment {environment}, step {step} of the episode with seed {seed}; "
             f"`marl games check` plays it apart from learning"
         )
+
+    def __reduce__(self) -> tuple[type, tuple[str, int, int, int, str]]:
+        return type(self), (self.game, self.environment, self.step, self.seed, self.what)
+
+
+class WorkerDied(RunFailed):
+    """Report a worker process that is gone, and its answer with it."""
+
+
+@contextmanager
+def numbered_from(start: int) -> Iterator[None]:
+    """Let a game that fails inside name its environment as one of a greater batch, in which the first is `start`."""
+    try:
+        yield
+    except GameFailed as error:
+        raise GameFailed(error.game, start + error.environment, error.step, error.seed, error.what) from error
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -4,32 +4,27 @@
     worker 0                                steps and writes rows  0 to 31, answers
     worker 1                                steps and writes rows 32 to 63, answers
 
-The arrays lie in a file without a name, so that nothing can be left behind. A worker is a new interpreter, not a fork
-(the parent may hold threads), and it ends when its connection does: however the parent ended.
+The arrays lie in a file without a name, so that nothing can be left behind.
 """
 
 import mmap
 import os
-import subprocess
-import sys
 import tempfile
-import time
 import weakref
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import wait
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Box, Spec, TimeStep
-from games.errors import GameFailed, RunFailed, UserError
+from games.errors import UserError, numbered_from
+from games.processes import Worker, stop_all
 from games.registry import make
 
-PATIENCE = 2.0  # seconds that workers have to end by themselves
 _LINE = 64  # bytes of a cache line; each array begins on one
 
 
@@ -37,7 +32,7 @@ class Workers:
     """Step `num_envs` environments of a game in `workers` processes, as one VecEnv.
 
     Episodes are those of one process, since each comes from its own seed. What a worker raises ends them all and is
-    raised here: UserError and GameFailed as they are, anything else as RunFailed, and so is a worker's death.
+    raised here: UserError as it is, anything else as RunFailed, and so is a worker's death.
     """
 
     def __init__(self, reference: str, num_envs: int, workers: int) -> None:
@@ -45,13 +40,15 @@ class Workers:
             raise UserError(f"expected 1 to {num_envs} workers, no more than environments, got {workers}")
         self.num_envs = num_envs
         self._reference = reference
-        self._workers: list[_Worker] = []
-        self._stop = weakref.finalize(self, _stop_all, self._workers)
+        self._workers: list[Worker] = []
+        self._stop = weakref.finalize(self, stop_all, self._workers)
         bounds = [num_envs * index // workers for index in range(workers + 1)]
         with _nameless_file() as memory:
             for index, (start, stop) in enumerate(pairwise(bounds)):
-                self._workers.append(_Worker(Share(reference, num_envs, index, start, stop), memory.fileno()))
-            self.spec: Spec = replace(self._ask(b"build")[0], searchable=False)  # positions stay in their processes
+                share = Share(reference, num_envs, index, start, stop)
+                files = [memory.fileno()]
+                self._workers.append(Worker(str(share), "games.workers:Environments", [share, *files], files))
+            self.spec: Spec = replace(self._ask("build")[0], searchable=False)  # positions stay in their processes
             arrays = _shared_arrays(self.spec, num_envs, memory.fileno())
         self._actions, self._seeds, self._where = (arrays.pop(name) for name in ("actions", "seeds", "where"))
         self._timestep = TimeStep(**arrays)
@@ -59,19 +56,19 @@ class Workers:
     def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
         self._seeds[:] = seeds
         self._where[:] = True if where is None else where
-        self._ask(b"reset")
+        self._ask("reset")
         return self._timestep
 
     def step(self, actions: NDArray[Any]) -> TimeStep:
         self._actions[:] = actions
-        self._ask(b"step")
+        self._ask("step")
         return self._timestep
 
     def close(self) -> None:
         """Stop the processes; there is nobody to ask then."""
         self._stop()
 
-    def _ask(self, request: bytes) -> list[Any]:
+    def _ask(self, request: str) -> list[Any]:
         """Return every worker's answer; stops them all where one fails, or the wait is interrupted."""
         try:
             for worker in self._workers:
@@ -80,7 +77,7 @@ class Workers:
             while waiting:
                 for connection in wait(list(waiting), timeout=1.0):
                     answers.append(waiting.pop(connection).answer())  # type: ignore[call-overload]
-                for worker in waiting.values():  # the connection of a dead one stays open in processes that it started
+                for worker in waiting.values():
                     worker.check_alive()
             return answers
         except BaseException:
@@ -102,92 +99,7 @@ class Share:
         return f"worker {self.worker} of '{self.reference}' (environments {self.start} to {self.stop - 1})"
 
 
-class _Worker:
-    """A process, seen from the parent."""
-
-    def __init__(self, share: Share, memory: int) -> None:
-        self._share = share
-        self.connection, theirs = Pipe()
-        path = [str(folder) for folder in sys.path]
-        serving = f"serve({theirs.fileno()}, {memory}, {share!r})"
-        program = f"import sys; sys.path[:] = {path}; from games.workers import Share, serve; {serving}"
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", program],
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), memory),
-                start_new_session=True,  # Ctrl-C is for the parent alone
-            )
-
-    def ask(self, request: bytes) -> None:
-        with suppress(ConnectionError):  # it is dead, and so its answer will say
-            self.connection.send_bytes(request)
-
-    def answer(self) -> Any:
-        """Return what the worker says; raises what it raised, and RunFailed where it died."""
-        try:
-            answer = self.connection.recv()
-        except (EOFError, ConnectionError):
-            raise self._died() from None
-        if isinstance(answer, tuple):
-            error, arguments = answer
-            raise error(*arguments)
-        return answer
-
-    def check_alive(self) -> None:
-        if self._process.poll() is not None:
-            raise self._died()
-
-    def stop(self, deadline: float) -> None:
-        try:
-            self._process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _died(self) -> RunFailed:
-        self.stop(time.monotonic() + PATIENCE)
-        code = self._process.returncode
-        why = ", often for lack of memory" if code == -9 else ""
-        return RunFailed(
-            f"{self._share} died with exit code {code}{why}; train with --resume goes on from the last checkpoint"
-        )
-
-
-def _stop_all(workers: Sequence[_Worker]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    for worker in workers:
-        worker.connection.close()
-    for worker in workers:
-        worker.stop(deadline)
-
-
-def serve(channel: int, memory: int, share: Share) -> None:
-    """Be a worker: do what is asked until nobody is there to ask; the arguments are open files, and what to play."""
-    connection, environments = Connection(channel), _Environments(share, memory)
-    do = {b"build": environments.build, b"reset": environments.reset, b"step": environments.step}
-    with suppress(EOFError, ConnectionError):
-        while True:
-            request = connection.recv_bytes()
-            try:
-                answer: Any = do[request]()
-            except Exception as error:  # a plug-in may raise anything
-                answer = _told(error, share)
-            connection.send(answer)
-
-
-def _told(error: Exception, share: Share) -> tuple[type[UserError], tuple[Any, ...]]:
-    """Return the class and the arguments of the error that the parent raises."""
-    if isinstance(error, GameFailed):
-        return GameFailed, (error.game, share.start + error.environment, error.step, error.seed, error.what)
-    if isinstance(error, UserError):
-        return RunFailed if isinstance(error, RunFailed) else UserError, (str(error),)
-    what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return RunFailed, (f"{share} raised {what}; `marl games check` plays it apart from learning",)
-
-
-class _Environments:
+class Environments:
     """A worker's environments and their rows, seen from its own process."""
 
     def __init__(self, share: Share, memory: int) -> None:
@@ -203,12 +115,14 @@ class _Environments:
     def reset(self) -> None:
         where = self._rows["where"].copy()
         if where.any():
-            self._write(self._venv.reset(self._rows["seeds"].copy(), where))
+            self._write(lambda: self._venv.reset(self._rows["seeds"].copy(), where))
 
     def step(self) -> None:
-        self._write(self._venv.step(self._rows["actions"].copy()))
+        self._write(lambda: self._venv.step(self._rows["actions"].copy()))
 
-    def _write(self, timestep: TimeStep) -> None:
+    def _write(self, move: Callable[[], TimeStep]) -> None:
+        with numbered_from(self._share.start):
+            timestep = move()
         for field in fields(timestep):
             self._rows[field.name][:] = getattr(timestep, field.name)
 

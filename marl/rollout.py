@@ -1,7 +1,8 @@
 """The one loop in which agents meet an environment: self-play, mixed seats, evaluation and tournament matches.
 
     decide      every agent of the roster chooses for the seats it holds
-    rollout     decide and step, `length` times, recorded as a Trajectory for the learners
+    play        decide and step, `length` times, and write down every moment
+    rollout     play, recorded as a Trajectory for the learners
     episodes    decide and step until each of a list of episodes has been played, for whoever keeps score
 
 All randomness of a decision comes from its key = fold(fold(fold(the agent's stream, the episode's seed), player),
@@ -9,7 +10,7 @@ decision), so a game does not depend on its batch-mates, on E, or on how many wo
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class Moment:
 
 
 class Carry:
-    """Where a rollout stands between two calls: open episodes, hidden states, decisions that wait."""
+    """Where play stands between two calls: open episodes, hidden states, the recording."""
 
     def __init__(self, venv: VecEnv, roster: Sequence[Agent], streams: Keys, seeds: Keys) -> None:
         """Open an episode in every environment; `streams` are the roster's keys, `seeds` [E] the episodes'."""
@@ -54,7 +55,7 @@ class Carry:
         self.timestep: TimeStep = venv.reset(seeds)
         self.hidden: list[Hidden] = [agent.initial_hidden(seats[0] * seats[1]) for agent in roster]
         self.decisions = np.zeros(seats, np.int64)  # [E, N] taken in this episode
-        self.waiting: list[Moment] = []  # the last moments, from the first decision whose successor is unknown
+        self.recording = Recording()
 
 
 def decide(
@@ -125,25 +126,65 @@ def _advance(venv: VecEnv, actions: NDArray[Any], carry: Carry) -> None:
 
 
 def rollout(venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry, length: int) -> Trajectory:
-    """Play `length` steps and record them. `seating` [E, N] holds for the whole call.
+    """Play `length` steps and record them. `seating` [E, N] holds for the whole call."""
+    return carry.recording.add(play(venv, roster, seating, carry, length))
 
-    A decision whose successor lies beyond the end is handed over by the next trajectory, which begins with the moments
-    that waited; decisions that wait for more than `length` steps are given up.
-    """
-    moments = carry.waiting
-    recorded = len(moments)
+
+def play(venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry, length: int) -> list[Moment]:
+    """Play `length` steps; return their moments, and the one at which they end."""
+    moments = []
     for _ in range(length):
         moment = _see(carry.timestep, seating)
         moment.action, moment.extras = decide(venv, roster, seating, carry)
         _advance(venv, moment.action, carry)
         moment.reward = carry.timestep.reward.copy()
         moments.append(moment)
-    trajectory = _assemble(moments, _see(carry.timestep, seating), recorded)
-    for moment, complete in zip(moments, trajectory.complete, strict=True):
-        moment.handed_over = moment.handed_over | complete
-    waits = [t for t, moment in enumerate(moments) if (moment.acting & ~moment.handed_over).any()]
-    carry.waiting = moments[max(min(waits), len(moments) - length) :] if waits else []
-    return trajectory
+    return [*moments, _see(carry.timestep, seating)]
+
+
+def side_by_side(parts: Sequence[Sequence[Moment]]) -> list[Moment]:
+    """Return the moments of several plays of one length as if their environments had been one batch."""
+    return [_joined(moments) for moments in zip(*parts, strict=True)]
+
+
+def _joined(moments: Sequence[Moment]) -> Moment:
+    rows = {
+        field.name: np.concatenate([getattr(moment, field.name) for moment in moments])
+        for field in fields(Moment)
+        if field.name != "extras"
+    }
+    like = {name: value for moment in moments for name, value in moment.extras.items()}
+    extras = {
+        name: np.concatenate(
+            [
+                moment.extras.get(name, np.zeros((len(moment.first), *value.shape[1:]), value.dtype))
+                for moment in moments
+            ]
+        )
+        for name, value in like.items()
+    }
+    return Moment(**rows, extras=extras)
+
+
+class Recording:
+    """Moments become trajectories.
+
+    A decision whose successor lies beyond a trajectory's end is handed over by the next one, which begins with the
+    moments that waited; decisions that wait for longer than a trajectory are given up.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[Moment] = []  # the last moments, from the first decision whose successor is unknown
+
+    def add(self, played: list[Moment]) -> Trajectory:
+        """Return what `play` wrote down as a trajectory, behind what waited."""
+        recorded, moments = len(self._waiting), [*self._waiting, *played[:-1]]
+        trajectory = _assemble(moments, played[-1], recorded)
+        for moment, complete in zip(moments, trajectory.complete, strict=True):
+            moment.handed_over = moment.handed_over | complete
+        waits = [t for t, moment in enumerate(moments) if (moment.acting & ~moment.handed_over).any()]
+        self._waiting = moments[max(min(waits), recorded) :] if waits else []
+        return trajectory
 
 
 def _see(timestep: TimeStep, seating: Seating) -> Moment:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from pydantic import BaseModel
@@ -19,15 +18,15 @@ from rich.console import Console
 
 from games.contract import VecEnv
 from games.errors import RunFailed, UserError
-from games.keys import fold, fold_one, stream
+from games.keys import fold_one, stream
 from games.registry import make
 from games.workers import Workers
 from marl import checkpoint, engine, population
+from marl.collectors import Collector, WorkerCollector, opening
 from marl.config import PopulationConfig, TrainConfig, dump, load, validate
 from marl.entrants import Entrant, algorithm, enter
 from marl.evaluate import evaluate
 from marl.learner import Learner
-from marl.rollout import Carry, rollout
 from marl.runlog import Display, RunLog
 
 ROLLOUT_LENGTH = 64  # where neither the config nor the learner says
@@ -42,6 +41,7 @@ class Run:
     name: str  # the algorithm's registered name
     settings: BaseModel
     venv: VecEnv
+    collector: Collector
     learner: Learner
     opponents: list[Entrant]
     panel: list[tuple[str, list[Entrant]]]
@@ -86,6 +86,8 @@ def train(
         raise RunFailed(
             f"'{folder}' could not be written ({error}); --resume goes on from its last checkpoint"
         ) from error
+    finally:
+        run.collector.close()
     return checkpoint.folder_of(folder, run.step)
 
 
@@ -105,13 +107,12 @@ def prepare(config: TrainConfig, folder: Path, *, resume: bool, device: str = "a
             f"{name} learns from whole episodes, {wanted} steps of '{venv.spec.name}' with the one that resets it; "
             f"got rollout_length: {config.rollout_length}; leave it out"
         )
+    length = wanted or config.rollout_length or ROLLOUT_LENGTH
     resolved = config.model_copy(
-        update={
-            "algorithm": {"name": name} | settings.model_dump(mode="json"),
-            "rollout_length": wanted or config.rollout_length or ROLLOUT_LENGTH,
-        }
+        update={"algorithm": {"name": name} | settings.model_dump(mode="json"), "rollout_length": length}
     )
-    run = Run(resolved, folder, name, settings, venv, learner, opponents, panel, device)
+    collector = _collector(config, name, learner, venv, opponents, length)
+    run = Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel, device)
     _open_folder(run, resume)
     return run
 
@@ -120,6 +121,24 @@ def _environments(config: TrainConfig) -> VecEnv:
     if config.env_workers:
         return Workers(config.game, config.num_envs, config.env_workers)
     return make(config.game, config.num_envs)
+
+
+def _collector(
+    config: TrainConfig, name: str, learner: Learner, venv: VecEnv, opponents: list[Entrant], length: int
+) -> Collector:
+    if not config.rollout_workers:
+        return Collector(venv, opponents, length)
+    if not learner.may_lag:
+        raise UserError(
+            f"rollout workers play with the weights of one update before, and {name} learns from its present policy; "
+            "set rollout_workers to 0"
+        )
+    if config.env_workers or config.rollout_workers > config.num_envs:
+        raise UserError(
+            f"expected up to {config.num_envs} rollout_workers, one for each of num_envs, and no env_workers beside "
+            f"them, got rollout_workers: {config.rollout_workers}, env_workers: {config.env_workers}"
+        )
+    return WorkerCollector(config.game, config.num_envs, config.rollout_workers, opponents, length)
 
 
 def algorithm_section(config: TrainConfig) -> tuple[str, BaseModel]:
@@ -161,40 +180,47 @@ def _open_folder(run: Run, resume: bool) -> None:
 
 
 def same_config(config: TrainConfig, path: Path) -> None:
-    """Refuse to resume under another config; only the number of steps may grow."""
+    """Refuse to resume under another config; what may change are the steps, and the number of rollout workers."""
     try:
-        before, now = dict(yaml.safe_load(path.read_text(encoding="utf-8"))), config.model_dump(mode="json")
+        held = TrainConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"'{path}' is damaged ({reason}); put back the config that the run was begun with") from error
+    before, now = held.model_dump(mode="json"), config.model_dump(mode="json")
+    may_change = {"steps"}
+    if config.rollout_workers and held.rollout_workers:
+        may_change.add("rollout_workers")  # however many there are, they play the same games
     for key in now:
-        if key != "steps" and before.get(key) != now[key]:
+        if key not in may_change and before[key] != now[key]:
             raise UserError(
-                f"the run was begun with {key}: {before.get(key)!r}, the config now says {now[key]!r}; "
+                f"the run was begun with {key}: {before[key]!r}, the config now says {now[key]!r}; "
                 "resume with the same, or name another --run-dir"
             )
 
 
 def _stretch(run: Run, log: RunLog, display: Display) -> None:
     """Train until the next checkpoint is due."""
-    config, venv, learner = run.config, run.venv, run.learner
+    config, learner = run.config, run.learner
     key = fold_one(stream(config.seed, "stretch"), run.step // config.stretch)
     end = min((run.step // config.stretch + 1) * config.stretch, config.steps)
     actors = list(learner.actors())
-    roster = actors + [entrant.agent for entrant in run.opponents]
     mine = range(len(actors))
     own = learner.seating(config.num_envs)
     seating = population.seat(own, learner.leaders(), len(actors), len(run.opponents), config.opponents.share)
-    carry = Carry(
-        venv, roster, fold(stream(key, "agents"), np.arange(len(roster))), fold(key, np.arange(config.num_envs))
-    )
+    collector = run.collector
+    collector.open(actors, opening(key, seating, len(actors) + len(run.opponents)))
+    collector.begin()
+    wall, cpu = time.perf_counter(), time.process_time() + collector.elsewhere
     while run.step < end:
-        wall, cpu = time.perf_counter(), time.process_time()
-        trajectory = rollout(venv, roster, seating, carry, config.rollout_length or ROLLOUT_LENGTH)
-        metrics = learner.update(trajectory, mine)
+        trajectory = collector.take()
         run.step += trajectory.steps
-        metrics["steps_per_second"] = trajectory.steps / (time.perf_counter() - wall)
-        metrics["steps_per_cpu_second"] = trajectory.steps / (time.process_time() - cpu)
+        if run.step < end:
+            collector.begin()
+        metrics = learner.update(trajectory, mine)
+        before, wall = wall, time.perf_counter()
+        metrics["steps_per_second"] = trajectory.steps / (wall - before)
+        before, cpu = cpu, time.process_time() + collector.elsewhere
+        metrics["steps_per_cpu_second"] = trajectory.steps / (cpu - before)
         bad = [name for name, value in metrics.items() if not math.isfinite(value)]
         if bad:
             raise RunFailed(

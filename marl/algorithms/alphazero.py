@@ -229,6 +229,7 @@ class AlphaZero(Learner):
     """
 
     Config: ClassVar[type[BaseModel]] = AlphaZeroConfig
+    may_lag = True
 
     def __init__(self, config: AlphaZeroConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         _refuse(spec)

@@ -5,7 +5,7 @@ Playouts            the game is played to its end at random; every action looks 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,10 @@ class NetworkEvaluator:
         self._logits = np.zeros((0, spec.num_actions), np.float32)
         self._values = np.zeros((0, spec.num_players))
         self.asked = self.answered = 0  # positions so far, and those of them that the network saw
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is remembered: to ask again costs less than to send it to another process."""
+        return vars(NetworkEvaluator(self._spec, self._network, capacity=self._capacity))
 
     def forget(self) -> None:
         """Forget all that the network said: it has changed."""

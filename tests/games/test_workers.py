@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from games.check import FIELDS, record
-from games.errors import GameFailed, RunFailed, UserError
+from games.errors import GameFailed, RunFailed, UserError, WorkerDied
 from games.keys import fold
 from games.registry import make
 from games.workers import Workers
@@ -137,7 +137,7 @@ def test_a_bad_reference_is_a_user_error_and_leaves_no_process(started):
         ("fail", GameFailed, "'odd' fell: environment 4, step 1 of the episode with seed 4; "),
         ("complain", UserError, "expected tea, got coffee; boil water"),
         ("stumble", RunFailed, "worker 1 of '.*' .environments 2 to 4. raised ValueError: a stone lay there; "),
-        ("leave", RunFailed, "worker 1 of '.*' .environments 2 to 4. died with exit code 3; "),
+        ("leave", WorkerDied, "worker 1 of '.*' .environments 2 to 4. died with exit code 3; "),
     ],
 )
 def test_what_a_worker_raises_is_raised_here(do, kind, sentence, started):

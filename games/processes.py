@@ -1,0 +1,117 @@
+"""Worker processes: new interpreters, each of which does what its parent asks over a connection, and ends with it.
+
+Not forks: the parent may hold threads. However the parent ends, the connection ends too, and so does the worker.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
+
+from games.errors import RunFailed, UserError, WorkerDied
+
+PATIENCE = 2.0  # seconds that workers have to end by themselves
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a worker answers where its work raised: the error that the parent raises."""
+
+    error: type[UserError]
+    arguments: tuple[Any, ...]
+
+
+class Worker:
+    """A process, seen from its parent. It makes an object, `target` ("module:class") called with `arguments`, and then
+    calls the methods that it is asked for. `files` are the numbers of open files that it shares.
+    """
+
+    def __init__(self, name: str, target: str, arguments: Sequence[Any], files: Sequence[int] = ()) -> None:
+        self._name = name
+        self.connection, theirs = Pipe()
+        path = [str(folder) for folder in sys.path]
+        program = f"import sys; sys.path[:] = {path}; from games.processes import serve; serve({theirs.fileno()})"
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", program],
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), *files),
+                start_new_session=True,  # Ctrl-C is for the parent alone
+            )
+        self.ask(name, target, *arguments)
+
+    def ask(self, *request: Any) -> None:
+        """Ask for a method, by its name and arguments; its answer is to be fetched before the next request."""
+        with suppress(ConnectionError):  # it is dead, and so its answer will say
+            self.connection.send(request)
+
+    def answer(self) -> Any:
+        """Return what the method returned; raises what it raised, and WorkerDied where the worker is gone."""
+        while not self.connection.poll(1.0):
+            self.check_alive()
+        try:
+            answer = self.connection.recv()
+        except (EOFError, ConnectionError):
+            raise self._died() from None
+        if isinstance(answer, Failure):
+            raise answer.error(*answer.arguments)
+        return answer
+
+    def check_alive(self) -> None:
+        # The connection of a dead worker stays open in processes that it started.
+        if self._process.poll() is not None and not self.connection.poll():
+            raise self._died()
+
+    def stop(self, deadline: float) -> None:
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _died(self) -> WorkerDied:
+        self.stop(time.monotonic() + PATIENCE)
+        code = self._process.returncode
+        why = ", often for lack of memory" if code == -9 else ""
+        return WorkerDied(
+            f"{self._name} died with exit code {code}{why}; train with --resume goes on from the last checkpoint"
+        )
+
+
+def stop_all(workers: Sequence[Worker]) -> None:
+    """End workers: at once those that are waiting, after PATIENCE those that are not."""
+    deadline = time.monotonic() + PATIENCE
+    for worker in workers:
+        worker.connection.close()
+    for worker in workers:
+        worker.stop(deadline)
+
+
+def serve(channel: int) -> None:
+    """Be a worker: do what is asked until nobody is there to ask; `channel` is the number of an open file."""
+    connection = Connection(channel)
+    with suppress(EOFError, ConnectionError):
+        name, target, *arguments = connection.recv()
+        module, made = target.split(":")
+        work = getattr(import_module(module), made)(*arguments)
+        while True:
+            method, *arguments = connection.recv()
+            try:
+                answer: Any = getattr(work, method)(*arguments)
+            except Exception as error:  # a plug-in may raise anything
+                answer = _told(error, name)
+            connection.send(answer)
+
+
+def _told(error: Exception, name: str) -> Failure:
+    if isinstance(error, UserError):
+        return Failure(*error.__reduce__()[:2])
+    what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return Failure(RunFailed, (f"{name} raised {what}; `marl games check` plays it apart from learning",))

@@ -1,0 +1,184 @@
+"""Who plays while a learner learns: this process, by turns with learning, or worker processes, meanwhile.
+
+    Collector          plays when its recording is taken, with the actors as they are then
+    WorkerCollector    plays from the moment it is told to, with the actors as they were then:
+
+        workers    | generation 1 |   generation 2   |   generation 3   |
+        learner                   | update 1         | update 2         |
+                   actors of:  0                  0                  1
+
+All randomness comes from keys, so games are the same in one worker and in seven. A worker that dies is replaced, and
+its games are played again from their keys.
+"""
+
+import pickle  # noqa: TID251 - from a run to its own workers, never in a file
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from games.contract import VecEnv
+from games.errors import RunFailed, WorkerDied, numbered_from
+from games.keys import Keys, fold, stream
+from games.processes import Worker, stop_all
+from games.registry import make
+from marl.agent import Agent
+from marl.entrants import Entrant, enter
+from marl.rollout import Carry, Moment, Recording, Seating, play, rollout, side_by_side
+from marl.types import Trajectory
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a stretch begins: who sits where, and the keys of agents and episodes."""
+
+    seating: Seating  # [E, N]
+    streams: Keys  # [roster]
+    seeds: Keys  # [E]
+
+    def share(self, start: int, stop: int) -> "Opening":
+        """Return that of the environments `start` to `stop`, excluded."""
+        return Opening(self.seating[start:stop], self.streams, self.seeds[start:stop])
+
+    def carry(self, venv: VecEnv, roster: Sequence[Agent]) -> Carry:
+        return Carry(venv, roster, self.streams, self.seeds)
+
+
+def opening(key: int, seating: Seating, roster: int) -> Opening:
+    """Return the opening of a stretch whose randomness is `key`, for a roster of so many agents."""
+    return Opening(seating, fold(stream(key, "agents"), np.arange(roster)), fold(key, np.arange(len(seating))))
+
+
+class Collector:
+    """Play in this process, `length` steps a generation."""
+
+    elsewhere = 0.0  # CPU-seconds spent in other processes, so far
+
+    def __init__(self, venv: VecEnv, opponents: Sequence[Entrant], length: int) -> None:
+        self._venv, self._opponents, self._length = venv, [entrant.agent for entrant in opponents], length
+
+    def open(self, actors: Sequence[Agent], how: Opening) -> None:
+        """Leave what was being played, and open an episode in every environment."""
+        self._roster, self._seating = [*actors, *self._opponents], how.seating
+        self._carry = how.carry(self._venv, self._roster)
+
+    def begin(self) -> None:
+        """Let the next generation be played."""
+
+    def take(self) -> Trajectory:
+        """Return the recording of the generation that was begun."""
+        return rollout(self._venv, self._roster, self._seating, self._carry, self._length)
+
+    def close(self) -> None:
+        """Stop the processes, where there are any."""
+
+
+class WorkerCollector(Collector):
+    """Play in worker processes, each of which holds a share of the environments.
+
+    Raises what a worker raised; WorkerDied where one dies twice over the same games.
+    """
+
+    def __init__(self, game: str, num_envs: int, workers: int, opponents: Sequence[Entrant], length: int) -> None:
+        bounds = [num_envs * index // workers for index in range(workers + 1)]
+        who = tuple((entrant.reference, entrant.digest) for entrant in opponents)
+        self._shares = [Share(game, index, start, stop, who) for index, (start, stop) in enumerate(pairwise(bounds))]
+        self._length = length
+        self._workers: list[Worker] = []
+        self._stop = weakref.finalize(self, stop_all, self._workers)
+
+    def open(self, actors: Sequence[Agent], how: Opening) -> None:
+        self._actors, self._opening = actors, how
+        self._recording = Recording()
+        self._generations: list[bytes] = []  # the actors of each since the opening, as they were
+        if not self._workers:
+            self._workers += [self._hire(share) for share in self._shares]
+
+    def begin(self) -> None:
+        self._generations.append(pickle.dumps(list(self._actors)))
+        for index in range(len(self._workers)):
+            self._ask(index, len(self._generations) - 1)
+
+    def take(self) -> Trajectory:
+        try:
+            parts, spent = zip(*[self._answer(index) for index in range(len(self._workers))], strict=True)
+        except BaseException:
+            self.close()
+            raise
+        self.elsewhere += sum(spent)
+        return self._recording.add(side_by_side(parts))
+
+    def close(self) -> None:
+        self._stop()
+
+    def _hire(self, share: "Share") -> Worker:
+        return Worker(str(share), "marl.collectors:Player", [share])
+
+    def _ask(self, index: int, generation: int) -> None:
+        share = self._shares[index]
+        how = self._opening.share(share.start, share.stop) if generation == 0 else None
+        self._workers[index].ask("play", self._generations[generation], how, self._length)
+
+    def _answer(self, index: int) -> tuple[list[Moment], float]:
+        try:
+            return self._workers[index].answer()  # type: ignore[no-any-return]
+        except WorkerDied:
+            self._workers[index].connection.close()
+            self._workers[index] = self._hire(self._shares[index])
+            for generation in range(len(self._generations) - 1):
+                self._ask(index, generation)
+                self._workers[index].answer()
+            self._ask(index, len(self._generations) - 1)
+            return self._workers[index].answer()  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Share:
+    """The environments `start` to `stop` (excluded) that one worker plays, and the strangers it plays against."""
+
+    game: str
+    worker: int
+    start: int
+    stop: int
+    opponents: tuple[tuple[str, str], ...]  # references and digests
+
+    def __str__(self) -> str:
+        return f"rollout worker {self.worker} of '{self.game}' (environments {self.start} to {self.stop - 1})"
+
+
+class Player:
+    """What a worker does: play its share of the environments."""
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+        self._venv: VecEnv | None = None
+
+    def play(self, actors: bytes, how: Opening | None, length: int) -> tuple[list[Moment], float]:
+        """Play one generation, from an opening or from where the one before ended; return CPU-seconds too."""
+        begun = time.process_time()
+        if self._venv is None:
+            self._set_up()
+        assert self._venv is not None
+        roster: list[Agent] = [*pickle.loads(actors), *self._opponents]
+        with numbered_from(self._share.start):
+            if how is not None:
+                self._seating, self._carry = how.seating, how.carry(self._venv, roster)
+            moments = play(self._venv, roster, self._seating, self._carry, length)
+        return moments, time.process_time() - begun
+
+    def _set_up(self) -> None:
+        torch.set_num_threads(1)
+        self._venv = make(self._share.game, self._share.stop - self._share.start)
+        self._opponents: list[Any] = []
+        for reference, digest in self._share.opponents:
+            entrant = enter(reference, self._venv.spec)
+            if entrant.digest != digest:
+                raise RunFailed(
+                    f"the opponent '{reference}' changed while it was being played against; go on with --resume"
+                )
+            self._opponents.append(entrant.agent)
