@@ -223,6 +223,14 @@ def names() -> list[str]:
     return sorted(point.name for point in entry_points(group=GROUP))
 
 
+def twin(text: str) -> str:
+    """Return OpenSpiel's game of the same name, whose positions can be cloned; "" where it has none."""
+    name = re.split(r"[.:]", re.split(r"[(| ]", text)[0])[-1]
+    plain = re.sub(r"_v\d+$", "", name).replace("_", "")
+    same = (known for known in adapter("openspiel").names() if known.replace("_", "") == plain)
+    return next((f"openspiel:{known}" for known in same), "")
+
+
 def resolve(reference: Reference, group: str, what: str, sources: tuple[str, ...] = ()) -> Any:
     """Find what a reference names: an entry point of `group`, or an attribute of an installed module."""
     if reference.source:

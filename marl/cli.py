@@ -144,6 +144,15 @@ def evaluate(
         bool,
         typer.Option("--solved", help="Against the truth: solved positions of connect four, or every line of play."),
     ] = False,
+    nash_conv: Annotated[
+        bool,
+        typer.Option(
+            "--nash-conv", help="Against best responses to it: a small game of OpenSpiel's that hides something."
+        ),
+    ] = False,
+    draws: Annotated[
+        int, typer.Option(min=2, help="With --nash-conv: times that each information state is asked.")
+    ] = 100,
     as_json: AsJson = False,
 ) -> None:
     """Play an agent against others and print its mean return in each seat."""
@@ -157,10 +166,17 @@ def evaluate(
     torch.set_num_threads(1)
     reference = game or game_of(agent)
     venv = make(reference, min(64, seeds))
-    if solved:
+    if solved or nash_conv:
+        option = "--solved" if solved else "--nash-conv"
+        if solved and nash_conv:
+            raise UserError("--solved is for games that hide nothing and --nash-conv for those that do; leave one out")
         if against:
-            raise UserError(f"--solved plays every line of the others; leave --against out, got {', '.join(against)}")
-        _against_the_truth(agent, enter(agent, venv.spec).agent, venv.spec, stream(seed, "evaluation"), as_json)
+            raise UserError(f"{option} chooses the others' moves; leave --against out, got {', '.join(against)}")
+        asked = enter(agent, venv.spec).agent
+        if solved:
+            _against_the_truth(agent, asked, venv.spec, stream(seed, "evaluation"), as_json)
+        else:
+            _against_best_responses(agent, asked, venv.spec, stream(seed, "evaluation"), draws, as_json)
         return
     opponents = [enter(text, venv.spec) for text in against or []]
     result = evaluate_agent(venv, enter(agent, venv.spec), opponents, seeds=seeds, key=stream(seed, "evaluation"))
@@ -197,6 +213,24 @@ def _against_the_truth(name: str, agent: "Agent", spec: "Spec", key: int, as_jso
     table = Table("seat", "won", "drawn", "lost", "decisions")
     for seat, ends in enumerate(seats):
         table.add_row(str(seat), str(ends.won), str(ends.drawn), str(ends.lost), str(ends.decisions))
+    _console().print(table)
+
+
+def _against_best_responses(name: str, agent: "Agent", spec: "Spec", key: int, draws: int, as_json: bool) -> None:
+    """Print what the best responses to an agent gain."""
+    from marl.exploitability import nash_conv
+
+    result = nash_conv(agent, spec, key, draws)
+    if as_json:
+        _print_json({"agent": name, "game": spec.name} | asdict(result))
+        return
+    _say(
+        f"{name} at {spec.name}: NashConv {result.at_least:.4f} to {result.nash_conv:.4f}, "
+        f"{result.information_states} information states asked {draws} times each"
+    )
+    table = Table("seat", "against itself", "a best response to it")
+    for seat, (value, best) in enumerate(zip(result.value, result.best_response, strict=True)):
+        table.add_row(str(seat), f"{value:+.4f}", f"{best:+.4f}")
     _console().print(table)
 
 

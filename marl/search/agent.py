@@ -1,6 +1,8 @@
 """Agents that search before they move, all their games in one call."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,11 +11,12 @@ from numpy.typing import NDArray
 from games.contract import Spec
 from games.errors import UserError
 from games.keys import Keys, fold, uniform
+from games.registry import twin
 from marl.networks import sample
 from marl.search import evaluators, information, models, search, selection, tree
-from marl.search.evaluators import Evaluator, Playouts
+from marl.search.evaluators import Evaluation, Playouts
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
-from marl.search.models import ExactModel
+from marl.search.models import Model, exact
 from marl.search.search import Found, Search
 from marl.search.selection import Rule, Uct
 from marl.types import Decision, Hidden, View
@@ -22,6 +25,8 @@ from marl.types import Decision, Hidden, View
 class SearchAgent:
     """Play what a search finds best; the first `sampled` decisions of a game are drawn from the search's policy.
 
+    `model(view)` is what the search asks of the world, from the positions of a view on. It pickles, so that the agent
+    does: an object, or a partial of a function that a module names.
     A share of the decisions, `cheap_share`, is searched with `cheap` simulations only (playout cap randomization, Wu
     2019, https://arxiv.org/abs/1902.10565): more games for the same price, and no policy is learned from those.
     What it chose comes with `policy` [B, A], `root_value` [B, N] and `searched` [B], whether the search was a full one.
@@ -30,7 +35,7 @@ class SearchAgent:
     def __init__(
         self,
         spec: Spec,
-        evaluator: Evaluator,
+        model: Callable[[View], Model],
         rule: Rule,
         *,
         simulations: int,
@@ -41,7 +46,7 @@ class SearchAgent:
         solve: bool = False,
         decided: bool = False,
     ) -> None:
-        self._spec, self._evaluator, self._rule = spec, evaluator, rule
+        self._spec, self._model, self._rule = spec, model, rule
         self._simulations, self._sampled = simulations, sampled
         self._cheap, self._cheap_share = cheap, cheap_share
         win = spec.return_bounds[1] if spec.return_bounds and not spec.step_rewards else np.inf
@@ -61,11 +66,29 @@ class SearchAgent:
 
     def search(self, view: View, keys: Keys, budget: NDArray[np.int64]) -> Found:
         """Search the positions of a view, each by its own budget of simulations."""
-        assert view.states is not None, "the constructors refuse games without positions"
-        model = ExactModel(self._spec, self._evaluator, view.states())
         # A rule keeps what it drew at the roots: each search has its own.
-        search = Search(model, replace(self._rule), bounds=self._spec.return_bounds, **self._settings)  # type: ignore[type-var]
+        rule = replace(self._rule)  # type: ignore[type-var]
+        search = Search(self._model(view), rule, bounds=self._spec.return_bounds, **self._settings)
         return search.run(keys, budget)
+
+
+class PolicyAgent:
+    """Play a network's policy without a search: sampled by the decision's key, or its mode if `greedy`.
+
+    `judge(views [B, *O], movers [B])` says the logits of actions, and values.
+    """
+
+    def __init__(self, judge: Callable[..., Evaluation], *, greedy: bool) -> None:
+        self._judge, self._greedy = judge, greedy
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        return None
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        logits = np.where(view.action_mask, self._judge(view.obs, view.player)[0], -np.inf)
+        if self._greedy:
+            return Decision(logits.argmax(1)), None
+        return Decision(sample(np.exp(logits - logits.max(1, keepdims=True)), view.key)), None
 
 
 class UctAgent:
@@ -103,7 +126,8 @@ class UctAgent:
             raise UserError(
                 f"mixes=true is for simultaneous moves and hidden information, and '{spec.name}' has neither"
             )
-        self._searcher = SearchAgent(spec, self._evaluator, self._rule, simulations=simulations, solve=solve)
+        model = partial(exact, spec, self._evaluator)
+        self._searcher = SearchAgent(spec, model, self._rule, simulations=simulations, solve=solve)
 
     def initial_hidden(self, rows: int) -> Hidden:
         return None
@@ -131,7 +155,5 @@ def refuse(spec: Spec, name: str) -> None:
 
 
 def _no_positions(spec: Spec, name: str) -> str:
-    return (
-        f"{name} needs positions to search, and '{spec.name}' has none here; choose a game that has them "
-        "(`marl games list`), with env_workers: 0"
-    )
+    which = twin(spec.name) or "a game that has them (`marl games list`)"
+    return f"{name} needs positions to search, and '{spec.name}' has none here; choose {which}, with env_workers: 0"

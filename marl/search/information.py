@@ -8,7 +8,11 @@ https://doi.org/10.1109/TCIAIG.2012.2200894), and simultaneous moves are decoupl
 https://doi.org/10.1007/978-3-319-05428-5_3). Chance is drawn by key.
 
     Uct                 of a node's actions the one of the best upper bound: strong where a best action exists
-    RegretMatching      mixes: the average of its strategies comes near an equilibrium of a zero-sum game
+    RegretMatching      mixes: where moves are simultaneous and nothing is hidden, the average of its strategies comes
+                        near an equilibrium of a zero-sum game
+
+Where something is hidden neither comes near one, however long it searches: what is drawn ignores what the others' moves
+have said of it, and the others in the tree meet no other hand of the searcher than its own.
 """
 
 from collections.abc import Hashable, Sequence

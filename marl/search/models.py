@@ -1,11 +1,12 @@
 """Models: what a search asks of the world. A node's number stands for a position; the model knows which.
 
 ExactModel      clones of a game's own positions, and an evaluator that judges them
+LearnedModel    hidden states of a network that has learned what follows from an action
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from games.contract import Spec, State
 from games.keys import Keys
 from marl.search.evaluators import Evaluation, Evaluator
 from marl.search.tree import CHANCE, END, Nodes, Values
+from marl.types import View
 
 
 @dataclass(frozen=True)
@@ -106,3 +108,68 @@ class ExactModel:
 
     def evaluate(self, nodes: Nodes, movers: NDArray[np.int64], keys: Keys) -> Evaluation:
         return self._evaluator.evaluate([self.states[node] for node in nodes.tolist()], movers, keys)
+
+
+def exact(spec: Spec, evaluator: Evaluator, view: View) -> ExactModel:
+    """Return the model of a view's own positions."""
+    assert view.states is not None, "whoever searches positions refuses games that have none"
+    return ExactModel(spec, evaluator, view.states())
+
+
+@dataclass(frozen=True)
+class Imagined:
+    """What a network says of B hidden states, and of the ways into them."""
+
+    hidden: NDArray[np.float32]  # [B, ...]
+    mover: NDArray[np.int64]  # [B] the player who moves
+    reward: Values  # [B, N] paid on the way in
+    logits: NDArray[np.float32]  # [B, A]
+    value: Values  # [B, N] what every player may expect from there on
+
+
+class Inference(Protocol):
+    """A learned game, under the names of MuZero's pseudocode (https://doi.org/10.1038/s41586-020-03051-4)."""
+
+    def initial(self, views: NDArray[Any], movers: NDArray[np.int64]) -> Imagined:
+        """Return the hidden states of views [B, *O] in which `movers` [B] are to move."""
+        ...
+
+    def recurrent(self, hidden: NDArray[np.float32], actions: NDArray[np.int64], movers: NDArray[np.int64]) -> Imagined:
+        """Return what follows from actions [B] of `movers` [B] in hidden states [B, ...]."""
+        ...
+
+
+class LearnedModel:
+    """A game as a network has learned it: nodes are hidden states, which count from 0, and no rule is asked.
+
+    Legal actions are known at the roots alone, from the view's mask; below them every action is an edge, and it is for
+    the policy to leave out what cannot be done. Nothing ends here: what follows the end of a game pays nothing.
+    """
+
+    def __init__(self, spec: Spec, inference: Inference, view: View) -> None:
+        self.num_players = spec.num_players
+        self._num_actions = spec.num_actions
+        self._inference, self._view = inference, view
+        self._hidden: list[NDArray[np.float32]] = []
+        self._said: list[tuple[NDArray[np.float32], NDArray[np.float64]]] = []  # logits and values
+        self._mover = np.zeros(0, np.int64)
+
+    def begin(self, nodes: Nodes) -> Positions:
+        view = self._view
+        return self._describe(self._inference.initial(view.obs, view.player), view.action_mask)
+
+    def step(self, parents: Nodes, actions: NDArray[np.int64], children: Nodes) -> Positions:
+        hidden = np.stack([self._hidden[parent] for parent in parents.tolist()])
+        imagined = self._inference.recurrent(hidden, actions, self._mover[parents])
+        return self._describe(imagined, np.ones((len(parents), self._num_actions), bool))
+
+    def _describe(self, imagined: Imagined, legal: NDArray[np.bool_]) -> Positions:
+        self._hidden += list(imagined.hidden)
+        self._said += zip(imagined.logits, imagined.value, strict=True)
+        self._mover = np.concatenate([self._mover, imagined.mover])
+        action = np.nonzero(legal)[1]
+        return Positions(imagined.mover, imagined.reward, legal.sum(1), action, np.zeros(len(action)))
+
+    def evaluate(self, nodes: Nodes, movers: NDArray[np.int64], keys: Keys) -> Evaluation:
+        logits, values = zip(*(self._said[node] for node in nodes.tolist()), strict=True)
+        return np.stack(logits), np.stack(values)

@@ -21,11 +21,17 @@ class PositionReplay:
     A position waits until its game ends; then its `outcome` is what each player was paid from it on, [N]. Of a game
     that was cut, by a move limit or at a stretch's end, nobody knows how it would have ended: the search's own word
     stands in for the outcome, and never a draw. Raises UserError where so many positions would not fit into memory.
+
+    With `whole_games` the positions of a game lie one after the other in time, those of strangers included, which
+    nobody searched (`searched` is False, `root_value` NaN). Each has its `action`, the `reward` [N] that was paid up to
+    the next, how many of its game are `left` after it, and whether the game was `cut`. What comes after a position is
+    newer, so it is there as long as the position is.
     """
 
-    def __init__(self, spec: Spec, capacity: int) -> None:
-        self.spec, self.capacity = spec, capacity
-        _refuse(spec, capacity)
+    def __init__(self, spec: Spec, capacity: int, *, whole_games: bool = False) -> None:
+        self.spec, self.capacity, self.whole_games = spec, capacity, whole_games
+        self._fields = _row(spec, whole_games)
+        _refuse(spec, self._fields, capacity)
         self._rows = self._none()
         self._next = 0  # of all positions ever kept
         self._waiting = self._none()
@@ -48,7 +54,8 @@ class PositionReplay:
             self._episode = np.zeros(num_envs, np.int64)
         else:
             cut = 0
-        decided = trajectory.acting[new] & np.isin(trajectory.seating[new], list(mine))
+        seats = np.isin(trajectory.seating[new], list(mine))
+        decided = trajectory.acting[new] & (seats.any(2, keepdims=True) if self.whole_games else seats)
         ended: list[NDArray[np.int64]] = []
         outcomes, truncated = [], []
         step, env, player = np.nonzero(decided)
@@ -66,21 +73,45 @@ class PositionReplay:
             truncated.append(~trajectory.terminated[at + 1][closed].all(1))
             self._paid[closed] = 0
             self._episode[closed] += 1
-        if len(step):  # a recording in which only strangers moved holds nothing of a search
-            index = trajectory.index[new][decided]
-            rows = {
-                "obs": trajectory.obs[index],
-                "action_mask": trajectory.action_mask[index],
-                "player": player,
-                **{name: trajectory.extras[name][new][decided] for name in ("policy", "root_value", "searched")},
-            }
-            self._wait({**rows, "outcome": np.zeros_like(rows["root_value"])}, np.stack([env, episode], 1), before)
+        index = trajectory.index[new][decided]
+        rows = {name: np.zeros((len(step), *shape), dtype) for name, (shape, dtype) in self._fields.items()}
+        rows |= {"obs": trajectory.obs[index], "action_mask": trajectory.action_mask[index], "player": player}
+        if self.whole_games:
+            rows["action"], rows["root_value"] = trajectory.action[new][decided], rows["root_value"] + np.nan
+        own = seats[decided]
+        if own.any():  # a recording in which only strangers moved holds nothing of a search
+            for name in ("policy", "root_value", "searched"):
+                rows[name][own] = trajectory.extras[name][new][decided][own]
+        self._wait(rows, np.stack([env, episode], 1), before)
         return cut + self._settle(np.concatenate(ended), np.concatenate(outcomes), np.concatenate(truncated))
 
     def sample(self, count: int, key: int) -> Rows:
         """Draw `count` positions by `key`, with replacement."""
-        drawn = (uniform(fold(key, np.arange(count))) * len(self)).astype(np.int64)
-        return {name: rows[drawn] for name, rows in self._rows.items()}
+        return self.at(self.draw(count, key))
+
+    def draw(self, count: int, key: int) -> NDArray[np.int64]:
+        """Draw the places of `count` positions by `key`, with replacement."""
+        return (uniform(fold(key, np.arange(count))) * len(self)).astype(np.int64)
+
+    def at(self, places: NDArray[np.int64]) -> Rows:
+        """Return the positions at some places."""
+        return {name: rows[places] for name, rows in self._rows.items()}
+
+    def unroll(self, places: NDArray[np.int64], steps: int) -> Rows:
+        """Return positions and the `steps` after each in its game [B, steps + 1, ...], past its end the last again.
+
+        Of the views only the first: `obs` [B, *O].
+        """
+        ahead = np.minimum(np.arange(steps + 1), self._rows["left"][places][:, None])
+        rows = {name: held[(places[:, None] + ahead) % self.capacity] for name, held in self._rows.items()}
+        return rows | {"obs": self._rows["obs"][places]}
+
+    def renew(self, places: NDArray[np.int64], policy: NDArray[Any], root_value: NDArray[Any]) -> None:
+        """Let what a new search made of positions replace what the old one did, if there was one."""
+        rows = self._rows
+        rows["policy"][places], rows["root_value"][places], rows["searched"][places] = policy, root_value, True
+        cut = rows["cut"][places]
+        rows["outcome"][places[cut]] = root_value[cut]
 
     def state(self) -> Tensors:
         """Return everything, the positions that wait included."""
@@ -97,7 +128,7 @@ class PositionReplay:
         self._rows = {name: arrays[name] for name in self._rows}
 
     def _none(self) -> Rows:
-        return {name: np.zeros((0, *shape), dtype) for name, (shape, dtype) in _row(self.spec).items()}
+        return {name: np.zeros((0, *shape), dtype) for name, (shape, dtype) in self._fields.items()}
 
     def _wait(self, rows: Rows, of: NDArray[np.int64], before: NDArray[np.float64]) -> None:
         self._waiting = {name: np.concatenate([held, rows[name]]) for name, held in self._waiting.items()}
@@ -115,8 +146,11 @@ class PositionReplay:
         over = name[place] == wanted
         episode = order[place[over]]
         rows = {name: held[over] for name, held in self._waiting.items()}
-        outcome = (outcomes[episode] - self._before[over]).astype(np.float32)
-        rows["outcome"] = np.where(cut[episode, None], rows["root_value"], outcome)
+        paid, before = outcomes[episode], self._before[over]
+        rows["outcome"] = np.where(cut[episode, None], rows["root_value"], (paid - before).astype(np.float32))
+        if self.whole_games:
+            rows["cut"] = cut[episode]
+            rows = _in_order(rows, wanted[over], before, paid)
         self._waiting = {name: held[~over] for name, held in self._waiting.items()}
         self._of, self._before = self._of[~over], self._before[~over]
         self._keep(rows)
@@ -124,11 +158,8 @@ class PositionReplay:
 
     def _give_up(self) -> int:
         """Keep the positions that wait for games which nobody will finish."""
-        rows = {**self._waiting, "outcome": self._waiting["root_value"]}
-        self._waiting = self._none()
-        self._of, self._before = self._of[:0], self._before[:0]
-        self._keep(rows)
-        return len(rows["player"])
+        opened = np.stack([np.arange(len(self._episode)), self._episode], 1)
+        return self._settle(opened, self._paid, np.ones(len(opened), bool))
 
     def _keep(self, rows: Rows) -> None:
         count = len(rows["player"])
@@ -143,9 +174,22 @@ class PositionReplay:
         self._next += count
 
 
-def _row(spec: Spec) -> dict[str, tuple[tuple[int, ...], str]]:
+def _in_order(rows: Rows, game: NDArray[np.int64], before: NDArray[Any], paid: NDArray[Any]) -> Rows:
+    """Order positions [W] by their games and in time, as they came; say what is left after each, and what it was paid.
+
+    `before` [W, N] had been paid when a position was seen, `paid` [W, N] at the end of its game.
+    """
+    order = np.argsort(game, kind="stable")
+    size = np.unique(game, return_counts=True)[1]
+    left = np.repeat(np.cumsum(size), size) - np.arange(len(game)) - 1
+    after = np.where(left[:, None] > 0, np.roll(before[order], -1, 0), paid[order])
+    rows = {name: held[order] for name, held in rows.items()}
+    return rows | {"left": left, "reward": after - before[order]}
+
+
+def _row(spec: Spec, whole_games: bool) -> dict[str, tuple[tuple[int, ...], str]]:
     """Return the fields of a position: their shapes and dtypes."""
-    return {
+    of_position = {
         "obs": (spec.observation.shape, spec.observation.dtype),
         "action_mask": ((spec.num_actions,), "bool"),
         "player": ((), "int64"),
@@ -154,11 +198,18 @@ def _row(spec: Spec) -> dict[str, tuple[tuple[int, ...], str]]:
         "searched": ((), "bool"),
         "outcome": ((spec.num_players,), "float32"),
     }
+    of_game = {
+        "action": ((), "int64"),
+        "reward": ((spec.num_players,), "float32"),
+        "left": ((), "int64"),
+        "cut": ((), "bool"),
+    }
+    return of_position | of_game if whole_games else of_position
 
 
-def _refuse(spec: Spec, capacity: int) -> None:
+def _refuse(spec: Spec, fields: dict[str, tuple[tuple[int, ...], str]], capacity: int) -> None:
     """Raise UserError where the positions, and their copy while they grow or are saved, would not fit into memory."""
-    row = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in _row(spec).values())
+    row = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in fields.values())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     needed = 2 * row * capacity
     if needed > memory:

@@ -35,9 +35,11 @@ def symmetries(spec: Spec) -> list[Symmetry]:
 
 
 def turned_over(positions: dict[str, Any], symmetry: Symmetry) -> None:
-    """Turn the views and the actions of positions over, in place."""
+    """Turn views, and what there is of masks, policies and actions, over, in place."""
     if symmetry.cell.size:
         views = positions["obs"]
         positions["obs"] = views.reshape(*views.shape[:2], -1)[:, :, symmetry.cell]
-    for name in ("action_mask", "policy"):
-        positions[name] = positions[name][:, symmetry.action]
+    for name in {"action_mask", "policy"} & positions.keys():
+        positions[name] = positions[name][..., symmetry.action]
+    if "action" in positions:
+        positions["action"] = np.argsort(symmetry.action)[positions["action"]]

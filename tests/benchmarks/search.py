@@ -21,10 +21,10 @@ from open_spiel.python.algorithms import mcts
 
 from games.adapters.openspiel import OpenSpielGame, OpenSpielState, load
 from games.keys import fold, fold_one
-from marl.algorithms.alphazero import AlphaZeroConfig, Judge, PolicyValue
 from marl.networks import generator_of
 from marl.search.evaluators import NetworkEvaluator
 from marl.search.models import ExactModel
+from marl.search.networks import Judge, PolicyValue
 from marl.search.search import Search
 from marl.search.selection import Puct
 from tests.benchmarks import timing
@@ -87,8 +87,8 @@ class Nothing(mcts.Evaluator):
 def judge(size: str, precision: str = "float32") -> Judge:
     blocks, channels = SIZES[size]
     spec = load("connect_four", {}).spec
-    config = AlphaZeroConfig(blocks=blocks, channels=channels)
-    return Judge(PolicyValue(config, spec, generator_of(0)), spec, "cpu", precision)
+    network = PolicyValue(spec, generator_of(0), encoder="auto", hidden=(), channels=channels, blocks=blocks)
+    return Judge(network, spec, "cpu", precision)
 
 
 def tree(options: argparse.Namespace) -> Iterator[Row]:

@@ -9,12 +9,13 @@ from games.errors import UserError
 from games.keys import fold
 from games.registry import make
 from marl import checkpoint
-from marl.algorithms.alphazero import AlphaZero, AlphaZeroConfig, Judge, PolicyValue, loss, scaled, unscaled
+from marl.algorithms.alphazero import AlphaZero, AlphaZeroConfig, loss
 from marl.config import TrainConfig
 from marl.entrants import enter
 from marl.evaluate import evaluate
 from marl.networks import generator_of
 from marl.rollout import episodes
+from marl.search.networks import Judge, PolicyValue, folded, scaled, unscaled
 from marl.train import train
 
 GAME = "openspiel:tic_tac_toe"
@@ -27,6 +28,10 @@ def spec_of(game):
 
 def learner(game=GAME, **settings):
     return AlphaZero(AlphaZeroConfig(**SMALL | settings), spec_of(game), key=1, total_steps=100, device="cpu")
+
+
+def network_of(spec, encoder="auto", hidden=(4,)):
+    return PolicyValue(spec, generator_of(3), encoder=encoder, hidden=hidden, channels=8, blocks=1)
 
 
 def trained(folder, steps=600, stretch=300, game=GAME, **settings):
@@ -46,17 +51,17 @@ def trained(folder, steps=600, stretch=300, game=GAME, **settings):
 
 def test_the_folded_network_says_the_same():
     spec = spec_of("openspiel:connect_four")
-    network = PolicyValue(AlphaZeroConfig(**SMALL), spec, generator_of(3))
+    network = network_of(spec)
     views, movers = torch.rand(40, 3, 6, 7), torch.arange(40) % 2
     for _ in range(5):
         network.train()(views, movers)  # batch normalisation gets means and deviations of its own
-    torch.testing.assert_close(network.folded()(views, movers), network.eval()(views, movers), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(folded(network)(views, movers), network.eval()(views, movers), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_what_the_judge_says_does_not_depend_on_batch_mates(precision):
     spec = spec_of("openspiel:connect_four")
-    judge = Judge(PolicyValue(AlphaZeroConfig(**SMALL), spec, generator_of(3)), spec, "cpu", precision)
+    judge = Judge(network_of(spec), spec, "cpu", precision)
     views = np.random.default_rng(0).random((107, 3, 6, 7), np.float32)
     movers = np.arange(107) % 2
     logits, values = judge(views, movers)
@@ -72,7 +77,7 @@ def test_what_the_judge_says_does_not_depend_on_batch_mates(precision):
 def test_values_are_told_to_the_right_players():
     """The network speaks of the mover first."""
     spec = spec_of("openspiel:pig(players=3)")
-    network = PolicyValue(AlphaZeroConfig(encoder="mlp", hidden=(4,)), spec, generator_of(0))
+    network = network_of(spec, "mlp")
     with torch.no_grad():
         network.value.weight.zero_()
         network.value.bias.copy_(torch.tensor([0.9, 0.5, -0.3]))

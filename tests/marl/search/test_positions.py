@@ -168,3 +168,95 @@ def test_a_recording_in_which_only_strangers_moved():
     quiet.extras.clear()
     assert replay.add(quiet, [5]) == 1
     assert kept(replay)["outcome"] == [[1, 2]]
+
+
+def moved(game, actions):
+    """Return the recording of a game with these actions of whoever acts."""
+    made = trajectory(game)
+    made.action[:, 0] = np.array(actions)[:, None]
+    return made
+
+
+def games(replay):
+    """Return what a replay of whole games holds, by field."""
+    return {name: rows[: len(replay)].tolist() for name, rows in replay._rows.items()}
+
+
+LONG = [(0, (1, 0), "first"), (1, (0, 2), ""), (None, (1, 1), ""), (0, (3, -3), ""), (None, (0, 0), "over")]
+
+
+def test_a_whole_game_lies_in_time_with_what_was_done_and_paid():
+    """What is paid on the way to the next decision, steps that the game takes by itself included, is one reward."""
+    replay = PositionReplay(SPEC, 10, whole_games=True)
+    assert replay.add(moved(LONG, [1, 0, 7, 1]), [0]) == 3
+    held = games(replay)
+    assert held["action"] == [1, 0, 1]
+    assert held["reward"] == [[1, 0], [1, 3], [3, -3]]
+    assert held["left"] == [2, 1, 0] and held["cut"] == [False] * 3
+    assert held["outcome"] == [[5, 0], [4, 0], [3, -3]]
+
+
+def test_games_of_several_environments_are_put_in_order():
+    one, two = (trajectory([(0, (1, 0), "first"), (1, (2, 0), ""), (None, (0, 0), end)]) for end in ("over", "cut"))
+    both = {
+        name: np.concatenate([getattr(one, name), getattr(two, name)], 1)
+        for name in ("acting", "terminated", "truncated", "first", "global_state", "action", "reward", "seating")
+    }
+    both["action"][:, 1] = 1
+    index = np.where(both["acting"], np.cumsum(both["acting"]).reshape(both["acting"].shape) - 1, -1)
+    extras = {name: np.concatenate([rows, rows], 1) for name, rows in one.extras.items()}
+    obs, mask = np.arange(4, dtype=np.float32)[:, None], np.ones((4, 2), bool)
+    replay = PositionReplay(SPEC, 10, whole_games=True)
+    complete = both["acting"][:-1]
+    replay.add(Trajectory(obs, mask, index, extras=extras, complete=complete, recorded=0, **both), [0])
+    held = games(replay)
+    assert held["obs"] == [[0], [2], [1], [3]] and held["action"] == [0, 0, 1, 1]
+    assert held["left"] == [1, 0, 1, 0] and held["cut"] == [False, False, True, True]
+    assert held["outcome"] == [[3, 0], [2, 0], [10, 10], [11, 11]]
+
+
+def test_a_strangers_moves_are_there_and_nobody_searched_them():
+    replay = PositionReplay(SPEC, 10, whole_games=True)
+    made = moved(LONG, [1, 0, 0, 1])
+    made.seating[:, :, 1] = 3
+    assert replay.add(made, [0]) == 3
+    held = games(replay)
+    assert held["searched"] == [True, False, True] and held["policy"][1] == [0, 0]
+    assert np.isnan(held["root_value"][1]).all() and held["outcome"][1] == [4, 0]
+    assert PositionReplay(SPEC, 10).add(made, [0]) == 2
+
+
+def test_what_comes_after_a_position_is_never_overwritten_first():
+    replay = PositionReplay(SPEC, 4, whole_games=True)
+    for n in range(7):
+        replay.add(moved(LONG, [n, 10 + n, 0, 20 + n]), [0])
+        places = np.arange(len(replay))
+        rows = replay.unroll(places, 2)
+        for actions, left in zip(rows["action"].tolist(), rows["left"][:, 0].tolist(), strict=True):
+            game = [actions[0] % 10 + 10 * ply for ply in range(3)]
+            assert actions == (game + [game[-1]] * 2)[2 - left :][:3]
+        assert len(places) == min(4, 3 * (n + 1))
+
+
+def test_an_unroll_stays_at_the_end_of_a_game():
+    replay = PositionReplay(SPEC, 10, whole_games=True)
+    for _ in range(2):
+        replay.add(moved(LONG, [1, 2, 0, 3]), [0])
+    rows = replay.unroll(np.array([0, 1]), 4)
+    assert rows["action"].tolist() == [[1, 2, 3, 3, 3], [2, 3, 3, 3, 3]]
+    assert rows["obs"].tolist() == [[0], [1]]
+
+
+def test_a_new_search_replaces_the_old_one():
+    replay = PositionReplay(SPEC, 10, whole_games=True)
+    replay.add(trajectory([(0, (1, 0), "first"), (1, (0, 0), ""), (None, (0, 0), "cut")]), [0])
+    replay.add(moved(LONG, [1, 2, 0, 3]), [0])
+    replay.renew(np.array([1, 2]), np.array([[1, 0], [0, 1]]), np.array([[0.5, 1.5], [2.5, 3.5]]))
+    held = games(replay)
+    assert held["policy"][1:4] == [[1, 0], [0, 1], [0.5, 0.5]]
+    assert held["root_value"][1:3] == [[0.5, 1.5], [2.5, 3.5]]
+    assert held["outcome"][1:3] == [[0.5, 1.5], [5, 0]]  # the first game was cut, the second came to its end
+
+
+def test_the_fields_of_games_are_kept_only_where_they_are_wanted():
+    assert {"action", "reward", "left", "cut"}.isdisjoint(PositionReplay(SPEC, 10)._rows)

@@ -34,8 +34,10 @@ def test_a_game_turned_over_is_the_same_game(name):
                 "obs": views[:1].reshape(1, *spec.observation.shape),
                 "action_mask": masks[:1],
                 "policy": masks[:1] * 0.5,
+                "action": np.arange(spec.num_actions)[None],
             }
             turned_over(position, way)
+            assert (position["action"][0] == where).all()
             assert (position["obs"].reshape(-1) == views[1]).all()
             assert (position["action_mask"][0] == masks[1]).all()
             assert (position["policy"][0] == masks[1] * 0.5).all()
