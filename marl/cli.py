@@ -20,6 +20,7 @@ from games.errors import UserError
 if TYPE_CHECKING:
     from games.contract import Spec
     from marl.agent import Agent
+    from tournaments.report import Summary
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -311,20 +312,48 @@ def tournament_report(
 @tournament.command("plot")
 def tournament_plot(
     store: Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.")],
-    out: Annotated[Path, typer.Option(help="The picture: .png, .pdf or .svg.")] = Path("matchups.png"),
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="Draw Elo instead, against an argument of the agents, or the steps of a run's checkpoints.",
+            metavar="simulations|steps|...",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The picture, .png, .pdf or .svg; matchups.png or elo_by_...png by default.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw the payoffs of a two-player game's match-ups as a heat map."""
+    """Draw the payoffs of a two-player game's match-ups as a heat map, or Elo curves and their Markdown table."""
     from tournaments.heatmap import draw
     from tournaments.report import summarize
 
     with _store(store) as opened:
         summary = summarize(opened)
+    if by is not None:
+        _plot_elo(summary, by, out or Path(f"elo_by_{by}.png"), as_json)
+        return
+    out = out or Path("matchups.png")
     table = draw(summary, out)
     if as_json:
         _print_json({"game": summary.game, "matchups": table.to_json(), "file": str(out)})
         return
     _say(f"match-ups: {out}")
+
+
+def _plot_elo(summary: "Summary", by: str, out: Path, as_json: bool) -> None:
+    """Draw the Elo of a tournament's agents against one of their numbers."""
+    from tournaments.curves import draw, gather, table
+    from tournaments.report import print_warnings
+
+    curves = gather(summary, by)
+    draw(curves, out)
+    if as_json:
+        _print_json(curves.to_json() | {"file": str(out)})
+        return
+    print(f"{table(curves)}\n")
+    print_warnings(_console(), summary)
+    _say(f"curves: {out}")
 
 
 @games.command("list")

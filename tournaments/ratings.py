@@ -321,6 +321,11 @@ class Rating:
     part: int
     prior_dominated: bool
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the line as JSON data."""
+        rounded = {"elo": round(self.elo, 3), "ci95": round(self.ci95, 3), "score": round(self.score, 6)}
+        return vars(self) | rounded
+
 
 @dataclass(frozen=True)
 class Part:
@@ -377,10 +382,7 @@ class Ratings:
         """Return the ratings as JSON data."""
         return {
             "rating_rule": "sign",
-            "ratings": [
-                vars(r) | {"elo": round(r.elo, 3), "ci95": round(r.ci95, 3), "score": round(r.score, 6)}
-                for r in self.ratings
-            ],
+            "ratings": [rating.to_json() for rating in self.ratings],
             "parts": [[r.agent for r in part.ratings] for part in self.parts],
             "seat_advantage": {"elo": round(self.seat_advantage, 3), "ci95": round(self.seat_advantage_ci95, 3)},
             "draw_rate": round(self.draw_rate, 6),

@@ -54,12 +54,14 @@ class Summary:
     num_players: int
     results: Results
     agents: tuple[str, ...]  # in the leaderboard's order
+    references: dict[str, str]  # what loads each agent, by its name
     ratings: Ratings | None
     reason: str | None
     matchups: Matchups | None  # of games without Elo that two players play
     payoffs: list[MeanPayoff]
     endings: list[Endings]
     unplayed: tuple[str, ...]  # agents without a game
+    repeated: int  # seatings of agents that played one and the same game on every seed
 
     @cached_property
     def wdl(self) -> NDArray[np.int64]:
@@ -90,7 +92,12 @@ class Summary:
                     )
             weak = [rating.agent for rating in self.ratings.ratings if rating.prior_dominated]
             if weak:
-                found.append(f"More the prior's doing than the games': {_listed(weak)}.")
+                found.append(f"More the prior's doing than the games': {listed(weak)}.")
+            if self.repeated:
+                found.append(
+                    f"Seatings of two agents that repeated one game on every seed, as neither draws by chance: "
+                    f"{self.repeated}. They count as if each game were another, so intervals are too short."
+                )
         if self.matchups and self.matchups.missing:
             found.append(
                 f"Pairings without a game, an agent with itself among them: {self.matchups.missing}. Payoffs against "
@@ -101,9 +108,9 @@ class Summary:
             found.append(f"{cut} of {len(self.results)} games were cut short; they count by the payoffs at the cut.")
         guilty = [f"{e.agent} ({e.forfeited})" for e in self.endings if e.forfeited]
         if guilty:
-            found.append(f"Games lost by an illegal action or an agent's error: {_listed(guilty)}.")
+            found.append(f"Games lost by an illegal action or an agent's error: {listed(guilty)}.")
         if self.unplayed:
-            found.append(f"Not played yet: {_listed(self.unplayed)}.")
+            found.append(f"Not played yet: {listed(self.unplayed)}.")
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -114,7 +121,8 @@ class Summary:
         return data | ({"matchups": self.matchups.to_json()} if self.matchups else {})
 
 
-def _listed(names: Sequence[str], most: int = 8) -> str:
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Write names one after the other, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
@@ -140,12 +148,14 @@ def summarize(store: Store, *, prior_sd: float | None = PRIOR_SD, anchor: str | 
         num_players=spec["num_players"],
         results=results,
         agents=agents,
+        references={agent: agent for agent in agents} | {labels[e.id]: e.reference for e in store.agents()},
         ratings=ratings,
         reason=reason,
         matchups=table,
         payoffs=payoffs,
         endings=_endings(results, agents),
         unplayed=tuple(sorted(set(labels.values()) - set(results.agents))),
+        repeated=store.repeated(),
     )
 
 
@@ -184,6 +194,11 @@ def print_leaderboard(console: Console, summary: Summary) -> None:
         console.print(table)
     if summary.ratings:
         console.print(Text(_seat_line(summary.ratings)))
+    print_warnings(console, summary)
+
+
+def print_warnings(console: Console, summary: Summary) -> None:
+    """Print what a reader should know before trusting the numbers, a line each."""
     for warning in summary.warnings:
         console.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
 
@@ -239,7 +254,7 @@ def _unit_line(summary: Summary, table: Matchups) -> str:
     if table.unit == "step" and lengths is not None and len(lengths):
         low, high = int(lengths.min()), int(lengths.max())
         steps = f" (a game has {low if low == high else f'{low} to {high}'})"
-    best = f" Best response to the pool: {_listed(table.best_against_pool)}." if table.agents else ""
+    best = f" Best response to the pool: {listed(table.best_against_pool)}." if table.agents else ""
     return f"Payoffs are per {table.unit}{steps}, against the pool of all agents, itself among them.{best}"
 
 
@@ -280,30 +295,31 @@ def _markdown(summary: Summary) -> str:
     lines = [f"# {_markdown_cell(summary.game)}", ""]
     if summary.reason:
         titles = ["agent", *_payoff_titles(summary)]
-        lines += [summary.reason, "", *_markdown_table(titles, _payoff_rows(summary)), ""]
+        lines += [summary.reason, "", *markdown_table(titles, _payoff_rows(summary)), ""]
     if summary.matchups:
         table = summary.matchups
         lines += [_markdown_cell(_unit_line(summary, table)), ""]
-        best = ["best response", *(_listed(line.best_responses, most=2) for line in table.standings)]
+        best = ["best response", *(listed(line.best_responses, most=2) for line in table.standings)]
         for title, mean, ci95, below in (
             ("The row's payoff against the column", table.payoff, table.ci95, [best]),
             ("Social welfare: what both earn together", table.welfare, table.welfare_ci95, []),
         ):
             rows = [[agent, *map(written, *cells)] for agent, *cells in zip(table.agents, mean, ci95, strict=True)]
             titles = ["agent", *map(_markdown_cell, table.agents)]
-            lines += [f"## {title}", "", *_markdown_table(titles, rows + below), ""]
+            lines += [f"## {title}", "", *markdown_table(titles, rows + below), ""]
     for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
         if summary.ratings and len(summary.ratings.parts) > 1:
             lines += [f"## Part {number}", ""]
         rows = [_rating_cells(rank, rating) for rank, rating in enumerate(part.ratings, start=1)]
-        lines += [*_markdown_table(["rank", "agent", "Elo", "±95 %", "games", "score"], rows), ""]
+        lines += [*markdown_table(["rank", "agent", "Elo", "±95 %", "games", "score"], rows), ""]
     if summary.ratings:
         lines += [_seat_line(summary.ratings), ""]
     lines += [f"- {_markdown_cell(warning)}" for warning in summary.warnings] + ([""] if summary.warnings else [])
     return "\n".join([*lines, _method(summary), ""])
 
 
-def _markdown_table(titles: list[str], rows: list[list[str]]) -> list[str]:
+def markdown_table(titles: list[str], rows: list[list[str]]) -> list[str]:
+    """Return the lines of a Markdown table."""
     rule = [":--" if title == "agent" else "--:" for title in titles]
     cells = [titles, rule, *([_markdown_cell(cell) for cell in row] for row in rows)]
     return [f"| {' | '.join(row)} |" for row in cells]

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from games.errors import RunFailed, UserError
-from tournaments.ratings import Results
+from tournaments.ratings import MIN_CLUSTERS, Results
 from tournaments.schedule import Fixture
 
 SCHEMA_VERSION = 1
@@ -233,6 +233,12 @@ class Store:
             terminations=np.array(terminations, np.str_),
             lengths=np.array(lengths, np.int64),
         )
+
+    def repeated(self) -> int:
+        """Return how many seatings of agents played one and the same game on every seed, of those with enough seeds."""
+        one_game = "COUNT(*) >= ? AND COUNT(DISTINCT moves) = 1 AND COUNT(DISTINCT payoffs) = 1"
+        query = f"SELECT COUNT(*) FROM (SELECT 1 FROM games GROUP BY agents HAVING {one_game})"
+        return int(self._db.execute(query, (MIN_CLUSTERS,)).fetchone()[0])
 
     def close(self) -> None:
         self._db.close()

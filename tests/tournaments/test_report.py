@@ -181,6 +181,16 @@ def test_warnings(tmp_path):
     assert {e.agent: e.forfeited for e in summary.endings}[NAMES["aa"]] == 18
 
 
+def test_deterministic_agents_that_repeat_one_game_are_said(tmp_path):
+    with make_store(tmp_path / "s") as store:
+        assert not any("repeated" in warning for warning in summarize(store).warnings)  # nine games a seating
+        again = round_robin("g", ["aa", "bb"], 2, seeds=10, seed=1, self_play=False)
+        store._db.execute("DELETE FROM games")
+        store.add(PlayedGame(fixture, (1.0, -1.0), "finished", 5, b"\x01") for fixture in again)
+        [warning] = [warning for warning in summarize(store).warnings if "repeated one game" in warning]
+    assert ": 2. They count as if each game were another" in warning
+
+
 def test_an_empty_store(tmp_path):
     for payoff in ("zero_sum", "team"):
         with make_store(tmp_path / payoff, payoff) as store:

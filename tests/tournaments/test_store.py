@@ -164,6 +164,18 @@ def test_one_game_a_store(store):
         store.results()
 
 
+def test_games_that_repeat_on_every_seed(store):
+    games = played(round_robin("g", ["aa", "bb", "cc"], 2, seeds=10, seed=1))
+    store.add(games[1:])
+    there, back = games[0].fixture.agents, games[0].fixture.agents[::-1]
+    assert len({game.fixture.agents for game in games}) == 6 and store.repeated() == 5  # one seating has nine games
+    store.add([replace(games[0], moves=b"\x03")])
+    assert store.repeated() == 5
+    other = [game for game in games if game.fixture.agents == back]
+    store._db.execute("UPDATE games SET payoffs = '[0.0, 0.0]' WHERE id = ?", (other[3].fixture.id,))
+    assert there != back and store.repeated() == 4  # the same moves, and chance decided
+
+
 def test_inserts_are_fast(store):
     games = played(round_robin("g", ["aa", "bb"], 2, seeds=10_000, seed=0))
     start = time.process_time()

@@ -1,0 +1,200 @@
+"""How strength grows with simulations, or with training: ratings against one number of the agents, a line a family.
+
+The number is an argument of a reference, or the steps of a run's checkpoint; agents that differ by it alone are a
+family. It stands in the references that the store holds: no checkpoint is read.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import cycle, pairwise, product
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+from games.errors import UserError, nearest
+from games.registry import Reference, parse
+from marl.plot import COLOURS, STYLES, check_picture, save_picture
+from tournaments.ratings import Rating
+from tournaments.report import Summary, listed, markdown_table
+
+STEPS = "steps"  # of the run whose checkpoint an agent is, as its folder's name says
+LINEAR_SPAN = 20  # the greatest value over the least, up to which an axis stays linear
+
+
+@dataclass(frozen=True)
+class Family:
+    """Agents that differ by one number alone, in its order."""
+
+    name: str  # their reference without that number
+    values: tuple[float, ...]
+    ratings: tuple[Rating, ...]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The ratings of one tournament against one number of its agents."""
+
+    game: str
+    by: str
+    families: list[Family]  # as their best stand on the leaderboard
+    others: list[Rating]  # agents without that number, the best first
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether the number's axis is: of arguments that are positive and far apart."""
+        values = [value for family in self.families for value in family.values]
+        return self.by != STEPS and min(values) > 0 and max(values) > LINEAR_SPAN * min(values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the curves as JSON data."""
+        families = [
+            {
+                "family": family.name,
+                "points": [
+                    {"value": value} | rating.to_json()
+                    for value, rating in zip(family.values, family.ratings, strict=True)
+                ],
+            }
+            for family in self.families
+        ]
+        others = [rating.to_json() for rating in self.others]
+        return {"game": self.game, "by": self.by, "curves": families, "others": others}
+
+
+def numbers(reference: Reference) -> dict[str, float]:
+    """Return what an agent can be drawn by: its arguments that are numbers, and the steps of a run's checkpoint."""
+    steps = {STEPS: int(Path(reference.name).name)} if _is_checkpoint(reference) else {}
+    return steps | {key: value for key, value in reference.arguments if type(value) in (int, float)}
+
+
+def family_of(reference: Reference, by: str) -> Reference:
+    """Return a reference without one of its numbers, its arguments in the order of their names; of steps, the run."""
+    name = reference.name
+    if by == STEPS and _is_checkpoint(reference):
+        name = str(Path(name).parent.parent)
+    return Reference(reference.source, name, tuple(sorted(pair for pair in reference.arguments if pair[0] != by)))
+
+
+def gather(summary: Summary, by: str) -> Curves:
+    """Make one curve of the agents that differ by one number alone.
+
+    Raises UserError where the game gets no Elo, nothing was played, ratings cannot be compared, no agent has that
+    number, no two differ by it alone, or two of a family have the same.
+    """
+    ratings = summary.ratings
+    if ratings is None:
+        raise UserError(str(summary.reason))
+    if not ratings.parts:
+        raise UserError("expected games to draw, got a tournament without any; run it first")
+    if len(ratings.parts) > 1:
+        raise UserError(
+            f"no games connect the {len(ratings.parts)} parts of this tournament, so their ratings cannot stand on one "
+            "axis; run it again to play between them"
+        )
+    references = {rating.agent: parse(summary.references[rating.agent]) for rating in ratings.ratings}
+    found: dict[str, list[tuple[float, Rating]]] = {}
+    others = []
+    for rating in ratings.ratings:
+        reference = references[rating.agent]
+        value = numbers(reference).get(by)
+        if value is None:
+            others.append(rating)
+        else:
+            found.setdefault(str(family_of(reference, by)), []).append((value, rating))
+    if not found:
+        known = sorted({key for reference in references.values() for key in numbers(reference)})
+        raise UserError(
+            f"expected a number that agents here have ({', '.join(known) or 'none has any'}), got '{by}'"
+            f"{nearest(by, known)}"
+        )
+    if all(len(points) < 2 for points in found.values()):
+        alone = listed([rating.agent for points in found.values() for _, rating in points])
+        raise UserError(f"expected two agents that differ by '{by}' alone, got {alone}; add one to the tournament")
+    families = [_family(name, points, by) for name, points in zip(_names(list(found)), found.values(), strict=True)]
+    return Curves(summary.game, by, families, others)
+
+
+def table(curves: Curves) -> str:
+    """Return the ratings as a Markdown table."""
+    rows = [
+        [family.name, f"{value:,}", *_cells(rating)]
+        for family in curves.families
+        for value, rating in zip(family.values, family.ratings, strict=True)
+    ]
+    rows += [[rating.agent, "—", *_cells(rating)] for rating in curves.others]
+    titles = ["agent", curves.by, "Elo", "±95 %", "games"]
+    return "\n".join([f"{curves.game}: Elo by {curves.by}", "", *markdown_table(titles, rows)])
+
+
+def draw(curves: Curves, out: Path) -> None:
+    """Write the curves as a picture; raises UserError where it cannot be written, or in that format."""
+    check_picture(out)
+    from matplotlib.figure import Figure  # half a second to import
+    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+
+    names = [fill(name, 34) for name in [family.name for family in curves.families] + [r.agent for r in curves.others]]
+    height = max(4.4, 0.17 * "\n".join(names).count("\n") + 0.6)
+    figure = Figure(figsize=(9.4, height), dpi=160, layout="constrained")
+    axes = figure.add_subplot()
+    looks = cycle(product(STYLES, COLOURS))
+    drawn: list[Any] = []  # for the legend, in its order
+    for family, name, ((style, marker), colour) in zip(curves.families, names, looks, strict=False):
+        line: dict[str, Any] = {"linestyle": style, "linewidth": 1.8, "marker": marker, "markersize": 4.5, "capsize": 3}
+        elo, ci95 = [rating.elo for rating in family.ratings], [rating.ci95 for rating in family.ratings]
+        drawn.append(axes.errorbar(family.values, elo, ci95, color=colour, label=name, elinewidth=1, **line))
+    for rating, name, (_, colour) in zip(curves.others, names[len(curves.families) :], looks, strict=False):
+        drawn.append(axes.axhline(rating.elo, color=colour, label=name, linestyle="--", linewidth=1.2, zorder=1))
+        axes.axhspan(rating.elo - rating.ci95, rating.elo + rating.ci95, color=colour, alpha=0.1, linewidth=0, zorder=0)
+    axes.set_title(curves.game, loc="left", fontsize=11, fontweight="bold", pad=20)
+    said = "relative to the mean of all agents, ± 95 %"
+    said += f"; dashed: agents without {curves.by}" if curves.others else ""
+    axes.annotate(said, (0, 1), (0, 6), "axes fraction", "offset points", fontsize=8.5, color="#666666")
+    axes.set_ylabel("Elo")
+    if curves.by == STEPS:
+        axes.set_xlabel("environment steps")
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    else:
+        axes.set_xlabel(curves.by)
+    if curves.logarithmic:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.grid(color="#dddddd", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(handles=drawn, loc="outside right upper", frameon=False, fontsize=8.5, handlelength=3.5)
+    save_picture(figure, out)
+
+
+def _is_checkpoint(reference: Reference) -> bool:
+    path = Path(reference.name)
+    return not reference.source and path.parent.name == "checkpoints" and path.name.isdecimal()
+
+
+def _family(name: str, points: list[tuple[float, Rating]], by: str) -> Family:
+    """Put a family in order; raises UserError where two of it have the same value."""
+    points = sorted(points, key=lambda point: point[0])
+    for (value, one), (next_value, other) in pairwise(points):
+        if value == next_value:
+            raise UserError(
+                f"'{one.agent}' and '{other.agent}' have the same {by}, and no other argument tells them apart; let "
+                "them play in folders of their own (--run-dir)"
+            )
+    values, ratings = zip(*points, strict=True)
+    return Family(name, values, ratings)
+
+
+def _names(families: list[str]) -> list[str]:
+    """Return what to call families: folders by their last part, as a leaderboard does, where that is clear."""
+    short = []
+    for text in families:
+        reference = parse(text)
+        path = Path(reference.name)
+        name = f"{path.parent.parent.name}/{path.name}" if _is_checkpoint(reference) else path.name or reference.name
+        short.append(text if reference.source else str(replace(reference, name=name)))
+    return [name if short.count(name) == 1 else text for name, text in zip(short, families, strict=True)]
+
+
+def _cells(rating: Rating) -> list[str]:
+    return [f"{rating.elo:.0f}", f"{rating.ci95:.0f}", str(rating.games)]
