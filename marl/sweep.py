@@ -17,7 +17,7 @@ from games.errors import RunFailed, UserError
 from games.registry import rejoin
 from marl import engine, population
 from marl.config import MemberConfig, PopulationConfig, TrainConfig, change, load, read_yaml
-from marl.train import algorithm_section, check_members, same_config, train_member
+from marl.train import check_members, same_config, spelled_out, train_member
 
 Axis = tuple[str, list[Any]]  # a key's path, and the values that it takes
 Outcome = tuple[str, str, int]  # a member's name; why it failed, or nothing; the exit code of that
@@ -145,9 +145,7 @@ def _check_same(config: TrainConfig, run: Path) -> None:
     """Refuse to go on with a member under another config, before any other trains."""
     path = run / "config.yaml"
     if path.exists():
-        name, settings = algorithm_section(config)
-        resolved = {"name": name} | settings.model_dump(mode="json")
-        same_config(config.model_copy(update={"algorithm": resolved}), path)
+        same_config(spelled_out(config), path)
 
 
 def _assignment(text: str) -> Axis:

@@ -108,9 +108,7 @@ def prepare(config: TrainConfig, folder: Path, *, resume: bool, device: str = "a
             f"got rollout_length: {config.rollout_length}; leave it out"
         )
     length = wanted or config.rollout_length or ROLLOUT_LENGTH
-    resolved = config.model_copy(
-        update={"algorithm": {"name": name} | settings.model_dump(mode="json"), "rollout_length": length}
-    )
+    resolved = spelled_out(config).model_copy(update={"rollout_length": length})
     collector = _collector(config, name, learner, venv, opponents, length)
     run = Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel, device)
     _open_folder(run, resume)
@@ -150,6 +148,12 @@ def algorithm_section(config: TrainConfig) -> tuple[str, BaseModel]:
     return name, validate(algorithm(name).Config, section, f"the section 'algorithm' of {name}")
 
 
+def spelled_out(config: TrainConfig) -> TrainConfig:
+    """Return the config with every setting of its algorithm, defaults included."""
+    name, settings = algorithm_section(config)
+    return config.model_copy(update={"algorithm": {"name": name} | settings.model_dump(mode="json")})
+
+
 def _device(name: str) -> str:
     if name not in ("auto", "cpu", "cuda"):
         raise UserError(f"expected --device auto, cpu or cuda, got '{name}'")
@@ -186,7 +190,7 @@ def same_config(config: TrainConfig, path: Path) -> None:
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"'{path}' is damaged ({reason}); put back the config that the run was begun with") from error
-    before, now = held.model_dump(mode="json"), config.model_dump(mode="json")
+    before, now = spelled_out(held).model_dump(mode="json"), config.model_dump(mode="json")
     may_change = {"steps"}
     if config.rollout_workers and held.rollout_workers:
         may_change.add("rollout_workers")  # however many there are, they play the same games

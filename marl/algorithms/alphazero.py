@@ -11,7 +11,8 @@ Here: one self-play generation an update, in the shared rollout, all games searc
 Gumbel AlphaZero (Danihelka et al. 2022, https://openreview.net/forum?id=bERaNdoegnO): π is then its improved policy.
 
 Deviations: values are vectors, one for each player, so that three players and payoffs of any sum need no other code;
-Adam instead of SGD with momentum; a share of the moves may be searched cheaply (`cheap_share`), as KataGo does.
+Adam instead of SGD with momentum; a share of the moves may be searched cheaply (`cheap_share`), as KataGo does; who
+gives up plays on cheaply (`resign_below`), so that every outcome is that of the rules.
 """
 
 from collections.abc import Sequence
@@ -40,6 +41,8 @@ class AlphaZeroConfig(SearchConfig):
 
     cheap_simulations: PositiveInt = 16  # of the moves that are searched cheaply; their policies are not learned
     cheap_share: float = Field(0.0, ge=0, lt=1)  # of all moves
+    resign_below: float = Field(-1.0, ge=-1, le=1)  # a player whose scaled value was lower moves cheaply; -1: never
+    no_resign_share: float = Field(0.1, ge=0, le=1)  # of the players' games, in which they never give up
     solve: bool = True  # back up proven values
 
 
@@ -70,7 +73,8 @@ class AlphaZero(SearchLearner[PolicyValue]):
     def __init__(self, config: AlphaZeroConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         _refuse(config, spec)
         network = _network(config, spec, stream(key, "network"))
-        super().__init__(config, spec, network, key=key, total_steps=total_steps, device=device)
+        may_resign = config.resign_below > -1
+        super().__init__(config, spec, network, key=key, total_steps=total_steps, device=device, may_resign=may_resign)
         self.judge = Judge(network, spec, device, config.precision)
         self.evaluator = NetworkEvaluator(spec, self.judge)
         self._actor = SearchAgent(
@@ -81,6 +85,8 @@ class AlphaZero(SearchLearner[PolicyValue]):
             sampled=config.sampled_moves,
             cheap=config.cheap_simulations,
             cheap_share=config.cheap_share,
+            resign_below=config.resign_below,
+            no_resign_share=config.no_resign_share,
             solve=config.solve,
         )
 
@@ -88,7 +94,7 @@ class AlphaZero(SearchLearner[PolicyValue]):
         return [self._actor]
 
     def agent(self) -> Agent:
-        return _player(self.config, self.spec, self.evaluator, self.config.simulations, self.config.solve)
+        return _player(self.config, self.spec, self.evaluator)
 
     def renew(self) -> None:
         self.judge.renew(self.network)
@@ -113,6 +119,8 @@ class AlphaZero(SearchLearner[PolicyValue]):
         device: str,
         simulations: int | None = None,
         solve: bool | None = None,
+        reuse: bool = False,
+        sampled_moves: int = 0,
         search: bool = True,
         greedy: bool = False,
     ) -> Agent:
@@ -122,7 +130,9 @@ class AlphaZero(SearchLearner[PolicyValue]):
         if not search:
             return PolicyAgent(judge, greedy=greedy)
         count = budget("alphazero", config, simulations)
-        return _player(config, spec, NetworkEvaluator(spec, judge), count, config.solve if solve is None else solve)
+        asked = {"simulations": count, "solve": config.solve if solve is None else solve}
+        evaluator = NetworkEvaluator(spec, judge)
+        return _player(config.model_copy(update=asked), spec, evaluator, sampled=sampled_moves, reuse=reuse)
 
 
 def _network(config: AlphaZeroConfig, spec: Spec, key: int) -> PolicyValue:
@@ -130,10 +140,20 @@ def _network(config: AlphaZeroConfig, spec: Spec, key: int) -> PolicyValue:
     return PolicyValue(spec, generator_of(key), encoder=config.encoder, **sizes)  # type: ignore[arg-type]
 
 
-def _player(config: AlphaZeroConfig, spec: Spec, evaluator: NetworkEvaluator, simulations: int, solve: bool) -> Agent:
-    """Return what a tournament rates: the best of a search without noise."""
-    model, rule = partial(exact, spec, evaluator), config.selection(noisy=False)
-    return SearchAgent(spec, model, rule, simulations=simulations, solve=solve, decided=config.rule == "puct")
+def _player(
+    config: AlphaZeroConfig, spec: Spec, evaluator: NetworkEvaluator, *, sampled: int = 0, reuse: bool = False
+) -> Agent:
+    """Return what a tournament rates: the best of a search without noise, after `sampled` moves drawn from it."""
+    return SearchAgent(
+        spec,
+        partial(exact, spec, evaluator),
+        config.selection(noisy=False),
+        simulations=config.simulations,
+        sampled=sampled,
+        solve=config.solve,
+        decided=config.rule == "puct",
+        reuse=reuse,
+    )
 
 
 def _refuse(config: AlphaZeroConfig, spec: Spec) -> None:

@@ -313,6 +313,7 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         *,
         device: str,
         simulations: int | None = None,
+        sampled_moves: int = 0,
         search: bool = True,
         greedy: bool = False,
     ) -> Agent:
@@ -321,13 +322,17 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         imagination = Imagination(network, spec, device, config.precision)
         if not search:
             return PolicyAgent(imagination, greedy=greedy)
-        return _player(config, spec, imagination, budget("muzero", config, simulations))
+        return _player(config, spec, imagination, budget("muzero", config, simulations), sampled_moves)
 
 
-def _player(config: MuZeroConfig, spec: Spec, imagination: Imagination, simulations: int) -> Agent:
-    """Return what a tournament rates: the best of a search without noise."""
-    model, rule = partial(LearnedModel, spec, imagination), config.selection(noisy=False)
-    return SearchAgent(spec, model, rule, simulations=simulations, decided=config.rule == "puct")
+def _player(config: MuZeroConfig, spec: Spec, imagination: Imagination, simulations: int, sampled: int = 0) -> Agent:
+    """Return what a tournament rates: the best of a search without noise, after `sampled` moves drawn from it."""
+    model, rule, decided = (
+        partial(LearnedModel, spec, imagination),
+        config.selection(noisy=False),
+        config.rule == "puct",
+    )
+    return SearchAgent(spec, model, rule, simulations=simulations, sampled=sampled, decided=decided)
 
 
 def _refuse(config: MuZeroConfig, spec: Spec) -> None:

@@ -13,13 +13,23 @@ from games.errors import UserError
 from games.keys import Keys, fold, uniform
 from games.registry import twin
 from marl.networks import sample
-from marl.search import evaluators, information, models, search, selection, tree
+from marl.search import evaluators, information, models, reuse, search, selection, tree
 from marl.search.evaluators import Evaluation, Playouts
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
 from marl.search.models import Model, exact
+from marl.search.networks import scaled
 from marl.search.search import Found, Search
-from marl.search.selection import Rule, Uct
+from marl.search.selection import Gumbel, Rule, Uct
 from marl.types import Decision, Hidden, View
+
+MEMORY = np.dtype(
+    [
+        ("decisions", np.int64),  # so far
+        ("lost", np.bool_),  # the player's own value has been below `resign_below`
+        ("stays", np.bool_),  # it would not give up even then
+        ("left", np.object_),  # what its last search knows of what has come since: Known, or None
+    ]
+)
 
 
 class SearchAgent:
@@ -29,7 +39,13 @@ class SearchAgent:
     does: an object, or a partial of a function that a module names.
     A share of the decisions, `cheap_share`, is searched with `cheap` simulations only (playout cap randomization, Wu
     2019, https://arxiv.org/abs/1902.10565): more games for the same price, and no policy is learned from those.
-    What it chose comes with `policy` [B, A], `root_value` [B, N] and `searched` [B], whether the search was a full one.
+    A player whose own value, scaled to [-1, 1], has been below `resign_below` gives up: it plays on, so that outcomes
+    stay true, but all its further decisions are cheap. In a share `no_resign_share` of its games it would not.
+    With `reuse` a search goes on from what the player's last one knows of the position: what is played is then no
+    function of the position and the key alone. Raises UserError for reuse by Gumbel's rule.
+
+    What it chose comes with `policy` [B, A], `root_value` [B, N] and `searched` [B], whether the search was a full one;
+    where players may give up with `would_resign` [B], whether one that stays would do so now.
     """
 
     def __init__(
@@ -42,34 +58,61 @@ class SearchAgent:
         sampled: int = 0,
         cheap: int = 0,
         cheap_share: float = 0.0,
+        resign_below: float = -1.0,
+        no_resign_share: float = 0.0,
         leaves: int = 1,
         solve: bool = False,
         decided: bool = False,
+        reuse: bool = False,
     ) -> None:
+        if reuse and isinstance(rule, Gumbel):
+            raise UserError(
+                "reuse=true goes on from the visits of an earlier search, and sequential halving (rule: gumbel) counts "
+                "a root's from 0; leave it out"
+            )
         self._spec, self._model, self._rule = spec, model, rule
         self._simulations, self._sampled = simulations, sampled
         self._cheap, self._cheap_share = cheap, cheap_share
+        self._resign_below, self._no_resign_share, self._reuse = resign_below, no_resign_share, reuse
         win = spec.return_bounds[1] if spec.return_bounds and not spec.step_rewards else np.inf
         self._settings: dict[str, Any] = {"leaves": leaves, "solve": solve, "decided": decided, "win": win}
 
     def initial_hidden(self, rows: int) -> Hidden:
-        return np.zeros(rows, np.int64)  # decisions so far
+        memory = np.zeros(rows, MEMORY)
+        memory["left"] = None
+        return memory
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        full = uniform(fold(view.key, 3)) >= self._cheap_share
-        found = self.search(view, fold(view.key, 4), np.where(full, self._simulations, self._cheap))
+        first = hidden["decisions"] == 0
+        stays = np.where(first, uniform(fold(view.key, 6)) < self._no_resign_share, hidden["stays"])
+        full = (uniform(fold(view.key, 3)) >= self._cheap_share) & (stays | ~hidden["lost"])
+        search = self.begin(view)
+        budget = np.where(full, self._simulations, self._cheap)
+        found = search.run(fold(view.key, 4), budget, hidden["left"] if self._reuse else None)
         policy = found.dense(found.policy, self._spec.num_actions)
         drawn = sample(policy.astype(np.float32), fold(view.key, 5))
-        action = np.where(hidden < self._sampled, drawn, found.best)
+        action = np.where(hidden["decisions"] < self._sampled, drawn, found.best)
         extras = {"policy": policy.astype(np.float32), "root_value": found.value.astype(np.float32), "searched": full}
-        return Decision(action, extras), hidden + 1
+        after = hidden.copy()
+        after["decisions"] += 1
+        if self._resign_below > -1:
+            own = scaled(found.value, self._spec)[np.arange(len(view)), view.player]
+            after["lost"] |= own < self._resign_below
+            after["stays"] = stays
+            extras["would_resign"] = after["lost"] & ~hidden["lost"] & stays
+        if self._reuse:
+            after["left"] = search.left(action)
+        return Decision(action, extras), after
+
+    def begin(self, view: View) -> Search:
+        """Return a search of the positions of a view."""
+        # A rule keeps what it drew at the roots: each search has its own.
+        rule = replace(self._rule)  # type: ignore[type-var]
+        return Search(self._model(view), rule, bounds=self._spec.return_bounds, **self._settings)
 
     def search(self, view: View, keys: Keys, budget: NDArray[np.int64]) -> Found:
         """Search the positions of a view, each by its own budget of simulations."""
-        # A rule keeps what it drew at the roots: each search has its own.
-        rule = replace(self._rule)  # type: ignore[type-var]
-        search = Search(self._model(view), rule, bounds=self._spec.return_bounds, **self._settings)
-        return search.run(keys, budget)
+        return self.begin(view).run(keys, budget)
 
 
 class PolicyAgent:
@@ -96,10 +139,11 @@ class UctAgent:
 
     UCB1 with proven values where all is seen and players take turns, any number of them, with chance; decoupled, on
     positions that the player cannot tell from the true one, elsewhere: `mixes` plays the average strategy of regret
-    matching instead. Unlike `mcts`, which is OpenSpiel's own and an anchor, it plays any game with positions.
+    matching instead. Unlike `mcts`, which is OpenSpiel's own and an anchor, it plays any game with positions. `reuse`
+    keeps the part of the last tree that the game has come to.
     """
 
-    made_of = (evaluators, information, models, search, selection, tree)  # another search is another agent
+    made_of = (evaluators, information, models, reuse, search, selection, tree)  # another search is another agent
 
     def __init__(
         self,
@@ -109,6 +153,7 @@ class UctAgent:
         uct_c: float = 2**0.5,
         solve: bool = True,
         mixes: bool = False,
+        reuse: bool = False,
     ) -> None:
         if not spec.searchable:
             raise UserError(_no_positions(spec, "uct"))
@@ -126,16 +171,24 @@ class UctAgent:
             raise UserError(
                 f"mixes=true is for simultaneous moves and hidden information, and '{spec.name}' has neither"
             )
+        if reuse and not self._in_the_open:
+            raise UserError(
+                f"reuse=true keeps trees of positions, and those of '{spec.name}', which hides information or lets "
+                "players move at the same time, are of what players know; leave it out"
+            )
+        self._reuse = reuse
         model = partial(exact, spec, self._evaluator)
         self._searcher = SearchAgent(spec, model, self._rule, simulations=simulations, solve=solve)
 
     def initial_hidden(self, rows: int) -> Hidden:
-        return None
+        return np.full(rows, None) if self._reuse else None  # what the last search has left: Known, or None
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         budget = np.full(len(view), self._simulations)
         if self._in_the_open:
-            return Decision(self._searcher.search(view, view.key, budget).best), None
+            open_search = self._searcher.begin(view)
+            best = open_search.run(view.key, budget, hidden).best
+            return Decision(best), open_search.left(best) if self._reuse else None
         assert view.states is not None, "the constructor refuses games without positions"
         mixer = RegretMatching() if self._mixes else DecoupledUct(self._rule)
         search = InformationSearch(self._spec, self._evaluator, mixer)

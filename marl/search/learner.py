@@ -73,6 +73,7 @@ class SearchLearner(Learner, Generic[Network]):
         total_steps: int,
         device: str,
         whole_games: bool = False,
+        may_resign: bool = False,
     ) -> None:
         if config.replay_positions < config.batch_size:
             raise UserError(
@@ -85,7 +86,7 @@ class SearchLearner(Learner, Generic[Network]):
         self.optimizer = Adam(
             self.network.parameters(), learning_rate=config.learning_rate, eps=1e-8, max_norm=config.max_grad_norm
         )
-        self.replay = PositionReplay(spec, config.replay_positions, whole_games=whole_games)
+        self.replay = PositionReplay(spec, config.replay_positions, whole_games=whole_games, may_resign=may_resign)
         self.steps = self.updates = 0
         self._symmetries = symmetries(spec)
 
@@ -118,6 +119,9 @@ class SearchLearner(Learner, Generic[Network]):
                 self.updates += 1
             self.renew()
         means = {name: float(torch.stack(values).mean()) for name, values in logged.items()}
+        would, wrongly = self.replay.would_resign
+        if would:
+            means["resigned_wrongly"] = wrongly / would
         return means | {"updates": self.updates, "positions": len(self.replay), "finished": finished}
 
     def _learn(self) -> dict[str, Tensor]:

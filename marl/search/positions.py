@@ -26,11 +26,17 @@ class PositionReplay:
     nobody searched (`searched` is False, `root_value` NaN). Each has its `action`, the `reward` [N] that was paid up to
     the next, how many of its game are `left` after it, and whether the game was `cut`. What comes after a position is
     newer, so it is there as long as the position is.
+
+    With `may_resign` a recording says where a player would have given up that plays on instead (`would_resign`, once a
+    game at most); then `would_resign` counts, of the games that the last recording ended, such players, and those of
+    them that did not lose after all: nobody was paid more.
     """
 
-    def __init__(self, spec: Spec, capacity: int, *, whole_games: bool = False) -> None:
+    def __init__(self, spec: Spec, capacity: int, *, whole_games: bool = False, may_resign: bool = False) -> None:
         self.spec, self.capacity, self.whole_games = spec, capacity, whole_games
-        self._fields = _row(spec, whole_games)
+        self._fields = _row(spec, whole_games, may_resign)
+        self._searched = ("policy", "root_value", "searched", *(("would_resign",) if may_resign else ()))
+        self.would_resign = (0, 0)
         _refuse(spec, self._fields, capacity)
         self._rows = self._none()
         self._next = 0  # of all positions ever kept
@@ -47,6 +53,7 @@ class PositionReplay:
     def add(self, trajectory: Trajectory, mine: Collection[int]) -> int:
         """Take in what is new in a recording; return how many positions have got their outcome."""
         new = slice(trajectory.recorded, len(trajectory.action))
+        self.would_resign = (0, 0)
         num_envs = trajectory.first.shape[1]
         if len(self._paid) != num_envs or trajectory.first[trajectory.recorded].all():
             cut = self._give_up()  # the environments were opened afresh
@@ -80,7 +87,7 @@ class PositionReplay:
             rows["action"], rows["root_value"] = trajectory.action[new][decided], rows["root_value"] + np.nan
         own = seats[decided]
         if own.any():  # a recording in which only strangers moved holds nothing of a search
-            for name in ("policy", "root_value", "searched"):
+            for name in self._searched:
                 rows[name][own] = trajectory.extras[name][new][decided][own]
         self._wait(rows, np.stack([env, episode], 1), before)
         return cut + self._settle(np.concatenate(ended), np.concatenate(outcomes), np.concatenate(truncated))
@@ -148,6 +155,10 @@ class PositionReplay:
         rows = {name: held[over] for name, held in self._waiting.items()}
         paid, before = outcomes[episode], self._before[over]
         rows["outcome"] = np.where(cut[episode, None], rows["root_value"], (paid - before).astype(np.float32))
+        if "would_resign" in rows:
+            would = rows["would_resign"] & ~cut[episode]  # how a game that was cut would have ended nobody knows
+            own = paid[np.arange(len(paid)), rows["player"]]
+            self.would_resign = (int(would.sum()), int((would & (own == paid.max(1))).sum()))
         if self.whole_games:
             rows["cut"] = cut[episode]
             rows = _in_order(rows, wanted[over], before, paid)
@@ -187,7 +198,7 @@ def _in_order(rows: Rows, game: NDArray[np.int64], before: NDArray[Any], paid: N
     return rows | {"left": left, "reward": after - before[order]}
 
 
-def _row(spec: Spec, whole_games: bool) -> dict[str, tuple[tuple[int, ...], str]]:
+def _row(spec: Spec, whole_games: bool, may_resign: bool) -> dict[str, tuple[tuple[int, ...], str]]:
     """Return the fields of a position: their shapes and dtypes."""
     of_position = {
         "obs": (spec.observation.shape, spec.observation.dtype),
@@ -204,7 +215,8 @@ def _row(spec: Spec, whole_games: bool) -> dict[str, tuple[tuple[int, ...], str]
         "left": ((), "int64"),
         "cut": ((), "bool"),
     }
-    return of_position | of_game if whole_games else of_position
+    of_player = {"would_resign": ((), "bool")}
+    return of_position | (of_game if whole_games else {}) | (of_player if may_resign else {})
 
 
 def _refuse(spec: Spec, fields: dict[str, tuple[tuple[int, ...], str]], capacity: int) -> None:

@@ -5,8 +5,8 @@
                 all positions that the walks have come to are judged in one call
                 what they are worth is backed up
 
-Where chance moves, its outcome is drawn by the walk's key. So a search is a function of its roots, its model and its
-keys, and a game's result does not depend on its batch-mates.
+Where chance moves, its outcome is drawn by the walk's key. So a search is a function of its roots, its model, its keys,
+and what an earlier one has left, and a game's result does not depend on its batch-mates.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from games.keys import Keys, fold
 from marl.networks import sample
-from marl.search.models import Model, Positions
+from marl.search.models import ExactModel, Model, Positions
+from marl.search.reuse import Kept, kept
 from marl.search.selection import Outlook, Rule, Scores, look, total
 from marl.search.tree import CHANCE, END, NONE, Edges, Nodes, Path, Tree, Values
 
@@ -27,7 +28,7 @@ class Found:
 
     action: NDArray[np.int64]  # [B, W]
     real: NDArray[np.bool_]  # [B, W]
-    visits: NDArray[np.int64]  # [B, W]
+    visits: NDArray[np.int64]  # [B, W] those of earlier searches, where they were kept, included
     policy: Scores  # [B, W] what the search makes of them: the target of a policy
     best: NDArray[np.int64]  # [B] the best action
     value: Values  # [B, N] of the root, every player's return from here on
@@ -66,17 +67,25 @@ class Search:
         self.solve, self.win, self.decided = solve, win, decided
         self.tree = Tree(model.num_players)
 
-    def run(self, keys: Keys, budget: NDArray[np.int64]) -> Found:
-        """Search B positions, each by its own budget [B] of simulations; `keys` [B] are all the randomness."""
+    def run(self, keys: Keys, budget: NDArray[np.int64], before: Kept | None = None) -> Found:
+        """Search B positions, each by its own budget [B] of simulations; `keys` [B] are all the randomness.
+
+        A root that is found in what an earlier search of its game has left, `before` [B], has visits already: its
+        budget comes on top of them. Only an ExactModel says which position that is, and only a rule that asks how
+        often edges were walked in all goes on from there: not Gumbel's schedule, which begins at 0.
+        """
         tree, games = self.tree, np.arange(len(keys))
         low, high = self.bounds or (np.inf, -np.inf)
         self._low, self._high = np.full(len(keys), low), np.full(len(keys), high)  # of returns, [B]
         self._judging = fold(keys, 1)
         self.roots = tree.add_nodes(len(keys))
         self._settle(self.roots, self.model.begin(self.roots))
-        self._judge(self.roots, self._judging)
-        tree.back_up([], self.roots, self.discount)
-        self._widen(games, tree.value[self.roots])
+        fresh = games if before is None else self._go_on(before)
+        if len(fresh):
+            roots = self.roots[fresh]
+            self._judge(roots, self._judging[fresh])
+            tree.back_up([], roots, self.discount)
+            self._widen(fresh, tree.value[roots])
         self.rule.begin(tree, self.roots, budget, fold(keys, 2))
         made = np.zeros(len(keys), np.int64)
         while True:
@@ -87,6 +96,26 @@ class Search:
             walks = np.minimum(left[running], self.leaves)
             self._wave(running, walks, made)
             made[running] += walks
+
+    def left(self, actions: NDArray[np.int64]) -> Kept:
+        """Return what this search leaves for the next ones of its games, in which `actions` [B] are played now."""
+        assert isinstance(self.model, ExactModel), "what follows from an action is imagined elsewhere"
+        return kept(self.tree, self.model.states, self.roots, actions)
+
+    def _go_on(self, before: Kept) -> NDArray[np.int64]:
+        """Let the roots be what earlier searches know of them; return the games in which they know nothing."""
+        model, fresh = self.model, []
+        assert isinstance(model, ExactModel), "what follows from an action is imagined elsewhere"
+        for game, last in enumerate(before):
+            again = last and last.at(model.states[game])
+            if not again:
+                fresh.append(game)
+                continue
+            rows = self.tree.graft(again.tree, np.arange(again.tree.num_nodes))
+            model.states += again.states
+            self.roots[game] = rows[0]
+            self._widen(np.array([game]), self.tree.mean(rows).reshape(1, -1))
+        return np.array(fresh, np.int64)
 
     def _wave(self, games: NDArray[np.int64], walks: NDArray[np.int64], made: NDArray[np.int64]) -> None:
         """Walk down the trees of some games, `walks` times each, judge what was found, and back it up."""

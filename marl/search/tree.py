@@ -23,6 +23,9 @@ Path = list[tuple[Nodes, Edges]]  # nodes and the edges taken there [B], by dept
 CHANCE, END = -1, -2  # who moves, where no player does
 NONE = -1  # a node that has not been made, an edge that was not taken
 
+OF_NODES = ("mover", "first", "count", "visits", "total", "value", "reward", "judged", "proven")
+OF_EDGES = ("action", "prior", "logit", "taken", "waiting", "paid", "child")
+
 
 class Tree:
     """Nodes and edges of many games; rows are only ever added, and keep their numbers."""
@@ -52,14 +55,14 @@ class Tree:
     def add_nodes(self, count: int) -> Nodes:
         """Make nodes that nobody has visited and that have no edges; return their rows."""
         start, self.num_nodes = self.num_nodes, self.num_nodes + count
-        for name in ("mover", "first", "count", "visits", "total", "value", "reward", "judged", "proven"):
+        for name in OF_NODES:
             setattr(self, name, _grown(getattr(self, name), self.num_nodes))
         return np.arange(start, self.num_nodes)
 
     def add_edges(self, nodes: Nodes, count: NDArray[np.int64], action: NDArray[np.int64]) -> Edges:
         """Give nodes their edges, `count` each, their actions one after the other; return the edges' rows."""
         start, self.num_edges = self.num_edges, self.num_edges + int(count.sum())
-        for name in ("action", "prior", "logit", "taken", "waiting", "paid", "child"):
+        for name in OF_EDGES:
             setattr(self, name, _grown(getattr(self, name), self.num_edges))
         self.first[nodes] = start + np.cumsum(count) - count
         self.count[nodes] = count
@@ -77,6 +80,42 @@ class Tree:
     def mean(self, nodes: Nodes) -> Values:
         """Return the mean return from nodes on [B, N]; the evaluator's word is the first of the visits."""
         return self.total[nodes] / np.maximum(self.visits[nodes], 1)[:, None]
+
+    def below(self, nodes: Nodes) -> tuple[Nodes, NDArray[np.int64]]:
+        """Return the nodes of B subtrees, their roots `nodes` included, and the place in [0, B) of each one's root.
+
+        A subtree's nodes lie together, each before those below it, in an order that other subtrees do not change.
+        """
+        level, root = nodes, np.arange(len(nodes))
+        levels, roots = [level], [root]
+        while len(level):
+            edges, real = self.edges(level)
+            child = np.where(real, self.child[edges], NONE)
+            row, place = np.nonzero(child != NONE)
+            level, root = child[row, place], root[row]
+            levels.append(level)
+            roots.append(root)
+        found, root = np.concatenate(levels), np.concatenate(roots)
+        order = np.lexsort((found, root))  # a node is made before those below it
+        return found[order], root[order]
+
+    def graft(self, source: "Tree", nodes: Nodes) -> Nodes:
+        """Take over nodes of another tree, all that is known of them and of their edges; return their rows, in order.
+
+        An edge to a node that is not taken over is one that nobody has walked to its end.
+        """
+        old, real = source.edges(nodes)
+        old = old[real]
+        rows = self.add_nodes(len(nodes))
+        edges = self.add_edges(rows, source.count[nodes], source.action[old])
+        for name in set(OF_NODES) - {"first"}:
+            getattr(self, name)[rows] = getattr(source, name)[nodes]
+        for name in set(OF_EDGES) - {"child"}:
+            getattr(self, name)[edges] = getattr(source, name)[old]
+        number = np.full(source.num_nodes + 1, NONE)  # what a node is called here; the last place is that of NONE
+        number[nodes] = rows
+        self.child[edges] = number[source.child[old]]
+        return rows
 
     def back_up(self, path: Path, leaf: Nodes, discount: float) -> None:
         """Credit the nodes and edges of B paths, of B games, with what their leaves [B] were worth."""

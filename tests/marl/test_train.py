@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from games.errors import RunFailed, UserError
 from marl import checkpoint
@@ -113,6 +114,16 @@ def test_n_steps_and_n_more_equal_2n(tmp_path):
     train(config(algorithm=algorithm, steps=200), tmp_path / "parts", resume=False)
     train(config(algorithm=algorithm, steps=400), tmp_path / "parts", resume=True)
     assert same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_run_of_before_a_setting_was_there_goes_on(tmp_path):
+    train(config(steps=200), tmp_path / "run", resume=False)
+    path = tmp_path / "run" / "config.yaml"
+    held = yaml.safe_load(path.read_text())
+    del held["algorithm"]["anneal"], held["rollout_workers"]
+    path.write_text(yaml.safe_dump(held))
+    train(config(), tmp_path / "run", resume=True)
+    assert checkpoint.newest(tmp_path / "run").name >= "000000600"
 
 
 def test_a_folder_that_holds_a_run_is_left_alone(whole):

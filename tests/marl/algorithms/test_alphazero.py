@@ -14,7 +14,7 @@ from marl.config import TrainConfig
 from marl.entrants import enter
 from marl.evaluate import evaluate
 from marl.networks import generator_of
-from marl.rollout import episodes
+from marl.rollout import Carry, episodes, rollout
 from marl.search.networks import Judge, PolicyValue, folded, scaled, unscaled
 from marl.train import train
 
@@ -34,7 +34,7 @@ def network_of(spec, encoder="auto", hidden=(4,)):
     return PolicyValue(spec, generator_of(3), encoder=encoder, hidden=hidden, channels=8, blocks=1)
 
 
-def trained(folder, steps=600, stretch=300, game=GAME, **settings):
+def trained(folder, steps=600, stretch=300, game=GAME, rollout_workers=0, **settings):
     algorithm = {"name": "alphazero"} | SMALL | settings
     evaluation = {"panel": ["random"], "seeds": 2}
     config = TrainConfig(
@@ -44,6 +44,7 @@ def trained(folder, steps=600, stretch=300, game=GAME, **settings):
         stretch=stretch,
         num_envs=8,
         rollout_length=8,
+        rollout_workers=rollout_workers,
         evaluation=evaluation,
     )
     return train(config, folder, resume=(folder / "config.yaml").exists(), device="cpu")
@@ -106,7 +107,10 @@ def test_loss_by_hand():
     assert total == pytest.approx(np.log(2) + 0.125)
 
 
-@pytest.mark.parametrize("settings", [{}, {"rule": "gumbel", "cheap_share": 0.5, "root_value_share": 0.5}])
+RESIGNING = {"resign_below": -0.1, "no_resign_share": 0.5, "cheap_simulations": 2}
+
+
+@pytest.mark.parametrize("settings", [{}, {"rule": "gumbel", "cheap_share": 0.5, "root_value_share": 0.5}, RESIGNING])
 def test_resumed_is_the_same_to_the_byte(settings, tmp_path):
     whole = trained(tmp_path / "whole", **settings)
     trained(tmp_path / "parts", steps=300, **settings)
@@ -133,16 +137,65 @@ def test_a_checkpoint_plays_as_the_learner_does(tmp_path):
 
 def test_cheap_moves_are_marked():
     made = learner(cheap_share=0.5, cheap_simulations=2, solve=False)
-    venv = make(GAME, 64)
-    from marl.rollout import Carry, rollout
-
-    carry = Carry(venv, made.actors(), fold(0, np.arange(1)), fold(1, np.arange(64)))
-    trajectory = rollout(venv, made.actors(), np.zeros((64, 2), np.int64), carry, 2)
+    trajectory = recorded(made, steps=2)
     full = trajectory.extras["searched"][trajectory.acting[:-1]]
     assert 0.3 < full.mean() < 0.7
     policy = trajectory.extras["policy"][trajectory.acting[:-1]]
     assert policy.sum(1) == pytest.approx(np.ones(len(policy)), abs=1e-5)
     assert ((policy[~full] * 2).round(5) % 1 == 0).all()  # of two simulations
+
+
+def recorded(made, steps=8, num_envs=64):
+    venv = make(GAME, num_envs)
+    carry = Carry(venv, made.actors(), fold(0, np.arange(1)), fold(1, np.arange(num_envs)))
+    return rollout(venv, made.actors(), np.zeros((num_envs, 2), np.int64), carry, steps)
+
+
+def test_who_has_given_up_plays_on_cheaply():
+    made = learner(resign_below=1.0, no_resign_share=0.25, cheap_simulations=2, solve=False)  # all give up at once
+    trajectory = recorded(made, steps=5)
+    assert not trajectory.first[1:].any()
+    full, would = (trajectory.extras[name] for name in ("searched", "would_resign"))
+    for player in (0, 1):
+        mine = trajectory.acting[:-1, :, player]
+        assert (mine == (np.arange(5) % 2 == player)[:, None]).all()
+        first, later = full[player, :, player], full[player + 2 :: 2, :, player]
+        stays = would[player, :, player]
+        assert first.all() and 0.1 < stays.mean() < 0.4
+        assert (later == stays).all() and not would[player + 2 :: 2, :, player].any()  # said once a game
+    assert (would[0, :, 0] != would[1, :, 1]).any()  # each player decides for itself
+
+
+def test_nobody_gives_up_unless_told_to():
+    trajectory = recorded(learner(no_resign_share=0.0))
+    assert trajectory.extras["searched"][trajectory.acting[:-1]].all() and "would_resign" not in trajectory.extras
+
+
+def test_wrong_resignations_are_counted():
+    made = learner(resign_below=1.0, no_resign_share=1.0, simulations=2)
+    trajectory = recorded(made, steps=10)
+    metrics = made.update(trajectory, [0])
+    ended = trajectory.terminated[1:].all(2)
+    assert ended.any(0).all()  # every game has ended once; nobody has given up, and all would have
+    outcome = np.array([trajectory.reward[: end + 1, e].sum(0) for e, end in enumerate(ended.argmax(0))])
+    assert metrics["resigned_wrongly"] == pytest.approx((outcome >= 0).mean(), abs=1e-6)
+    assert "resigned_wrongly" not in learner(simulations=2).update(trajectory, [0])
+
+
+def test_a_kept_tree_is_an_argument_of_players(tmp_path):
+    folder, venv = trained(tmp_path / "run", steps=1, stretch=1), make(GAME, 4)
+    keeping = enter(f"{folder}(reuse=true)", venv.spec)
+    assert evaluate(venv, keeping, [enter("random", venv.spec)], seeds=3, key=0).episodes == 6
+    assert keeping.digest != enter(str(folder), venv.spec).digest
+    folder = trained(tmp_path / "gumbel", steps=1, stretch=1, rule="gumbel")
+    with pytest.raises(UserError, match="reuse=true goes on from the visits of an earlier search"):
+        enter(f"{folder}(reuse=true)", venv.spec)
+
+
+def test_workers_play_resigning_games_alike(tmp_path):
+    runs = [trained(tmp_path / str(n), rollout_workers=n, **RESIGNING) for n in (1, 3)]
+    assert runs[0].name == runs[1].name
+    assert len({(run / "agent.safetensors").read_bytes() for run in runs}) == 1
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,20 @@ def test_outcomes_are_what_was_paid_from_the_position_on():
     assert kept(replay)["outcome"][3:] == [[12, 5], [7, 0], [7, 0]]
 
 
+def test_who_would_have_given_up_and_did_not_lose():
+    """Of three who would have, one draws, one loses, and of the third nobody knows."""
+    replay = PositionReplay(SPEC, 10, may_resign=True)
+    drawn = [(0, (1, 0), "first"), (1, (0, 1), ""), (None, (0, 0), "over")]
+    lost = [(0, (0, 0), "first"), (1, (0, 2), ""), (None, (0, 0), "over")]
+    cut = [(0, (0, 0), "first"), (1, (0, 2), ""), (None, (0, 0), "cut")]
+    seen = trajectory([*drawn, *lost, *cut])
+    seen.extras["would_resign"] = seen.acting[:-1] & (np.arange(2) == 0)
+    replay.add(seen, [0])
+    assert replay.would_resign == (2, 1)
+    replay.add(trajectory([(0, (0, 0), "first"), (1, (0, 0), "")]), [])
+    assert replay.would_resign == (0, 0)
+
+
 def test_a_cut_game_is_worth_what_the_search_said():
     replay = PositionReplay(SPEC, 10)
     assert replay.add(trajectory([(0, (1, 0), "first"), (1, (0, 0), ""), (None, (0, 0), "cut")]), [0]) == 2
