@@ -172,7 +172,14 @@ def _open_folder(run: Run, resume: bool) -> None:
     if newest is not None:
         same_config(run.config, path)
         about = checkpoint.read(newest)
-        run.learner.load_state(checkpoint.tensors(newest, about, "learner.safetensors"))
+        state = checkpoint.tensors(newest, about, "learner.safetensors")
+        try:
+            run.learner.load_state(state)
+        except (KeyError, ValueError, RuntimeError) as error:  # how dictionaries, numpy and torch say so
+            raise UserError(
+                f"what '{newest}' holds is not what {run.name} learns from as it is here; go on with the version that "
+                "wrote it, or name another --run-dir"
+            ) from error
         run.step, run.parent = about["step"], about["digest"]
     try:
         run.folder.mkdir(parents=True, exist_ok=True)

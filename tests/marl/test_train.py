@@ -126,6 +126,14 @@ def test_a_run_of_before_a_setting_was_there_goes_on(tmp_path):
     assert checkpoint.newest(tmp_path / "run").name >= "000000600"
 
 
+def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch):
+    train(config(steps=200), tmp_path / "run", resume=False)
+    tensors = checkpoint.tensors
+    monkeypatch.setattr(checkpoint, "tensors", lambda *of: {k: v for k, v in tensors(*of).items() if "step" not in k})
+    with pytest.raises(UserError, match="is not what ippo learns from as it is here; go on with the version that"):
+        train(config(), tmp_path / "run", resume=True)
+
+
 def test_a_folder_that_holds_a_run_is_left_alone(whole):
     before = files(whole)
     with pytest.raises(UserError, match="already holds a run; add --resume"):

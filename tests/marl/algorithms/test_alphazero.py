@@ -192,6 +192,17 @@ def test_a_kept_tree_is_an_argument_of_players(tmp_path):
         enter(f"{folder}(reuse=true)", venv.spec)
 
 
+def test_first_moves_are_sampled_where_games_should_differ(tmp_path):
+    folder, venv = trained(tmp_path / "run", steps=300), make(GAME, 4)
+    games = {}
+    for text in (f"{folder}(sampled_moves=2)", str(folder)):
+        agent = enter(text, venv.spec).agent
+        seats = np.zeros((8, 2), np.int64)
+        played = episodes(venv, [agent], np.array([1], np.uint64), fold(2, np.arange(8)), seats)
+        games[text] = {episode.moves.tobytes() for episode in played}
+    assert [len(found) for found in games.values()] == [8, 1]
+
+
 def test_workers_play_resigning_games_alike(tmp_path):
     runs = [trained(tmp_path / str(n), rollout_workers=n, **RESIGNING) for n in (1, 3)]
     assert runs[0].name == runs[1].name
