@@ -38,18 +38,21 @@ class Worker:
         path = [str(folder) for folder in sys.path]
         program = f"import sys; sys.path[:] = {path}; from games.processes import serve; serve({theirs.fileno()})"
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", program],
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), *files),
-                start_new_session=True,  # Ctrl-C is for the parent alone
-            )
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", program],
+                    env=os.environ | {"OMP_NUM_THREADS": "1"},
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(), *files),
+                    start_new_session=True,  # Ctrl-C is for the parent alone
+                )
+            except OSError as error:
+                raise RunFailed(f"{name} could not be started: {error}; use fewer workers") from error
         self.ask(name, target, *arguments)
 
     def ask(self, *request: Any) -> None:
         """Ask for a method, by its name and arguments; its answer is to be fetched before the next request."""
-        with suppress(ConnectionError):  # it is dead, and so its answer will say
+        with suppress(OSError):  # it is dead, and so its answer will say
             self.connection.send(request)
 
     def answer(self) -> Any:
@@ -58,7 +61,7 @@ class Worker:
             self.check_alive()
         try:
             answer = self.connection.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):  # it died before its answer, or in the middle of it
             raise self._died() from None
         if isinstance(answer, Failure):
             raise answer.error(*answer.arguments)
@@ -97,7 +100,7 @@ def stop_all(workers: Sequence[Worker]) -> None:
 def serve(channel: int) -> None:
     """Be a worker: do what is asked until nobody is there to ask; `channel` is the number of an open file."""
     connection = Connection(channel)
-    with suppress(EOFError, ConnectionError):
+    with suppress(EOFError, OSError):
         name, target, *arguments = connection.recv()
         module, made = target.split(":")
         work = getattr(import_module(module), made)(*arguments)

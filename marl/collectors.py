@@ -8,9 +8,10 @@
                    actors of:  0                  0                  1
 
 All randomness comes from keys, so games are the same in one worker and in seven. A worker that dies is replaced, and
-its games are played again from their keys.
+its games since the stretch began are played again from their keys: the actors of every generation are kept as long.
 """
 
+import logging
 import pickle  # noqa: TID251 - from a run to its own workers, never in a file
 import time
 import weakref
@@ -31,6 +32,8 @@ from marl.agent import Agent
 from marl.entrants import Entrant, enter
 from marl.rollout import Carry, Moment, Recording, Seating, play, rollout, side_by_side
 from marl.types import Trajectory
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,10 @@ class Collector:
 class WorkerCollector(Collector):
     """Play in worker processes, each of which holds a share of the environments.
 
-    Raises what a worker raised; WorkerDied where one dies twice over the same games.
+    Raises what a worker raised; WorkerDied where one dies twice over the same games, or PATIENCE die in a stretch.
     """
+
+    PATIENCE = 8
 
     def __init__(self, game: str, num_envs: int, workers: int, opponents: Sequence[Entrant], length: int) -> None:
         bounds = [num_envs * index // workers for index in range(workers + 1)]
@@ -93,24 +98,25 @@ class WorkerCollector(Collector):
         self._stop = weakref.finalize(self, stop_all, self._workers)
 
     def open(self, actors: Sequence[Agent], how: Opening) -> None:
-        self._actors, self._opening = actors, how
+        self._actors, self._opening, self._deaths = actors, how, 0
         self._recording = Recording()
         self._generations: list[bytes] = []  # the actors of each since the opening, as they were
         if not self._workers:
             self._workers += [self._hire(share) for share in self._shares]
 
     def begin(self) -> None:
-        self._generations.append(pickle.dumps(list(self._actors)))
+        actors = pickle.dumps(list(self._actors))
+        unchanged = self._generations and self._generations[-1] == actors
+        self._generations.append(self._generations[-1] if unchanged else actors)
         for index in range(len(self._workers)):
             self._ask(index, len(self._generations) - 1)
 
     def take(self) -> Trajectory:
         try:
-            parts, spent = zip(*[self._answer(index) for index in range(len(self._workers))], strict=True)
+            parts = [self._answer(index) for index in range(len(self._workers))]
         except BaseException:
             self.close()
             raise
-        self.elsewhere += sum(spent)
         return self._recording.add(side_by_side(parts))
 
     def close(self) -> None:
@@ -124,17 +130,26 @@ class WorkerCollector(Collector):
         how = self._opening.share(share.start, share.stop) if generation == 0 else None
         self._workers[index].ask("play", self._generations[generation], how, self._length)
 
-    def _answer(self, index: int) -> tuple[list[Moment], float]:
+    def _answer(self, index: int) -> list[Moment]:
         try:
-            return self._workers[index].answer()  # type: ignore[no-any-return]
-        except WorkerDied:
+            return self._heard(index)
+        except WorkerDied as error:
+            self._deaths += 1
+            if self._deaths > self.PATIENCE:
+                raise
+            _log.warning("%s; another one plays its games again", str(error).partition(";")[0])
             self._workers[index].connection.close()
             self._workers[index] = self._hire(self._shares[index])
             for generation in range(len(self._generations) - 1):
                 self._ask(index, generation)
-                self._workers[index].answer()
+                self._heard(index)
             self._ask(index, len(self._generations) - 1)
-            return self._workers[index].answer()  # type: ignore[no-any-return]
+            return self._heard(index)
+
+    def _heard(self, index: int) -> list[Moment]:
+        moments, spent = self._workers[index].answer()
+        self.elsewhere += spent
+        return moments  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -157,10 +172,13 @@ class Player:
     def __init__(self, share: Share) -> None:
         self._share = share
         self._venv: VecEnv | None = None
+        self._spent = 0.0
 
     def play(self, actors: bytes, how: Opening | None, length: int) -> tuple[list[Moment], float]:
-        """Play one generation, from an opening or from where the one before ended; return CPU-seconds too."""
-        begun = time.process_time()
+        """Play one generation, from an opening or from where the one before ended.
+
+        Returns its moments, and the CPU-seconds that this process has spent since it last said so.
+        """
         if self._venv is None:
             self._set_up()
         assert self._venv is not None
@@ -169,7 +187,8 @@ class Player:
             if how is not None:
                 self._seating, self._carry = how.seating, how.carry(self._venv, roster)
             moments = play(self._venv, roster, self._seating, self._carry, length)
-        return moments, time.process_time() - begun
+        before, self._spent = self._spent, time.process_time()
+        return moments, self._spent - before
 
     def _set_up(self) -> None:
         torch.set_num_threads(1)

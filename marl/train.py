@@ -101,15 +101,12 @@ def prepare(config: TrainConfig, folder: Path, *, resume: bool, device: str = "a
     learner = algorithm(name)(settings, venv.spec, key=key, total_steps=config.steps, device=device)
     opponents = [enter(text, venv.spec, device) for text in config.opponents.agents]
     panel = [(text, [] if text == "self" else [enter(text, venv.spec, device)]) for text in config.evaluation.panel]
-    wanted = learner.rollout_length
-    if wanted and config.rollout_length not in (None, wanted):
-        raise UserError(
-            f"{name} learns from whole episodes, {wanted} steps of '{venv.spec.name}' with the one that resets it; "
-            f"got rollout_length: {config.rollout_length}; leave it out"
-        )
-    length = wanted or config.rollout_length or ROLLOUT_LENGTH
+    length = _rollout_length(config, name, learner)
     resolved = spelled_out(config).model_copy(update={"rollout_length": length})
-    collector = _collector(config, name, learner, venv, opponents, length)
+    if config.rollout_workers:
+        collector: Collector = WorkerCollector(config.game, config.num_envs, config.rollout_workers, opponents, length)
+    else:
+        collector = Collector(venv, opponents, length)
     run = Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel, device)
     _open_folder(run, resume)
     return run
@@ -121,22 +118,25 @@ def _environments(config: TrainConfig) -> VecEnv:
     return make(config.game, config.num_envs)
 
 
-def _collector(
-    config: TrainConfig, name: str, learner: Learner, venv: VecEnv, opponents: list[Entrant], length: int
-) -> Collector:
-    if not config.rollout_workers:
-        return Collector(venv, opponents, length)
-    if not learner.may_lag:
+def _rollout_length(config: TrainConfig, name: str, learner: Learner) -> int:
+    """Return the steps of a rollout; raises UserError where a learner cannot learn from games played as configured."""
+    wanted = learner.rollout_length
+    if wanted and config.rollout_length not in (None, wanted):
+        raise UserError(
+            f"{name} learns from whole episodes, {wanted} steps of '{learner.spec.name}' with the one that resets it; "
+            f"got rollout_length: {config.rollout_length}; leave it out"
+        )
+    if config.rollout_workers and not learner.may_lag:
         raise UserError(
             f"rollout workers play with the weights of one update before, and {name} learns from its present policy; "
             "set rollout_workers to 0"
         )
-    if config.env_workers or config.rollout_workers > config.num_envs:
+    if config.rollout_workers and (config.env_workers or config.rollout_workers > config.num_envs):
         raise UserError(
             f"expected up to {config.num_envs} rollout_workers, one for each of num_envs, and no env_workers beside "
             f"them, got rollout_workers: {config.rollout_workers}, env_workers: {config.env_workers}"
         )
-    return WorkerCollector(config.game, config.num_envs, config.rollout_workers, opponents, length)
+    return wanted or config.rollout_length or ROLLOUT_LENGTH
 
 
 def algorithm_section(config: TrainConfig) -> tuple[str, BaseModel]:
@@ -198,7 +198,7 @@ def same_config(config: TrainConfig, path: Path) -> None:
         reason = " ".join(str(error).split())
         raise UserError(f"'{path}' is damaged ({reason}); put back the config that the run was begun with") from error
     before, now = spelled_out(held).model_dump(mode="json"), config.model_dump(mode="json")
-    may_change = {"steps"}
+    may_change = {"steps"} if config.rollout_length else {"steps", "rollout_length"}  # None: as the run has it
     if config.rollout_workers and held.rollout_workers:
         may_change.add("rollout_workers")  # however many there are, they play the same games
     for key in now:
@@ -285,7 +285,8 @@ def check_members(population_config: PopulationConfig, folder: Path, *, resume: 
         configs[name] = load(TrainConfig, Path(member.train), sets)
         section_name, settings = algorithm_section(configs[name])
         spec = make(configs[name].game, 1).spec
-        algorithm(section_name)(settings, spec, key=0, total_steps=1, device="cpu")
+        learner = algorithm(section_name)(settings, spec, key=0, total_steps=1, device="cpu")
+        _rollout_length(configs[name], section_name, learner)
         for text in (*configs[name].opponents.agents, *configs[name].evaluation.panel):
             if text != "self":
                 enter(text, spec)

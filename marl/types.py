@@ -34,7 +34,10 @@ class View:
 
     def take(self, index: int) -> "View":
         """Return one row alone, as a batch of one."""
-        rows = slice(index, index + 1)
+        return self.rows(slice(index, index + 1))
+
+    def rows(self, rows: slice) -> "View":
+        """Return some rows, as a batch of their own."""
         states = self.states
         return View(
             self.obs[rows],

@@ -129,7 +129,7 @@ class AlphaZero(SearchLearner[PolicyValue]):
         judge = Judge(network, spec, device, config.precision)
         if not search:
             return PolicyAgent(judge, greedy=greedy)
-        count = budget("alphazero", config, simulations)
+        count = budget("alphazero", config, simulations, sampled_moves)
         asked = {"simulations": count, "solve": config.solve if solve is None else solve}
         evaluator = NetworkEvaluator(spec, judge)
         return _player(config.model_copy(update=asked), spec, evaluator, sampled=sampled_moves, reuse=reuse)
@@ -161,6 +161,11 @@ def _refuse(config: AlphaZeroConfig, spec: Spec) -> None:
     if "|" in spec.name:
         raise UserError(f"alphazero sees a game's own positions; leave the wrappers out, got '{spec.name}'")
     refuse_network(spec, "alphazero", config.encoder)
+    if config.resign_below > -1 and (spec.step_rewards or spec.num_players == 1):
+        raise UserError(
+            f"resign_below says when a game is lost, and '{spec.name}' "
+            f"{'pays on the way' if spec.step_rewards else 'has one player'}; leave it out"
+        )
     if spec.return_bounds is None:
         raise UserError(
             f"alphazero scales values by a game's return_bounds, and the Spec of '{spec.name}' has none; add them"

@@ -56,6 +56,8 @@ from marl.search.networks import (
 from marl.search.positions import Rows
 from marl.types import Tensors, View
 
+SEARCHED = 512  # positions that are searched again in one call: more would take memory, not time
+
 
 class MuZeroConfig(SearchConfig):
     """The settings of MuZero."""
@@ -285,8 +287,11 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         rows, row = self.replay.at(places), np.arange(count)
         keys = fold(fold_one(key, 1), row)
         view = View(rows["obs"], rows["action_mask"], rows["player"], row, np.ones(count, bool), keys)
-        found = self._searcher.search(view, keys, np.full(count, self.config.simulations))
-        self.replay.renew(places, found.dense(found.policy, self.spec.num_actions), found.value)
+        for start in range(0, count, SEARCHED):
+            some = view.rows(slice(start, start + SEARCHED))
+            found = self._searcher.search(some, some.key, np.full(len(some), self.config.simulations))
+            policy = found.dense(found.policy, self.spec.num_actions)
+            self.replay.renew(places[start : start + SEARCHED], policy, found.value)
 
     def loss(self, key: int) -> tuple[Tensor, dict[str, Tensor]]:
         config, spec = self.config, self.spec
@@ -322,7 +327,8 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         imagination = Imagination(network, spec, device, config.precision)
         if not search:
             return PolicyAgent(imagination, greedy=greedy)
-        return _player(config, spec, imagination, budget("muzero", config, simulations), sampled_moves)
+        count = budget("muzero", config, simulations, sampled_moves)
+        return _player(config, spec, imagination, count, sampled_moves)
 
 
 def _player(config: MuZeroConfig, spec: Spec, imagination: Imagination, simulations: int, sampled: int = 0) -> Agent:

@@ -156,8 +156,10 @@ class SearchLearner(Learner, Generic[Network]):
         return self.network.state_dict()
 
 
-def budget(name: str, config: SearchConfig, asked: int | None) -> int:
-    """Return a player's budget: as asked, or as trained; raises UserError for none."""
+def budget(name: str, config: SearchConfig, asked: int | None, sampled_moves: int) -> int:
+    """Return a player's budget: as asked, or as trained; raises UserError for none, and for less than no moves."""
+    if sampled_moves < 0:
+        raise UserError(f"{name} samples 0 or more of its first moves, got sampled_moves={sampled_moves}")
     if asked is not None and asked < 1:
         raise UserError(f"{name} searches with at least 1 simulation, got {asked}; search=false plays without")
     return config.simulations if asked is None else asked

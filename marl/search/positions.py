@@ -107,11 +107,12 @@ class PositionReplay:
     def unroll(self, places: NDArray[np.int64], steps: int) -> Rows:
         """Return positions and the `steps` after each in its game [B, steps + 1, ...], past its end the last again.
 
-        Of the views only the first: `obs` [B, *O].
+        Of views and masks only the first: `obs` [B, *O], `action_mask` [B, A].
         """
         ahead = np.minimum(np.arange(steps + 1), self._rows["left"][places][:, None])
-        rows = {name: held[(places[:, None] + ahead) % self.capacity] for name, held in self._rows.items()}
-        return rows | {"obs": self._rows["obs"][places]}
+        first = {name: self._rows[name][places] for name in ("obs", "action_mask")}
+        after = (places[:, None] + ahead) % self.capacity
+        return first | {name: held[after] for name, held in self._rows.items() if name not in first}
 
     def renew(self, places: NDArray[np.int64], policy: NDArray[Any], root_value: NDArray[Any]) -> None:
         """Let what a new search made of positions replace what the old one did, if there was one."""

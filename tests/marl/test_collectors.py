@@ -14,11 +14,11 @@ from games.keys import fold
 from games.registry import make
 from marl.agent import Random
 from marl.collectors import Collector, WorkerCollector, opening
-from marl.config import TrainConfig
+from marl.config import PopulationConfig, TrainConfig
 from marl.entrants import enter
 from marl.population import seat, self_play
 from marl.rollout import play, side_by_side
-from marl.train import prepare, train
+from marl.train import check_members, prepare, train
 from marl.types import Decision, Trajectory
 from tests.marl.test_train import files, lines, same
 
@@ -182,3 +182,26 @@ def test_workers_cannot_be_added_to_a_run_that_had_none(tmp_path):
 def test_keys_of_a_share_are_those_of_the_whole():
     how = opening(5, self_play(6, 2), 1)
     assert np.array_equal(how.share(2, 5).seeds, fold(5, np.arange(6))[2:5])
+
+
+def test_a_worker_that_dies_while_it_answers_is_replaced():
+    """A batch whose moments do not fit into a pipe: the worker waits in the middle of its answer."""
+    taken = []
+    for kill in (False, True):
+        collector = WorkerCollector(GAME, 600, 1, [], 12)
+        collector.open([Versioned(make(GAME, 1).spec)], opening(7, self_play(600, 2), 1))
+        collector.begin()
+        assert collector._workers[0].connection.poll(60)
+        if kill:
+            collector._workers[0]._process.kill()
+        taken.append(collector.take())
+        assert collector.elsewhere > 0
+        collector.close()
+    assert equal(*taken)
+
+
+def test_a_run_with_rollout_workers_that_cannot_be_is_told_before_any_member_trains(tmp_path):
+    (tmp_path / "a.yaml").write_text("game: openspiel:tic_tac_toe\nalgorithm: {name: ippo}\nrollout_workers: 2\n")
+    members = PopulationConfig.model_validate({"members": {"a": {"train": str(tmp_path / "a.yaml")}}})
+    with pytest.raises(UserError, match="ippo learns from its present policy; set rollout_workers to 0"):
+        check_members(members, tmp_path / "population", resume=False)

@@ -15,7 +15,7 @@ import yaml
 from games.errors import RunFailed, UserError
 from marl import checkpoint
 from marl.config import Opponents, PopulationConfig, TrainConfig, load
-from marl.train import check_members, prepare, train, train_member
+from marl.train import check_members, prepare, same_config, spelled_out, train, train_member
 
 ROOT = Path(__file__).parents[2]
 
@@ -124,6 +124,14 @@ def test_a_run_of_before_a_setting_was_there_goes_on(tmp_path):
     path.write_text(yaml.safe_dump(held))
     train(config(), tmp_path / "run", resume=True)
     assert checkpoint.newest(tmp_path / "run").name >= "000000600"
+
+
+def test_a_sweep_goes_on_where_the_config_leaves_the_length_of_rollouts_to_the_run(tmp_path):
+    silent = TrainConfig.model_validate({k: v for k, v in TINY.items() if k != "rollout_length"} | {"steps": 1})
+    train(silent, tmp_path / "run", resume=False)
+    same_config(spelled_out(silent), tmp_path / "run" / "config.yaml")
+    with pytest.raises(UserError, match="begun with rollout_length: 64, the config now says 32"):
+        same_config(spelled_out(silent.model_copy(update={"rollout_length": 32})), tmp_path / "run" / "config.yaml")
 
 
 def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch):
