@@ -30,7 +30,7 @@ from marl.agent import Agent
 from marl.networks import generator_of, masked_log_probs
 from marl.search.agent import PolicyAgent, SearchAgent, refuse
 from marl.search.evaluators import NetworkEvaluator
-from marl.search.learner import SearchConfig, SearchLearner, budget
+from marl.search.learner import SearchConfig, SearchLearner, budget, refuse_unsearched
 from marl.search.models import exact
 from marl.search.networks import Judge, PolicyValue, by_mover, refuse_network, scaled
 from marl.types import Tensors
@@ -128,6 +128,7 @@ class AlphaZero(SearchLearner[PolicyValue]):
         network.load_state_dict(state)
         judge = Judge(network, spec, device, config.precision)
         if not search:
+            refuse_unsearched(simulations=simulations, solve=solve, sampled_moves=sampled_moves, reuse=reuse)
             return PolicyAgent(judge, greedy=greedy)
         count = budget("alphazero", config, simulations, sampled_moves)
         asked = {"simulations": count, "solve": config.solve if solve is None else solve}

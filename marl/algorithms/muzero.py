@@ -37,7 +37,7 @@ from marl.agent import Agent
 from marl.networks import generator_of, linear
 from marl.search.agent import PolicyAgent, SearchAgent
 from marl.search.evaluators import Evaluation
-from marl.search.learner import SearchConfig, SearchLearner, budget
+from marl.search.learner import SearchConfig, SearchLearner, budget, refuse_unsearched
 from marl.search.models import Imagined, LearnedModel
 from marl.search.networks import (
     Asked,
@@ -326,6 +326,7 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         network.load_state_dict(state)
         imagination = Imagination(network, spec, device, config.precision)
         if not search:
+            refuse_unsearched(simulations=simulations, sampled_moves=sampled_moves)
             return PolicyAgent(imagination, greedy=greedy)
         count = budget("muzero", config, simulations, sampled_moves)
         return _player(config, spec, imagination, count, sampled_moves)

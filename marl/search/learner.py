@@ -163,3 +163,9 @@ def budget(name: str, config: SearchConfig, asked: int | None, sampled_moves: in
     if asked is not None and asked < 1:
         raise UserError(f"{name} searches with at least 1 simulation, got {asked}; search=false plays without")
     return config.simulations if asked is None else asked
+
+
+def refuse_unsearched(**asked: int | None) -> None:
+    """Raise UserError for arguments of a search where none is made."""
+    if given := [name for name, value in asked.items() if value not in (None, False, 0)]:
+        raise UserError(f"search=false plays the network's policy alone, got {given[0]} too; leave one of them out")
