@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
@@ -86,6 +87,11 @@ class Worker:
         return WorkerDied(
             f"{self._name} died with exit code {code}{why}; train with --resume goes on from the last checkpoint"
         )
+
+
+def shares(rows: int, workers: int) -> list[tuple[int, int]]:
+    """Return which rows each worker holds, from the first to before the second, as even as can be."""
+    return list(pairwise(rows * index // workers for index in range(workers + 1)))
 
 
 def stop_all(workers: Sequence[Worker]) -> None:

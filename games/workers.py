@@ -13,7 +13,6 @@ import tempfile
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from itertools import pairwise
 from multiprocessing.connection import wait
 from typing import IO, Any
 
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from games.contract import Box, Spec, TimeStep
 from games.errors import UserError, numbered_from
-from games.processes import Worker, stop_all
+from games.processes import Worker, shares, stop_all
 from games.registry import make
 
 _LINE = 64  # bytes of a cache line; each array begins on one
@@ -42,9 +41,8 @@ class Workers:
         self._reference = reference
         self._workers: list[Worker] = []
         self._stop = weakref.finalize(self, stop_all, self._workers)
-        bounds = [num_envs * index // workers for index in range(workers + 1)]
         with _nameless_file() as memory:
-            for index, (start, stop) in enumerate(pairwise(bounds)):
+            for index, (start, stop) in enumerate(shares(num_envs, workers)):
                 share = Share(reference, num_envs, index, start, stop)
                 files = [memory.fileno()]
                 self._workers.append(Worker(str(share), "games.workers:Environments", [share, *files], files))

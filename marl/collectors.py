@@ -17,7 +17,6 @@ import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ import torch
 from games.contract import VecEnv
 from games.errors import RunFailed, WorkerDied, numbered_from
 from games.keys import Keys, fold, stream
-from games.processes import Worker, stop_all
+from games.processes import Worker, shares, stop_all
 from games.registry import make
 from marl.agent import Agent
 from marl.entrants import Entrant, enter
@@ -84,15 +83,16 @@ class Collector:
 class WorkerCollector(Collector):
     """Play in worker processes, each of which holds a share of the environments.
 
-    Raises what a worker raised; WorkerDied where one dies twice over the same games, or PATIENCE die in a stretch.
+    Raises what a worker raised; WorkerDied where one dies twice over the same games, or more than
+    MOST_DEATHS die in a stretch.
     """
 
-    PATIENCE = 8
+    MOST_DEATHS = 8
 
     def __init__(self, game: str, num_envs: int, workers: int, opponents: Sequence[Entrant], length: int) -> None:
-        bounds = [num_envs * index // workers for index in range(workers + 1)]
         who = tuple((entrant.reference, entrant.digest) for entrant in opponents)
-        self._shares = [Share(game, index, start, stop, who) for index, (start, stop) in enumerate(pairwise(bounds))]
+        held = enumerate(shares(num_envs, workers))
+        self._tables = [Table(game, index, start, stop, who) for index, (start, stop) in held]
         self._length = length
         self._workers: list[Worker] = []
         self._stop = weakref.finalize(self, stop_all, self._workers)
@@ -102,7 +102,7 @@ class WorkerCollector(Collector):
         self._recording = Recording()
         self._generations: list[bytes] = []  # the actors of each since the opening, as they were
         if not self._workers:
-            self._workers += [self._hire(share) for share in self._shares]
+            self._workers += [self._hire(table) for table in self._tables]
 
     def begin(self) -> None:
         actors = pickle.dumps(list(self._actors))
@@ -122,12 +122,12 @@ class WorkerCollector(Collector):
     def close(self) -> None:
         self._stop()
 
-    def _hire(self, share: "Share") -> Worker:
-        return Worker(str(share), "marl.collectors:Player", [share])
+    def _hire(self, table: "Table") -> Worker:
+        return Worker(str(table), "marl.collectors:Player", [table])
 
     def _ask(self, index: int, generation: int) -> None:
-        share = self._shares[index]
-        how = self._opening.share(share.start, share.stop) if generation == 0 else None
+        table = self._tables[index]
+        how = self._opening.share(table.start, table.stop) if generation == 0 else None
         self._workers[index].ask("play", self._generations[generation], how, self._length)
 
     def _answer(self, index: int) -> list[Moment]:
@@ -135,11 +135,11 @@ class WorkerCollector(Collector):
             return self._heard(index)
         except WorkerDied as error:
             self._deaths += 1
-            if self._deaths > self.PATIENCE:
+            if self._deaths > self.MOST_DEATHS:
                 raise
             _log.warning("%s; another one plays its games again", str(error).partition(";")[0])
             self._workers[index].connection.close()
-            self._workers[index] = self._hire(self._shares[index])
+            self._workers[index] = self._hire(self._tables[index])
             for generation in range(len(self._generations) - 1):
                 self._ask(index, generation)
                 self._heard(index)
@@ -153,7 +153,7 @@ class WorkerCollector(Collector):
 
 
 @dataclass(frozen=True)
-class Share:
+class Table:
     """The environments `start` to `stop` (excluded) that one worker plays, and the strangers it plays against."""
 
     game: str
@@ -167,10 +167,10 @@ class Share:
 
 
 class Player:
-    """What a worker does: play its share of the environments."""
+    """What a worker does: play the environments of its table."""
 
-    def __init__(self, share: Share) -> None:
-        self._share = share
+    def __init__(self, table: Table) -> None:
+        self._table = table
         self._venv: VecEnv | None = None
         self._spent = 0.0
 
@@ -183,7 +183,7 @@ class Player:
             self._set_up()
         assert self._venv is not None
         roster: list[Agent] = [*pickle.loads(actors), *self._opponents]
-        with numbered_from(self._share.start):
+        with numbered_from(self._table.start):
             if how is not None:
                 self._seating, self._carry = how.seating, how.carry(self._venv, roster)
             moments = play(self._venv, roster, self._seating, self._carry, length)
@@ -192,9 +192,9 @@ class Player:
 
     def _set_up(self) -> None:
         torch.set_num_threads(1)
-        self._venv = make(self._share.game, self._share.stop - self._share.start)
+        self._venv = make(self._table.game, self._table.stop - self._table.start)
         self._opponents: list[Any] = []
-        for reference, digest in self._share.opponents:
+        for reference, digest in self._table.opponents:
             entrant = enter(reference, self._venv.spec)
             if entrant.digest != digest:
                 raise RunFailed(
