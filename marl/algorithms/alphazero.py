@@ -75,7 +75,7 @@ class AlphaZero(SearchLearner[PolicyValue]):
         network = _network(config, spec, stream(key, "network"))
         may_resign = config.resign_below > -1
         super().__init__(config, spec, network, key=key, total_steps=total_steps, device=device, may_resign=may_resign)
-        self.judge = Judge(network, spec, device, config.precision)
+        self.judge = Judge(network, spec, device, precision=config.precision, backend=config.backend)
         self.evaluator = NetworkEvaluator(spec, self.judge)
         self._actor = SearchAgent(
             spec,
@@ -106,7 +106,7 @@ class AlphaZero(SearchLearner[PolicyValue]):
         value = (1 - m) * rows["outcome"] + m * rows["root_value"]
         rows["value"] = by_mover(scaled(value, self.spec), rows["player"]).astype("float32")
         tensor = {name: torch.from_numpy(array).to(self.device) for name, array in rows.items()}
-        said = self.network(tensor["obs"], tensor["player"]).float()
+        said = self.network(self.network.see(tensor["obs"], tensor["player"])).float()
         return loss(said, tensor["action_mask"], tensor["policy"], tensor["value"], tensor["searched"])
 
     @classmethod
@@ -121,12 +121,13 @@ class AlphaZero(SearchLearner[PolicyValue]):
         solve: bool | None = None,
         reuse: bool = False,
         sampled_moves: int = 0,
+        backend: str | None = None,
         search: bool = True,
         greedy: bool = False,
     ) -> Agent:
         network = _network(config, spec, 0).to(device)
         network.load_state_dict(state)
-        judge = Judge(network, spec, device, config.precision)
+        judge = Judge(network, spec, device, precision=config.precision, backend=backend or config.backend)
         if not search:
             refuse_unsearched(simulations=simulations, solve=solve, sampled_moves=sampled_moves, reuse=reuse)
             return PolicyAgent(judge, greedy=greedy)

@@ -99,30 +99,30 @@ class MuZeroNetwork(nn.Module):
         self.transition = nn.Sequential(*of_transition)
         self.prediction = Prediction(nn.Sequential(), self.features, spec, generator)
 
-    def represent(self, obs: Tensor, mover: Tensor) -> Tensor:
-        """Return the hidden states of views [B, *O] and of who moves [B]."""
-        return rescaled(self.representation(seen(obs, mover, self.players, residual=self.residual)))
+    def see(self, obs: Tensor, mover: Tensor) -> Tensor:
+        """Return what the representation is shown of views [B, *O] and who moves [B]."""
+        return seen(obs, mover, self.players, residual=self.residual)
 
-    def step(self, hidden: Tensor, action: Tensor) -> Tensor:
-        """Return the hidden states that follow from actions [B]."""
-        taken = self.action[action]
-        return rescaled(self.dynamics(torch.cat([hidden, taken], 1) if self.residual else hidden + taken))
+    def taken(self, hidden: Tensor, action: Tensor) -> Tensor:
+        """Return what the dynamics are shown of hidden states and actions [B]."""
+        action = self.action[action]
+        return torch.cat([hidden, action], 1) if self.residual else hidden + action
 
-    def initial(self, obs: Tensor, mover: Tensor) -> Tensor:
-        """Return what is said of views, and their hidden states, beside each other: [B, A + N + F]."""
-        hidden = self.represent(obs, mover)
+    def initial(self, x: Tensor) -> Tensor:
+        """Return what is said of what is seen, and its hidden states, beside each other: [B, A + N + F]."""
+        hidden = rescaled(self.representation(x))
         return torch.cat([self.prediction(hidden), hidden.flatten(1)], 1)
 
-    def recurrent(self, hidden: Tensor, action: Tensor) -> Tensor:
-        """Return the reward of actions and logits of who moves next, then as `initial`: [B, 2N + A + N + F]."""
-        hidden = self.step(hidden, action)
+    def recurrent(self, x: Tensor) -> Tensor:
+        """Return the reward of actions taken and logits of who moves next, then as `initial`: [B, 2N + A + N + F]."""
+        hidden = rescaled(self.dynamics(x))
         return torch.cat([self.transition(hidden), self.prediction(hidden), hidden.flatten(1)], 1)
 
     def unroll(self, obs: Tensor, mover: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """Follow actions [B, K]; return what is said of K + 1 states [B, K+1, A + N] and K ways [B, K, 2N]."""
-        states = [self.represent(obs, mover)]
+        states = [rescaled(self.representation(self.see(obs, mover)))]
         for action in actions.unbind(1):
-            states.append(self.step(halved(states[-1]), action))
+            states.append(rescaled(self.dynamics(self.taken(halved(states[-1]), action))))
         said, ways = self.prediction(torch.cat(states)), self.transition(torch.cat(states[1:]))
         return tuple(x.unflatten(0, (-1, len(obs))).transpose(0, 1) for x in (said, ways))  # type: ignore[return-value]
 
@@ -139,7 +139,7 @@ def rescaled(hidden: Tensor) -> Tensor:
     """Scale each hidden state [B, ...] to [0, 1]."""
     flat = hidden.flatten(1)
     low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
-    return ((flat - low) / (high - low + 1e-5)).view(hidden.shape)
+    return ((flat - low) / (high - low + 1e-5)).view_as(hidden)
 
 
 def halved(x: Tensor) -> Tensor:
@@ -151,12 +151,12 @@ class Imagination(Asked[MuZeroNetwork]):
     """The network as a search asks it: what is seen now, and what follows."""
 
     def initial(self, views: NDArray[Any], movers: NDArray[np.int64]) -> Imagined:
-        said = self._ask(self._network.initial, views, movers)
+        said = self._ask("initial", self._network.see, views, movers)
         return self._imagined(said, movers, np.zeros((len(said), self._spec.num_players)))
 
     def recurrent(self, hidden: NDArray[np.float32], actions: NDArray[np.int64], movers: NDArray[np.int64]) -> Imagined:
         players = self._spec.num_players
-        said = self._ask(self._network.recurrent, hidden, actions)
+        said = self._ask("recurrent", self._network.taken, hidden, actions)
         reward, further, said = np.split(said, [players, 2 * players], 1)
         paid = by_player(reward, movers).astype(np.float64) * half_range(self._spec)
         return self._imagined(said, (movers + further.argmax(1)) % players, paid)
@@ -261,7 +261,7 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         _refuse(config, spec)
         network = MuZeroNetwork(config, spec, generator_of(stream(key, "network")))
         super().__init__(config, spec, network, key=key, total_steps=total_steps, device=device, whole_games=True)
-        self.imagination = Imagination(network, spec, device, config.precision)
+        self.imagination = Imagination(network, spec, device, precision=config.precision, backend=config.backend)
         model = partial(LearnedModel, spec, self.imagination)
         quiet, noisy = (config.selection(noisy=noisy) for noisy in (False, True))
         self._actor = SearchAgent(spec, model, noisy, simulations=config.simulations, sampled=config.sampled_moves)
@@ -319,12 +319,13 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         device: str,
         simulations: int | None = None,
         sampled_moves: int = 0,
+        backend: str | None = None,
         search: bool = True,
         greedy: bool = False,
     ) -> Agent:
         network = MuZeroNetwork(config, spec, generator_of(0)).to(device)
         network.load_state_dict(state)
-        imagination = Imagination(network, spec, device, config.precision)
+        imagination = Imagination(network, spec, device, precision=config.precision, backend=backend or config.backend)
         if not search:
             refuse_unsearched(simulations=simulations, sampled_moves=sampled_moves)
             return PolicyAgent(imagination, greedy=greedy)

@@ -17,7 +17,8 @@ from games.keys import fold_one
 from marl.learner import Learner
 from marl.networks import prefixed, under
 from marl.optimizers import Adam
-from marl.search.networks import Encoder, Network, Precision
+from marl.search.backends import BackendName, Precision
+from marl.search.networks import Encoder, Network
 from marl.search.positions import PositionReplay, Rows
 from marl.search.selection import Gumbel, Puct, Rule
 from marl.search.symmetry import symmetries, turned_over
@@ -50,6 +51,7 @@ class SearchConfig(BaseModel):
     channels: PositiveInt = 32  # of the residual network
     blocks: PositiveInt = 2
     precision: Precision = "float32"  # in which the network computes; its weights are float32
+    backend: BackendName = "torch"  # what computes the network where it plays
 
     def selection(self, *, noisy: bool) -> Rule:
         """Return the rule of a search: with noise at its root in training, without where strength is asked for."""

@@ -11,6 +11,7 @@ no bounds, they are returns as they are.
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import partial
 from itertools import pairwise
 from typing import Any, Generic, Literal, TypeVar
 
@@ -23,10 +24,10 @@ from torch.nn import functional
 from games.contract import Discrete, Spec
 from games.errors import UserError
 from marl.networks import convolution, in_blocks, linear
+from marl.search.backends import Precision, backend_of
 from marl.search.evaluators import Evaluation
 
 Encoder = Literal["auto", "mlp", "residual"]  # auto: residual for views of three axes
-Precision = Literal["float32", "bfloat16"]
 Network = TypeVar("Network", bound=nn.Module)
 
 MOST_ACTIONS = 20_000  # of a network's head
@@ -111,7 +112,7 @@ class Prediction(nn.Module):
 
 
 class PolicyValue(Prediction):
-    """Views [B, *O] and who moves [B] -> logits of actions and values, beside each other: [B, A + N].
+    """What there is to see of views [B, *O] and who moves [B] -> logits of actions and values: [B, A + N].
 
     `hidden` are the layers of an mlp; `channels` and `blocks` those of a residual network.
     """
@@ -133,8 +134,9 @@ class PolicyValue(Prediction):
         super().__init__(torso, (channels, *shape[1:]) if residual else (sizes[-1],), spec, generator)
         self.players = players
 
-    def forward(self, obs: Tensor, mover: Tensor) -> Tensor:  # type: ignore[override]
-        return super().forward(seen(obs, mover, self.players, residual=self.convolves))
+    def see(self, obs: Tensor, mover: Tensor) -> Tensor:
+        """Return what the network is shown of views [B, *O] and who moves [B]."""
+        return seen(obs, mover, self.players, residual=self.convolves)
 
 
 def folded(network: Network) -> Network:
@@ -152,20 +154,29 @@ class Asked(Generic[Network]):
 
     MULTIPLE = 8  # of rows in a call: convolutions sum alike in batches of 4 and more (a test)
 
-    def __init__(self, network: Network, spec: Spec, device: str, precision: Precision = "float32") -> None:
-        self._spec, self._device, self._half = spec, device, precision == "bfloat16"
+    def __init__(
+        self,
+        network: Network,
+        spec: Spec,
+        device: str,
+        *,
+        precision: Precision = "float32",
+        backend: str = "torch",
+    ) -> None:
+        self._spec, self._device = spec, device
+        self._computed_by = partial(backend_of, backend, device=device, precision=precision)
         self.renew(network)
 
     def renew(self, network: Network) -> None:
         """Say what the network says now."""
         self._network = folded(network)
+        self._backend = self._computed_by(self._network)
 
-    def _ask(self, function: Callable[..., Tensor], *arrays: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what a function of the network says of rows [B, ...]."""
+    def _ask(self, part: str, see: Callable[..., Tensor], *arrays: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what a part of the network says of rows [B, ...], each shown as `see` shows it."""
 
         def said(*tensors: Tensor) -> Tensor:
-            with torch.autocast(self._device, torch.bfloat16, enabled=self._half):
-                return function(*tensors).float()
+            return self._backend(part, see(*tensors))
 
         return in_blocks(said, *arrays, device=self._device, multiple=self.MULTIPLE)
 
@@ -174,7 +185,8 @@ class Judge(Asked[PolicyValue]):
     """A network as an evaluator asks it: logits, and every player's expected return."""
 
     def __call__(self, views: NDArray[Any], movers: NDArray[np.int64]) -> Evaluation:
-        logits, value = np.split(self._ask(self._network, views, movers), [self._spec.num_actions], 1)
+        said = self._ask("forward", self._network.see, views, movers)
+        logits, value = np.split(said, [self._spec.num_actions], 1)
         return logits, unscaled(by_player(value, movers), self._spec)
 
 

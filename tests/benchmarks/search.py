@@ -4,7 +4,8 @@ CPU time of one thread, medians; each benchmark runs in a process of its own, --
 
     tree        tree and adapter alone (a network that says nothing), against OpenSpiel's Python MCTS, the same
     network     self-play with a network: simulations, and the network's positions against those of the network alone
-    single      one game alone: 1 and 8 walks at a time
+    single      one game alone: 1 and 8 walks at a time, by torch and by OpenVINO
+    backends    the network alone, by torch and by OpenVINO, in batches of 8, 64 and 256
     batch       simulations by the number of games searched together
     peers       self-play against pgx with mctx and against OpenSpiel's Python AlphaZero, networks of the same sizes, by
                 turns; --peers-python is a Python that has pgx, mctx, open_spiel, flax, optax, orbax-checkpoint, chex
@@ -15,6 +16,8 @@ import os
 import statistics
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import get_args
 
 import numpy as np
 from open_spiel.python.algorithms import mcts
@@ -22,6 +25,7 @@ from open_spiel.python.algorithms import mcts
 from games.adapters.openspiel import OpenSpielGame, OpenSpielState, load
 from games.keys import fold, fold_one
 from marl.networks import generator_of
+from marl.search.backends import BackendName, Precision
 from marl.search.evaluators import NetworkEvaluator
 from marl.search.models import ExactModel
 from marl.search.networks import Judge, PolicyValue
@@ -84,11 +88,11 @@ class Nothing(mcts.Evaluator):
         return [(action, 1 / len(legal)) for action in legal]
 
 
-def judge(size: str, precision: str = "float32") -> Judge:
+def judge(size: str, precision: str = "float32", backend: str = "torch") -> Judge:
     blocks, channels = SIZES[size]
     spec = load("connect_four", {}).spec
     network = PolicyValue(spec, generator_of(0), encoder="auto", hidden=(), channels=channels, blocks=blocks)
-    return Judge(network, spec, "cpu", precision)
+    return Judge(network, spec, "cpu", precision=precision, backend=backend)
 
 
 def tree(options: argparse.Namespace) -> Iterator[Row]:
@@ -136,11 +140,31 @@ def network(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def single(options: argparse.Namespace) -> Iterator[Row]:
-    one, eight = (Games(1, judge("5x64"), leaves=leaves) for leaves in (1, 8))
-    alone, together = medians(one.play, eight.play, repetitions=options.repetitions)
-    yield "5x64, one game, one walk at a time: simulations per CPU-second", f"{alone:,.0f}", ""
-    yield "5x64, one game, eight walks at a time", f"{together:,.0f}", ""
-    yield "ratio", f"{together / alone:.1f}", "≥ 2.5"
+    kinds = [(backend, leaves) for backend in get_args(BackendName) for leaves in (1, 8)]
+    games = [Games(1, judge("5x64", backend=backend), leaves=leaves) for backend, leaves in kinds]
+    rates = dict(zip(kinds, medians(*(one.play for one in games), repetitions=options.repetitions), strict=True))
+    for (backend, leaves), rate in rates.items():
+        yield f"5x64, one game, {leaves} walk(s) at a time, {backend}: simulations per CPU-second", f"{rate:,.0f}", ""
+        if leaves > 1:
+            yield "— against torch, one walk at a time", f"{rate / rates['torch', 1]:.1f}", "≥ 2.5"
+
+
+def backends(options: argparse.Namespace) -> Iterator[Row]:
+    for size in SIZES:
+        for precision in get_args(Precision):
+            judges = [judge(size, precision, backend) for backend in get_args(BackendName)]
+            for rows in (8, 64, 256):
+                views = np.random.default_rng(0).integers(0, 2, (rows, 3, 6, 7)).astype(np.float32)
+
+                def asked(judge: Judge, views: np.ndarray = views) -> int:
+                    for _ in range(512 // len(views)):
+                        judge(views, np.zeros(len(views), np.int64))
+                    return 512
+
+                torch, openvino = medians(*(partial(asked, judge) for judge in judges), repetitions=options.repetitions)
+                yield f"{size}, {precision}, {rows} rows: positions per CPU-second, torch", f"{torch:,.0f}", ""
+                yield "— OpenVINO", f"{openvino:,.0f}", ""
+                yield "— ratio", f"{openvino / torch:.2f}", ""
 
 
 def batch(options: argparse.Namespace) -> Iterator[Row]:
@@ -156,10 +180,12 @@ def peers(options: argparse.Namespace) -> Iterator[Row]:
         yield "pgx with mctx, OpenSpiel's AlphaZero", "skipped: name a Python that has them with --peers-python", ""
         return
     measured = {
-        ("5x64", "float32"): ("≥ 1.3", "≥ 100"),
-        ("5x64", "bfloat16"): ("≥ 1.8", ""),
-        ("2x32", "float32"): ("≥ 0.85", ""),
-        ("2x32", "bfloat16"): ("≥ 1.0", ""),
+        ("5x64", "float32", "torch"): ("≥ 1.3", "≥ 100"),
+        ("5x64", "bfloat16", "torch"): ("", ""),
+        ("5x64", "bfloat16", "openvino"): ("≥ 1.8", ""),
+        ("2x32", "float32", "torch"): ("≥ 0.85", ""),
+        ("2x32", "bfloat16", "torch"): ("", ""),
+        ("2x32", "bfloat16", "openvino"): ("≥ 1.0", ""),
     }
     games = {kind: Games(256, judge(*kind)) for kind in measured}
     rates: dict[object, list[float]] = {}
@@ -175,9 +201,9 @@ def peers(options: argparse.Namespace) -> Iterator[Row]:
     for size in SIZES:
         yield f"pgx with mctx, {size}, float32, 64 games: simulations per CPU-second", f"{rate['mctx', size]:,.0f}", ""
     yield "OpenSpiel's Python AlphaZero (nnx), 5x64: simulations per CPU-second", f"{rate['openspiel']:,.1f}", ""
-    for (size, precision), (of_mctx, of_openspiel) in measured.items():
-        ours = rate[size, precision]
-        yield f"here, {size}, {precision}, 256 games: simulations per CPU-second", f"{ours:,.0f}", ""
+    for (size, precision, backend), (of_mctx, of_openspiel) in measured.items():
+        ours = rate[size, precision, backend]
+        yield f"here, {size}, {precision}, {backend}, 256 games: simulations per CPU-second", f"{ours:,.0f}", ""
         yield "— against pgx with mctx", f"{ours / rate['mctx', size]:.2f}", of_mctx
         if of_openspiel:
             yield "— against OpenSpiel", f"{ours / rate['openspiel']:,.0f}", of_openspiel
@@ -294,5 +320,6 @@ print(moves * simulations / (time.process_time() - start))
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers-python", metavar="PYTHON", help="a Python that has the peers")
-    benchmarks = {"tree": tree, "network": network, "single": single, "batch": batch, "peers": peers}
+    benchmarks = {"tree": tree, "network": network, "single": single, "backends": backends}
+    benchmarks |= {"batch": batch, "peers": peers}
     timing.run("tests.benchmarks.search", benchmarks, parser)

@@ -55,14 +55,16 @@ def test_the_folded_network_says_the_same():
     network = network_of(spec)
     views, movers = torch.rand(40, 3, 6, 7), torch.arange(40) % 2
     for _ in range(5):
-        network.train()(views, movers)  # batch normalisation gets means and deviations of its own
-    torch.testing.assert_close(folded(network)(views, movers), network.eval()(views, movers), rtol=1e-4, atol=1e-5)
+        network.train()(network.see(views, movers))  # batch normalisation gets means and deviations of its own
+    x = network.see(views, movers)
+    torch.testing.assert_close(folded(network)(x), network.eval()(x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_what_the_judge_says_does_not_depend_on_batch_mates(precision):
+def test_what_the_judge_says_does_not_depend_on_batch_mates(precision, backend):
     spec = spec_of("openspiel:connect_four")
-    judge = Judge(network_of(spec), spec, "cpu", precision)
+    judge = Judge(network_of(spec), spec, "cpu", precision=precision, backend=backend)
     views = np.random.default_rng(0).random((107, 3, 6, 7), np.float32)
     movers = np.arange(107) % 2
     logits, values = judge(views, movers)

@@ -45,9 +45,9 @@ def learner(game=GAME, **settings):
 
 def imagination(game, **settings):
     spec = spec_of(game)
-    precision = settings.pop("precision", "float32")
+    computed = {name: settings.pop(name) for name in ("precision", "backend") if name in settings}
     network = MuZeroNetwork(MuZeroConfig(**SMALL | settings), spec, generator_of(3))
-    return Imagination(network, spec, "cpu", precision)
+    return Imagination(network, spec, "cpu", **computed)
 
 
 def trained(folder, steps=600, stretch=300, game=GAME, opponents=(), num_envs=8, **settings):
@@ -119,8 +119,10 @@ def test_an_unroll_says_what_inference_says_step_by_step(encoder):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("encoder", ["residual", "mlp"])
-def test_what_is_imagined_does_not_depend_on_batch_mates(encoder, precision):
-    made = imagination("openspiel:connect_four", encoder=encoder, precision=precision, hidden=(24, 20))
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+def test_what_is_imagined_does_not_depend_on_batch_mates(backend, encoder, precision):
+    computed = {"precision": precision, "backend": backend}
+    made = imagination("openspiel:connect_four", encoder=encoder, hidden=(24, 20), **computed)
     views, movers = np.random.default_rng(0).random((107, 3, 6, 7), np.float32), np.arange(107) % 2
     first = made.initial(views, movers)
     then = made.recurrent(first.hidden, np.arange(107) % 7, movers)

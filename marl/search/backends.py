@@ -1,0 +1,162 @@
+"""Backends: what computes a network that plays.
+
+    torch       PyTorch
+    openvino    OpenVINO, on a CPU the faster one, above all in small batches (`pip install 'marl[openvino]'`)
+
+A `Backend` is asked for a part of its network, a method that maps numbers x [B, ...] to what is said of them [B, F]. It
+says the same of a row whatever its batch-mates are, as long as their number is a multiple of 8 (tests).
+"""
+
+import importlib.util
+import operator
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from games.errors import UserError
+
+BackendName = Literal["torch", "openvino"]
+Precision = Literal["float32", "bfloat16"]
+
+
+class Backend(Protocol):
+    """Compute parts of a network that does not change."""
+
+    def __call__(self, part: str, x: Tensor) -> Tensor:
+        """Return what the method `part` of the network says of rows x [B, ...], in float32."""
+        ...
+
+
+def refuse_backend(name: str, device: str) -> None:
+    """Raise UserError for a backend that is not known, not installed, or not for this device."""
+    if name not in get_args(BackendName):
+        raise UserError(f"expected backend {' or '.join(get_args(BackendName))}, got '{name}'")
+    if name == "openvino" and importlib.util.find_spec("openvino") is None:
+        raise UserError("backend: openvino needs a package that is not installed; pip install 'marl[openvino]'")
+    if name == "openvino" and torch.device(device).type != "cpu":
+        raise UserError(f"backend: openvino computes on the CPU, got device '{device}'; use torch there")
+
+
+def backend_of(name: str, network: nn.Module, device: str, precision: Precision) -> Backend:
+    """Return what computes a folded network; raises UserError as `refuse_backend` does."""
+    refuse_backend(name, device)
+    return OpenVino(network, precision) if name == "openvino" else Torch(network, device, precision)
+
+
+class Torch:
+    """PyTorch as it is, in lower precision by autocast."""
+
+    def __init__(self, network: nn.Module, device: str, precision: Precision) -> None:
+        self._network, self._device, self._half = network, device, precision == "bfloat16"
+
+    def __call__(self, part: str, x: Tensor) -> Tensor:
+        with torch.autocast(self._device, torch.bfloat16, enabled=self._half):
+            return getattr(self._network, part)(x).float()  # type: ignore[no-any-return]
+
+
+class OpenVino:
+    """OpenVINO: each part is compiled when it is first asked for, in about 20 ms."""
+
+    def __init__(self, network: nn.Module, precision: Precision) -> None:
+        self._network, self._precision = network, precision
+        self._compiled: dict[tuple[str, tuple[int, ...]], Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is compiled: it belongs to a process."""
+        return vars(self) | {"_compiled": {}}
+
+    def __call__(self, part: str, x: Tensor) -> Tensor:
+        key = (part, tuple(x.shape[1:]))
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(*key)
+        infer = self._compiled[key]
+        return torch.from_numpy(infer([x.contiguous().numpy()], share_inputs=True)[0])
+
+    def _compile(self, part: str, shape: tuple[int, ...]) -> Callable[..., Any]:
+        import openvino
+
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[self._precision],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "ENABLE_CPU_PINNING": False,  # rollout workers would all be pinned to the same core
+        }
+        model = translated(self._network, part, shape)
+        return openvino.Core().compile_model(model, "CPU", settings).create_infer_request().infer  # type: ignore[no-any-return]
+
+
+LAYERS = (nn.Conv2d, nn.Linear, nn.ReLU, nn.Flatten)  # and what is made of them, by the functions below
+
+
+class _Tracer(fx.Tracer):
+    """Follow a method of a module down to its layers."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__()
+        self.traced_func_name = part
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return isinstance(module, LAYERS)
+
+
+def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
+    """Return OpenVINO's model of a method of the network that takes rows [B, *shape]; raises KeyError where the method
+    does what has no translation here."""
+    import openvino
+    from openvino import opset13 as op
+
+    def constant(value: Any) -> Any:
+        return op.constant(value.detach().contiguous().numpy() if isinstance(value, Tensor) else np.float32(value))
+
+    def operand(x: Any) -> Any:
+        return constant(x) if isinstance(x, float) else x
+
+    def flattened(x: Any, start: int) -> Any:
+        return op.reshape(x, op.constant(np.array([0] * start + [-1])), special_zero=True)
+
+    def layer(module: nn.Module, x: Any) -> Any:
+        if isinstance(module, nn.Conv2d):
+            weight, bias = module.parameters()
+            pads = list(module.padding)
+            x = op.convolution(x, constant(weight), list(module.stride), pads, pads, list(module.dilation))
+            return op.add(x, constant(bias[:, None, None]))
+        if isinstance(module, nn.Linear):
+            weight, bias = module.parameters()
+            return op.add(op.matmul(x, constant(weight), transpose_a=False, transpose_b=True), constant(bias))
+        return op.relu(x) if isinstance(module, nn.ReLU) else flattened(x, 1)
+
+    def extreme(reduce: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda x, axis, keepdim=False: reduce(x, op.constant(np.array([axis])), keep_dims=keepdim)
+
+    functions: dict[Any, Callable[..., Any]] = {
+        functional.relu: lambda x, inplace=False: op.relu(x),
+        torch.tanh: op.tanh,
+        torch.cat: lambda tensors, dim: op.concat(list(tensors), dim),
+        operator.add: lambda a, b: op.add(operand(a), operand(b)),
+        operator.sub: lambda a, b: op.subtract(operand(a), operand(b)),
+        operator.truediv: lambda a, b: op.divide(operand(a), operand(b)),
+        "flatten": flattened,
+        "amin": extreme(op.reduce_min),
+        "amax": extreme(op.reduce_max),
+        "view_as": lambda x, like: op.reshape(x, op.shape_of(like), special_zero=False),
+    }
+    modules = dict(network.named_modules())
+    inputs: list[Any] = []
+    made: dict[fx.Node, Any] = {}
+    said = None
+    for node in _Tracer(part).trace(network).nodes:
+        args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), lambda of: made[of])
+        if node.op == "placeholder":
+            made[node] = op.parameter([-1, *shape], np.float32)
+            inputs.append(made[node])
+        elif node.op == "output":
+            said = args[0]
+        elif node.op == "call_module":
+            made[node] = layer(modules[node.target], *args)
+        else:
+            made[node] = functions[node.target](*args, **kwargs)
+    return openvino.Model([said], inputs)
