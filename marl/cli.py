@@ -141,6 +141,9 @@ def evaluate(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds; each is played from every seat.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Names the seeds.")] = 0,
+    opening_moves: Annotated[
+        int, typer.Option(min=0, help="So many first moves of a game are drawn at random, by its seed.")
+    ] = 0,
     solved: Annotated[
         bool,
         typer.Option("--solved", help="Against the truth: solved positions of connect four, or every line of play."),
@@ -180,7 +183,8 @@ def evaluate(
             _against_best_responses(agent, asked, venv.spec, stream(seed, "evaluation"), draws, as_json)
         return
     opponents = [enter(text, venv.spec) for text in against or []]
-    result = evaluate_agent(venv, enter(agent, venv.spec), opponents, seeds=seeds, key=stream(seed, "evaluation"))
+    key = stream(seed, "evaluation")
+    result = evaluate_agent(venv, enter(agent, venv.spec), opponents, seeds=seeds, key=key, opening_moves=opening_moves)
     if as_json:
         _print_json({"agent": agent, "game": reference, "against": against or []} | result.to_json())
         return

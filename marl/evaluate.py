@@ -26,9 +26,12 @@ class Evaluation:
         return asdict(self) | {"return_ci95": [ci95 if np.isfinite(ci95) else None for ci95 in self.return_ci95]}
 
 
-def evaluate(venv: VecEnv, agent: Entrant, against: Sequence[Entrant], *, seeds: int, key: int) -> Evaluation:
+def evaluate(
+    venv: VecEnv, agent: Entrant, against: Sequence[Entrant], *, seeds: int, key: int, opening_moves: int = 0
+) -> Evaluation:
     """Play `seeds` seeds. Against opponents, each seed is played from every seat, they filling the others by turns;
-    against nobody, the agent holds all seats and every player's return is its own.
+    against nobody, the agent holds all seats and every player's return is its own. The first `opening_moves` steps of
+    a game are drawn at random, the same for all that share its seed.
     """
     num_players = venv.spec.num_players
     roster = [agent, *against]
@@ -44,6 +47,7 @@ def evaluate(venv: VecEnv, agent: Entrant, against: Sequence[Entrant], *, seeds:
             streams,
             np.repeat(fold(key, np.arange(seeds)), rotations),
             np.tile(seatings, (seeds, 1)),
+            opening_moves=opening_moves,
         ),
         key=lambda episode: episode.index,
     )

@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Box, Spec, TimeStep, VecEnv
-from games.keys import Keys, fold
-from marl.agent import Agent, Forfeit, Referee
+from games.keys import Keys, fold, stream
+from marl.agent import Agent, Forfeit, Random, Referee
 from marl.returns import successor_known
 from marl.types import Decision, Hidden, Trajectory, View
 
 Seating = NDArray[np.int64]  # [E, N] the roster entry that holds each player; EMPTY where nobody plays
 EMPTY = -1
+OPENING = stream(0, "opening moves")
 
 
 @dataclass
@@ -260,10 +261,13 @@ def episodes(
     seeds: Keys,
     seatings: Seating,
     *,
+    opening_moves: int = 0,
     forfeits: bool = False,
 ) -> Iterator[Episode]:
     """Play each of K episodes once and yield it when it ends: episode k from `seeds[k]`, seated as `seatings[k]`.
 
+    The first `opening_moves` steps are drawn at random among what is legal, by the episode's seed alone: episodes of
+    one seed begin alike, whoever plays. Agents begin where the opening ends, and remember nothing of it.
     With `forfeits`, an agent that raises or chooses an illegal action loses that game alone and the rest plays on;
     without, its error is raised here.
     """
@@ -271,6 +275,8 @@ def episodes(
         return
     referee = Referee(venv.spec.action) if forfeits else None
     roster = [referee.watch(agent) for agent in roster] if referee else list(roster)
+    opener = len(roster)
+    roster, streams = [*roster, Random(venv.spec)], np.append(streams[:opener], np.uint64(OPENING))
     num_envs, num_players = venv.num_envs, venv.spec.num_players
     table = np.full(num_envs, EMPTY)  # [E] which episode is being played where
     queue = iter(range(len(seeds)))
@@ -282,7 +288,10 @@ def episodes(
     started = np.zeros(num_envs, np.int64)  # [E] the index into `history` of an episode's first joint action
     history: list[NDArray[Any]] = []
     while (table != EMPTY).any():
-        actions, _ = decide(venv, roster, seating, carry)
+        at = len(history) - started  # [E] steps into the episodes
+        opens = (at < opening_moves)[:, None] & (seating != EMPTY)
+        carry.decisions[at == opening_moves] = 0
+        actions, _ = decide(venv, roster, np.where(opens, opener, seating), carry)
         lost = referee.take(num_players) if referee else {}
         history.append(actions)
         _advance(venv, actions, carry)

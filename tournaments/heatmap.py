@@ -42,7 +42,7 @@ def draw(summary: Summary, out: Path) -> Matchups:
     axes.grid(which="minor", color="white", linewidth=2)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(fill(summary.game, 20 + 12 * n), loc="left", fontsize=11, fontweight="bold", pad=20)
+    axes.set_title(fill(summary.title, 20 + 12 * n), loc="left", fontsize=11, fontweight="bold", pad=20)
     said = f"the row's payoff per {table.unit} against the column, ± 95 %; bold: best response"
     note = axes.annotate(said, (0, 1), (0, 6), "axes fraction", "offset points", fontsize=8.5, color="#666666")
     note.set_in_layout(False)

@@ -35,6 +35,7 @@ def play(game: str, references: Sequence[str], fixtures: Sequence[Fixture], num_
         np.array([entrant.stream(KEY) for entrant in entrants], np.uint64),
         np.array([fixture.seed for fixture in fixtures], np.uint64),
         np.array([[entry[agent] for agent in fixture.agents] for fixture in fixtures]),
+        opening_moves=fixtures[0].opening_moves if fixtures else 0,  # of one tournament: the same in all
         forfeits=True,
     )
     for episode in played:

@@ -62,6 +62,12 @@ class Summary:
     endings: list[Endings]
     unplayed: tuple[str, ...]  # agents without a game
     repeated: int  # seatings of agents that played one and the same game on every seed
+    opening_moves: int = 0  # drawn at random
+
+    @property
+    def title(self) -> str:
+        """The game, and how many of its first moves nobody chose."""
+        return self.game + (f", {self.opening_moves} random opening moves" if self.opening_moves else "")
 
     @cached_property
     def wdl(self) -> NDArray[np.int64]:
@@ -96,7 +102,8 @@ class Summary:
             if self.repeated:
                 found.append(
                     f"Seatings of two agents that repeated one game on every seed, as neither draws by chance: "
-                    f"{self.repeated}. They count as if each game were another, so intervals are too short."
+                    f"{self.repeated}. They count as if each game were another, so intervals are too short; "
+                    "opening_moves makes games differ."
                 )
         if self.matchups and self.matchups.missing:
             found.append(
@@ -156,6 +163,7 @@ def summarize(store: Store, *, prior_sd: float | None = PRIOR_SD, anchor: str | 
         endings=_endings(results, agents),
         unplayed=tuple(sorted(set(labels.values()) - set(results.agents))),
         repeated=store.repeated(),
+        opening_moves=store.get("opening_moves", 0),
     )
 
 
@@ -292,7 +300,7 @@ def _method(summary: Summary) -> str:
 
 
 def _markdown(summary: Summary) -> str:
-    lines = [f"# {_markdown_cell(summary.game)}", ""]
+    lines = [f"# {_markdown_cell(summary.title)}", ""]
     if summary.reason:
         titles = ["agent", *_payoff_titles(summary)]
         lines += [summary.reason, "", *markdown_table(titles, _payoff_rows(summary)), ""]

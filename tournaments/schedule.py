@@ -18,21 +18,30 @@ from games.keys import fold_one, stream
 
 @dataclass(frozen=True)
 class Fixture:
-    """One match to be played: the game's reference, the agents' ids by seat, and the 64-bit seed of its randomness."""
+    """One match to be played: the game's reference, the agents' ids by seat, the 64-bit seed of its randomness, and how
+    many of its first moves are drawn at random."""
 
     game: str
     agents: tuple[str, ...]
     seed: int
+    opening_moves: int = 0
 
     @cached_property
     def id(self) -> str:
-        """SHA-256 of the fixture's canonical JSON: sorted keys, no spaces, ASCII."""
+        """SHA-256 of the fixture's canonical JSON: sorted keys, no spaces, ASCII; no opening, no word of it."""
         fields = {"agents": self.agents, "game": self.game, "seed": self.seed}
+        fields |= {"opening_moves": self.opening_moves} if self.opening_moves else {}
         return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def round_robin(
-    game: str, agents: Sequence[str], num_players: int, seeds: int, seed: int, self_play: bool = False
+    game: str,
+    agents: Sequence[str],
+    num_players: int,
+    seeds: int,
+    seed: int,
+    self_play: bool = False,
+    opening_moves: int = 0,
 ) -> list[Fixture]:
     """Return every pairing of agents on each of `seeds` seeds, in every cyclic rotation of the seats.
 
@@ -56,4 +65,4 @@ def round_robin(
     ]
     tables = list(dict.fromkeys(tables))
     keys = [fold_one(stream(seed, "fixtures"), k) for k in range(seeds)]
-    return [Fixture(game, table, key) for key in keys for table in tables]
+    return [Fixture(game, table, key, opening_moves) for key in keys for table in tables]

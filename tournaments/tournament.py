@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from rich.console import Console
 
 from games.contract import Spec
@@ -33,6 +33,7 @@ class TournamentConfig(OfGame):
     agents: References = Field(min_length=1)  # references; a population folder stands for its members
     seeds: PositiveInt = 50  # for each pairing; each seed is played in every rotation of the seats
     seed: int = Field(0, ge=0, lt=2**63)
+    opening_moves: NonNegativeInt = 0  # drawn at random, the same for all pairings and seatings of a seed
     num_envs: PositiveInt = 64
     engine: engines.Engine = "processes"
     workers: PositiveInt = 2
@@ -46,7 +47,9 @@ def run(config: TournamentConfig, folder: Path, console: Console) -> Path:
     entrants = field(config, spec)
     digests = [entrant.digest for entrant in entrants]
     self_play = spec.num_players == 2 and spec.payoff != "zero_sum"
-    fixtures = round_robin(config.game, digests, spec.num_players, config.seeds, config.seed, self_play)
+    fixtures = round_robin(
+        config.game, digests, spec.num_players, config.seeds, config.seed, self_play, config.opening_moves
+    )
     with open_store(config, spec, entrants, folder) as store:
         missing = store.missing(fixtures)
         stored = len(fixtures) - len(missing)
@@ -84,6 +87,13 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
     if held not in (None, config.game):
         store.close()
         raise UserError(f"'{folder}' holds a tournament of '{held}', not '{config.game}'; name another --run-dir")
+    begun = store.get("opening_moves", 0)
+    if held is not None and begun != config.opening_moves:
+        store.close()
+        raise UserError(
+            f"'{folder}' holds a tournament with opening_moves: {begun}, not {config.opening_moves}; name another "
+            "--run-dir"
+        )
     try:
         written = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         (folder / "config.yaml").write_text(written, encoding="utf-8")
@@ -91,6 +101,7 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
         store.close()
         raise UserError(f"the folder '{folder}' cannot be written: {error}; name another --run-dir") from error
     store.set("game", config.game)
+    store.set("opening_moves", config.opening_moves)
     store.set("spec", spec.to_json())
     for entrant in entrants:
         store.add_agent(entrant.digest, entrant.name, entrant.reference)

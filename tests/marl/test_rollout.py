@@ -49,6 +49,23 @@ def test_the_same_games_whatever_the_batch(game, agents):
             assert episode.length == other.length == len(episode.moves)
 
 
+@pytest.mark.parametrize(
+    "game", ["openspiel:connect_four", "openspiel:goofspiel(num_cards=4)", "openspiel:leduc_poker"]
+)
+def test_games_of_one_seed_open_alike_whoever_plays(game):
+    agents = [policy, Random]
+    games = played(game, agents, num_envs=5, opening_moves=2)
+    for seed in range(6):
+        one, other = games[2 * seed], games[2 * seed + 1]
+        assert one.moves[:2].tolist() == other.moves[:2].tolist()
+    others = played(game, agents[::-1], num_envs=3, opening_moves=2)
+    assert [e.moves[:2].tolist() for _, e in sorted(games.items())] == [
+        e.moves[:2].tolist() for _, e in sorted(others.items())
+    ]
+    assert len({str(e.moves[:2].tolist()) for e in games.values()}) > 1
+    assert any((games[k].moves[:2].tolist() != e.moves[:2].tolist()) for k, e in played(game, agents, 5).items())
+
+
 def collect(game, lengths, seed=1):
     """Roll out in pieces; return the decisions handed over, in order, by (environment, player)."""
     venv = make(game, 3)
@@ -280,6 +297,16 @@ def test_seatings_are_respected():
     assert [episode.returns.tolist() for episode in found] == [[1, -1]] * 3
     x, o = [(0, 0, k == 0) for k in range(4)], [(1, 1, k == 0) for k in range(3)]
     assert [agent.asked for agent in roster] == [x + o, o + x, x + o]
+
+
+def test_who_takes_over_from_an_opening_begins():
+    """Three moves are nobody's; of the rest each player's first decision is its agent's first."""
+    venv, roster = make("openspiel:connect_four", 3), [Notes(), Notes()]
+    seatings = np.tile([0, 1], (7, 1))
+    found = list(episodes(venv, roster, STREAMS[:2], fold(1, np.arange(7)), seatings, opening_moves=3))
+    assert sum(len(agent.asked) for agent in roster) == sum(episode.length - 3 for episode in found)
+    for agent in roster:
+        assert sum(first for *_, first in agent.asked) == 7
 
 
 def test_more_environments_than_episodes():

@@ -16,7 +16,9 @@ from games.registry import make
 from marl.agent import Random
 from marl.cli import main
 from marl.config import load
+from marl.types import Decision
 from tournaments import tournament
+from tournaments.report import summarize
 from tournaments.store import Store
 from tournaments.tournament import STORE, TournamentConfig, field, run
 
@@ -72,6 +74,34 @@ def test_workers_change_nothing(tmp_path):
     alone = play(config(agents=("random", UNSTEADY, "mcts(simulations=5)")), tmp_path / "one")
     together = play(config(agents=("random", UNSTEADY, "mcts(simulations=5)"), workers=2, batch=9), tmp_path / "two")
     assert rows(alone) == rows(together) and len(rows(alone)) == 48
+
+
+class Careful(Random):
+    """Play the first legal action: two of it repeat one game."""
+
+    def act(self, view, hidden):
+        return Decision(view.action_mask.argmax(1)), hidden
+
+
+class Careless(Careful):
+    """Play the same, and be another."""
+
+
+def test_openings_make_games_differ_and_are_shared_by_seatings(tmp_path):
+    agents = tuple(f"{__name__}:{kind.__name__}()" for kind in (Careful, Careless))
+    with Store(play(config(agents=agents, seeds=20), tmp_path / "one")) as store:
+        assert store.repeated() == 2
+    path = play(config(agents=agents, seeds=20, opening_moves=2, batch=7), tmp_path / "two")
+    with Store(path) as store:
+        assert store.repeated() == 0
+        assert summarize(store).title == f"{TIC_TAC_TOE}, 2 random opening moves"
+    begun: dict = {}
+    for seed, moves in rows(path, "seed, moves"):
+        begun.setdefault(seed, set()).add(moves[:16])  # two moves of two players, int32
+    assert len(begun) == 20 and {len(moves) for moves in begun.values()} == {1}
+    assert len({moves for found in begun.values() for moves in found}) > 10
+    with pytest.raises(UserError, match="with opening_moves: 2, not 3"):
+        play(config(agents=agents, opening_moves=3), tmp_path / "two")
 
 
 def test_killed_and_resumed(tmp_path):
