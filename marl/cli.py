@@ -39,7 +39,7 @@ app.add_typer(games, name="games")
 Config = Annotated[Path, typer.Argument(help="A YAML file, such as one of configs/.", show_default=False)]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change one value: --set a.b=c.", metavar="A.B=C")]
 RunDir = Annotated[
-    Path | None, typer.Option("--run-dir", help="Where the run is kept.  [default: runs/<config's name>]")
+    Path | None, typer.Option("--run-dir", help="Where the run is kept; runs/<config's name> by default.")
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in the folder; start afresh if there is none.")
