@@ -28,13 +28,18 @@ class Evaluator(Protocol):
 class NetworkEvaluator:
     """Ask a network, `network(views [B, *O], movers [B]) -> logits [B, A], values [B, N]`; remember what it said.
 
-    Views are remembered until there are `capacity` of them, then all are forgotten. Equal views are asked about once,
-    in whatever games they come up: what a network says of a view must not depend on its batch-mates.
+    Views are remembered until there are `capacity` of them, or as many as `MEMORY` holds, then all are forgotten. Equal
+    views are asked about once, in whatever games they come up: what a network says of a view must not depend on its
+    batch-mates.
     """
 
+    MEMORY = 2**29  # bytes
+
     def __init__(self, spec: Spec, network: Callable[..., Evaluation], *, capacity: int = 100_000) -> None:
-        self._spec, self._network, self._capacity = spec, network, capacity
+        self._spec, self._network = spec, network
         self._size = int(np.prod(spec.observation.shape))
+        row = self._size * np.dtype(spec.observation.dtype).itemsize + 2 * (4 * spec.num_actions + 8 * spec.num_players)
+        self._capacity = min(capacity, self.MEMORY // row)  # rows grow to double what is there
         self._slots: list[dict[bytes, int]] = [{} for _ in range(spec.num_players)]  # by mover: a view -> its row
         self._remembered = 0
         self._logits = np.zeros((0, spec.num_actions), np.float32)

@@ -88,7 +88,7 @@ def test_a_game_does_not_depend_on_its_batch_mates(name, rule, solve, leaves):
         assert alone.policy[0].tolist() == together.policy[b, :width].tolist()
 
 
-def test_the_cache_changes_nothing_and_saves_calls():
+def test_the_cache_changes_nothing_and_saves_calls(monkeypatch):
     game = load("tic_tac_toe", {})
     weights = np.random.default_rng(0).normal(size=(27, 11))
 
@@ -106,6 +106,10 @@ def test_the_cache_changes_nothing_and_saves_calls():
         assert (other.value == results[0].value).all()
     assert asked[0][0] == asked[0][1] == asked[2][0]
     assert asked[2][1] < 0.7 * asked[2][0]
+    monkeypatch.setattr(NetworkEvaluator, "MEMORY", 50 * (27 * 4 + 2 * (9 * 4 + 2 * 8)))  # of fifty positions
+    evaluator = NetworkEvaluator(game.spec, network)
+    search(game, positions(game, 30), 60, evaluator=evaluator)
+    assert (evaluator.asked, evaluator.answered) == asked[1]
 
 
 def test_values_are_bounded_by_what_the_game_can_pay():
