@@ -176,6 +176,8 @@ def evaluate(
             raise UserError("--solved is for games that hide nothing and --nash-conv for those that do; leave one out")
         if against:
             raise UserError(f"{option} chooses the others' moves; leave --against out, got {', '.join(against)}")
+        if opening_moves:
+            raise UserError(f"{option} begins where it likes; leave --opening-moves out, got {opening_moves}")
         asked = enter(agent, venv.spec).agent
         if solved:
             _against_the_truth(agent, asked, venv.spec, stream(seed, "evaluation"), as_json)
@@ -186,7 +188,8 @@ def evaluate(
     key = stream(seed, "evaluation")
     result = evaluate_agent(venv, enter(agent, venv.spec), opponents, seeds=seeds, key=key, opening_moves=opening_moves)
     if as_json:
-        _print_json({"agent": agent, "game": reference, "against": against or []} | result.to_json())
+        asked_for = {"agent": agent, "game": reference, "against": against or [], "opening_moves": opening_moves}
+        _print_json(asked_for | result.to_json())
         return
     _say(f"{agent} at {reference}: {result.episodes} episodes")
     table = Table("player", "mean return", "± 95 %")
@@ -340,7 +343,8 @@ def tournament_plot(
     out = out or Path("matchups.png")
     table = draw(summary, out)
     if as_json:
-        _print_json({"game": summary.game, "matchups": table.to_json(), "file": str(out)})
+        facts = {"game": summary.game, "opening_moves": summary.opening_moves}
+        _print_json(facts | {"matchups": table.to_json(), "file": str(out)})
         return
     _say(f"match-ups: {out}")
 

@@ -36,24 +36,24 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Opening:
+class Beginning:
     """How a stretch begins: who sits where, and the keys of agents and episodes."""
 
     seating: Seating  # [E, N]
     streams: Keys  # [roster]
     seeds: Keys  # [E]
 
-    def share(self, start: int, stop: int) -> "Opening":
+    def share(self, start: int, stop: int) -> "Beginning":
         """Return that of the environments `start` to `stop`, excluded."""
-        return Opening(self.seating[start:stop], self.streams, self.seeds[start:stop])
+        return Beginning(self.seating[start:stop], self.streams, self.seeds[start:stop])
 
     def carry(self, venv: VecEnv, roster: Sequence[Agent]) -> Carry:
         return Carry(venv, roster, self.streams, self.seeds)
 
 
-def opening(key: int, seating: Seating, roster: int) -> Opening:
-    """Return the opening of a stretch whose randomness is `key`, for a roster of so many agents."""
-    return Opening(seating, fold(stream(key, "agents"), np.arange(roster)), fold(key, np.arange(len(seating))))
+def beginning(key: int, seating: Seating, roster: int) -> Beginning:
+    """Return the beginning of a stretch whose randomness is `key`, for a roster of so many agents."""
+    return Beginning(seating, fold(stream(key, "agents"), np.arange(roster)), fold(key, np.arange(len(seating))))
 
 
 class Collector:
@@ -64,7 +64,7 @@ class Collector:
     def __init__(self, venv: VecEnv, opponents: Sequence[Entrant], length: int) -> None:
         self._venv, self._opponents, self._length = venv, [entrant.agent for entrant in opponents], length
 
-    def open(self, actors: Sequence[Agent], how: Opening) -> None:
+    def open(self, actors: Sequence[Agent], how: Beginning) -> None:
         """Leave what was being played, and open an episode in every environment."""
         self._roster, self._seating = [*actors, *self._opponents], how.seating
         self._carry = how.carry(self._venv, self._roster)
@@ -97,10 +97,10 @@ class WorkerCollector(Collector):
         self._workers: list[Worker] = []
         self._stop = weakref.finalize(self, stop_all, self._workers)
 
-    def open(self, actors: Sequence[Agent], how: Opening) -> None:
-        self._actors, self._opening, self._deaths = actors, how, 0
+    def open(self, actors: Sequence[Agent], how: Beginning) -> None:
+        self._actors, self._beginning, self._deaths = actors, how, 0
         self._recording = Recording()
-        self._generations: list[bytes] = []  # the actors of each since the opening, as they were
+        self._generations: list[bytes] = []  # the actors of each since the beginning, as they were
         if not self._workers:
             self._workers += [self._hire(table) for table in self._tables]
 
@@ -127,7 +127,7 @@ class WorkerCollector(Collector):
 
     def _ask(self, index: int, generation: int) -> None:
         table = self._tables[index]
-        how = self._opening.share(table.start, table.stop) if generation == 0 else None
+        how = self._beginning.share(table.start, table.stop) if generation == 0 else None
         self._workers[index].ask("play", self._generations[generation], how, self._length)
 
     def _answer(self, index: int) -> list[Moment]:
@@ -174,8 +174,8 @@ class Player:
         self._venv: VecEnv | None = None
         self._spent = 0.0
 
-    def play(self, actors: bytes, how: Opening | None, length: int) -> tuple[list[Moment], float]:
-        """Play one generation, from an opening or from where the one before ended.
+    def play(self, actors: bytes, how: Beginning | None, length: int) -> tuple[list[Moment], float]:
+        """Play one generation, from a beginning or from where the one before ended.
 
         Returns its moments, and the CPU-seconds that this process has spent since it last said so.
         """

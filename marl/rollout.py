@@ -267,7 +267,8 @@ def episodes(
     """Play each of K episodes once and yield it when it ends: episode k from `seeds[k]`, seated as `seatings[k]`.
 
     The first `opening_moves` steps are drawn at random among what is legal, by the episode's seed alone: episodes of
-    one seed begin alike, whoever plays. Agents begin where the opening ends, and remember nothing of it.
+    one seed begin alike, whoever plays. Agents begin where the opening ends, in a state that is fresh; what the opening
+    paid counts.
     With `forfeits`, an agent that raises or chooses an illegal action loses that game alone and the rest plays on;
     without, its error is raised here.
     """

@@ -106,7 +106,7 @@ def train_members(
     Each is checked before anything is written. One that fails stops no other: it is reported at the end, and the rest
     are listed. Raises RunFailed then, or UserError where all were refused and nothing was written.
     """
-    configs = check_members(settings, folder, resume=resume)
+    configs = check_members(settings, folder, resume=resume, device=device)
     runs = {name: folder / "members" / name for name in configs}
     for name, config in configs.items():
         _check_same(config, runs[name])

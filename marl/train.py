@@ -22,7 +22,7 @@ from games.keys import fold_one, stream
 from games.registry import make
 from games.workers import Workers
 from marl import checkpoint, engine, population
-from marl.collectors import Collector, WorkerCollector, opening
+from marl.collectors import Collector, WorkerCollector, beginning
 from marl.config import PopulationConfig, TrainConfig, dump, load, validate
 from marl.entrants import Entrant, algorithm, enter
 from marl.evaluate import evaluate
@@ -219,7 +219,7 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
     own = learner.seating(config.num_envs)
     seating = population.seat(own, learner.leaders(), len(actors), len(run.opponents), config.opponents.share)
     collector = run.collector
-    collector.open(actors, opening(key, seating, len(actors) + len(run.opponents)))
+    collector.open(actors, beginning(key, seating, len(actors) + len(run.opponents)))
     collector.begin()
     wall, cpu = time.perf_counter(), time.process_time() + collector.elsewhere
     while run.step < end:
@@ -276,8 +276,11 @@ def train_member(name: str, config: dict[str, Any], folder: str, resume: bool, d
     return name
 
 
-def check_members(population_config: PopulationConfig, folder: Path, *, resume: bool) -> dict[str, TrainConfig]:
+def check_members(
+    population_config: PopulationConfig, folder: Path, *, resume: bool, device: str = "auto"
+) -> dict[str, TrainConfig]:
     """Return each member's config, checked as far as that goes without training: a typo stops nothing half-way."""
+    device = _device(device)
     engine.require(population_config.engine)
     configs = {}
     for name, member in population_config.members.items():
@@ -285,7 +288,7 @@ def check_members(population_config: PopulationConfig, folder: Path, *, resume: 
         configs[name] = load(TrainConfig, Path(member.train), sets)
         section_name, settings = algorithm_section(configs[name])
         spec = make(configs[name].game, 1).spec
-        learner = algorithm(section_name)(settings, spec, key=0, total_steps=1, device="cpu")
+        learner = algorithm(section_name)(settings, spec, key=0, total_steps=1, device=device)
         _rollout_length(configs[name], section_name, learner)
         for text in (*configs[name].opponents.agents, *configs[name].evaluation.panel):
             if text != "self":

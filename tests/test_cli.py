@@ -439,3 +439,5 @@ def test_evaluate_against_the_truth(marl):
     assert code == 2 and "leave --solved out" in complaint
     complaint = marl("evaluate", "random", "--game", "openspiel:tic_tac_toe", "--solved", "--against", "random")[2]
     assert "leave --against out" in complaint
+    complaint = marl("evaluate", "random", "--game", "openspiel:tic_tac_toe", "--solved", "--opening-moves", "2")[2]
+    assert "leave --opening-moves out" in complaint

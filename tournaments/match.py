@@ -22,10 +22,12 @@ KEY = stream(0, "tournament")
 
 
 def play(game: str, references: Sequence[str], fixtures: Sequence[Fixture], num_envs: int) -> Iterator[PlayedGame]:
-    """Play fixtures and yield games as they end. `references` name every agent that sits in one of the fixtures.
+    """Play fixtures and yield games as they end. `references` name every agent that sits in one of the fixtures; these have
+    equally many opening moves.
 
     An agent that raises or moves illegally forfeits that game, and the rest plays on.
     """
+    (opening_moves,) = {fixture.opening_moves for fixture in fixtures} or {0}
     venv = make(game, max(1, min(num_envs, len(fixtures))))
     entrants = [enter(text, venv.spec) for text in references]
     entry = {entrant.digest: index for index, entrant in enumerate(entrants)}
@@ -35,7 +37,7 @@ def play(game: str, references: Sequence[str], fixtures: Sequence[Fixture], num_
         np.array([entrant.stream(KEY) for entrant in entrants], np.uint64),
         np.array([fixture.seed for fixture in fixtures], np.uint64),
         np.array([[entry[agent] for agent in fixture.agents] for fixture in fixtures]),
-        opening_moves=fixtures[0].opening_moves if fixtures else 0,  # of one tournament: the same in all
+        opening_moves=opening_moves,
         forfeits=True,
     )
     for episode in played:

@@ -110,6 +110,12 @@ class Summary:
                 f"Pairings without a game, an agent with itself among them: {self.matchups.missing}. Payoffs against "
                 "the pool are over those that have one; run the tournament again to play the rest."
             )
+        within = 0 if self.results.lengths is None else int((self.results.lengths <= self.opening_moves).sum())
+        if within:
+            found.append(
+                f"{within} of {len(self.results)} games ended within their opening, whoever played; they count, and "
+                "say nothing of the agents."
+            )
         cut = int((self.results.terminations == "truncated").sum())
         if cut and (self.ratings or cut < len(self.results)):  # where all were, the game has no end
             found.append(f"{cut} of {len(self.results)} games were cut short; they count by the payoffs at the cut.")
@@ -122,9 +128,11 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the ratings, or the payoffs and why there is no Elo, as JSON data."""
+        facts: dict[str, Any] = {"opening_moves": self.opening_moves}
         if self.ratings:
-            return self.ratings.to_json()
-        data = {"rating_rule": "payoff", "reason": self.reason, "payoffs": [vars(payoff) for payoff in self.payoffs]}
+            return facts | self.ratings.to_json()
+        data = facts | {"rating_rule": "payoff", "reason": self.reason}
+        data |= {"payoffs": [vars(payoff) for payoff in self.payoffs]}
         return data | ({"matchups": self.matchups.to_json()} if self.matchups else {})
 
 

@@ -100,8 +100,8 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
     except OSError as error:
         store.close()
         raise UserError(f"the folder '{folder}' cannot be written: {error}; name another --run-dir") from error
-    store.set("game", config.game)
     store.set("opening_moves", config.opening_moves)
+    store.set("game", config.game)  # last: a folder that holds a game holds the rest of what it is
     store.set("spec", spec.to_json())
     for entrant in entrants:
         store.add_agent(entrant.digest, entrant.name, entrant.reference)

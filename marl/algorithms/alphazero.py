@@ -127,7 +127,9 @@ class AlphaZero(SearchLearner[PolicyValue]):
     ) -> Agent:
         network = _network(config, spec, 0).to(device)
         network.load_state_dict(state)
-        judge = Judge(network, spec, device, precision=config.precision, backend=backend or config.backend)
+        judge = Judge(
+            network, spec, device, precision=config.precision, backend=config.backend if backend is None else backend
+        )
         if not search:
             refuse_unsearched(simulations=simulations, solve=solve, sampled_moves=sampled_moves, reuse=reuse)
             return PolicyAgent(judge, greedy=greedy)

@@ -325,7 +325,9 @@ class MuZero(SearchLearner[MuZeroNetwork]):
     ) -> Agent:
         network = MuZeroNetwork(config, spec, generator_of(0)).to(device)
         network.load_state_dict(state)
-        imagination = Imagination(network, spec, device, precision=config.precision, backend=backend or config.backend)
+        imagination = Imagination(
+            network, spec, device, precision=config.precision, backend=config.backend if backend is None else backend
+        )
         if not search:
             refuse_unsearched(simulations=simulations, sampled_moves=sampled_moves)
             return PolicyAgent(imagination, greedy=greedy)

@@ -7,7 +7,6 @@ A `Backend` is asked for a part of its network, a method that maps numbers x [B,
 says the same of a row whatever its batch-mates are, as long as their number is a multiple of 8 (tests).
 """
 
-import importlib.util
 import operator
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, get_args
@@ -35,10 +34,19 @@ def refuse_backend(name: str, device: str) -> None:
     """Raise UserError for a backend that is not known, not installed, or not for this device."""
     if name not in get_args(BackendName):
         raise UserError(f"expected backend {' or '.join(get_args(BackendName))}, got '{name}'")
-    if name == "openvino" and importlib.util.find_spec("openvino") is None:
-        raise UserError("backend: openvino needs a package that is not installed; pip install 'marl[openvino]'")
-    if name == "openvino" and torch.device(device).type != "cpu":
-        raise UserError(f"backend: openvino computes on the CPU, got device '{device}'; use torch there")
+    if name != "openvino":
+        return
+    if torch.device(device).type != "cpu":
+        raise UserError(
+            f"backend: openvino computes on the CPU, got device '{device}'; use torch there, or --device cpu"
+        )
+    try:
+        import openvino  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"backend: openvino needs a package that cannot be imported ({error}); pip install 'marl[openvino]', or "
+            "play with backend=torch"
+        ) from error
 
 
 def backend_of(name: str, network: nn.Module, device: str, precision: Precision) -> Backend:
@@ -104,8 +112,8 @@ class _Tracer(fx.Tracer):
 
 
 def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
-    """Return OpenVINO's model of a method of the network that takes rows [B, *shape]; raises KeyError where the method
-    does what has no translation here."""
+    """Return OpenVINO's model of a method of the network that takes rows [B, *shape]; raises NotImplementedError where
+    the method does what has no translation here."""
     import openvino
     from openvino import opset13 as op
 
@@ -119,7 +127,7 @@ def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
         return op.reshape(x, op.constant(np.array([0] * start + [-1])), special_zero=True)
 
     def layer(module: nn.Module, x: Any) -> Any:
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and (module.padding_mode, module.groups) == ("zeros", 1):
             weight, bias = module.parameters()
             pads = list(module.padding)
             x = op.convolution(x, constant(weight), list(module.stride), pads, pads, list(module.dilation))
@@ -127,7 +135,11 @@ def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
         if isinstance(module, nn.Linear):
             weight, bias = module.parameters()
             return op.add(op.matmul(x, constant(weight), transpose_a=False, transpose_b=True), constant(bias))
-        return op.relu(x) if isinstance(module, nn.ReLU) else flattened(x, 1)
+        if isinstance(module, nn.ReLU):
+            return op.relu(x)
+        if isinstance(module, nn.Flatten):
+            return flattened(x, module.start_dim)
+        raise NotImplementedError(f"nobody has translated {module}")
 
     def extreme(reduce: Callable[..., Any]) -> Callable[..., Any]:
         return lambda x, axis, keepdim=False: reduce(x, op.constant(np.array([axis])), keep_dims=keepdim)
@@ -158,5 +170,7 @@ def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
         elif node.op == "call_module":
             made[node] = layer(modules[node.target], *args)
         else:
+            if node.target not in functions:
+                raise NotImplementedError(f"nobody has translated {node.target}")
             made[node] = functions[node.target](*args, **kwargs)
     return openvino.Model([said], inputs)

@@ -13,7 +13,7 @@ from games.errors import RunFailed, UserError, WorkerDied
 from games.keys import fold
 from games.registry import make
 from marl.agent import Random
-from marl.collectors import Collector, WorkerCollector, opening
+from marl.collectors import Collector, WorkerCollector, beginning
 from marl.config import PopulationConfig, TrainConfig
 from marl.entrants import enter
 from marl.population import seat, self_play
@@ -78,7 +78,7 @@ class Clumsy(Versioned):
 def collected(collector: Collector, actor: Versioned, generations: int, kill=()) -> list[Trajectory]:
     """Play some generations, with a new version after each; kill worker 0 while it plays those in `kill`."""
     seating = seat(self_play(5, 2), [0], 1, 1, 0.4)
-    collector.open([actor], opening(7, seating, 2))
+    collector.open([actor], beginning(7, seating, 2))
     collector.begin()
     taken = []
     for generation in range(generations):
@@ -108,7 +108,7 @@ def equal(one: Trajectory, other: Trajectory) -> bool:
 @settings(max_examples=20, deadline=None)
 def test_shares_of_a_batch_side_by_side_are_the_batch(sizes, length):
     bounds = np.cumsum([0, *sizes]).tolist()
-    how = opening(3, self_play(bounds[-1], 2), 1)
+    how = beginning(3, self_play(bounds[-1], 2), 1)
 
     def played(start, stop):
         venv, share = make(GAME, stop - start), how.share(start, stop)
@@ -180,7 +180,7 @@ def test_workers_cannot_be_added_to_a_run_that_had_none(tmp_path):
 
 
 def test_keys_of_a_share_are_those_of_the_whole():
-    how = opening(5, self_play(6, 2), 1)
+    how = beginning(5, self_play(6, 2), 1)
     assert np.array_equal(how.share(2, 5).seeds, fold(5, np.arange(6))[2:5])
 
 
@@ -189,7 +189,7 @@ def test_a_worker_that_dies_while_it_answers_is_replaced():
     taken = []
     for kill in (False, True):
         collector = WorkerCollector(GAME, 600, 1, [], 12)
-        collector.open([Versioned(make(GAME, 1).spec)], opening(7, self_play(600, 2), 1))
+        collector.open([Versioned(make(GAME, 1).spec)], beginning(7, self_play(600, 2), 1))
         collector.begin()
         assert collector._workers[0].connection.poll(60)
         if kill:

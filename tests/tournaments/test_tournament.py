@@ -102,6 +102,10 @@ def test_openings_make_games_differ_and_are_shared_by_seatings(tmp_path):
     assert len({moves for found in begun.values() for moves in found}) > 10
     with pytest.raises(UserError, match="with opening_moves: 2, not 3"):
         play(config(agents=agents, opening_moves=3), tmp_path / "two")
+    with Store(play(config(agents=agents, seeds=20, opening_moves=9), tmp_path / "all")) as store:
+        summary = summarize(store)
+    assert any(line.startswith("40 of 40 games ended within their opening") for line in summary.warnings)
+    assert summary.to_json()["opening_moves"] == 9
 
 
 def test_killed_and_resumed(tmp_path):

@@ -1,6 +1,6 @@
 """Backends: they say the same of a network, whichever computes it."""
 
-import importlib.util
+import sys
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
@@ -12,8 +12,9 @@ from games.registry import make
 from marl.algorithms.muzero import MuZeroConfig, MuZeroNetwork
 from marl.config import TrainConfig
 from marl.entrants import enter
+from marl.evaluate import evaluate
 from marl.networks import generator_of
-from marl.search.backends import backend_of
+from marl.search.backends import OpenVino, backend_of
 from marl.search.networks import Judge, PolicyValue, folded
 from marl.train import train
 
@@ -81,13 +82,25 @@ def test_what_cannot_compute_is_refused(monkeypatch):
         backend_of("jax", network, "cpu", "float32")
     with pytest.raises(UserError, match="on the CPU, got device 'cuda:0'; use torch there"):
         backend_of("openvino", network, "cuda:0", "float32")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="not installed; pip install 'marl\\[openvino\\]'"):
+    monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not installed
+    with pytest.raises(UserError, match="pip install 'marl\\[openvino\\]', or play with backend=torch"):
         backend_of("openvino", network, "cpu", "float32")
 
 
+def test_what_has_no_translation_is_told():
+    class Odd(torch.nn.Module):
+        def forward(self, x):
+            return self.layer(x) if self.layer else torch.sin(x)
+
+    for layer in (None, torch.nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular")):
+        made = Odd()
+        made.layer = layer
+        with pytest.raises(NotImplementedError, match="nobody has translated"):
+            backend_of("openvino", made, "cpu", "float32")("forward", torch.zeros(8, 1, 4, 4))
+
+
 @pytest.mark.parametrize("algorithm", ["alphazero", "muzero"])
-def test_a_run_learns_with_it_resumes_and_plays_without(algorithm, tmp_path):
+def test_a_run_learns_with_it_resumes_and_plays_without(algorithm, tmp_path, monkeypatch):
     settings = {"simulations": 4, "hidden": [8], "encoder": "mlp", "batch_size": 8, "steps_per_update": 16}
 
     def trained(folder, steps, workers):
@@ -106,8 +119,15 @@ def test_a_run_learns_with_it_resumes_and_plays_without(algorithm, tmp_path):
     trained("parts", 128, 2)
     parts = trained("parts", 256, 2)
     assert (whole / "learner.safetensors").read_bytes() == (parts / "learner.safetensors").read_bytes()
-    spec = make("openspiel:tic_tac_toe", 1).spec
-    enter(f"{whole}(backend=torch)", spec)
-    enter(f"{whole}(backend=torch, search=false)", spec)
-    with pytest.raises(UserError, match="expected backend torch or openvino, got 'jax'"):
-        enter(f"{whole}(backend=jax)", spec)
+    asked, ask = [], OpenVino.__call__
+    monkeypatch.setattr(OpenVino, "__call__", lambda *args: asked.append(args[1]) or ask(*args))
+    venv = make("openspiel:tic_tac_toe", 2)
+    for text, computes in (("", True), ("(backend=torch)", False), ("(backend=torch, search=false)", False)):
+        asked.clear()
+        evaluate(venv, enter(f"{whole}{text}", venv.spec), [enter("random", venv.spec)], seeds=1, key=0)
+        assert bool(asked) == computes
+    trained("here", 128, 0)
+    assert asked
+    for wrong in ("jax", "''"):
+        with pytest.raises(UserError, match="expected backend torch or openvino, got"):
+            enter(f"{whole}(backend={wrong})", venv.spec)
