@@ -14,7 +14,7 @@ from games.errors import UserError, nearest
 from games.registry import Reference, parse
 from marl.plot import COLOURS, STYLES, check_picture, save_picture
 from tournaments.ratings import Rating
-from tournaments.report import Summary, listed, markdown_table
+from tournaments.report import Summary, listed, markdown_table, title
 
 STEPS = "steps"  # of the run whose checkpoint an agent is, as its folder's name says
 LINEAR_SPAN = 20  # the greatest value over the least, up to which an axis stays linear
@@ -34,7 +34,7 @@ class Curves:
     """The ratings of one tournament against one number of its agents."""
 
     game: str
-    title: str  # the game, and what else the games have in common
+    opening_moves: int
     by: str
     families: list[Family]  # as their best stand on the leaderboard
     others: list[Rating]  # agents without that number, the best first
@@ -58,7 +58,13 @@ class Curves:
             for family in self.families
         ]
         others = [rating.to_json() for rating in self.others]
-        return {"game": self.game, "by": self.by, "curves": families, "others": others}
+        return {
+            "game": self.game,
+            "opening_moves": self.opening_moves,
+            "by": self.by,
+            "curves": families,
+            "others": others,
+        }
 
 
 def numbers(reference: Reference) -> dict[str, float]:
@@ -111,7 +117,7 @@ def gather(summary: Summary, by: str) -> Curves:
         alone = listed([rating.agent for points in found.values() for _, rating in points])
         raise UserError(f"expected two agents that differ by '{by}' alone, got {alone}; add one to the tournament")
     families = [_family(name, points, by) for name, points in zip(_names(list(found)), found.values(), strict=True)]
-    return Curves(summary.game, summary.title, by, families, others)
+    return Curves(summary.game, summary.opening_moves, by, families, others)
 
 
 def table(curves: Curves) -> str:
@@ -123,7 +129,9 @@ def table(curves: Curves) -> str:
     ]
     rows += [[rating.agent, "—", *_cells(rating)] for rating in curves.others]
     titles = ["agent", curves.by, "Elo", "±95 %", "games"]
-    return "\n".join([f"{curves.title}: Elo by {curves.by}", "", *markdown_table(titles, rows)])
+    return "\n".join(
+        [f"{title(curves.game, curves.opening_moves)}: Elo by {curves.by}", "", *markdown_table(titles, rows)]
+    )
 
 
 def draw(curves: Curves, out: Path) -> None:
@@ -145,7 +153,7 @@ def draw(curves: Curves, out: Path) -> None:
     for rating, name, (_, colour) in zip(curves.others, names[len(curves.families) :], looks, strict=False):
         drawn.append(axes.axhline(rating.elo, color=colour, label=name, linestyle="--", linewidth=1.2, zorder=1))
         axes.axhspan(rating.elo - rating.ci95, rating.elo + rating.ci95, color=colour, alpha=0.1, linewidth=0, zorder=0)
-    axes.set_title(curves.title, loc="left", fontsize=11, fontweight="bold", pad=20)
+    axes.set_title(title(curves.game, curves.opening_moves), loc="left", fontsize=11, fontweight="bold", pad=20)
     said = "relative to the mean of all agents, ± 95 %"
     said += f"; dashed: agents without {curves.by}" if curves.others else ""
     axes.annotate(said, (0, 1), (0, 6), "axes fraction", "offset points", fontsize=8.5, color="#666666")

@@ -22,10 +22,10 @@ KEY = stream(0, "tournament")
 
 
 def play(game: str, references: Sequence[str], fixtures: Sequence[Fixture], num_envs: int) -> Iterator[PlayedGame]:
-    """Play fixtures and yield games as they end. `references` name every agent that sits in one of the fixtures; these have
-    equally many opening moves.
+    """Play fixtures, which have equally many opening moves, and yield games as they end.
 
-    An agent that raises or moves illegally forfeits that game, and the rest plays on.
+    `references` name every agent that sits in one of the fixtures. An agent that raises or moves illegally
+    forfeits that game, and the rest plays on.
     """
     (opening_moves,) = {fixture.opening_moves for fixture in fixtures} or {0}
     venv = make(game, max(1, min(num_envs, len(fixtures))))

@@ -67,7 +67,7 @@ class Summary:
     @property
     def title(self) -> str:
         """The game, and how many of its first moves nobody chose."""
-        return self.game + (f", {self.opening_moves} random opening moves" if self.opening_moves else "")
+        return title(self.game, self.opening_moves)
 
     @cached_property
     def wdl(self) -> NDArray[np.int64]:
@@ -134,6 +134,11 @@ class Summary:
         data = facts | {"rating_rule": "payoff", "reason": self.reason}
         data |= {"payoffs": [vars(payoff) for payoff in self.payoffs]}
         return data | ({"matchups": self.matchups.to_json()} if self.matchups else {})
+
+
+def title(game: str, opening_moves: int) -> str:
+    """Name a tournament's game, and how many of its first moves nobody chose."""
+    return game + (f", {opening_moves} random opening moves" if opening_moves else "")
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:
