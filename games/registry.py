@@ -186,7 +186,7 @@ def _wrap(venv: VecEnv, reference: Reference) -> VecEnv:
     if _supersuit(reference):
         raise UserError(f"SuperSuit's wrappers stand before all others, got '{reference}' behind another")
     if reference.source:
-        target = _attribute(reference, ())
+        target = attribute(reference)
     elif reference.name in WRAPPERS:
         target = WRAPPERS[reference.name]
     else:
@@ -234,7 +234,7 @@ def twin(text: str) -> str:
 def resolve(reference: Reference, group: str, what: str, sources: tuple[str, ...] = ()) -> Any:
     """Find what a reference names: an entry point of `group`, or an attribute of an installed module."""
     if reference.source:
-        return _attribute(reference, sources)
+        return attribute(reference, sources)
     found = {point.name: point for point in entry_points(group=group)}
     if reference.name not in found:
         elsewhere = f"; did you mean '{sources[0]}:{reference.name}'?" if sources else ""
@@ -243,7 +243,8 @@ def resolve(reference: Reference, group: str, what: str, sources: tuple[str, ...
     return found[reference.name].load()
 
 
-def _attribute(reference: Reference, sources: tuple[str, ...]) -> Any:
+def attribute(reference: Reference, sources: tuple[str, ...] = ()) -> Any:
+    """Return what `module:name` names; raises UserError where there is no such module, or no such name in it."""
     try:
         module = importlib.import_module(reference.source)
     except ModuleNotFoundError as error:

@@ -2,6 +2,7 @@
 
 random                              a legal action, uniformly
 mcts(simulations=100)               OpenSpiel's own C++ search with random playouts: a fixed anchor
+uct(simulations=100)                ours, for every game with positions (marl/search/agent.py)
 tit_for_tat                         and others for social dilemmas (marl/scripted.py)
 runs/x/checkpoints/000500000        what a run trained (marl/checkpoint.py)
 my_package.bots:Pavlov()            anyone's class with `act(view, hidden)`

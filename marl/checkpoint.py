@@ -113,12 +113,6 @@ def tensors(folder: Path, about: dict[str, Any], name: str) -> Tensors:
     return safetensors.torch.load(data)
 
 
-def digest_of(folder: Path) -> tuple[dict[str, Any], str]:
-    """Return a checkpoint's JSON and its agent's digest, computed from what is there."""
-    about = read(folder)
-    return about, _digest_of(about)
-
-
 def newest(run: Path) -> Path | None:
     """Return a run's newest whole checkpoint."""
     found = _whole(run)

@@ -139,10 +139,12 @@ def evaluate(
     against: Annotated[
         list[str] | None, typer.Option(help="An opponent; may be repeated. Without one: self-play.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds; each is played from every seat.")] = 100,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Seeds, 100 by default; each is played from every seat.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Names the seeds.")] = 0,
     opening_moves: Annotated[
-        int, typer.Option(min=0, help="So many first moves of a game are drawn at random, by its seed.")
+        int, typer.Option(min=0, help="So many first steps of a game, whoever acts, are drawn at random by its seed.")
     ] = 0,
     solved: Annotated[
         bool,
@@ -155,8 +157,9 @@ def evaluate(
         ),
     ] = False,
     draws: Annotated[
-        int, typer.Option(min=2, help="With --nash-conv: times that each information state is asked.")
-    ] = 100,
+        int | None,
+        typer.Option(min=2, help="With --nash-conv: times that each information state is asked, 100 by default."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Play an agent against others and print its mean return in each seat."""
@@ -167,45 +170,50 @@ def evaluate(
     from marl.entrants import enter, game_of
     from marl.evaluate import evaluate as evaluate_agent
 
+    if solved and nash_conv:
+        raise UserError("--solved is for games that hide nothing and --nash-conv for those that do; leave one out")
+    if draws and not nash_conv:
+        raise UserError(f"--draws says how often --nash-conv asks; leave it out without --nash-conv, got {draws}")
     torch.set_num_threads(1)
-    reference = game or game_of(agent)
-    venv = make(reference, min(64, seeds))
+    reference, key = game or game_of(agent), stream(seed, "evaluation")
     if solved or nash_conv:
-        option = "--solved" if solved else "--nash-conv"
-        if solved and nash_conv:
-            raise UserError("--solved is for games that hide nothing and --nash-conv for those that do; leave one out")
-        if against:
-            raise UserError(f"{option} chooses the others' moves; leave --against out, got {', '.join(against)}")
-        if opening_moves:
-            raise UserError(f"{option} begins where it likes; leave --opening-moves out, got {opening_moves}")
-        asked = enter(agent, venv.spec).agent
+        for option, given, why in (
+            ("--against", ", ".join(against or []), "chooses the others' moves"),
+            ("--seeds", seeds, "goes through positions, not through seeds"),
+            ("--opening-moves", opening_moves, "begins where it likes"),
+        ):
+            if given:
+                raise UserError(f"{'--solved' if solved else '--nash-conv'} {why}; leave {option} out, got {given}")
+        spec = make(reference, 1).spec
+        asked = enter(agent, spec).agent
         if solved:
-            _against_the_truth(agent, asked, venv.spec, stream(seed, "evaluation"), as_json)
+            _against_the_truth(agent, reference, asked, spec, key, as_json)
         else:
-            _against_best_responses(agent, asked, venv.spec, stream(seed, "evaluation"), draws, as_json)
+            _against_best_responses(agent, reference, asked, spec, key, draws or 100, as_json)
         return
+    seeds = seeds or 100
+    venv = make(reference, min(64, seeds))
     opponents = [enter(text, venv.spec) for text in against or []]
-    key = stream(seed, "evaluation")
     result = evaluate_agent(venv, enter(agent, venv.spec), opponents, seeds=seeds, key=key, opening_moves=opening_moves)
     if as_json:
         asked_for = {"agent": agent, "game": reference, "against": against or [], "opening_moves": opening_moves}
         _print_json(asked_for | result.to_json())
         return
     _say(f"{agent} at {reference}: {result.episodes} episodes")
-    table = Table("player", "mean return", "± 95 %")
-    for player, (mean, ci95) in enumerate(zip(result.return_mean, result.return_ci95, strict=True)):
-        table.add_row(str(player), f"{mean:+.3f}", f"{ci95:.3f}")
+    table = Table("seat", "mean return", "± 95 %")
+    for seat, (mean, ci95) in enumerate(zip(result.return_mean, result.return_ci95, strict=True)):
+        table.add_row(str(seat), f"{mean:+.3f}", f"{ci95:.3f}")
     _console().print(table)
 
 
-def _against_the_truth(name: str, agent: "Agent", spec: "Spec", key: int, as_json: bool) -> None:
+def _against_the_truth(name: str, game: str, agent: "Agent", spec: "Spec", key: int, as_json: bool) -> None:
     """Print how an agent does where every move's value is known."""
     from marl import solved
 
     if spec.name == solved.LABELLED:
         result = solved.accuracy(agent, spec, key)
         if as_json:
-            _print_json({"agent": name, "game": spec.name} | result.to_json())
+            _print_json({"agent": name, "game": game} | result.to_json())
             return
         _say(f"{name}: {result.overall:.1%} of {result.positions} moves keep what the position is worth")
         table = Table("positions", "accuracy")
@@ -215,25 +223,27 @@ def _against_the_truth(name: str, agent: "Agent", spec: "Spec", key: int, as_jso
         return
     seats = solved.all_ends(agent, spec, key)
     if as_json:
-        _print_json({"agent": name, "game": spec.name, "seats": [asdict(ends) for ends in seats]})
+        _print_json({"agent": name, "game": game, "seats": [asdict(ends) for ends in seats]})
         return
-    _say(f"{name} at {spec.name}, against every move of the others: the distinct ends")
+    _say(f"{name} at {game}, against every move of the others: the distinct ends")
     table = Table("seat", "won", "drawn", "lost", "decisions")
     for seat, ends in enumerate(seats):
         table.add_row(str(seat), str(ends.won), str(ends.drawn), str(ends.lost), str(ends.decisions))
     _console().print(table)
 
 
-def _against_best_responses(name: str, agent: "Agent", spec: "Spec", key: int, draws: int, as_json: bool) -> None:
+def _against_best_responses(
+    name: str, game: str, agent: "Agent", spec: "Spec", key: int, draws: int, as_json: bool
+) -> None:
     """Print what the best responses to an agent gain."""
     from marl.exploitability import nash_conv
 
     result = nash_conv(agent, spec, key, draws)
     if as_json:
-        _print_json({"agent": name, "game": spec.name} | asdict(result))
+        _print_json({"agent": name, "game": game} | asdict(result))
         return
     _say(
-        f"{name} at {spec.name}: NashConv {result.at_least:.4f} to {result.nash_conv:.4f}, "
+        f"{name} at {game}: NashConv {result.at_least:.4f} to {result.nash_conv:.4f}, "
         f"{result.information_states} information states asked {draws} times each"
     )
     table = Table("seat", "against itself", "a best response to it")
@@ -246,7 +256,7 @@ def _against_best_responses(name: str, agent: "Agent", spec: "Spec", key: int, d
 def play(
     game: Annotated[str, typer.Argument(help="A turn-based game that can print itself.")],
     against: Annotated[str, typer.Option(help="The agent that holds every other seat.")],
-    seat: Annotated[int, typer.Option(min=0, help="The player that you are.")] = 0,
+    seat: Annotated[int, typer.Option(min=0, help="The seat that you hold.")] = 0,
     seed: Annotated[int | None, typer.Option(min=0, help="Names the game; another one each time by default.")] = None,
 ) -> None:
     """Play against an agent at the terminal."""
@@ -308,7 +318,7 @@ def tournament_report(
 
     with _store(store) as opened:
         summary = summarize(opened)
-        paths = write_report(opened, opened.path.parent)
+    paths = write_report(summary, opened.path.parent)
     if as_json:
         _print_json(summary.to_json() | {"files": {name: str(path) for name, path in paths.items()}})
         return
@@ -397,7 +407,7 @@ def games_table(
 @games.command("show")
 def games_show(
     game: Game,
-    seed: Annotated[int, typer.Option(min=0, help="Names the random episode.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Names the random episode, 0 by default.")] = None,
     views: Annotated[bool, typer.Option("--views", help="Print what every player sees, as numbers.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the Spec alone, as one JSON object.")] = False,
 ) -> None:
@@ -406,9 +416,12 @@ def games_show(
     from games.registry import make
 
     if as_json:
+        if views or seed is not None:
+            given = "--views" if views else f"--seed {seed}"
+            raise UserError(f"--json prints the Spec alone, and no episode; leave {given} out")
         _print_json(make(game, 1).spec.to_json())
         return
-    for line in playthrough(game, seed=seed, views=views):
+    for line in playthrough(game, seed=seed or 0, views=views):
         _say(line)
 
 

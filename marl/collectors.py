@@ -123,7 +123,7 @@ class WorkerCollector(Collector):
         self._stop()
 
     def _hire(self, table: "Table") -> Worker:
-        return Worker(str(table), "marl.collectors:Player", [table])
+        return Worker(str(table), "marl.collectors:Host", [table])
 
     def _ask(self, index: int, generation: int) -> None:
         table = self._tables[index]
@@ -166,7 +166,7 @@ class Table:
         return f"rollout worker {self.worker} of '{self.game}' (environments {self.start} to {self.stop - 1})"
 
 
-class Player:
+class Host:
     """What a worker does: play the environments of its table."""
 
     def __init__(self, table: Table) -> None:

@@ -69,7 +69,7 @@ class TrainConfig(OfGame):
     num_envs: PositiveInt = 64
     env_workers: int = Field(default=0, ge=0)  # processes that step the environments; none: the run does it itself
     rollout_workers: int = Field(default=0, ge=0)  # processes that play while the learner learns; none: by turns
-    rollout_length: PositiveInt | None = None  # steps of each environment between two updates
+    rollout_length: PositiveInt | None = None  # steps of each environment in one rollout
     threads: PositiveInt = 1
     keep: PositiveInt | None = None  # checkpoints to keep, the newest ones; all by default
     opponents: Opponents = Opponents()

@@ -9,7 +9,7 @@ from typing import Any
 from games.contract import Spec
 from games.errors import UserError, nearest
 from games.keys import fold_one
-from games.registry import Reference, call, check_types, parse, resolve
+from games.registry import Reference, attribute, call, check_types, parse, resolve
 from marl import checkpoint, population
 from marl.agent import Agent, Mcts, Random, digest_of_code
 from marl.config import validate
@@ -45,8 +45,7 @@ def enter(text: str, spec: Spec, device: str = "cpu") -> Entrant:
     if reference.source == "":
         hint = nearest(reference.name, BUILT_IN) or "; a checkpoint is named by its folder"
         raise UserError(f"expected one of {', '.join(BUILT_IN)}, a class or a checkpoint folder, got '{text}'{hint}")
-    target = resolve(reference, "marl.agents", "agent")
-    return _scripted(text, target, reference, spec)
+    return _scripted(text, attribute(reference), reference, spec)
 
 
 def expand(text: str) -> dict[str, str]:
@@ -85,7 +84,7 @@ def algorithm(name: str) -> Any:
 
 def _trained(text: str, reference: Reference, spec: Spec, device: str) -> Entrant:
     folder = checkpoint_folder(Path(reference.name))
-    about, digest = checkpoint.digest_of(folder)
+    about = checkpoint.read(folder)
     ours, theirs = spec.to_json(), about["spec"]
     for part, what in (("num_players", "players"), ("observation", "views"), ("action", "actions")):
         if ours[part] != theirs[part]:
@@ -112,7 +111,7 @@ def _trained(text: str, reference: Reference, spec: Spec, device: str) -> Entran
             f"the weights of '{folder}' are not those of {about['algorithm']} as it is here; install the version that "
             "wrote them"
         ) from error
-    return Entrant(_shown(text, reference), text, _variant(digest, options), agent)
+    return Entrant(_shown(text, reference), text, _variant(about["digest"], options), agent)
 
 
 def _plain(value: Any) -> str:

@@ -98,7 +98,7 @@ class EpisodeBatch:
         if states:
             states.see(state)
             state = states.apply(state)
-        self.state = tensor(state)  # [P, S]
+        self.global_state = tensor(state)  # [P, S]
 
     def _state(self, trajectory: Trajectory, spec: Spec) -> NDArray[np.float32]:
         """Return the global state [P, S], or all players' views side by side, where a game has none."""

@@ -47,12 +47,12 @@ def write(folder: Path, members: dict[str, Path]) -> Path:
         newest = checkpoint.newest(run)
         if newest is None:
             raise UserError(f"the member '{name}' has no checkpoint in '{run}'; train it first")
-        about, digest = checkpoint.digest_of(newest)
+        about = checkpoint.read(newest)
         entries.append(
             {
                 "id": name,
                 "checkpoint": str(newest.relative_to(folder)),
-                "digest": digest,
+                "digest": about["digest"],
                 "parent": about["parent"],
                 "algorithm": about["algorithm"],
                 "game": about["game"],

@@ -132,7 +132,7 @@ def train_members(
 def _train(name: str, config: dict[str, Any], folder: str, resume: bool, device: str) -> Outcome:
     """Train a member in whatever process this is. What it raises is returned as text: not every error can travel."""
     try:
-        train_member(name, config, folder, resume, device)
+        train_member(config, folder, resume, device)
     except UserError as error:
         return name, str(error), error.exit_code
     except Exception as error:

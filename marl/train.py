@@ -45,7 +45,6 @@ class Run:
     learner: Learner
     opponents: list[Entrant]
     panel: list[tuple[str, list[Entrant]]]
-    device: str
     step: int = 0
     parent: str | None = None
 
@@ -107,7 +106,7 @@ def prepare(config: TrainConfig, folder: Path, *, resume: bool, device: str = "a
         collector: Collector = WorkerCollector(config.game, config.num_envs, config.rollout_workers, opponents, length)
     else:
         collector = Collector(venv, opponents, length)
-    run = Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel, device)
+    run = Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel)
     _open_folder(run, resume)
     return run
 
@@ -269,11 +268,10 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
     display.line(f"step {run.step:,} of {config.steps:,}; mean return by seat against {against_all}")
 
 
-def train_member(name: str, config: dict[str, Any], folder: str, resume: bool, device: str) -> str:
-    """Train one member of a population, in whatever process this is; return its name."""
+def train_member(config: dict[str, Any], folder: str, resume: bool, device: str) -> None:
+    """Train one member of a population, in whatever process this is."""
     plain = Console(force_terminal=False)  # bars of several members would draw over each other
     train(TrainConfig.model_validate(config), Path(folder), resume=resume, device=device, console=plain)
-    return name
 
 
 def check_members(

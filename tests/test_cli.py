@@ -137,6 +137,12 @@ BAD_INPUT = [
     ("evaluate runs/nowhere", "does not exist"),
     ("evaluate .", "holds no checkpoint"),
     ("evaluate random --game openspiel:tic_tac_toe --seeds 0", "'--seeds'"),
+    ("evaluate random --game openspiel:tic_tac_toe --draws 50", "leave it out without --nash-conv, got 50"),
+    ("evaluate random --game openspiel:tic_tac_toe --solved --draws 50", "leave it out without --nash-conv, got 50"),
+    ("evaluate random --game openspiel:tic_tac_toe --solved --seeds 100", "leave --seeds out, got 100"),
+    ("evaluate random --game openspiel:tic_tac_toe --solved --opening-moves 2", "leave --opening-moves out, got 2"),
+    ("evaluate random --game openspiel:tic_tac_toe --solved --against random", "leave --against out, got random"),
+    ("evaluate random --game openspiel:kuhn_poker --nash-conv --seeds 9", "--nash-conv goes through positions"),
     ("tournament run tournament.yaml --set agent=[random]", "did you mean 'agents'"),
     ("tournament run tournament.yaml --set game=openspiel:tic_tac_to", "did you mean 'tic_tac_toe'"),
     ("tournament run tournament.yaml --set agents=[random]", "at least 2 agents"),
@@ -149,6 +155,8 @@ BAD_INPUT = [
     ("evaluate tit_for_tat --game matrix(game=chicken,steps=9)", "add memory=true"),
     ("evaluate tit_for_tat", "'tit_for_tat' knows no game of its own"),
     ("games show openspiel:tic_tac_to", "did you mean 'tic_tac_toe'"),
+    ("games show openspiel:tic_tac_toe --json --seed 0", "leave --seed 0 out"),
+    ("games show openspiel:tic_tac_toe --json --views", "leave --views out"),
     ("games check openspiel:tic_tac_toe --episodes 0", "'--episodes'"),
     ("play openspiel:goofspiel --against random", "turn-based"),
     ("play openspiel:tic_tac_toe --against random --seat 2", "seats 0 to 1"),
@@ -351,12 +359,14 @@ def test_evaluate_json(folder, marl, trained):
         assert all(-1 <= mean <= 1 for mean in found["return_mean"])
     _, printed, _ = marl("evaluate", "random", "--game", "openspiel:kuhn_poker(players=3)", "--seeds", 1, "--json")
     assert strict_json(printed)["return_ci95"] == [None] * 3  # one episode shows no spread
-    assert "mean return" in marl("evaluate", trained, "--seeds", 3)[1]
+    shown = marl("evaluate", trained, "--seeds", 3)[1]
+    assert "mean return" in shown and "seat" in shown and "player" not in shown
 
 
 def test_tournament_json(folder, marl):
     exit_code, printed, _ = marl("tournament", "run", "tournament.yaml", "--run-dir", "run", "--json")
     report = strict_json(printed)
+    assert list(report)[:2] == ["game", "opening_moves"] and report["game"] == CONFIG["game"]
     assert exit_code == 0 and all(Path(path).is_file() for path in report["files"].values())
     for store in ("run", "run/games.sqlite"):
         exit_code, printed, complaint = marl("tournament", "rate", store, "--json")
@@ -432,12 +442,9 @@ def test_evaluate_against_the_truth(marl):
         "evaluate", "mcts(simulations=20)", "--game", "openspiel:connect_four", "--solved", "--json"
     )
     found = json.loads(printed)
-    assert code == 0 and found["positions"] == 1000 and 0.4 < found["overall"] < 0.8
+    assert code == 0 and list(found)[:2] == ["agent", "game"] and found["game"] == "openspiel:connect_four"
+    assert found["positions"] == 1000 and 0.4 < found["overall"] < 0.8
     code, printed, _ = marl("evaluate", "random", "--game", "openspiel:tic_tac_toe", "--solved")
     assert code == 0 and "lost" in printed
     code, _, complaint = marl("evaluate", "random", "--game", "spread", "--solved")
     assert code == 2 and "leave --solved out" in complaint
-    complaint = marl("evaluate", "random", "--game", "openspiel:tic_tac_toe", "--solved", "--against", "random")[2]
-    assert "leave --against out" in complaint
-    complaint = marl("evaluate", "random", "--game", "openspiel:tic_tac_toe", "--solved", "--opening-moves", "2")[2]
-    assert "leave --opening-moves out" in complaint

@@ -128,7 +128,7 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the ratings, or the payoffs and why there is no Elo, as JSON data."""
-        facts: dict[str, Any] = {"opening_moves": self.opening_moves}
+        facts: dict[str, Any] = {"game": self.game, "opening_moves": self.opening_moves}
         if self.ratings:
             return facts | self.ratings.to_json()
         data = facts | {"rating_rule": "payoff", "reason": self.reason}
@@ -146,7 +146,7 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def summarize(store: Store, *, prior_sd: float | None = PRIOR_SD, anchor: str | None = None) -> Summary:
+def summarize(store: Store) -> Summary:
     """Rate what is in a store.
 
     Reads its facts `game` (a reference) and `spec` (`num_players`, `payoff` and `step_rewards` of the game's Spec).
@@ -157,7 +157,7 @@ def summarize(store: Store, *, prior_sd: float | None = PRIOR_SD, anchor: str | 
         raise UserError(f"expected a store that says which game it holds, got '{store.path}'; run its tournament again")
     results, labels = store.results(), store.labels()
     reason = refusal(spec["num_players"], spec["payoff"])
-    ratings = None if reason else rate(results, prior_sd=prior_sd, anchor=anchor)
+    ratings = None if reason else rate(results)
     two = reason is not None and spec["num_players"] == 2
     table = matchups(results, "step" if spec.get("step_rewards") else "game") if two else None
     payoffs = mean_payoffs(results)
@@ -298,17 +298,12 @@ def _method(summary: Summary) -> str:
             "Mean payoffs with 95 % intervals. Games of one seed share their chance events and count as one cluster; "
             "the interval is Student's, over clusters."
         )
-    sd = summary.ratings.prior_sd
-    prior = (
-        "no prior (maximum likelihood)"
-        if sd is None
-        else f"a normal prior on strength with a standard deviation of {sd:g} logits ({K * sd:.0f} Elo)"
-    )
     return (
         "A game counts as won by whoever was paid more. Davidson's model (1970) of wins, draws and losses, with one "
-        f"seat effect, fitted to all games at once with {prior}. Elo is relative to the mean of the agents it is shown "
-        "with, unless an anchor was named. Intervals cover 95 %; both seatings of a seed count as one cluster, so they "
-        "hold where the two depend on each other."
+        "seat effect, fitted to all games at once with a normal prior on strength with a standard deviation of "
+        f"{PRIOR_SD:g} logits ({K * PRIOR_SD:.0f} Elo). Elo is relative to the mean of the agents it is shown with. "
+        "Intervals cover 95 %; both seatings of a seed count as one cluster, so they hold where the two depend on each "
+        "other."
     )
 
 
@@ -492,11 +487,8 @@ def _html(summary: Summary) -> str:
     )
 
 
-def write_report(
-    store: Store, folder: str | Path, *, prior_sd: float | None = PRIOR_SD, anchor: str | None = None
-) -> dict[str, Path]:
+def write_report(summary: Summary, folder: str | Path) -> dict[str, Path]:
     """Write `leaderboard.md`, `leaderboard.csv` and `report.html` into a folder; return the paths by file name."""
-    summary = summarize(store, prior_sd=prior_sd, anchor=anchor)
     texts = {
         "leaderboard.md": _markdown(summary),
         "leaderboard.csv": _csv(summary),

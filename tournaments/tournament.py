@@ -6,7 +6,6 @@ schedule makes fixtures; the store says which are missing; match plays them; the
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt
 from rich.console import Console
 
@@ -14,7 +13,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl import engine as engines
-from marl.config import OfGame, References
+from marl.config import OfGame, References, dump
 from marl.entrants import Entrant, enter, expand
 from marl.runlog import Display
 from tournaments.match import chunks, play_chunk
@@ -95,8 +94,7 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
             "--run-dir"
         )
     try:
-        written = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-        (folder / "config.yaml").write_text(written, encoding="utf-8")
+        (folder / "config.yaml").write_text(dump(config), encoding="utf-8")
     except OSError as error:
         store.close()
         raise UserError(f"the folder '{folder}' cannot be written: {error}; name another --run-dir") from error

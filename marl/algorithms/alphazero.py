@@ -7,7 +7,7 @@ further. With p, v the network's word on a position, π what the search made of 
 
     L = - sum_a π_a log p_a + (z̃ - v)² + c |θ|²,   z̃ = (1 - m) z + m (value of the root)
 
-Here: one self-play generation an update, in the shared rollout, all games searched in one call. `rule: gumbel` is
+Here: one self-play generation a rollout, in the shared loop, all games searched in one call; then the updates due. `rule: gumbel` is
 Gumbel AlphaZero (Danihelka et al. 2022, https://openreview.net/forum?id=bERaNdoegnO): π is then its improved policy.
 
 Deviations: values are vectors, one for each player, so that three players and payoffs of any sum need no other code;
@@ -30,7 +30,7 @@ from marl.agent import Agent
 from marl.networks import generator_of, masked_log_probs
 from marl.search.agent import PolicyAgent, SearchAgent, refuse
 from marl.search.evaluators import NetworkEvaluator
-from marl.search.learner import SearchConfig, SearchLearner, budget, refuse_unsearched
+from marl.search.learner import SearchConfig, SearchLearner, budget, refuse_unfit
 from marl.search.models import exact
 from marl.search.networks import Judge, PolicyValue, by_mover, refuse_network, scaled
 from marl.types import Tensors
@@ -94,7 +94,7 @@ class AlphaZero(SearchLearner[PolicyValue]):
         return [self._actor]
 
     def agent(self) -> Agent:
-        return _player(self.config, self.spec, self.evaluator)
+        return _rated(self.config, self.spec, self.evaluator)
 
     def renew(self) -> None:
         self.judge.renew(self.network)
@@ -121,6 +121,7 @@ class AlphaZero(SearchLearner[PolicyValue]):
         solve: bool | None = None,
         reuse: bool = False,
         sampled_moves: int = 0,
+        leaves: int = 1,
         backend: str | None = None,
         search: bool = True,
         greedy: bool = False,
@@ -130,13 +131,21 @@ class AlphaZero(SearchLearner[PolicyValue]):
         judge = Judge(
             network, spec, device, precision=config.precision, backend=config.backend if backend is None else backend
         )
+        of_search = {"simulations": simulations, "solve": solve, "sampled_moves": sampled_moves}
+        refuse_unfit(search, greedy, **of_search, reuse=reuse, leaves=leaves != 1)
         if not search:
-            refuse_unsearched(simulations=simulations, solve=solve, sampled_moves=sampled_moves, reuse=reuse)
             return PolicyAgent(judge, greedy=greedy)
         count = budget("alphazero", config, simulations, sampled_moves)
         asked = {"simulations": count, "solve": config.solve if solve is None else solve}
         evaluator = NetworkEvaluator(spec, judge)
-        return _player(config.model_copy(update=asked), spec, evaluator, sampled=sampled_moves, reuse=reuse)
+        return _rated(
+            config.model_copy(update=asked),
+            spec,
+            evaluator,
+            sampled=sampled_moves,
+            leaves=leaves,
+            reuse=reuse,
+        )
 
 
 def _network(config: AlphaZeroConfig, spec: Spec, key: int) -> PolicyValue:
@@ -144,8 +153,14 @@ def _network(config: AlphaZeroConfig, spec: Spec, key: int) -> PolicyValue:
     return PolicyValue(spec, generator_of(key), encoder=config.encoder, **sizes)  # type: ignore[arg-type]
 
 
-def _player(
-    config: AlphaZeroConfig, spec: Spec, evaluator: NetworkEvaluator, *, sampled: int = 0, reuse: bool = False
+def _rated(
+    config: AlphaZeroConfig,
+    spec: Spec,
+    evaluator: NetworkEvaluator,
+    *,
+    sampled: int = 0,
+    leaves: int = 1,
+    reuse: bool = False,
 ) -> Agent:
     """Return what a tournament rates: the best of a search without noise, after `sampled` moves drawn from it."""
     return SearchAgent(
@@ -154,6 +169,7 @@ def _player(
         config.selection(noisy=False),
         simulations=config.simulations,
         sampled=sampled,
+        leaves=leaves,
         solve=config.solve,
         decided=config.rule == "puct",
         reuse=reuse,

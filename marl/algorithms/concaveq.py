@@ -36,7 +36,7 @@ from games.errors import UserError
 from games.keys import choose, fold, uniform
 from marl.episode_batch import EpisodeBatch
 from marl.episodic import EpisodicConfig, EpisodicLearner
-from marl.networks import generator_of, linear, mlp, sample
+from marl.networks import generator_of, linear, masked_log_probs, mlp, sample
 from marl.team import Team, TeamAgent
 from marl.types import View
 
@@ -211,12 +211,12 @@ class ConcaveQ(EpisodicLearner):
         with torch.no_grad():
             best, gap = self.select(batch, q, logits)  # û [P, N]
             central_target, _ = self.central_target(batch.packed)
-            target = self.targets(batch, self.mix_target(batch.chosen(central_target, best), batch.state))
-            value_best = self.mix(batch.chosen(central, best), batch.state)
+            target = self.targets(batch, self.mix_target(batch.chosen(central_target, best), batch.global_state))
+            value_best = self.mix(batch.chosen(central, best), batch.global_state)
             same = ((best == batch.taken_actions) | ~batch.acting).all(1, keepdim=True)
             weight = torch.where(same | (target > value_best), 1.0, self.config.underestimate_weight)
-        f = self.mixer(batch.taken(q), batch.state)  # [P, 1]
-        value = self.mix(batch.taken(central), batch.state)
+        f = self.mixer(batch.taken(q), batch.global_state)  # [P, 1]
+        value = self.mix(batch.taken(central), batch.global_state)
         decided = batch.decided(each=False)
         f_loss = (weight * (f - target).square())[decided].mean()
         value_loss = (value - target).square()[decided].mean()
@@ -240,7 +240,7 @@ class ConcaveQ(EpisodicLearner):
     def select(self, batch: EpisodeBatch, q: Tensor, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the joint actions [P, N] that maximise f, and what the ascent fell short by, where one can know."""
         seats, legal = batch.seats(q), batch.legal()  # [P, N, A]
-        weights = self.mixer.weights(batch.state)
+        weights = self.mixer.weights(batch.global_state)
         if self._enumerates:
             return enumerate_joint(self.mixer, weights, seats, legal), {}
         greedy = seats.masked_fill(~legal, -torch.inf).argmax(2)
@@ -261,7 +261,7 @@ class ConcaveQ(EpisodicLearner):
         with torch.no_grad():
             marginal = batch.rows(self.marginals(batch, central, best))[batch.acts]  # [B, A]
         mask = batch.action_mask[batch.acts]
-        log_pi = torch.log_softmax(logits[batch.acts].masked_fill(~mask, torch.finfo(logits.dtype).min), 1)
+        log_pi = masked_log_probs(logits[batch.acts], mask)
         pi = log_pi.exp()
         entropy = -(pi * log_pi).sum(1).mean()
         return -(pi * marginal).sum(1).mean() - self.temperature * entropy, entropy.detach()
@@ -276,7 +276,7 @@ class ConcaveQ(EpisodicLearner):
             tried[:, i, :, i] = seats[:, i]
         tried = tried.view(points, players * actions, players)
         step = max(1, CHUNK // (players * actions))
-        value = [self.mix.value(s, t) for s, t in zip(batch.state.split(step), tried.split(step), strict=True)]
+        value = [self.mix.value(s, t) for s, t in zip(batch.global_state.split(step), tried.split(step), strict=True)]
         return torch.cat(value).view(points, players, actions)
 
     @property

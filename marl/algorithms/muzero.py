@@ -36,8 +36,8 @@ from games.keys import fold, fold_one, stream, uniform
 from marl.agent import Agent
 from marl.networks import generator_of, linear
 from marl.search.agent import PolicyAgent, SearchAgent
-from marl.search.evaluators import Evaluation
-from marl.search.learner import SearchConfig, SearchLearner, budget, refuse_unsearched
+from marl.search.evaluators import Judgement
+from marl.search.learner import SearchConfig, SearchLearner, budget, refuse_unfit
 from marl.search.models import Imagined, LearnedModel
 from marl.search.networks import (
     Asked,
@@ -167,7 +167,7 @@ class Imagination(Asked[MuZeroNetwork]):
         values = unscaled(by_player(value, movers), self._spec)
         return Imagined(hidden.reshape(-1, *self._network.features), movers, reward, logits, values)
 
-    def __call__(self, views: NDArray[Any], movers: NDArray[np.int64]) -> Evaluation:
+    def __call__(self, views: NDArray[Any], movers: NDArray[np.int64]) -> Judgement:
         """Return the logits of views, and values: what there is to know without a search."""
         imagined = self.initial(views, movers)
         return imagined.logits, imagined.value
@@ -271,7 +271,7 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         return [self._actor]
 
     def agent(self) -> Agent:
-        return _player(self.config, self.spec, self.imagination, self.config.simulations)
+        return _rated(self.config, self.spec, self.imagination, self.config.simulations)
 
     def renew(self) -> None:
         self.imagination.renew(self.network)
@@ -319,6 +319,7 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         device: str,
         simulations: int | None = None,
         sampled_moves: int = 0,
+        leaves: int = 1,
         backend: str | None = None,
         search: bool = True,
         greedy: bool = False,
@@ -328,21 +329,26 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         imagination = Imagination(
             network, spec, device, precision=config.precision, backend=config.backend if backend is None else backend
         )
+        refuse_unfit(search, greedy, simulations=simulations, sampled_moves=sampled_moves, leaves=leaves != 1)
         if not search:
-            refuse_unsearched(simulations=simulations, sampled_moves=sampled_moves)
             return PolicyAgent(imagination, greedy=greedy)
         count = budget("muzero", config, simulations, sampled_moves)
-        return _player(config, spec, imagination, count, sampled_moves)
+        return _rated(config, spec, imagination, count, sampled_moves, leaves)
 
 
-def _player(config: MuZeroConfig, spec: Spec, imagination: Imagination, simulations: int, sampled: int = 0) -> Agent:
+def _rated(
+    config: MuZeroConfig, spec: Spec, imagination: Imagination, simulations: int, sampled: int = 0, leaves: int = 1
+) -> Agent:
     """Return what a tournament rates: the best of a search without noise, after `sampled` moves drawn from it."""
-    model, rule, decided = (
+    return SearchAgent(
+        spec,
         partial(LearnedModel, spec, imagination),
         config.selection(noisy=False),
-        config.rule == "puct",
+        simulations=simulations,
+        sampled=sampled,
+        leaves=leaves,
+        decided=config.rule == "puct",
     )
-    return SearchAgent(spec, model, rule, simulations=simulations, sampled=sampled, decided=decided)
 
 
 def _refuse(config: MuZeroConfig, spec: Spec) -> None:

@@ -130,7 +130,7 @@ class ValueFactorization(EpisodicLearner):
 
     def situation(self, batch: EpisodeBatch, features: Tensor) -> Tensor:
         """Return what the mixer sees beside the utilities; `features` [R, H] are the agents' memories."""
-        return batch.state
+        return batch.global_state
 
     def build(self) -> Team:
         self.team, self.target_team = self.twins("team", lambda key: Team(self.config, self.spec, key))

@@ -105,8 +105,9 @@ class Versus(Learner):
             held = ", ".join(f"{k} is {section['name']}" for k, section in enumerate(config.learners))
             raise UserError(f"expected learner=0 to {len(config.learners) - 1}, got learner={learner}; {held}")
         name, made, settings = _section(config.learners[learner])
-        chooses = "greedy" in inspect.signature(made.load_agent).parameters  # other agents play their mode anyway
-        mode = {"greedy": True} if greedy and chooses else {}
+        takes = inspect.signature(made.load_agent).parameters
+        draws = "greedy" in takes and "search" not in takes  # others play their mode, or their search's best, anyway
+        mode = {"greedy": True} if greedy and draws else {}
         return made.load_agent(settings, spec, under(_prefix(learner, name), state), device=device, **mode)  # type: ignore[no-any-return]
 
 

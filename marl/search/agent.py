@@ -14,7 +14,7 @@ from games.keys import Keys, fold, uniform
 from games.registry import twin
 from marl.networks import sample
 from marl.search import evaluators, information, models, reuse, search, selection, tree
-from marl.search.evaluators import Evaluation, Playouts
+from marl.search.evaluators import Judgement, Playouts
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
 from marl.search.models import Model, exact
 from marl.search.networks import scaled
@@ -27,7 +27,7 @@ MEMORY = np.dtype(
         ("decisions", np.int64),  # so far
         ("lost", np.bool_),  # the player's own value has been below `resign_below`
         ("stays", np.bool_),  # it would not give up even then
-        ("left", np.object_),  # what its last search knows of what has come since: Known, or None
+        ("kept", np.object_),  # what its last search knows of what has come since: Known, or None
     ]
 )
 
@@ -41,8 +41,10 @@ class SearchAgent:
     2019, https://arxiv.org/abs/1902.10565): more games for the same price, and no policy is learned from those.
     A player whose own value, scaled to [-1, 1], has been below `resign_below` gives up: it plays on, so that outcomes
     stay true, but all its further decisions are cheap. In a share `no_resign_share` of its games it would not.
-    With `reuse` a search goes on from what the player's last one knows of the position: what is played is then no
-    function of the position and the key alone. Raises UserError for reuse by Gumbel's rule.
+    With `leaves` above 1 so many walks go down a tree before their ends are judged together: faster where few games are
+    searched at a time. With `reuse` a search goes on from what the player's last one knows of the position: what is
+    played is then no function of the position and the key alone. Raises UserError for reuse by Gumbel's rule, and for
+    no leaves.
 
     What it chose comes with `policy` [B, A], `root_value` [B, N] and `searched` [B], whether the search was a full one;
     where players may give up with `would_resign` [B], whether one that stays would do so now.
@@ -65,6 +67,8 @@ class SearchAgent:
         decided: bool = False,
         reuse: bool = False,
     ) -> None:
+        if leaves < 1:
+            raise UserError(f"a search walks to at least 1 leaf of a tree at a time, got leaves={leaves}")
         if reuse and isinstance(rule, Gumbel):
             raise UserError(
                 "reuse=true goes on from the visits of an earlier search, and sequential halving (rule: gumbel) counts "
@@ -79,7 +83,7 @@ class SearchAgent:
 
     def initial_hidden(self, rows: int) -> Hidden:
         memory = np.zeros(rows, MEMORY)
-        memory["left"] = None
+        memory["kept"] = None
         return memory
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
@@ -88,7 +92,7 @@ class SearchAgent:
         full = (uniform(fold(view.key, 3)) >= self._cheap_share) & (stays | ~hidden["lost"])
         search = self.begin(view)
         budget = np.where(full, self._simulations, self._cheap)
-        found = search.run(fold(view.key, 4), budget, hidden["left"] if self._reuse else None)
+        found = search.run(fold(view.key, 4), budget, hidden["kept"] if self._reuse else None)
         policy = found.dense(found.policy, self._spec.num_actions)
         drawn = sample(policy.astype(np.float32), fold(view.key, 5))
         action = np.where(hidden["decisions"] < self._sampled, drawn, found.best)
@@ -101,7 +105,7 @@ class SearchAgent:
             after["stays"] = stays
             extras["would_resign"] = after["lost"] & ~hidden["lost"] & stays
         if self._reuse:
-            after["left"] = search.left(action)
+            after["kept"] = search.keep(action)
         return Decision(action, extras), after
 
     def begin(self, view: View) -> Search:
@@ -121,7 +125,7 @@ class PolicyAgent:
     `judge(views [B, *O], movers [B])` says the logits of actions, and values.
     """
 
-    def __init__(self, judge: Callable[..., Evaluation], *, greedy: bool) -> None:
+    def __init__(self, judge: Callable[..., Judgement], *, greedy: bool) -> None:
         self._judge, self._greedy = judge, greedy
 
     def initial_hidden(self, rows: int) -> Hidden:
@@ -188,10 +192,10 @@ class UctAgent:
         if self._in_the_open:
             open_search = self._searcher.begin(view)
             best = open_search.run(view.key, budget, hidden).best
-            return Decision(best), open_search.left(best) if self._reuse else None
+            return Decision(best), open_search.keep(best) if self._reuse else None
         assert view.states is not None, "the constructor refuses games without positions"
-        mixer = RegretMatching() if self._mixes else DecoupledUct(self._rule)
-        search = InformationSearch(self._spec, self._evaluator, mixer)
+        chooser = RegretMatching() if self._mixes else DecoupledUct(self._rule)
+        search = InformationSearch(self._spec, self._evaluator, chooser)
         return Decision(search.run(view.states(), view.player, view.key, budget).best), None
 
 

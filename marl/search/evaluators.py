@@ -14,13 +14,13 @@ from games.contract import Spec, State
 from games.keys import Keys, draw_one, fold_one, uniform_one
 from marl.search.tree import Values
 
-Evaluation = tuple[NDArray[np.float32], Values]  # logits [B, A], and the return that each player may expect [B, N]
+Judgement = tuple[NDArray[np.float32], Values]  # logits [B, A], and the return that each player may expect [B, N]
 
 
 class Evaluator(Protocol):
     """Say what positions are worth to every player, and which actions look good to the one who moves."""
 
-    def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> Evaluation:
+    def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> Judgement:
         """Judge positions [B] in which `movers` [B] are to move; `keys` [B] is all the randomness there is."""
         ...
 
@@ -35,7 +35,7 @@ class NetworkEvaluator:
 
     MEMORY = 2**29  # bytes
 
-    def __init__(self, spec: Spec, network: Callable[..., Evaluation], *, capacity: int = 100_000) -> None:
+    def __init__(self, spec: Spec, network: Callable[..., Judgement], *, capacity: int = 100_000) -> None:
         self._spec, self._network = spec, network
         self._size = int(np.prod(spec.observation.shape))
         row = self._size * np.dtype(spec.observation.dtype).itemsize + 2 * (4 * spec.num_actions + 8 * spec.num_players)
@@ -56,7 +56,7 @@ class NetworkEvaluator:
             known.clear()
         self._remembered = 0
 
-    def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> Evaluation:
+    def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> Judgement:
         views = np.zeros((len(states), self._size), self._spec.observation.dtype)
         for row, state, mover in zip(views, states, movers.tolist(), strict=True):
             state.observe(mover, row)
@@ -80,7 +80,7 @@ class NetworkEvaluator:
             self._remember(slots, new, *self._ask(views[new], movers[new]))
         return self._logits[slots], self._values[slots]
 
-    def _ask(self, views: NDArray[np.float32], movers: NDArray[np.int64]) -> Evaluation:
+    def _ask(self, views: NDArray[np.float32], movers: NDArray[np.int64]) -> Judgement:
         return self._network(views.reshape(len(views), *self._spec.observation.shape), movers)
 
     def _remember(self, slots: list[int], new: list[int], logits: NDArray[np.float32], values: Values) -> None:
@@ -103,7 +103,7 @@ class Playouts:
         self._spec, self._count = spec, count
         self._prefer = prefer or (lambda state, player: state.legal_actions(player))
 
-    def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> Evaluation:
+    def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> Judgement:
         values = np.zeros((len(states), self._spec.num_players))
         for row, state, key in zip(values, states, keys.tolist(), strict=True):
             before = np.array(state.returns())

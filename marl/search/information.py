@@ -33,7 +33,7 @@ from marl.search.tree import NONE, Edges, Nodes, Tree
 OF_LEAVES, OF_CHANCE = 1 << 20, 1 << 21  # branches of a simulation's key, beyond all depths
 
 
-class Mixer(Protocol):
+class Chooser(Protocol):
     """Choose among the actions of information nodes, and learn from what came of it."""
 
     def choose(self, tree: Tree, outlook: Outlook, explores: NDArray[np.bool_], keys: Keys) -> NDArray[np.int64]:
@@ -143,8 +143,8 @@ def _uniform(outlook: Outlook) -> Scores:
 class InformationSearch:
     """Search B positions, each for one player who is to move there."""
 
-    def __init__(self, spec: Spec, evaluator: Evaluator, mixer: Mixer) -> None:
-        self._spec, self._evaluator, self._mixer = spec, evaluator, mixer
+    def __init__(self, spec: Spec, evaluator: Evaluator, chooser: Chooser) -> None:
+        self._spec, self._evaluator, self._chooser = spec, evaluator, chooser
         self.tree = Tree(spec.num_players)
         self._nodes: list[dict[Hashable, int]] = []  # of each game: what a player knows -> its node
 
@@ -162,9 +162,9 @@ class InformationSearch:
                 [states[b] for b in rows.tolist()], players[rows], rows, explorer, fold(fold(keys[rows], 1), n)
             )
         outlook = self._look(roots)
-        best = self._mixer.best(tree, outlook, fold(keys, 2))
+        best = self._chooser.best(tree, outlook, fold(keys, 2))
         action = tree.action[outlook.edges]
-        policy = self._mixer.policy(tree, outlook)
+        policy = self._chooser.policy(tree, outlook)
         chosen = action[np.arange(games), best]
         return Found(action, outlook.real, outlook.visits, policy, chosen, tree.mean(roots), budget.copy())
 
@@ -197,7 +197,7 @@ class InformationSearch:
             who, nodes = who[staying], nodes[staying]
             movers = tree.mover[nodes]
             key = fold(fold(keys[who], depth), movers)
-            place = self._mixer.choose(tree, self._look(nodes), movers == explorer, key)
+            place = self._chooser.choose(tree, self._look(nodes), movers == explorer, key)
             visits.append((who, nodes, place))
             going = sorted(set(who.tolist()))
             taken = tree.action[tree.first[nodes] + place]
@@ -215,7 +215,7 @@ class InformationSearch:
         parent, credit = nodes[walked], gain[walked]
         edge: Edges = tree.first[parent] + place[walked]
         own = (credit[np.arange(len(parent)), tree.mover[parent]] - self._low) / self._width
-        self._mixer.learn(tree, self._look(parent), tree.mover[parent] == explorer, place[walked], own)
+        self._chooser.learn(tree, self._look(parent), tree.mover[parent] == explorer, place[walked], own)
         tree.taken[edge] += 1
         tree.paid[edge] += credit
         tree.visits[nodes] += 1

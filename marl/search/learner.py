@@ -167,7 +167,11 @@ def budget(name: str, config: SearchConfig, asked: int | None, sampled_moves: in
     return config.simulations if asked is None else asked
 
 
-def refuse_unsearched(**asked: int | None) -> None:
-    """Raise UserError for arguments of a search where none is made."""
-    if given := [name for name, value in asked.items() if value not in (None, False, 0)]:
+def refuse_unfit(search: bool, greedy: bool, **of_search: int | None) -> None:
+    """Raise UserError for arguments of a search where none is made, and for a policy's mode where one is."""
+    if search and greedy:
+        raise UserError("greedy=true plays the mode of the network's policy alone; add search=false, or leave it out")
+    if search:
+        return
+    if given := [name for name, value in of_search.items() if value not in (None, False, 0)]:
         raise UserError(f"search=false plays the network's policy alone, got {given[0]} too; leave one of them out")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from games.contract import Spec, State
 from games.keys import Keys
-from marl.search.evaluators import Evaluation, Evaluator
+from marl.search.evaluators import Evaluator, Judgement
 from marl.search.tree import CHANCE, END, Nodes, Values
 from marl.types import View
 
@@ -42,7 +42,7 @@ class Model(Protocol):
         """Walk from `parents` [B] by `actions` [B] (outcomes of chance, where it moves) to `children` [B]."""
         ...
 
-    def evaluate(self, nodes: Nodes, movers: NDArray[np.int64], keys: Keys) -> Evaluation:
+    def evaluate(self, nodes: Nodes, movers: NDArray[np.int64], keys: Keys) -> Judgement:
         """Return logits of actions [B, A] at decision nodes, and what every player may expect from there on [B, N]."""
         ...
 
@@ -106,7 +106,7 @@ class ExactModel:
             probability[first : first + len(those)] = those
         return Positions(mover, reward, count, np.array(action, np.int64), probability)
 
-    def evaluate(self, nodes: Nodes, movers: NDArray[np.int64], keys: Keys) -> Evaluation:
+    def evaluate(self, nodes: Nodes, movers: NDArray[np.int64], keys: Keys) -> Judgement:
         return self._evaluator.evaluate([self.states[node] for node in nodes.tolist()], movers, keys)
 
 
@@ -170,6 +170,6 @@ class LearnedModel:
         action = np.nonzero(legal)[1]
         return Positions(imagined.mover, imagined.reward, legal.sum(1), action, np.zeros(len(action)))
 
-    def evaluate(self, nodes: Nodes, movers: NDArray[np.int64], keys: Keys) -> Evaluation:
+    def evaluate(self, nodes: Nodes, movers: NDArray[np.int64], keys: Keys) -> Judgement:
         logits, values = zip(*(self._said[node] for node in nodes.tolist()), strict=True)
         return np.stack(logits), np.stack(values)

@@ -25,7 +25,7 @@ from games.contract import Discrete, Spec
 from games.errors import UserError
 from marl.networks import convolution, in_blocks, linear
 from marl.search.backends import Precision, backend_of
-from marl.search.evaluators import Evaluation
+from marl.search.evaluators import Judgement
 
 Encoder = Literal["auto", "mlp", "residual"]  # auto: residual for views of three axes
 Network = TypeVar("Network", bound=nn.Module)
@@ -184,7 +184,7 @@ class Asked(Generic[Network]):
 class Judge(Asked[PolicyValue]):
     """A network as an evaluator asks it: logits, and every player's expected return."""
 
-    def __call__(self, views: NDArray[Any], movers: NDArray[np.int64]) -> Evaluation:
+    def __call__(self, views: NDArray[Any], movers: NDArray[np.int64]) -> Judgement:
         said = self._ask("forward", self._network.see, views, movers)
         logits, value = np.split(said, [self._spec.num_actions], 1)
         return logits, unscaled(by_player(value, movers), self._spec)

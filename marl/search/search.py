@@ -45,9 +45,9 @@ class Found:
 class Search:
     """One search of B games.
 
-    `bounds` are those of a player's return, None: as far as the search has seen; `discount` is per move. `solve` backs
-    up proven values, and takes a return of `win` for the best there is. `decided` stops a game when no other edge can
-    become its root's most visited.
+    `bounds` are those of a player's return, None: as far as the search has seen. So many `leaves` of a tree are judged
+    together. `solve` backs up proven values, and takes a return of `win` for the best there is. `decided` stops a game
+    when no other edge can become its root's most visited.
     """
 
     def __init__(
@@ -56,14 +56,13 @@ class Search:
         rule: Rule,
         *,
         bounds: tuple[float, float] | None,
-        discount: float = 1.0,
         leaves: int = 1,
         solve: bool = False,
         win: float = np.inf,
         decided: bool = False,
     ) -> None:
         self.model, self.rule = model, rule
-        self.bounds, self.discount, self.leaves = bounds, discount, leaves
+        self.bounds, self.leaves = bounds, leaves
         self.solve, self.win, self.decided = solve, win, decided
         self.tree = Tree(model.num_players)
 
@@ -84,7 +83,7 @@ class Search:
         if len(fresh):
             roots = self.roots[fresh]
             self._judge(roots, self._judging[fresh])
-            tree.back_up([], roots, self.discount)
+            tree.back_up([], roots)
             self._widen(fresh, tree.value[roots])
         self.rule.begin(tree, self.roots, budget, fold(keys, 2))
         made = np.zeros(len(keys), np.int64)
@@ -97,7 +96,7 @@ class Search:
             self._wave(running, walks, made)
             made[running] += walks
 
-    def left(self, actions: NDArray[np.int64]) -> Kept:
+    def keep(self, actions: NDArray[np.int64]) -> Kept:
         """Return what this search leaves for the next ones of its games, in which `actions` [B] are played now."""
         assert isinstance(self.model, ExactModel), "what follows from an action is imagined elsewhere"
         return kept(self.tree, self.model.states, self.roots, actions)
@@ -137,7 +136,7 @@ class Search:
         for walkers, path, leaf, _ in taken:
             for _, edge in path:
                 tree.waiting[edge[edge != NONE]] -= 1
-            tree.back_up(path, leaf, self.discount)
+            tree.back_up(path, leaf)
             if self.solve:
                 self._prove(path, leaf)
             if self.bounds is None:
@@ -193,7 +192,7 @@ class Search:
         child = tree.child[outlook.edges]
         known = outlook.real & (child != NONE) & tree.proven[child]
         row = np.nonzero(known)[0]
-        worth = tree.reward[child[known]] + self.discount * tree.value[child[known]]
+        worth = tree.reward[child[known]] + tree.value[child[known]]
         own = worth[np.arange(len(row)), np.maximum(tree.mover[nodes], 0)[row]]
         outlook.known[:] = known
         outlook.q[known] = (own - low[row]) / np.maximum(high - low, 1e-9)[row]
@@ -249,7 +248,7 @@ class Search:
             edge, real = tree.edges(node)
             child = tree.child[edge]
             known = real & (child != NONE) & tree.proven[child]
-            worth = tree.reward[child] + self.discount * tree.value[child]  # [b, W, N]
+            worth = tree.reward[child] + tree.value[child]  # [b, W, N]
             mover = tree.mover[node]
             own = np.where(known, np.take_along_axis(worth, np.maximum(mover, 0)[:, None, None], 2)[..., 0], -np.inf)
             best = own.argmax(1)

@@ -120,7 +120,6 @@ class Puct(MostVisited):
 
     c_init: float = 1.25
     c_base: float = 19652
-    unvisited: float = 0.0  # Q of an edge without visits lies this far below its node's value
     noise: float = 0.0  # share of Dirichlet's noise in the priors at the root
     alpha: float = 0.0  # of that noise; 0: ten by the number of actions
 
@@ -137,7 +136,7 @@ class Puct(MostVisited):
         of_node = outlook.visits.sum(1)[:, None] + 1
         c = self.c_init + np.log((of_node + self.c_base + 1) / self.c_base)
         explore = c * tree.prior[outlook.edges] * np.sqrt(of_node) / (1 + outlook.visits)
-        q = np.where(outlook.visits > 0, outlook.q, outlook.value[:, None] - self.unvisited / 2)
+        q = np.where(outlook.visits > 0, outlook.q, outlook.value[:, None])
         return np.asarray(2 * q - 1 + np.where(outlook.known, 0.0, explore))
 
 

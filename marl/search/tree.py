@@ -117,7 +117,7 @@ class Tree:
         self.child[edges] = number[source.child[old]]
         return rows
 
-    def back_up(self, path: Path, leaf: Nodes, discount: float) -> None:
+    def back_up(self, path: Path, leaf: Nodes) -> None:
         """Credit the nodes and edges of B paths, of B games, with what their leaves [B] were worth."""
         gain = self.value[leaf].copy()
         self.visits[leaf] += 1
@@ -125,7 +125,7 @@ class Tree:
         for node, edge in reversed(path):
             on = np.flatnonzero(edge != NONE)
             node, edge = node[on], edge[on]
-            gain[on] = credit = self.reward[self.child[edge]] + discount * gain[on]
+            gain[on] = credit = self.reward[self.child[edge]] + gain[on]
             self.taken[edge] += 1
             self.paid[edge] += credit
             self.visits[node] += 1

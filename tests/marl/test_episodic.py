@@ -84,7 +84,7 @@ class TestTargets:
             target_update=10,
         )
         batch = made.batch()
-        q = made.mix(batch.taken(made.team(batch.packed)[0]), batch.state)[0, 0]
+        q = made.mix(batch.taken(made.team(batch.packed)[0]), batch.global_state)[0, 0]
         assert q.item() == pytest.approx(expected, abs=0.4)
 
 
@@ -197,7 +197,7 @@ def test_what_is_refused(kind):
 def test_what_stands_in_for_a_missing_global_state_is_said():
     without = "tests.plugin_package.my_games:Rendezvous"
     made, metrics = trained(Qmix, without)
-    assert "all players' views stand in" in made.notes[0] and made.batch().state.shape[1] == 2 * 16
+    assert "all players' views stand in" in made.notes[0] and made.batch().global_state.shape[1] == 2 * 16
     assert metrics["updates"] > 0
     assert learner(Vdn, without).notes == learner(Qmix, "two_step").notes == []
 

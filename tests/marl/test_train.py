@@ -258,7 +258,7 @@ def test_a_member_that_does_not_fit_is_found_before_any_trains(tmp_path):
     for settings in ({"algorithm.hiden": [8]}, {"evaluation.panel": ["nobody"]}, {"game": "openspiel:chesss"}):
         with pytest.raises(UserError, match=r"did you mean|expected"):
             check_members(members(**settings), tmp_path, resume=False)
-    train_member("a", config(steps=1).model_dump(mode="json"), str(tmp_path / "members" / "a"), False, "cpu")
+    train_member(config(steps=1).model_dump(mode="json"), str(tmp_path / "members" / "a"), False, "cpu")
     with pytest.raises(UserError, match="already holds the member 'a'"):
         check_members(members(), tmp_path, resume=False)
     assert set(check_members(members(), tmp_path, resume=True)) == {"a"}

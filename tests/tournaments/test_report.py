@@ -72,8 +72,9 @@ def printed(summary):
 
 def test_files(tmp_path):
     with make_store(tmp_path / "s") as store:
-        first, second = write_report(store, tmp_path / "one"), write_report(store, tmp_path / "two" / "deep")
-        data = summarize(store).to_json()
+        summary = summarize(store)
+    first, second = write_report(summary, tmp_path / "one"), write_report(summary, tmp_path / "two" / "deep")
+    data = summary.to_json()
     assert sorted(first) == ["leaderboard.csv", "leaderboard.md", "report.html"]
     assert all(first[name].read_bytes() == second[name].read_bytes() for name in first)
     rows = list(csv.DictReader(first["leaderboard.csv"].read_text(encoding="utf-8").splitlines()))
@@ -83,7 +84,7 @@ def test_files(tmp_path):
 
 def test_page(tmp_path):
     with make_store(tmp_path / "s") as store:
-        html = write_report(store, tmp_path)["report.html"].read_text(encoding="utf-8")
+        html = write_report(summarize(store), tmp_path)["report.html"].read_text(encoding="utf-8")
     page = Page(html)
     text = " ".join("".join(page.text).split())
     assert set(page.tags).isdisjoint({"script", "link", "img", "iframe"})
@@ -99,8 +100,9 @@ def test_page(tmp_path):
 
 def test_terminal_and_markdown(tmp_path):
     with make_store(tmp_path / "s") as store:
-        shown = printed(summarize(store))
-        markdown = write_report(store, tmp_path)["leaderboard.md"].read_text(encoding="utf-8")
+        summary = summarize(store)
+    shown = printed(summary)
+    markdown = write_report(summary, tmp_path)["leaderboard.md"].read_text(encoding="utf-8")
     assert NAMES["bb"] in shown and "±95 %" in shown and "first seat is worth" in shown
     assert r"\[bold\]a\|b\*c" in markdown and "<script" not in markdown
 
@@ -109,9 +111,10 @@ def test_terminal_and_markdown(tmp_path):
 def test_games_of_three_without_elo(tmp_path, payoff, word):
     with make_store(tmp_path / "s", payoff, 3, [(3.0, 1.0, 2.0)]) as store:
         summary = summarize(store)
-        paths = write_report(store, tmp_path)
+    paths = write_report(summary, tmp_path)
     data = summary.to_json()
-    assert data["rating_rule"] == "payoff" and word in data["reason"] and "matchups" not in data
+    assert list(data) == ["game", "opening_moves", "rating_rule", "reason", "payoffs"]
+    assert data["rating_rule"] == "payoff" and word in data["reason"]
     assert len(data["payoffs"]) == 3 * (1 + 3)
     assert word in printed(summary)
     page = Page(paths["report.html"].read_text(encoding="utf-8"))
@@ -126,7 +129,7 @@ def test_games_of_two_without_elo(tmp_path, payoff, word):
     pays = [(3.0, 1.0), (-5.0, -5.0)]
     with make_store(tmp_path / "s", payoff, 2, pays, "truncated", step_rewards=True, self_play=True) as store:
         summary = summarize(store)
-        first, second = write_report(store, tmp_path / "one"), write_report(store, tmp_path / "two")
+    first, second = write_report(summary, tmp_path / "one"), write_report(summary, tmp_path / "two")
     assert all(first[name].read_bytes() == second[name].read_bytes() for name in first)
     data = summary.to_json()
     assert data["rating_rule"] == "payoff" and word in data["reason"] and data["matchups"]["unit"] == "step"
@@ -155,7 +158,7 @@ def test_games_of_two_without_elo(tmp_path, payoff, word):
 def test_a_pairing_without_a_game_is_left_open_and_said(tmp_path):
     with make_store(tmp_path / "s", "general_sum") as store:  # as tournaments were played before self-play was
         summary = summarize(store)
-        page = Page(write_report(store, tmp_path)["report.html"].read_text(encoding="utf-8"))
+    page = Page(write_report(summary, tmp_path)["report.html"].read_text(encoding="utf-8"))
     assert "payoff per game" in printed(summary) and summary.matchups.missing == 3
     assert "an agent with itself among them: 3" in " ".join(summary.warnings)
     assert page.attributes.count(("class", "none")) == 2 * 3
@@ -166,8 +169,8 @@ def test_warnings(tmp_path):
     with make_store(tmp_path / "s", payoffs=[(1, -1)], termination="illegal_action") as store:
         store.add([PlayedGame(Fixture("g", ("dd", "ee"), 5), (1.0, -1.0), "truncated", 5)])
         summary = summarize(store)
-        page = Page(write_report(store, tmp_path)["report.html"].read_text(encoding="utf-8"))
-        shown = printed(summary)
+    page = Page(write_report(summary, tmp_path)["report.html"].read_text(encoding="utf-8"))
+    shown = printed(summary)
     assert len(summary.ratings.parts) == 2
     for start in (
         "No games connect the 2 parts",
@@ -195,8 +198,9 @@ def test_an_empty_store(tmp_path):
     for payoff in ("zero_sum", "team"):
         with make_store(tmp_path / payoff, payoff) as store:
             store._db.execute("DELETE FROM games")
-            Page(write_report(store, tmp_path)["report.html"].read_text(encoding="utf-8"))
-            assert "Not played yet" in printed(summarize(store))
+            summary = summarize(store)
+        Page(write_report(summary, tmp_path)["report.html"].read_text(encoding="utf-8"))
+        assert "Not played yet" in printed(summary)
 
 
 def test_a_store_of_nothing_is_refused(tmp_path):

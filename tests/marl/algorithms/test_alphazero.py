@@ -133,9 +133,14 @@ def test_a_checkpoint_plays_as_the_learner_does(tmp_path):
         f"{folder}(search=false, greedy=true)",
     ):
         assert evaluate(venv, enter(text, venv.spec), [enter("random", venv.spec)], seeds=3, key=0).episodes == 6
-    for argument in ("simulations=9", "solve=true", "sampled_moves=2", "reuse=true"):
+    for argument in ("simulations=9", "solve=true", "sampled_moves=2", "reuse=true", "leaves=2"):
         with pytest.raises(UserError, match=f"search=false plays .* alone, got {argument.partition('=')[0]} too"):
             enter(f"{folder}(search=false, {argument})", venv.spec)
+    enter(f"{folder}(leaves=4)", venv.spec)
+    with pytest.raises(UserError, match="at least 1 leaf of a tree at a time, got leaves=0"):
+        enter(f"{folder}(leaves=0)", venv.spec)
+    with pytest.raises(UserError, match="greedy=true plays the mode of the network's policy alone; add search=false"):
+        enter(f"{folder}(greedy=true)", venv.spec)
     with pytest.raises(UserError, match="samples 0 or more of its first moves, got sampled_moves=-1"):
         enter(f"{folder}(sampled_moves=-1)", venv.spec)
     with pytest.raises(UserError, match="at least 1 simulation, got 0"):

@@ -117,7 +117,10 @@ def test_marginals_are_q_star_of_one_action_beside_the_others_best():
             joint = best.clone()
             joint[:, i] = a
             torch.testing.assert_close(
-                marginal[:, i, a], made.mix(batch.chosen(central, joint), batch.state)[:, 0], atol=1e-5, rtol=1e-5
+                marginal[:, i, a],
+                made.mix(batch.chosen(central, joint), batch.global_state)[:, 0],
+                atol=1e-5,
+                rtol=1e-5,
             )
 
 
@@ -175,7 +178,11 @@ def test_the_mixer_fits_what_a_monotone_one_cannot(game, payoffs):
     with torch.no_grad():
         q = batch.seats(made.team(batch.packed)[0])[0]
         joint = torch.cartesian_prod(torch.arange(size), torch.arange(size))
-        values = made.mixer(q[torch.arange(2), joint], batch.state[:1].expand(len(joint), -1)).view(size, size).numpy()
+        values = (
+            made.mixer(q[torch.arange(2), joint], batch.global_state[:1].expand(len(joint), -1))
+            .view(size, size)
+            .numpy()
+        )
     payoffs = np.array(payoffs)
     assert values.argmax() == payoffs.argmax()
     assert ((values - payoffs) ** 2).mean() < (150 if game == "climbing" else 0.05)

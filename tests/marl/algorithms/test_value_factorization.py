@@ -40,7 +40,7 @@ def table(made):
         rows, _ = made.team(batch.packed)
         q = batch.seats(rows)[0]  # [N, A]: every episode shows the same
         joint = torch.cartesian_prod(torch.arange(size), torch.arange(size))
-        state = batch.state[:1].expand(len(joint), -1)
+        state = batch.global_state[:1].expand(len(joint), -1)
         return made.mix(q[torch.arange(2), joint], state).view(size, size).numpy()
 
 

@@ -11,8 +11,8 @@ from marl.search.evaluators import Playouts
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
 
 
-def search(game, states, players, simulations, mixer=None, key=0):
-    made = InformationSearch(game.spec, Playouts(game.spec), mixer or DecoupledUct())
+def search(game, states, players, simulations, chooser=None, key=0):
+    made = InformationSearch(game.spec, Playouts(game.spec), chooser or DecoupledUct())
     return made.run(states, np.array(players), fold(key, np.arange(len(states))), np.full(len(states), simulations))
 
 
@@ -41,16 +41,16 @@ def dealt(game, cards):
     return state
 
 
-@pytest.mark.parametrize("mixer", [DecoupledUct, RegretMatching])
-def test_nothing_is_seen_that_the_player_cannot_know(mixer):
+@pytest.mark.parametrize("chooser", [DecoupledUct, RegretMatching])
+def test_nothing_is_seen_that_the_player_cannot_know(chooser):
     game = load("leduc_poker", {})
     true = [dealt(game, (2, other)) for other in (0, 1, 3, 4, 5)]
     assert len({state.information(0) for state in true}) == 1
-    found = [search(game, [state], [0], 200, mixer()) for state in true]
+    found = [search(game, [state], [0], 200, chooser()) for state in true]
     for other in found[1:]:
         assert (other.visits == found[0].visits).all()
         assert (other.value == found[0].value).all()
-    elsewhere = search(game, [dealt(game, (0, 2))], [0], 200, mixer())
+    elsewhere = search(game, [dealt(game, (0, 2))], [0], 200, chooser())
     assert (elsewhere.value != found[0].value).any()
 
 

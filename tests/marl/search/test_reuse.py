@@ -72,7 +72,7 @@ def test_going_on_is_what_a_reference_does(name):
     game = load(name, SEATS[name])
     spec, table, roots = game.spec, Table(game.spec), positions(game, 12)
     made, found = search(game, [root.clone() for root in roots], 120)
-    left = made.left(found.best)
+    left = made.keep(found.best)
     keys, nodes, later, before = fold(9, np.arange(12)), [], [], []
     for b, root in enumerate(roots):
         state = replies(game, root, int(found.best[b]), b)
@@ -176,7 +176,7 @@ def test_a_win_that_was_proven_is_played_without_a_search():
         later.apply([reply] * 2)
         model = ExactModel(game.spec, Table(game.spec), [later])
         made_2 = Search(model, Uct(), bounds=(-1, 1), solve=True, win=1.0)
-        known = made_2.run(fold(1, np.zeros(1, int)), np.array([500]), made.left(found.best))
+        known = made_2.run(fold(1, np.zeros(1, int)), np.array([500]), made.keep(found.best))
         assert known.simulations[0] == 0 and known.value[0].tolist() == [1, -1]
         later.apply([int(known.best[0])] * 2)
         won.append(later.is_terminal() and later.returns()[0] == 1)
@@ -190,7 +190,7 @@ def test_noise_stays_at_the_root_for_which_it_was_drawn():
     later = [replies(game, made.model.states[b], int(found.best[b]), b) for b in range(8)]
     model, keys = ExactModel(game.spec, Table(game.spec), list(later)), fold(3, np.arange(8))
     again = Search(model, noisy, bounds=(-1, 1))
-    again.run(keys, np.full(8, 50), made.left(found.best))
+    again.run(keys, np.full(8, 50), made.keep(found.best))
     tree = again.tree
     assert (again.roots >= 8).sum() > 4
     for node in np.flatnonzero(tree.judged[: tree.num_nodes] & (tree.mover[: tree.num_nodes] >= 0)).tolist():
@@ -210,7 +210,7 @@ def test_a_position_that_is_not_there_begins_afresh():
     keys, budget, table = fold(3, np.arange(2)), np.full(2, 50), Table(game.spec)
     with_it, without = (
         Search(ExactModel(game.spec, table, list(elsewhere)), Puct(), bounds=(-1, 1)).run(keys, budget, before)
-        for before in (made.left(found.best), None)
+        for before in (made.keep(found.best), None)
     )
     assert (with_it.visits == without.visits).all() and (with_it.value == without.value).all()
 
@@ -218,7 +218,7 @@ def test_a_position_that_is_not_there_begins_afresh():
 def test_what_is_kept_is_the_part_below_the_move():
     game = load("tic_tac_toe", {})
     made, _ = search(game, [game.initial_state()], 200)
-    [known] = made.left(np.array([4]))
+    [known] = made.keep(np.array([4]))
     assert isinstance(known, Known) and len(known.states) == known.tree.num_nodes < made.tree.num_nodes
     assert known.states[0].key() == played(game, (4,)).key()
     reply = int(known.tree.action[known.tree.taken[: known.tree.count[0]].argmax()])

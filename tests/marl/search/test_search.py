@@ -119,6 +119,17 @@ def test_values_are_bounded_by_what_the_game_can_pay():
     assert found.value.sum(1) == pytest.approx(np.zeros(16), abs=1e-12)
 
 
+def test_informed_playouts_prefer_what_they_are_told():
+    """x threatens to win at 2: who always takes the first empty square wins there, at random it is often missed."""
+    game = load("tic_tac_toe", {})
+    state = played(game, [0, 3, 1, 4])
+    judged = [
+        Playouts(game.spec, 50, prefer).evaluate([state], np.array([0]), fold(1, np.arange(1)))[1][0, 0]
+        for prefer in (lambda state, player: state.legal_actions(player)[:1], None)
+    ]
+    assert judged[0] == 1 > judged[1]
+
+
 def played(game, moves):
     state = game.initial_state()
     for move in moves:
