@@ -264,11 +264,11 @@ def episodes(
     opening_moves: int = 0,
     forfeits: bool = False,
 ) -> Iterator[Episode]:
-    """Play each of K episodes once and yield it when it ends: episode k from `seeds` [K], seated as in `seatings` [K, N].
+    """Play each of K episodes once and yield it when it ends: episode k from `seeds[k]`, seated as `seatings[k]`.
 
-    `streams` [roster] are the agents' keys. The first `opening_moves` steps are drawn at random among what is legal, by the episode's seed alone: episodes of
-    one seed begin alike, whoever plays. Agents begin where the opening ends, in a state that is fresh; what the opening
-    paid counts.
+    `streams` [roster] are the agents' keys, `seeds` is [K], `seatings` [K, N]. The first `opening_moves` steps are
+    drawn at random among what is legal, by the episode's seed alone: episodes of one seed begin alike, whoever plays.
+    Agents begin where the opening ends, in a state that is fresh; what the opening paid counts.
     With `forfeits`, an agent that raises or chooses an illegal action loses that game alone and the rest plays on;
     without, its error is raised here.
     """

@@ -7,8 +7,9 @@ further. With p, v the network's word on a position, π what the search made of 
 
     L = - sum_a π_a log p_a + (z̃ - v)² + c |θ|²,   z̃ = (1 - m) z + m (value of the root)
 
-Here: one self-play generation a rollout, in the shared loop, all games searched in one call; then the updates due. `rule: gumbel` is
-Gumbel AlphaZero (Danihelka et al. 2022, https://openreview.net/forum?id=bERaNdoegnO): π is then its improved policy.
+Here: one self-play generation a rollout, in the shared loop, all games searched in one call; then the updates due.
+`rule: gumbel` is Gumbel AlphaZero (Danihelka et al. 2022, https://openreview.net/forum?id=bERaNdoegnO): π is then its
+improved policy.
 
 Deviations: values are vectors, one for each player, so that three players and payoffs of any sum need no other code;
 Adam instead of SGD with momentum; a share of the moves may be searched cheaply (`cheap_share`), as KataGo does; who
