@@ -7,7 +7,9 @@ A `Backend` is asked for a part of its network, a method that maps numbers x [B,
 says the same of a row whatever its batch-mates are, as long as their number is a multiple of 8 (tests).
 """
 
+import importlib
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, get_args
 
@@ -41,7 +43,7 @@ def refuse_backend(name: str, device: str) -> None:
             f"backend: openvino computes on the CPU, got device '{device}'; use torch there, or --device cpu"
         )
     try:
-        import openvino  # noqa: F401
+        _openvino()
     except ImportError as error:
         raise UserError(
             f"backend: openvino needs a package that cannot be imported ({error}); pip install 'marl[openvino]', or "
@@ -53,6 +55,12 @@ def backend_of(name: str, network: nn.Module, device: str, precision: Precision)
     """Return what computes a folded network; raises UserError as `refuse_backend` does."""
     refuse_backend(name, device)
     return OpenVino(network, precision) if name == "openvino" else Torch(network, device, precision)
+
+
+def _openvino(module: str = "openvino") -> Any:
+    """Import OpenVINO without its telemetry, which reports each import over the network, from a forked process."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module(module)
 
 
 class Torch:
@@ -85,8 +93,6 @@ class OpenVino:
         return torch.from_numpy(infer([x.contiguous().numpy()], share_inputs=True)[0])
 
     def _compile(self, part: str, shape: tuple[int, ...]) -> Callable[..., Any]:
-        import openvino
-
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[self._precision],
@@ -94,7 +100,7 @@ class OpenVino:
             "ENABLE_CPU_PINNING": False,  # rollout workers would all be pinned to the same core
         }
         model = translated(self._network, part, shape)
-        return openvino.Core().compile_model(model, "CPU", settings).create_infer_request().infer  # type: ignore[no-any-return]
+        return _openvino().Core().compile_model(model, "CPU", settings).create_infer_request().infer  # type: ignore[no-any-return]
 
 
 LAYERS = (nn.Conv2d, nn.Linear, nn.ReLU, nn.Flatten)  # and what is made of them, by the functions below
@@ -114,8 +120,7 @@ class _Tracer(fx.Tracer):
 def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
     """Return OpenVINO's model of a method of the network that takes rows [B, *shape]; raises NotImplementedError where
     the method does what has no translation here."""
-    import openvino
-    from openvino import opset13 as op
+    op = _openvino("openvino.opset13")
 
     def constant(value: Any) -> Any:
         return op.constant(value.detach().contiguous().numpy() if isinstance(value, Tensor) else np.float32(value))
@@ -173,4 +178,4 @@ def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
             if node.target not in functions:
                 raise NotImplementedError(f"nobody has translated {node.target}")
             made[node] = functions[node.target](*args, **kwargs)
-    return openvino.Model([said], inputs)
+    return _openvino().Model([said], inputs)

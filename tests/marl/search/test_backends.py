@@ -76,6 +76,13 @@ def test_a_renewed_network_is_compiled_anew():
     assert judge(views, np.array([0]))[0] - before == pytest.approx(np.arange(7)[None], abs=1e-6)
 
 
+def test_nothing_is_sent_anywhere():
+    """OpenVINO would fork a process that reports its import."""
+    network, _ = alphazeros("mlp")
+    backend_of("openvino", folded(network), "cpu", "float32")
+    assert sys.modules["openvino"] and sys.modules["openvino_telemetry"] is None
+
+
 def test_what_cannot_compute_is_refused(monkeypatch):
     network, _ = alphazeros("mlp")
     with pytest.raises(UserError, match="expected backend torch or openvino, got 'jax'"):
