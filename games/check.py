@@ -8,7 +8,7 @@ and from which seed.
 
 import reprlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -247,6 +247,14 @@ def _opens(play: Play) -> str | None:
     )
 
 
+def _seeds(play: Play) -> str | None:
+    """Check the seeds of the episodes that followed by themselves."""
+    number = np.cumsum(play.first[1:], axis=0, dtype=np.uint64)
+    wrong = np.zeros_like(play.first)
+    wrong[1:] = play.seed[1:] != np.where(number, fold(play.seed[0], number), play.seed[0])
+    return play.where(wrong, "the seed is not its episode's")
+
+
 def _length(play: Play) -> str | None:
     if play.spec.max_length is None:
         raise DoesNotApply("max_length is not known")
@@ -314,6 +322,31 @@ def _same_alone(reference: str, play: Play) -> str | None:
     """Check the last environment's episodes: they know neither their place nor their batch-mates."""
     alone = max(1, int(play.last[:, -1].sum()))
     return _differs(play, record(make(reference, 1, guard=False), play.seed[0, -1:], alone), slice(NUM_ENVS - 1, None))
+
+
+def _same_after(reference: str, play: Play) -> str | None:
+    """Check each episode against itself, opened by `reset` and played after those that had followed it.
+
+    Each environment plays its episodes from the last, which may be cut, to the first.
+    """
+    opens = play.first.copy()
+    opens[0] = True
+    if opens.sum(0).max() < 2:
+        raise DoesNotApply("no episode followed another")
+    step = np.argsort(-np.cumsum(opens, axis=0), axis=0, kind="stable")  # [T, E] which step is played when
+    age, envs = play.age, np.arange(opens.shape[1])
+    venv = make(reference, len(envs), guard=False)
+    seen = {name: np.zeros_like(array) for name, array in play.seen.items()}
+    timestep = venv.reset(play.seed[step[0], envs])
+    for t, now in enumerate(step):
+        if t:
+            timestep = venv.step(random_actions(venv.spec, timestep, age[step[t - 1], envs]))
+            if opens[now, envs].any():
+                timestep = venv.reset(play.seed[now, envs], opens[now, envs])
+        frame = _frame(timestep)
+        for name in seen:
+            seen[name][now, envs] = frame[name]
+    return _differs(play, replace(play, seen=seen))
 
 
 def _idle(reference: str, play: Play) -> str | None:
@@ -490,6 +523,7 @@ OF_PLAY: dict[str, Callable[[Play], str | None]] = {
     "turns are as declared": _turns,
     "episodes end, and ends are final": _ends,
     "an episode opens the step after a last step": _opens,
+    "episode k is seeded by fold(the seed given, k)": _seeds,
     "episodes are no longer than declared": _length,
     "rewards are finite, and 0 on first": _rewards,
     "rewards are paid when declared": _paid_at_the_end,
@@ -500,6 +534,7 @@ OF_PLAY: dict[str, Callable[[Play], str | None]] = {
 OF_TWINS: dict[str, Callable[[str, Play], str | None]] = {
     "the same seed gives the same episode": _same_again,
     "an episode is the same whatever the batch": _same_alone,
+    "an episode is the same whatever was played before": _same_after,
     "actions of players who are not acting are ignored": _idle,
     "a reset of some leaves the others alone": _chosen,
 }

@@ -78,3 +78,9 @@ def choose(key: Keys, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     count = mask.sum(1)
     nth = (uniform(key) * count).astype(np.int64)
     return (np.cumsum(mask, 1) > nth[:, None]).argmax(1)
+
+
+def draw(key: Keys, probabilities: NDArray[Any]) -> NDArray[np.int64]:
+    """Draw an entry of each row of `probabilities` [B, A]: the distribution inverted at the key's uniform number."""
+    cumulative = np.cumsum(probabilities, 1, dtype=np.float64)
+    return np.asarray((cumulative > (uniform(key) * cumulative[:, -1])[:, None]).argmax(1))

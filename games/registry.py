@@ -73,10 +73,11 @@ def _arguments(text: str, arguments: str) -> Iterator[tuple[str, Any]]:
 
 def _split(text: str, separator: str) -> list[str]:
     """Split at the separators that stand outside brackets and quotes."""
-    depth, quote, start, parts = 0, "", 0, []
+    depth, quote, escaped, start, parts = 0, "", False, 0, []
     for index, letter in enumerate(text):
         if quote:
-            quote = "" if letter == quote else quote
+            quote = "" if letter == quote and not escaped else quote
+            escaped = letter == "\\" and not escaped
         elif letter in "'\"":
             quote = letter
         elif letter in "([{":
@@ -141,7 +142,7 @@ def _build(reference: Reference, preprocessing: list[Reference], num_envs: int) 
             _no_supersuit(preprocessing, reference)
         return adapter(reference.source).make(reference.name, dict(reference.arguments), num_envs, **more)  # type: ignore[no-any-return]
     target = resolve(reference, GROUP, "game", SOURCES)
-    if "num_envs" in _parameters(target):
+    if "num_envs" in parameters_of(target):
         made = call(target, reference, num_envs=num_envs)
     else:
         made = call(target, reference)
@@ -212,7 +213,7 @@ def load(text: str) -> Game:
         return adapter("openspiel").load(reference.name, dict(reference.arguments))  # type: ignore[no-any-return]
     if reference.source not in SOURCES:
         target = resolve(reference, GROUP, "game", SOURCES)
-        made = None if "num_envs" in _parameters(target) else call(target, reference)
+        made = None if "num_envs" in parameters_of(target) else call(target, reference)
         if isinstance(made, Game):
             return made
     raise UserError(f"expected a game with positions that can be cloned, got the environment '{text}'; use a Game")
@@ -264,7 +265,7 @@ def attribute(reference: Reference, sources: tuple[str, ...] = ()) -> Any:
 def call(target: Callable[..., Any], reference: Reference, **more: Any) -> Any:
     """Call what a reference names with its arguments; raises UserError where they do not fit the signature."""
     arguments = dict(reference.arguments) | more
-    parameters = _parameters(target)
+    parameters = parameters_of(target)
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         for key in arguments:
             if key not in parameters:
@@ -298,7 +299,8 @@ def check_types(name: str, parameters: Mapping[str, inspect.Parameter], argument
         raise UserError(f"expected {key} of '{name}' to be {_ARTICLE.get(expected, expected)}, got {value!r}")
 
 
-def _parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return what a class or a function takes, by name; raises UserError for what has no signature."""
     try:
         return dict(inspect.signature(target).parameters)
     except (TypeError, ValueError) as error:  # not callable, or written in C without a signature

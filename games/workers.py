@@ -38,7 +38,6 @@ class Workers:
         if not 1 <= workers <= num_envs:
             raise UserError(f"expected 1 to {num_envs} workers, no more than environments, got {workers}")
         self.num_envs = num_envs
-        self._reference = reference
         self._workers: list[Worker] = []
         self._stop = weakref.finalize(self, stop_all, self._workers)
         with _nameless_file() as memory:

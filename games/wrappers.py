@@ -19,6 +19,7 @@ from games.keys import fold, uniform
 from games.random_play import random_actions
 
 _NOISE = 0x6D657373  # names the stream of an episode's noise
+_AGAIN = 0x616761696E  # and that of the seeds from which it begins again
 
 
 class Wrapper:
@@ -142,7 +143,8 @@ class Messy(Wrapper):
     """MessySMAC's rule (Phan et al. 2023) for any game: noisy views, random openings.
 
     Each view is negated whole with probability `phi`. An episode opens with `steps` random joint steps, in which nobody
-    acts and nobody is paid; a game that ends in them begins again. The first views behind them are zeros, as there.
+    acts and nobody is paid; a game that ends in them begins again, from a hash of the episode's seed. The first views
+    behind them are zeros, as there.
     Raises ValueError for views of bytes, which have no negative.
     """
 
@@ -157,14 +159,20 @@ class Messy(Wrapper):
             spec = replace(spec, max_length=longest, return_bounds=None, idle_steps=True)
         super().__init__(venv, spec)
         self.phi, self.steps = phi, steps
+        self._root = np.zeros(self.num_envs, np.uint64)  # [E] the seed given to reset
+        self._episode = np.zeros(self.num_envs, np.uint64)  # [E] how many have followed it by themselves
         self._age = np.zeros(self.num_envs, np.int64)  # [E] steps since the episode opened
         self._seed = np.zeros(self.num_envs, np.uint64)  # [E] the episode's, whatever begins again within it
+        self._again = np.zeros(self.num_envs, np.uint64)  # [E] how often the game has begun again within it
         self._opening = np.zeros(self.num_envs, bool)  # [E] random steps are being played
         self._woke = np.zeros(self.num_envs, np.int64)  # [E] the age at which they were over
 
     def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
+        opened = np.ones(self.num_envs, bool) if where is None else where
         self._inner = self.venv.reset(seeds, where)
-        self._begin(np.ones(self.num_envs, bool) if where is None else where)
+        self._root[opened] = np.asarray(seeds).astype(np.uint64)[opened]
+        self._episode[opened] = 0
+        self._begin(opened)
         return self._show()
 
     def step(self, actions: NDArray[Any]) -> TimeStep:
@@ -173,11 +181,26 @@ class Messy(Wrapper):
             actions = np.where(self._opening.reshape(-1, *[1] * (actions.ndim - 1)), chosen, actions)
         self._inner = self.venv.step(actions)
         self._age += 1
-        self._begin(self._inner.first & ~self._opening)
+        if self._inner.first.any():
+            self._follow(self._inner.first & ~self._opening, self._inner.first & self._opening)
         return self._show()
 
+    def _follow(self, follows: NDArray[np.bool_], again: NDArray[np.bool_]) -> None:
+        """Open what the inner game has opened, the next episode or this one again, from the seed that is its own.
+
+        The inner game counts every beginning as an episode: once one has begun again, its seeds are those of others.
+        """
+        self._episode[follows] += np.uint64(1)
+        self._again[again] += np.uint64(1)
+        anew = fold(fold(self._seed, _AGAIN), self._again)
+        seeds = np.where(again, anew, fold(self._root, self._episode))
+        astray = (follows | again) & (self._inner.seed != seeds)
+        if astray.any():
+            self._inner = self.venv.reset(seeds, astray)
+        self._begin(follows)
+
     def _begin(self, envs: NDArray[np.bool_]) -> None:
-        self._age[envs] = self._woke[envs] = 0
+        self._age[envs] = self._woke[envs] = self._again[envs] = 0
         self._seed[envs] = self._inner.seed[envs]
         self._opening[envs] = self.steps > 0
 

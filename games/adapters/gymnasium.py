@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from games.adapters.spaces import Seats, described, said
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
+from games.registry import Reference
 from games.vector import Row, Vector
 
 EXTRAS = {"lbforaging": "marl[lbforaging]", "rware": "marl[rware]"}
@@ -41,8 +42,7 @@ def make(name: str, arguments: dict[str, Any], num_envs: int) -> Vector:
 
     Raises UserError for an unknown name, a wrong argument, and a package that is not installed.
     """
-    written = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-    reference = f"gymnasium:{name}" + (f"({written})" if written else "")
+    reference = str(Reference("gymnasium", name, tuple(arguments.items())))
     try:
         build = partial(gymnasium.make, _spec(name, arguments), disable_env_checker=True)
         made = build()
@@ -95,6 +95,7 @@ class GymnasiumRow:
         self._seats = Seats(spec, _each(env.observation_space), _each(env.action_space), row)
 
     def reset(self, seed: int) -> None:
+        _forget(self.env.unwrapped)
         obs, info = self.env.reset(seed=seed % 2**31)
         self._ask(self._views(obs), info)
 
@@ -140,6 +141,13 @@ class GymnasiumRow:
         if array.shape not in ((), (self.spec.num_players,)):
             raise ValueError(f"{what} of the shape {array.shape} came for {self.spec.num_players} players")
         return np.broadcast_to(array, self.spec.num_players)
+
+
+def _forget(env: Any) -> None:
+    """Lift lbforaging's players off the board: it opens no episode with one where another stood in the one before."""
+    if type(env).__module__.startswith("lbforaging."):
+        for player in env.players:
+            player.position = None
 
 
 def _each(space: Any) -> Sequence[Any]:

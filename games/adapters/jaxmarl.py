@@ -35,7 +35,7 @@ from games.adapters.spaces import described
 from games.batch import Batch
 from games.contract import Box, Discrete, Payoff, Spec
 from games.errors import UserError, nearest
-from games.registry import parse
+from games.registry import Reference, parse
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # on a GPU, JAX would take most of torch's memory
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")  # one thread a process: workers are processes
@@ -95,8 +95,7 @@ def make(name: str, arguments: dict[str, Any], num_envs: int) -> "Jaxmarl":
     """
     if name not in names():
         raise UserError(f"expected an environment of JaxMARL's, got '{name}'{nearest(name, names())}")
-    written = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-    reference = f"jaxmarl:{name}" + (f"({written})" if written else "")
+    reference = str(Reference("jaxmarl", name, tuple(arguments.items())))
     return Jaxmarl(_compiled(reference, max(2, -(-num_envs // LANES)) * LANES), num_envs)
 
 

@@ -18,6 +18,7 @@ from open_spiel.python.observation import make_observation
 from games.contract import Array, Discrete, Payoff, Spec, Turns
 from games.errors import UserError, nearest
 from games.keys import fold_one, uniform_one
+from games.registry import parse
 from games.vector import GameEnv, Row, Vector, vectorize
 
 _TURNS: dict[Any, Turns] = {
@@ -174,9 +175,8 @@ class OpenSpielGame:
         open_throughout = kind.information == pyspiel.GameType.Information.PERFECT_INFORMATION
         draws = open_throughout or (kind.short_name not in _DRAWN_WRONGLY and _resamples(self.native))
         self._state = ResampledState if draws else OpenSpielState
-        written = ",".join(f"{key}={value}" for key, value in parameters.items())
         self.spec = Spec(
-            name=f"openspiel:{name}({written})" if written else f"openspiel:{name}",
+            name=_reference(name, parameters),
             num_players=num_players,
             observation=Array(_shape(observation)),
             action=Discrete(self.native.num_distinct_actions()),
@@ -269,6 +269,21 @@ def load(name: str, arguments: dict[str, Any]) -> OpenSpielGame:
 def names() -> list[str]:
     """Return the short names of OpenSpiel's registered games."""
     return sorted(pyspiel.registered_names())
+
+
+def _reference(name: str, parameters: dict[str, Any]) -> str:
+    """Return a game's reference: words without quotes, as in `deck=short`, but where they would be read otherwise."""
+    written = ",".join(f"{key}={_written(key, value)}" for key, value in parameters.items())
+    return f"openspiel:{name}({written})" if written else f"openspiel:{name}"
+
+
+def _written(key: str, value: Any) -> str:
+    """Return a parameter's value as it reads back, whatever stands behind it."""
+    try:
+        read = parse(f"game({key}={value}, and_more=0)").arguments
+    except UserError:
+        return repr(value)
+    return str(value) if repr(read) == repr(((key, value), ("and_more", 0))) else repr(value)
 
 
 def _observation(name: str, game: Any) -> Any:

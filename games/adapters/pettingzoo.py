@@ -56,9 +56,8 @@ def make(name: str, arguments: dict[str, Any], num_envs: int, wrappers: Sequence
     Simultaneous moves are played through the Parallel API, turns through AEC.
     Raises UserError for an unknown name, a wrong argument, and a package that is not installed.
     """
-    written = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
     build = _builder(name, arguments)
-    reference = f"pettingzoo:{name}" + (f"({written})" if written else "")
+    reference = str(Reference("pettingzoo", name, tuple(arguments.items())))
     try:
         made = build()
         if "render_mode" not in arguments and (mode := _render_mode(made)):
@@ -198,6 +197,7 @@ class ParallelRow(_SingleEnv):
     """One environment of the Parallel API: every living agent acts at every step."""
 
     def reset(self, seed: int) -> None:
+        _forget(self.env)
         obs, infos = self.env.reset(seed=seed % 2**31)
         self._open()
         self._ask_living(obs, infos)
@@ -228,6 +228,7 @@ class AecRow(_SingleEnv):
     """
 
     def reset(self, seed: int) -> None:
+        _forget(self.env)
         self.env.reset(seed=seed % 2**31)
         self._open()
         self._ask_selected()
@@ -424,6 +425,13 @@ def _own_name(env: Any) -> str:
     own = env.unwrapped
     name: str = getattr(own, "metadata", {}).get("name", "")
     return name.rpartition("_v")[0] if type(own).__module__.partition(".")[0] in ("pettingzoo", "mpe2") else ""
+
+
+def _forget(env: Any) -> None:
+    """Clear what knights_archers_zombies keeps of the episode before: how soon a zombie comes, and who is dying."""
+    if _own_name(env) == "knights_archers_zombies":
+        env.unwrapped.zombie_spawn_interval.reset()
+        env.unwrapped.kill_list.clear()
 
 
 def _state(env: Any) -> np.ndarray[Any, Any]:

@@ -31,6 +31,7 @@ from games.adapters.spaces import described
 from games.batch import Batch
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
+from games.registry import Reference
 
 HORIZON = 100  # steps, where `max_steps` is not given
 LANES = 32  # torch computes what does not fill its vectors by another way, which may differ in the last bit
@@ -67,12 +68,12 @@ class Vmas(Batch):
     """A scenario of VMAS's: a player sees what the scenario shows it [O]; there is no global state."""
 
     def __init__(self, name: str, arguments: dict[str, Any], num_envs: int) -> None:
-        written = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-        reference = f"vmas:{name}" + (f"({written})" if written else "")
+        reference = str(Reference("vmas", name, tuple(arguments.items())))
         options = {"max_steps": HORIZON, "continuous_actions": False} | arguments
         horizon = options.pop("max_steps")
         if not isinstance(horizon, int) or horizon < 1:
             raise UserError(f"expected max_steps of at least 1 in '{reference}', got {horizon!r}")
+        self._name = name
         self.env = _build(reference, name, -(-num_envs // LANES) * LANES, options)
         continuous = self.env.continuous_actions
         views = [spaces.Box(-np.inf, np.inf, view.shape) for view in self.env.observation_space]
@@ -93,6 +94,7 @@ class Vmas(Batch):
 
     def open(self, envs: NDArray[np.int64]) -> None:
         for env, seed in zip(envs.tolist(), self.timestep.seed[envs].tolist(), strict=True):
+            _forget(self._name, self.env.scenario, env)
             with _drawing(seed), _alone(self.env, env):
                 self.env.reset_at(env, return_observations=False)
         (self._seen,) = self.env.get_from_scenario(
@@ -149,6 +151,13 @@ def _build(reference: str, name: str, batch: int, options: dict[str, Any]) -> En
 
 def _payoff(name: str, scenario: Any) -> Payoff:
     return "team" if name in TEAM and all(getattr(scenario, shared, True) for shared in SHARED) else "general_sum"
+
+
+def _forget(name: str, scenario: Any, opened: int) -> None:
+    """Let the wind of wind_flocking blow with all its force: VMAS opens as sheltered as the last episode ended."""
+    if name == "wind_flocking":
+        sheltered = scenario.big_agent
+        sheltered.gravity = sheltered.gravity.index_copy(0, torch.tensor([opened]), scenario.wind[opened, None])
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ class PredatorPrey(Batch):
             )
         if predators + prey > size * size:
             raise ValueError(f"expected room for {predators + prey} creatures, got a grid of {size * size} cells")
-        captures = min(prey, predators // 2)
+        captures, tries = min(prey, predators // 2), prey * horizon  # each prey may be tried for once a step
         spec = Spec(
             name="predator_prey",
             num_players=predators,
@@ -58,7 +58,7 @@ class PredatorPrey(Batch):
             searchable=False,
             global_state_size=2 * size * size,
             max_length=horizon,
-            return_bounds=(min(0.0, punishment) * prey * horizon, REWARD * captures + max(0.0, punishment) * horizon),
+            return_bounds=(min(0.0, punishment) * tries, REWARD * captures + max(0.0, punishment) * tries),
         )
         super().__init__(spec, num_envs, horizon, truncate=True)
         self.size, self.sight, self.punishment = size, sight, punishment

@@ -192,10 +192,16 @@ class Unlike(Nim):
 class UnlikeEnv(GameEnv):
     def __init__(self, game, row):
         super().__init__(game, row)
-        self.fault, self.row = game.fault, row
+        self.fault, self.row, self.ended = game.fault, row, False
+
+    def reset(self, seed):
+        super().reset(seed)
+        if self.fault == "history" and self.ended:
+            self.row.obs += 1
 
     def step(self, actions):
         over = super().step(actions)
+        self.ended |= over
         if self.fault == "reward":
             self.row.reward *= 0.5
         elif self.fault == "view":
@@ -239,6 +245,10 @@ def never_first(step):
     step.first[:] = False
 
 
+def count_episodes_wrongly(step):
+    step.seed[1:] = step.seed[:-1]
+
+
 def pay_at_first(step):
     step.reward[step.first] = [1, -1]
 
@@ -265,6 +275,7 @@ FAULTS = {
     take_back: "episodes end, and ends are final",
     take_back_cut: "episodes end, and ends are final",
     never_first: "an episode opens the step after a last step",
+    count_episodes_wrongly: "episode k is seeded by fold(the seed given, k)",
     pay_at_first: "rewards are finite, and 0 on first",
     pay_along_the_way: "rewards are paid when declared",
     depend_on_place: "an episode is the same whatever the batch",
@@ -325,11 +336,24 @@ def test_a_broken_environment_is_reported(fault, promise):
         ("return_bounds=(-0.5, 0.5)", "returns lie within their bounds"),
         ("action_sizes=(2, 1)", "masks agree with acting"),
         ("payoff=team, fault=share, step_rewards=True, return_bounds=None", "payoffs are as declared"),
-        ("reset_all=True", "a reset of some leaves the others alone"),
     ],
 )
 def test_a_spec_that_says_too_much_is_reported(arguments, promise):
     assert list(broken(f"tests.games.test_check:Bent({arguments})")) == [promise]
+
+
+def test_a_reset_of_too_many_is_reported():
+    found = broken("tests.games.test_check:Bent(reset_all=True)")
+    assert list(found) == [
+        "an episode is the same whatever was played before",
+        "a reset of some leaves the others alone",
+    ]
+
+
+def test_an_environment_that_remembers_the_episode_before_is_reported():
+    found = broken("tests.games.test_check:Unlike(fault=history)")
+    assert list(found) == ["an episode is the same whatever was played before"]
+    assert "'obs' differs: step " in next(iter(found.values()))
 
 
 @pytest.mark.parametrize("fault", ["reward", "view", "mask"])
@@ -343,6 +367,7 @@ def test_every_promise_can_be_broken():
     breakable = {*BROKEN_STATES.values(), *FAULTS.values()} - {"plays"}
     breakable |= {"episodes are no longer than declared", "a reset of some leaves the others alone"}
     breakable |= {"steps agree with positions, returns with rewards"}
+    breakable |= {"an episode is the same whatever was played before"}
     assert breakable == {*OF_PLAY, *OF_TWINS, *OF_POSITIONS}
 
 
@@ -371,3 +396,8 @@ def test_what_does_not_apply_is_neither_kept_nor_broken():
     neither = {p.promise for p in report.promises if p.passed is None}
     assert report.passed and neither >= {*OF_POSITIONS, "masks agree with acting", "payoffs are as declared"}
     assert all(p.detail for p in report.promises if p.passed is None)
+
+
+def test_one_episode_each_says_nothing_of_what_was_played_before():
+    promises = {p.promise: p.passed for p in check_game("two_step", episodes=4).promises}
+    assert promises["an episode is the same whatever was played before"] is None

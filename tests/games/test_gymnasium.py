@@ -32,6 +32,12 @@ def test_every_promise_is_kept(reference):
     assert report.passed, str(report)
 
 
+def test_players_of_foraging_stand_nowhere_when_an_episode_opens():
+    reference = _installed("gymnasium:lbforaging.Foraging-5x5-2p-1f-v3")
+    report = check_game(reference, 20)
+    assert report.passed, str(report)
+
+
 @pytest.mark.parametrize("reference", [FORAGING, WAREHOUSE])
 def test_an_episode_is_its_seeds_whatever_the_batch(reference):
     seeds = np.arange(4, dtype=np.uint64)
@@ -44,11 +50,12 @@ def test_an_episode_is_its_seeds_whatever_the_batch(reference):
 
 
 def test_foraging_is_its_own_loop():
-    env = gymnasium.make(_installed(FORAGING).partition("lbforaging.")[2], disable_env_checker=True)
+    id = _installed(FORAGING).partition("lbforaging.")[2]
     venv, seed = make(FORAGING, 1), 11
     assert venv.spec.num_players == 2 and venv.spec.action == Discrete(6) and venv.spec.payoff == "general_sum"
     step, paid, age = venv.reset(np.array([seed], np.uint64)), 0.0, 0
     for episode in range(1, 5):
+        env = gymnasium.make(id, disable_env_checker=True)  # it would remember where its players stood
         (obs, _), ended = env.reset(seed=seed % 2**31), False
         np.testing.assert_array_equal(step.obs[0], obs)
         while not ended:

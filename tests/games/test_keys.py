@@ -1,10 +1,12 @@
 """Keys: the scalar functions equal their array twins, and draws are uniform."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from games.keys import choose, fold, fold_one, stream, uniform, uniform_one
+from games import keys
+from games.keys import choose, draw, fold, fold_one, stream, uniform, uniform_one
 
 KEY = st.integers(0, 2**64 - 1)
 
@@ -38,3 +40,30 @@ def test_choose_draws_legal_actions_evenly():
 
 def test_streams_are_apart():
     assert len({stream(0, name) for name in ("agents", "learner", "chance")} | {stream(1, "agents")}) == 4
+
+
+def test_draw_follows_the_distribution():
+    probabilities = np.tile(np.array([0.1, 0.0, 0.6, 0.3], np.float32), (50_000, 1))
+    counts = np.bincount(draw(fold(1, np.arange(50_000)), probabilities), minlength=4)
+    np.testing.assert_allclose(counts / 50_000, [0.1, 0.0, 0.6, 0.3], atol=0.01)
+    assert counts[1] == 0
+
+
+def test_draw_is_by_key_and_never_illegal():
+    probabilities = np.array([[0, 0.5, 0, 0.5, 0], [0, 0, 0, 0, 1], [1, 0, 0, 0, 0]], np.float32).repeat(2000, 0)
+    drawn = draw(fold(3, np.arange(6000)), probabilities)
+    assert (probabilities[np.arange(6000), drawn] > 0).all()
+    assert drawn.tolist() == draw(fold(3, np.arange(6000)), probabilities).tolist()
+    assert drawn[::7].tolist() == draw(fold(3, np.arange(6000))[::7], probabilities[::7]).tolist()
+
+
+@pytest.mark.parametrize("number", [0.0, 1 - 2.0**-53])
+def test_the_smallest_and_the_largest_number_draw_legal_actions(monkeypatch, number):
+    monkeypatch.setattr(keys, "uniform", lambda key: np.full(len(key), number))
+    generator = np.random.default_rng(0)
+    mask = generator.random((20_000, 9)) < 0.4
+    mask[:, 0], mask[:, 5] = False, True
+    weights = mask * generator.random(mask.shape, dtype=np.float32)
+    probabilities = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    drawn = draw(np.zeros(20_000, np.uint64), probabilities)
+    assert (probabilities[np.arange(20_000), drawn] > 0).all()

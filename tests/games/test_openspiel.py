@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from games.adapters.openspiel import OpenSpielGame, names
+from games.adapters.openspiel import OpenSpielGame, _reference, names
 from games.errors import UserError
-from games.registry import load, make
+from games.registry import load, make, parse
 
 SEEDS = np.arange(3, dtype=np.uint64)
 
@@ -56,6 +58,45 @@ def test_parameters_are_in_the_name_and_in_the_shape():
     game = load("openspiel:connect_four(rows=5, columns=4)")
     assert game.spec.name == "openspiel:connect_four(rows=5,columns=4)"
     assert game.spec.action.n == 4 and game.spec.observation.shape == (3, 5, 4)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "start_at(game=tic_tac_toe(),history='4')",
+        "start_at(game=tic_tac_toe(),history=0;4)",
+        "goofspiel(num_cards=4,imp_info=True,points_order=descending)",
+        "repeated_game(stage_game=matrix_rps(),num_repetitions=10)",
+        "turn_based_simultaneous_game(game=goofspiel(num_cards=3,points_order=ascending))",
+        "restricted_nash_response(game=leduc_poker(),p=0.25,fixed_player=1)",
+    ],
+)
+def test_a_name_is_as_it_was_written_and_reads_back(reference):
+    game = load(f"openspiel:{reference}")
+    assert game.spec.name == f"openspiel:{reference}"
+    assert str(load(game.spec.name).native) == str(game.native)
+
+
+def start(*moves):
+    return f"openspiel:start_at(game=tic_tac_toe(), history={';'.join(map(str, moves))!r})"
+
+
+@given(st.permutations(range(9)), st.integers(1, 4))
+def test_a_game_is_what_its_name_reads_back_as(moves, played):
+    game = load(start(*moves[:played]))
+    again = load(game.spec.name)
+    assert again.spec == game.spec and str(again.native) == str(game.native)
+    assert str(again.initial_state()) == str(game.initial_state())
+
+
+WORDS = st.text("a1.;,()[]='\"\\ |", max_size=6)
+VALUES = st.one_of(WORDS, st.integers(), st.booleans(), st.sampled_from(["4", "true", "None", "1e3", "kuhn_poker()"]))
+
+
+@given(st.dictionaries(st.sampled_from(["game", "history", "and_more_words"]), VALUES))
+def test_whatever_the_words_a_name_reads_back(parameters):
+    read = parse(_reference("start_at", parameters)).arguments
+    assert repr(read) == repr(tuple(parameters.items()))
 
 
 def test_turns_play_out_by_hand():

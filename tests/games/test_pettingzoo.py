@@ -4,6 +4,7 @@ import sys
 
 import gymnasium.spaces as spaces
 import numpy as np
+import pettingzoo
 import pytest
 from pettingzoo import AECEnv, ParallelEnv
 
@@ -318,6 +319,19 @@ def test_tic_tac_toe_plays_out_by_hand():
         step = venv.step(np.array([[cell, cell]]))
     assert step.reward.tolist() == [[1.0, -1.0]] and step.terminated.all() and not step.truncated.any()
     assert step.obs[0, 0, ..., 0].sum() == 3 and step.obs[0, 1, ..., 0].sum() == 2  # each sees its own pieces first
+
+
+def zombies_in_turns():
+    return pettingzoo.make("aec", "butterfly/knights_archers_zombies-v11", max_cycles=50)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["pettingzoo:butterfly.knights_archers_zombies_v11(max_cycles=50)", f"{HERE}:zombies_in_turns"],
+)
+def test_zombies_come_as_in_the_first_episode(reference):
+    report = check_game(reference, 8)
+    assert report.passed, str(report)
 
 
 def test_both_apis_play_the_same_episode():

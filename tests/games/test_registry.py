@@ -10,7 +10,9 @@ from games import registry
 from games.errors import UserError
 from games.registry import Reference, load, make, parse, rejoin
 
-VALUE = st.one_of(st.integers(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False), st.text("ab,()='"))
+VALUE = st.one_of(
+    st.integers(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False), st.text("ab,()='\"\\")
+)
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), VALUE, max_size=4))

@@ -33,6 +33,7 @@ def played(reference, seeds, steps):
         "joint_passage_size(max_steps=10)",  # two players on one joint
         "navigation(max_steps=20, continuous_actions=True)",
         "simple_world_comm(max_steps=20)",  # views and actions of unequal size
+        "wind_flocking(max_steps=20)",  # its wind blows as it did when the episode before ended
     ],
 )
 def test_conformance(scenario):

@@ -5,6 +5,8 @@ import pytest
 
 from games.check import check_game
 from games.errors import UserError
+from games.keys import fold
+from games.random_play import random_actions
 from games.registry import layers, make, wrapped
 from tests.games.native.play import play
 
@@ -124,6 +126,42 @@ def test_a_game_that_ends_in_its_opening_begins_again():
         if step < 7:
             assert not timestep.last.any() and not timestep.acting.any() and (timestep.seed == seed).all()
     assert set(woke.tolist()) <= {7, 8} and (woke == 7).any()
+
+
+SHORT = ["dec_tiger | messy(steps=3)", "openspiel:tic_tac_toe | messy(steps=7)", "openspiel:kuhn_poker | messy"]
+SHORT += ["foraging(size=4, food=1) | messy(steps=10)", "two_step | last_action | messy(steps=3) | messy(steps=5)"]
+
+
+@pytest.mark.parametrize("reference", SHORT)
+def test_games_that_end_in_their_openings_keep_their_promises(reference):
+    report = check_game(reference, episodes=40)
+    assert report.passed, str(report)
+
+
+def test_beginnings_within_an_episode_have_seeds_of_their_own():
+    """Episode k is fold(root, k)'s however often it began again, and no beginning is another's; also after a reset."""
+    venv, beginnings = make("openspiel:kuhn_poker | messy(steps=7)", 50), []
+    for roots in np.arange(100, dtype=np.uint64).reshape(2, 50):
+        timestep, number, age = venv.reset(roots), np.zeros(50, int), np.zeros(50, int)
+        beginnings += roots.tolist()
+        for _ in range(100):
+            timestep = venv.step(random_actions(venv.spec, timestep, age))
+            number += timestep.first
+            age = np.where(timestep.first, 0, age + 1)
+            inner = venv.venv.timestep
+            beginnings += inner.seed[inner.first].tolist()
+            assert (timestep.seed == np.where(number, fold(roots, number), roots)).all()
+        assert number.min() > 5
+    assert len(beginnings) > 4 * number.sum() and len(set(beginnings)) == len(beginnings)
+
+
+def test_an_opening_that_ends_no_game_leaves_the_game_alone(monkeypatch):
+    venv = make("coin_game(horizon=6) | messy(steps=4)", 20)
+    timestep = venv.reset(np.arange(20, dtype=np.uint64))
+    monkeypatch.setattr(venv.venv, "reset", None)  # nobody asks for a seed: the next one is right
+    for _ in range(21):
+        timestep = venv.step(np.zeros((20, 2), int))
+    assert timestep.first.all() and (timestep.seed == fold(np.arange(20), 3)).all()
 
 
 def test_the_rate_of_noise_is_checked():

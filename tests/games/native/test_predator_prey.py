@@ -126,6 +126,13 @@ def test_it_keeps_its_promises():
     assert make("predator_prey", 1).spec.return_bounds[1] == 40
 
 
+@pytest.mark.parametrize("punishment, bounds", [(2, (0, 10 + 2 * 3 * 30)), (-2, (-2 * 3 * 30, 10))])
+def test_every_prey_may_be_tried_for_at_every_step(punishment, bounds):
+    reference = f"predator_prey(size=3, predators=3, prey=3, punishment={punishment}, horizon=30)"
+    report = check_game(reference)
+    assert report.passed and make(reference, 1).spec.return_bounds == bounds, str(report)
+
+
 @pytest.mark.parametrize("arguments", ["predators=0", "prey=0", "sight=0", "horizon=0", "size=3"])
 def test_bad_arguments(arguments):
     with pytest.raises(UserError, match="expected"):
