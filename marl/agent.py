@@ -11,16 +11,17 @@ my_package.bots:Pavlov()            anyone's class with `act(view, hidden)`
 import hashlib
 import inspect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from types import ModuleType
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyspiel
 
 from games.contract import Box, Discrete, Spec
-from games.errors import UserError
+from games.errors import RunFailed, UserError
 from games.keys import choose, uniform
 from marl.types import Decision, Hidden, View
 
@@ -64,6 +65,8 @@ class Mcts(Stateless):
     hides information, or in which players move at the same time.
     """
 
+    made_of = (pyspiel,)
+
     def __init__(self, spec: Spec, simulations: int = 100, uct_c: float = math.sqrt(2), solve: bool = True) -> None:
         if not spec.name.startswith("openspiel:"):
             raise UserError(f"mcts searches OpenSpiel's games, got '{spec.name}'; choose another agent, such as random")
@@ -73,6 +76,8 @@ class Mcts(Stateless):
             raise UserError(f"mcts needs positions, and those of '{spec.name}' stay in its workers; use env_workers: 0")
         if simulations < 1:
             raise UserError(f"mcts needs at least 1 simulation, got {simulations}")
+        if not uct_c >= 0:
+            raise UserError(f"mcts explores by uct_c of at least 0, got {uct_c}")
         self._simulations, self._uct_c, self._solve = simulations, uct_c, solve
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
@@ -97,6 +102,7 @@ class Forfeit:
     player: int
     how: Literal["illegal_action", "agent_error"]
     detail: str
+    error: Exception | None = field(default=None, compare=False, repr=False)  # what was raised
 
 
 class Referee:
@@ -110,9 +116,11 @@ class Referee:
         """Return the agent under this referee's eyes."""
         return _Watched(agent, self._action, self._forfeits)
 
-    def take(self, num_players: int) -> dict[int, Forfeit]:
-        """Return the forfeits since the last call, by environment."""
-        taken = {row // num_players: forfeit for row, forfeit in self._forfeits.items()}
+    def take(self, num_players: int) -> dict[int, list[Forfeit]]:
+        """Return the forfeits since the last call, by environment, in the order of the players."""
+        taken: dict[int, list[Forfeit]] = {}
+        for row in sorted(self._forfeits):
+            taken.setdefault(row // num_players, []).append(self._forfeits[row])
         self._forfeits.clear()
         return taken
 
@@ -136,7 +144,7 @@ class _Watched:
         except Exception as error:  # a stranger's code may raise anything
             if len(view) > 1:
                 return self._one_by_one(view, hidden)
-            self._forfeit(view, 0, "agent_error", f"{type(error).__name__}: {error}")
+            self._forfeit(view, 0, "agent_error", f"{type(error).__name__}: {error}", error)
             return Decision(self._placeholder(view)), hidden
         legal = self._inside if isinstance(self._action, Box) else self._legal
         return Decision(legal(view, actions)), after
@@ -168,8 +176,15 @@ class _Watched:
             self._forfeit(view, i, "illegal_action", f"chose {actions[i].tolist()}")
         return np.where(inside[:, None], points, self._placeholder(view))
 
-    def _forfeit(self, view: View, i: int, how: Literal["illegal_action", "agent_error"], detail: str) -> None:
-        self._forfeits[int(view.row[i])] = Forfeit(int(view.player[i]), how, detail)
+    def _forfeit(
+        self,
+        view: View,
+        i: int,
+        how: Literal["illegal_action", "agent_error"],
+        detail: str,
+        error: Exception | None = None,
+    ) -> None:
+        self._forfeits[int(view.row[i])] = Forfeit(int(view.player[i]), how, detail, error)
 
     def _placeholder(self, view: View) -> Any:
         """Return a legal action: the environment steps once more before the game is broken off."""
@@ -178,17 +193,48 @@ class _Watched:
         return view.action_mask.argmax(1)
 
 
-def digest_of_code(target: Any, arguments: dict[str, Any]) -> str:
-    """Return the identity of a scripted agent: a hash of its source, its package's version and its arguments.
+class Answerable:
+    """An agent for whom nobody forfeits: its error, or its illegal move, ends the run with a sentence that names it."""
 
-    An agent that is more than its class names the modules that it is made of, too, in `made_of`.
+    def __init__(self, agent: Agent, name: str, action: Discrete | Box) -> None:
+        self._forfeits: dict[int, Forfeit] = {}
+        self._agent, self._name = _Watched(agent, action, self._forfeits), name
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        return self._agent.initial_hidden(rows)
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        answer = self._agent.act(view, hidden)
+        if self._forfeits:
+            forfeit = self._forfeits[min(self._forfeits)]
+            self._forfeits.clear()
+            if isinstance(forfeit.error, UserError):
+                raise forfeit.error
+            did = "raised" if forfeit.error else "moved illegally: it"
+            raise RunFailed(
+                f"the agent '{self._name}' {did} {forfeit.detail} as player {forfeit.player}; mend it, or leave it out"
+            ) from forfeit.error
+        return answer
+
+
+def digest_of_code(target: Any, arguments: dict[str, Any]) -> str:
+    """Return the identity of a scripted agent: a hash of its name, its module's source, and its arguments.
+
+    Modules of the classes that it inherits from count too, and an agent that yet others play for names them in
+    `made_of`. With the source goes the version of the package; of a compiled module that is all there is.
     """
+    kinds = [kind for kind in getattr(target, "__mro__", (target,)) if kind is not object]
+    parts = (*dict.fromkeys(inspect.getmodule(kind) for kind in kinds), *getattr(target, "made_of", ()))
+    code = "\n".join(f"{_source(part)}\n{_release(part.__name__.partition('.')[0])}" for part in parts if part)
+    name = getattr(target, "__qualname__", type(target).__qualname__)
+    return hashlib.sha256(f"{name}\n{code}\n{sorted(arguments.items())}".encode()).hexdigest()
+
+
+def _source(module: ModuleType) -> str:
     try:
-        source = "".join(inspect.getsource(part) for part in (target, *getattr(target, "made_of", ())))
+        return inspect.getsource(module)
     except (OSError, TypeError):
-        source = target.__qualname__
-    release = _release(target.__module__.partition(".")[0])
-    return hashlib.sha256(f"{source}\n{release}\n{sorted(arguments.items())}".encode()).hexdigest()
+        return ""
 
 
 @cache

@@ -67,11 +67,12 @@ def write(
             "versions": {package: version(package) for package in PACKAGES},
             "sha256": hashes,
         }
-        _write_bytes(beside / "checkpoint.json", json.dumps(about, indent=1).encode())
+        (beside / "checkpoint.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+        _sync(beside / "checkpoint.json")
         shutil.rmtree(folder, ignore_errors=True)
         beside.rename(folder)
-        _sync_folder(folder.parent)
-    except OSError as error:
+        _sync(folder.parent)
+    except (OSError, safetensors.SafetensorError) as error:
         shutil.rmtree(beside, ignore_errors=True)
         raise RunFailed(
             f"the checkpoint '{folder}' could not be written ({error}); the one before it is kept"
@@ -151,21 +152,20 @@ def _digest(algorithm: str, settings: dict[str, Any], weights: str) -> str:
 
 
 def _write_tensors(path: Path, state: Tensors) -> str:
-    data = safetensors.torch.save({name: torch.as_tensor(t).cpu().contiguous() for name, t in state.items()})
-    _write_bytes(path, data)
-    return hashlib.sha256(data).hexdigest()
+    """Write tensors without a copy of them in memory, and return the sha256 of the file."""
+    path.touch()
+    mode = path.stat().st_mode
+    tensors = {name: torch.as_tensor(t).cpu().contiguous() for name, t in state.items()}
+    safetensors.torch.save_file(tensors, path)
+    path.chmod(mode)  # what it puts in the file's place is its owner's alone
+    _sync(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write_bytes(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in the folder last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Make a file, or a rename in a folder, last through a power cut."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

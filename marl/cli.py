@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from games.errors import UserError
 
@@ -74,7 +74,7 @@ def population(
 ) -> None:
     """Train several members in worker processes, and leave a population folder."""
     from marl.config import PopulationConfig, load
-    from marl.sweep import train_members
+    from marl.population import train_members
 
     folder, settings = _folder(config, run_dir), load(PopulationConfig, config, sets or [])
     _say(f"population: {train_members(settings, folder, resume=resume, device=device, say=_say)}")
@@ -97,8 +97,8 @@ def sweep(
     device: Device = "auto",
 ) -> None:
     """Train one config with several seeds, and with every combination of a grid, in worker processes."""
+    from marl.population import train_members
     from marl.sweep import sweep as members_of
-    from marl.sweep import train_members
 
     folder = run_dir or Path("runs") / f"{config.stem}_sweep"
     settings = members_of(config, seeds=seeds, sets=sets or [], grid=grid or [], workers=workers)
@@ -137,14 +137,16 @@ def evaluate(
     ],
     game: Annotated[str | None, typer.Option(help="The game; a checkpoint knows its own.")] = None,
     against: Annotated[
-        list[str] | None, typer.Option(help="An opponent; may be repeated. Without one: self-play.")
+        list[str] | None,
+        typer.Option(help="Who holds the other seats, `self` for self-play; each of several is played apart."),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Seeds, 100 by default; each is played from every seat.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Names the seeds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the games' seeds.")] = 0,
     opening_moves: Annotated[
-        int, typer.Option(min=0, help="So many first steps of a game, whoever acts, are drawn at random by its seed.")
+        int,
+        typer.Option(min=0, help="This many steps at a game's beginning are random legal moves, drawn from its seed."),
     ] = 0,
     solved: Annotated[
         bool,
@@ -167,7 +169,7 @@ def evaluate(
 
     from games.keys import stream
     from games.registry import make
-    from marl.entrants import enter, game_of
+    from marl.entrants import enter, game_of, panel_of
     from marl.evaluate import evaluate as evaluate_agent
 
     if solved and nash_conv:
@@ -193,17 +195,23 @@ def evaluate(
         return
     seeds = seeds or 100
     venv = make(reference, min(64, seeds))
-    opponents = [enter(text, venv.spec) for text in against or []]
-    result = evaluate_agent(venv, enter(agent, venv.spec), opponents, seeds=seeds, key=key, opening_moves=opening_moves)
+    entrant, panel = enter(agent, venv.spec), panel_of(against or ["self"], venv.spec)
+    results = {
+        name: evaluate_agent(venv, entrant, opponent, seeds=seeds, key=key, opening_moves=opening_moves)
+        for name, opponent in panel.items()
+    }
     if as_json:
-        asked_for = {"agent": agent, "game": reference, "against": against or [], "opening_moves": opening_moves}
-        _print_json(asked_for | result.to_json())
+        found = [{"against": name} | result.to_json() for name, result in results.items()]
+        _print_json({"agent": agent, "game": reference, "opening_moves": opening_moves, "evaluations": found})
         return
-    _say(f"{agent} at {reference}: {result.episodes} episodes")
-    table = Table("seat", "mean return", "± 95 %")
-    for seat, (mean, ci95) in enumerate(zip(result.return_mean, result.return_ci95, strict=True)):
-        table.add_row(str(seat), f"{mean:+.3f}", f"{ci95:.3f}")
+    _say(f"{agent} at {reference}: {', '.join(f'{r.episodes} episodes against {name}' for name, r in results.items())}")
+    table = Table(Column("against", overflow="fold"), "seat", "mean return", "± 95 %")
+    for name, result in results.items():
+        for seat, (mean, ci95) in enumerate(zip(result.return_mean, result.return_ci95, strict=True)):
+            table.add_row(name, str(seat), f"{mean:+.3f}", f"{ci95:.3f}" if seeds > 1 else "one seed")
     _console().print(table)
+    if any(result.length_mean <= opening_moves for result in results.values()):
+        _say(f"note: most games end within their {opening_moves} opening moves, where no agent decides")
 
 
 def _against_the_truth(name: str, game: str, agent: "Agent", spec: "Spec", key: int, as_json: bool) -> None:
@@ -221,7 +229,7 @@ def _against_the_truth(name: str, game: str, agent: "Agent", spec: "Spec", key: 
             table.add_row(f"plies {kind}" if kind in result.by_phase else kind, f"{share:.1%}")
         _console().print(table)
         return
-    seats = solved.all_ends(agent, spec, key)
+    seats = solved.all_ends(agent, game, spec, key)
     if as_json:
         _print_json({"agent": name, "game": game, "seats": [asdict(ends) for ends in seats]})
         return
@@ -257,7 +265,7 @@ def play(
     game: Annotated[str, typer.Argument(help="A turn-based game that can print itself.")],
     against: Annotated[str, typer.Option(help="The agent that holds every other seat.")],
     seat: Annotated[int, typer.Option(min=0, help="The seat that you hold.")] = 0,
-    seed: Annotated[int | None, typer.Option(min=0, help="Names the game; another one each time by default.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the game; another one each time by default.")] = None,
 ) -> None:
     """Play against an agent at the terminal."""
     import secrets
@@ -407,7 +415,7 @@ def games_table(
 @games.command("show")
 def games_show(
     game: Game,
-    seed: Annotated[int | None, typer.Option(min=0, help="Names the random episode, 0 by default.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the random episode, 0 by default.")] = None,
     views: Annotated[bool, typer.Option("--views", help="Print what every player sees, as numbers.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the Spec alone, as one JSON object.")] = False,
 ) -> None:

@@ -29,7 +29,8 @@ from games.processes import Worker, shares, stop_all
 from games.registry import make
 from marl.agent import Agent
 from marl.entrants import Entrant, enter
-from marl.rollout import Carry, Moment, Recording, Seating, play, rollout, side_by_side
+from marl.rollout import Carry, Moment, Recording, play, rollout, side_by_side
+from marl.seating import Seating
 from marl.types import Trajectory
 
 _log = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ class Collector:
     elsewhere = 0.0  # CPU-seconds spent in other processes, so far
 
     def __init__(self, venv: VecEnv, opponents: Sequence[Entrant], length: int) -> None:
-        self._venv, self._opponents, self._length = venv, [entrant.agent for entrant in opponents], length
+        self._venv, self._length = venv, length
+        self._opponents = [entrant.answerable(venv.spec) for entrant in opponents]
 
     def open(self, actors: Sequence[Agent], how: Beginning) -> None:
         """Leave what was being played, and open an episode in every environment."""
@@ -200,4 +202,4 @@ class Host:
                 raise RunFailed(
                     f"the opponent '{reference}' changed while it was being played against; go on with --resume"
                 )
-            self._opponents.append(entrant.agent)
+            self._opponents.append(entrant.answerable(self._venv.spec))

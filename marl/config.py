@@ -17,9 +17,9 @@ from marl.engine import Engine
 
 
 class Frozen(BaseModel):
-    """A part of a configuration: no unknown keys, no changes."""
+    """A part of a configuration: no unknown keys, no changes, no number that is not finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -86,7 +86,7 @@ class MemberConfig(Frozen):
 class PopulationConfig(Frozen):
     """Several training runs, side by side."""
 
-    members: dict[str, MemberConfig] = Field(min_length=1)
+    members: dict[Annotated[str, Field(pattern=r"^[\w.+-]+$")], MemberConfig] = Field(min_length=1)  # folders' names
     engine: Engine = "processes"
     workers: PositiveInt = 2
 
@@ -104,7 +104,10 @@ _Loader.add_implicit_resolver(
 
 def read_yaml(text: str) -> Any:
     """Parse YAML; raises yaml.YAMLError."""
-    return yaml.load(text, _Loader)  # a subclass of SafeLoader
+    try:
+        return yaml.load(text, _Loader)  # a subclass of SafeLoader
+    except ValueError as error:  # a date that is none, such as 2020-13-45
+        raise yaml.YAMLError(str(error)) from error
 
 
 def load(schema: type[Schema], path: Path, sets: Sequence[str] = ()) -> Schema:

@@ -1,17 +1,20 @@
 """Agents by reference: what a name, a class or a checkpoint folder becomes when it is asked to play a game."""
 
 import hashlib
-import inspect
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from games.contract import Spec
 from games.errors import UserError, nearest
 from games.keys import fold_one
-from games.registry import Reference, attribute, call, check_types, parse, resolve
-from marl import checkpoint, population
-from marl.agent import Agent, Mcts, Random, digest_of_code
+from games.registry import Reference, attribute, call, check_types, parameters_of, parse, resolve
+from marl import checkpoint
+from marl.agent import Agent, Answerable, Mcts, Random, digest_of_code
 from marl.config import validate
 from marl.scripted import SCRIPTED
 from marl.search.agent import UctAgent
@@ -27,12 +30,17 @@ class Entrant:
 
     name: str
     reference: str
-    digest: str
+    digest: str  # of its code or its weights, and its arguments
     agent: Agent
+    draws: int  # its randomness: of its weights, or of what it is called, so that a comment in its code moves nothing
 
     def stream(self, key: int) -> int:
         """Return the key of this agent's randomness: another agent in the same seat draws other numbers."""
-        return fold_one(key, int(self.digest[:16], 16))
+        return fold_one(key, self.draws)
+
+    def answerable(self, spec: Spec) -> Agent:
+        """Return the agent as it plays outside tournaments: what it breaks ends the run in words that name it."""
+        return Answerable(self.agent, self.name, spec.action)
 
 
 def enter(text: str, spec: Spec, device: str = "cpu") -> Entrant:
@@ -54,8 +62,38 @@ def expand(text: str) -> dict[str, str]:
     folder = Path(reference.name)
     if reference.source == "" and (folder / "population.json").is_file():
         arguments = text[text.index("(") :] if "(" in text else ""
-        return {name: f"{path}{arguments}" for name, path in population.members(folder).items()}
+        return {name: f"{path}{arguments}" for name, path in members(folder).items()}
     return {_shown(text, reference): text}
+
+
+def entered(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
+    """Build the agents that a reference stands for, by name."""
+    found = expand(text).items()
+    return {name: replace(enter(reference, spec, device), name=name) for name, reference in found}
+
+
+def panel_of(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str, Entrant | None]:
+    """Build those against whom an agent is evaluated, each by the name it was asked by; `self` is self-play, None."""
+    panel: dict[str, Entrant | None] = {}
+    for text in texts:
+        if text == "self":
+            panel["self"] = None
+        elif len(found := entered(text, spec, device)) == 1:
+            panel[text] = next(iter(found.values()))
+        else:
+            panel |= found
+    return panel
+
+
+def members(folder: Path) -> dict[str, Path]:
+    """Return the checkpoints of a population's members by id; raises UserError where the folder holds none."""
+    try:
+        entries = json.loads((folder / "population.json").read_text(encoding="utf-8"))["members"]
+        return {entry["id"]: folder / entry["checkpoint"] for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"'{folder}' holds no readable population.json ({error}); train it with `marl population`"
+        ) from error
 
 
 def checkpoint_folder(path: Path) -> Path:
@@ -82,6 +120,16 @@ def algorithm(name: str) -> Any:
     return resolve(Reference("", name, ()), GROUP, "algorithm")
 
 
+def configured(section: dict[str, Any], where: str) -> tuple[str, Any, BaseModel]:
+    """Return the algorithm that a section of a config names, its Learner class, and its settings by its own schema."""
+    settings = dict(section)
+    name = settings.pop("name", None)
+    if not isinstance(name, str):
+        raise UserError(f"the key 'name' is missing in '{where}'; `marl algorithms` names what is installed")
+    learner = algorithm(name)
+    return name, learner, validate(learner.Config, settings, f"the section '{where}' of {name}")
+
+
 def _trained(text: str, reference: Reference, spec: Spec, device: str) -> Entrant:
     folder = checkpoint_folder(Path(reference.name))
     about = checkpoint.read(folder)
@@ -96,14 +144,15 @@ def _trained(text: str, reference: Reference, spec: Spec, device: str) -> Entran
     state = checkpoint.tensors(folder, about, "agent.safetensors")
     config = validate(learner.Config, about["settings"], f"the checkpoint '{folder}', written by another version")
     options = dict(reference.arguments)
-    allowed = [p for p in inspect.signature(learner.load_agent).parameters if p not in LOADED]
+    known = parameters_of(learner.load_agent)
+    allowed = [name for name in known if name not in LOADED]
     for option in options:
         if option not in allowed:
             raise UserError(
                 f"a checkpoint of {about['algorithm']} takes {', '.join(allowed) or 'no arguments'}, got '{option}'"
                 f"{nearest(option, allowed) or '; leave it out'}"
             )
-    check_types(reference.name, inspect.signature(learner.load_agent).parameters, options)
+    check_types(reference.name, known, options)
     try:
         agent = learner.load_agent(config, spec, state, device=device, **options)
     except (KeyError, RuntimeError) as error:  # how torch says that weights are not those of a network
@@ -111,7 +160,8 @@ def _trained(text: str, reference: Reference, spec: Spec, device: str) -> Entran
             f"the weights of '{folder}' are not those of {about['algorithm']} as it is here; install the version that "
             "wrote them"
         ) from error
-    return Entrant(_shown(text, reference), text, _variant(about["digest"], options), agent)
+    digest = _variant(about["digest"], options)
+    return Entrant(_shown(text, reference), text, digest, agent, draws=int(digest[:16], 16))
 
 
 def _plain(value: Any) -> str:
@@ -125,11 +175,17 @@ def _variant(digest: str, options: dict[str, Any]) -> str:
 
 
 def _scripted(text: str, target: Any, reference: Reference, spec: Spec) -> Entrant:
-    takes_spec = "spec" in inspect.signature(target).parameters
+    takes_spec = "spec" in parameters_of(target)
     agent = call(target, reference, **({"spec": spec} if takes_spec else {}))
     if not (hasattr(agent, "act") and hasattr(agent, "initial_hidden")):
         raise UserError(f"expected an agent with act(view, hidden) and initial_hidden(rows), got '{text}'")
-    return Entrant(text, text, digest_of_code(target, dict(reference.arguments)), agent)
+    digest = digest_of_code(target, dict(reference.arguments))
+    return Entrant(text, text, digest, agent, draws=_drawn_from(reference))
+
+
+def _drawn_from(reference: Reference) -> int:
+    written = f"{reference.source}:{reference.name}{sorted(reference.arguments)}"
+    return int(hashlib.sha256(written.encode()).hexdigest()[:16], 16)
 
 
 def _shown(text: str, reference: Reference) -> str:

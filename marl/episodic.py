@@ -20,11 +20,10 @@ from games.keys import fold_one, stream
 from marl.agent import Agent
 from marl.episode_batch import EpisodeBatch, Standard
 from marl.learner import Learner
-from marl.networks import prefixed, under
 from marl.optimizers import Adam, Optimizer, RMSprop
 from marl.replay import EpisodeReplay
 from marl.team import Team, TeamAgent, TeamConfig
-from marl.types import Tensors, Trajectory
+from marl.types import Tensors, Trajectory, prefixed, under
 
 
 class EpisodicConfig(TeamConfig):
@@ -161,6 +160,8 @@ class EpisodicLearner(Learner):
 
     @classmethod
     def load_agent(cls, config: Any, spec: Spec, state: Tensors, *, device: str, epsilon: float = 0.0) -> Agent:
+        if not 0 <= epsilon <= 1:
+            raise UserError(f"epsilon is a share of uniform actions, 0 to 1, got {epsilon}")
         team = Team(config, spec, 0).to(device)
         team.load_state_dict(state)
         agent = cls.Plays(team, device)
@@ -191,9 +192,10 @@ class EpisodicLearner(Learner):
 def _refuse(name: str, spec: Spec, needs_state: bool) -> list[str]:
     """Raise UserError for a game that does not fit; return what the user should know of one that does."""
     if spec.payoff != "team":
+        # What adds up to zero leaves a team nothing to gain: the wrapper refuses it.
+        remedy = "append ' | team_reward' to the game, or use ippo" if spec.payoff == "general_sum" else "use ippo"
         raise UserError(
-            f"{name} needs a team, and the payoff of '{spec.name}' is {spec.payoff.replace('_', '-')}: "
-            f"append ' | team_reward' to the game, or use ippo"
+            f"{name} needs a team, and the payoff of '{spec.name}' is {spec.payoff.replace('_', '-')}: {remedy}"
         )
     if not isinstance(spec.action, Discrete):
         raise UserError(f"{name} needs discrete actions, and '{spec.name}' has continuous ones; choose another game")

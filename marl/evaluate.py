@@ -1,6 +1,5 @@
 """Evaluation: what an agent is paid in each seat, against fixed opponents, over a fixed quota of episodes."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,23 +26,23 @@ class Evaluation:
 
 
 def evaluate(
-    venv: VecEnv, agent: Entrant, against: Sequence[Entrant], *, seeds: int, key: int, opening_moves: int = 0
+    venv: VecEnv, agent: Entrant, against: Entrant | None, *, seeds: int, key: int, opening_moves: int = 0
 ) -> Evaluation:
-    """Play `seeds` seeds. Against opponents, each seed is played from every seat, they filling the others by turns;
-    against nobody, the agent holds all seats and every player's return is its own. The first `opening_moves` steps of
-    a game are drawn at random, the same for all that share its seed.
+    """Play `seeds` seeds. Against an opponent, each seed is played from every seat, and it holds all others; against
+    nobody, the agent holds all seats and every player's return is its own. The first `opening_moves` steps of a game
+    are drawn at random, the same for all that share its seed. Raises RunFailed for an agent that raises or moves
+    illegally.
     """
     num_players = venv.spec.num_players
-    roster = [agent, *against]
+    roster = [agent, against] if against else [agent]
     rotations = num_players if against else 1
     rotation, player = np.arange(rotations)[:, None], np.arange(num_players)[None, :]
-    strangers = 1 + (player - rotation - 1) % num_players % max(len(against), 1)
-    seatings = np.where(player == rotation, 0, strangers) if against else np.zeros((1, num_players), np.int64)
+    seatings = np.where(player == rotation, 0, 1) if against else np.zeros((1, num_players), np.int64)
     streams = np.array([entrant.stream(key) for entrant in roster], np.uint64)
     played = sorted(
         episodes(
             venv,
-            [entrant.agent for entrant in roster],
+            [entrant.answerable(venv.spec) for entrant in roster],
             streams,
             np.repeat(fold(key, np.arange(seeds)), rotations),
             np.tile(seatings, (seeds, 1)),

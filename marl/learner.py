@@ -7,8 +7,7 @@ from pydantic import BaseModel
 
 from games.contract import Spec
 from marl.agent import Agent
-from marl.population import self_play
-from marl.rollout import Seating
+from marl.seating import Seating, self_play
 from marl.types import Tensors, Trajectory
 
 
@@ -18,7 +17,7 @@ class Learner(Protocol):
     Config: ClassVar[type[BaseModel]]  # the settings, with their defaults: said here and only here
     spec: Spec
     notes: Sequence[str] = ()  # what the user should know of how this game fits
-    may_lag: bool = False  # it learns from games of one update before, too, and its actors can be pickled
+    may_lag: bool = False  # it learns from games a generation old, too, and its actors can be pickled
     rollout_length: int | None = None  # the length of the trajectories that it needs; None: any
 
     def __init__(self, config: Any, spec: Spec, *, key: int, total_steps: int, device: str) -> None: ...

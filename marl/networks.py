@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from games.contract import Spec
-from games.keys import Keys, uniform
 
 BLOCK = 64  # rows of one call of a network when it acts
 
@@ -129,12 +128,6 @@ def masked_log_probs(logits: Tensor, action_mask: Tensor) -> Tensor:
     return torch.log_softmax(logits.masked_fill(~action_mask, torch.finfo(logits.dtype).min), -1)
 
 
-def sample(probabilities: NDArray[np.float32], key: Keys) -> NDArray[np.int64]:
-    """Draw an action for each row of probabilities [B, A]: the distribution inverted at the key's uniform number."""
-    cumulative = np.cumsum(probabilities, 1, dtype=np.float64)
-    return (cumulative > (uniform(key) * cumulative[:, -1])[:, None]).argmax(1)
-
-
 def in_blocks(
     function: Callable[..., Tensor], *arrays: NDArray[Any], device: str, block: int = BLOCK, multiple: int | None = None
 ) -> NDArray[np.float32]:
@@ -152,13 +145,3 @@ def in_blocks(
     with torch.inference_mode():
         blocks = [function(*(t[i : i + block] for t in tensors)) for i in range(0, padded, block)]
     return torch.cat(blocks)[:rows].cpu().numpy()  # type: ignore[no-any-return]
-
-
-def prefixed(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
-    """Return the state under `prefix`."""
-    return {f"{prefix}.{name}": value for name, value in state.items()}
-
-
-def under(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
-    """Return what `prefixed` put under `prefix`."""
-    return {name.removeprefix(f"{prefix}."): value for name, value in state.items() if name.startswith(f"{prefix}.")}

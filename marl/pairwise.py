@@ -20,9 +20,10 @@ from torch.nn import functional
 
 from games.contract import Discrete, Spec
 from games.errors import RunFailed, UserError
-from games.keys import fold_one, stream
+from games.keys import draw, fold_one, stream
 from marl.agent import Agent
 from marl.learner import Learner
+from marl.memory import refuse_beyond_memory
 from marl.networks import (
     BLOCK,
     generator_of,
@@ -30,14 +31,11 @@ from marl.networks import (
     linear,
     masked_log_probs,
     mlp,
-    prefixed,
-    sample,
-    under,
 )
 from marl.optimizers import Adam
 from marl.recurrent import GRU
-from marl.rollout import Seating
-from marl.types import Decision, Hidden, Tensors, Trajectory, View
+from marl.seating import Seating
+from marl.types import Decision, Hidden, Tensors, Trajectory, View, prefixed, under
 
 STATES = ("start", "CC", "CD", "DC", "DD")  # what a player of a 2x2 matrix game remembers: its own action first
 
@@ -132,7 +130,7 @@ class PolicyAgent:
             chance = np.eye(actions, dtype=np.float32)[chance.argmax(1)]
         if self._epsilon:
             chance += self._epsilon * (view.action_mask / view.action_mask.sum(1, keepdims=True) - chance)
-        return Decision(sample(chance, view.key)), None if hidden is None else out[:, actions:]
+        return Decision(draw(view.key, chance)), None if hidden is None else out[:, actions:]
 
     def _step(self, obs: Tensor, mask: Tensor, hidden: Tensor | None = None) -> Tensor:
         logits, after = self._actor.step(flat(obs), hidden)
@@ -159,6 +157,12 @@ class Episodes:
             raise RunFailed(
                 f"expected all episodes to take {length} steps, as many as the game allows, and one took "
                 f"{some[0] if len(some) else 'more'}; use ippo"
+            )
+        if not trajectory.acting[:length].all():
+            t, _, player = np.argwhere(~np.asarray(trajectory.acting[:length]))[0].tolist()
+            raise RunFailed(
+                f"expected both players to decide at every step, and player {player} sat out step {t} of an episode; "
+                "use ippo"
             )
         index = trajectory.index[: length + 1].reshape(length + 1, -1)
         index = np.where(index >= 0, index, 0)  # where the game is over nobody sees anything, and nothing is read
@@ -231,7 +235,7 @@ class PairwiseLearner(Learner):
     """The loop of a learner that meets one other player; an algorithm writes `loss`.
 
     Raises UserError for a game that is not of two players who always decide at the same time, has continuous actions,
-    or has no known length.
+    or has no known length, and for more past selves than fit into memory.
     """
 
     Config: ClassVar[type[BaseModel]] = PairwiseConfig
@@ -254,6 +258,9 @@ class PairwiseLearner(Learner):
         }
         self._past = [self._networks("me").requires_grad_(False) for _ in range(min(config.past_selves, self.COMPANY))]
         self._kept = torch.zeros(0, len(self._weights()))  # [K, W] past selves, the oldest first
+        size = self._kept.element_size() * self._kept.shape[1]
+        # When one more is kept the old ones lie beside the new ones; a checkpoint is written from these themselves.
+        refuse_beyond_memory(config.past_selves, f"past selves of {self.name}", size, 2, "past_selves")
         self._actors = [
             PolicyAgent(networks.actor, device, epsilon=config.epsilon) for networks in (self.me, *self._past)
         ]

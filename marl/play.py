@@ -85,7 +85,7 @@ def play(game: str, against: str, seat: int, seed: int, console: Console) -> Non
     if not spec.perfect_information:
         console.print("note: the position is printed whole, with what is hidden from you", style="yellow")
     entrant = enter(against, spec)
-    roster: list[Agent] = [Person(console), Announced(entrant.agent, entrant.name, console)]
+    roster: list[Agent] = [Person(console), Announced(entrant.answerable(spec), entrant.name, console)]
     seating = np.array([[0 if player == seat else 1 for player in range(spec.num_players)]])
     streams = np.array([0, entrant.stream(stream(seed, "play"))], np.uint64)
     try:

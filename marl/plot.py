@@ -25,7 +25,7 @@ from marl.runlog import EVALUATIONS, METRICS
 
 Floats = NDArray[np.float64]
 
-EVALUATED = ("return", "length_mean")  # what evaluations tell; any other metric is an update's
+EVALUATED = ("return", "length_mean")  # what evaluations tell; any other metric is in metrics.jsonl, a line a rollout
 UNITS = {
     "return": "mean return of an episode",
     "length_mean": "length of an episode, steps",
@@ -98,7 +98,7 @@ class Plot:
 
     game: str
     metric: str
-    against: str | None  # whom the evaluations were played against; None for an update's metric
+    against: str | None  # whom the evaluations were played against; None for a metric of training
     curves: list[Curve]
 
     @property

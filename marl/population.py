@@ -1,43 +1,71 @@
-"""Populations: who sits where while training, and the members that several runs leave behind."""
+"""Populations: several runs side by side, each a member, and the folder that lists what they leave.
+
+check every member -> train each in a worker process -> population.json: checkpoints, digests, descent
+"""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from rich.console import Console
 
-from games.errors import UserError
-from marl import checkpoint
-from marl.rollout import Seating
+from games.errors import RunFailed, UserError
+from marl import checkpoint, engine
+from marl.config import PopulationConfig, TrainConfig, load
+from marl.train import check, same_config, spelled_out, train
 
-
-def self_play(num_envs: int, num_players: int, actors: int = 1) -> Seating:
-    """Return who holds each player [E, N] where every actor plays itself: actor e mod `actors` in environment e."""
-    return np.repeat(np.arange(num_envs)[:, None] % actors, num_players, axis=1)
+Outcome = tuple[str, str, int]  # a member's name; why it failed, or nothing; the exit code of that
 
 
-def seat(own: Seating, leaders: Sequence[int], actors: int, opponents: int, share: float) -> Seating:
-    """Return who holds each player [E, N]: `own` are the learner's entries 0..actors-1, `opponents` more follow.
+def train_members(
+    settings: PopulationConfig, folder: Path, *, resume: bool, device: str, say: Callable[[str], None]
+) -> Path:
+    """Train every member in worker processes and return the path of population.json, which lists them.
 
-    In a share of the environments one of the row's `leaders` keeps its seat, each by turns, and the opponents hold the
-    others by turns.
+    Each is checked before anything is written. One that fails stops no other: it is reported at the end, and the rest
+    are listed. Raises RunFailed then, or UserError where all were refused and nothing was written.
     """
-    if opponents == 0:
-        return own
-    num_envs, num_players = own.shape
-    leads = np.isin(own, leaders)
-    _, alike = np.unique(np.where(leads, own, -1), axis=0, return_inverse=True)  # [E] rows with the same leaders
-    turn = np.zeros(num_envs, np.int64)
-    for group in range(alike.max() + 1):
-        rows = np.flatnonzero(alike.reshape(-1) == group)
-        turn[rows] = np.arange(len(rows))
-    count = leads.sum(1)
-    kept = np.argsort(~leads, axis=1, kind="stable")[np.arange(num_envs), turn % count]
-    player = np.arange(num_players)
-    stranger = actors + ((turn // count)[:, None] + player) % opponents
-    alone = np.where(player == kept[:, None], own, stranger)
-    return np.where(np.arange(num_envs)[:, None] < round(share * num_envs), alone, own)
+    configs = check_members(settings, folder, resume=resume, device=device)
+    runs = {name: folder / "members" / name for name in configs}
+    tasks = [(name, configs[name].model_dump(mode="json"), str(runs[name]), resume, device) for name in configs]
+    failed: dict[str, tuple[str, int]] = {}
+    for name, reason, exit_code in engine.run(_train, tasks, settings.workers, settings.engine):
+        if reason:
+            failed[name] = reason, exit_code
+        else:
+            say(f"{name}: trained")
+    if len(failed) == len(runs) and all(exit_code == UserError.exit_code for _, exit_code in failed.values()):
+        raise UserError(next(iter(failed.values()))[0])
+    for name, (reason, _) in failed.items():
+        say(f"{name}: failed: {reason}")
+    trained = {name: run for name, run in runs.items() if name not in failed}
+    path = write(folder, trained) if trained else folder
+    if failed:
+        name, (reason, _) = next(iter(failed.items()))
+        raise RunFailed(f"{len(failed)} of {len(runs)} members failed, '{name}' first: {reason} (--resume tries again)")
+    return path
+
+
+def check_members(
+    settings: PopulationConfig, folder: Path, *, resume: bool, device: str = "auto"
+) -> dict[str, TrainConfig]:
+    """Return each member's config, checked as far as that goes without training: a typo stops nothing half-way."""
+    engine.require(settings.engine)
+    configs = {}
+    for name, member in settings.members.items():
+        sets = [f"{key}={json.dumps(value)}" for key, value in member.set.items()]
+        try:
+            configs[name] = load(TrainConfig, Path(member.train), sets)
+            check(configs[name], device)
+        except UserError as error:
+            raise UserError(f"the member '{name}': {error}") from error
+        held = folder / "members" / name / "config.yaml"
+        if held.exists() and not resume:
+            raise UserError(f"'{folder}' already holds the member '{name}'; add --resume, or name another --run-dir")
+        if held.exists():
+            same_config(spelled_out(configs[name]), held)
+    return configs
 
 
 def write(folder: Path, members: dict[str, Path]) -> Path:
@@ -67,12 +95,14 @@ def write(folder: Path, members: dict[str, Path]) -> Path:
     return path
 
 
-def members(folder: Path) -> dict[str, Path]:
-    """Return the checkpoints of a population's members by id; raises UserError where the folder holds none."""
+def _train(name: str, config: dict[str, Any], folder: str, resume: bool, device: str) -> Outcome:
+    """Train a member in whatever process this is. What it raises is returned as text: not every error can travel."""
+    plain = Console(force_terminal=False)  # bars of several members would draw over each other
     try:
-        entries = json.loads((folder / "population.json").read_text(encoding="utf-8"))["members"]
-        return {entry["id"]: folder / entry["checkpoint"] for entry in entries}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"'{folder}' holds no readable population.json ({error}); train it with `marl population`"
-        ) from error
+        train(TrainConfig.model_validate(config), Path(folder), resume=resume, device=device, console=plain)
+    except UserError as error:
+        return name, str(error), error.exit_code
+    except Exception as error:
+        what = " ".join(f"unexpected {type(error).__name__}: {error}".split())
+        return name, f"{what} (`marl train --debug` of this member shows where)", RunFailed.exit_code
+    return name, "", 0

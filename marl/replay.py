@@ -5,7 +5,6 @@ episode of environment e is every E-th row from its first one. Rows lie in pages
 episode that reaches into them has been forgotten; memory grows with what is kept, not with what could be.
 """
 
-import os
 from collections.abc import Collection
 from typing import Any
 
@@ -13,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Box, Spec
-from games.errors import UserError
 from games.keys import fold, uniform
+from marl.memory import refuse_beyond_memory
 from marl.types import Tensors, Trajectory
 
 PAGE = 1024  # rows
@@ -29,13 +28,15 @@ class EpisodeReplay:
 
     def __init__(self, spec: Spec, capacity: int) -> None:
         self.spec, self.capacity = spec, capacity
-        _refuse(spec, capacity)
+        row = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in _row(spec).values())
+        episode = row * ((spec.max_length or 0) + 1)  # where their length is not known nobody can say
+        # 2.1, as measured: the pages at hand, and the rows that `state` gathers from them or `load_state` is given.
+        refuse_beyond_memory(capacity, f"episodes of '{spec.name}'", episode, 2.1, "replay_episodes")
         self._fields = {name: np.zeros((0, *shape), dtype) for name, (shape, dtype) in _row(spec).items()}
         self._page = np.zeros(0, np.int64)  # [P] where the pages of the live rows lie
         self._free: list[int] = []
         self._forgotten = 0  # pages that were given back: row r lies on the page r // PAGE - forgotten
         self._next = 0  # the row that is written next, counted from the first one ever
-        self._stride = 1  # E
         self._episodes = np.zeros((0, 3), np.int64)  # [K, 3] first row, stride, length in steps; the oldest first
         self._open = np.zeros(0, np.int64)  # [E] the first row of the open episode; -1 where its beginning is lost
 
@@ -49,17 +50,22 @@ class EpisodeReplay:
         return sum(field.nbytes for field in self._fields.values())
 
     def add(self, trajectory: Trajectory, mine: Collection[int]) -> None:
-        """Write what is new in a recording. Who is held by others than `mine` counts as part of the game."""
+        """Write what is new in a recording.
+
+        Who is held by others than `mine` counts as part of the game: it does not act, and a cut is an end to it.
+        """
         fresh = slice(trajectory.recorded, len(trajectory.action))
         first = trajectory.first[fresh]
         length, num_envs = first.shape
         if length == 0:
             return
         at = self._allocate(length * num_envs)
-        acting = trajectory.acting[fresh] & np.isin(trajectory.seating[fresh], list(mine))
-        over = {name: getattr(trajectory, name)[fresh] for name in ("terminated", "truncated")}
-        dense = over | {"acting": acting, "action": trajectory.action[fresh], "reward": trajectory.reward[fresh]}
-        dense["global_state"] = trajectory.global_state[fresh]
+        ours = np.isin(trajectory.seating[fresh], list(mine))
+        truncated = trajectory.truncated[fresh]
+        # Of others nothing is seen at their decisions, so no value of theirs is asked for at a cut.
+        terminated = np.where(ours, trajectory.terminated[fresh], trajectory.terminated[fresh] | truncated)
+        dense = {"acting": trajectory.acting[fresh] & ours, "terminated": terminated, "truncated": truncated}
+        dense |= {name: getattr(trajectory, name)[fresh] for name in ("action", "reward", "global_state")}
         for name, array in dense.items():
             self._fields[name][at] = array.reshape(len(at), *array.shape[2:])
         index = trajectory.index[fresh].reshape(len(at), -1)
@@ -68,7 +74,7 @@ class EpisodeReplay:
             views = np.zeros((*index.shape, *rows.shape[1:]), rows.dtype)
             views[index >= 0] = rows[index[index >= 0]]
             self._fields[name][at] = views
-        self._close(first, (over["terminated"] | over["truncated"]).all(2))
+        self._close(first, np.asarray((terminated | truncated).all(2)))
         self._forget()
 
     def sample(self, count: int, key: int) -> Trajectory:
@@ -190,15 +196,3 @@ def _row(spec: Spec) -> dict[str, tuple[tuple[int, ...], Any]]:
         "terminated": (seats, bool),
         "truncated": (seats, bool),
     }
-
-
-def _refuse(spec: Spec, capacity: int) -> None:
-    """Raise UserError where full episodes would not fit into memory; where their length is not known nobody can say."""
-    step = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in _row(spec).values())
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    needed = step * ((spec.max_length or 0) + 1) * capacity
-    if needed > memory:
-        raise UserError(
-            f"{capacity:,} episodes of '{spec.name}' take up to {needed / 2**30:.1f} GiB, and this machine has "
-            f"{memory / 2**30:.1f}: set replay_episodes to {int(capacity * 0.8 * memory / needed):,} or fewer"
-        )

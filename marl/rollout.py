@@ -20,10 +20,9 @@ from games.contract import Box, Spec, TimeStep, VecEnv
 from games.keys import Keys, fold, stream
 from marl.agent import Agent, Forfeit, Random, Referee
 from marl.returns import successor_known
+from marl.seating import EMPTY, Seating
 from marl.types import Decision, Hidden, Trajectory, View
 
-Seating = NDArray[np.int64]  # [E, N] the roster entry that holds each player; EMPTY where nobody plays
-EMPTY = -1
 OPENING = stream(0, "opening moves")
 
 
@@ -250,7 +249,7 @@ class Episode:
     returns: NDArray[np.float64]  # [N] what each player was paid
     length: int  # steps
     truncated: bool
-    forfeit: Forfeit | None  # who broke off the game, and how
+    forfeits: Sequence[Forfeit]  # who broke off the game, and how: several, where players move at the same time
     moves: NDArray[Any]  # [length, N] or [length, N, D]; entries of players who were not acting are 0
 
 
@@ -307,7 +306,7 @@ def episodes(
         for e in np.flatnonzero(ended).tolist():
             moves = np.stack([joint[e] for joint in history[started[e] :]])
             truncated = bool(carry.timestep.truncated[e].any()) and e not in lost
-            yield Episode(int(table[e]), returns[e].copy(), len(moves), truncated, lost.get(e), moves)
+            yield Episode(int(table[e]), returns[e].copy(), len(moves), truncated, lost.get(e, ()), moves)
             table[e] = next(queue, EMPTY)
         seating[ended] = np.where(table[ended, None] == EMPTY, EMPTY, seatings[table[ended]])
         carry.timestep = venv.reset(np.where(table == EMPTY, np.uint64(0), seeds[table]), ended)

@@ -26,7 +26,7 @@ class RunLog:
         self._board: Any = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
-        """Write one update's metrics."""
+        """Write the metrics of a rollout and what was learned from it."""
         self._metrics.write(json.dumps({"step": step} | values) + "\n")
         for name, value in values.items():
             self._board.add_scalar(f"train/{name}", value, step)

@@ -3,11 +3,9 @@
 import zlib
 from collections.abc import Sequence
 
-import numpy as np
-
 from games.contract import Spec, State
 from games.errors import UserError
-from games.keys import Keys, fold
+from games.keys import fold
 from games.registry import load
 from games.solvers import positions
 from games.solvers.exhaustive import Ends, every_end
@@ -27,28 +25,8 @@ class Chooser:
 
     def __call__(self, states: Sequence[State]) -> list[int]:
         names = [zlib.crc32(repr(state.key()).encode()) for state in states]
-        view = view_of(self._spec, states, fold(self._key, names), first=True)
+        view = View.of(self._spec, states, fold(self._key, names), first=True)
         return [int(action) for action in self._agent.act(view, self._agent.initial_hidden(len(view)))[0].action]
-
-
-def view_of(spec: Spec, states: Sequence[State], keys: Keys, *, first: bool) -> View:
-    """Return what the players to move see at positions [B]; `first`: these are their first decisions."""
-    rows = len(states)
-    obs = np.zeros((rows, int(np.prod(spec.observation.shape))), spec.observation.dtype)
-    mask = np.zeros((rows, spec.num_actions), bool)
-    mover = np.array([state.acting()[0] for state in states])
-    for state, row, legal, player in zip(states, obs, mask, mover.tolist(), strict=True):
-        state.observe(player, row)
-        legal[state.legal_actions(player)] = True
-    return View(
-        obs=obs.reshape(rows, *spec.observation.shape),
-        action_mask=mask,
-        player=mover,
-        row=np.arange(rows),
-        first=np.full(rows, first),
-        key=keys,
-        states=lambda: [state.clone() for state in states],
-    )
 
 
 def accuracy(agent: Agent, spec: Spec, key: int) -> Accuracy:
@@ -56,7 +34,7 @@ def accuracy(agent: Agent, spec: Spec, key: int) -> Accuracy:
     return positions.accuracy(positions.load(), Chooser(agent, spec, key))
 
 
-def all_ends(agent: Agent, spec: Spec, key: int) -> list[Ends]:
+def all_ends(agent: Agent, text: str, spec: Spec, key: int) -> list[Ends]:
     """Play every move of the others against an agent, in each seat; raises UserError where there are too many."""
     if not spec.searchable or "|" in spec.name:
         raise UserError(f"expected a game with positions, without wrappers, got '{spec.name}'; leave --solved out")
@@ -64,5 +42,5 @@ def all_ends(agent: Agent, spec: Spec, key: int) -> list[Ends]:
         raise UserError(
             f"expected a game of perfect information, got '{spec.name}'; --nash-conv is for games that hide something"
         )
-    game = load(spec.name)
+    game = load(text)
     return [every_end(game, Chooser(agent, spec, key), seat, LIMIT) for seat in range(spec.num_players)]

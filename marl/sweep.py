@@ -1,26 +1,23 @@
 """Sweeps: one training config with several seeds, and with every combination of the values of a grid.
 
-A sweep is a population whose members are config x grid x seed; both train here, side by side, each member on its own.
+A sweep is a population whose members are config x grid x seed.
 """
 
 import itertools
 import json
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from games.errors import RunFailed, UserError
+from games.errors import UserError
 from games.registry import rejoin
-from marl import engine, population
 from marl.config import MemberConfig, PopulationConfig, TrainConfig, change, load, read_yaml
-from marl.train import check_members, same_config, spelled_out, train_member
 
 Axis = tuple[str, list[Any]]  # a key's path, and the values that it takes
-Outcome = tuple[str, str, int]  # a member's name; why it failed, or nothing; the exit code of that
 
 _LONGEST = 40  # letters of a value in a member's name
 
@@ -96,56 +93,6 @@ def names_of(path: str, values: Sequence[Any], paths: Sequence[str]) -> list[str
         else f"{key}-{word[:_LONGEST]}-{zlib.crc32(text.encode()):08x}"
         for text, word in zip(texts, safe, strict=True)
     ]
-
-
-def train_members(
-    settings: PopulationConfig, folder: Path, *, resume: bool, device: str, say: Callable[[str], None]
-) -> Path:
-    """Train every member in worker processes and return the path of population.json, which lists them.
-
-    Each is checked before anything is written. One that fails stops no other: it is reported at the end, and the rest
-    are listed. Raises RunFailed then, or UserError where all were refused and nothing was written.
-    """
-    configs = check_members(settings, folder, resume=resume, device=device)
-    runs = {name: folder / "members" / name for name in configs}
-    for name, config in configs.items():
-        _check_same(config, runs[name])
-    tasks = [(name, configs[name].model_dump(mode="json"), str(runs[name]), resume, device) for name in configs]
-    failed: dict[str, tuple[str, int]] = {}
-    for name, reason, exit_code in engine.run(_train, tasks, settings.workers, settings.engine):
-        if reason:
-            failed[name] = reason, exit_code
-        else:
-            say(f"{name}: trained")
-    if len(failed) == len(runs) and all(exit_code == UserError.exit_code for _, exit_code in failed.values()):
-        raise UserError(next(iter(failed.values()))[0])
-    for name, (reason, _) in failed.items():
-        say(f"{name}: failed: {reason}")
-    trained = {name: run for name, run in runs.items() if name not in failed}
-    path = population.write(folder, trained) if trained else folder
-    if failed:
-        name, (reason, _) = next(iter(failed.items()))
-        raise RunFailed(f"{len(failed)} of {len(runs)} members failed, '{name}' first: {reason} (--resume tries again)")
-    return path
-
-
-def _train(name: str, config: dict[str, Any], folder: str, resume: bool, device: str) -> Outcome:
-    """Train a member in whatever process this is. What it raises is returned as text: not every error can travel."""
-    try:
-        train_member(config, folder, resume, device)
-    except UserError as error:
-        return name, str(error), error.exit_code
-    except Exception as error:
-        what = " ".join(f"unexpected {type(error).__name__}: {error}".split())
-        return name, f"{what} (`marl train --debug` of this member shows where)", RunFailed.exit_code
-    return name, "", 0
-
-
-def _check_same(config: TrainConfig, run: Path) -> None:
-    """Refuse to go on with a member under another config, before any other trains."""
-    path = run / "config.yaml"
-    if path.exists():
-        same_config(spelled_out(config), path)
 
 
 def _assignment(text: str) -> Axis:

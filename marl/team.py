@@ -8,21 +8,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
 from games.contract import Spec
 from games.keys import choose, fold, fold_one, uniform
+from marl.config import Frozen
 from marl.networks import generator_of, in_blocks
 from marl.recurrent import AgentNetwork, Packed
 from marl.types import Decision, Hidden, View
 
 
-class TeamConfig(BaseModel):
+class TeamConfig(Frozen):
     """The settings of a team's networks."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     recurrent: bool = True  # a GRU; without it the agent sees its present view alone
     hidden: PositiveInt = 64

@@ -4,7 +4,6 @@ The run advances in stretches. At a stretch's start the environments are reset f
 in a run that goes on as in a run that is resumed: training 2N steps equals training N, killed, resumed, to the byte.
 """
 
-import json
 import math
 import time
 from dataclasses import dataclass
@@ -21,13 +20,14 @@ from games.errors import RunFailed, UserError
 from games.keys import fold_one, stream
 from games.registry import make
 from games.workers import Workers
-from marl import checkpoint, engine, population
+from marl import checkpoint
 from marl.collectors import Collector, WorkerCollector, beginning
-from marl.config import PopulationConfig, TrainConfig, dump, load, validate
-from marl.entrants import Entrant, algorithm, enter
+from marl.config import TrainConfig, dump
+from marl.entrants import Entrant, configured, entered, panel_of
 from marl.evaluate import evaluate
 from marl.learner import Learner
 from marl.runlog import Display, RunLog
+from marl.seating import seat
 
 ROLLOUT_LENGTH = 64  # where neither the config nor the learner says
 
@@ -44,7 +44,7 @@ class Run:
     collector: Collector
     learner: Learner
     opponents: list[Entrant]
-    panel: list[tuple[str, list[Entrant]]]
+    panel: dict[str, Entrant | None]  # by name; None: self-play
     step: int = 0
     parent: str | None = None
 
@@ -94,12 +94,12 @@ def prepare(config: TrainConfig, folder: Path, *, resume: bool, device: str = "a
     """Check everything that a run needs, then open its folder; where it does not fit, UserError and nothing written."""
     torch.set_num_threads(config.threads)
     device = _device(device)
-    name, settings = algorithm_section(config)
+    name, learns, settings = configured(config.algorithm, "algorithm")
     venv = _environments(config)
     key = stream(config.seed, "learner")
-    learner = algorithm(name)(settings, venv.spec, key=key, total_steps=config.steps, device=device)
-    opponents = [enter(text, venv.spec, device) for text in config.opponents.agents]
-    panel = [(text, [] if text == "self" else [enter(text, venv.spec, device)]) for text in config.evaluation.panel]
+    learner = learns(settings, venv.spec, key=key, total_steps=config.steps, device=device)
+    opponents = [opponent for text in config.opponents.agents for opponent in entered(text, venv.spec, device).values()]
+    panel = panel_of(config.evaluation.panel, venv.spec, device)
     length = _rollout_length(config, name, learner)
     resolved = spelled_out(config).model_copy(update={"rollout_length": length})
     if config.rollout_workers:
@@ -109,6 +109,17 @@ def prepare(config: TrainConfig, folder: Path, *, resume: bool, device: str = "a
     run = Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel)
     _open_folder(run, resume)
     return run
+
+
+def check(config: TrainConfig, device: str = "auto") -> None:
+    """Check a config as far as that goes without its environments and its folder; raises UserError."""
+    name, learns, settings = configured(config.algorithm, "algorithm")
+    spec = make(config.game, 1).spec
+    learner = learns(settings, spec, key=0, total_steps=1, device=_device(device))
+    _rollout_length(config, name, learner)
+    for text in config.opponents.agents:
+        entered(text, spec)
+    panel_of(config.evaluation.panel, spec)
 
 
 def _environments(config: TrainConfig) -> VecEnv:
@@ -127,7 +138,7 @@ def _rollout_length(config: TrainConfig, name: str, learner: Learner) -> int:
         )
     if config.rollout_workers and not learner.may_lag:
         raise UserError(
-            f"rollout workers play with the weights of one update before, and {name} learns from its present policy; "
+            f"rollout workers play with weights that are one rollout old, and {name} learns from its present policy; "
             "set rollout_workers to 0"
         )
     if config.rollout_workers and (config.env_workers or config.rollout_workers > config.num_envs):
@@ -138,18 +149,9 @@ def _rollout_length(config: TrainConfig, name: str, learner: Learner) -> int:
     return wanted or config.rollout_length or ROLLOUT_LENGTH
 
 
-def algorithm_section(config: TrainConfig) -> tuple[str, BaseModel]:
-    """Return the algorithm's name and its settings, checked against its own schema."""
-    section = dict(config.algorithm)
-    name = section.pop("name", None)
-    if not isinstance(name, str):
-        raise UserError("the key 'algorithm.name' is missing; `marl algorithms` names what is installed")
-    return name, validate(algorithm(name).Config, section, f"the section 'algorithm' of {name}")
-
-
 def spelled_out(config: TrainConfig) -> TrainConfig:
     """Return the config with every setting of its algorithm, defaults included."""
-    name, settings = algorithm_section(config)
+    name, _, settings = configured(config.algorithm, "algorithm")
     return config.model_copy(update={"algorithm": {"name": name} | settings.model_dump(mode="json")})
 
 
@@ -180,6 +182,8 @@ def _open_folder(run: Run, resume: bool) -> None:
                 "wrote it, or name another --run-dir"
             ) from error
         run.step, run.parent = about["step"], about["digest"]
+        if run.step >= run.config.steps:
+            return  # nothing is to be done: its config stays as it is
     try:
         run.folder.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".partial")
@@ -202,10 +206,19 @@ def same_config(config: TrainConfig, path: Path) -> None:
         may_change.add("rollout_workers")  # however many there are, they play the same games
     for key in now:
         if key not in may_change and before[key] != now[key]:
+            setting, was, is_now = _difference(key, before[key], now[key])
             raise UserError(
-                f"the run was begun with {key}: {before[key]!r}, the config now says {now[key]!r}; "
+                f"the run was begun with {setting}: {was!r}, the config now says {is_now!r}; "
                 "resume with the same, or name another --run-dir"
             )
+
+
+def _difference(path: str, before: Any, now: Any) -> tuple[str, Any, Any]:
+    """Return the path of the first setting that differs, and what it was and is."""
+    if isinstance(before, dict) and isinstance(now, dict) and before.keys() == now.keys():
+        key = next(key for key in now if before[key] != now[key])
+        return _difference(f"{path}.{key}", before[key], now[key])
+    return path, before, now
 
 
 def _stretch(run: Run, log: RunLog, display: Display) -> None:
@@ -216,7 +229,7 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
     actors = list(learner.actors())
     mine = range(len(actors))
     own = learner.seating(config.num_envs)
-    seating = population.seat(own, learner.leaders(), len(actors), len(run.opponents), config.opponents.share)
+    seating = seat(own, learner.leaders(), len(actors), len(run.opponents), config.opponents.share)
     collector = run.collector
     collector.open(actors, beginning(key, seating, len(actors) + len(run.opponents)))
     collector.begin()
@@ -244,8 +257,8 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
     """Evaluate against the panel and write a checkpoint."""
     config = run.config
     said = []
-    agent = Entrant("learner", "learner", f"{0:064x}", run.learner.agent())
-    for name, against in run.panel:
+    agent = Entrant("learner", "learner", f"{0:064x}", run.learner.agent(), draws=0)
+    for name, against in run.panel.items():
         key = stream(config.seed, "evaluation")
         result = evaluate(run.venv, agent, against, seeds=config.evaluation.seeds, key=key)
         log.evaluation(run.step, name, result.to_json())
@@ -266,31 +279,3 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
     checkpoint.retain(run.folder, config.keep)
     against_all = "; ".join(said) or "no panel"
     display.line(f"step {run.step:,} of {config.steps:,}; mean return by seat against {against_all}")
-
-
-def train_member(config: dict[str, Any], folder: str, resume: bool, device: str) -> None:
-    """Train one member of a population, in whatever process this is."""
-    plain = Console(force_terminal=False)  # bars of several members would draw over each other
-    train(TrainConfig.model_validate(config), Path(folder), resume=resume, device=device, console=plain)
-
-
-def check_members(
-    population_config: PopulationConfig, folder: Path, *, resume: bool, device: str = "auto"
-) -> dict[str, TrainConfig]:
-    """Return each member's config, checked as far as that goes without training: a typo stops nothing half-way."""
-    device = _device(device)
-    engine.require(population_config.engine)
-    configs = {}
-    for name, member in population_config.members.items():
-        sets = [f"{key}={json.dumps(value)}" for key, value in member.set.items()]
-        configs[name] = load(TrainConfig, Path(member.train), sets)
-        section_name, settings = algorithm_section(configs[name])
-        spec = make(configs[name].game, 1).spec
-        learner = algorithm(section_name)(settings, spec, key=0, total_steps=1, device=device)
-        _rollout_length(configs[name], section_name, learner)
-        for text in (*configs[name].opponents.agents, *configs[name].evaluation.panel):
-            if text != "self":
-                enter(text, spec)
-        if (folder / "members" / name / "config.yaml").exists() and not resume:
-            raise UserError(f"'{folder}' already holds the member '{name}'; add --resume, or name another --run-dir")
-    return configs

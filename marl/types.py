@@ -3,14 +3,14 @@
 Axis letters: T time, E environments stepped together, N players, A actions, B rows of a batch, R recorded rows.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import State
+from games.contract import Spec, State
 from games.keys import Keys
 
 Hidden = Any  # an agent's recurrent state: None, or anything that rows [B] index
@@ -28,6 +28,26 @@ class View:
     first: NDArray[np.bool_]  # [B] this is the player's first decision of its episode
     key: Keys  # [B] all randomness of this decision
     states: Callable[[], list[State]] | None = None  # clones of the positions; None where a game has none
+
+    @classmethod
+    def of(cls, spec: Spec, states: Sequence[State], keys: Keys, *, first: bool) -> "View":
+        """Return what the players to move see at positions [B]; `first`: these are their first decisions."""
+        rows = len(states)
+        obs = np.zeros((rows, int(np.prod(spec.observation.shape))), spec.observation.dtype)
+        mask = np.zeros((rows, spec.num_actions), bool)
+        mover = np.array([state.acting()[0] for state in states])
+        for state, row, legal, player in zip(states, obs, mask, mover.tolist(), strict=True):
+            state.observe(player, row)
+            legal[state.legal_actions(player)] = True
+        return cls(
+            obs=obs.reshape(rows, *spec.observation.shape),
+            action_mask=mask,
+            player=mover,
+            row=np.arange(rows),
+            first=np.full(rows, first),
+            key=keys,
+            states=lambda: [state.clone() for state in states],
+        )
 
     def __len__(self) -> int:
         return len(self.row)
@@ -89,3 +109,13 @@ class Trajectory:
     def learnable(self, mine: Collection[int]) -> NDArray[np.bool_]:
         """Return the mask of every loss [T, E, N]: decisions of the roster entries `mine`, each handed over once."""
         return self.complete & np.isin(self.seating, list(mine))
+
+
+def prefixed(prefix: str, state: Tensors) -> Tensors:
+    """Return the state under `prefix`."""
+    return {f"{prefix}.{name}": value for name, value in state.items()}
+
+
+def under(prefix: str, state: Tensors) -> Tensors:
+    """Return what `prefixed` put under `prefix`."""
+    return {name.removeprefix(f"{prefix}."): value for name, value in state.items() if name.startswith(f"{prefix}.")}

@@ -109,7 +109,7 @@ BAD_INPUT = [
     ("train train.yaml --set steps", "expected --set a.b=c"),
     ("train train.yaml --set game.rows=3", "no keys"),
     ("train train.yaml --set algorithm.name=ipo", "did you mean 'ippo'"),
-    ("train train.yaml --set algorithm={}", "'algorithm.name' is missing"),
+    ("train train.yaml --set algorithm={}", "the key 'name' is missing in 'algorithm'"),
     ("train trian.yaml", "did you mean 'train.yaml'"),
     ("train file", "expected keys and values"),
     ("train .", "could not be read"),
@@ -283,6 +283,9 @@ def test_a_folder_that_holds_a_run(folder, marl, trained):
     assert exit_code == 2 and "begun with seed: 0" in one_sentence(complaint)
     exit_code, printed, complaint = marl("train", "train.yaml", "--run-dir", "run", "--resume")
     assert exit_code == 0 and "nothing to do" in printed and complaint == ""
+    kept = (folder / "run" / "config.yaml").read_text()
+    assert marl("train", "train.yaml", "--run-dir", "run", "--resume", "--set", "steps=1")[0] == 0
+    assert (folder / "run" / "config.yaml").read_text() == kept  # it was trained to more than that
     assert contents(folder) == before
 
 
@@ -306,16 +309,16 @@ def test_loss_that_is_not_finite(folder, marl, monkeypatch):
 
 @pytest.mark.parametrize("fails", ["checkpoint", "log"])
 def test_full_disk(folder, marl, monkeypatch, fails):
-    write, flush, writes = checkpoint._write_bytes, RunLog.flush, []
+    sync, flush, writes = checkpoint._sync, RunLog.flush, []
 
     def full(*arguments):
         writes.append(arguments)
-        if len(writes) > (7 if fails == "checkpoint" else 2):  # three files make a checkpoint
+        if len(writes) > (9 if fails == "checkpoint" else 2):  # three files and their folder make a checkpoint
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return (write if fails == "checkpoint" else flush)(*arguments)
+        return (sync if fails == "checkpoint" else flush)(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(*((checkpoint, "_write_bytes") if fails == "checkpoint" else (RunLog, "flush")), full)
+        patch.setattr(*((checkpoint, "_sync") if fails == "checkpoint" else (RunLog, "flush")), full)
         exit_code, _, complaint = marl("train", "train.yaml", "--run-dir", "run")
     assert exit_code == 1 and "No space left on device" in one_sentence(complaint)
     check_kept_and_resumable(folder, marl)
@@ -350,15 +353,20 @@ def test_interrupted(folder, marl):
 
 
 def test_evaluate_json(folder, marl, trained):
-    for against in ([], ["--against", "random"]):
-        exit_code, printed, complaint = marl("evaluate", trained, *against, "--seeds", 3, "--json")
+    alone = {}
+    for against in ([], ["random"], ["self", "random", "mcts(simulations=9)"]):
+        options = [word for name in against for word in ("--against", name)]
+        exit_code, printed, complaint = marl("evaluate", trained, *options, "--seeds", 3, "--json")
         found = strict_json(printed)
         assert exit_code == 0 and complaint == "" and found["game"] == CONFIG["game"]
-        assert found["episodes"] == (6 if against else 3)
-        assert len(found["return_mean"]) == len(found["return_ci95"]) == 2
-        assert all(-1 <= mean <= 1 for mean in found["return_mean"])
+        assert [one["against"] for one in found["evaluations"]] == (against or ["self"])
+        for one in found["evaluations"]:
+            assert one["episodes"] == (3 if one["against"] == "self" else 6)
+            assert len(one["return_mean"]) == len(one["return_ci95"]) == 2
+            assert all(-1 <= mean <= 1 for mean in one["return_mean"])
+            assert alone.setdefault(one["against"], one) == one  # whoever else was asked for
     _, printed, _ = marl("evaluate", "random", "--game", "openspiel:kuhn_poker(players=3)", "--seeds", 1, "--json")
-    assert strict_json(printed)["return_ci95"] == [None] * 3  # one episode shows no spread
+    assert strict_json(printed)["evaluations"][0]["return_ci95"] == [None] * 3  # one episode shows no spread
     shown = marl("evaluate", trained, "--seeds", 3)[1]
     assert "mean return" in shown and "seat" in shown and "player" not in shown
 
@@ -416,7 +424,7 @@ def test_population(folder, marl):
     again = marl("population", "population.yaml", "--run-dir", "run")
     assert again[0] == 2 and "already holds the member 'a'" in one_sentence(again[2])
     exit_code, printed, _ = marl("evaluate", "run/members/a(greedy=true)", "--seeds", 2, "--json")
-    assert exit_code == 0 and strict_json(printed)["episodes"] == 2
+    assert exit_code == 0 and strict_json(printed)["evaluations"][0]["episodes"] == 2
 
 
 MOVES = "".join(f"x({row},{column})\n" for row in range(3) for column in range(3))

@@ -4,6 +4,7 @@ A tournament's randomness is a hash of (the agent's digest, the fixture's seed, 
 fixture is the same game, move for move, whatever was played beside it.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -60,22 +61,25 @@ def chunks(fixtures: Sequence[Fixture], size: int) -> Iterator[list[Fixture]]:
 def _game(fixture: Fixture, episode: Episode, spec: Spec) -> PlayedGame:
     payoffs = tuple(episode.returns.tolist())
     termination = "truncated" if episode.truncated else "finished"
-    if episode.forfeit is not None:
-        termination = episode.forfeit.how
-        payoffs = forfeit_payoffs(spec, episode.forfeit.player, payoffs)
+    if episode.forfeits:
+        termination = episode.forfeits[0].how
+        payoffs = forfeit_payoffs(spec, [forfeit.player for forfeit in episode.forfeits], payoffs)
     moves = np.ascontiguousarray(episode.moves.astype(np.int32) if spec.num_actions else episode.moves)
     return PlayedGame(
         fixture=fixture, payoffs=payoffs, termination=termination, length=episode.length, moves=moves.tobytes()
     )
 
 
-def forfeit_payoffs(spec: Spec, offender: int, paid: Sequence[float]) -> tuple[float, ...]:
-    """Return the payoffs of a forfeited game: the worst return for the offender, who pays it to the others if zero-sum.
+def forfeit_payoffs(spec: Spec, offenders: Sequence[int], paid: Sequence[float]) -> tuple[float, ...]:
+    """Return the payoffs of a forfeited game: the worst return for the offenders, who pay it to the others if zero-sum.
 
-    In other games the others keep what they had been paid; where no bound is known the worst is -1, or what was paid
-    if that is less.
+    A zero-sum game that all of them broke off is worth 0 to each. Other games say nothing of the others, who get NaN.
+    Where no bound is known the worst is -1, or the least that an offender had been paid, until `settle` knows better.
     """
-    worst = spec.return_bounds[0] if spec.return_bounds else min(-1.0, paid[offender])
-    others = -worst / max(spec.num_players - 1, 1)
-    gains = [others] * spec.num_players if spec.payoff == "zero_sum" else list(paid)
-    return tuple(worst if player == offender else gains[player] for player in range(spec.num_players))
+    worst = spec.return_bounds[0] if spec.return_bounds else min(-1.0, *(paid[player] for player in offenders))
+    others, gain = spec.num_players - len(offenders), math.nan
+    if spec.payoff == "zero_sum":
+        if not others:
+            return (0.0,) * spec.num_players
+        gain = -worst * len(offenders) / others
+    return tuple(worst if player in offenders else gain for player in range(spec.num_players))

@@ -8,6 +8,8 @@ per step as papers on social dilemmas quote it: with payoffs x, and sizes d of 1
 where cluster c of G holds the games of one seed, for they share their chance events. The pool is every agent, each as
 likely as another and itself among them (Axelrod 1984): a payoff against the pool is the mean of a row, and in its
 interval a seed's deviations are summed over the row before they are squared.
+
+A game that one player broke off says nothing of the other: its payoff is NaN there, and is left out of all sums.
 """
 
 from dataclasses import dataclass
@@ -49,7 +51,7 @@ class Matchups:
     payoff: Floats  # [n, n]
     ci95: Floats  # [n, n] half width of the 95 % interval
     welfare_ci95: Floats  # [n, n]
-    games: Ints  # [n, n]
+    games: Ints  # [n, n] that say what the row agent was paid
     pool: Floats  # [n] payoff against the pool: the mean of the row, over whom the agent has met
     pool_ci95: Floats  # [n]
 
@@ -67,20 +69,19 @@ class Matchups:
     @property
     def best_against_pool(self) -> list[str]:
         """Who earns most against the pool."""
-        return [
-            agent for agent, payoff in zip(self.agents, self.pool, strict=True) if payoff >= self.pool[0] - TIE_BAND
-        ]
+        most = np.nanmax(self.pool, initial=-np.inf)
+        return [agent for agent, payoff in zip(self.agents, self.pool, strict=True) if payoff >= most - TIE_BAND]
 
     @property
     def missing(self) -> int:
         """How many pairings have no game yet, an agent's with itself among them."""
-        return int(np.triu(self.games == 0).sum())
+        return int(np.triu(self.games + self.games.T == 0).sum())
 
     @property
     def standings(self) -> list[Standing]:
         """The leaderboard, the best first."""
         others = (self.games > 0) & ~np.eye(len(self.agents), dtype=bool)
-        cross_play, welfare = _row_mean(self.payoff, others), _row_mean(self.welfare, self.games > 0)
+        cross_play, welfare = _row_mean(self.payoff, others), _row_mean(self.welfare, ~np.isnan(self.welfare))
         return [
             Standing(
                 agent=agent,
@@ -115,25 +116,30 @@ def matchups(results: Results, unit: Unit = "game") -> Matchups:
     _, seed = np.unique(results.seeds, return_inverse=True)
     seeds = int(seed.max(initial=-1)) + 1
     cell = results.seats @ np.array([[n, 1], [1, n]])  # [G, 2] the pairing, as each seat has it
-    size = np.repeat(_sizes(results, unit), 2).reshape(-1, 2)  # [G, 2]
+    known = ~np.isnan(results.payoffs)  # [G, 2]
+    size = _sizes(results, unit)[:, None] * known  # [G, 2]
+    paid = np.where(known, results.payoffs, 0.0)
     total = _sum(cell, size, n * n)
-    payoff = np.divide(_sum(cell, results.payoffs, n * n), total, out=np.full(n * n, np.nan), where=total > 0)
-    deviation = (results.payoffs - payoff[cell] * size) / total[cell]  # [G, 2]
+    payoff = np.divide(_sum(cell, paid, n * n), total, out=np.full(n * n, np.nan), where=total > 0)
+    deviation = np.divide(paid - payoff[cell] * size, total[cell], out=np.zeros_like(size), where=known)  # [G, 2]
     moment = cell * seeds + seed[:, None]  # [G, 2] the pairing and the seed
     influence = _sum(moment, deviation, n * n * seeds).reshape(n, n, seeds)
-    met = _sum(moment, np.ones_like(size), n * n * seeds).reshape(n, n, seeds) > 0
-    games = _sum(cell, np.ones_like(size), n * n).reshape(n, n).astype(np.int64) // (1 + np.eye(n, dtype=np.int64))
+    met = _sum(moment, known, n * n * seeds).reshape(n, n, seeds) > 0
+    both = met & met.transpose(1, 0, 2)
+    mirror = cell[:, :1] == cell[:, 1:]  # [G, 1] an agent with itself: half a game for each seat
+    games = _sum(cell, np.where(mirror, 0.5, known), n * n).reshape(n, n).astype(np.int64)
     payoff = payoff.reshape(n, n)
     pool = _row_mean(payoff, games > 0)
-    pool_ci95 = _half_width(influence.sum(1) / (games > 0).sum(1, keepdims=True), met.any(1).sum(1))
-    order = sorted(range(n), key=lambda k: (-round(float(pool[k]), 9), results.agents[k]))
+    pool_ci95 = _half_width(influence.sum(1) / np.maximum((games > 0).sum(1, keepdims=True), 1), met.any(1).sum(1))
+    earned = np.where(np.isnan(pool), np.inf, pool).tolist()  # the unknown stand above who broke off games
+    order = sorted(range(n), key=lambda k: (-round(earned[k], 9), results.agents[k]))
     table = np.ix_(order, order)
     return Matchups(
         unit=unit,
         agents=tuple(results.agents[k] for k in order),
         payoff=payoff[table],
         ci95=_half_width(influence, met.sum(2))[table],
-        welfare_ci95=_half_width(influence + influence.transpose(1, 0, 2), met.sum(2))[table],
+        welfare_ci95=_half_width(influence + influence.transpose(1, 0, 2), both.sum(2))[table],
         games=games[table],
         pool=pool[order],
         pool_ci95=pool_ci95[order],
@@ -149,7 +155,7 @@ def _sizes(results: Results, unit: Unit) -> Floats:
     return np.where(forfeited, results.lengths.max(initial=0), results.lengths).astype(np.float64)
 
 
-def _sum(index: Ints, values: Floats, size: int) -> Floats:
+def _sum(index: Ints, values: NDArray[Any], size: int) -> Floats:
     """Add up the values [G, 2] that have the same index [size]."""
     return np.bincount(index.ravel(), values.ravel(), size).astype(np.float64, copy=False)
 

@@ -26,7 +26,7 @@ Games with more players, teams or general sums get mean payoffs, and a reason (`
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -69,7 +69,7 @@ class Results:
 
     agents: tuple[str, ...]
     seats: Ints  # [G, N] indices into `agents`
-    payoffs: Floats  # [G, N]
+    payoffs: Floats  # [G, N]; NaN where a game says nothing of a player, because another broke it off
     seeds: NDArray[np.uint64]  # [G]
     terminations: NDArray[np.str_]  # [G]
     lengths: Ints | None = None  # [G] steps, where they are known
@@ -91,6 +91,21 @@ class Results:
 
     def __len__(self) -> int:
         return len(self.seats)
+
+
+def offended(results: Results) -> NDArray[np.bool_]:
+    """Return who broke off which game [G, N]: whoever was paid the least of one that ended by forfeit."""
+    least = results.payoffs <= np.nanmin(results.payoffs, 1, keepdims=True, initial=np.inf)
+    return least & np.isin(results.terminations, FORFEITS)[:, None]
+
+
+def settle(results: Results) -> Results:
+    """Return the results with the worst return for who broke off a game: the least that was paid in any of them.
+
+    For games whose bounds are not known. What had been paid by then says little: a game broken off early loses less.
+    """
+    worst = np.nanmin(results.payoffs, initial=np.inf)
+    return replace(results, payoffs=np.where(offended(results), worst, results.payoffs))
 
 
 @dataclass(frozen=True, eq=False)
@@ -485,14 +500,14 @@ def _scores(counts: Counts) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class MeanPayoff:
-    """An agent's mean payoff in one seat, or over all of its seats (`seat` None).
+    """An agent's mean payoff in one seat, or over all of its seats (`seat` None), in the games that say one.
 
-    `ci95` is the half width of the 95 % interval, None with fewer than two seeds.
+    `mean` is None without such a game; `ci95` is the half width of the 95 % interval, None with fewer than two seeds.
     """
 
     agent: str
     seat: int | None
-    mean: float
+    mean: float | None
     ci95: float | None
     games: int
 
@@ -507,22 +522,21 @@ def mean_payoffs(results: Results) -> list[MeanPayoff]:
     num_games, num_players = results.seats.shape
     group = results.seats * (num_players + 1) + np.arange(num_players)  # [G, N] agent and seat
     overall = results.seats * (num_players + 1) + num_players
-    groups, payoff = np.concatenate([group, overall]).ravel(), np.concatenate([results.payoffs] * 2).ravel()
+    known = ~np.isnan(results.payoffs)
+    groups, payoff = np.concatenate([group[known], overall[known]]), np.tile(results.payoffs[known], 2)
     kinds = len(results.agents) * (num_players + 1)
     n = np.bincount(groups, minlength=kinds)
     mean = _sum(groups, payoff, kinds) / np.maximum(n, 1)
     _, seed = np.unique(results.seeds, return_inverse=True)
-    seeds = np.tile(np.repeat(seed, num_players), 2)
+    game = np.nonzero(known)[0]
+    seeds = np.tile(seed[game], 2)
     key, cluster = np.unique(groups * (seed.max(initial=0) + 1) + seeds, return_inverse=True)
     spread = _sum(cluster, payoff - mean[groups], len(key))
     owner = key // (seed.max(initial=0) + 1)
     clusters = np.bincount(owner, minlength=kinds)
     squares = _sum(owner, spread**2, kinds)
-    games = np.zeros(len(results.agents), np.int64)
-    ordered = np.sort(results.seats, 1)
-    for seat in range(num_players):  # an agent that holds several seats of one game has played one game
-        fresh = ordered[:, seat] != ordered[:, seat - 1] if seat else np.ones(num_games, bool)
-        games += np.bincount(ordered[fresh, seat], minlength=len(results.agents))
+    played = np.unique(results.seats[known] * num_games + game)  # several seats of one game are one game
+    games = np.bincount(played // max(num_games, 1), minlength=len(results.agents))
 
     def line(agent: int, seat: int) -> MeanPayoff:
         k = agent * (num_players + 1) + seat
@@ -531,15 +545,16 @@ def mean_payoffs(results: Results) -> list[MeanPayoff]:
         return MeanPayoff(
             agent=results.agents[agent],
             seat=None if seat == num_players else seat,
-            mean=float(mean[k]),
+            mean=float(mean[k]) if n[k] else None,
             ci95=float(stdtrit(clusters[k] - 1, 0.975)) * se if several else None,
             games=int(games[agent] if seat == num_players else n[k]),
         )
 
     width = num_players + 1
-    best_first = sorted(range(len(results.agents)), key=lambda a: (-round(mean[a * width + num_players], 9), a))
+    earned = np.where(n > 0, mean, np.inf)[num_players::width].tolist()  # the unknown stand above who broke off games
+    best_first = sorted(range(len(results.agents)), key=lambda a: (-round(earned[a], 9), a))
     seats = [num_players, *range(num_players)]
-    return [line(a, seat) for a in best_first for seat in seats if n[a * width + seat]]
+    return [line(a, seat) for a in best_first for seat in seats if seat == num_players or n[a * width + seat]]
 
 
 def refusal(num_players: int, payoff: str) -> str | None:

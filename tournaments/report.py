@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +22,6 @@ from rich.text import Text
 from games.errors import RunFailed, UserError
 from tournaments.metagame import Matchups, matchups
 from tournaments.ratings import (
-    FORFEITS,
     PRIOR_SD,
     Floats,
     K,
@@ -30,16 +30,21 @@ from tournaments.ratings import (
     Ratings,
     Results,
     mean_payoffs,
+    offended,
     outcomes,
     rate,
     refusal,
+    settle,
 )
 from tournaments.store import TERMINATIONS, Store
+
+RATING_TITLES = ("rank", "agent", "Elo", "±95 %", "games", "score")
+NAME_WIDTH = 6  # what names keep of a terminal, however narrow it is
 
 
 @dataclass(frozen=True)
 class Endings:
-    """How an agent's games ended; `forfeited` of them ended by forfeit while it was paid the least."""
+    """How an agent's games ended; `forfeited` of them it broke off."""
 
     agent: str
     counts: dict[str, int]  # by termination
@@ -149,13 +154,15 @@ def listed(names: Sequence[str], most: int = 8) -> str:
 def summarize(store: Store) -> Summary:
     """Rate what is in a store.
 
-    Reads its facts `game` (a reference) and `spec` (`num_players`, `payoff` and `step_rewards` of the game's Spec).
-    Match-ups are in payoffs per step where the game pays along the way, else per game.
+    Reads its facts `game` (a reference) and `spec` (`num_players`, `payoff`, `step_rewards` and `return_bounds` of the
+    game's Spec). Match-ups are in payoffs per step where the game pays along the way, else per game.
     """
     game, spec = store.get("game"), store.get("spec")
     if not isinstance(game, str) or not isinstance(spec, dict) or not {"num_players", "payoff"} <= set(spec):
         raise UserError(f"expected a store that says which game it holds, got '{store.path}'; run its tournament again")
     results, labels = store.results(), store.labels()
+    if spec.get("return_bounds") is None:
+        results = settle(results)
     reason = refusal(spec["num_players"], spec["payoff"])
     ratings = None if reason else rate(results)
     two = reason is not None and spec["num_players"] == 2
@@ -181,14 +188,13 @@ def summarize(store: Store) -> Summary:
 
 
 def _endings(results: Results, order: Sequence[str]) -> list[Endings]:
-    least = results.payoffs <= results.payoffs.min(1, keepdims=True, initial=np.inf)
-    forfeit = np.isin(results.terminations, FORFEITS)
+    lost = offended(results)
     found = []
     for agent in order:
         mine = results.seats == results.agents.index(agent)  # [G, N]
         ended = results.terminations[mine.any(1)]
         counts = {kind: int((ended == kind).sum()) for kind in TERMINATIONS}
-        found.append(Endings(agent, counts, int((mine & least).any(1)[forfeit].sum())))
+        found.append(Endings(agent, counts, int((mine & lost).any(1).sum())))
     return found
 
 
@@ -196,26 +202,32 @@ def print_leaderboard(console: Console, summary: Summary) -> None:
     """Print the leaderboard, or the payoffs and why there is no Elo; warnings in one line each."""
     if summary.reason:
         console.print(Text(summary.reason))
-        table = Table("agent", box=None, header_style="bold")
-        for title in _payoff_titles(summary):
-            table.add_column(title, justify="right")
-        for cells in _payoff_rows(summary):
-            table.add_row(*(Text(cell) for cell in cells))
-        console.print(table)
+        _print_table(console, ["agent", *_payoff_titles(summary)], _payoff_rows(summary))
     if summary.matchups:
         console.print(Text(_unit_line(summary, summary.matchups)), soft_wrap=True)
     for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
         if summary.ratings and len(summary.ratings.parts) > 1:
             console.print(Text(f"Part {number} of {len(summary.ratings.parts)}", style="bold"))
-        table = Table(box=None, header_style="bold")
-        for title in ("rank", "agent", "Elo", "±95 %", "games", "score"):
-            table.add_column(title, justify="left" if title == "agent" else "right")
-        for rank, rating in enumerate(part.ratings, start=1):
-            table.add_row(*(Text(cell) for cell in _rating_cells(rank, rating)))
-        console.print(table)
+        rows = [_rating_cells(rank, rating) for rank, rating in enumerate(part.ratings, start=1)]
+        _print_table(console, RATING_TITLES, rows)
     if summary.ratings:
         console.print(Text(_seat_line(summary.ratings)))
     print_warnings(console, summary)
+
+
+def _print_table(console: Console, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table with nothing cut: names fold where a terminal is too narrow; numbers and what is piped do not."""
+    table = Table(box=None, header_style="bold")
+    for title in titles:
+        named = title == "agent"
+        table.add_column(title, justify="left" if named else "right", overflow="fold", no_wrap=not named)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    table.width = console.measure(table, options=console.options.update(width=10_000)).maximum
+    if console.is_terminal:
+        longest = max((cell_len(row[titles.index("agent")]) for row in rows), default=0)
+        table.width = min(table.width, max(console.width, table.width - max(0, longest - NAME_WIDTH)))
+    console.print(table, crop=False)
 
 
 def print_warnings(console: Console, summary: Summary) -> None:
@@ -327,14 +339,14 @@ def _markdown(summary: Summary) -> str:
         if summary.ratings and len(summary.ratings.parts) > 1:
             lines += [f"## Part {number}", ""]
         rows = [_rating_cells(rank, rating) for rank, rating in enumerate(part.ratings, start=1)]
-        lines += [*markdown_table(["rank", "agent", "Elo", "±95 %", "games", "score"], rows), ""]
+        lines += [*markdown_table(RATING_TITLES, rows), ""]
     if summary.ratings:
         lines += [_seat_line(summary.ratings), ""]
     lines += [f"- {_markdown_cell(warning)}" for warning in summary.warnings] + ([""] if summary.warnings else [])
     return "\n".join([*lines, _method(summary), ""])
 
 
-def markdown_table(titles: list[str], rows: list[list[str]]) -> list[str]:
+def markdown_table(titles: Sequence[str], rows: list[list[str]]) -> list[str]:
     """Return the lines of a Markdown table."""
     rule = [":--" if title == "agent" else "--:" for title in titles]
     cells = [titles, rule, *([_markdown_cell(cell) for cell in row] for row in rows)]
@@ -367,7 +379,8 @@ def _csv(summary: Summary) -> str:
         writer.writerow(["agent", "seat", "mean", "ci95", "games"])
         for p in summary.payoffs:
             ci95 = "" if p.ci95 is None else f"{p.ci95:.6f}"
-            writer.writerow([p.agent, "all" if p.seat is None else p.seat, f"{p.mean:.6f}", ci95, p.games])
+            mean = "" if p.mean is None else f"{p.mean:.6f}"
+            writer.writerow([p.agent, "all" if p.seat is None else p.seat, mean, ci95, p.games])
     return out.getvalue()
 
 
@@ -429,7 +442,7 @@ def _payoff_table(table: Matchups, payoff: Floats, ci95: Floats, best: NDArray[n
         row = []
         for j, other in enumerate(table.agents):
             mean, half, games = float(payoff[i, j]), float(ci95[i, j]), int(table.games[i, j])
-            if not games:
+            if np.isnan(mean):
                 row.append(_Cell("", None, "", ""))
                 continue
             heat = float((mean - low) / (high - low)) if high > low else 0.5

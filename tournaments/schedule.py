@@ -2,7 +2,9 @@
 
 A seed is played in every rotation of the seats, and every pairing plays the same seeds (common random numbers). So a
 difference between two agents is not one of luck in seats or in chance events, and no fixture depends on who else takes
-part: adding an agent or more seeds adds fixtures and changes none.
+part: adding an agent or more seeds adds fixtures and changes none. One case is apart: where agents are fewer than
+players, copies fill the seats, and enough agents end those fixtures; the store keeps their games and counts them no
+more (`Store.results`).
 """
 
 import hashlib

@@ -6,12 +6,13 @@ Raw payoffs are kept; who won is decided when games are rated.
 
     meta     key, value (JSON)
     agents   id, name, reference
-    games    id, game, seed, agents (JSON ids by seat), payoffs (JSON by seat), termination, length, moves
+    games    id, game, seed, agents (JSON ids by seat), payoffs (JSON by seat; null is NaN), termination, length, moves
 
 SQLite's integers are signed, so a seed is stored as the signed number of the same 64 bits.
 """
 
 import json
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from games.errors import RunFailed, UserError
-from tournaments.ratings import MIN_CLUSTERS, Results
+from tournaments.ratings import FORFEITS, MIN_CLUSTERS, Results
 from tournaments.schedule import Fixture
 
 SCHEMA_VERSION = 1
@@ -57,7 +58,10 @@ class StoredAgent:
 
 @dataclass(frozen=True)
 class PlayedGame:
-    """A fixture and what came of it: payoffs by seat, one of `TERMINATIONS`, its steps, and the moves where kept."""
+    """A fixture and what came of it: payoffs by seat, one of `TERMINATIONS`, its steps, and the moves where kept.
+
+    A payoff is NaN where a forfeited game says nothing of that player.
+    """
 
     fixture: Fixture
     payoffs: tuple[float, ...]
@@ -70,6 +74,8 @@ class PlayedGame:
             raise ValueError(f"expected a termination of {', '.join(TERMINATIONS)}, got '{self.termination}'")
         if len(self.payoffs) != len(self.fixture.agents):
             raise ValueError(f"expected {len(self.fixture.agents)} payoffs, one a seat, got {len(self.payoffs)}")
+        if self.termination not in FORFEITS and any(map(math.isnan, self.payoffs)):
+            raise ValueError(f"expected numbers as payoffs of a game that nobody broke off, got {self.payoffs}")
 
 
 class Store:
@@ -164,7 +170,7 @@ class Store:
                 game.fixture.game,
                 game.fixture.seed - (1 << 64) if game.fixture.seed >= 1 << 63 else game.fixture.seed,
                 json.dumps(game.fixture.agents),
-                json.dumps([float(payoff) for payoff in game.payoffs], allow_nan=False),
+                json.dumps([None if math.isnan(x) else float(x) for x in game.payoffs], allow_nan=False),
                 game.termination,
                 int(game.length),
                 game.moves,
@@ -212,19 +218,27 @@ class Store:
         return int(self._db.execute("SELECT COUNT(*) FROM games").fetchone()[0])
 
     def results(self) -> Results:
-        """Return all games by columns, in the order of their ids: agents by label, those that have played."""
+        """Return the games that count by columns, in the order of their ids: agents by label, those that have played.
+
+        Games of more than two players in which copies of an agent sat count only where there are no others.
+        """
         rows = self._db.execute("SELECT seed, agents, payoffs, termination, length FROM games ORDER BY id").fetchall()
-        seeds, tables, payoffs, terminations, lengths = zip(*rows, strict=True) if rows else ((), (), (), (), ())
-        labels, seating = self.labels(), {table: json.loads(table) for table in set(tables)}
+        seating = {table: json.loads(table) for table in {row[1] for row in rows}}
         if len({len(ids) for ids in seating.values()}) > 1:
             raise UserError(
                 f"expected games of one number of players, got several in '{self.path}'; rate each game's own store"
             )
+        num_players = len(next(iter(seating.values()), (0, 0)))
+        whole = {table: ids for table, ids in seating.items() if len(set(ids)) == num_players}
+        if num_players > 2 and whole:  # agents have been added, and `round_robin` needs no more copies
+            seating = whole
+            rows = [row for row in rows if row[1] in whole]
+        seeds, tables, payoffs, terminations, lengths = zip(*rows, strict=True) if rows else ((), (), (), (), ())
+        labels = self.labels()
         called = {i: labels.get(i, i) for ids in seating.values() for i in ids}
         agents = sorted(called.values())
         index = {label: k for k, label in enumerate(agents)}
         number = {table: [index[called[i]] for i in ids] for table, ids in seating.items()}
-        num_players = len(next(iter(seating.values()), (0, 0)))
         return Results(
             agents=tuple(agents),
             seats=np.array([number[table] for table in tables], np.int64).reshape(-1, num_players),

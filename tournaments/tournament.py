@@ -14,7 +14,7 @@ from games.errors import UserError
 from games.registry import make
 from marl import engine as engines
 from marl.config import OfGame, References, dump
-from marl.entrants import Entrant, enter, expand
+from marl.entrants import Entrant, entered
 from marl.runlog import Display
 from tournaments.match import chunks, play_chunk
 from tournaments.schedule import Fixture, round_robin
@@ -66,14 +66,12 @@ def run(config: TournamentConfig, folder: Path, console: Console) -> Path:
 
 def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
     """Return the agents of a tournament; raises UserError where one is missing, does not fit, or is named twice."""
-    named = [(name, text) for reference in config.agents for name, text in expand(reference).items()]
     entrants: list[Entrant] = []
-    for name, text in named:
-        entrant = enter(text, spec)
+    for entrant in (entrant for text in config.agents for entrant in entered(text, spec).values()):
         twin = next((other for other in entrants if other.digest == entrant.digest), None)
         if twin:
-            raise UserError(f"'{text}' and '{twin.reference}' are the same agent; name each one once")
-        entrants.append(Entrant(name, text, entrant.digest, entrant.agent))
+            raise UserError(f"'{entrant.reference}' and '{twin.reference}' are the same agent; name each one once")
+        entrants.append(entrant)
     if spec.num_players > 1 and len(entrants) < 2:
         raise UserError(f"a tournament needs at least 2 agents, got {len(entrants)}; add one to 'agents'")
     return entrants
@@ -99,8 +97,8 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
         store.close()
         raise UserError(f"the folder '{folder}' cannot be written: {error}; name another --run-dir") from error
     store.set("opening_moves", config.opening_moves)
-    store.set("game", config.game)  # last: a folder that holds a game holds the rest of what it is
     store.set("spec", spec.to_json())
+    store.set("game", config.game)  # last: a folder that holds a game holds the rest of what it is
     for entrant in entrants:
         store.add_agent(entrant.digest, entrant.name, entrant.reference)
     return store

@@ -31,9 +31,10 @@ from marl.agent import Agent
 from marl.networks import generator_of, masked_log_probs
 from marl.search.agent import PolicyAgent, SearchAgent, refuse
 from marl.search.evaluators import NetworkEvaluator
-from marl.search.learner import SearchConfig, SearchLearner, budget, refuse_unfit
+from marl.search.learner import SearchConfig, SearchLearner, budget, rated, refuse_unfit
 from marl.search.models import exact
-from marl.search.networks import Judge, PolicyValue, by_mover, refuse_network, scaled
+from marl.search.networks import Judge, PolicyValue, refuse_network
+from marl.search.values import by_mover, scaled
 from marl.types import Tensors
 
 
@@ -95,7 +96,8 @@ class AlphaZero(SearchLearner[PolicyValue]):
         return [self._actor]
 
     def agent(self) -> Agent:
-        return _rated(self.config, self.spec, self.evaluator)
+        config, model = self.config, partial(exact, self.spec, self.evaluator)
+        return rated(config, self.spec, model, simulations=config.simulations, solve=config.solve)
 
     def renew(self) -> None:
         self.judge.renew(self.network)
@@ -136,15 +138,15 @@ class AlphaZero(SearchLearner[PolicyValue]):
         refuse_unfit(search, greedy, **of_search, reuse=reuse, leaves=leaves != 1)
         if not search:
             return PolicyAgent(judge, greedy=greedy)
-        count = budget("alphazero", config, simulations, sampled_moves)
-        asked = {"simulations": count, "solve": config.solve if solve is None else solve}
-        evaluator = NetworkEvaluator(spec, judge)
-        return _rated(
-            config.model_copy(update=asked),
+        refuse(spec, "alphazero")
+        return rated(
+            config,
             spec,
-            evaluator,
+            partial(exact, spec, NetworkEvaluator(spec, judge)),
+            simulations=budget("alphazero", config, simulations, sampled_moves),
             sampled=sampled_moves,
             leaves=leaves,
+            solve=config.solve if solve is None else solve,
             reuse=reuse,
         )
 
@@ -152,29 +154,6 @@ class AlphaZero(SearchLearner[PolicyValue]):
 def _network(config: AlphaZeroConfig, spec: Spec, key: int) -> PolicyValue:
     sizes = {"hidden": config.hidden, "channels": config.channels, "blocks": config.blocks}
     return PolicyValue(spec, generator_of(key), encoder=config.encoder, **sizes)  # type: ignore[arg-type]
-
-
-def _rated(
-    config: AlphaZeroConfig,
-    spec: Spec,
-    evaluator: NetworkEvaluator,
-    *,
-    sampled: int = 0,
-    leaves: int = 1,
-    reuse: bool = False,
-) -> Agent:
-    """Return what a tournament rates: the best of a search without noise, after `sampled` moves drawn from it."""
-    return SearchAgent(
-        spec,
-        partial(exact, spec, evaluator),
-        config.selection(noisy=False),
-        simulations=config.simulations,
-        sampled=sampled,
-        leaves=leaves,
-        solve=config.solve,
-        decided=config.rule == "puct",
-        reuse=reuse,
-    )
 
 
 def _refuse(config: AlphaZeroConfig, spec: Spec) -> None:

@@ -19,7 +19,7 @@ negative. With all of them made positive f is monotone besides, and no better th
 
 Deviations, and what the paper leaves open: its claim that coordinate ascent reaches the joint optimum does not hold
 among actions (at QTRAN's 3x3 game, fitted exactly, it does from 3 of 9 starts), hence the enumeration and the several
-starts; the temperature α falls linearly; uniform actions are mixed in by epsilon; sizes are those of WQMIX and QMIX.
+starts; the temperature α falls linearly; uniform actions are mixed in by epsilon; sizes are ours.
 """
 
 from itertools import product
@@ -33,10 +33,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from games.errors import UserError
-from games.keys import choose, fold, uniform
+from games.keys import choose, draw, fold, uniform
 from marl.episode_batch import EpisodeBatch
 from marl.episodic import EpisodicConfig, EpisodicLearner
-from marl.networks import generator_of, linear, masked_log_probs, mlp, sample
+from marl.networks import generator_of, linear, masked_log_probs, mlp
 from marl.team import Team, TeamAgent
 from marl.types import View
 
@@ -165,7 +165,7 @@ class PolicyAgent(TeamAgent):
         if not self.explores:
             return super().choose(outputs, view)
         probabilities = np.exp(logits - logits.max(1, keepdims=True))
-        action = sample(probabilities, fold(view.key, 2))
+        action = draw(fold(view.key, 2), probabilities)
         explore = uniform(fold(view.key, 0)) < self.epsilon
         return np.where(explore, choose(fold(view.key, 1), view.action_mask), action)
 

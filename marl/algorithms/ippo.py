@@ -19,32 +19,28 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from games.contract import Discrete, Spec
 from games.errors import UserError
-from games.keys import fold_one
+from games.keys import draw, fold_one
 from marl.agent import Agent, Stateless
+from marl.config import Frozen
 from marl.learner import Learner
 from marl.networks import (
     Network,
     generator_of,
     in_blocks,
     masked_log_probs,
-    prefixed,
-    sample,
-    under,
 )
 from marl.optimizers import Adam, Optimizer
 from marl.returns import gae
-from marl.types import Decision, Hidden, Tensors, Trajectory, View
+from marl.types import Decision, Hidden, Tensors, Trajectory, View, prefixed, under
 
 
-class IppoConfig(BaseModel):
+class IppoConfig(Frozen):
     """The settings of IPPO."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     learning_rate: PositiveFloat = 1e-3
     anneal: bool = True  # the learning rate falls linearly to 0 at the run's last step
@@ -97,7 +93,7 @@ class PolicyAgent(Stateless):
         for rows, model in _by_model(view.player, self._models):
             arrays = view.obs[rows], view.action_mask[rows], view.player[rows]
             log_probs[rows] = in_blocks(model.log_probs, *arrays, device=self._device)
-        action = log_probs.argmax(1) if self._greedy else sample(np.exp(log_probs), view.key)
+        action = log_probs.argmax(1) if self._greedy else draw(view.key, np.exp(log_probs))
         return Decision(action, {"log_prob": log_probs[np.arange(len(action)), action]}), None
 
 
@@ -145,7 +141,7 @@ class Ippo(Learner):
     Config: ClassVar[type[BaseModel]] = IppoConfig
 
     def __init__(self, config: IppoConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
-        _refuse(spec)
+        _refuse(config, spec)
         self.config, self.spec, self.device = config, spec, device
         self._key, self._total_steps = key, total_steps
         self.models = _build(config, spec, key, device)
@@ -286,6 +282,11 @@ def _load_models(models: Sequence[ActorCritic], state: Tensors) -> None:
         model.load_state_dict(under(f"model.{p}", state))
 
 
-def _refuse(spec: Spec) -> None:
+def _refuse(config: IppoConfig, spec: Spec) -> None:
     if not isinstance(spec.action, Discrete):
         raise UserError(f"ippo needs discrete actions, and '{spec.name}' has continuous ones; choose another game")
+    if config.encoder == "cnn" and len(spec.observation.shape) != 3:
+        raise UserError(
+            f"encoder: cnn wants views of three axes, and those of '{spec.name}' have the shape "
+            f"{spec.observation.shape}; use mlp or auto"
+        )

@@ -37,23 +37,20 @@ from marl.agent import Agent
 from marl.networks import generator_of, linear
 from marl.search.agent import PolicyAgent, SearchAgent
 from marl.search.evaluators import Judgement
-from marl.search.learner import SearchConfig, SearchLearner, budget, refuse_unfit
+from marl.search.learner import SearchConfig, SearchLearner, budget, rated, refuse_unfit
 from marl.search.models import Imagined, LearnedModel
 from marl.search.networks import (
     Asked,
     Normalized,
     Prediction,
-    by_mover,
-    by_player,
     dense,
     is_residual,
     refuse_network,
-    scaled,
     seen,
     tower,
-    unscaled,
 )
 from marl.search.positions import Rows
+from marl.search.values import by_mover, by_player, half_range, scaled, unscaled
 from marl.types import Tensors, View
 
 SEARCHED = 512  # positions that are searched again in one call: more would take memory, not time
@@ -173,12 +170,6 @@ class Imagination(Asked[MuZeroNetwork]):
         return imagined.logits, imagined.value
 
 
-def half_range(spec: Spec) -> float:
-    """Return what a return of 1 in [-1, 1] stands for: rewards are learned in this unit."""
-    low, high = spec.return_bounds or (-1.0, 1.0)
-    return max(high - low, 1e-9) / 2
-
-
 @dataclass(frozen=True)
 class Targets:
     """What the network should say of B positions and the K steps from each; players from each step's mover on.
@@ -271,7 +262,8 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         return [self._actor]
 
     def agent(self) -> Agent:
-        return _rated(self.config, self.spec, self.imagination, self.config.simulations)
+        model = partial(LearnedModel, self.spec, self.imagination)
+        return rated(self.config, self.spec, model, simulations=self.config.simulations)
 
     def renew(self) -> None:
         self.imagination.renew(self.network)
@@ -332,23 +324,8 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         refuse_unfit(search, greedy, simulations=simulations, sampled_moves=sampled_moves, leaves=leaves != 1)
         if not search:
             return PolicyAgent(imagination, greedy=greedy)
-        count = budget("muzero", config, simulations, sampled_moves)
-        return _rated(config, spec, imagination, count, sampled_moves, leaves)
-
-
-def _rated(
-    config: MuZeroConfig, spec: Spec, imagination: Imagination, simulations: int, sampled: int = 0, leaves: int = 1
-) -> Agent:
-    """Return what a tournament rates: the best of a search without noise, after `sampled` moves drawn from it."""
-    return SearchAgent(
-        spec,
-        partial(LearnedModel, spec, imagination),
-        config.selection(noisy=False),
-        simulations=simulations,
-        sampled=sampled,
-        leaves=leaves,
-        decided=config.rule == "puct",
-    )
+        model, count = partial(LearnedModel, spec, imagination), budget("muzero", config, simulations, sampled_moves)
+        return rated(config, spec, model, simulations=count, sampled=sampled_moves, leaves=leaves)
 
 
 def _refuse(config: MuZeroConfig, spec: Spec) -> None:

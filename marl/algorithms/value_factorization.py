@@ -83,7 +83,8 @@ class Monotone(nn.Module):
 class Attention(nn.Module):
     """AERIAL's stand-in for the state: attention over the agents' memories [P, N, H] -> [P, H] (section 4.2).
 
-    Heads are summed, not put side by side; every map is Linear, ReLU, Linear; the mean over agents is decoded twice.
+    Heads are summed, not put side by side; every map is Linear, ReLU, Linear; what they say is decoded, averaged
+    over agents, and mapped once more.
     """
 
     HEADS = 4

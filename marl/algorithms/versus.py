@@ -11,24 +11,21 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from games.contract import Spec
 from games.errors import UserError
 from games.keys import stream
 from marl.agent import Agent
-from marl.config import validate
-from marl.entrants import algorithm
+from marl.config import Frozen
+from marl.entrants import configured
 from marl.learner import Learner
-from marl.networks import prefixed, under
-from marl.rollout import Seating
-from marl.types import Tensors, Trajectory
+from marl.seating import Seating
+from marl.types import Tensors, Trajectory, prefixed, under
 
 
-class VersusConfig(BaseModel):
+class VersusConfig(Frozen):
     """The settings of each learner: its algorithm's name, and all that this algorithm takes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     learners: tuple[dict[str, Any], ...] = Field(min_length=2)
 
@@ -117,11 +114,6 @@ def _prefix(k: int, name: str) -> str:
 
 def _section(section: dict[str, Any]) -> tuple[str, Any, BaseModel]:
     """Return a learner's name, its class and its settings."""
-    settings = dict(section)
-    name = settings.pop("name", None)
-    if not isinstance(name, str):
-        raise UserError(f"expected the name of an algorithm in each of algorithm.learners, got {section!r}")
-    if name == "versus":
+    if section.get("name") == "versus":
         raise UserError("versus cannot hold versus; name the learners themselves")
-    made = algorithm(name)
-    return name, made, validate(made.Config, settings, f"the section of {name} in algorithm.learners")
+    return configured(section, "algorithm.learners")

@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 
 from games.contract import Spec
 from games.errors import UserError
-from games.keys import Keys, fold, uniform
+from games.keys import Keys, draw, fold, uniform
 from games.registry import twin
-from marl.networks import sample
 from marl.search import evaluators, information, models, reuse, search, selection, tree
 from marl.search.evaluators import Judgement, Playouts
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
 from marl.search.models import Model, exact
-from marl.search.networks import scaled
 from marl.search.search import Found, Search
 from marl.search.selection import Gumbel, Rule, Uct
+from marl.search.values import scaled
 from marl.types import Decision, Hidden, View
 
 MEMORY = np.dtype(
@@ -41,8 +40,8 @@ class SearchAgent:
     2019, https://arxiv.org/abs/1902.10565): more games for the same price, and no policy is learned from those.
     A player whose own value, scaled to [-1, 1], has been below `resign_below` gives up: it plays on, so that outcomes
     stay true, but all its further decisions are cheap. In a share `no_resign_share` of its games it would not.
-    With `leaves` above 1 so many walks go down a tree before their ends are judged together: faster where few games are
-    searched at a time. With `reuse` a search goes on from what the player's last one knows of the position: what is
+    With `leaves` above 1 that many walks go down a tree before their ends are judged together: faster where few games
+    are searched at a time. With `reuse` a search goes on from what the player's last one knows of the position: what is
     played is then no function of the position and the key alone. Raises UserError for reuse by Gumbel's rule, and for
     no leaves.
 
@@ -94,7 +93,7 @@ class SearchAgent:
         budget = np.where(full, self._simulations, self._cheap)
         found = search.run(fold(view.key, 4), budget, hidden["kept"] if self._reuse else None)
         policy = found.dense(found.policy, self._spec.num_actions)
-        drawn = sample(policy.astype(np.float32), fold(view.key, 5))
+        drawn = draw(fold(view.key, 5), policy.astype(np.float32))
         action = np.where(hidden["decisions"] < self._sampled, drawn, found.best)
         extras = {"policy": policy.astype(np.float32), "root_value": found.value.astype(np.float32), "searched": full}
         after = hidden.copy()
@@ -135,7 +134,7 @@ class PolicyAgent:
         logits = np.where(view.action_mask, self._judge(view.obs, view.player)[0], -np.inf)
         if self._greedy:
             return Decision(logits.argmax(1)), None
-        return Decision(sample(np.exp(logits - logits.max(1, keepdims=True)), view.key)), None
+        return Decision(draw(view.key, np.exp(logits - logits.max(1, keepdims=True)))), None
 
 
 class UctAgent:
@@ -168,6 +167,8 @@ class UctAgent:
             )
         if simulations < 1 or playouts < 1:
             raise UserError(f"uct needs at least 1 simulation and 1 playout, got {simulations} and {playouts}")
+        if not uct_c >= 0:
+            raise UserError(f"uct explores by uct_c of at least 0, got {uct_c}")
         self._spec, self._simulations, self._mixes, self._rule = spec, simulations, mixes, Uct(uct_c)
         self._evaluator = Playouts(spec, playouts)
         self._in_the_open = spec.turns == "sequential" and spec.perfect_information

@@ -23,8 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Spec, State
-from games.keys import Keys, draw_one, fold, fold_one, uniform, uniform_one
-from marl.networks import sample
+from games.keys import Keys, draw, draw_one, fold, fold_one, uniform, uniform_one
 from marl.search.evaluators import Evaluator
 from marl.search.search import Found
 from marl.search.selection import Outlook, Scores, Uct, look, total
@@ -106,7 +105,7 @@ class RegretMatching:
         played = outlook.real & ~explores[:, None]
         self._played[outlook.edges[played]] += strategy[played]
         explore = self.explore * explores[:, None]
-        return sample((1 - explore) * strategy + explore * _uniform(outlook), keys)  # type: ignore[arg-type]
+        return draw(keys, (1 - explore) * strategy + explore * _uniform(outlook))  # type: ignore[arg-type]
 
     def learn(
         self, tree: Tree, outlook: Outlook, explores: NDArray[np.bool_], place: NDArray[np.int64], gain: Scores
@@ -127,7 +126,7 @@ class RegretMatching:
 
     def best(self, tree: Tree, outlook: Outlook, keys: Keys) -> NDArray[np.int64]:
         """Drawn: the best reply to a mixed strategy is what its opponent waits for."""
-        return sample(self.policy(tree, outlook), keys)  # type: ignore[arg-type]
+        return draw(keys, self.policy(tree, outlook))  # type: ignore[arg-type]
 
 
 def _shares(weights: Scores, outlook: Outlook) -> Scores:

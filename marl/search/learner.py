@@ -4,31 +4,32 @@ An algorithm adds its network, what its search asks of the world, and its loss.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from games.contract import Spec
 from games.errors import UserError
 from games.keys import fold_one
+from marl.agent import Agent
+from marl.config import Frozen
 from marl.learner import Learner
-from marl.networks import prefixed, under
 from marl.optimizers import Adam
+from marl.search.agent import SearchAgent
 from marl.search.backends import BackendName, Precision
+from marl.search.models import Model
 from marl.search.networks import Encoder, Network
 from marl.search.positions import PositionReplay, Rows
 from marl.search.selection import Gumbel, Puct, Rule
 from marl.search.symmetry import symmetries, turned_over
-from marl.types import Tensors, Trajectory
+from marl.types import Tensors, Trajectory, prefixed, under
 
 
-class SearchConfig(BaseModel):
+class SearchConfig(Frozen):
     """The settings of every learner from searches."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     simulations: PositiveInt = 64  # a move, in training
     rule: Literal["puct", "gumbel"] = "puct"
@@ -61,7 +62,7 @@ class SearchConfig(BaseModel):
 
 
 class SearchLearner(Learner, Generic[Network]):
-    """Learn from batches of searched positions, one update every so many environment steps."""
+    """Learn from batches of searched positions, one update every `steps_per_update` environment steps."""
 
     may_lag = True
 
@@ -101,7 +102,7 @@ class SearchLearner(Learner, Generic[Network]):
         """Let whoever plays play as the network does now."""
 
     def refresh(self, updates: int) -> None:
-        """Do what is to be done to the replay before so many updates."""
+        """Do what is to be done to the replay before the updates that are due."""
 
     def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
         config = self.config
@@ -165,6 +166,31 @@ def budget(name: str, config: SearchConfig, asked: int | None, sampled_moves: in
     if asked is not None and asked < 1:
         raise UserError(f"{name} searches with at least 1 simulation, got {asked}; search=false plays without")
     return config.simulations if asked is None else asked
+
+
+def rated(
+    config: SearchConfig,
+    spec: Spec,
+    model: Callable[..., Model],
+    *,
+    simulations: int,
+    sampled: int = 0,
+    leaves: int = 1,
+    solve: bool = False,
+    reuse: bool = False,
+) -> Agent:
+    """Return what a tournament rates: the best of a search without noise, after `sampled` moves drawn from it."""
+    return SearchAgent(
+        spec,
+        model,
+        config.selection(noisy=False),
+        simulations=simulations,
+        sampled=sampled,
+        leaves=leaves,
+        solve=solve,
+        decided=config.rule == "puct",
+        reuse=reuse,
+    )
 
 
 def refuse_unfit(search: bool, greedy: bool, **of_search: int | None) -> None:

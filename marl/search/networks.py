@@ -5,8 +5,7 @@
     Asked           a network as those ask it who play: folded, in blocks of rows
     Judge           a PolicyValue as an evaluator asks it
 
-Values are a number for each player in [-1, 1], the mover's first, then those of the players after it; where a game has
-no bounds, they are returns as they are.
+Values are a number for each player, as marl/search/values.py has them for networks.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,6 +25,7 @@ from games.errors import UserError
 from marl.networks import convolution, in_blocks, linear
 from marl.search.backends import Precision, backend_of
 from marl.search.evaluators import Judgement
+from marl.search.values import by_player, unscaled
 
 Encoder = Literal["auto", "mlp", "residual"]  # auto: residual for views of three axes
 Network = TypeVar("Network", bound=nn.Module)
@@ -188,33 +188,6 @@ class Judge(Asked[PolicyValue]):
         said = self._ask("forward", self._network.see, views, movers)
         logits, value = np.split(said, [self._spec.num_actions], 1)
         return logits, unscaled(by_player(value, movers), self._spec)
-
-
-def by_player(relative: NDArray[Any], movers: NDArray[np.int64]) -> NDArray[Any]:
-    """Return numbers of players [..., N], the mover's [...] first, in the order of the players."""
-    place = (np.arange(relative.shape[-1]) - movers[..., None]) % relative.shape[-1]
-    return np.take_along_axis(relative, place, -1)
-
-
-def by_mover(values: NDArray[Any], movers: NDArray[np.int64]) -> NDArray[Any]:
-    """Undo `by_player`."""
-    place = (np.arange(values.shape[-1]) + movers[..., None]) % values.shape[-1]
-    return np.take_along_axis(values, place, -1)
-
-
-def scaled(value: NDArray[Any], spec: Spec) -> NDArray[Any]:
-    """Map returns, of the range that the game allows, to [-1, 1]."""
-    low, high = spec.return_bounds or (-1.0, 1.0)
-    return np.asarray(2 * (value - low) / max(high - low, 1e-9) - 1)
-
-
-def unscaled(value: NDArray[Any], spec: Spec) -> NDArray[Any]:
-    """Undo `scaled`; where two players share nothing, what one expects the other must pay."""
-    low, high = spec.return_bounds or (-1.0, 1.0)
-    value = low + (value.astype(np.float64) + 1) * (high - low) / 2
-    if spec.payoff == "zero_sum" and spec.num_players == 2:
-        value = value - value.mean(1, keepdims=True) + (low + high) / 2
-    return value
 
 
 def refuse_network(spec: Spec, name: str, encoder: Encoder) -> None:

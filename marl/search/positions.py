@@ -1,6 +1,5 @@
 """Replay of searched positions: what was seen, what the search made of it, and how the game then went."""
 
-import os
 from collections.abc import Collection
 from typing import Any
 
@@ -8,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Spec
-from games.errors import UserError
 from games.keys import fold, uniform
+from marl.memory import refuse_beyond_memory
 from marl.types import Tensors, Trajectory
 
 Rows = dict[str, NDArray[Any]]
@@ -37,7 +36,9 @@ class PositionReplay:
         self._fields = _row(spec, whole_games, may_resign)
         self._searched = ("policy", "root_value", "searched", *(("would_resign",) if may_resign else ()))
         self.would_resign = (0, 0)
-        _refuse(spec, self._fields, capacity)
+        row = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in self._fields.values())
+        # While they grow the old rows lie beside the new ones; a checkpoint is written from the rows themselves.
+        refuse_beyond_memory(capacity, f"positions of '{spec.name}'", row, 2, "replay_positions")
         self._rows = self._none()
         self._next = 0  # of all positions ever kept
         self._waiting = self._none()
@@ -218,15 +219,3 @@ def _row(spec: Spec, whole_games: bool, may_resign: bool) -> dict[str, tuple[tup
     }
     of_player = {"would_resign": ((), "bool")}
     return of_position | (of_game if whole_games else {}) | (of_player if may_resign else {})
-
-
-def _refuse(spec: Spec, fields: dict[str, tuple[tuple[int, ...], str]], capacity: int) -> None:
-    """Raise UserError where the positions, and their copy while they grow or are saved, would not fit into memory."""
-    row = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in fields.values())
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    needed = 2 * row * capacity
-    if needed > memory:
-        raise UserError(
-            f"{capacity:,} positions of '{spec.name}' take up to {needed / 2**30:.1f} GiB, and this machine has "
-            f"{memory / 2**30:.1f}: set replay_positions to {int(capacity * 0.8 * memory / needed):,} or fewer"
-        )

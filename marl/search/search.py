@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from games.keys import Keys, fold
-from marl.networks import sample
+from games.keys import Keys, draw, fold
 from marl.search.models import ExactModel, Model, Positions
 from marl.search.reuse import Kept, kept
 from marl.search.selection import Outlook, Rule, Scores, look, total
@@ -45,9 +44,9 @@ class Found:
 class Search:
     """One search of B games.
 
-    `bounds` are those of a player's return, None: as far as the search has seen. So many `leaves` of a tree are judged
-    together. `solve` backs up proven values, and takes a return of `win` for the best there is. `decided` stops a game
-    when no other edge can become its root's most visited.
+    `bounds` are those of a player's return, None: as far as the search has seen. The ends of `leaves` walks down a tree
+    are judged together. `solve` backs up proven values, and takes a return of `win` for the best there is. `decided`
+    stops a game when no other edge can become its root's most visited.
     """
 
     def __init__(
@@ -178,7 +177,7 @@ class Search:
         chance = np.flatnonzero(tree.mover[nodes] == CHANCE)
         if len(chance):
             probability = np.where(outlook.real[chance], tree.prior[outlook.edges[chance]], 0.0)
-            drawn = sample(probability, keys[chance])  # type: ignore[arg-type]
+            drawn = draw(keys[chance], probability)  # type: ignore[arg-type]
             scores[chance, drawn] = np.inf
         place = np.where(outlook.real, scores, -np.inf).argmax(1)
         return outlook.edges[np.arange(len(nodes)), place]

@@ -33,10 +33,10 @@ from games.random_play import random_actions
 from games.registry import load as load_game
 from games.registry import make
 from games.workers import Workers
-from marl import population
 from marl.agent import Random
 from marl.config import TrainConfig, load
 from marl.rollout import Carry, rollout
+from marl.seating import seat
 from marl.train import prepare
 from tests.benchmarks import timing
 from tests.benchmarks.timing import Row, Work, medians
@@ -302,7 +302,7 @@ def ippo(options: argparse.Namespace) -> Iterator[Row]:
     roster = actors + [entrant.agent for entrant in trained.opponents]
     share = config.opponents.share
     own = learner.seating(config.num_envs)
-    seating = population.seat(own, learner.leaders(), len(actors), len(roster) - len(actors), share)
+    seating = seat(own, learner.leaders(), len(actors), len(roster) - len(actors), share)
     carry = Carry(venv, roster, fold(1, np.arange(len(roster))), fold(2, np.arange(config.num_envs)))
     before = peak_memory()
     spent = []

@@ -112,11 +112,11 @@ class Returns(Stateless):
 
 
 def judged(spec, what, rows=4, seen=None):
-    """Let a referee watch one call; return the actions that went through and the forfeits by environment."""
+    """Let a referee watch one call; return the actions that went through and the first forfeit of each environment."""
     referee = Referee(spec.action)
     seen = seen or (view(rows) if isinstance(spec.action, type(TTT.action)) else box_view(rows))
     decision, _ = referee.watch(Returns(what)).act(seen, None)
-    return decision.action, referee.take(2)
+    return decision.action, {e: forfeits[0] for e, forfeits in referee.take(2).items()}
 
 
 def test_legal_actions_pass_as_they_are():
@@ -246,7 +246,7 @@ def test_hidden_states_that_are_none_forfeit(after):
     referee = Referee(TTT.action)
     decision, hidden = referee.watch(agent).act(view(2), np.array([5, 6]))
     assert decision.action.tolist() == [0, 0] and hidden.tolist() == [5, 6]
-    assert referee.take(2)[0].how == "agent_error"
+    assert referee.take(2)[0][0].how == "agent_error"
 
 
 def test_digest_of_code_says_who_it_is():

@@ -3,11 +3,13 @@
 import errno
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from games.errors import RunFailed, UserError
@@ -66,6 +68,17 @@ def test_state_round_trip(tmp_path):
     state = checkpoint.tensors(folder, checkpoint.read(folder), "learner.safetensors")
     assert state.keys() == learner.state().keys()
     assert all(torch.equal(state[name], tensor) for name, tensor in learner.state().items())
+
+
+def test_tensors_are_the_bytes_that_safetensors_makes_of_them(tmp_path):
+    folder, learner = written(tmp_path)
+    for name, state in (("agent", learner.agent_state()), ("learner", learner.state())):
+        assert (folder / f"{name}.safetensors").read_bytes() == safetensors.torch.save(dict(state))
+
+
+def test_who_may_read_the_json_may_read_the_tensors(tmp_path):
+    folder, _ = written(tmp_path)
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
 
 
 def test_only_the_newest_can_be_resumed_and_old_ones_go(tmp_path):
@@ -141,6 +154,20 @@ def test_a_disk_that_refuses_leaves_the_checkpoint_before(tmp_path, monkeypatch,
     assert {path: path.read_bytes() for path in before.iterdir()} == kept
     written(tmp_path, step=2)
     assert checkpoint.newest(tmp_path).name == "000000002"
+
+
+def test_a_disk_that_is_full_leaves_the_checkpoint_before(tmp_path):
+    before, _ = written(tmp_path, step=1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(RunFailed, match=r"could not be written .*the one before it is kept") as caught:
+            written(tmp_path, step=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["000000001"]
+    assert checkpoint.newest(tmp_path) == before
 
 
 def test_a_rename_that_fails_leaves_the_checkpoint_before(tmp_path, monkeypatch):

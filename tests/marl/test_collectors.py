@@ -16,9 +16,10 @@ from marl.agent import Random
 from marl.collectors import Collector, WorkerCollector, beginning
 from marl.config import PopulationConfig, TrainConfig
 from marl.entrants import enter
-from marl.population import seat, self_play
+from marl.population import check_members
 from marl.rollout import play, side_by_side
-from marl.train import check_members, prepare, train
+from marl.seating import seat, self_play
+from marl.train import prepare, train
 from marl.types import Decision, Trajectory
 from tests.marl.test_train import files, lines, same
 

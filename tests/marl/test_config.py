@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from games.errors import UserError
 from marl.config import PopulationConfig, TrainConfig, change, dump, load, read_yaml, validate
-from marl.train import algorithm_section
+from marl.entrants import configured
 
 ROOT = Path(__file__).parents[2]
 LEAST = "game: openspiel:tic_tac_toe\nalgorithm: {name: ippo}\n"
@@ -50,7 +50,7 @@ def test_an_unknown_key_names_the_nearest(tmp_path, text, key, hint):
 def test_an_unknown_key_of_an_algorithm_names_the_nearest(tmp_path):
     config = read(tmp_path, sets=["algorithm.learning_rte=1e-4"])
     with pytest.raises(UserError, match=r"unknown key 'learning_rte' .*algorithm.* did you mean 'learning_rate'\?"):
-        algorithm_section(config)
+        configured(config.algorithm, "algorithm")
 
 
 def test_an_unknown_key_of_a_member_names_the_nearest(tmp_path):
@@ -64,10 +64,12 @@ def test_a_missing_key_is_named(tmp_path, key):
     assert f"the key '{key}' is missing in" in refused(tmp_path, text)
 
 
-@pytest.mark.parametrize("section, said", [("{}", r"'algorithm\.name' is missing"), ("{name: ipo}", "mean 'ippo'")])
+@pytest.mark.parametrize(
+    "section, said", [("{}", r"the key 'name' is missing in 'algorithm'"), ("{name: ipo}", "mean 'ippo'")]
+)
 def test_an_algorithm_that_is_not_there(tmp_path, section, said):
     with pytest.raises(UserError, match=said):
-        algorithm_section(read(tmp_path, sets=[f"algorithm={section}"]))
+        configured(read(tmp_path, sets=[f"algorithm={section}"]).algorithm, "algorithm")
 
 
 @pytest.mark.parametrize(
@@ -144,6 +146,7 @@ def test_set_does_not_change_what_it_was_given():
         ("steps", "expected --set a.b=c, got 'steps'"),
         ("=5", "expected --set a.b=c, got '=5'"),
         ("steps=[1", "the value of --set steps is not YAML"),
+        ("seed=2020-13-45", "the value of --set seed is not YAML"),
         ("game.name=x", "--set reaches 'name' inside 'openspiel:tic_tac_toe'"),
     ],
 )
@@ -194,7 +197,7 @@ def test_every_population_config_fits(path):
     population = load(PopulationConfig, path)
     for member in population.members.values():
         sets = [f"{key}={value}" for key, value in member.set.items()]
-        algorithm_section(load(TrainConfig, ROOT / member.train, sets))
+        configured(load(TrainConfig, ROOT / member.train, sets).algorithm, "algorithm")
 
 
 def test_validate_names_the_place():

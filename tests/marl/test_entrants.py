@@ -1,6 +1,7 @@
 """Agents by reference: names, classes and checkpoints, who each of them is, and what cannot play."""
 
 import json
+import linecache
 import sys
 import textwrap
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 from games.contract import Discrete
 from games.errors import UserError
 from games.registry import make
-from marl import checkpoint, population
+from marl import agent, checkpoint, population
 from marl.agent import Mcts, Random
 from marl.algorithms.ippo import Ippo, PolicyAgent
 from marl.entrants import algorithm, checkpoint_folder, enter, expand, game_of
@@ -75,6 +76,7 @@ def test_a_strangers_class(bots):
         ("{bots}:First(ofset=1)", "did you mean 'offset'?"),
         ("{bots}:broken", "no licence"),
         ("not_installed_anywhere:Bot", "importable module"),
+        ("math:pi", "expected a class or a function with named arguments, got 3.14"),
     ],
 )
 def test_what_is_no_agent(bots, tmp_path, monkeypatch, text, said):
@@ -151,6 +153,23 @@ def test_another_agent_or_key_draws_other_numbers():
     random, mcts = enter("random", SPEC), enter("mcts", SPEC)
     assert len({random.stream(1), random.stream(2), mcts.stream(1)}) == 3
     assert random.stream(1) == enter("random", SPEC).stream(1)
+
+
+def test_code_beside_the_class_is_part_of_who_it_is_and_not_of_what_it_draws(bots, tmp_path):
+    before = enter(f"{bots}:First(offset=2)", SPEC)
+    path = tmp_path / f"{bots}.py"
+    path.write_text(path.read_text() + "HABIT = 1  # what another function of the module may read\n")
+    linecache.clearcache()
+    after = enter(f"{bots}:First(offset=2)", SPEC)
+    assert after.digest != before.digest and after.stream(1) == before.stream(1)
+    assert enter(f"{bots}:First(offset=3)", SPEC).stream(1) != before.stream(1)
+
+
+def test_another_release_of_openspiel_plays_another_mcts(monkeypatch):
+    before = enter("mcts", SPEC)
+    release = agent._release
+    monkeypatch.setattr(agent, "_release", lambda package: "99" if package == "pyspiel" else release(package))
+    assert enter("mcts", SPEC).digest != before.digest and enter("mcts", SPEC).stream(1) == before.stream(1)
 
 
 def test_a_population_stands_for_its_members(tmp_path):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
+from marl.agent import Random
 from marl.algorithms.concaveq import ConcaveQ
 from marl.algorithms.value_factorization import Aerial, Iql, Qmix, Vdn
 from marl.episode_batch import Standard
@@ -138,6 +139,26 @@ def test_every_learner_learns_from_every_kind_of_team(kind, game):
         assert metrics["updates"] > 0 and all(np.isfinite(value) for value in metrics.values())
 
 
+@pytest.mark.parametrize("kind", LEARNERS)
+def test_what_a_stranger_sees_at_a_cut_is_not_learned_from(kind):
+    game = "spread(horizon=7, local_ratio=0)"
+    one, twin = learner(kind, game), learner(kind, game)
+    venv = make(game, 4)
+    seating = np.zeros((4, venv.spec.num_players), np.int64)
+    seating[:, 1] = 1
+    roster = [*one.actors(), Random(venv.spec)]
+    carry = Carry(venv, roster, np.array([2, 9], np.uint64), fold(3, np.arange(4)))
+    for _ in range(6):
+        trajectory = rollout(venv, roster, seating, carry, 20)
+        one.update(trajectory, {0})
+        trajectory.obs[trajectory.index[..., 1][trajectory.truncated[..., 1]]] += 1
+        twin.update(trajectory, {0})
+    assert one.updates > 0
+    for name, module in one.modules.items():
+        for ours, theirs in zip(module.parameters(), twin.modules[name].parameters(), strict=True):
+            assert (ours == theirs).all()
+
+
 def test_the_number_of_updates_does_not_depend_on_the_number_of_environments():
     few, _ = trained(Vdn, "two_step", updates=60, num_envs=2, length=10, steps_per_update=40)
     many, _ = trained(Vdn, "two_step", updates=6, num_envs=20, length=10, steps_per_update=40)
@@ -162,6 +183,8 @@ def test_epsilon_falls_and_explores():
     assert made.epsilon == pytest.approx(0.05)
     [actor] = made.actors()
     assert actor.epsilon == pytest.approx(0.05) and made.agent().epsilon == 0
+    with pytest.raises(UserError, match="epsilon is a share of uniform actions, 0 to 1, got 2"):
+        type(made).load_agent(made.config, made.spec, made.agent_state(), device="cpu", epsilon=2)
 
 
 @given(st.lists(st.lists(st.floats(-5, 5), min_size=1, max_size=20), min_size=1, max_size=5))
@@ -184,8 +207,8 @@ def test_what_never_varies_stays_as_it_is():
 @pytest.mark.parametrize("kind", LEARNERS)
 def test_what_is_refused(kind):
     for game, why in [
-        ("openspiel:tic_tac_toe", "needs a team"),
-        ("matrix(game=prisoners_dilemma)", "team_reward"),
+        ("openspiel:tic_tac_toe", r"needs a team, .* is zero-sum: use ippo$"),
+        ("matrix(game=prisoners_dilemma)", r"is general-sum: append ' \| team_reward' to the game, or use ippo$"),
         ("pettingzoo:mpe2.simple_spread_v3(local_ratio=0, continuous_actions=True)", "discrete"),
     ]:
         with pytest.raises(UserError, match=why):

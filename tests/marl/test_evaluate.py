@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from games.errors import RunFailed
 from games.registry import make
 from marl.agent import Random, Stateless
 from marl.entrants import Entrant, enter
@@ -24,7 +25,7 @@ class Plays(Stateless):
 
 
 def entrant(agent, digest="1" * 64):
-    return Entrant("x", "x", digest, agent)
+    return Entrant("x", "x", digest, agent, draws=int(digest[:16], 16))
 
 
 COOPERATE, DEFECT = entrant(Plays(0)), entrant(Plays(1), "2" * 64)
@@ -33,20 +34,20 @@ COOPERATE, DEFECT = entrant(Plays(0)), entrant(Plays(1), "2" * 64)
 def test_returns_are_the_agents_own_by_seat():
     """Player 0 alone is paid for heads: an agent that always matches earns 1 in seat 0 and -1 in seat 1."""
     venv = make("openspiel:matrix_mp", 3)
-    found = evaluate(venv, COOPERATE, [COOPERATE], seeds=4, key=1)
+    found = evaluate(venv, COOPERATE, COOPERATE, seeds=4, key=1)
     assert found.return_mean == [1.0, -1.0] and found.return_ci95 == [0.0, 0.0]
     assert found.episodes == 8 and found.length_mean == 1.0
-    assert evaluate(venv, COOPERATE, [DEFECT], seeds=4, key=1).return_mean == [-1.0, 1.0]
+    assert evaluate(venv, COOPERATE, DEFECT, seeds=4, key=1).return_mean == [-1.0, 1.0]
 
 
 def test_the_defector_is_paid_and_the_cooperator_is_not():
     venv = make("openspiel:matrix_pd", 2)
-    assert evaluate(venv, DEFECT, [COOPERATE], seeds=3, key=1).return_mean == [10.0, 10.0]
-    assert evaluate(venv, COOPERATE, [DEFECT], seeds=3, key=1).return_mean == [0.0, 0.0]
+    assert evaluate(venv, DEFECT, COOPERATE, seeds=3, key=1).return_mean == [10.0, 10.0]
+    assert evaluate(venv, COOPERATE, DEFECT, seeds=3, key=1).return_mean == [0.0, 0.0]
 
 
 def test_against_nobody_it_plays_itself():
-    found = evaluate(make("openspiel:matrix_mp", 2), COOPERATE, [], seeds=5, key=1)
+    found = evaluate(make("openspiel:matrix_mp", 2), COOPERATE, None, seeds=5, key=1)
     assert found.episodes == 5 and found.return_mean == [1.0, -1.0]
 
 
@@ -62,15 +63,37 @@ class Notes(Plays):
         return super().act(view, hidden)
 
 
-def test_opponents_fill_the_other_seats_by_turns():
-    """Three players of goofspiel with two cards decide once each: two opponents, three rotations, two seeds."""
+def test_an_opponent_holds_all_other_seats():
+    """Three players of goofspiel with two cards decide once each: three rotations, two seeds."""
     venv = make("openspiel:goofspiel(players=3,num_cards=2)", 4)
-    roster = [Notes(0), Notes(0), Notes(0)]
-    found = evaluate(venv, entrant(roster[0]), [entrant(agent) for agent in roster[1:]], seeds=2, key=1)
+    one, other = Notes(0), Notes(0)
+    found = evaluate(venv, entrant(one), entrant(other), seeds=2, key=1)
     assert found.episodes == 6
-    counts = [np.bincount(agent.seats, minlength=3).tolist() for agent in roster]
-    decisions = counts[0][0] // 2
-    assert counts == [[2 * decisions] * 3] * 3
+    counts = [np.bincount(agent.seats, minlength=3).tolist() for agent in (one, other)]
+    assert counts[0][0] > 0 and counts == [[counts[0][0]] * 3, [2 * counts[0][0]] * 3]
+
+
+class Raises(Stateless):
+    def act(self, view, hidden):
+        raise ZeroDivisionError("oh")
+
+
+class Cheats(Stateless):
+    def act(self, view, hidden):
+        return Decision(np.full(len(view), 99)), None
+
+
+@pytest.mark.parametrize(
+    ("agent", "said"),
+    [
+        (Raises(), "the agent 'x' raised ZeroDivisionError: oh"),
+        (Cheats(), "the agent 'x' moved illegally: it chose 99"),
+    ],
+)
+def test_what_an_agent_breaks_is_said_of_it(agent, said):
+    venv = make("openspiel:tic_tac_toe", 2)
+    with pytest.raises(RunFailed, match=said):
+        evaluate(venv, enter("random", venv.spec), entrant(agent), seeds=3, key=1)
 
 
 def test_the_same_whatever_the_batch():
@@ -78,15 +101,15 @@ def test_the_same_whatever_the_batch():
     for num_envs in (1, 5, 32):
         venv = make("openspiel:leduc_poker", num_envs)
         agent, other = entrant(Random(venv.spec)), entrant(Random(venv.spec), "2" * 64)
-        results.append(evaluate(venv, agent, [other], seeds=20, key=3))
+        results.append(evaluate(venv, agent, other, seeds=20, key=3))
     assert results[0] == results[1] == results[2]
-    assert evaluate(venv, agent, [other], seeds=20, key=4) != results[0]
+    assert evaluate(venv, agent, other, seeds=20, key=4) != results[0]
 
 
 def test_the_interval_is_the_textbooks_and_covers_the_truth():
     """Random against itself at tic-tac-toe: the first player is paid +0.2970 (58.5 % wins, 28.8 % losses)."""
     venv = make("openspiel:tic_tac_toe", 64)
-    found = evaluate(venv, enter("random", venv.spec), [], seeds=1000, key=1)
+    found = evaluate(venv, enter("random", venv.spec), None, seeds=1000, key=1)
     assert abs(found.return_mean[0] - 0.297) < 2 * found.return_ci95[0]
     spread = np.sqrt(0.585 + 0.288 - 0.297**2)
     assert found.return_ci95[0] == pytest.approx(1.96 * spread / np.sqrt(1000), rel=0.05)
@@ -94,7 +117,7 @@ def test_the_interval_is_the_textbooks_and_covers_the_truth():
 
 
 def test_one_seed_has_no_interval():
-    found = evaluate(make("openspiel:matrix_mp", 1), COOPERATE, [DEFECT], seeds=1, key=1)
+    found = evaluate(make("openspiel:matrix_mp", 1), COOPERATE, DEFECT, seeds=1, key=1)
     assert found.return_ci95 == [np.inf, np.inf]
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["return_ci95"] == [None, None]
 
@@ -102,6 +125,6 @@ def test_one_seed_has_no_interval():
 def test_a_few_seeds_have_a_wide_interval():
     """Returns of +1 and -1 with mean m over n seeds: the unbiased variance is (1 - m^2) n / (n - 1)."""
     venv = make("openspiel:matrix_mp", 4)
-    found = evaluate(venv, enter("random", venv.spec), [], seeds=5, key=2)
+    found = evaluate(venv, enter("random", venv.spec), None, seeds=5, key=2)
     (m, _), (ci95, _) = found.return_mean, found.return_ci95
     assert abs(m) < 1 and ci95 == pytest.approx(1.96 * np.sqrt((1 - m**2) * (5 / 4) / 5), abs=1e-6)

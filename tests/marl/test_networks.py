@@ -1,4 +1,4 @@
-"""Network parts: masks, draws by key, rows that do not depend on their batch, no global generator."""
+"""Network parts: masks, rows that do not depend on their batch, no global generator."""
 
 from dataclasses import replace
 
@@ -8,16 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from games.keys import fold
 from games.registry import make
-from marl import networks
 from marl.networks import (
     BLOCK,
     Network,
     in_blocks,
     linear,
     masked_log_probs,
-    sample,
 )
 
 SPEC = make("openspiel:connect_four", 1).spec
@@ -43,13 +40,6 @@ def test_illegal_actions_have_no_probability_and_no_gradient():
     np.testing.assert_allclose(log_probs.exp().detach().numpy(), [[expected[0], 0, expected[1]]], rtol=1e-6)
     log_probs[0, 0].backward()
     assert logits.grad[0, 1] == 0
-
-
-def test_sample_draws_from_the_distribution():
-    probabilities = np.tile(np.array([0.1, 0.0, 0.6, 0.3], np.float32), (50_000, 1))
-    counts = np.bincount(sample(probabilities, fold(1, np.arange(50_000))), minlength=4)
-    np.testing.assert_allclose(counts / 50_000, [0.1, 0.0, 0.6, 0.3], atol=0.01)
-    assert counts[1] == 0
 
 
 @pytest.mark.parametrize(
@@ -91,26 +81,6 @@ def test_blocks_are_of_one_size_and_every_row_comes_back(rows):
     found = in_blocks(double, np.arange(rows, dtype=np.float32), device="cpu")
     assert found.tolist() == (2 * np.arange(rows)).tolist()
     assert sizes == [BLOCK] * -(-rows // BLOCK)
-
-
-def test_sample_is_by_key_and_never_illegal():
-    probabilities = np.array([[0, 0.5, 0, 0.5, 0], [0, 0, 0, 0, 1], [1, 0, 0, 0, 0]], np.float32).repeat(2000, 0)
-    drawn = sample(probabilities, fold(3, np.arange(6000)))
-    assert (probabilities[np.arange(6000), drawn] > 0).all()
-    assert drawn.tolist() == sample(probabilities, fold(3, np.arange(6000))).tolist()
-    assert drawn[::7].tolist() == sample(probabilities[::7], fold(3, np.arange(6000))[::7]).tolist()
-
-
-@pytest.mark.parametrize("number", [0.0, 1 - 2.0**-53])
-def test_the_smallest_and_the_largest_number_draw_legal_actions(monkeypatch, number):
-    monkeypatch.setattr(networks, "uniform", lambda key: np.full(len(key), number))
-    generator = np.random.default_rng(0)
-    mask = generator.random((20_000, 9)) < 0.4
-    mask[:, 0], mask[:, 5] = False, True
-    weights = mask * generator.random(mask.shape, dtype=np.float32)
-    probabilities = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-    drawn = sample(probabilities, np.zeros(20_000, np.uint64))
-    assert (probabilities[np.arange(20_000), drawn] > 0).all()
 
 
 def test_one_legal_action_is_certain_and_logits_of_any_size_are_finite():

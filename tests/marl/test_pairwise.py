@@ -7,6 +7,7 @@ import torch
 from games.errors import RunFailed, UserError
 from games.keys import fold
 from games.registry import make
+from marl import memory
 from marl.agent import Stateless
 from marl.algorithms.lola import Lola
 from marl.algorithms.loqa import Loqa, Naive
@@ -14,8 +15,8 @@ from marl.algorithms.versus import Versus
 from marl.cli import main
 from marl.config import TrainConfig
 from marl.pairwise import ActorCritic, Episodes, Head, PairwiseConfig, discounted, flat
-from marl.population import seat
 from marl.rollout import Carry, rollout
+from marl.seating import seat
 from marl.train import train
 from marl.types import Decision
 
@@ -145,6 +146,12 @@ class TestEpisodes:
         with pytest.raises(RunFailed, match=says):
             Episodes.of(trajectory, length, "cpu")
 
+    def test_a_player_who_sits_out_is_refused(self):
+        trajectory = Table(Naive, **TABLE).play()
+        trajectory.acting[3, 2, 1] = False
+        with pytest.raises(RunFailed, match="to decide at every step, and player 1 sat out step 3 of an episode; use"):
+            Episodes.of(trajectory, 6, "cpu")
+
 
 class TestCritic:
     @pytest.mark.parametrize("over", [False, True])
@@ -186,6 +193,14 @@ class TestPastSelves:
 
     def test_at_most_sixteen_sit_at_the_table(self):
         assert len(Table(Loqa, past_selves=40, **TABLE).learner.actors()) == 17
+
+    def test_more_than_memory_holds_are_refused(self, monkeypatch):
+        """When one more is kept the old ones lie beside the new ones."""
+        size = weights(Table(Loqa, **SMALL).learner).nbytes
+        monkeypatch.setattr(memory, "physical_memory", lambda: 2 * 100 * size)
+        with pytest.raises(UserError, match=r"101 past selves of loqa take up to .*: set past_selves to 80 or fewer"):
+            Table(Loqa, past_selves=101, **SMALL)
+        Table(Loqa, past_selves=100, **SMALL)
 
     def test_the_newest_are_kept_and_drawn(self):
         table = Table(Loqa, past_selves=2, past_every=2, **TABLE)
@@ -369,7 +384,7 @@ class TestVersus:
         [
             (({"name": "loqa"},) * 3, "3 learners need as many players"),
             (({"name": "loqa"}, {"name": "loqua"}), "loqua"),
-            (({"name": "loqa"}, {}), "expected the name of an algorithm"),
+            (({"name": "loqa"}, {}), "the key 'name' is missing in 'algorithm.learners'"),
             (({"name": "loqa", "gama": 1}, {"name": "naive"}), "did you mean 'gamma'"),
             (({"name": "loqa", "past_selves": 2}, {"name": "naive"}), "set past_selves: 0"),
             (({"name": "versus", "learners": []}, {"name": "naive"}), "cannot hold versus"),

@@ -1,79 +1,73 @@
-"""Who sits where: every seat by turns, the share that was asked for, and what a population folder says."""
+"""Populations: members are checked before any trains, and the folder says who they are."""
 
 import json
 
-import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from games.errors import UserError
-from marl import population
+from marl.config import Opponents, PopulationConfig
+from marl.entrants import members
+from marl.population import check_members, write
+from marl.train import prepare, train
 from tests.marl.test_checkpoint import written
+from tests.marl.test_train import ROOT, config
 
 
-def seat(num_envs, players, actors, opponents, share):
-    own = population.self_play(num_envs, players, actors)
-    return population.seat(own, range(actors), actors, opponents, share)
+def population(**settings) -> PopulationConfig:
+    path = str(ROOT / "configs" / "train" / "ippo_tic_tac_toe.yaml")
+    return PopulationConfig.model_validate({"members": {"a": {"train": path, "set": settings}}})
 
 
-def test_without_opponents_the_learner_holds_every_seat():
-    assert (seat(5, 3, 1, 0, 0.5) == 0).all()
-    assert seat(4, 2, 2, 0, 1.0).tolist() == [[0, 0], [1, 1], [0, 0], [1, 1]]
-    assert seat(2, 2, 1, 0, 0.5).dtype == np.int64
+def test_a_members_settings_reach_its_config(tmp_path):
+    settings = {"keep": None, "seed": 3, "algorithm.learning_rate": 1e-5, "algorithm.anneal": False}
+    settings |= {"opponents": {"agents": ["mcts(simulations=5)"], "share": 0.25}, "algorithm.hidden": [8]}
+    found = check_members(population(**settings), tmp_path, resume=False)["a"]
+    assert (found.keep, found.seed) == (None, 3)
+    assert found.opponents == Opponents(agents=("mcts(simulations=5)",), share=0.25)
+    assert found.algorithm["learning_rate"] == 1e-5 and found.algorithm["anneal"] is False
+    assert found.algorithm["hidden"] == [8]
 
 
-def test_who_leads_keeps_its_seat_and_others_do_not():
-    own = np.array([[0, 1], [2, 0], [0, 2], [1, 0]])  # 0 learns, against two past selves
-    assert population.seat(own, [0], 3, 1, 0.5).tolist() == [[0, 3], [3, 0], [0, 2], [1, 0]]
+def test_a_member_that_does_not_fit_is_found_before_any_trains(tmp_path):
+    for settings in ({"algorithm.hiden": [8]}, {"evaluation.panel": ["nobody"]}, {"game": "openspiel:chesss"}):
+        with pytest.raises(UserError, match=r"did you mean|expected"):
+            check_members(population(**settings), tmp_path, resume=False)
+    train(config(steps=1), tmp_path / "members" / "a", resume=False)
+    with pytest.raises(UserError, match="already holds the member 'a'"):
+        check_members(population(), tmp_path, resume=False)
+    with pytest.raises(UserError, match="the run was begun with"):
+        check_members(population(seed=1), tmp_path, resume=True)
 
 
-def test_several_leaders_of_a_row_stay_by_turns():
-    """Two learners at one table: each keeps each seat."""
-    own = np.array([[0, 1], [1, 0]] * 2)
-    assert population.seat(own, [0, 1], 2, 1, 1.0).tolist() == [[0, 2], [1, 2], [2, 1], [2, 0]]
+def test_what_is_wrong_with_a_member_is_said_of_it(tmp_path):
+    with pytest.raises(UserError, match="the member 'a': unknown key 'stepz'"):
+        check_members(population(stepz=3), tmp_path, resume=False)
+    with pytest.raises(ValidationError, match="pattern"):
+        PopulationConfig.model_validate({"members": {"a/b": {"train": "t.yaml"}}})
 
 
-@pytest.mark.parametrize("share, mixed", [(0.0, 0), (0.25, 6), (0.5, 12), (1.0, 24)])
-def test_the_share_of_environments_is_mixed(share, mixed):
-    seating = seat(24, 2, 1, 2, share)
-    assert (seating != 0).any(1).sum() == mixed
-    assert (seating[mixed:] == 0).all()
-
-
-def test_by_hand():
-    """Two players, two opponents: the learner's seat alternates, and each opponent meets it in both."""
-    assert seat(6, 2, 1, 2, 4 / 6).tolist() == [[0, 2], [1, 0], [0, 1], [2, 0], [0, 0], [0, 0]]
-
-
-@pytest.mark.parametrize("players", [2, 3, 4])
-@pytest.mark.parametrize("actors", [1, 2, 3])
-@pytest.mark.parametrize("opponents", [1, 2, 3])
-def test_every_actor_holds_every_seat_against_every_opponent(players, actors, opponents):
-    num_envs = players * actors * opponents * 2
-    seating = seat(num_envs, players, actors, opponents, 1.0)
-    for actor in range(actors):
-        rows = seating[(seating == actor).any(1)]
-        assert ((rows < actors).sum(1) == 1).all()  # it holds one seat, and no other actor sits there
-        assert (rows == actor).sum(0).tolist() == [2 * opponents] * players
-        for place in range(players):
-            met = set(rows[rows[:, place] == actor].ravel().tolist()) - {actor}
-            assert met == set(range(actors, actors + opponents))
-
-
-def test_one_player_plays_alone():
-    assert (seat(4, 1, 1, 2, 0.5) == 0).all()
+def test_a_population_plays_along_as_its_members_do(tmp_path):
+    runs = {name: tmp_path / "members" / name for name in ("a", "b")}
+    for key, run in enumerate(runs.values()):
+        written(run, key=key)
+    write(tmp_path, runs)
+    asked = config(opponents={"agents": [str(tmp_path)]}, evaluation={"panel": [str(tmp_path), "self"], "seeds": 1})
+    run = prepare(asked, tmp_path / "run", resume=False)
+    assert [opponent.name for opponent in run.opponents] == ["a", "b"]
 
 
 def test_write_and_read(tmp_path):
     folders = {name: written(tmp_path / "members" / name, key=key)[0] for key, name in enumerate(("a", "b"))}
-    population.write(tmp_path, {name: tmp_path / "members" / name for name in folders})
-    assert population.members(tmp_path) == folders
+    write(tmp_path, {name: tmp_path / "members" / name for name in folders})
+    assert members(tmp_path) == folders
     first, second = json.loads((tmp_path / "population.json").read_text())["members"]
     assert first["digest"] != second["digest"] and first["parent"] is None and first["step"] == 5
 
 
 def test_a_member_without_a_checkpoint_is_named(tmp_path):
     with pytest.raises(UserError, match="the member 'a' has no checkpoint"):
-        population.write(tmp_path, {"a": tmp_path / "a"})
+        write(tmp_path, {"a": tmp_path / "a"})
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"members": [{"id": "a"}]}', '{"members": 3}'])
@@ -81,4 +75,4 @@ def test_a_folder_that_is_no_population(tmp_path, text):
     if text is not None:
         (tmp_path / "population.json").write_text(text)
     with pytest.raises(UserError, match=r"holds no readable population\.json"):
-        population.members(tmp_path)
+        members(tmp_path)

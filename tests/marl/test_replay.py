@@ -6,7 +6,9 @@ import pytest
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
+from marl import memory
 from marl.agent import Random
+from marl.memory import refuse_beyond_memory
 from marl.replay import PAGE, EpisodeReplay
 from marl.rollout import Carry, rollout
 
@@ -132,6 +134,18 @@ def test_seats_of_others_are_part_of_the_game():
     assert sample.acting[..., 0].any() and not sample.acting[..., 1].any()
 
 
+def test_of_others_nothing_is_seen_at_a_cut():
+    spec, (piece,), whole = record("spread(players=3, horizon=7)", [40])
+    piece.seating[:, :, 1] = 1
+    replay = EpisodeReplay(spec, 100)
+    replay.add(piece, {0})
+    sample = replay.sample(20, 0)
+    ends = (sample.terminated | sample.truncated).all(2)
+    assert len(replay) == len(episodes_of(whole)) and ends.sum() == 20
+    assert (sample.index[ends][:, [0, 2]] >= 0).all() and (sample.index[..., 1] < 0).all()
+    assert not sample.terminated[..., [0, 2]].any()
+
+
 def test_memory_is_what_is_kept():
     """At most 1.2 of each real step's bytes, once it is more than a few pages."""
     spec, pieces, _ = record("foraging | team_reward", [1000] * 6, num_envs=32)
@@ -143,6 +157,27 @@ def test_memory_is_what_is_kept():
     assert steps > 20 * PAGE and replay.nbytes <= 1.2 * steps * step
 
 
-def test_more_than_memory_is_refused():
-    with pytest.raises(UserError, match="set replay_episodes to"):
-        EpisodeReplay(make("foraging", 1).spec, 10**12)
+def test_more_than_memory_is_refused(monkeypatch):
+    """What is kept counts twice, and a little: a checkpoint gathers it."""
+    spec = make("two_step", 1).spec
+    held = EpisodeReplay(spec, 1)
+    held._allocate(PAGE)
+    episode = held.nbytes / PAGE * (spec.max_length + 1)
+    monkeypatch.setattr(memory, "physical_memory", lambda: 2 * 100 * episode)
+    with pytest.raises(
+        UserError, match=r"100 episodes of 'two_step' take up to .*: set replay_episodes to 76 or fewer"
+    ):
+        EpisodeReplay(spec, 100)
+    EpisodeReplay(spec, 95)
+
+
+def test_a_refusal_says_what_would_fit(monkeypatch):
+    monkeypatch.setattr(memory, "physical_memory", lambda: 2**33)
+    with pytest.raises(UserError) as caught:
+        refuse_beyond_memory(1000, "things", 2**23, 2, "things_kept")
+    assert str(caught.value) == (
+        "1,000 things take up to 15.6 GiB, and this machine has 8.0: set things_kept to 409 or fewer"
+    )
+    refuse_beyond_memory(512, "things", 2**23, 2, "things_kept")
+    with pytest.raises(UserError, match="not one of them is sure to fit: choose a smaller game"):
+        refuse_beyond_memory(2, "things", 2**33, 2, "things_kept")

@@ -129,13 +129,14 @@ class Cheats(Raises):
 @pytest.mark.parametrize("agent, how", [(Raises, "agent_error"), (Cheats, "illegal_action")])
 def test_a_forfeit_costs_one_game(agent, how):
     one, many = (played("openspiel:tic_tac_toe", [agent, Random], n, seeds=20, forfeits=True) for n in (1, 16))
-    lost = {index for index, episode in one.items() if episode.forfeit}
+    lost = {index for index, episode in one.items() if episode.forfeits}
     assert 0 < len(lost) < len(one)
     for index, episode in one.items():
         assert episode.moves.tolist() == many[index].moves.tolist()
-        assert episode.forfeit == many[index].forfeit
-        if episode.forfeit:
-            assert episode.forfeit.how == how and episode.forfeit.player == index % 2
+        assert episode.forfeits == many[index].forfeits
+        if episode.forfeits:
+            (forfeit,) = episode.forfeits
+            assert forfeit.how == how and forfeit.player == index % 2
 
 
 def test_without_forfeits_an_agents_error_is_raised():
@@ -361,13 +362,13 @@ def test_the_games_that_nobody_forfeits_are_as_without_forfeits():
     agents = [Stumbles, Random]
     strict, loose = [Random, Random], dict(seeds=20, forfeits=True)
     found, fair = (played("openspiel:tic_tac_toe", roster, 16, **loose) for roster in (agents, strict))
-    lost = {index for index, episode in found.items() if episode.forfeit}
+    lost = {index for index, episode in found.items() if episode.forfeits}
     assert 0 < len(lost) < len(found)
     for index, episode in found.items():
         if index in lost:
             before = len(episode.moves) - 1
             assert episode.moves[:before].tolist() == fair[index].moves[:before].tolist()
-            assert "stumbled" in episode.forfeit.detail and not episode.truncated
+            assert "stumbled" in episode.forfeits[0].detail and not episode.truncated
         else:
             assert episode.moves.tolist() == fair[index].moves.tolist()
             assert episode.returns.tolist() == fair[index].returns.tolist()

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from games.adapters.openspiel import OpenSpielGame
 from games.errors import UserError
 from games.registry import load, make
 from games.solvers import positions
@@ -36,17 +37,32 @@ def test_the_same_position_the_same_answer():
 
 
 def test_every_line_of_play():
-    agent, spec = agent_of("uct(simulations=2000)", "openspiel:tic_tac_toe")
-    assert [ends.lost for ends in all_ends(agent, spec, 0)] == [0, 0]
-    agent, spec = agent_of("random", "openspiel:tic_tac_toe")
-    assert min(ends.lost for ends in all_ends(agent, spec, 0)) > 0
+    game = "openspiel:tic_tac_toe"
+    agent, spec = agent_of("uct(simulations=2000)", game)
+    assert [ends.lost for ends in all_ends(agent, game, spec, 0)] == [0, 0]
+    agent, spec = agent_of("random", game)
+    assert min(ends.lost for ends in all_ends(agent, game, spec, 0)) > 0
+
+
+class Nim(OpenSpielGame):
+    """A game that goes by another name than it is asked for by."""
+
+    def __init__(self, piles: str = "1;2") -> None:
+        super().__init__("nim", pile_sizes=piles)
+
+
+def test_the_game_is_the_one_that_was_asked_for():
+    game = f"{__name__}:Nim(piles='1;1')"
+    agent, spec = agent_of("random", game)
+    ends = all_ends(agent, game, spec, 0)
+    assert [one.won + one.drawn + one.lost for one in ends] == [1, 1]
 
 
 def test_games_that_cannot_be_walked_are_refused():
     for game, what in (("spread", "positions"), ("openspiel:leduc_poker", "perfect information")):
         agent, spec = agent_of("random", game)
         with pytest.raises(UserError, match=what):
-            all_ends(agent, spec, 0)
+            all_ends(agent, game, spec, 0)
 
 
 def test_a_perfect_player_keeps_everything():

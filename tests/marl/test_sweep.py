@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from games.errors import RunFailed, UserError
-from marl import checkpoint, population
+from marl import checkpoint
 from marl.algorithms.ippo import Ippo
 from marl.cli import main
 from marl.config import TrainConfig, load
-from marl.sweep import axis, names_of, sweep, train_members
+from marl.entrants import members
+from marl.population import train_members
+from marl.sweep import axis, names_of, sweep
 from marl.train import train
 from tests.marl.test_train import same
 
@@ -35,14 +37,14 @@ KILLED = """
 import os, signal, sys
 from marl import checkpoint
 from marl.cli import main
-write, calls = checkpoint._write_bytes, [0]
-def dies(path, data):
-    calls[0] += 1
+sync, calls = checkpoint._sync, [0]
+def dies(path):
+    calls[0] += path.is_file()
     if calls[0] == int(sys.argv[1]):
-        path.write_bytes(data[: len(data) // 2])
+        os.truncate(path, path.stat().st_size // 2)
         os.kill(os.getpid(), signal.SIGKILL)
-    write(path, data)
-checkpoint._write_bytes = dies
+    sync(path)
+checkpoint._sync = dies
 main(sys.argv[2:])
 """
 
@@ -131,7 +133,7 @@ def test_a_sweep_trains_what_training_alone_does(config, marl):
     folder = Path("runs/tiny_sweep")
     assert (exit_code, complaint) == (0, "") and "hidden-6_seed-8: trained" in printed
     assert f"curves: marl plot {folder}" in printed
-    listed = population.members(folder)
+    listed = members(folder)
     assert set(listed) == {f"hidden-{hidden}_seed-{seed}" for hidden in (8, 6) for seed in (7, 8)}
     for name, newest in listed.items():
         hidden, seed = name.removeprefix("hidden-").split("_seed-")
@@ -165,11 +167,15 @@ def test_a_finished_sweep_takes_more_seeds(config, marl):
     assert exit_code == 2 and "already holds the member 'seed-7'; add --resume" in complaint
     assert [path.name for path in Path("s/members").iterdir()] == ["seed-7"]
     assert marl("sweep", config, "--seeds", 2, "--run-dir", "s", "--resume")[0] == 0
-    assert list(population.members(Path("s"))) == ["seed-7", "seed-8"]
+    assert list(members(Path("s"))) == ["seed-7", "seed-8"]
     exit_code, _, complaint = marl(
         "sweep", config, "--seeds", 3, "--run-dir", "s", "--resume", "--set", "algorithm.hidden=[9]"
     )
-    assert exit_code == 2 and "begun with algorithm" in complaint and not Path("s/members/seed-9").exists()
+    assert (
+        exit_code == 2
+        and "begun with algorithm.hidden: [8], the config now says [9]" in complaint
+        and not Path("s/members/seed-9").exists()
+    )
 
 
 @pytest.mark.parametrize("error", [None, ZeroDivisionError("by\nzero")])
@@ -190,17 +196,17 @@ def test_a_member_that_fails_stops_no_other(config, marl, monkeypatch, error):
     assert exit_code == 1 and complaint.count("\n") == 1 and reason in complaint
     assert "1 of 2 members failed, 'learning_rate-1e+30_seed-7' first: " in complaint
     assert "learning_rate-0.001_seed-7: trained" in printed and "learning_rate-1e+30_seed-7: failed: " in printed
-    assert list(population.members(Path("s"))) == ["learning_rate-0.001_seed-7"]
+    assert list(members(Path("s"))) == ["learning_rate-0.001_seed-7"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_failure_in_a_worker_comes_back_as_a_sentence(config, workers):
     """An error that takes several arguments, as GameFailed does, could not travel as itself."""
     game = "game=tests.games.test_guard:Failing(state=Raising)"
-    members = sweep(config, seeds=2, sets=[game], grid=[], workers=workers)
+    population = sweep(config, seeds=2, sets=[game], grid=[], workers=workers)
     said = []
     with pytest.raises(RunFailed, match=r"2 of 2 members failed, 'seed-[78]' first: .*raised RuntimeError"):
-        train_members(members, Path("s"), resume=False, device="cpu", say=said.append)
+        train_members(population, Path("s"), resume=False, device="cpu", say=said.append)
     assert len(said) == 2 and not Path("s/population.json").exists()
 
 

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pyspiel
 import pytest
@@ -137,10 +139,29 @@ def test_an_offender_loses_its_game_and_the_rest_plays_on(game, offender, how):
 def test_forfeit_payoffs():
     two, three = make(TIC_TAC_TOE, 1).spec, make("openspiel:kuhn_poker(players=3)", 1).spec
     dilemma, team = make("openspiel:matrix_pd", 1).spec, make("openspiel:tiny_hanabi", 1).spec
-    assert forfeit_payoffs(two, 1, (0.0, 0.0)) == (1, -1)
-    assert forfeit_payoffs(three, 0, (0.0, 0.0, 0.0)) == (-2, 1, 1)
-    assert forfeit_payoffs(dilemma, 0, (3.0, 5.0)) == (0, 5)  # the other keeps what it has
-    assert forfeit_payoffs(team, 1, (4.0, 4.0)) == (4, 0)
+    assert forfeit_payoffs(two, [1], (0.0, 0.0)) == (1, -1)
+    assert forfeit_payoffs(two, [0, 1], (0.0, 0.0)) == (0, 0)  # nobody won
+    assert forfeit_payoffs(three, [0], (0.0, 0.0, 0.0)) == (-2, 1, 1)
+    assert forfeit_payoffs(three, [2, 0], (0.0, 0.0, 0.0)) == (-2, 4, -2)
+    assert forfeit_payoffs(dilemma, [0], (3.0, 5.0)) == (0, pytest.approx(math.nan, nan_ok=True))
+    assert forfeit_payoffs(dilemma, [0, 1], (3.0, 5.0)) == (0, 0)
+    assert forfeit_payoffs(team, [1], (4.0, 4.0)) == (pytest.approx(math.nan, nan_ok=True), 0)
+
+
+def test_forfeit_payoffs_without_bounds():
+    """Who broke a game off is paid alike, and no more than any of them had been."""
+    spec = make("spread(players=2)", 1).spec
+    assert spec.return_bounds is None
+    assert forfeit_payoffs(spec, [0], (-0.1, -3.0)) == (-1, pytest.approx(math.nan, nan_ok=True))
+    assert forfeit_payoffs(spec, [1], (-0.1, -3.0)) == (pytest.approx(math.nan, nan_ok=True), -3)
+    assert forfeit_payoffs(spec, [0, 1], (-0.1, -3.0)) == (-3, -3)
+
+
+def test_who_breaks_a_game_off_together_loses_it_together():
+    """Whoever stands later in the roster has offended as much as who stands before."""
+    fixtures, _ = schedule(GOOFSPIEL, [SHORT, WORDY], seeds=3)
+    games = list(play(GOOFSPIEL, [SHORT, WORDY], fixtures, num_envs=4))
+    assert len(games) == 6 and all(g.termination == "agent_error" and g.payoffs == (0, 0) for g in games)
 
 
 def test_chunks():

@@ -64,6 +64,40 @@ def test_a_forfeit_counts_as_a_whole_game():
     assert table.agents == ("B", "A") and table.payoff[1, 0] == -1
 
 
+def test_a_forfeit_says_nothing_of_the_other():
+    """C broke off both games against A, and B one of three and one of two against itself."""
+    nan = float("nan")
+    log = [
+        *(Result(("A", "C"), (nan, -9.0), seed, "agent_error") for seed in (0, 1)),
+        *(Result(("A", "B"), (2.0 * seed, 1.0), seed) for seed in (0, 1)),
+        Result(("B", "A"), (-9.0, nan), 2, "illegal_action"),
+        Result(("B", "B"), (3.0, 1.0), 0),
+        Result(("B", "B"), (nan, -9.0), 1, "agent_error"),
+        Result(("C", "C"), (2.0, 2.0), 0),
+    ]
+    table = matchups(Results.of(log))
+    assert table.agents == ("A", "B", "C") and table.games.tolist() == [[0, 2, 0], [3, 2, 0], [2, 0, 1]]
+    np.testing.assert_allclose(table.payoff, [[nan, 1, nan], [-7 / 3, -5 / 3, nan], [-9, nan, 2]])
+    # A from B: 0 and 2, so SE² = 2/1 · (1/4 + 1/4), and no other game says more of A.
+    np.testing.assert_allclose(table.ci95[0], [nan, T1, nan], rtol=1e-6)
+    np.testing.assert_allclose(table.pool_ci95[0], T1, rtol=1e-6)
+    # B from A: deviations 10/9, 10/9 and -20/9. Two seeds say something of both.
+    both = T1 * np.sqrt(2 * ((10 / 9 - 1 / 2) ** 2 + (10 / 9 + 1 / 2) ** 2 + (20 / 9) ** 2))
+    np.testing.assert_allclose([table.welfare_ci95[0, 1], table.welfare_ci95[1, 0]], both, rtol=1e-6)
+    assert table.missing == 2  # A with A, and B with C
+    first, _, last = table.standings
+    assert (first.payoff, first.cross_play, first.welfare, first.games) == (1, 1, round(1 - 7 / 3, 9), 2)
+    assert (last.payoff, last.ci95, last.welfare, last.best_responses) == (-3.5, 0, 4, ["C"])
+
+
+def test_of_whom_nothing_is_known_stands_above_who_broke_off_games():
+    log = [Result((other, "C"), (float("nan"), -9.0), 0, "agent_error") for other in "AB"]
+    table = matchups(Results.of(log))
+    assert table.agents == ("A", "B", "C") and table.best_against_pool == ["C"]
+    assert [line.payoff for line in table.standings] == [None, None, -9]
+    json.dumps(table.to_json(), allow_nan=False)
+
+
 def test_several_best_responses():
     log = [Result((one, other), (2.0, 2.0), 0) for one in "AB" for other in "AB"] + [Result(("C", "A"), (1.0, 9.0), 0)]
     table = matchups(Results.of(log))

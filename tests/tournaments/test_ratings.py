@@ -9,7 +9,21 @@ from scipy.optimize import minimize
 
 from games.errors import UserError
 from tournaments import ratings
-from tournaments.ratings import Counts, K, Result, Results, count, fit, hessian, mean_payoffs, rate, refusal, sandwich
+from tournaments.ratings import (
+    Counts,
+    K,
+    Result,
+    Results,
+    count,
+    fit,
+    hessian,
+    mean_payoffs,
+    offended,
+    rate,
+    refusal,
+    sandwich,
+    settle,
+)
 
 # Seat 0's wins, draws and losses of each ordered pair.
 FOUR = {
@@ -297,6 +311,37 @@ class TestPayoffs:
             ("A", 0, 1, 3),
             ("A", 2, 3, 3),
         ]
+
+    def test_who_broke_a_game_off_was_paid_the_least(self):
+        """However little of a game's losses it had seen; the last is a game as old stores hold them."""
+        nan = math.nan
+        log = [
+            Result(("A", "B", "C"), (-3.0, -20.0, 5.0), 0),
+            Result(("A", "B", "C"), (-1.0, nan, -1.0), 1, "agent_error"),
+            Result(("A", "B", "C"), (-1.0, -1.0, -1.0), 2, "illegal_action"),
+            Result(("A", "B", "C"), (-0.5, -1.0, 7.0), 3, "agent_error"),
+        ]
+        results = Results.of(log)
+        assert offended(results).tolist() == [[False] * 3, [True, False, True], [True] * 3, [False, True, False]]
+        assert_allclose(
+            settle(results).payoffs, [[-3, -20, 5], [-20, nan, -20], [-20, -20, -20], [-0.5, -20, 7]], atol=0
+        )
+        assert offended(settle(results)).tolist() == offended(results).tolist()
+        assert len(settle(Results.of([]))) == 0
+
+    def test_a_forfeit_says_nothing_of_the_others(self):
+        nan = math.nan
+        log = [
+            Result(("A", "B", "A"), (2.0, nan, nan), 0, "agent_error"),
+            Result(("A", "B", "C"), (4.0, nan, nan), 1, "agent_error"),
+            Result(("C", "B", "A"), (1.0, nan, 6.0), 2, "agent_error"),
+        ]
+        lines = {(p.agent, p.seat): p for p in mean_payoffs(Results.of(log))}
+        assert [*lines] == [("B", None), ("A", None), ("A", 0), ("A", 2), ("C", None), ("C", 0)]
+        assert lines["A", None].mean == 4 and lines["A", None].games == 3
+        assert lines["A", 0].mean == 3 and lines["A", 0].games == 2
+        assert lines["C", None] == ratings.MeanPayoff("C", None, 1.0, None, 1)
+        assert lines["B", None] == ratings.MeanPayoff("B", None, None, None, 0)
 
     def test_refusal(self):
         assert refusal(2, "zero_sum") is None

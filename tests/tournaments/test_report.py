@@ -165,6 +165,48 @@ def test_a_pairing_without_a_game_is_left_open_and_said(tmp_path):
     assert [line["self_play"] for line in summary.to_json()["matchups"]["standings"]] == [None] * 3
 
 
+def board(summary, terminal):
+    """Return the names on a leaderboard 80 columns wide, the rest of its rows, and how long its lines are."""
+    console = Console(width=80, force_terminal=terminal, color_system=None, file=io.StringIO())
+    print_leaderboard(console, summary)
+    header, *lines = [line for line in console.file.getvalue().splitlines() if line.startswith(" ")]
+    cells = [line[header.index("agent") :].split() for line in lines]
+    return [name for name, *_ in cells], [numbers for _, *numbers in cells if numbers], [*map(len, lines)]
+
+
+@pytest.mark.parametrize("payoff, num_players", [("zero_sum", 2), ("team", 2), ("zero_sum", 3)])
+def test_names_and_numbers_are_whole(tmp_path, payoff, num_players):
+    """A row is a line in a pipe; on a terminal names fold, and numbers are never broken."""
+    pays = [(-0.125, 0.25, 0.75)[:num_players], (0.0, -0.5, 1.0)[:num_players]]
+    with make_store(tmp_path / "s", payoff, num_players, pays, self_play=num_players == 2) as store:
+        for id in ("aa", "bb", "cc"):
+            store.add_agent(id, name := f"shaping-1_actor_hidden-{id}_critic_hidden-32_population-8", name)
+        summary = summarize(store)
+    names, numbers, lengths = board(summary, terminal=False)
+    assert names == [*summary.agents] and min(lengths) > 80
+    folded, whole, lengths = board(summary, terminal=True)
+    assert len(folded) > 3 and "".join(folded) == "".join(names) and max(lengths) <= 80
+    assert whole == numbers and len(whole) == 3
+
+
+def test_who_breaks_off_every_game_is_last_even_if_no_game_is_left(tmp_path):
+    """C has broken off every game of three, so that none says what A or B are worth."""
+    with make_store(tmp_path / "s", "team", 3, [(0, 0, 0)]) as store:
+        store._db.execute("DELETE FROM games")
+        nan = float("nan")
+        for fixture in round_robin("g", ["aa", "bb", "cc"], 3, seeds=2, seed=0):
+            paid = tuple(-1.0 if agent == "cc" else nan for agent in fixture.agents)
+            store.add([PlayedGame(fixture, paid, "agent_error", 1)])
+        summary = summarize(store)
+    assert summary.agents == (NAMES["aa"], NAMES["bb"], NAMES["cc"])
+    assert {e.agent: e.forfeited for e in summary.endings} == {NAMES["aa"]: 0, NAMES["bb"]: 0, NAMES["cc"]: 6}
+    json.dumps(summary.to_json(), allow_nan=False)
+    paths = write_report(summary, tmp_path)
+    row = next(csv.DictReader(paths["leaderboard.csv"].read_text(encoding="utf-8").splitlines()))
+    assert (row["agent"], row["seat"], row["mean"], row["games"]) == (NAMES["aa"], "all", "", "0")
+    assert any(NAMES["aa"] in line and "—" in line for line in printed(summary).splitlines())
+
+
 def test_warnings(tmp_path):
     with make_store(tmp_path / "s", payoffs=[(1, -1)], termination="illegal_action") as store:
         store.add([PlayedGame(Fixture("g", ("dd", "ee"), 5), (1.0, -1.0), "truncated", 5)])

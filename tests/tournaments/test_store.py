@@ -67,8 +67,34 @@ def test_bad_games_are_refused(store):
     with pytest.raises(ValueError, match="payoffs"):
         played(FIXTURES[:1], (1.0,))
     with pytest.raises(ValueError):
-        store.add([*played(FIXTURES[:1]), *played(FIXTURES[1:2], (float("nan"), 0.0))])
+        store.add([*played(FIXTURES[:1]), *played(FIXTURES[1:2], (float("inf"), 0.0))])
+    with pytest.raises(ValueError, match="nobody broke off"):
+        played(FIXTURES[:1], (float("nan"), 0.0))
     assert len(store) == 0
+
+
+def test_a_forfeit_may_say_nothing_of_a_player(store):
+    nan = float("nan")
+    store.add(played(FIXTURES[:1], (nan, -1.0), "agent_error"))
+    assert store._db.execute("SELECT payoffs FROM games").fetchone() == ("[null, -1.0]",)
+    np.testing.assert_array_equal(store.results().payoffs, [[nan, -1]])
+
+
+def test_copies_count_until_nobody_need_sit_twice(store):
+    two, three, four = (
+        played(round_robin("g", agents, 3, seeds=2, seed=1), (1.0, 0.0, 0.0))
+        for agents in (["aa", "bb"], ["aa", "bb", "cc"], ["aa", "bb", "cc", "dd"])
+    )
+    store.add(two)
+    assert len(store.results()) == len(two) == 16 and store.results().agents == ("Ann", "Bob")
+    store.add(three)
+    assert len(store.results()) == len(three) == 6 and len(store) == 22
+    store.add(four)
+    assert len(store.results()) == len(four) == 24 and len(store) == 40
+    mirrored = played(round_robin("g", ["aa", "bb"], 2, seeds=2, seed=1, self_play=True))
+    store._db.execute("DELETE FROM games")
+    store.add(mirrored)
+    assert len(store.results()) == len(mirrored) == 8  # two players: self-play is in the schedule whoever comes
 
 
 def test_labels_tell_namesakes_apart(tmp_path):

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -18,7 +19,7 @@ from marl.cli import main
 from marl.config import load
 from marl.types import Decision
 from tournaments import tournament
-from tournaments.report import summarize
+from tournaments.report import summarize, write_report
 from tournaments.store import Store
 from tournaments.tournament import STORE, TournamentConfig, field, run
 
@@ -207,6 +208,45 @@ def test_growing_plays_only_what_is_missing(tmp_path, monkeypatch, change):
         assert all(third in fixture.agents for fixture in asked)
     play(config(**change), tmp_path)
     assert rows(path, "rowid, *") == after  # and nothing when nothing is missing
+
+
+@pytest.mark.parametrize("agents", [(SECOND, THIRD), (SECOND, THIRD, UNSTEADY)])
+def test_a_tournament_that_has_grown_is_reported_as_one_that_began_so(tmp_path, agents):
+    """Copies of two agents fill the tables of three; of four agents nobody sits twice."""
+    wanted = config(game="openspiel:kuhn_poker(players=3)", agents=("random", *agents), seeds=5)
+    play(wanted.model_copy(update={"agents": ("random", SECOND)}), tmp_path / "grown")
+    reports = []
+    for folder in (tmp_path / "grown", tmp_path / "fresh"):
+        with Store(play(wanted, folder)) as store:
+            reports.append({name: path.read_bytes() for name, path in write_report(summarize(store), folder).items()})
+    assert reports[0] == reports[1]
+    assert len(rows(tmp_path / "grown" / STORE)) == len(rows(tmp_path / "fresh" / STORE)) + 5 * 8
+
+
+class Crashing(Random):
+    """Raise at every decision."""
+
+    def act(self, view, hidden):
+        raise RuntimeError("not today")
+
+
+@pytest.mark.parametrize("players", [2, 3])
+@pytest.mark.parametrize("local_ratio", [0, 0.5])
+def test_who_breaks_off_every_game_is_last(tmp_path, players, local_ratio):
+    """Losses grow with every step of spread, and nobody knows their bound."""
+    game = f"spread(players={players}, local_ratio={local_ratio})"
+    crashing = f"{__name__}:Crashing()"
+    agents = ("random", SECOND, THIRD, crashing)[: players + 1] if players == 3 else ("random", crashing)
+    with Store(play(config(game=game, agents=agents), tmp_path)) as store:
+        summary = summarize(store)
+    payoffs = {p.agent: p for p in summary.payoffs if p.seat is None}
+    assert summary.agents[-1] == crashing
+    worst = np.nanmin(summary.results.payoffs[summary.results.terminations != "agent_error"])
+    assert payoffs[crashing].mean == worst < payoffs["random"].mean
+    assert "nan" not in write_report(summary, tmp_path)["report.html"].read_text(encoding="utf-8")
+    if summary.matchups:
+        assert summary.matchups.best_against_pool == ["random"]
+        assert payoffs["random"].mean == pytest.approx(25 * summary.matchups.pool[0])
 
 
 def test_a_folder_of_another_game(tmp_path):

@@ -1,5 +1,7 @@
 """AlphaZero: what it learns is what the search found, it resumes exactly, and it learns something tiny."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,8 @@ from marl.entrants import enter
 from marl.evaluate import evaluate
 from marl.networks import generator_of
 from marl.rollout import Carry, episodes, rollout
-from marl.search.networks import Judge, PolicyValue, folded, scaled, unscaled
+from marl.search.networks import Judge, PolicyValue, folded
+from marl.search.values import scaled, unscaled
 from marl.train import train
 
 GAME = "openspiel:tic_tac_toe"
@@ -132,7 +135,7 @@ def test_a_checkpoint_plays_as_the_learner_does(tmp_path):
         f"{folder}(search=false)",
         f"{folder}(search=false, greedy=true)",
     ):
-        assert evaluate(venv, enter(text, venv.spec), [enter("random", venv.spec)], seeds=3, key=0).episodes == 6
+        assert evaluate(venv, enter(text, venv.spec), enter("random", venv.spec), seeds=3, key=0).episodes == 6
     for argument in ("simulations=9", "solve=true", "sampled_moves=2", "reuse=true", "leaves=2"):
         with pytest.raises(UserError, match=f"search=false plays .* alone, got {argument.partition('=')[0]} too"):
             enter(f"{folder}(search=false, {argument})", venv.spec)
@@ -197,7 +200,7 @@ def test_wrong_resignations_are_counted():
 def test_a_kept_tree_is_an_argument_of_players(tmp_path):
     folder, venv = trained(tmp_path / "run", steps=1, stretch=1), make(GAME, 4)
     keeping = enter(f"{folder}(reuse=true)", venv.spec)
-    assert evaluate(venv, keeping, [enter("random", venv.spec)], seeds=3, key=0).episodes == 6
+    assert evaluate(venv, keeping, enter("random", venv.spec), seeds=3, key=0).episodes == 6
     assert keeping.digest != enter(str(folder), venv.spec).digest
     folder = trained(tmp_path / "gumbel", steps=1, stretch=1, rule="gumbel")
     with pytest.raises(UserError, match="reuse=true goes on from the visits of an earlier search"):
@@ -252,6 +255,14 @@ def test_a_network_of_another_board_is_refused(tmp_path):
         enter(str(folder), spec_of("openspiel:connect_four"))
 
 
+def test_a_run_searches_only_where_there_are_positions(tmp_path):
+    folder, spec = trained(tmp_path / "run", steps=300), spec_of(GAME)
+    elsewhere = replace(spec, searchable=False)
+    with pytest.raises(UserError, match=r"alphazero needs positions to search, .* with env_workers: 0"):
+        enter(str(folder), elsewhere)
+    enter(f"{folder}(search=false)", elsewhere)
+
+
 def test_three_players_and_chance(tmp_path):
     trained(tmp_path / "run", steps=300, game="openspiel:pig(players=3,winscore=10)")
 
@@ -259,7 +270,7 @@ def test_three_players_and_chance(tmp_path):
 def test_uct_plays_every_game_of_turns():
     venv = make("openspiel:tic_tac_toe", 10)
     spec = venv.spec
-    result = evaluate(venv, enter("uct(simulations=100)", spec), [enter("random", spec)], seeds=100, key=0)
+    result = evaluate(venv, enter("uct(simulations=100)", spec), enter("random", spec), seeds=100, key=0)
     assert min(result.return_mean) > 0.6
     draws = list(
         episodes(
@@ -280,11 +291,9 @@ def test_learns_tic_tac_toe(tmp_path):
     venv = make(GAME, 32)
     spec = venv.spec
     result = evaluate(
-        venv, enter(f"{folder}(search=false, greedy=true)", spec), [enter("random", spec)], seeds=100, key=0
+        venv, enter(f"{folder}(search=false, greedy=true)", spec), enter("random", spec), seeds=100, key=0
     )
     before = trained(tmp_path / "before", steps=1, stretch=1, simulations=24, channels=16)
-    start = evaluate(
-        venv, enter(f"{before}(search=false, greedy=true)", spec), [enter("random", spec)], seeds=100, key=0
-    )
+    start = evaluate(venv, enter(f"{before}(search=false, greedy=true)", spec), enter("random", spec), seeds=100, key=0)
     assert min(result.return_mean) > 0.5
     assert sum(start.return_mean) < sum(result.return_mean) - 0.5

@@ -182,6 +182,11 @@ def test_separate_parameters_all_learn():
         assert not torch.allclose(model.actor.body[0].weight, untouched.actor.body[0].weight, atol=1e-5)
 
 
+def test_planes_are_wanted_for_convolutions():
+    with pytest.raises(UserError, match=r"encoder: cnn wants views of three axes, .*kuhn_poker.* use mlp or auto"):
+        learned("openspiel:kuhn_poker", 1, encoder="cnn")
+
+
 def test_continuous_actions_are_refused():
     spec = Spec("box", 1, Array((2,)), Box(1, 0, 1), "team", "simultaneous", True, False, False)
     with pytest.raises(UserError, match="ippo needs discrete actions, and 'box' has continuous ones"):
@@ -207,6 +212,6 @@ def test_beats_random_at_tic_tac_toe_from_both_seats(tmp_path):
     train(config, tmp_path / "run", resume=False)
     venv = make(config.game, 64)
     agent, random = enter(str(tmp_path / "run"), venv.spec), enter("random", venv.spec)
-    result = evaluate(venv, agent, [random], seeds=500, key=12345)
+    result = evaluate(venv, agent, random, seeds=500, key=12345)
     assert result.episodes == 1000
     assert min(result.return_mean) >= 0.8, result

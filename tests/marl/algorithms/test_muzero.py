@@ -233,7 +233,7 @@ def test_a_checkpoint_plays_as_the_learner_does(tmp_path):
     venv = make(GAME, 4)
     for arguments in ("", "(simulations=3)", "(search=false)", "(search=false, greedy=true)"):
         entrant = enter(f"{folder}{arguments}", venv.spec)
-        assert evaluate(venv, entrant, [enter("random", venv.spec)], seeds=3, key=0).episodes == 6
+        assert evaluate(venv, entrant, enter("random", venv.spec), seeds=3, key=0).episodes == 6
     with pytest.raises(UserError, match="at least 1 simulation, got 0"):
         enter(f"{folder}(simulations=0)", venv.spec)
 
@@ -340,7 +340,7 @@ def test_learns_tic_tac_toe(tmp_path):
     folder = trained(tmp_path / "run", steps=15_000, stretch=7_500, num_envs=64, **better)
     before = trained(tmp_path / "before", steps=1, stretch=1, num_envs=64, **better)
     venv = make(GAME, 32)
-    random = [enter("random", venv.spec)]
+    random = enter("random", venv.spec)
     result, start = (evaluate(venv, enter(str(run), venv.spec), random, seeds=100, key=0) for run in (folder, before))
     assert min(result.return_mean) > 0.6
     assert sum(start.return_mean) < sum(result.return_mean) - 0.5

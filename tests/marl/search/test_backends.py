@@ -131,7 +131,7 @@ def test_a_run_learns_with_it_resumes_and_plays_without(algorithm, tmp_path, mon
     venv = make("openspiel:tic_tac_toe", 2)
     for text, computes in (("", True), ("(backend=torch)", False), ("(backend=torch, search=false)", False)):
         asked.clear()
-        evaluate(venv, enter(f"{whole}{text}", venv.spec), [enter("random", venv.spec)], seeds=1, key=0)
+        evaluate(venv, enter(f"{whole}{text}", venv.spec), enter("random", venv.spec), seeds=1, key=0)
         assert bool(asked) == computes
     trained("here", 128, 0)
     assert asked

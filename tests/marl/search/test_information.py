@@ -80,7 +80,7 @@ def test_kuhn_poker_is_played_soundly():
 def test_beats_random(game):
     venv = make(f"openspiel:{game}", 8)
     agent = enter("uct(simulations=40)", venv.spec)
-    result = evaluate(venv, agent, [enter("random", venv.spec)], seeds=24, key=0)
+    result = evaluate(venv, agent, enter("random", venv.spec), seeds=24, key=0)
     assert np.mean(result.return_mean) > 0.2
 
 

@@ -58,12 +58,7 @@ class OnlyWhatCanBeDone(Puct):
 
 
 def view_of(spec, roots):
-    """Return what LearnedModel reads of a view."""
-    mask = np.zeros((len(roots), spec.num_actions), bool)
-    for row, state in zip(mask, roots, strict=True):
-        row[state.legal_actions(state.acting()[0])] = True
-    movers, rows = np.array([state.acting()[0] for state in roots]), np.arange(len(roots))
-    return View(np.zeros((len(roots), 1)), mask, movers, rows, np.ones(len(roots), bool), fold(0, rows))
+    return View.of(spec, roots, fold(0, np.arange(len(roots))), first=True)
 
 
 @pytest.mark.parametrize("name", ["tic_tac_toe", "mancala"])  # in mancala a player may move twice

@@ -5,6 +5,7 @@ from games.contract import Array, Discrete, Spec
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
+from marl import memory
 from marl.rollout import Carry, rollout
 from marl.search.positions import PositionReplay
 from marl.types import Trajectory
@@ -170,9 +171,13 @@ def test_real_games_and_a_round_trip():
         assert (rows == twin.sample(40, 9)[name]).all()
 
 
-def test_more_than_memory_holds_is_refused():
-    with pytest.raises(UserError, match=r"set replay_positions to [\d,]+ or fewer"):
-        PositionReplay(SPEC, 10**12)
+def test_more_than_memory_holds_is_refused(monkeypatch):
+    """Old rows lie beside new ones while they grow."""
+    row = sum(np.zeros(shape, dtype).nbytes for shape, dtype in PositionReplay(SPEC, 1)._fields.values())
+    monkeypatch.setattr(memory, "physical_memory", lambda: 2 * 100 * row)
+    with pytest.raises(UserError, match=r"101 positions of 'toy' take up to .*: set replay_positions to 80 or fewer"):
+        PositionReplay(SPEC, 101)
+    PositionReplay(SPEC, 100)
 
 
 def test_a_recording_in_which_only_strangers_moved():

@@ -1,0 +1,37 @@
+"""Who sits where: the roster entry that holds each player, in every environment."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Seating = NDArray[np.int64]  # [E, N] the roster entry that holds each player; EMPTY where nobody plays
+EMPTY = -1
+
+
+def self_play(num_envs: int, num_players: int, actors: int = 1) -> Seating:
+    """Return who holds each player [E, N] where every actor plays itself: actor e mod `actors` in environment e."""
+    return np.repeat(np.arange(num_envs)[:, None] % actors, num_players, axis=1)
+
+
+def seat(own: Seating, leaders: Sequence[int], actors: int, opponents: int, share: float) -> Seating:
+    """Return who holds each player [E, N]: `own` are the learner's entries 0..actors-1, `opponents` more follow.
+
+    In a share of the environments one of the row's `leaders` keeps its seat, each by turns, and the opponents hold the
+    others by turns.
+    """
+    if opponents == 0:
+        return own
+    num_envs, num_players = own.shape
+    leads = np.isin(own, leaders)
+    _, alike = np.unique(np.where(leads, own, -1), axis=0, return_inverse=True)  # [E] rows with the same leaders
+    turn = np.zeros(num_envs, np.int64)
+    for group in range(alike.max() + 1):
+        rows = np.flatnonzero(alike.reshape(-1) == group)
+        turn[rows] = np.arange(len(rows))
+    count = leads.sum(1)
+    kept = np.argsort(~leads, axis=1, kind="stable")[np.arange(num_envs), turn % count]
+    player = np.arange(num_players)
+    stranger = actors + ((turn // count)[:, None] + player) % opponents
+    alone = np.where(player == kept[:, None], own, stranger)
+    return np.where(np.arange(num_envs)[:, None] < round(share * num_envs), alone, own)
