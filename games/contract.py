@@ -20,13 +20,16 @@ The step after a last step ignores its actions and returns `first` (dm_env's rul
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from games.errors import UserError, nearest
+
 Payoff = Literal["zero_sum", "team", "general_sum"]
 Turns = Literal["sequential", "simultaneous", "mixed"]
+Symmetry = Literal["", "mirror", "square"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Spec:
-    """Say what a game is; a learner checks it when it is built.
+    """Say what a game is; a learner checks it when it is built. Raises UserError for an unknown word.
 
     `observation_sizes` and `action_sizes` give each player's own (flat) size where players differ; the rest is padding.
     `max_length` and `return_bounds` are None where they are not known. `symmetry` says that the board, seen as planes
@@ -79,8 +82,25 @@ class Spec:
     return_bounds: tuple[float, float] | None = None
     observation_sizes: tuple[int, ...] = ()
     action_sizes: tuple[int, ...] = ()
-    symmetry: Literal["", "mirror", "square"] = ""
+    symmetry: Symmetry = ""
     resamples: bool = True  # False: what is hidden cannot be drawn again (`State.resample`)
+
+    def __post_init__(self) -> None:
+        for field, kind, example in (
+            ("observation", Array, "Array((15,))"),
+            ("action", Discrete | Box, "Discrete(2) or Box(1, -1.0, 1.0)"),
+        ):
+            if not isinstance(value := getattr(self, field), kind):
+                raise UserError(f"expected {field} of '{self.name}' to be an object such as {example}, got {value!r}")
+        for field, words in (("payoff", Payoff), ("turns", Turns), ("symmetry", Symmetry)):
+            if (value := getattr(self, field)) not in (known := get_args(words)):
+                listed = f"{', '.join(map(repr, known[:-1]))} or {known[-1]!r}"
+                hint = nearest(str(value), known)
+                raise UserError(f"expected {field} of '{self.name}' to be {listed}, got {value!r}{hint}")
+        if self.num_players < 1:
+            raise UserError(f"expected num_players of '{self.name}' to be at least 1, got {self.num_players}")
+        if self.return_bounds is not None and not self.return_bounds[0] <= self.return_bounds[1]:
+            raise UserError(f"expected return_bounds of '{self.name}' as (lowest, highest), got {self.return_bounds}")
 
     @property
     def num_actions(self) -> int:
@@ -167,7 +187,8 @@ class State(Protocol):
 
     A game of hidden information may also have `information(player) -> Hashable`, equal where this player cannot tell
     positions apart, and `resample(player, key) -> State`, a position which this player cannot tell from the true one,
-    drawn by `key`. A game for people may have `action_name(player, action) -> str`, and be printed by `str`.
+    drawn by `key`. A game for people may have `action_name(player, action) -> str`, and be printed by `str`, where
+    its class says how.
     """
 
     def clone(self) -> "State": ...

@@ -53,5 +53,10 @@ def numbered_from(start: int) -> Iterator[None]:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the nearest known word, or an empty string."""
-    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{match[0]}'?" if match else ""
+    match = closest(word, known)
+    return f"; did you mean '{match}'?" if match else ""
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Return the nearest known word, or an empty string."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), "")

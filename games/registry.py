@@ -14,15 +14,20 @@ import ast
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import entry_points
 from itertools import takewhile
+from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
-from games.contract import Game, VecEnv
-from games.errors import UserError, nearest
+from games.contract import Game, Spec, VecEnv
+from games.errors import UserError, closest, nearest
 from games.guard import Guard
 from games.vector import vectorize
 from games.wrappers import WRAPPERS
@@ -142,13 +147,15 @@ def _build(reference: Reference, preprocessing: list[Reference], num_envs: int) 
             _no_supersuit(preprocessing, reference)
         return adapter(reference.source).make(reference.name, dict(reference.arguments), num_envs, **more)  # type: ignore[no-any-return]
     target = resolve(reference, GROUP, "game", SOURCES)
-    if "num_envs" in parameters_of(target):
-        made = call(target, reference, num_envs=num_envs)
-    else:
-        made = call(target, reference)
-        if not isinstance(made, Game):
-            return _vectorize(reference, made, lambda: call(target, reference), preprocessing, num_envs)
-        made = vectorize(made, num_envs)
+    batched = "num_envs" in parameters_of(target)
+    made = call(target, reference, **({"num_envs": num_envs} if batched else {}))
+    if not batched and not isinstance(made, Game):
+        return _vectorize(reference, made, lambda: call(target, reference), preprocessing, num_envs)
+    if not isinstance(spec := getattr(made, "spec", None), Spec):
+        raise UserError(f"expected `spec` of '{reference}' to be a Spec (games/contract.py), got {spec!r}")
+    if not batched:
+        with _theirs(f"'{reference}' could not be opened"):
+            made = vectorize(made, num_envs)
     _no_supersuit(preprocessing, reference)
     return made  # type: ignore[no-any-return]
 
@@ -238,16 +245,33 @@ def resolve(reference: Reference, group: str, what: str, sources: tuple[str, ...
         return attribute(reference, sources)
     found = {point.name: point for point in entry_points(group=group)}
     if reference.name not in found:
-        elsewhere = f"; did you mean '{sources[0]}:{reference.name}'?" if sources else ""
-        hint = nearest(reference.name, found) or elsewhere or f"; installed: {', '.join(sorted(found)) or 'none'}"
+        hint = _known_game(reference.name, found) if sources else nearest(reference.name, found)
+        hint = hint or f"; installed: {', '.join(sorted(found)) or 'none'}"
         raise UserError(f"expected a known {what}, got '{reference.name}'{hint}")
-    return found[reference.name].load()
+    with _theirs(f"'{reference.name}' could not be imported"):
+        return found[reference.name].load()
+
+
+def _known_game(name: str, plain: Iterable[str]) -> str:
+    """Return a hint at the nearest game that has a plain name or is OpenSpiel's, or else at the list of all."""
+    known = {same: f"openspiel:{same}" for same in adapter("openspiel").names()} | {same: same for same in plain}
+    match = closest(name, known)
+    return f"; did you mean '{known[match]}'?" if match else "; `marl games list` names them"
 
 
 def attribute(reference: Reference, sources: tuple[str, ...] = ()) -> Any:
     """Return what `module:name` names; raises UserError where there is no such module, or no such name in it."""
+    with _theirs(f"'{reference}' could not be imported"):
+        module = _import(reference, sources)
+    if not hasattr(module, reference.name):
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise UserError(f"the module '{reference.source}' has no '{reference.name}'{nearest(reference.name, public)}")
+    return getattr(module, reference.name)
+
+
+def _import(reference: Reference, sources: tuple[str, ...]) -> Any:
     try:
-        module = importlib.import_module(reference.source)
+        return importlib.import_module(reference.source)
     except ModuleNotFoundError as error:
         if error.name and not (reference.source + ".").startswith(error.name + "."):
             raise UserError(f"'{reference.source}' needs the package '{error.name}', which is not installed") from error
@@ -256,14 +280,17 @@ def attribute(reference: Reference, sources: tuple[str, ...] = ()) -> Any:
         raise UserError(
             f"expected {known}an importable module, got '{reference.source}' in '{reference}'{hint}"
         ) from error
-    if not hasattr(module, reference.name):
-        public = [name for name in vars(module) if not name.startswith("_")]
-        raise UserError(f"the module '{reference.source}' has no '{reference.name}'{nearest(reference.name, public)}")
-    return getattr(module, reference.name)
 
 
 def call(target: Callable[..., Any], reference: Reference, **more: Any) -> Any:
-    """Call what a reference names with its arguments; raises UserError where they do not fit the signature."""
+    """Call what a reference names with its arguments; raises UserError where they do not fit, or whatever it raises."""
+    build = bound(target, reference, **more)
+    with _theirs(f"'{reference}' could not be built", "mend it or its arguments"):
+        return build()
+
+
+def bound(target: Callable[..., Any], reference: Reference, **more: Any) -> Callable[[], Any]:
+    """Return what a reference names with its arguments; raises UserError where they do not fit the signature."""
     arguments = dict(reference.arguments) | more
     parameters = parameters_of(target)
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
@@ -282,10 +309,33 @@ def call(target: Callable[..., Any], reference: Reference, **more: Any) -> Any:
             f"'{reference.name}' needs the argument '{required[0]}', got none: {reference.name}({required[0]}=...)"
         )
     check_types(reference.name, parameters, dict(reference.arguments))
+    return partial(target, **arguments)
+
+
+@contextmanager
+def _theirs(what: str, remedy: str = "mend it") -> Iterator[None]:
+    """Say in one sentence what went wrong in somebody else's code, and where; a UserError has said it already."""
     try:
-        return target(**arguments)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"'{reference}' could not be built: {error}") from error
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # a plug-in may raise anything
+        raise UserError(f"{what}: {_raised(error)}; {remedy}") from error
+
+
+def _raised(error: Exception) -> str:
+    """Return an error in one line, with where its author's own code was when it came: in no library, if it can be."""
+    words = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_absolute()]
+    frames = _outside(frames, Path(__file__).parent, Path(importlib.__file__).parent)
+    frames = _outside(frames, *(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib"))) or frames
+    if not frames or isinstance(error, SyntaxError):  # which says itself where
+        return words
+    return f"{words} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
+
+
+def _outside(frames: list[traceback.FrameSummary], *folders: str | Path) -> list[traceback.FrameSummary]:
+    return [frame for frame in frames if not any(Path(frame.filename).is_relative_to(folder) for folder in folders)]
 
 
 def check_types(name: str, parameters: Mapping[str, inspect.Parameter], arguments: dict[str, Any]) -> None:

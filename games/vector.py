@@ -80,7 +80,7 @@ class GameEnv:
         return self._settle()
 
     def render(self) -> str:
-        return str(self.state)
+        return position(self.state)
 
     def action_name(self, player: int, action: int) -> str:
         return action_name(self.state, player, action)
@@ -211,6 +211,13 @@ class Vector:
         what = f"raised {type(error).__name__}: {' '.join(str(error).split())}"
         seed = int(self.timestep.seed[e])
         return GameFailed(self.spec.name, e, self._steps - self._opened[e], seed, what)
+
+
+def position(state: State) -> str:
+    """Return a position as text; empty where it has no words of its own, and Python's would be its address."""
+    kind = type(state)
+    told = kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
+    return str(state) if told else ""
 
 
 def action_name(state: State, player: int, action: int) -> str:

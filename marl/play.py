@@ -7,7 +7,7 @@ from games.contract import State
 from games.errors import UserError
 from games.keys import fold_one, stream
 from games.registry import load, make
-from games.vector import action_name
+from games.vector import action_name, position
 from marl.agent import Agent
 from marl.entrants import enter
 from marl.rollout import episodes
@@ -35,7 +35,7 @@ class Person:
 
     def _ask(self, state: State, player: int) -> int:
         names = action_names(state, player)
-        self._console.print(f"\n{state}\n", highlight=False, markup=False)
+        self._console.print(f"\n{position(state)}\n", highlight=False, markup=False)
         while True:
             prompt = f"Your move ({', '.join(names)}; q leaves): "
             self._console.print(prompt, end="", highlight=False, markup=False, soft_wrap=True)

@@ -9,16 +9,16 @@ import tempfile
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
-from typing import Any, Literal
+from typing import Any
 
 import pyspiel
 from numpy.typing import NDArray
 from open_spiel.python.observation import make_observation
 
-from games.contract import Array, Discrete, Payoff, Spec, Turns
+from games.contract import Array, Discrete, Payoff, Spec, Symmetry, Turns
 from games.errors import UserError, nearest
 from games.keys import fold_one, uniform_one
-from games.registry import parse
+from games.registry import Reference, parse
 from games.vector import GameEnv, Row, Vector, vectorize
 
 _TURNS: dict[Any, Turns] = {
@@ -39,13 +39,22 @@ _PRINTED_WHOLE = (
 # Games that draw positions from which play cannot go on: in hearts, while cards are passed.
 _DRAWN_WRONGLY = ("hearts",)
 # What may be turned over without a rule that minds (`Spec.symmetry`): a test plays them both ways.
-_SYMMETRY: dict[str, Literal["mirror", "square"]] = {
+_SYMMETRY: dict[str, Symmetry] = {
     "connect_four": "mirror",
     "go": "square",
     "mnk": "square",
     "othello": "square",
     "tic_tac_toe": "square",
 }
+# Whole numbers with a default above 0 that may be 0 or less: seeds, points, how far is seen, and what a rule can do
+# without. All others count what a game cannot do without, and OpenSpiel may die of none of it (a segmentation fault).
+_MAY_BE_NONE = (
+    *("seed", "gin_bonus", "knock_card", "points_per_trick", "undercut_bonus", "win_or_loss_bonus", "win_threshold"),
+    *("num_tricks_in_observation", "obs_back", "obs_front", "obs_side", "sense_size"),
+    *("blob_chance", "insanity", "magic_wall_steps", "max_bribe", "num_extra_coin_colors", "num_redeals"),
+)
+# Counts whose default, 0 or -1, means "as usual".
+_COUNTS = {"go_fish": ("initial_cards",), "hanabi": ("colors", "hand_size", "players", "ranks")}
 # Games that do not load by their name alone, with what they need.
 EXAMPLES = (
     "cached_tree(game=kuhn_poker())",
@@ -311,7 +320,7 @@ def _shape(observation: Any) -> tuple[int, ...]:
     return (int(observation.tensor.size),)
 
 
-def _symmetry(name: str, shape: tuple[int, ...]) -> Literal["", "mirror", "square"]:
+def _symmetry(name: str, shape: tuple[int, ...]) -> Symmetry:
     """Return in which ways a game's board may be turned over; a board that is longer than wide has no eight of them."""
     if _SYMMETRY.get(name) == "square" and shape[1] != shape[2]:
         return ""
@@ -332,9 +341,15 @@ def _load(name: str, parameters: dict[str, Any]) -> Any:
                 f"'openspiel:{name}' takes {', '.join(sorted(allowed)) or 'no parameters'}, got '{parameter}'"
                 f"{nearest(parameter, allowed)}"
             )
+        value, default = parameters[parameter], allowed[parameter]
+        counts = type(default) is int and default >= 1 and parameter not in _MAY_BE_NONE
+        if type(value) is int and value < 1 and (counts or parameter in _COUNTS.get(name, ())):
+            raise UserError(f"expected {parameter} of '{name}' to be at least 1, got {value}")
     try:
         with _quiet():
             return pyspiel.load_game(name, {key: _parameter(value) for key, value in parameters.items()})
+    except UserError:  # of a game within the game
+        raise
     except Exception as error:  # pyspiel raises SpielError, ValueError or TypeError by turns
         reason = " ".join(str(error).split())
         example = next((f", as in openspiel:{text}" for text in EXAMPLES if text.startswith(f"{name}(")), "")
@@ -382,7 +397,8 @@ def _parameter(value: Any) -> Any:
     """Let a nested reference be a game parameter: `game=goofspiel(num_cards=4)`."""
     if not (isinstance(value, str) and "(" in value):
         return value
-    game = pyspiel.load_game(value)
+    inner = parse(value)
+    game = _load(str(Reference(inner.source, inner.name, ())), dict(inner.arguments))
     return game.get_parameters() | {"name": game.get_type().short_name}
 
 

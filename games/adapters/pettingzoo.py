@@ -33,7 +33,7 @@ from pettingzoo.utils.wrappers import BaseParallelWrapper, BaseWrapper
 from games.adapters.spaces import Seats, bare, described, plain, said
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
-from games.registry import Reference, call
+from games.registry import Reference, bound
 from games.vector import Row, Vector
 
 FAMILIES = sorted({id.partition("/")[0] for id in pettingzoo.aec_registry})
@@ -108,6 +108,8 @@ def _spec(reference: str, made: Any, env: Any) -> Spec:
         told = env is made or not _tells(made) or _tells(env)
     except Exception as error:  # an environment may raise anything
         raise UserError(f"'{reference}' could not be opened: {said(error)}") from error
+    if not views:
+        raise UserError(f"expected one or more names in `possible_agents` of '{reference}', got none")
     if not told:
         raise UserError(f"'{reference}' has lost its legal actions; leave out the wrapper that loses them")
     perfect = _own_name(made) in PERFECT
@@ -316,10 +318,9 @@ def _wrapped(env: Any, wrappers: Sequence[Reference]) -> Any:
             raise UserError(
                 f"'{wrapper.name}' needs functions, which a reference cannot write; wrap in a class of your own"
             )
+        wrap = bound(partial(getattr(supersuit, wrapper.name), env), wrapper)
         try:
-            env = call(partial(getattr(supersuit, wrapper.name), env), wrapper)
-        except UserError:
-            raise
+            env = wrap()
         except Exception as error:  # assertions, mostly, and IndexErrors of spaces that have too few axes
             view = env.observation_space(env.possible_agents[0])
             views = f"views of {view.dtype} {view.shape}"

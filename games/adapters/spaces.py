@@ -19,14 +19,14 @@ from games.vector import Row
 
 def described(reference: str, views: Sequence[Any], actions: Sequence[Any]) -> dict[str, Any]:
     """Return what players' spaces [N] say of a Spec; raises UserError for spaces that have no place in the contract."""
-    views = [_view(reference, space) for space in views]
+    views, action = [_view(reference, space) for space in views], _action(reference, actions)
     same = len({view.shape for view in views}) == 1
     sizes = tuple(int(np.prod(view.shape)) for view in views)
     widths = tuple(int(space.n if isinstance(space, spaces.Discrete) else np.prod(space.shape)) for space in actions)
     return {
         "num_players": len(actions),
         "observation": Array(views[0].shape if same else (max(sizes),), _dtype(views)),
-        "action": _action(reference, actions),
+        "action": action,
         "observation_sizes": () if same else sizes,
         "action_sizes": () if len(set(widths)) == 1 else widths,
     }
@@ -129,7 +129,8 @@ def _action(reference: str, actions: Sequence[Any]) -> Discrete | Box:
     bounds = {(float(space.low.min()), float(space.high.max())) for space in actions if _is_box(space)}
     if all(_is_box(space) for space in actions) and len(bounds) == 1:
         return Box(max(int(np.prod(space.shape)) for space in actions), *bounds.pop())
-    raise UserError(f"expected actions all discrete, or all one box, in '{reference}', got {actions[0]}; wrap it")
+    odd = next((space for space in actions if not isinstance(space, spaces.Discrete | spaces.Box)), actions[0])
+    raise UserError(f"expected actions all discrete, or all one box, in '{reference}', got {odd}; wrap it")
 
 
 def _is_box(space: Any) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from games.contract import Box, Game, State, TimeStep
+from games.errors import UserError
 from tests.games.plugin import Nim
 
 SPEC = Nim().spec
@@ -47,6 +48,24 @@ def test_a_spec_is_json():
     assert data["return_bounds"] == [-1.0, 1.0] and data["num_players"] == 2
     box = replace(SPEC, action=Box(4, -1.0, 1.0)).to_json()
     assert box["action"] == {"box": {"size": 4, "low": -1.0, "high": 1.0}}
+
+
+@pytest.mark.parametrize(
+    "field, value, said",
+    [
+        ("payoff", "zerosum", "'zero_sum', 'team' or 'general_sum', got 'zerosum'; did you mean 'zero_sum'?"),
+        ("turns", "parallel", "'sequential', 'simultaneous' or 'mixed', got 'parallel'"),
+        ("symmetry", "mirrors", "'', 'mirror' or 'square', got 'mirrors'; did you mean 'mirror'?"),
+        ("observation", (15,), "an object such as Array((15,)), got (15,)"),
+        ("action", 2, "an object such as Discrete(2) or Box(1, -1.0, 1.0), got 2"),
+        ("num_players", 0, "at least 1, got 0"),
+        ("return_bounds", (1.0, -1.0), "(lowest, highest), got (1.0, -1.0)"),
+    ],
+)
+def test_a_spec_that_says_nothing_is_refused_in_one_sentence(field, value, said):
+    with pytest.raises(UserError, match=rf"^expected {field} of 'nim' [^\n]+$") as caught:
+        replace(SPEC, **{field: value})
+    assert str(caught.value).endswith(said)
 
 
 def test_a_spec_does_not_change():

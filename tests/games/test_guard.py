@@ -133,6 +133,7 @@ def test_our_own_games_are_not_watched():
 
 
 def test_a_guard_passes_on_what_it_watches():
-    venv = make("tests.games.plugin:Nim", 1)
+    venv = make("tests.plugin_package.my_games:Nim(stones=3)", 1)
     venv.reset(np.zeros(1, np.uint64))
-    assert venv.render(0) and venv.action_name(0, 0, 1) and venv.states(np.array([0]))[0].acting() == (0,)
+    assert venv.render(0) == "ooo" and venv.action_name(0, 0, 1) == "take two"
+    assert venv.states(np.array([0]))[0].acting() == (0,)

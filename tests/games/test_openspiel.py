@@ -21,6 +21,11 @@ SEEDS = np.arange(3, dtype=np.uint64)
         ("tic_tac_to", "did you mean 'tic_tac_toe'?"),
         ("misere", "could not load 'misere' with its defaults: Missing parameter game"),
         ("tic_tac_toe(size=4)", "takes no parameters, got 'size'"),
+        ("connect_four(rows=0)", "expected rows of 'connect_four' to be at least 1, got 0"),
+        ("hex(board_size=-1)", "expected board_size of 'hex' to be at least 1, got -1"),
+        ("hanabi(colors=0)", "expected colors of 'hanabi' to be at least 1, got 0"),
+        ("misere(game=connect_four(rows=0))", "expected rows of 'connect_four' to be at least 1, got 0"),
+        ("misere(game=tic_tac_to(x=1))", "did you mean 'tic_tac_toe'?"),
         ("kuhn_poker(players=99)", "could not load 'kuhn_poker' with {'players': 99}"),
     ],
 )
@@ -28,6 +33,14 @@ def test_what_agents_cannot_play_is_refused_in_one_sentence(reference, said, cap
     with pytest.raises(UserError, match=r"^[^\n]+$") as caught:
         make(f"openspiel:{reference}", 1)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "reference", ["deep_sea(seed=0)", "gin_rummy(gin_bonus=0)", "laser_tag(obs_back=0)", "sheriff(max_bribe=0)"]
+)
+def test_what_a_game_can_do_without_may_be_0(reference):
+    venv = make(f"openspiel:{reference}", 1)
+    assert venv.reset(SEEDS[:1]).acting.any()
 
 
 def test_names_are_references():

@@ -213,6 +213,7 @@ class Tower(ParallelEnv):
             "boxes": [spaces.Box(-1, 1, (2,), np.float32), spaces.Box(-1, 1, (1, 3), np.float32)],
             "mixed": [spaces.Discrete(2), spaces.Box(-1, 1, (2,), np.float32)],
             "uneven": [spaces.Box(np.zeros(2, np.float32), np.array([1, 2], np.float32))] * 2,
+            "tuple": [spaces.Discrete(2), spaces.Tuple([spaces.Discrete(2)] * 2)],
             "multi": [spaces.MultiDiscrete([2, 2])] * 2,
         }[actions]
         self.metadata = {"name": "tower_v0"} | ({"payoff": payoff} if payoff else {})
@@ -281,6 +282,7 @@ def test_boxes_of_different_sizes_are_cut_to_each_players_own():
         ("actions=multi", "actions all discrete"),
         ("actions=mixed", "actions all discrete"),
         ("actions=uneven", "actions all discrete"),
+        ("actions=tuple", "got Tuple(Discrete(2), Discrete(2)); wrap it"),
         ("views=tuple", "views that are arrays"),
         ("views=dict", "views that are arrays"),
         ("payoff=zerosum", "metadata['payoff'] to be one of ('zero_sum', 'team', 'general_sum')"),
@@ -463,6 +465,10 @@ def test_a_fault_is_named_where_it_happens(fault, what):
     assert (failed.environment, failed.step, failed.seed) == (1, 1, 8)
 
 
+class Nobody(Tower):
+    possible_agents = []
+
+
 class Odd(Tower):
     """It shows fractions where it promised bytes, and a number that it does not know; or nobody comes."""
 
@@ -539,6 +545,11 @@ class Fallen(Duel):
         if not self.agents:
             raise AttributeError("'NoneType' object has no attribute 'position'")
         return super().state()
+
+
+def test_an_environment_without_players_is_refused():
+    with pytest.raises(UserError, match=r"one or more names in `possible_agents` of '.*:Nobody', got none$"):
+        make(f"{HERE}:Nobody", 1)
 
 
 def test_an_environment_that_does_not_open_is_refused():

@@ -3,12 +3,15 @@
 Where a game was meant to change, `marl games check REF --write-playthrough FILE` writes its file anew.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from games.errors import UserError
 from games.playthrough import playthrough, write
+from games.vector import position
+from tests.games.plugin import NimState
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden" / "playthroughs").glob("*.txt"))
 
@@ -34,6 +37,19 @@ def test_boxes_deaths_and_pixels_are_told():
     text = "\n".join(playthrough("tests.games.test_pettingzoo:Duel"))
     assert "the end: player 0 truncated, player 1 terminated" in text
     assert "48 numbers, sum" in "\n".join(playthrough("tests.games.test_pettingzoo:Tower(views=pixels)"))
+
+
+def test_a_position_without_words_of_its_own_shows_no_address():
+    lines = list(playthrough("tests.games.plugin:Nim"))
+    assert "step 0" in lines and not any(" at 0x" in line for line in lines)
+
+
+def test_a_position_is_shown_in_whatever_words_it_has():
+    @dataclass
+    class Shown:
+        stones: int
+
+    assert position(Shown(3)).endswith("Shown(stones=3)") and position(NimState(3, 0)) == ""
 
 
 def test_a_long_game_is_cut(monkeypatch):

@@ -1,5 +1,6 @@
 """One reference syntax; and whatever is wrong with a reference is one sentence."""
 
+import json
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from games import registry
 from games.errors import UserError
-from games.registry import Reference, load, make, parse, rejoin
+from games.registry import Reference, call, load, make, parse, rejoin
 
 VALUE = st.one_of(
     st.integers(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False), st.text("ab,()='\"\\")
@@ -39,6 +40,8 @@ def test_forms():
         ("openspiel:coin_game", "no observation tensor"),
         ("openspeil:x", "did you mean 'openspiel'?"),
         ("tic_tac_toe", "did you mean 'openspiel:tic_tac_toe'?"),
+        ("tic_tac_to", "did you mean 'openspiel:tic_tac_toe'?"),
+        ("nope", "expected a known game, got 'nope'; `marl games list` names them"),
         ("games.vector:Vectr", "did you mean 'Vector'?"),
         ("tests.games.plugin:Nim(stone=3)", "did you mean 'stones'?"),
         ("nowhere.games:Nim", "an importable module, got 'nowhere.games'"),
@@ -62,6 +65,71 @@ def test_bad_references_are_one_sentence(reference, said, capfd):
     with pytest.raises(UserError, match=r"^[^\n]+$") as caught:
         make(reference, 1)
     assert said in str(caught.value)
+
+
+BROKEN = {
+    "garbled": "class A:\n    def (:\n",
+    "garbled_within": "import garbled\n",
+    "raising": "import json\njson.loads('')\n",
+    "lacking": "import not_there_at_all\n",
+    "refusing": "from games.errors import UserError\nraise UserError('not today')\n",
+    "broken_game": """
+from tests.games.plugin import Nim
+class Unmade(Nim):
+    def __init__(self, size: int = 1):
+        self.size = {}["x"]
+class Unopened(Nim):
+    def initial_state(self):
+        raise LookupError("no start")
+class Unspecified(Nim):
+    def __init__(self):
+        self.spec = {}
+def batch(num_envs):
+    return object()
+""",
+}
+
+
+@pytest.mark.parametrize(
+    "reference, said",
+    [
+        ("garbled:A", "'garbled:A' could not be imported: SyntaxError: invalid syntax (garbled.py, line 2); mend it"),
+        ("garbled_within:A", "imported: SyntaxError: invalid syntax (garbled.py, line 2); mend it"),
+        ("raising:A", "JSONDecodeError: Expecting value: line 1 column 1 (char 0) (raising.py, line 2); mend it"),
+        ("lacking:A", "'lacking' needs the package 'not_there_at_all', which is not installed"),
+        ("refusing:A", "not today"),
+        (
+            "broken_game:Unmade(size=2)",
+            "'broken_game:Unmade(size=2)' could not be built: KeyError: 'x' (broken_game.py, line 5); "
+            "mend it or its arguments",
+        ),
+        ("broken_game:Unopened", "could not be opened: LookupError: no start (broken_game.py, line 8); mend it"),
+        ("broken_game:Unspecified", "expected `spec` of 'broken_game:Unspecified' to be a Spec"),
+        ("broken_game:batch", "expected `spec` of 'broken_game:batch' to be a Spec"),
+    ],
+)
+def test_a_broken_file_is_its_authors(reference, said, tmp_path, monkeypatch):
+    for name, text in BROKEN.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"^[^\n]+$") as caught:
+        make(reference, 1)
+    assert said in str(caught.value) and caught.value.exit_code == 2
+
+
+def test_what_a_class_raised_stays_behind_the_sentence():
+    with pytest.raises(UserError) as caught:
+        call(json.loads, Reference("json", "loads", (("s", "{"),)))
+    assert isinstance(caught.value.__cause__, json.JSONDecodeError)
+
+
+def test_a_broken_entry_point_is_named(tmp_path, monkeypatch):
+    (tmp_path / "fallen.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("nim", "fallen:Nim", "marl.games")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    with pytest.raises(UserError, match=r"^'nim' could not be imported: ZeroDivisionError: .* \(fallen.py, line 1\)"):
+        make("nim", 1)
 
 
 def test_an_environment_has_no_positions():
