@@ -11,8 +11,9 @@ my_package.bots:Pavlov()            anyone's class with `act(view, hidden)`
 import hashlib
 import inspect
 import math
+import sys
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from types import ModuleType
 from typing import Any, Literal, Protocol
@@ -23,7 +24,10 @@ import pyspiel
 from games.contract import Box, Discrete, Spec
 from games.errors import RunFailed, UserError
 from games.keys import choose, uniform
+from games.registry import Reference
 from marl.types import Decision, Hidden, View
+
+_PYTHON = sys.stdlib_module_names  # another release of Python is no other agent
 
 
 class Agent(Protocol):
@@ -126,8 +130,12 @@ class Referee:
 
 
 class _Watched:
-    def __init__(self, agent: Agent, action: Discrete | Box, forfeits: dict[int, Forfeit]) -> None:
-        self._agent, self._action, self._forfeits = agent, action, forfeits
+    """An agent and what it breaks, by row; `alone`: after an error each row is asked by itself, so that one loses."""
+
+    def __init__(
+        self, agent: Agent, action: Discrete | Box, forfeits: dict[int, Forfeit], *, alone: bool = True
+    ) -> None:
+        self._agent, self._action, self._forfeits, self._alone = agent, action, forfeits, alone
 
     def initial_hidden(self, rows: int) -> Hidden:
         return self._agent.initial_hidden(rows)
@@ -139,10 +147,10 @@ class _Watched:
             expected = self._placeholder(view).shape
             if actions.shape != expected or actions.dtype.kind not in "biuf":
                 raise ValueError(f"expected actions of shape {expected}, got {actions.dtype} of shape {actions.shape}")
-            if hidden is not None and len(after) != len(view):
-                raise ValueError(f"expected hidden states of {len(view)} rows, got {len(after)}")
+            if hidden is not None and np.shape(after) != np.shape(hidden):
+                raise ValueError(f"expected hidden states of shape {np.shape(hidden)}, got {np.shape(after)}")
         except Exception as error:  # a stranger's code may raise anything
-            if len(view) > 1:
+            if self._alone and len(view) > 1:
                 return self._one_by_one(view, hidden)
             self._forfeit(view, 0, "agent_error", f"{type(error).__name__}: {error}", error)
             return Decision(self._placeholder(view)), hidden
@@ -198,10 +206,18 @@ class Answerable:
 
     def __init__(self, agent: Agent, name: str, action: Discrete | Box) -> None:
         self._forfeits: dict[int, Forfeit] = {}
-        self._agent, self._name = _Watched(agent, action, self._forfeits), name
+        self._agent, self._name = _Watched(agent, action, self._forfeits, alone=False), name
 
     def initial_hidden(self, rows: int) -> Hidden:
-        return self._agent.initial_hidden(rows)
+        try:
+            return self._agent.initial_hidden(rows)
+        except UserError:
+            raise
+        except Exception as error:
+            raise RunFailed(
+                f"the agent '{self._name}' raised {type(error).__name__}: {error} when an episode began; mend it, or "
+                "leave it out"
+            ) from error
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         answer = self._agent.act(view, hidden)
@@ -217,20 +233,30 @@ class Answerable:
         return answer
 
 
-def digest_of_code(target: Any, arguments: dict[str, Any]) -> str:
-    """Return the identity of a scripted agent: a hash of its name, its module's source, and its arguments.
+def digest_of_code(target: Any, reference: Reference) -> str:
+    """Return the identity of a scripted agent: a hash of its reference, and of the code behind it.
 
-    Modules of the classes that it inherits from count too, and an agent that yet others play for names them in
-    `made_of`. With the source goes the version of the package; of a compiled module that is all there is.
+    That is the source of the module that it was asked from and of its class's, of those that this inherits from, and of
+    the modules that it names in `made_of`, because they play for it. With each goes the version of its package; of a
+    compiled module that is all there is.
     """
-    kinds = [kind for kind in getattr(target, "__mro__", (target,)) if kind is not object]
-    parts = (*dict.fromkeys(inspect.getmodule(kind) for kind in kinds), *getattr(target, "made_of", ()))
-    code = "\n".join(f"{_source(part)}\n{_release(part.__name__.partition('.')[0])}" for part in parts if part)
-    name = getattr(target, "__qualname__", type(target).__qualname__)
-    return hashlib.sha256(f"{name}\n{code}\n{sorted(arguments.items())}".encode()).hexdigest()
+    made = target
+    while isinstance(made, partial):
+        made = made.func
+    kinds = getattr(made, "__mro__", (made,))
+    parts = [sys.modules.get(reference.source), *map(inspect.getmodule, kinds), *getattr(made, "made_of", ())]
+    code = [f"{_source(m)}\n{_release(_package(m))}" for m in dict.fromkeys(parts) if m and _package(m) not in _PYTHON]
+    who = f"{reference.source}:{reference.name}{sorted(reference.arguments)}"
+    return hashlib.sha256("\n".join([who, *code]).encode()).hexdigest()
 
 
+def _package(module: ModuleType) -> str:
+    return module.__name__.partition(".")[0]
+
+
+@cache
 def _source(module: ModuleType) -> str:
+    """Return a module's source as it was when somebody first asked: what has been imported plays on."""
     try:
         return inspect.getsource(module)
     except (OSError, TypeError):

@@ -83,10 +83,13 @@ class MemberConfig(Frozen):
     set: dict[str, Any] = {}
 
 
+FolderName = Annotated[str, Field(pattern=r"^[\w+-][\w.+-]*$")]
+
+
 class PopulationConfig(Frozen):
     """Several training runs, side by side."""
 
-    members: dict[Annotated[str, Field(pattern=r"^[\w.+-]+$")], MemberConfig] = Field(min_length=1)  # folders' names
+    members: dict[FolderName, MemberConfig] = Field(min_length=1)
     engine: Engine = "processes"
     workers: PositiveInt = 2
 

@@ -73,7 +73,10 @@ def entered(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
 
 
 def panel_of(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str, Entrant | None]:
-    """Build those against whom an agent is evaluated, each by the name it was asked by; `self` is self-play, None."""
+    """Build those against whom an agent is evaluated, by the text that asked for them: `self` is self-play, None.
+
+    Members of a population that has several are called `text/member`.
+    """
     panel: dict[str, Entrant | None] = {}
     for text in texts:
         if text == "self":
@@ -81,7 +84,7 @@ def panel_of(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str,
         elif len(found := entered(text, spec, device)) == 1:
             panel[text] = next(iter(found.values()))
         else:
-            panel |= found
+            panel |= {f"{text}/{name}": entrant for name, entrant in found.items()}
     return panel
 
 
@@ -179,7 +182,7 @@ def _scripted(text: str, target: Any, reference: Reference, spec: Spec) -> Entra
     agent = call(target, reference, **({"spec": spec} if takes_spec else {}))
     if not (hasattr(agent, "act") and hasattr(agent, "initial_hidden")):
         raise UserError(f"expected an agent with act(view, hidden) and initial_hidden(rows), got '{text}'")
-    digest = digest_of_code(target, dict(reference.arguments))
+    digest = digest_of_code(target, reference)
     return Entrant(text, text, digest, agent, draws=_drawn_from(reference))
 
 

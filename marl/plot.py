@@ -131,7 +131,7 @@ def read(folders: Sequence[Path], metric: str = "return", against: str | None = 
     if metric not in EVALUATED and against is not None:
         raise UserError(f"--against chooses among evaluations ({', '.join(EVALUATED)}), and '{metric}' is of training")
     if metric in EVALUATED and against is None:
-        against = next((name for config in configs.values() for name in config.evaluation.panel), None)
+        against = next((name for path in paths for name in _panel(path)), None)
     found = {path: _read_runs(path, config, metric, against) for path, config in configs.items()}
     return Plot(games[0], metric, against, family_curves(metric, found))
 
@@ -326,6 +326,11 @@ def draw(plot: Plot, out: Path) -> None:
     save_picture(figure, out)
 
 
+def _panel(folder: Path) -> list[str]:
+    """Return whom a run was evaluated against, in the order of its panel."""
+    return list(dict.fromkeys(str(line.get("against")) for line in _lines(folder / EVALUATIONS)))
+
+
 def _read_runs(folder: Path, config: TrainConfig, metric: str, against: str | None) -> dict[str, Run]:
     """Read one run's values of a metric, or of each member of a family, by its name.
 
@@ -335,8 +340,8 @@ def _read_runs(folder: Path, config: TrainConfig, metric: str, against: str | No
     lines, key = updates, metric
     if metric in EVALUATED:
         key = "return_mean" if metric == "return" else metric
-        panel = config.evaluation.panel
-        if against is None or against not in panel:
+        panel = _panel(folder)
+        if against not in panel and (panel or not config.evaluation.panel):
             hint = nearest(against or "", panel) or f"; its panel: {', '.join(panel) or 'nobody'}"
             raise UserError(f"'{folder}' is not evaluated against '{against}'{hint}")
         lines = [line for line in _lines(folder / EVALUATIONS) if line.get("against") == against]

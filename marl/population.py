@@ -13,7 +13,7 @@ from rich.console import Console
 from games.errors import RunFailed, UserError
 from marl import checkpoint, engine
 from marl.config import PopulationConfig, TrainConfig, load
-from marl.train import check, same_config, spelled_out, train
+from marl.train import check, device_of, same_config, spelled_out, train
 
 Outcome = tuple[str, str, int]  # a member's name; why it failed, or nothing; the exit code of that
 
@@ -52,19 +52,20 @@ def check_members(
 ) -> dict[str, TrainConfig]:
     """Return each member's config, checked as far as that goes without training: a typo stops nothing half-way."""
     engine.require(settings.engine)
+    device = device_of(device)
     configs = {}
     for name, member in settings.members.items():
         sets = [f"{key}={json.dumps(value)}" for key, value in member.set.items()]
         try:
             configs[name] = load(TrainConfig, Path(member.train), sets)
             check(configs[name], device)
+            held = folder / "members" / name / "config.yaml"
+            if held.exists() and resume:
+                same_config(spelled_out(configs[name]), held)
         except UserError as error:
             raise UserError(f"the member '{name}': {error}") from error
-        held = folder / "members" / name / "config.yaml"
         if held.exists() and not resume:
             raise UserError(f"'{folder}' already holds the member '{name}'; add --resume, or name another --run-dir")
-        if held.exists():
-            same_config(spelled_out(configs[name]), held)
     return configs
 
 

@@ -73,7 +73,7 @@ class Display:
     """Show progress: a bar with the time left on a terminal, plain lines off it."""
 
     def __init__(self, label: str, total: int, unit: str, console: Console) -> None:
-        self._label, self._total, self._unit, self._console = label, total, unit, console
+        self._label, self._total, self._console = label, total, console
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
         self._bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
         self._task = self._bar.add_task(label, total=total)

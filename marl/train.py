@@ -93,7 +93,7 @@ def train(
 def prepare(config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto") -> Run:
     """Check everything that a run needs, then open its folder; where it does not fit, UserError and nothing written."""
     torch.set_num_threads(config.threads)
-    device = _device(device)
+    device = device_of(device)
     name, learns, settings = configured(config.algorithm, "algorithm")
     venv = _environments(config)
     key = stream(config.seed, "learner")
@@ -115,7 +115,7 @@ def check(config: TrainConfig, device: str = "auto") -> None:
     """Check a config as far as that goes without its environments and its folder; raises UserError."""
     name, learns, settings = configured(config.algorithm, "algorithm")
     spec = make(config.game, 1).spec
-    learner = learns(settings, spec, key=0, total_steps=1, device=_device(device))
+    learner = learns(settings, spec, key=0, total_steps=1, device=device_of(device))
     _rollout_length(config, name, learner)
     for text in config.opponents.agents:
         entered(text, spec)
@@ -155,7 +155,8 @@ def spelled_out(config: TrainConfig) -> TrainConfig:
     return config.model_copy(update={"algorithm": {"name": name} | settings.model_dump(mode="json")})
 
 
-def _device(name: str) -> str:
+def device_of(name: str) -> str:
+    """Return cpu or cuda, what `auto` finds or what was asked for; raises UserError where that is not here."""
     if name not in ("auto", "cpu", "cuda"):
         raise UserError(f"expected --device auto, cpu or cuda, got '{name}'")
     if name == "cuda" and not torch.cuda.is_available():

@@ -1,5 +1,7 @@
 """Built-in agents: fair draws by key, a search that finds wins; and the referee, whatever a stranger returns."""
 
+from functools import partial
+
 import numpy as np
 import pyspiel
 import pytest
@@ -7,8 +9,9 @@ import pytest
 from games.contract import Array, Box, Spec
 from games.errors import UserError
 from games.keys import fold
-from games.registry import make
-from marl.agent import Mcts, Random, Referee, Stateless, digest_of_code
+from games.registry import make, parse
+from marl import agent
+from marl.agent import Agent, Mcts, Random, Referee, Stateless, digest_of_code
 from marl.search.agent import UctAgent
 from marl.types import Decision, View
 
@@ -250,13 +253,42 @@ def test_hidden_states_that_are_none_forfeit(after):
 
 
 def test_digest_of_code_says_who_it_is():
-    one = digest_of_code(Mcts, {"simulations": 5})
-    assert one == digest_of_code(Mcts, {"simulations": 5}) and len(one) == 64
-    assert len({one, digest_of_code(Mcts, {"simulations": 6}), digest_of_code(Random, {"simulations": 5})}) == 3
-    assert digest_of_code(pyspiel.MCTSBot, {}) != one  # no source to read
+    one = digest_of_code(Mcts, parse("mcts(simulations=5)"))
+    assert one == digest_of_code(Mcts, parse("mcts(simulations=5)")) and len(one) == 64
+    assert one != digest_of_code(Mcts, parse("mcts(simulations=6)")) != digest_of_code(Random, parse("random"))
+    assert len(digest_of_code(pyspiel.MCTSBot, parse("pyspiel:MCTSBot"))) == 64  # no source to read
+
+
+def first(spec, skip=0):
+    return Random(spec)
+
+
+LAMBDA, OTHER, ONE, TWO = lambda spec: Random(spec), lambda spec: first(spec), partial(first, skip=1), partial(first)
+
+
+def test_what_is_no_class_is_what_it_is_called_and_where():
+    """A lambda, and a partial, which functools would pass for its own."""
+    found = [digest_of_code(globals()[name], parse(f"{__name__}:{name}")) for name in ("LAMBDA", "OTHER", "ONE", "TWO")]
+    assert len(set(found)) == 4
+
+
+def test_code_counts_wherever_it_stands(monkeypatch):
+    reference, source = parse(f"{__name__}:ONE"), agent._source
+    one = digest_of_code(ONE, reference)
+    monkeypatch.setattr(agent, "_source", lambda module: source(module) + "# edited" * (module.__name__ == __name__))
+    assert digest_of_code(ONE, reference) != one
+
+
+def test_another_python_is_no_other_agent(monkeypatch):
+    class Protocolled(Agent):
+        pass
+
+    one, source = digest_of_code(Protocolled, parse("x:Protocolled")), agent._source
+    monkeypatch.setattr(agent, "_source", lambda module: "" if module.__name__ == "typing" else source(module))
+    assert digest_of_code(Protocolled, parse("x:Protocolled")) == one
 
 
 def test_an_agent_is_also_what_it_is_made_of(monkeypatch):
-    one = digest_of_code(UctAgent, {})
+    one = digest_of_code(UctAgent, parse("uct"))
     monkeypatch.setattr(UctAgent, "made_of", UctAgent.made_of[1:])
-    assert digest_of_code(UctAgent, {}) != one
+    assert digest_of_code(UctAgent, parse("uct")) != one

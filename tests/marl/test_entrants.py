@@ -159,6 +159,7 @@ def test_code_beside_the_class_is_part_of_who_it_is_and_not_of_what_it_draws(bot
     before = enter(f"{bots}:First(offset=2)", SPEC)
     path = tmp_path / f"{bots}.py"
     path.write_text(path.read_text() + "HABIT = 1  # what another function of the module may read\n")
+    agent._source.cache_clear()  # as a new process would read it
     linecache.clearcache()
     after = enter(f"{bots}:First(offset=2)", SPEC)
     assert after.digest != before.digest and after.stream(1) == before.stream(1)

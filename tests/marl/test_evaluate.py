@@ -96,6 +96,42 @@ def test_what_an_agent_breaks_is_said_of_it(agent, said):
         evaluate(venv, enter("random", venv.spec), entrant(agent), seeds=3, key=1)
 
 
+class Batched(Stateless):
+    """Raise for a batch, and for no row alone."""
+
+    def act(self, view, hidden):
+        if len(view) > 1:
+            raise MemoryError("too many")
+        return Decision(view.action_mask.argmax(1)), None
+
+
+class Widens(Stateless):
+    def initial_hidden(self, rows):
+        return np.zeros((rows, 2))
+
+    def act(self, view, hidden):
+        return Decision(view.action_mask.argmax(1)), np.zeros((len(view), 3))
+
+
+class Never(Stateless):
+    def initial_hidden(self, rows):
+        raise LookupError("nothing")
+
+
+@pytest.mark.parametrize(
+    ("agent", "said"),
+    [
+        (Batched(), "agent 'x' raised MemoryError: too many"),
+        (Widens(), r"agent 'x' raised ValueError: expected hidden states of shape \(\d, 2\), got \(\d, 3\)"),
+        (Never(), "agent 'x' raised LookupError: nothing when an episode began"),
+    ],
+)
+def test_an_agent_answers_for_its_memory_and_its_batches(agent, said):
+    venv = make("openspiel:tic_tac_toe", 4)
+    with pytest.raises(RunFailed, match=said):
+        evaluate(venv, entrant(agent), None, seeds=4, key=1)
+
+
 def test_the_same_whatever_the_batch():
     results = []
     for num_envs in (1, 5, 32):

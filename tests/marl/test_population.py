@@ -43,8 +43,14 @@ def test_a_member_that_does_not_fit_is_found_before_any_trains(tmp_path):
 def test_what_is_wrong_with_a_member_is_said_of_it(tmp_path):
     with pytest.raises(UserError, match="the member 'a': unknown key 'stepz'"):
         check_members(population(stepz=3), tmp_path, resume=False)
+    with pytest.raises(UserError, match=r"^expected --device"):
+        check_members(population(), tmp_path, resume=False, device="gpu")
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".", ""])
+def test_names_of_members_are_names_of_folders(name):
     with pytest.raises(ValidationError, match="pattern"):
-        PopulationConfig.model_validate({"members": {"a/b": {"train": "t.yaml"}}})
+        PopulationConfig.model_validate({"members": {name: {"train": "t.yaml"}}})
 
 
 def test_a_population_plays_along_as_its_members_do(tmp_path):
@@ -55,6 +61,7 @@ def test_a_population_plays_along_as_its_members_do(tmp_path):
     asked = config(opponents={"agents": [str(tmp_path)]}, evaluation={"panel": [str(tmp_path), "self"], "seeds": 1})
     run = prepare(asked, tmp_path / "run", resume=False)
     assert [opponent.name for opponent in run.opponents] == ["a", "b"]
+    assert list(run.panel) == [f"{tmp_path}/a", f"{tmp_path}/b", "self"]  # another's members may be called so, too
 
 
 def test_write_and_read(tmp_path):
