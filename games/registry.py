@@ -284,9 +284,14 @@ def _import(reference: Reference, sources: tuple[str, ...]) -> Any:
 
 def call(target: Callable[..., Any], reference: Reference, **more: Any) -> Any:
     """Call what a reference names with its arguments; raises UserError where they do not fit, or whatever it raises."""
-    build = bound(target, reference, **more)
-    with _theirs(f"'{reference}' could not be built", "mend it or its arguments"):
-        return build()
+    build, what = bound(target, reference, **more), f"'{reference}' could not be built"
+    with _theirs(what, "mend it or its arguments"):
+        try:
+            return build()
+        except (TypeError, ValueError) as error:
+            if not _refused(error):
+                raise
+            raise UserError(f"{what}: {' '.join(str(error).split())}") from error
 
 
 def bound(target: Callable[..., Any], reference: Reference, **more: Any) -> Callable[[], Any]:
@@ -323,15 +328,26 @@ def _theirs(what: str, remedy: str = "mend it") -> Iterator[None]:
         raise UserError(f"{what}: {_raised(error)}; {remedy}") from error
 
 
+def _refused(error: Exception) -> bool:
+    """Say whether an error is a refusal of this project's own: raised within its packages, not by the call itself."""
+    frames = _outside(_frames(error), __file__)
+    packages = (Path(__file__).parents[1] / name for name in ("games", "marl"))
+    return bool(frames) and not _outside(frames, *packages)
+
+
 def _raised(error: Exception) -> str:
     """Return an error in one line, with where its author's own code was when it came: in no library, if it can be."""
     words = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_absolute()]
-    frames = _outside(frames, Path(__file__).parent, Path(importlib.__file__).parent)
+    frames = _outside(_frames(error), Path(__file__).parent, Path(importlib.__file__).parent)
     frames = _outside(frames, *(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib"))) or frames
     if not frames or isinstance(error, SyntaxError):  # which says itself where
         return words
     return f"{words} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
+
+
+def _frames(error: Exception) -> list[traceback.FrameSummary]:
+    """Return where an error passed, but for code that has no file."""
+    return [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_absolute()]
 
 
 def _outside(frames: list[traceback.FrameSummary], *folders: str | Path) -> list[traceback.FrameSummary]:

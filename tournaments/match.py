@@ -1,7 +1,8 @@
 """Matches: play fixtures in batches through the one rollout, and yield each game when it ends.
 
-A tournament's randomness is a hash of (the agent's digest, the fixture's seed, the player, the decision): the same
-fixture is the same game, move for move, whatever was played beside it.
+An agent's randomness is a hash of (what it draws by, the fixture's seed, the player, the decision): the same fixture is
+the same game, move for move, whatever was played beside it. A run draws by its weights and options, a scripted agent by
+its reference, which is its name and arguments (`Entrant.draws`).
 """
 
 import math
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from games.contract import Spec
+from games.errors import RunFailed
 from games.keys import stream
 from games.registry import make
 from marl.entrants import enter
@@ -25,12 +27,16 @@ KEY = stream(0, "tournament")
 def play(game: str, references: Sequence[str], fixtures: Sequence[Fixture], num_envs: int) -> Iterator[PlayedGame]:
     """Play fixtures, which have equally many opening moves, and yield games as they end.
 
-    `references` name every agent that sits in one of the fixtures. An agent that raises or moves illegally
-    forfeits that game, and the rest plays on.
+    `references` name the agents that sit in the fixtures, and no others. An agent that raises or moves illegally
+    forfeits that game, and the rest plays on. Raises RunFailed where one is no longer who the fixtures say.
     """
     (opening_moves,) = {fixture.opening_moves for fixture in fixtures} or {0}
     venv = make(game, max(1, min(num_envs, len(fixtures))))
     entrants = [enter(text, venv.spec) for text in references]
+    seated = {agent for fixture in fixtures for agent in fixture.agents}
+    for entrant in entrants:
+        if entrant.digest not in seated:
+            raise RunFailed(f"the agent '{entrant.reference}' changed while it was being played; run again to go on")
     entry = {entrant.digest: index for index, entrant in enumerate(entrants)}
     played = episodes(
         venv,

@@ -99,13 +99,21 @@ def offended(results: Results) -> NDArray[np.bool_]:
     return least & np.isin(results.terminations, FORFEITS)[:, None]
 
 
-def settle(results: Results) -> Results:
+def settle(results: Results, zero_sum: bool) -> Results:
     """Return the results with the worst return for who broke off a game: the least that was paid in any of them.
 
     For games whose bounds are not known. What had been paid by then says little: a game broken off early loses less.
+    If zero-sum, the others share what the offenders lose, and a game that all broke off keeps its payoffs.
     """
+    lost = offended(results)
     worst = np.nanmin(results.payoffs, initial=np.inf)
-    return replace(results, payoffs=np.where(offended(results), worst, results.payoffs))
+    if not zero_sum:
+        return replace(results, payoffs=np.where(lost, worst, results.payoffs))
+    offenders = lost.sum(1, keepdims=True)  # [G, 1]
+    others = lost.shape[1] - offenders
+    gain = -worst * offenders / np.maximum(others, 1)
+    settled = np.where(lost, worst, gain)
+    return replace(results, payoffs=np.where((offenders > 0) & (others > 0), settled, results.payoffs))
 
 
 @dataclass(frozen=True, eq=False)

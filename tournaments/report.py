@@ -66,6 +66,7 @@ class Summary:
     payoffs: list[MeanPayoff]
     endings: list[Endings]
     unplayed: tuple[str, ...]  # agents without a game
+    set_aside: tuple[str, ...]  # agents all of whose games had copies at the table and count no more
     repeated: int  # seatings of agents that played one and the same game on every seed
     opening_moves: int = 0  # drawn at random
 
@@ -129,6 +130,10 @@ class Summary:
             found.append(f"Games lost by an illegal action or an agent's error: {listed(guilty)}.")
         if self.unplayed:
             found.append(f"Not played yet: {listed(self.unplayed)}.")
+        if self.set_aside:
+            found.append(
+                f"Played only with copies at the table, in games that count no more: {listed(self.set_aside)}."
+            )
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -162,7 +167,9 @@ def summarize(store: Store) -> Summary:
         raise UserError(f"expected a store that says which game it holds, got '{store.path}'; run its tournament again")
     results, labels = store.results(), store.labels()
     if spec.get("return_bounds") is None:
-        results = settle(results)
+        results = settle(results, spec["payoff"] == "zero_sum")
+    seated = store.seated()
+    uncounted = sorted((label, id) for id, label in labels.items() if label not in results.agents)
     reason = refusal(spec["num_players"], spec["payoff"])
     ratings = None if reason else rate(results)
     two = reason is not None and spec["num_players"] == 2
@@ -181,7 +188,8 @@ def summarize(store: Store) -> Summary:
         matchups=table,
         payoffs=payoffs,
         endings=_endings(results, agents),
-        unplayed=tuple(sorted(set(labels.values()) - set(results.agents))),
+        unplayed=tuple(label for label, id in uncounted if id not in seated),
+        set_aside=tuple(label for label, id in uncounted if id in seated),
         repeated=store.repeated(),
         opening_moves=store.get("opening_moves", 0),
     )

@@ -28,7 +28,7 @@ from games.errors import RunFailed, UserError
 from tournaments.ratings import FORFEITS, MIN_CLUSTERS, Results
 from tournaments.schedule import Fixture
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no payoffs that are null
 TERMINATIONS = ("finished", "truncated", "illegal_action", "agent_error")
 
 _SCHEMA = """
@@ -125,10 +125,10 @@ class Store:
         version = self.get("schema_version")
         if not isinstance(version, int):
             raise self._not_a_store()
-        if version != SCHEMA_VERSION:
+        if not 1 <= version <= SCHEMA_VERSION:
             raise UserError(
-                f"expected a tournament store of version {SCHEMA_VERSION}, got '{self.path}' of version {version}; "
-                "open it with the release that wrote it"
+                f"expected a tournament store of version 1 to {SCHEMA_VERSION}, got '{self.path}' of version "
+                f"{version}; open it with the release that wrote it"
             )
 
     def _not_a_store(self) -> UserError:
@@ -163,7 +163,10 @@ class Store:
             ) from error
 
     def add(self, games: Iterable[PlayedGame]) -> None:
-        """Write a batch of games in one transaction; a game that is there already stays as it is."""
+        """Write a batch of games in one transaction; a game that is there already stays as it is.
+
+        The store is of this version from then on: an older release must not read its payoffs.
+        """
         rows = [
             (
                 game.fixture.id,
@@ -178,6 +181,7 @@ class Store:
             for game in games
         ]
         with self._writing():
+            self._db.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(SCHEMA_VERSION),))
             self._db.executemany("INSERT OR IGNORE INTO games VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def add_agent(self, id: str, name: str, reference: str) -> None:
@@ -247,6 +251,11 @@ class Store:
             terminations=np.array(terminations, np.str_),
             lengths=np.array(lengths, np.int64),
         )
+
+    def seated(self) -> frozenset[str]:
+        """Return the ids of the agents that have played, whether their games count or not."""
+        tables = self._db.execute("SELECT DISTINCT agents FROM games")
+        return frozenset(agent for (table,) in tables for agent in json.loads(table))
 
     def repeated(self) -> int:
         """Return how many seatings of agents played one and the same game on every seed, of those with enough seeds."""

@@ -47,14 +47,17 @@ _SYMMETRY: dict[str, Symmetry] = {
     "tic_tac_toe": "square",
 }
 # Whole numbers with a default above 0 that may be 0 or less: seeds, points, how far is seen, and what a rule can do
-# without. All others count what a game cannot do without, and OpenSpiel may die of none of it (a segmentation fault).
+# without. All others count what a game cannot do without, and OpenSpiel may die of none of it (a segmentation fault),
+# as of `num_tricks` in spades, whose observer then writes past its buffer.
 _MAY_BE_NONE = (
     *("seed", "gin_bonus", "knock_card", "points_per_trick", "undercut_bonus", "win_or_loss_bonus", "win_threshold"),
-    *("num_tricks_in_observation", "obs_back", "obs_front", "obs_side", "sense_size"),
+    *("num_tricks_in_observation", "obs_back", "obs_front", "obs_side", "recall_length", "sense_size"),
     *("blob_chance", "insanity", "magic_wall_steps", "max_bribe", "num_extra_coin_colors", "num_redeals"),
 )
 # Counts whose default, 0 or -1, means "as usual".
 _COUNTS = {"go_fish": ("initial_cards",), "hanabi": ("colors", "hand_size", "players", "ranks")}
+# Games that play without end where their horizon is -1; all others are then over before anyone moves.
+_ENDLESS = ("capture_the_flag", "laser_tag")
 # Games that do not load by their name alone, with what they need.
 EXAMPLES = (
     "cached_tree(game=kuhn_poker())",
@@ -195,7 +198,7 @@ class OpenSpielGame:
             chance=kind.chance_mode != pyspiel.GameType.ChanceMode.DETERMINISTIC,
             searchable=True,
             step_rewards=kind.reward_model == pyspiel.GameType.RewardModel.REWARDS,
-            max_length=self.native.max_game_length(),
+            max_length=None if "horizon=-1" in str(self.native) else self.native.max_game_length(),
             return_bounds=(self.native.min_utility(), self.native.max_utility()),
             resamples=not self.hidden or self._state is ResampledState,
             symmetry=_symmetry(kind.short_name, _shape(observation)),
@@ -342,6 +345,8 @@ def _load(name: str, parameters: dict[str, Any]) -> Any:
                 f"{nearest(parameter, allowed)}"
             )
         value, default = parameters[parameter], allowed[parameter]
+        if name in _ENDLESS and (parameter, value) == ("horizon", -1):
+            continue
         counts = type(default) is int and default >= 1 and parameter not in _MAY_BE_NONE
         if type(value) is int and value < 1 and (counts or parameter in _COUNTS.get(name, ())):
             raise UserError(f"expected {parameter} of '{name}' to be at least 1, got {value}")

@@ -23,6 +23,10 @@ SEEDS = np.arange(3, dtype=np.uint64)
         ("tic_tac_toe(size=4)", "takes no parameters, got 'size'"),
         ("connect_four(rows=0)", "expected rows of 'connect_four' to be at least 1, got 0"),
         ("hex(board_size=-1)", "expected board_size of 'hex' to be at least 1, got -1"),
+        ("laser_tag(horizon=0)", "expected horizon of 'laser_tag' to be at least 1, got 0"),
+        ("pig(horizon=-1)", "expected horizon of 'pig' to be at least 1, got -1"),
+        ("spades(num_tricks=0)", "expected num_tricks of 'spades' to be at least 1, got 0"),  # died of it
+        ("liars_dice_ir(recall_length=0)", "gives its players no observation tensor"),
         ("hanabi(colors=0)", "expected colors of 'hanabi' to be at least 1, got 0"),
         ("misere(game=connect_four(rows=0))", "expected rows of 'connect_four' to be at least 1, got 0"),
         ("misere(game=tic_tac_to(x=1))", "did you mean 'tic_tac_toe'?"),
@@ -41,6 +45,16 @@ def test_what_agents_cannot_play_is_refused_in_one_sentence(reference, said, cap
 def test_what_a_game_can_do_without_may_be_0(reference):
     venv = make(f"openspiel:{reference}", 1)
     assert venv.reset(SEEDS[:1]).acting.any()
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["laser_tag(horizon=-1)", "capture_the_flag(horizon=-1)", "misere(game=capture_the_flag(horizon=-1))"],
+)
+def test_without_a_horizon_no_length_is_known(reference):
+    venv = make(f"openspiel:{reference}", 1)
+    assert venv.reset(SEEDS[:1]).acting.any()
+    assert venv.spec.max_length is None
 
 
 def test_names_are_references():

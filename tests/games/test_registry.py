@@ -86,6 +86,14 @@ class Unspecified(Nim):
         self.spec = {}
 def batch(num_envs):
     return object()
+from games.native.predator_prey import PredatorPrey
+class Overfull(PredatorPrey):
+    def __init__(self, num_envs: int):
+        super().__init__(num_envs, size=3, predators=100)
+from abc import ABC, abstractmethod
+class Unfinished(ABC):
+    @abstractmethod
+    def initial_state(self): ...
 """,
 }
 
@@ -103,6 +111,11 @@ def batch(num_envs):
             "'broken_game:Unmade(size=2)' could not be built: KeyError: 'x' (broken_game.py, line 5); "
             "mend it or its arguments",
         ),
+        (
+            "broken_game:Overfull",
+            "ValueError: expected room for 108 creatures, got a grid of 9 cells (broken_game.py, line 17); mend it",
+        ),
+        ("broken_game:Unfinished", "could not be built: TypeError: Can't instantiate abstract class Unfinished"),
         ("broken_game:Unopened", "could not be opened: LookupError: no start (broken_game.py, line 8); mend it"),
         ("broken_game:Unspecified", "expected `spec` of 'broken_game:Unspecified' to be a Spec"),
         ("broken_game:batch", "expected `spec` of 'broken_game:batch' to be a Spec"),
@@ -115,6 +128,26 @@ def test_a_broken_file_is_its_authors(reference, said, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"^[^\n]+$") as caught:
         make(reference, 1)
     assert said in str(caught.value) and caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "reference, said",
+    [
+        (
+            "predator_prey(size=3, predators=100)",
+            "'predator_prey(size=3, predators=100)' could not be built: "
+            "expected room for 108 creatures, got a grid of 9 cells",
+        ),
+        (
+            "coin_game | messy(phi=2)",
+            "'messy(phi=2)' could not be built: expected phi in [0, 1] and steps >= 0, got phi=2, steps=10",
+        ),
+    ],
+)
+def test_what_a_game_of_ours_refuses_is_no_crash(reference, said):
+    with pytest.raises(UserError) as caught:
+        make(reference, 1)
+    assert str(caught.value) == said
 
 
 def test_what_a_class_raised_stays_behind_the_sentence():

@@ -1,10 +1,12 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyspiel
 import pytest
 from rich.console import Console
 
+from games.errors import RunFailed
 from games.keys import choose
 from games.registry import make
 from marl.agent import Random, Stateless
@@ -162,6 +164,13 @@ def test_who_breaks_a_game_off_together_loses_it_together():
     fixtures, _ = schedule(GOOFSPIEL, [SHORT, WORDY], seeds=3)
     games = list(play(GOOFSPIEL, [SHORT, WORDY], fixtures, num_envs=4))
     assert len(games) == 6 and all(g.termination == "agent_error" and g.payoffs == (0, 0) for g in games)
+
+
+def test_an_agent_that_changed_since_the_fixtures_were_made_is_named():
+    fixtures, reference = schedule(TIC_TAC_TOE, ["random", FIRST], seeds=2)
+    before = [replace(f, agents=tuple("0" if reference[a] == FIRST else a for a in f.agents)) for f in fixtures]
+    with pytest.raises(RunFailed, match=f"the agent '{FIRST}' changed while it was being played; run again to go on"):
+        play_chunk(TIC_TAC_TOE, ["random", FIRST], before, num_envs=2)
 
 
 def test_chunks():

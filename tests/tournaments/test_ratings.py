@@ -324,10 +324,25 @@ class TestPayoffs:
         results = Results.of(log)
         assert offended(results).tolist() == [[False] * 3, [True, False, True], [True] * 3, [False, True, False]]
         assert_allclose(
-            settle(results).payoffs, [[-3, -20, 5], [-20, nan, -20], [-20, -20, -20], [-0.5, -20, 7]], atol=0
+            settle(results, zero_sum=False).payoffs,
+            [[-3, -20, 5], [-20, nan, -20], [-20, -20, -20], [-0.5, -20, 7]],
+            atol=0,
         )
-        assert offended(settle(results)).tolist() == offended(results).tolist()
-        assert len(settle(Results.of([]))) == 0
+        assert offended(settle(results, zero_sum=False)).tolist() == offended(results).tolist()
+        assert len(settle(Results.of([]), zero_sum=False)) == 0
+
+    def test_who_breaks_off_a_zero_sum_game_pays_the_others(self):
+        log = [
+            Result(("A", "B", "C"), (-30.0, 10.0, 20.0), 0),
+            Result(("A", "B", "C"), (-1.0, 0.5, 0.5), 1, "agent_error"),
+            Result(("A", "B", "C"), (-1.0, 2.0, -1.0), 2, "illegal_action"),
+            Result(("A", "B", "C"), (0.0, 0.0, 0.0), 3, "agent_error"),
+        ]
+        results = Results.of(log)
+        settled = settle(results, zero_sum=True)
+        assert settled.payoffs.tolist() == [[-30, 10, 20], [-30, 15, 15], [-30, 60, -30], [0, 0, 0]]
+        assert offended(settled).tolist() == offended(results).tolist()
+        assert len(settle(Results.of([]), zero_sum=True)) == 0
 
     def test_a_forfeit_says_nothing_of_the_others(self):
         nan = math.nan

@@ -236,6 +236,20 @@ def test_deterministic_agents_that_repeat_one_game_are_said(tmp_path):
     assert ": 2. They count as if each game were another" in warning
 
 
+def test_whose_games_are_set_aside_has_played(tmp_path):
+    with make_store(tmp_path / "s", "team", 3, [(1, 1, 1)]) as store:
+        store._db.execute("DELETE FROM games")
+        copies, whole = (round_robin("g", who, 3, seeds=2, seed=0) for who in (["aa", "bb"], ["aa", "cc", "dd"]))
+        store.add(PlayedGame(fixture, (1.0, 1.0, 1.0), "finished", 5) for fixture in copies)
+        assert [w for w in summarize(store).warnings if "played" in w.lower()] == [
+            f"Not played yet: {NAMES['dd']}, {NAMES['cc']}."
+        ]
+        store.add(PlayedGame(fixture, (1.0, 1.0, 1.0), "finished", 5) for fixture in whole)
+        assert [w for w in summarize(store).warnings if "played" in w.lower()] == [
+            f"Played only with copies at the table, in games that count no more: {NAMES['bb']}."
+        ]
+
+
 def test_an_empty_store(tmp_path):
     for payoff in ("zero_sum", "team"):
         with make_store(tmp_path / payoff, payoff) as store:

@@ -131,9 +131,20 @@ def test_files_that_are_no_store(tmp_path):
 
 
 def test_a_later_version_is_refused(store):
-    store.set("schema_version", 2)
-    with pytest.raises(UserError, match="version 2"):
+    store.set("schema_version", 3)
+    with pytest.raises(UserError, match="version 3"):
         Store(store.path)
+
+
+def test_an_older_store_is_read_and_its_version_raised_when_games_are_added(store):
+    """For what is added may hold payoffs that the release that made it cannot read."""
+    assert store.get("schema_version") == 2
+    store.add(played(FIXTURES[:1]))
+    store.set("schema_version", 1)
+    with Store(store.path) as old:
+        assert len(old.results()) == 1 and old.get("schema_version") == 1
+        old.add(played(FIXTURES[1:2], (float("nan"), -1.0), "agent_error"))
+        assert len(old.results()) == 2 and old.get("schema_version") == 2
 
 
 @pytest.mark.parametrize(

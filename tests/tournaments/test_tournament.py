@@ -249,6 +249,15 @@ def test_who_breaks_off_every_game_is_last(tmp_path, players, local_ratio):
         assert payoffs["random"].mean == pytest.approx(25 * summary.matchups.pool[0])
 
 
+def test_forfeits_of_a_zero_sum_game_without_bounds_sum_to_zero(tmp_path):
+    game, crashing = "openspiel:kuhn_poker(players=3) | messy", f"{__name__}:Crashing()"
+    assert make(game, 1).spec.payoff == "zero_sum" and make(game, 1).spec.return_bounds is None
+    with Store(play(config(game=game, agents=("random", SECOND, THIRD, crashing)), tmp_path)) as store:
+        results = summarize(store).results
+    assert results.payoffs.min() == -2 and (results.terminations == "agent_error").any()
+    assert results.payoffs.sum(1).tolist() == [0] * len(results)
+
+
 def test_a_folder_of_another_game(tmp_path):
     path = play(config(), tmp_path)
     before, written = rows(path), (tmp_path / "config.yaml").read_bytes()
