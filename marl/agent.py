@@ -246,8 +246,12 @@ def digest_of_code(target: Any, reference: Reference) -> str:
     kinds = getattr(made, "__mro__", (made,))
     parts = [sys.modules.get(reference.source), *map(inspect.getmodule, kinds), *getattr(made, "made_of", ())]
     code = [f"{_source(m)}\n{_release(_package(m))}" for m in dict.fromkeys(parts) if m and _package(m) not in _PYTHON]
-    who = f"{reference.source}:{reference.name}{sorted(reference.arguments)}"
-    return hashlib.sha256("\n".join([who, *code]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([called(reference), *code]).encode()).hexdigest()
+
+
+def called(reference: Reference) -> str:
+    """Return what an agent is asked as, its arguments in one order."""
+    return f"{reference.source}:{reference.name}{sorted(reference.arguments)}"
 
 
 def _package(module: ModuleType) -> str:

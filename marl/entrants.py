@@ -14,7 +14,7 @@ from games.errors import UserError, nearest
 from games.keys import fold_one
 from games.registry import Reference, attribute, call, check_types, parameters_of, parse, resolve
 from marl import checkpoint
-from marl.agent import Agent, Answerable, Mcts, Random, digest_of_code
+from marl.agent import Agent, Answerable, Mcts, Random, called, digest_of_code
 from marl.config import validate
 from marl.scripted import SCRIPTED
 from marl.search.agent import UctAgent
@@ -187,8 +187,7 @@ def _scripted(text: str, target: Any, reference: Reference, spec: Spec) -> Entra
 
 
 def _drawn_from(reference: Reference) -> int:
-    written = f"{reference.source}:{reference.name}{sorted(reference.arguments)}"
-    return int(hashlib.sha256(written.encode()).hexdigest()[:16], 16)
+    return int(hashlib.sha256(called(reference).encode()).hexdigest()[:16], 16)
 
 
 def _shown(text: str, reference: Reference) -> str:

@@ -131,7 +131,7 @@ def read(folders: Sequence[Path], metric: str = "return", against: str | None = 
     if metric not in EVALUATED and against is not None:
         raise UserError(f"--against chooses among evaluations ({', '.join(EVALUATED)}), and '{metric}' is of training")
     if metric in EVALUATED and against is None:
-        against = next((name for path in paths for name in _panel(path)), None)
+        against = next((name for path in paths for name in _panel(_lines(path / EVALUATIONS))), None)
     found = {path: _read_runs(path, config, metric, against) for path, config in configs.items()}
     return Plot(games[0], metric, against, family_curves(metric, found))
 
@@ -326,9 +326,9 @@ def draw(plot: Plot, out: Path) -> None:
     save_picture(figure, out)
 
 
-def _panel(folder: Path) -> list[str]:
+def _panel(evaluations: Sequence[dict[str, Any]]) -> list[str]:
     """Return whom a run was evaluated against, in the order of its panel."""
-    return list(dict.fromkeys(str(line.get("against")) for line in _lines(folder / EVALUATIONS)))
+    return list(dict.fromkeys(str(line.get("against")) for line in evaluations))
 
 
 def _read_runs(folder: Path, config: TrainConfig, metric: str, against: str | None) -> dict[str, Run]:
@@ -340,11 +340,12 @@ def _read_runs(folder: Path, config: TrainConfig, metric: str, against: str | No
     lines, key = updates, metric
     if metric in EVALUATED:
         key = "return_mean" if metric == "return" else metric
-        panel = _panel(folder)
+        evaluations = _lines(folder / EVALUATIONS)
+        panel = _panel(evaluations)
         if against not in panel and (panel or not config.evaluation.panel):
             hint = nearest(against or "", panel) or f"; its panel: {', '.join(panel) or 'nobody'}"
             raise UserError(f"'{folder}' is not evaluated against '{against}'{hint}")
-        lines = [line for line in _lines(folder / EVALUATIONS) if line.get("against") == against]
+        lines = [line for line in evaluations if line.get("against") == against]
     kind = "evaluations" if metric in EVALUATED else "metrics"
     if not lines:
         raise UserError(f"'{folder}' has no {kind} yet; leave it out, or train it further")
