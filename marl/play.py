@@ -3,6 +3,7 @@
 import numpy as np
 from rich.console import Console
 
+from games import rounding
 from games.contract import State
 from games.errors import UserError
 from games.keys import fold_one, stream
@@ -94,6 +95,6 @@ def play(game: str, against: str, seat: int, seed: int, console: Console) -> Non
         console.print("\nYou left the game.")
         return
     paid = ", ".join(f"player {p}: {value:+g}" for p, value in enumerate(episode.returns))
-    own = int(np.sign(episode.returns[seat]))
+    own = int(rounding.sign(episode.returns[seat], episode.rounding))
     verdict = {1: "You won", 0: "A draw", -1: "You lost"}[own] if spec.payoff == "zero_sum" else "The end"
     console.print(f"\n{verdict} after {episode.length} moves ({paid}); game {seed}", highlight=False, markup=False)
