@@ -3,7 +3,6 @@
 Exit codes: 0 done; 1 a run that failed on its way; 2 bad input; 130 interrupted (resumable).
 """
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -12,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 from games.errors import UserError
+from games.text import sentence
+from marl.terminal import Terminal
 
 if TYPE_CHECKING:
     from games.contract import Spec
@@ -63,7 +63,7 @@ def train(
     from marl.train import train as train_run
 
     folder = _folder(config, run_dir)
-    newest = train_run(load(TrainConfig, config, sets or []), folder, resume=resume, device=device, console=_console())
+    newest = train_run(load(TrainConfig, config, sets or []), folder, resume=resume, device=device, console=Terminal())
     _say(f"trained: {newest}")
     _say(f"curves: tensorboard --logdir {folder}/tensorboard")
 
@@ -126,8 +126,8 @@ def plot(
     if as_json:
         _print_json(plotted.to_json() | {"file": str(out)})
         return
-    print(table(plotted))
-    _say(f"\ncurves: {out}")
+    Terminal().block(f"{table(plotted)}\n")
+    _say(f"curves: {out}")
 
 
 @app.command()
@@ -209,7 +209,7 @@ def evaluate(
     for name, result in results.items():
         for seat, (mean, ci95) in enumerate(zip(result.return_mean, result.return_ci95, strict=True)):
             table.add_row(name, str(seat), f"{mean:+.3f}", f"{ci95:.3f}" if seeds > 1 else "one seed")
-    _console().print(table)
+    Terminal().print(table)
     if any(result.length_mean <= opening_moves for result in results.values()):
         _say(f"note: most games end within their {opening_moves} opening moves, where no agent decides")
 
@@ -227,7 +227,7 @@ def _against_the_truth(name: str, game: str, agent: "Agent", spec: "Spec", key: 
         table = Table("positions", "accuracy")
         for kind, share in (result.by_phase | result.by_difficulty).items():
             table.add_row(f"plies {kind}" if kind in result.by_phase else kind, f"{share:.1%}")
-        _console().print(table)
+        Terminal().print(table)
         return
     seats = solved.all_ends(agent, game, spec, key)
     if as_json:
@@ -237,7 +237,7 @@ def _against_the_truth(name: str, game: str, agent: "Agent", spec: "Spec", key: 
     table = Table("seat", "won", "drawn", "lost", "decisions")
     for seat, ends in enumerate(seats):
         table.add_row(str(seat), str(ends.won), str(ends.drawn), str(ends.lost), str(ends.decisions))
-    _console().print(table)
+    Terminal().print(table)
 
 
 def _against_best_responses(
@@ -257,7 +257,7 @@ def _against_best_responses(
     table = Table("seat", "against itself", "a best response to it")
     for seat, (value, best) in enumerate(zip(result.value, result.best_response, strict=True)):
         table.add_row(str(seat), f"{value:+.4f}", f"{best:+.4f}")
-    _console().print(table)
+    Terminal().print(table)
 
 
 @app.command()
@@ -272,7 +272,7 @@ def play(
 
     from marl.play import play as play_at_terminal
 
-    play_at_terminal(game, against, seat, secrets.randbits(63) if seed is None else seed, _console())
+    play_at_terminal(game, against, seat, secrets.randbits(63) if seed is None else seed, Terminal())
 
 
 @app.command()
@@ -295,7 +295,7 @@ def tournament_run(config: Config, sets: Sets = None, run_dir: RunDir = None, as
     from marl.config import load
     from tournaments.tournament import TournamentConfig, run
 
-    console = Console(stderr=True, emoji=False) if as_json else _console()
+    console = Terminal(stderr=as_json)
     store = run(load(TournamentConfig, config, sets or []), _folder(config, run_dir), console)
     tournament_report(store, as_json)
 
@@ -314,7 +314,7 @@ def tournament_rate(
     if as_json:
         _print_json(summary.to_json())
     else:
-        print_leaderboard(_console(), summary)
+        print_leaderboard(Terminal(), summary)
 
 
 @tournament.command("report")
@@ -330,7 +330,7 @@ def tournament_report(
     if as_json:
         _print_json(summary.to_json() | {"files": {name: str(path) for name, path in paths.items()}})
         return
-    print_leaderboard(_console(), summary)
+    print_leaderboard(Terminal(), summary)
     _say(f"report: {paths['report.html']} (also leaderboard.md and leaderboard.csv beside it)")
 
 
@@ -377,8 +377,8 @@ def _plot_elo(summary: "Summary", by: str, out: Path, as_json: bool) -> None:
     if as_json:
         _print_json(curves.to_json() | {"file": str(out)})
         return
-    print(f"{table(curves)}\n")
-    print_warnings(_console(), summary)
+    Terminal().block(f"{table(curves)}\n")
+    print_warnings(Terminal(), summary)
     _say(f"curves: {out}")
 
 
@@ -409,7 +409,7 @@ def games_table(
     """Check every game of a source; print which pass, and why others are refused, as a Markdown table."""
     from games.survey import table
 
-    print(table(source, episodes, timeout, workers))
+    Terminal().block(table(source, episodes, timeout, workers))
 
 
 @games.command("show")
@@ -430,7 +430,7 @@ def games_show(
         _print_json(make(game, 1).spec.to_json())
         return
     for line in playthrough(game, seed=seed or 0, views=views):
-        _say(line)
+        Terminal().block(line)
 
 
 @games.command("check")
@@ -452,7 +452,7 @@ def games_check(
     if as_json:
         _print_json(report.to_json())
     else:
-        _console().print(str(report), highlight=False, markup=False, soft_wrap=True)
+        Terminal().block(str(report))
     if not report.passed:
         raise typer.Exit(1)
 
@@ -487,8 +487,8 @@ def _run(command: Callable[[], Any], debug: bool) -> int:
         return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
 
 
-def _complain(sentence: str, exit_code: int) -> int:
-    Console(stderr=True, soft_wrap=True, emoji=False).print(f"marl: {sentence}", highlight=False, markup=False)
+def _complain(message: str, exit_code: int) -> int:
+    Terminal(stderr=True).print(sentence(f"marl: {message}"))
     return exit_code
 
 
@@ -503,16 +503,12 @@ def _store(path: Path) -> Any:
     return Store(path / STORE if path.is_dir() else path)
 
 
-def _console() -> Console:
-    return Console(emoji=False)
-
-
 def _say(text: str) -> None:
-    _console().print(text, highlight=False, markup=False, soft_wrap=True)
+    Terminal().print(text)
 
 
 def _print_json(data: dict[str, Any]) -> None:
-    print(json.dumps(data, indent=1))
+    Terminal().write_json(data)
 
 
 if __name__ == "__main__":

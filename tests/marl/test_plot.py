@@ -14,6 +14,7 @@ from games.keys import uniform
 from marl import plot
 from marl.cli import main
 from marl.config import TrainConfig, dump
+from marl.picture import COLOURS
 from marl.plot import align, bootstrap, draw, estimate, iqm, labels, read, runs_of, table
 
 GAME = "openspiel:tic_tac_toe"
@@ -234,7 +235,7 @@ def test_a_picture_shows_curves(tmp_path):
         rgb = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
         return int((np.abs(image[..., :3] - rgb).max(-1) < 0.02).sum())
 
-    blue, red = plot.COLOURS[:2]
+    blue, red = COLOURS[:2]
     assert pixels(one, blue) > 1_000 and pixels(both, red) > 1_000 and pixels(one, red) == 0
     draw(read([tmp_path / "a"]), tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "a.png").read_bytes()
