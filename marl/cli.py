@@ -15,7 +15,7 @@ from rich.table import Column, Table
 
 from games.errors import UserError
 from games.text import sentence
-from marl.terminal import Terminal
+from marl.terminal import Terminal, print_traceback, readable_streams
 
 if TYPE_CHECKING:
     from games.contract import Spec
@@ -115,13 +115,15 @@ def plot(
     against: Annotated[
         str | None, typer.Option(help="Evaluations against this one of the panel; its first by default.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The picture: .png, .pdf or .svg.")] = Path("plot.png"),
+    out: Annotated[
+        Path | None, typer.Option(help="The picture, .png, .pdf or .svg; plot.png beside what is drawn by default.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw learning curves, and print where they end as a Markdown table; runs that differ by seed are one curve."""
-    from marl.plot import draw, read, table
+    from marl.plot import beside, draw, read, table
 
-    plotted = read(runs, metric, against)
+    plotted, out = read(runs, metric, against), out or beside(runs) / "plot.png"
     draw(plotted, out)
     if as_json:
         _print_json(plotted.to_json() | {"file": str(out)})
@@ -345,7 +347,10 @@ def tournament_plot(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The picture, .png, .pdf or .svg; matchups.png or elo_by_...png by default.")
+        Path | None,
+        typer.Option(
+            help="The picture, .png, .pdf or .svg; matchups.png or elo_by_...png beside the store by default."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -355,10 +360,10 @@ def tournament_plot(
 
     with _store(store) as opened:
         summary = summarize(opened)
+    out = out or opened.path.parent / ("matchups.png" if by is None else f"elo_by_{by}.png")
     if by is not None:
-        _plot_elo(summary, by, out or Path(f"elo_by_{by}.png"), as_json)
+        _plot_elo(summary, by, out, as_json)
         return
-    out = out or Path("matchups.png")
     table = draw(summary, out)
     if as_json:
         facts = {"game": summary.game, "opening_moves": summary.opening_moves}
@@ -461,9 +466,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; turn errors into one sentence and an exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
+    readable_streams()
     sys.path.append(str(Path.cwd()))  # a plug-in may lie in the folder where one stands
     arguments = [argument for argument in arguments if argument != "--debug"]
-    sys.exit(_run(lambda: app(args=arguments, standalone_mode=False, prog_name="marl"), debug))
+    try:
+        exit_code = _run(lambda: app(args=arguments, standalone_mode=False, prog_name="marl"), debug)
+    finally:
+        sys.excepthook = print_traceback  # Typer has put its own there
+    sys.exit(exit_code)
 
 
 def _run(command: Callable[[], Any], debug: bool) -> int:

@@ -147,6 +147,14 @@ def runs_of(folder: Path) -> list[Path]:
     raise UserError(f"expected a run's or a sweep's folder, got '{folder}', which does not exist{hint}")
 
 
+def beside(folders: Sequence[Path]) -> Path:
+    """Return where a picture of these goes: into the folder that is drawn, or the one that holds all that are drawn."""
+    places = {folder.absolute().parent for folder in folders}
+    if len(folders) == 1:
+        return folders[0]
+    return folders[0].parent if len(places) == 1 else Path()
+
+
 def curves(runs: Sequence[Run]) -> list[Curve]:
     """Group runs by their config without the seed; raises UserError where one seed of a config comes twice."""
     groups: dict[str, list[Run]] = {}

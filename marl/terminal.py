@@ -4,8 +4,12 @@ Names, messages and what games print of themselves come from others. None of it 
 would obey is spelled out (games/text.py): in what is printed, in the cells of tables, in progress bars.
 """
 
+import io
 import json
+import sys
+import traceback
 from collections.abc import Iterable
+from types import TracebackType
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -56,3 +60,15 @@ class Words(TextColumn):
 
     def __init__(self, form: str) -> None:
         super().__init__(form, markup=False)
+
+
+def readable_streams() -> None:
+    """Let no letter end a command: what the terminal cannot show is spelled out, what is typed and no text is replaced."""
+    for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace"), (sys.stdin, "replace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
+def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print where an error came from, as everything else is printed; for `sys.excepthook`."""
+    Terminal(stderr=True).block("".join(traceback.format_exception(kind, error, trace)).rstrip())
