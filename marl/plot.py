@@ -39,6 +39,9 @@ UNITS = {
 }
 QUARTILED = 4  # seeds from which on there are quartiles
 RESAMPLES = 2_000
+ALGORITHM = "algorithm.name"  # the key of a flat config
+SWEPT = re.compile(r"(^|_)seed-\d+$")  # how the names end that a sweep gives to its members
+LONGEST_LABEL = 100  # letters of what is said to differ
 MOST_POINTS = 200  # of a curve; longer logs are averaged
 
 
@@ -161,7 +164,7 @@ def curves(runs: Sequence[Run]) -> list[Curve]:
     for run in runs:
         groups.setdefault(json.dumps(run.config, sort_keys=True), []).append(run)
     found = []
-    for label, group in zip(labels([group[0].config for group in groups.values()]), groups.values(), strict=True):
+    for label, group in zip(names([*groups.values()]), groups.values(), strict=True):
         group.sort(key=lambda run: run.seed)
         for one, other in pairwise(group):
             if one.seed == other.seed:
@@ -190,14 +193,38 @@ def family_curves(metric: str, found: dict[Path, dict[str, Run]]) -> list[Curve]
     ]
 
 
-def labels(configs: Sequence[dict[str, Any]]) -> list[str]:
-    """Say of each config what sets it apart from the others: keys that all of them have, or all keys if need be.
+def names(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """Return what to call curves [C] by their runs: by what sets them apart, or where each is one run by its folder.
 
-    A key goes by its last part where that is clear; the algorithm's name needs no key.
+    A folder's name is used for a population's members, whom their config names; a sweep's names only repeat settings.
+    It is used for other runs where too much differs to be read.
     """
-    name = "algorithm.name"
-    if len(configs) == 1:
-        return [str(configs[0][name])]
+    said = labels([group[0].config for group in groups])
+    folders = [group[0].folder.absolute() for group in groups]
+    by_folder = [folder.name for folder in folders]
+    if not len(set(by_folder)) == len(groups) == sum(map(len, groups)):
+        return said
+    members = all(folder.parent.name == "members" and not SWEPT.search(folder.name) for folder in folders)
+    return by_folder if members or max(map(len, said)) > LONGEST_LABEL else said
+
+
+def labels(configs: Sequence[dict[str, Any]]) -> list[str]:
+    """Say of each config what sets it apart: its algorithm, and what differs among the configs of that algorithm."""
+    groups: dict[str, list[int]] = {}
+    for place, config in enumerate(configs):
+        groups.setdefault(str(config.get(ALGORITHM)), []).append(place)
+    found = [""] * len(configs)
+    for algorithm, places in groups.items():
+        for place, said in zip(places, _differences([configs[place] for place in places]), strict=True):
+            found[place] = ", ".join([algorithm, *said] if len(groups) > 1 or not said else said)
+    return found
+
+
+def _differences(configs: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Return `key=value` of what differs: of keys that all configs have, or of all keys if need be.
+
+    A key goes by its last part where that is clear.
+    """
     keys = dict.fromkeys(key for config in configs for key in config)
     differing = [key for key in keys if len({json.dumps(config.get(key)) for config in configs}) > 1]
     shared = [key for key in differing if all(key in config for config in configs)]
@@ -205,16 +232,11 @@ def labels(configs: Sequence[dict[str, Any]]) -> list[str]:
         differing = shared
     last = [key.split(".")[-1] for key in differing]
     short = {key: part if last.count(part) == 1 else key for key, part in zip(differing, last, strict=True)}
+    return [[f"{short[key]}={_word(config[key])}" for key in differing if key in config] for config in configs]
 
-    def say(config: dict[str, Any]) -> str:
-        values = {key: config[key] for key in differing if key in config}
-        texts = {
-            key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-            for key, value in values.items()
-        }
-        return ", ".join(text if key == name else f"{short[key]}={text}" for key, text in texts.items())
 
-    return [say(config) for config in configs]
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def align(runs: Sequence[Run]) -> tuple[Floats, Floats]:

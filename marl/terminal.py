@@ -63,7 +63,7 @@ class Words(TextColumn):
 
 
 def readable_streams() -> None:
-    """Let no letter end a command: what the terminal cannot show is spelled out, what is typed and no text is replaced."""
+    """Let no letter end a command: spell out what a terminal cannot show, and replace what is typed and is no text."""
     for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace"), (sys.stdin, "replace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=errors)
