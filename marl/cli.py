@@ -278,7 +278,7 @@ def play(
         play_at_terminal(game, against, seat, secrets.randbits(63) if seed is None else seed, Terminal())
     except KeyboardInterrupt:
         _say("\nYou left the game.")
-        raise typer.Exit(130) from None
+        raise SystemExit(130) from None
 
 
 @app.command()
