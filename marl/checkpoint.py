@@ -22,6 +22,7 @@ import torch
 
 from games.contract import Spec
 from games.errors import RunFailed, UserError
+from marl.files import parse_json, parse_tensors, read_bytes, read_text
 from marl.types import Tensors
 
 FORMAT = 1
@@ -83,14 +84,14 @@ def write(
 def read(folder: Path) -> dict[str, Any]:
     """Return what a checkpoint's JSON says; raises UserError where it is missing, broken or of another format."""
     path = folder / "checkpoint.json"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(
             f"expected a checkpoint folder with a checkpoint.json, got '{folder}'; a run keeps them in checkpoints/"
         )
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = parse_json(read_text(path))
         found = about["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"'{path}' is damaged ({error}); choose another checkpoint of the run") from error
     if found != FORMAT:
         raise UserError(f"'{path}' has format {found}, this version reads {FORMAT}; install the version that wrote it")
@@ -106,12 +107,15 @@ def tensors(folder: Path, about: dict[str, Any], name: str) -> Tensors:
     """Return a tensor file of a checkpoint, verified; raises UserError where it is missing or not what was written."""
     path = folder / name
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError:
         raise UserError(f"the checkpoint '{folder}' lacks {name}; only a run's newest can be resumed from") from None
     if hashlib.sha256(data).hexdigest() != about["sha256"][name]:
         raise UserError(f"'{path}' is not what was written (its sha256 differs); choose another checkpoint of the run")
-    return safetensors.torch.load(data)
+    try:
+        return parse_tensors(data)
+    except ValueError as error:
+        raise UserError(f"'{path}' holds no tensors ({error}); choose another checkpoint of the run") from error
 
 
 def newest(run: Path) -> Path | None:

@@ -3,6 +3,7 @@
 Exit codes: 0 done; 1 a run that failed on its way; 2 bad input; 130 interrupted (resumable).
 """
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -14,7 +15,7 @@ import typer
 from rich.table import Column, Table
 
 from games.errors import UserError
-from games.text import sentence
+from games.text import cut, sentence
 from marl.terminal import Terminal, print_traceback, readable_streams
 
 if TYPE_CHECKING:
@@ -498,6 +499,8 @@ def _run(command: Callable[[], Any], debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            return _complain(f"the name '{cut(str(error.filename), 100)}' is too long for a file; choose another", 2)
         return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
 
 

@@ -112,7 +112,7 @@ def entered(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
 
 def _is_population(reference: Reference) -> bool:
     named = not reference.source and not _is_built_in(reference)
-    return named and (Path(reference.name) / "population.json").is_file()
+    return named and os.path.isfile(Path(reference.name) / "population.json")
 
 
 def _members(reference: Reference) -> dict[str, Reference]:
@@ -154,7 +154,7 @@ def members(folder: Path) -> dict[str, Path]:
     try:
         listed = validate(_Population, parse_json(read_text(path)), "it").members
         found = {member.id: inside(folder, member.checkpoint) for member in listed}
-        lost = next((member.checkpoint for member in listed if not found[member.id].is_dir()), None)
+        lost = next((member.checkpoint for member in listed if not os.path.isdir(found[member.id])), None)
         if lost is not None:
             raise ValueError(f"no checkpoint is at '{lost}'")
         return found
@@ -166,11 +166,11 @@ def members(folder: Path) -> dict[str, Path]:
 
 def checkpoint_folder(path: Path) -> Path:
     """Return the checkpoint that a path means: the folder itself, or the newest of a run."""
-    if (path / "checkpoint.json").is_file():
+    if os.path.isfile(path / "checkpoint.json"):
         return path
     newest = checkpoint.newest(path)
     if newest is None:
-        what = "does not exist" if not path.exists() else "holds no checkpoint"
+        what = "holds no checkpoint" if os.path.lexists(path) else "does not exist"
         raise UserError(f"expected a checkpoint or a run folder, got '{path}', which {what}")
     return newest
 
