@@ -127,7 +127,7 @@ BAD_INPUT = [
     ("train train.yaml --set evaluation.panel=[randm]", "did you mean 'random'"),
     ("train train.yaml --set opponents.agents=[runs/x]", "does not exist"),
     ("population population.yaml --set members.a.trian=train.yaml", "did you mean 'train'"),
-    ("population population.yaml --set members.a.set={stepz: 3}", "did you mean 'steps'"),
+    ('population population.yaml --set members.a.set={"stepz":3}', "did you mean 'steps'"),
     ("population population.yaml --run-dir file/run", "cannot be written"),
     ("evaluate random", "--game"),
     ("evaluate random --game openspiel:tic_tac_to", "did you mean 'tic_tac_toe'"),
