@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games import rounding
 from games.contract import Box, Spec, VecEnv
 from games.errors import UserError
 from games.keys import fold_one, stream
@@ -164,8 +165,7 @@ def _verdict(spec: Spec, seat: int, episode: Episode) -> str:
     own, others = episode.returns[seat], np.delete(episode.returns, seat)
     how = "The end"
     if spec.payoff == "zero_sum" and len(others):
-        drawn = np.isclose(own, others.max(), atol=1e-6)
-        how = "A draw" if drawn else "You won" if own > others.max() else "You lost"
+        how = {1: "You won", 0: "A draw", -1: "You lost"}[int(rounding.sign(own - others.max(), episode.rounding))]
     return f"{how} after {episode.length} moves ({paid})"
 
 

@@ -298,7 +298,7 @@ def test_games_without_elo_are_reported_by_mean_payoff(tmp_path, capsys, game, r
     assert report["rating_rule"] == "payoff" and reason in report["reason"]
     played = rows(folder / STORE, "agents, payoffs")
     with Store(folder / STORE) as store:
-        names = {agent.id: agent.name for agent in store.agents()}
+        names = store._called()
     for line in report["payoffs"]:
         paid = [
             payoff
