@@ -3,6 +3,7 @@
 Exit codes: 0 done; 1 a run that failed on its way; 2 bad input; 130 interrupted (resumable).
 """
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -498,6 +499,8 @@ def _run(command: Callable[[], Any], debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # whoever first looked for it
+            return _complain(f"expected a path, got '{error.filename}', which is too long; name another", 2)
         return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
 
 
