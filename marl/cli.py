@@ -386,17 +386,18 @@ def _plot_elo(summary: "Summary", by: str, out: Path, as_json: bool) -> None:
 def games_list(as_json: AsJson = False) -> None:
     """List the games that have a name here, and the sources of more."""
     from games import registry
-    from games.wrappers import WRAPPERS
+    from games.wrappers import ON_SPACES, WRAPPERS
 
     found = registry.names() + [f"openspiel:{name}" for name in registry.adapter("openspiel").names()]
     if as_json:
-        _print_json({"games": found, "sources": list(registry.SOURCES), "wrappers": sorted(WRAPPERS)})
+        _print_json({"games": found, "sources": list(registry.SOURCES), "wrappers": sorted((*WRAPPERS, *ON_SPACES))})
         return
     for name in found:
         _say(name)
     more = [f"{source}:..." for source in registry.SOURCES if source != "openspiel"]
     _say(f"and {', '.join(more)}, package.module:Class(...)")
-    _say(f"each with wrappers behind it, as in 'spread | agent_id': {', '.join(sorted(WRAPPERS))}, SuperSuit's")
+    wrappers = ", ".join(sorted((*WRAPPERS, *ON_SPACES)))
+    _say(f"each with wrappers behind it, as in 'spread | agent_id': {wrappers}, SuperSuit's")
 
 
 @games.command("table")
@@ -446,7 +447,9 @@ def games_check(
     from games.check import check_game
     from games.playthrough import write
 
-    report = check_game(game, episodes)
+    console = Console(stderr=True, emoji=False)
+    with Display("check", 1, "parts", console) as display:
+        report = check_game(game, episodes, progress=display.now_and_then)
     if write_playthrough is not None:
         write(game, write_playthrough)
     if as_json:
