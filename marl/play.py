@@ -1,8 +1,8 @@
 """A person at the terminal against any agent, in any turn-based game that can print itself."""
 
 import numpy as np
-from rich.console import Console
 
+from games import rounding
 from games.contract import State
 from games.errors import UserError
 from games.keys import fold_one, stream
@@ -11,6 +11,7 @@ from games.vector import action_name, position
 from marl.agent import Agent
 from marl.entrants import enter
 from marl.rollout import episodes
+from marl.terminal import Terminal
 from marl.types import Decision, Hidden, View
 
 
@@ -21,7 +22,7 @@ class Left(Exception):
 class Person:
     """Ask at the terminal for every decision."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self._console = console
 
     def initial_hidden(self, rows: int) -> Hidden:
@@ -53,7 +54,7 @@ class Person:
 class Announced:
     """Say at the terminal what another agent chose."""
 
-    def __init__(self, agent: Agent, name: str, console: Console) -> None:
+    def __init__(self, agent: Agent, name: str, console: Terminal) -> None:
         self._agent, self._name, self._console = agent, name, console
 
     def initial_hidden(self, rows: int) -> Hidden:
@@ -73,7 +74,7 @@ def action_names(state: State, player: int) -> dict[str, int]:
     return {action_name(state, player, action): action for action in state.legal_actions(player)}
 
 
-def play(game: str, against: str, seat: int, seed: int, console: Console) -> None:
+def play(game: str, against: str, seat: int, seed: int, console: Terminal) -> None:
     """Play one game; raises UserError for a game without turns or positions, and for a seat that it does not have."""
     spec = load(game).spec
     if spec.turns != "sequential":
@@ -94,6 +95,6 @@ def play(game: str, against: str, seat: int, seed: int, console: Console) -> Non
         console.print("\nYou left the game.")
         return
     paid = ", ".join(f"player {p}: {value:+g}" for p, value in enumerate(episode.returns))
-    own = int(np.sign(episode.returns[seat]))
+    own = int(rounding.sign(episode.returns[seat], episode.rounding))
     verdict = {1: "You won", 0: "A draw", -1: "You lost"}[own] if spec.payoff == "zero_sum" else "The end"
     console.print(f"\n{verdict} after {episode.length} moves ({paid}); game {seed}", highlight=False, markup=False)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games import rounding
 from games.contract import Box, Spec, TimeStep, VecEnv
 from games.keys import Keys, fold, stream
 from marl.agent import Agent, Forfeit, Random, Referee
@@ -247,6 +248,7 @@ class Episode:
 
     index: int  # which of the episodes that were asked for
     returns: NDArray[np.float64]  # [N] what each player was paid
+    rounding: float  # bound on the rounding error of the difference of two returns (games/rounding.py)
     length: int  # steps
     truncated: bool
     forfeits: Sequence[Forfeit]  # who broke off the game, and how: several, where players move at the same time
@@ -285,6 +287,7 @@ def episodes(
     seating = np.where(table[:, None] == EMPTY, EMPTY, seatings[table])
     carry = Carry(venv, roster, streams, np.where(table == EMPTY, np.uint64(0), seeds[table]))
     returns = np.zeros((num_envs, num_players))
+    rounded = np.zeros(num_envs)  # [E] rounding bound of the payments
     started = np.zeros(num_envs, np.int64)  # [E] the index into `history` of an episode's first joint action
     history: list[NDArray[Any]] = []
     while (table != EMPTY).any():
@@ -298,6 +301,7 @@ def episodes(
         paid = carry.timestep.reward.copy()
         paid[list(lost)] = 0  # the action of a forfeit was nobody's choice, and pays nobody
         returns += paid
+        rounded += rounding.of_payments(paid)
         ended = carry.timestep.last & (table != EMPTY)
         for e in lost:
             ended[e] = table[e] != EMPTY
@@ -306,12 +310,20 @@ def episodes(
         for e in np.flatnonzero(ended).tolist():
             moves = np.stack([joint[e] for joint in history[started[e] :]])
             truncated = bool(carry.timestep.truncated[e].any()) and e not in lost
-            yield Episode(int(table[e]), returns[e].copy(), len(moves), truncated, lost.get(e, ()), moves)
+            yield Episode(
+                index=int(table[e]),
+                returns=returns[e].copy(),
+                rounding=float(rounded[e]) + rounding.of_sums(venv.spec, len(moves)),
+                length=len(moves),
+                truncated=truncated,
+                forfeits=lost.get(e, ()),
+                moves=moves,
+            )
             table[e] = next(queue, EMPTY)
         seating[ended] = np.where(table[ended, None] == EMPTY, EMPTY, seatings[table[ended]])
         carry.timestep = venv.reset(np.where(table == EMPTY, np.uint64(0), seeds[table]), ended)
         carry.decisions[ended] = 0
-        returns[ended] = 0
+        returns[ended] = rounded[ended] = 0
         started[ended] = len(history)
         history, started = _forget(history, started, table)
 

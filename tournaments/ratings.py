@@ -46,7 +46,7 @@ K = 400 / math.log(10)
 PRIOR_SD = 2.0  # logits: 347 Elo
 TIE_BAND = 1e-9  # payoffs nearer than this are a draw
 MIN_CLUSTERS = 10  # an agent with fewer clusters cannot show its own spread
-FORFEITS = ("illegal_action", "agent_error")  # terminations
+FORFEITS = ("illegal_action", "agent_error", "timeout", "left")  # terminations
 
 _SEAT_SD, _DRAW_MEAN, _DRAW_SD = 2.0, math.log(0.5), 2.0
 _Z95 = 1.959963984540054

@@ -1,22 +1,31 @@
 """Every game that was played, once: one SQLite file.
 
 A game's primary key is the id of its fixture, so writing it again changes nothing, and resuming is a set difference.
-A batch is one transaction (WAL): whoever is killed loses the batch in hand and leaves no half of it behind.
+A batch is one transaction: whoever is killed loses the batch in hand and leaves no half of it behind.
 Raw payoffs are kept; who won is decided when games are rated.
 
-    meta     key, value (JSON)
-    agents   id, name, reference
-    games    id, game, seed, agents (JSON ids by seat), payoffs (JSON by seat; null is NaN), termination, length, moves
+    meta      key, value (JSON)
+    agents    number, id, name, reference
+    games     id, game, seed, agents (JSON: numbers by seat), payoffs (JSON by seat; null is NaN), termination, length,
+              moves, rounding (a bound on the rounding error of the payoffs; null where it is not known)
+    failures  game, player, how, detail, ply: which player broke off a game, how, why, and at which of its steps
+    notes     game, ply, kind, value (JSON): what was said or thought during a game
 
-SQLite's integers are signed, so a seed is stored as the signed number of the same 64 bits.
+An agent's id is the digest of what it is; ids `person:NAME` are reserved for people. SQLite's integers are signed, so a
+seed is stored as the signed number of the same 64 bits.
+
+A store is opened for reading, which writes nothing and works on read-only media, or for writing (`create=True`).
+Stores of versions 1 and 2 are read through a copy in memory that has been brought to this version; opening one for
+writing brings the file itself to this version, in one transaction.
 """
 
 import json
 import math
+import shlex
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,26 +34,51 @@ from typing import Any
 import numpy as np
 
 from games.errors import RunFailed, UserError
+from marl.drives import network_drive
 from tournaments.ratings import FORFEITS, MIN_CLUSTERS, Results
 from tournaments.schedule import Fixture
 
-SCHEMA_VERSION = 2  # 1 had no payoffs that are null
-TERMINATIONS = ("finished", "truncated", "illegal_action", "agent_error")
+SCHEMA_VERSION = 3  # 1 had no payoffs that are null; 2 had agents by id, no rounding, failures and notes
+NO_RESULT = ("no_contest", "cut")  # terminations of games that say nothing of who is stronger
+TERMINATIONS = ("finished", "truncated", *FORFEITS, "resigned", *NO_RESULT)
 
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE agents (id TEXT PRIMARY KEY, name TEXT NOT NULL, reference TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE games (
-    id TEXT PRIMARY KEY,
-    game TEXT NOT NULL,
-    seed INTEGER NOT NULL,
-    agents TEXT NOT NULL,
-    payoffs TEXT NOT NULL,
-    termination TEXT NOT NULL,
-    length INTEGER NOT NULL,
-    moves BLOB
-);
-"""
+_AGENTS = """CREATE TABLE agents (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, reference TEXT NOT NULL
+)"""
+_FAILURES = """CREATE TABLE failures (
+    game TEXT NOT NULL REFERENCES games (id) ON DELETE CASCADE,
+    player INTEGER NOT NULL, how TEXT NOT NULL, detail TEXT NOT NULL, ply INTEGER NOT NULL,
+    PRIMARY KEY (game, player)
+) WITHOUT ROWID"""
+_NOTES = """CREATE TABLE notes (
+    game TEXT NOT NULL REFERENCES games (id) ON DELETE CASCADE,
+    ply INTEGER NOT NULL, kind TEXT NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (game, ply, kind)
+) WITHOUT ROWID"""
+_SCHEMA = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    _AGENTS,
+    """CREATE TABLE games (
+    id TEXT PRIMARY KEY, game TEXT NOT NULL, seed INTEGER NOT NULL, agents TEXT NOT NULL, payoffs TEXT NOT NULL,
+    termination TEXT NOT NULL, length INTEGER NOT NULL, moves BLOB, rounding REAL
+)""",
+    _FAILURES,
+    _NOTES,
+    f"INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}')",
+)
+_MIGRATION = (  # from version 1 or 2; `numbered` is a function of `_migrate`
+    "ALTER TABLE agents RENAME TO entered",
+    _AGENTS,
+    "INSERT INTO agents (id, name, reference) SELECT id, name, reference FROM entered ORDER BY id",
+    "DROP TABLE entered",
+    "UPDATE games SET agents = numbered(agents)",
+    "ALTER TABLE games ADD COLUMN rounding REAL",
+    _FAILURES,
+    _NOTES,
+    f"UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version'",
+)
+_TABLES = {1: {"meta", "agents", "games"}, 2: {"meta", "agents", "games"}}
+_TABLES[SCHEMA_VERSION] = _TABLES[2] | {"failures", "notes"}
 
 
 @dataclass(frozen=True)
@@ -57,10 +91,32 @@ class StoredAgent:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A player that broke off a game: one of `FORFEITS`, what it did, and at which of the game's steps."""
+
+    player: int
+    how: str
+    detail: str
+    ply: int
+
+
+@dataclass(frozen=True)
+class AgentFailures:
+    """The games that an agent broke off, and the first of them in the order of the games' ids."""
+
+    agent: str  # its label
+    games: int
+    first: Failure
+    game: str  # the id of that game's fixture
+    seed: int
+
+
+@dataclass(frozen=True)
 class PlayedGame:
     """A fixture and what came of it: payoffs by seat, one of `TERMINATIONS`, its steps, and the moves where kept.
 
-    A payoff is NaN where a forfeited game says nothing of that player.
+    A payoff is NaN where a forfeited game says nothing of that player. `rounding` bounds the rounding error of the
+    payoffs, where it is known. `failures` are the players who broke the game off.
     """
 
     fixture: Fixture
@@ -68,6 +124,8 @@ class PlayedGame:
     termination: str
     length: int
     moves: bytes | None = None
+    rounding: float | None = None
+    failures: tuple[Failure, ...] = ()
 
     def __post_init__(self) -> None:
         if self.termination not in TERMINATIONS:
@@ -82,62 +140,143 @@ class Store:
     """A tournament's file. Use it in a `with` block, or close it."""
 
     def __init__(self, path: str | Path, create: bool = False) -> None:
-        """Open a store; with `create`, make it where there is none."""
-        self.path = Path(path)
+        """Open a store for reading; with `create`, open it for writing, and make it where there is none.
+
+        Raises UserError where the file is no store, is damaged, or cannot be opened.
+        """
+        self.path, self._writable = Path(path), create
         if self.path.is_dir():
             raise UserError(f"expected a tournament store, got the folder '{path}'; give the path of a file")
         if not create and not self.path.exists():
             raise UserError(
                 f"expected a tournament store, got '{path}', which does not exist; run the tournament first"
             )
-        try:
-            if create:
+        if create:
+            try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, isolation_level=None)
-        except (OSError, sqlite3.Error) as error:
-            raise self._unusable(error) from error
+            except OSError as error:
+                raise self._unusable(error) from error
+        self._db = self._connect("rwc" if create else "ro")
         try:
-            self._open(create)
-        except sqlite3.OperationalError as error:
-            self._db.close()
-            raise self._unusable(error) from error
-        except sqlite3.DatabaseError as error:
-            self._db.close()
-            raise self._not_a_store() from error
-        except UserError:
+            with self._reading():
+                if create:
+                    self._open_for_writing()
+                else:
+                    self._open_for_reading()
+        except BaseException:
             self._db.close()
             raise
 
-    def _open(self, create: bool) -> None:
-        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if tables and not {"meta", "agents", "games"} <= tables:
-            raise self._not_a_store()
-        if not tables and not create:
-            raise self._not_a_store()
-        self._db.execute("PRAGMA journal_mode = WAL")
+    def _connect(self, mode: str, immutable: bool = False) -> sqlite3.Connection:
+        more = "&immutable=1" if immutable else ""
+        try:
+            db = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}{more}", isolation_level=None, uri=True)
+            db.execute("PRAGMA trusted_schema = OFF")  # a stranger's file runs no functions
+            db.execute("PRAGMA cell_size_check = ON")
+            db.execute("PRAGMA foreign_keys = ON")
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+        return db
+
+    def _open_for_reading(self) -> None:
+        try:
+            self._db.execute("SELECT 1 FROM sqlite_master")
+        except sqlite3.OperationalError as error:
+            # Read-only media: there is no place for the files that readers of a WAL share.
+            self._db.close()
+            log = self.path.with_name(self.path.name + "-wal")
+            if log.exists() and log.stat().st_size:
+                raise UserError(
+                    f"expected a store that was closed, got '{self.path}' with games in '{log.name}' on a read-only "
+                    "drive; copy both to a folder that can be written"
+                ) from error
+            self._db = self._connect("ro", immutable=True)
+        version = self._version()
+        if version < SCHEMA_VERSION:
+            older, self._db = self._db, sqlite3.connect(":memory:", isolation_level=None)
+            with closing(older):
+                older.backup(self._db)
+            self._migrate()
+        self._db.execute("PRAGMA query_only = ON")
+
+    def _open_for_writing(self) -> None:
+        if self._tables():
+            self._version()  # refuses what is no store before anything in it is changed
+        # A write-ahead log needs memory that its users share, which a network drive does not give.
+        self._db.execute(f"PRAGMA journal_mode = {'DELETE' if network_drive(self.path) else 'WAL'}")
         self._db.execute("PRAGMA synchronous = NORMAL")
-        if not tables:
-            with self._transaction():
-                if not self._db.execute("SELECT 1 FROM sqlite_master").fetchone():  # else another process was first
-                    for statement in _SCHEMA.split(";"):
-                        self._db.execute(statement)
-                    self._db.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
-        version = self.get("schema_version")
-        if not isinstance(version, int):
+        with self._transaction():
+            if not self._tables():  # else another process was first
+                for statement in _SCHEMA:
+                    self._db.execute(statement)
+        if self._version() < SCHEMA_VERSION:
+            self._migrate()
+
+    def _tables(self) -> set[str]:
+        """Return the names of the tables; raises UserError for what a store never holds and a write would run."""
+        kinds = {name: kind for name, kind in self._db.execute("SELECT name, type FROM sqlite_master")}
+        if {"trigger", "view"} & set(kinds.values()):
             raise self._not_a_store()
-        if not 1 <= version <= SCHEMA_VERSION:
+        return {name for name, kind in kinds.items() if kind == "table"}
+
+    def _version(self) -> int:
+        """Return the version of the store; raises UserError where this is none, or one of a later version."""
+        tables = self._tables()
+        if not _TABLES[1] <= tables:
+            raise self._not_a_store()
+        version = self.get("schema_version")
+        if not isinstance(version, int) or version < 1:
+            raise self._not_a_store()
+        if version > SCHEMA_VERSION:
             raise UserError(
                 f"expected a tournament store of version 1 to {SCHEMA_VERSION}, got '{self.path}' of version "
                 f"{version}; open it with the release that wrote it"
             )
+        if tables != _TABLES[version]:
+            raise self._not_a_store()
+        return version
+
+    def _migrate(self) -> None:
+        """Bring a store of version 1 or 2 to this version, all or nothing."""
+        ids = {row[0]: json.loads(row[0]) for row in self._db.execute("SELECT DISTINCT agents FROM games")}
+        entered = {id for (id,) in self._db.execute("SELECT id FROM agents")}
+        unknown = sorted({id for table in ids.values() for id in table} - entered)
+        number = {id: k for k, id in enumerate(sorted(entered | set(unknown)), start=1)}
+        numbered = {text: json.dumps([number[id] for id in table]) for text, table in ids.items()}
+        self._db.create_function("numbered", 1, numbered.__getitem__)
+        with self._transaction():
+            self._db.executemany("INSERT INTO agents VALUES (?, ?, '')", [(id, id) for id in unknown])
+            for statement in _MIGRATION:
+                self._db.execute(statement)
+        self._db.create_function("numbered", 1, None)
 
     def _not_a_store(self) -> UserError:
         return UserError(f"expected a tournament store, got '{self.path}', which is another file; give a store's path")
 
     def _unusable(self, error: Exception) -> UserError:
         return UserError(
-            f"expected a tournament store that can be opened and written, got '{self.path}' ({error}); check its folder"
+            f"expected a tournament store that can be opened, got '{self.path}' ({error}); check its folder"
         )
+
+    def _damaged(self, error: Exception) -> UserError:
+        path = shlex.quote(str(self.path))
+        return UserError(
+            f"the store '{self.path}' is damaged ({error}); save what is left with `sqlite3 {path} .recover | sqlite3 "
+            "recovered.sqlite`"
+        )
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Read, or raise UserError: the file is another one, cannot be read, or holds what no release wrote."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the lower byte is the kind of error
+            if code == sqlite3.SQLITE_NOTADB:
+                raise self._not_a_store() from error
+            raise (self._damaged if code == sqlite3.SQLITE_CORRUPT else self._unusable)(error) from error
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
+            raise self._damaged(error) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -163,37 +302,50 @@ class Store:
             ) from error
 
     def add(self, games: Iterable[PlayedGame]) -> None:
-        """Write a batch of games in one transaction; a game that is there already stays as it is.
-
-        The store is of this version from then on: an older release must not read its payoffs.
-        """
-        rows = [
-            (
-                game.fixture.id,
-                game.fixture.game,
-                game.fixture.seed - (1 << 64) if game.fixture.seed >= 1 << 63 else game.fixture.seed,
-                json.dumps(game.fixture.agents),
-                json.dumps([None if math.isnan(x) else float(x) for x in game.payoffs], allow_nan=False),
-                game.termination,
-                int(game.length),
-                game.moves,
-            )
-            for game in games
-        ]
+        """Write a batch of games in one transaction; a game that is there already stays, unless it was a timeout."""
+        games = list(games)
         with self._writing():
-            self._db.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (str(SCHEMA_VERSION),))
-            self._db.executemany("INSERT OR IGNORE INTO games VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            number = self._numbers({agent for game in games for agent in game.fixture.agents})
+            self._db.executemany(
+                "DELETE FROM games WHERE id = ? AND termination = 'timeout'", [(game.fixture.id,) for game in games]
+            )
+            for game in games:
+                row = (
+                    game.fixture.id,
+                    game.fixture.game,
+                    _signed(game.fixture.seed),
+                    json.dumps([number[agent] for agent in game.fixture.agents]),
+                    json.dumps([None if math.isnan(x) else float(x) for x in game.payoffs], allow_nan=False),
+                    game.termination,
+                    int(game.length),
+                    game.moves,
+                    game.rounding,
+                )
+                new = self._db.execute("INSERT OR IGNORE INTO games VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row).rowcount
+                if new and game.failures:
+                    failed = [(row[0], f.player, f.how, f.detail, f.ply) for f in game.failures]
+                    self._db.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", failed)
+
+    def _numbers(self, ids: set[str]) -> dict[str, int]:
+        """Return the numbers of agents by id; an id that was never entered is its own name."""
+        self._db.executemany(
+            "INSERT OR IGNORE INTO agents (id, name, reference) VALUES (?, ?, '')", [(id, id) for id in sorted(ids)]
+        )
+        return dict(self._db.execute("SELECT id, number FROM agents"))
 
     def add_agent(self, id: str, name: str, reference: str) -> None:
         """Enter an agent; an id that is there already gets the new name and reference."""
         with self._writing():
-            self._db.execute("INSERT OR REPLACE INTO agents VALUES (?, ?, ?)", (id, name, reference))
+            self._db.execute(
+                "INSERT INTO agents (id, name, reference) VALUES (?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET name = excluded.name, reference = excluded.reference",
+                (id, name, reference),
+            )
 
     def agents(self) -> list[StoredAgent]:
         """Return the entrants, in the order of their names."""
-        return [
-            StoredAgent(*row) for row in self._db.execute("SELECT id, name, reference FROM agents ORDER BY name, id")
-        ]
+        rows = self._rows("SELECT id, name, reference FROM agents ORDER BY name, id")
+        return [StoredAgent(str(id), str(name), str(reference)) for id, name, reference in rows]
 
     def labels(self) -> dict[str, str]:
         """Return what to call each agent, by id: its name, with the first digits of its id where names clash."""
@@ -203,67 +355,103 @@ class Store:
         taken = Counter(short.values())
         return {i: label if taken[label] == 1 else f"{label} [{i}]" for i, label in short.items()}
 
+    def _called(self) -> dict[int, str]:
+        """Return the agents' labels by number."""
+        labels = self.labels()
+        return {number: labels[id] for number, id in self._rows("SELECT number, id FROM agents")}
+
+    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._reading():
+            return self._db.execute(query, values).fetchall()
+
     def get(self, key: str, default: Any = None) -> Any:
         """Return a fact about the tournament."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return default if row is None else json.loads(row[0])
+        rows = self._rows("SELECT value FROM meta WHERE key = ?", key)
+        with self._reading():
+            return json.loads(rows[0][0]) if rows else default
 
     def set(self, key: str, value: Any) -> None:
         """Write a fact about the tournament, as JSON."""
         with self._writing():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
 
-    def missing(self, fixtures: Sequence[Fixture]) -> list[Fixture]:
-        """Return the fixtures that have not been played, in their order."""
-        played = {game for (game,) in self._db.execute("SELECT id FROM games")}
+    def missing(self, fixtures: Sequence[Fixture], retry_timeouts: bool = False) -> list[Fixture]:
+        """Return the fixtures that have not been played, in their order; with `retry_timeouts`, timeouts among them."""
+        again = " WHERE termination != 'timeout'" if retry_timeouts else ""
+        played = {game for (game,) in self._rows(f"SELECT id FROM games{again}")}
         return [fixture for fixture in fixtures if fixture.id not in played]
 
     def __len__(self) -> int:
-        return int(self._db.execute("SELECT COUNT(*) FROM games").fetchone()[0])
+        return int(self._rows("SELECT COUNT(*) FROM games")[0][0])
 
     def results(self) -> Results:
         """Return the games that count by columns, in the order of their ids: agents by label, those that have played.
 
-        Games of more than two players in which copies of an agent sat count only where there are no others.
+        Games that were no contest or were cut are no results. Games of more than two players in which copies of an
+        agent sat count only where there are no others.
         """
-        rows = self._db.execute("SELECT seed, agents, payoffs, termination, length FROM games ORDER BY id").fetchall()
-        seating = {table: json.loads(table) for table in {row[1] for row in rows}}
-        if len({len(ids) for ids in seating.values()}) > 1:
-            raise UserError(
-                f"expected games of one number of players, got several in '{self.path}'; rate each game's own store"
-            )
-        num_players = len(next(iter(seating.values()), (0, 0)))
-        whole = {table: ids for table, ids in seating.items() if len(set(ids)) == num_players}
-        if num_players > 2 and whole:  # agents have been added, and `round_robin` needs no more copies
-            seating = whole
-            rows = [row for row in rows if row[1] in whole]
-        seeds, tables, payoffs, terminations, lengths = zip(*rows, strict=True) if rows else ((), (), (), (), ())
-        labels = self.labels()
-        called = {i: labels.get(i, i) for ids in seating.values() for i in ids}
-        agents = sorted(called.values())
-        index = {label: k for k, label in enumerate(agents)}
-        number = {table: [index[called[i]] for i in ids] for table, ids in seating.items()}
-        return Results(
-            agents=tuple(agents),
-            seats=np.array([number[table] for table in tables], np.int64).reshape(-1, num_players),
-            payoffs=np.array(json.loads(f"[{','.join(payoffs)}]"), np.float64).reshape(-1, num_players),
-            seeds=np.array(seeds, np.int64).view(np.uint64),
-            terminations=np.array(terminations, np.str_),
-            lengths=np.array(lengths, np.int64),
+        rows = self._rows(
+            "SELECT seed, agents, payoffs, termination, length, rounding FROM games "
+            "WHERE termination NOT IN (?, ?) ORDER BY id",
+            *NO_RESULT,
         )
+        called = self._called()
+        with self._reading():
+            seating = _seating({row[1] for row in rows}, called)
+            if len({len(seats) for seats in seating.values()}) > 1:
+                raise UserError(
+                    f"expected games of one number of players, got several in '{self.path}'; rate each game's own store"
+                )
+            num_players = len(next(iter(seating.values()), (0, 0)))
+            whole = {table: seats for table, seats in seating.items() if len(set(seats)) == num_players}
+            if num_players > 2 and whole:  # agents have been added, and `round_robin` needs no more copies
+                seating = whole
+                rows = [row for row in rows if row[1] in whole]
+            return _results(rows, seating, num_players)
 
     def seated(self) -> frozenset[str]:
         """Return the ids of the agents that have played, whether their games count or not."""
-        tables = self._db.execute("SELECT DISTINCT agents FROM games")
-        return frozenset(agent for (table,) in tables for agent in json.loads(table))
+        ids = dict(self._rows("SELECT number, id FROM agents"))
+        tables = self._rows("SELECT DISTINCT agents FROM games")
+        with self._reading():
+            return frozenset(ids[number] for (table,) in tables for number in json.loads(table))
+
+    def terminations(self) -> dict[str, int]:
+        """Return how many games ended in which way, whether they count or not."""
+        return dict(self._rows("SELECT termination, COUNT(*) FROM games GROUP BY termination ORDER BY termination"))
+
+    def failures(self) -> list[AgentFailures]:
+        """Return the agents that broke off games, in the order of their labels.
+
+        Stores of versions 1 and 2 did not say who broke off a game and why: for their games there are none.
+        """
+        rows = self._rows(
+            "SELECT games.agents, failures.player, how, detail, ply, games.id, games.seed "
+            "FROM failures JOIN games ON games.id = failures.game ORDER BY games.id, failures.player"
+        )
+        called = self._called()
+        found: dict[str, AgentFailures] = {}
+        with self._reading():
+            seating = _seating({row[0] for row in rows}, called)
+            count = Counter(seating[table][player] for table, player, *_ in rows)
+            for table, player, how, detail, ply, game, seed in rows:
+                agent = seating[table][player]
+                failure = Failure(int(player), str(how), str(detail), int(ply))
+                found.setdefault(agent, AgentFailures(agent, count[agent], failure, str(game), seed % (1 << 64)))
+        return [found[agent] for agent in sorted(found)]
 
     def repeated(self) -> int:
         """Return how many seatings of agents played one and the same game on every seed, of those with enough seeds."""
         one_game = "COUNT(*) >= ? AND COUNT(DISTINCT moves) = 1 AND COUNT(DISTINCT payoffs) = 1"
         query = f"SELECT COUNT(*) FROM (SELECT 1 FROM games GROUP BY agents HAVING {one_game})"
-        return int(self._db.execute(query, (MIN_CLUSTERS,)).fetchone()[0])
+        return int(self._rows(query, MIN_CLUSTERS)[0][0])
 
     def close(self) -> None:
+        """Close the store. Who wrote folds the log into the file, unless somebody else still reads: it is one file."""
+        if self._writable:
+            with suppress(sqlite3.Error):
+                self._db.execute("PRAGMA busy_timeout = 0")
+                self._db.execute("PRAGMA journal_mode = DELETE")
         self._db.close()
 
     def __enter__(self) -> "Store":
@@ -273,3 +461,37 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _signed(seed: int) -> int:
+    return seed - (1 << 64) if seed >= 1 << 63 else seed
+
+
+def _seating(tables: Iterable[str], called: Mapping[int, str]) -> dict[str, tuple[str, ...]]:
+    """Return the labels by seat of each table of agents; raises for what is no list of agents' numbers."""
+    seats = {table: json.loads(table) for table in tables}
+    if not all(isinstance(numbers, list) and numbers for numbers in seats.values()):
+        raise ValueError("a game's agents are no list")
+    return {table: tuple(called[number] for number in numbers) for table, numbers in seats.items()}
+
+
+def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str]], num_players: int) -> Results:
+    """Return rows of games by columns; raises ValueError and the like for what no release wrote."""
+    seeds, tables, payoffs, terminations, lengths, _roundings = zip(*rows, strict=True) if rows else ((),) * 6
+    agents = sorted({label for seats in seating.values() for label in seats})
+    index = {label: k for k, label in enumerate(agents)}
+    numbers = {table: [index[label] for label in seats] for table, seats in seating.items()}
+    unknown = set(terminations) - set(TERMINATIONS)
+    if unknown:
+        raise ValueError(f"the termination {unknown.pop()!r} is unknown")
+    paid = np.array(json.loads(f"[{','.join(payoffs)}]"), np.float64)  # null becomes NaN
+    if paid.shape != (len(rows), num_players) and rows:
+        raise ValueError(f"expected {num_players} payoffs in every game")
+    return Results(
+        agents=tuple(agents),
+        seats=np.array([numbers[table] for table in tables], np.int64).reshape(-1, num_players),
+        payoffs=paid.reshape(-1, num_players),
+        seeds=np.array(seeds, np.int64).view(np.uint64),
+        terminations=np.array(terminations, np.str_),
+        lengths=np.array(lengths, np.int64),
+    )

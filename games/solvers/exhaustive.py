@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
+from games import rounding
 from games.contract import Game, State
 from games.errors import UserError
 
@@ -90,12 +91,14 @@ def every_end(game: Game, choose: Choose, seat: int, limit: int = LIMIT) -> Ends
         raise UserError(f"expected two players or more and one of their seats, got seat {seat} of '{game.spec.name}'")
     level = [game.initial_state()]
     seen = {level[0].key()}
-    ends, decisions = [], 0
+    ends, decisions, depth = [], 0, 0
     while level:
         own = [state for state in level if _mover(state) == seat]
         others = [state for state in level if _mover(state) != seat]
         decisions += len(own)
-        ends += [_lead(state.returns(), seat) for state in others if state.is_terminal()]
+        off = rounding.of_sums(game.spec, depth)
+        ends += [int(rounding.sign(_lead(state.returns(), seat), off)) for state in others if state.is_terminal()]
+        depth += 1
         chosen = (
             after for first in range(0, len(own), ASKED) for after in _chosen(own[first : first + ASKED], choose, seat)
         )

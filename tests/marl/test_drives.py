@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+
+from marl import drives
+
+MOUNTINFO = """\
+22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+30 22 0:44 / /home rw,relatime shared:1 - nfs4 server:/home rw,vers=4.2
+31 30 8:1 / /home/local\\040disk rw,relatime - xfs /dev/sdb1 rw
+32 22 0:50 / /mnt/c rw,noatime - 9p C:\\134 rw,dirsync
+"""
+MOUNTS = """\
+/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)
+//ann@server/share on /Volumes/the share (smbfs, nodev, nosuid, mounted by ann)
+"""
+
+
+@pytest.mark.parametrize(
+    "path, kind",
+    [
+        ("/tmp/run", ""),
+        ("/home/ann/run", "nfs4"),
+        ("/home", "nfs4"),
+        ("/homes/run", ""),
+        ("/home/local disk/run", ""),  # a local drive within a network drive
+        ("/mnt/c/run", "9p"),  # a Windows drive under WSL2
+        ("/mnt/run", ""),
+    ],
+)
+def test_linux(monkeypatch, path, kind):
+    monkeypatch.setattr(drives, "_mounts", lambda: drives.of_linux(MOUNTINFO))
+    assert drives.network_drive(Path(path)) == kind
+
+
+@pytest.mark.parametrize(
+    "path, kind", [("/Users/ann/run", ""), ("/Volumes/the share/run", "smbfs"), ("/Volumes/x", "")]
+)
+def test_macos(monkeypatch, path, kind):
+    monkeypatch.setattr(drives, "_mounts", lambda: drives.of_macos(MOUNTS))
+    assert drives.network_drive(Path(path)) == kind
+
+
+def test_where_nobody_knows_the_drive_counts_as_local(monkeypatch):
+    monkeypatch.setattr(drives, "_mounts", lambda: iter(()))
+    assert drives.network_drive(Path("/anywhere")) == ""
+
+
+def test_here(tmp_path):
+    assert list(drives._mounts()) and drives.network_drive(tmp_path) in {"", *drives.NETWORK}
