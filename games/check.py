@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Game, Spec, State, TimeStep, VecEnv
-from games.errors import UserError
+from games.errors import GameFailed, UserError
 from games.guard import TOLERANCE, unequal
 from games.keys import fold, fold_one, stream
 from games.random_play import random_actions
@@ -47,6 +47,7 @@ class Play:
     actions: NDArray[Any]
     misfits: list[str]  # fields whose shape or dtype is not the Spec's
     revived: bool  # an environment brought players back behind their ends: new lives
+    outside: str  # where a view lay beyond the bounds of its space, by an environment that has spaces
 
     def __getattr__(self, name: str) -> NDArray[Any]:
         return self.seen[name]
@@ -121,6 +122,9 @@ def check_game(reference: str, episodes: int = 20, seed: int = 0, progress: Prog
 
     try:
         play = record(venv, fold(stream(seed, "check"), np.arange(NUM_ENVS)), episodes, told=told)
+    except GameFailed as error:
+        where = f"environment {error.environment}, step {error.step}, seed {error.seed}"
+        return Report(reference, [Promise("plays", False, f"{error.what}: {where}")])
     except Exception as error:  # a plug-in may raise anything
         return Report(reference, [Promise("plays", False, f"{type(error).__name__}: {error}")])
     promises = [_promise(name, partial(check, play)) for name, check in OF_PLAY.items()]
@@ -128,7 +132,7 @@ def check_game(reference: str, episodes: int = 20, seed: int = 0, progress: Prog
         rest = (*OF_TWINS, *OF_POSITIONS)
         return Report(reference, promises + [Promise(name, None, "no episode ended") for name in rest])
     for done, (name, check) in enumerate(OF_TWINS.items(), episodes):
-        progress(done, total, name)
+        progress(done, total, f"checking: {name}")
         promises.append(_promise(name, partial(check, reference, play)))
     try:
         game = load(reference)
@@ -136,7 +140,7 @@ def check_game(reference: str, episodes: int = 20, seed: int = 0, progress: Prog
         return Report(reference, promises + [Promise(name, None, "no positions to clone") for name in OF_POSITIONS])
     keys = [fold_one(stream(seed, "positions"), k) for k in range(min(episodes, 10))]
     for done, (name, walk) in enumerate(OF_POSITIONS.items(), episodes + len(OF_TWINS)):
-        progress(done, total, name)
+        progress(done, total, f"checking: {name}")
         promises.append(_promise(name, partial(_first_broken, walk, game, keys)))
     return Report(reference, promises)
 
@@ -186,6 +190,9 @@ def record(
     frames: list[dict[str, NDArray[Any]]] = []
     actions: list[NDArray[Any]] = []
     misfits: dict[str, None] = {}
+    tables = [env.seats for env in getattr(venv, "envs", ()) if hasattr(env, "seats")]  # of environments with spaces
+    for table in tables:
+        table.watch()
     timestep = venv.reset(seeds)
     age = np.zeros(venv.num_envs, np.int64)
     while True:
@@ -200,8 +207,9 @@ def record(
         timestep = venv.step(actions[-1])
         age = np.where(timestep.first, 0, age + 1)
     seen = {name: np.stack([frame[name] for frame in frames]) for name in frames[0]}
-    revived = any(getattr(env, "revived", False) for env in getattr(venv, "envs", ()))
-    return Play(spec, seen, seen.pop("finite"), np.array(actions), list(misfits), revived)
+    revived = any(table.revived for table in tables)
+    outside = next((table.outside for table in tables if table.outside), "")
+    return Play(spec, seen, seen.pop("finite"), np.array(actions), list(misfits), revived, outside)
 
 
 def _frame(timestep: TimeStep) -> dict[str, NDArray[Any]]:
@@ -294,14 +302,16 @@ def _length(play: Play) -> str | None:
 
 
 def _rewards(play: Play) -> str | None:
+    return play.where(~np.isfinite(play.reward), "a reward is not finite") or play.where(
+        play.first[:, :, None] & (play.reward != 0), "a reward is paid on `first`"
+    )
+
+
+def _paid_after_an_end(play: Play) -> str | None:
     over = play.terminated | play.truncated
     complete = np.zeros_like(over)
     complete[1:] = over[:-1] & over[1:] & ~play.first[1:, :, None]
-    return (
-        play.where(~np.isfinite(play.reward), "a reward is not finite")
-        or play.where(play.first[:, :, None] & (play.reward != 0), "a reward is paid on `first`")
-        or play.where(complete & (play.reward != 0), "a player is paid after its end")
-    )
+    return play.where(complete & (play.reward != 0), "a player is paid after its end")
 
 
 def _paid_at_the_end(play: Play) -> str | None:
@@ -312,6 +322,10 @@ def _paid_at_the_end(play: Play) -> str | None:
 
 def _views(play: Play) -> str | None:
     return play.where(~play.finite & play.fresh, "a view is not finite")
+
+
+def _in_space(play: Play) -> str | None:
+    return play.outside or None
 
 
 def _payoffs(play: Play) -> str | None:
@@ -620,9 +634,11 @@ OF_PLAY: dict[str, Callable[[Play], str | None]] = {
     "an episode opens the step after a last step": _opens,
     "episode k is seeded by fold(the seed given, k)": _seeds,
     "episodes are no longer than declared": _length,
-    "rewards are finite, 0 on first, and paid to players before their ends": _rewards,
+    "rewards are finite, and 0 on first": _rewards,
+    "nothing is paid after an end": _paid_after_an_end,
     "rewards are paid when declared": _paid_at_the_end,
     "views are finite": _views,
+    "views lie in their spaces": _in_space,
     "payoffs are as declared": _payoffs,
     "returns lie within their bounds": _bounds,
 }

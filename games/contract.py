@@ -5,8 +5,8 @@ Axis letters: E environments stepped together, N players, A actions, S size of t
 There are two interfaces. `VecEnv` steps a batch of environments; learning, evaluation and tournaments use it.
 `State` is a clonable position; search uses it, and any `Game` becomes a `VecEnv` through `games/vector.py`.
 
-Who moves is said by `acting` alone: one player (turns), all (simultaneous moves), some (deaths, players who wait or have
-not come yet), none (an episode's last step, and any step that the game takes by itself).
+Who moves is said by `acting` alone: one player (turns), all (simultaneous moves), some (deaths, players who wait or
+have not come yet), none (an episode's last step, and any step that the game takes by itself).
 
     step        0      1      2     ...   T            T+1    T+2
     first       True                                   True

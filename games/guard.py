@@ -16,7 +16,6 @@ from games.errors import GameFailed, UserError
 from games.vector import Vector, with_what_is_there
 from games.wrappers import Wrapper
 
-
 TOLERANCE = 1e-4  # of sums of float32
 
 
@@ -40,11 +39,12 @@ class Guard(Wrapper):
         opened = slice(None) if where is None else where
         self._seed[opened] = np.asarray(seeds)[opened]
         self._age[opened] = 0
+        self._complete[opened] = False
         return self._inspect(self._ask(self.venv.reset, seeds, where))
 
     def step(self, actions: NDArray[Any]) -> TimeStep:
         self._age += 1
-        return self._inspect(self._ask(self.venv.step, actions))
+        return self._inspect_ends(self._inspect(self._ask(self.venv.step, actions)))
 
     def _ask(self, method: Any, *arguments: Any) -> TimeStep:
         try:
@@ -82,10 +82,14 @@ class Guard(Wrapper):
         if self.spec.payoff == "team" and (reward != reward[:, :1]).any():
             what = "paid members of a team differently (a team's reward is everybody's, dead or alive; `| team_reward`)"
             self._fail_where(unequal(reward), what)
-        if self._complete.any() and (reward != 0).any():
-            after = self._complete & (timestep.terminated | timestep.truncated)
-            self._fail_where((reward != 0) & after, "paid a player after its end")
-        np.logical_or(timestep.terminated, timestep.truncated, out=self._complete)
+
+    def _inspect_ends(self, timestep: TimeStep) -> TimeStep:
+        """Look at whom a step has paid after its end."""
+        over = timestep.terminated | timestep.truncated
+        if self._complete.any():
+            self._fail_where((timestep.reward != 0) & self._complete & over, "paid a player after its end")
+        self._complete = over
+        return timestep
 
     def _fail_where(self, broken: NDArray[np.bool_], what: str) -> None:
         """Raise where an array [E, N] is true."""

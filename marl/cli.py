@@ -451,10 +451,10 @@ def games_check(
     """Play random games and check every promise of the contract; exit code 1 where one is broken."""
     from games.check import check_game
     from games.playthrough import write
+    from marl.runlog import Display
 
-    console = Console(stderr=True, emoji=False)
-    with Display("check", 1, "parts", console) as display:
-        report = check_game(game, episodes, progress=display.now_and_then)
+    with Display(game, episodes, "parts", Terminal(stderr=True)) as display:
+        report = check_game(game, episodes, progress=display.tell)
     if write_playthrough is not None:
         write(game, write_playthrough)
     if as_json:

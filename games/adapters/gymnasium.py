@@ -104,30 +104,30 @@ class GymnasiumRow:
     def __init__(self, spec: Spec, env: Any, row: Row) -> None:
         self.spec, self.env, self.row = spec, env, row
         self._alone = not isinstance(env.action_space, spaces.Tuple)
-        self._seats = Seats(spec, _each(env.observation_space), _each(env.action_space), row)
+        self.seats = Seats(spec, _each(env.observation_space), _each(env.action_space), row)
 
     def reset(self, seed: int) -> None:
         _forget(self.env.unwrapped)
         obs, info = self.env.reset(seed=seed % 2**31)
-        self._seats.open()
+        self.seats.open()
         if not self._ask(self._views(obs), info):
             raise ValueError("nobody has a legal action when the episode opens")
 
     def step(self, actions: Sequence[Any]) -> bool:
         for _ in range(MOST_IDLE):
-            joint = tuple(self._seats.action(player, actions) for player in range(self.spec.num_players))
-            self._seats.next()
+            joint = tuple(self.seats.action(player, actions) for player in range(self.spec.num_players))
+            self.seats.next()
             obs, reward, terminated, truncated, info = self.env.step(joint[0] if self._alone else joint)
             views = self._views(obs)
-            self._seats.pay(dict(enumerate(self._everybodys("rewards", reward).tolist())))
+            self.seats.pay(dict(enumerate(self._everybodys("rewards", reward).tolist())))
             ends = self._everybodys("`terminated`", terminated), self._everybodys("`truncated`", truncated)
             for player in np.flatnonzero(ends[0] | ends[1]).tolist():
-                if not self._seats.gone(player):
-                    self._seats.leave(player, bool(ends[0][player]), bool(ends[1][player]))
-            if self._seats.all_gone():
-                self._seats.close()
+                if not self.seats.gone(player):
+                    self.seats.leave(player, bool(ends[0][player]), bool(ends[1][player]))
+            if self.seats.all_gone():
+                self.seats.close()
                 for player, view in enumerate(views):
-                    self._seats.see(player, view)
+                    self.seats.see(player, view)
                 return True
             if self._ask(views, info):
                 return False
@@ -143,8 +143,8 @@ class GymnasiumRow:
         """Let those act whose episodes go on; return whether anybody can."""
         mask = (info or {}).get("action_mask")
         masks = [mask] * self.spec.num_players if mask is None or self._alone else mask
-        going = [player for player in range(self.spec.num_players) if not self._seats.gone(player)]
-        return any([self._seats.ask(player, views[player], masks[player]) for player in going])
+        going = [player for player in range(self.spec.num_players) if not self.seats.gone(player)]
+        return any([self.seats.ask(player, views[player], masks[player]) for player in going])
 
     def _views(self, obs: Any) -> Sequence[Any]:
         """Return the view of each player [N]."""

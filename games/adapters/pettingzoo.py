@@ -144,9 +144,8 @@ class _SingleEnv:
 
     def __init__(self, spec: Spec, env: Any, row: Row) -> None:
         self.spec, self.env, self.row = spec, env, row
-        self.revived = False  # somebody has come back behind its end
         self._player = {agent: player for player, agent in enumerate(env.possible_agents)}
-        self._seats = Seats(spec, *_spaces(env), row)
+        self.seats = Seats(spec, *_spaces(env), row)
 
     def render(self) -> str:
         return str(self.env.render()) if getattr(self.env, "render_mode", None) == "ansi" else ""
@@ -156,25 +155,25 @@ class _SingleEnv:
 
     def _open(self) -> None:
         """Let those who are not at the table wait."""
-        self._seats.open()
+        self.seats.open()
         if not self.env.agents:
             raise ValueError("nobody is at the table when the episode opens")
         for agent, player in self._player.items():
             if agent not in self.env.agents:
-                self._seats.wait(player)
-                self._seats.blind(player)
+                self.seats.wait(player)
+                self.seats.blind(player)
 
     def _come(self, agents: Sequence[str]) -> None:
         """Let those of the agents at the table act again who were not there."""
-        if self._seats.all_here():
+        if self.seats.all_here():
             return
         for agent in agents:
             player = self._seat(agent)
-            if self._seats.gone(player):
-                self.revived |= self._seats.come(player)
+            if self.seats.gone(player):
+                self.seats.come(player)
 
     def _see(self, agent: str, obs: Any) -> None:
-        self._seats.see(self._seat(agent), obs)
+        self.seats.see(self._seat(agent), obs)
 
     def _seat(self, agent: str) -> int:
         if agent not in self._player:
@@ -182,7 +181,7 @@ class _SingleEnv:
         return self._player[agent]
 
     def _pay(self, rewards: Mapping[str, Any]) -> None:
-        self._seats.pay({self._seat(agent): reward for agent, reward in rewards.items()})
+        self.seats.pay({self._seat(agent): reward for agent, reward in rewards.items()})
 
     def _of_players(self, returns: Mapping[str, float], last: Sequence[str]) -> dict[int, float]:
         """Return what players were paid, by index; of a team those alone who stayed to the end."""
@@ -191,7 +190,7 @@ class _SingleEnv:
 
     def _waits(self, agent: str, obs: Any, info: dict[str, Any] | None) -> bool:
         """Say whether an agent has no legal action."""
-        legal = self._seats.legal
+        legal = self.seats.legal
         return bool(self.spec.num_actions) and not legal(self._seat(agent), obs, _legal(info)).any()
 
     def _write_state(self, over: bool) -> None:
@@ -213,6 +212,7 @@ class ParallelRow(_SingleEnv):
         self._open()
         if not self._ask_all(obs, infos) and not self._idle():
             raise ValueError("the episode is over before anyone acts")
+        self.seats.owe()
         self._write_state(over=False)
 
     def step(self, actions: Sequence[Any]) -> bool:
@@ -231,14 +231,14 @@ class ParallelRow(_SingleEnv):
 
     def _move(self, actions: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any], bool]:
         """Step once; return views, infos, and whether the episode is over."""
-        joint = {agent: self._seats.action(self._player[agent], actions) for agent in self.env.agents}
-        self._seats.next()
+        joint = {agent: self.seats.action(self._player[agent], actions) for agent in self.env.agents}
+        self.seats.next()
         obs, rewards, terminations, truncations, infos = self.env.step(joint)
         self._come(self.env.agents)
         self._pay(rewards)
         going = self._leave(joint, obs, terminations, truncations)
         if not going:
-            self._seats.close()
+            self.seats.close()
         self._write_state(over=not going)
         return obs, infos, not going
 
@@ -254,7 +254,7 @@ class ParallelRow(_SingleEnv):
         ended = [agent for agent in self._player if terminations.get(agent) or truncations.get(agent)]
         ended = [agent for agent in ended if agent in before or agent in table]
         for agent in ended:
-            self._seats.leave(self._player[agent], bool(terminations.get(agent)), bool(truncations.get(agent)))
+            self.seats.leave(self._player[agent], bool(terminations.get(agent)), bool(truncations.get(agent)))
             if agent in obs or truncations.get(agent):  # what was cut is bootstrapped from its view
                 self._see(agent, _of(agent, obs))
         going = table.difference(ended)
@@ -262,12 +262,12 @@ class ParallelRow(_SingleEnv):
             raise ValueError(f"agent '{stays}' stays at the table after its end")
         for agent in before:
             if agent not in table and agent not in ended:
-                self._seats.wait(self._player[agent])
+                self.seats.wait(self._player[agent])
         return bool(going)
 
     def _ask_all(self, obs: dict[str, Any], infos: dict[str, Any]) -> bool:
         """Ask everybody at the table; return whether anybody can act."""
-        ask = self._seats.ask
+        ask = self.seats.ask
         return any([ask(self._seat(agent), _of(agent, obs), _legal(infos.get(agent))) for agent in self.env.agents])
 
     def own_returns(self, seed: int, moves: Sequence[Any]) -> dict[int, float]:
@@ -284,7 +284,7 @@ class ParallelRow(_SingleEnv):
             last = list(env.agents)
             waits = {agent: self._waits(agent, obs[agent], infos.get(agent)) for agent in last}
             actions = () if all(waits.values()) else next(following)
-            joint = {a: self._seats.choice(self._player[a], actions, idle=waits[a]) for a in last}
+            joint = {a: self.seats.choice(self._player[a], actions, idle=waits[a]) for a in last}
             obs, rewards, terminations, truncations, infos = env.step(joint)
             for agent, reward in rewards.items():
                 returns[agent] += float(reward)
@@ -346,6 +346,7 @@ class AecRow(_SingleEnv):
         self._open()
         if not self._settle():
             raise ValueError("the episode is over before anyone acts")
+        self.seats.owe()
         self._write_state(over=False)
 
     def step(self, actions: Sequence[Any]) -> bool:
@@ -358,19 +359,19 @@ class AecRow(_SingleEnv):
         for _ in range(MOST_IDLE):
             self._bury()
             if not (agents := says.agents):
-                self._seats.close()
+                self.seats.close()
                 return False
             self._come(agents)
             agent = says.on_turn
-            if self._seats.ask(self._seat(agent), self.env.observe(agent), _legal(says.info)):
+            if self.seats.ask(self._seat(agent), self.env.observe(agent), _legal(says.info)):
                 return True
             self._move(())
         raise ValueError(f"nobody has had a legal action for {MOST_IDLE} steps")
 
     def _move(self, actions: Sequence[Any]) -> None:
         """Let the agent on turn act, or wait."""
-        action = self._seats.action(self._seat(self._says.on_turn), actions)
-        self._seats.next()
+        action = self.seats.action(self._seat(self._says.on_turn), actions)
+        self.seats.next()
         self._take(action)
         if self.spec.global_state_size:
             self._write_state(over=all(any(self._says.ends(agent)) for agent in self._says.agents))
@@ -383,7 +384,7 @@ class AecRow(_SingleEnv):
             self._take(None)
             if agent in says.agents:
                 raise ValueError(f"agent '{agent}' stays at the table after its end")
-            self._seats.leave(self._seat(agent), *ends)
+            self.seats.leave(self._seat(agent), *ends)
 
     def _take(self, action: Any) -> None:
         """Step the environment, and pay what `last()` would hand out now and did not before."""
@@ -401,7 +402,7 @@ class AecRow(_SingleEnv):
         env, following = self.env, iter(moves)
         _forget(env)
         env.reset(seed=seed % 2**31)
-        returns, last = dict.fromkeys(env.possible_agents, 0.0), list(env.agents)
+        returns, last, named = dict.fromkeys(env.possible_agents, 0.0), list(env.agents), False
         for agent in env.agent_iter(MOST_IDLE * (len(moves) + 1)):
             obs, reward, terminated, truncated, info = env.last()
             returns[agent] += float(reward)
@@ -409,8 +410,10 @@ class AecRow(_SingleEnv):
                 env.step(None)
                 continue
             waits = self._waits(agent, obs, info)
-            env.step(self._seats.choice(self._player[agent], () if waits else next(following), idle=waits))
-            last = list(env.agents)
+            env.step(self.seats.choice(self._player[agent], () if waits else next(following), idle=waits))
+            last, named = list(env.agents), named or any(env.rewards.values())
+        if named and not any(returns.values()):
+            raise ValueError("`rewards` names what `last()` never hands out; call `_accumulate_rewards()` in `step`")
         return self._of_players(returns, last)
 
 

@@ -96,7 +96,7 @@ def flat_view(space: Any) -> Change:
             try:
                 within(part)
             except ValueError as error:
-                raise ValueError(f"the view's part {'.'.join(map(str, path)) or 'whole'} {error}") from error
+                raise ValueError(f"{'.'.join(map(str, ('the view', *path)))} {error}") from error
         return np.asarray(spaces.flatten(space, obs))
 
     return Change(flat, convert)

@@ -75,7 +75,19 @@ class Seats:
         self._players = range(spec.num_players)
         self._counts = [0 if self._box else int(space.n) for space in actions]
         self._idle = [_nearest_to_zero(space) if self._box else int(space.start) for space in actions]
+        self.revived = False  # somebody has come back behind its end
         self.open()
+
+    def watch(self) -> None:
+        """Note views beyond their bounds from now on."""
+        for within in self._within:
+            within.watched = True
+
+    @property
+    def outside(self) -> str:
+        """What was noted of a view beyond its bounds; empty for nothing."""
+        noted = (f"the view of player {p} {w.outside}" for p, w in enumerate(self._within) if w.outside)
+        return next(noted, "")
 
     def open(self) -> None:
         """Begin an episode with everybody at the table."""
@@ -83,6 +95,9 @@ class Seats:
         self._ended = [False for _ in self._players]
         self._asked = [False for _ in self._players]
         self._leaving: dict[int, tuple[bool, bool]] = {}
+        self._owed: list[float] = []
+        for player in self._players:
+            self._reward[player] = 0.0
 
     def action(self, player: int, actions: Sequence[Any]) -> Any:
         """Return what this player chose of the joint action [N], in its own space."""
@@ -98,9 +113,16 @@ class Seats:
         return int(actions[player] + space.start)
 
     def next(self) -> None:
-        """Begin a step: nobody has been asked yet."""
+        """Begin a step: nobody has been asked yet, and what is owed is paid."""
         self._asked = [False for _ in self._players]
         self._leaving.clear()
+        for player, reward in enumerate(self._owed):
+            self._reward[player] += reward
+        self._owed = []
+
+    def owe(self) -> None:
+        """Keep what was paid before anyone could act, which `first` has no room for, for the next step."""
+        self._owed = list(self._reward)
 
     def see(self, player: int, obs: Any) -> None:
         """Write what a player sees."""
@@ -176,13 +198,12 @@ class Seats:
         """Note that a player is not at the table, and may come."""
         self._gone[player] = True
 
-    def come(self, player: int) -> bool:
-        """Note that a player is at the table; return whether its return was complete, and it begins a new life."""
-        again = self._ended[player]
-        self._gone[player] = self._ended[player] = False
-        if again:
+    def come(self, player: int) -> None:
+        """Note that a player is at the table; where its return was complete it begins a new life."""
+        if self._ended[player]:
+            self.revived = True
             self._row.terminated[player] = self._row.truncated[player] = False
-        return again
+        self._gone[player] = self._ended[player] = False
 
     def close(self) -> None:
         """End the episode: of those who left in this step as they did, of all others as complete."""

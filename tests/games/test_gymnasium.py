@@ -168,7 +168,7 @@ def test_players_of_tuples_differ_in_views_actions_and_ends():
         ("views", "1 views came for 2 players"),
         ("shape", "the view of player 0 is float64 (3,), its space says float32 (2,)"),
         ("number", "the view of player 1 holds 4, its space says 0 to 3"),
-        ("nan", "the view of player 0 holds nan, its space says 0 to 9"),
+        ("nan", "showed a view not finite, player 0"),
         ("rewards", "rewards of the shape (3,) came for 2 players"),
         ("ends", "`terminated` of the shape (3,) came for 2 players"),
         ("mask", "the mask of player 0 has 3 actions, its space 2"),

@@ -440,7 +440,7 @@ class Faulty(Duel):
         ("cut", "no view came for agent 'b'"),
         ("wide", "the view of player 0 is float64 (3,), its space says float32 (2,)"),
         ("narrow", "the view of player 0 is float32 (1,), its space says float32 (2,)"),
-        ("nan", "the view of player 1 holds nan, its space says 0 to 9"),
+        ("nan", "showed a view not finite, player 1"),
         ("reward", "player 1 is paid nan, expected a finite number of float32"),
         ("mask", "the mask of player 1 has 4 actions, its space 3"),
         ("state", "the state has 2 numbers, it had 1"),
