@@ -489,6 +489,27 @@ def test_games_json(marl):
     assert "num_players" in marl("games", "show", "openspiel:tic_tac_toe")[1]
 
 
+def test_games_check_says_how_far_it_is(marl, monkeypatch):
+    monkeypatch.setattr("marl.runlog.QUIET", 0)
+    exit_code, printed, said = marl("games", "check", "openspiel:tic_tac_toe", "--episodes", 3)
+    assert exit_code == 0 and printed.startswith("openspiel:tic_tac_toe: passed")
+    lines = said.splitlines()
+    assert lines[0] == "openspiel:tic_tac_toe: 0 of 3 episodes, 0 steps"
+    assert lines[-1] == "openspiel:tic_tac_toe: checking: steps agree with positions, returns with rewards"
+
+
+@pytest.mark.parametrize("game", ["phantom_ttt", "tests.games.test_check:Hidden", "openspiel:tic_tac_toe | messy"])
+def test_a_tournament_with_a_search_that_the_game_cannot_serve_is_refused(folder, marl, game):
+    game = game if ":" in game else f"openspiel:{game}"
+    field = {"game": game, "agents": ["random", "uct(simulations=2)"], "seeds": 2, "workers": 1}
+    (folder / "hidden.yaml").write_text(json.dumps(field))
+    before = contents(folder)
+    exit_code, printed, complaint = marl("tournament", "run", "hidden.yaml")
+    assert (exit_code, printed) == (2, "") and contents(folder) == before
+    assert "uct draws positions that a player cannot tell from the true one" in one_sentence(complaint)
+    assert "add `resample(player, key)` and `information(player)` to the positions" in complaint
+
+
 def test_games_check(marl):
     exit_code, printed, _ = marl("games", "check", "openspiel:tic_tac_toe", "--episodes", 3, "--json")
     report = strict_json(printed)
