@@ -10,6 +10,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from games.text import shown
+from marl.files import MOST_LOG, append_text, parse_json, read_text, write_text
 from marl.terminal import Terminal, Words
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
@@ -25,8 +26,7 @@ class RunLog:
             from torch.utils.tensorboard import SummaryWriter
         for name in (METRICS, EVALUATIONS):
             _cut(run / name, step)
-        self._metrics = (run / METRICS).open("a", encoding="utf-8")
-        self._evaluations = (run / EVALUATIONS).open("a", encoding="utf-8")
+        self._metrics, self._evaluations = append_text(run / METRICS), append_text(run / EVALUATIONS)
         self._board: Any = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
@@ -62,15 +62,13 @@ def _cut(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+    for line in read_text(path, MOST_LOG).splitlines(keepends=True):
         try:
-            if line.endswith("\n") and json.loads(line)["step"] <= step:
+            if line.endswith("\n") and parse_json(line)["step"] <= step:
                 kept.append(line)
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             continue
-    beside = path.with_suffix(".partial")
-    beside.write_text("".join(kept), encoding="utf-8")
-    beside.replace(path)
+    write_text(path, "".join(kept))
 
 
 class Display:
