@@ -15,7 +15,7 @@ import typer
 from rich.table import Column, Table
 
 from games.errors import UserError
-from games.text import cut, sentence
+from games.text import sentence
 from marl.terminal import Terminal, print_traceback, readable_streams
 
 if TYPE_CHECKING:
@@ -396,17 +396,18 @@ def _plot_elo(summary: "Summary", by: str, out: Path, as_json: bool) -> None:
 def games_list(as_json: AsJson = False) -> None:
     """List the games that have a name here, and the sources of more."""
     from games import registry
-    from games.wrappers import WRAPPERS
+    from games.wrappers import ON_SPACES, WRAPPERS
 
     found = registry.names() + [f"openspiel:{name}" for name in registry.adapter("openspiel").names()]
     if as_json:
-        _print_json({"games": found, "sources": list(registry.SOURCES), "wrappers": sorted(WRAPPERS)})
+        _print_json({"games": found, "sources": list(registry.SOURCES), "wrappers": sorted((*WRAPPERS, *ON_SPACES))})
         return
     for name in found:
         _say(name)
     more = [f"{source}:..." for source in registry.SOURCES if source != "openspiel"]
     _say(f"and {', '.join(more)}, package.module:Class(...)")
-    _say(f"each with wrappers behind it, as in 'spread | agent_id': {', '.join(sorted(WRAPPERS))}, SuperSuit's")
+    wrappers = ", ".join(sorted((*WRAPPERS, *ON_SPACES)))
+    _say(f"each with wrappers behind it, as in 'spread | agent_id': {wrappers}, SuperSuit's")
 
 
 @games.command("table")
@@ -455,8 +456,10 @@ def games_check(
     """Play random games and check every promise of the contract; exit code 1 where one is broken."""
     from games.check import check_game
     from games.playthrough import write
+    from marl.runlog import Display
 
-    report = check_game(game, episodes)
+    with Display(game, episodes, "parts", Terminal(stderr=True)) as display:
+        report = check_game(game, episodes, progress=display.tell)
     if write_playthrough is not None:
         write(game, write_playthrough)
     if as_json:
@@ -499,8 +502,8 @@ def _run(command: Callable[[], Any], debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
-        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-            return _complain(f"the name '{cut(str(error.filename), 100)}' is too long for a file; choose another", 2)
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # whoever first looked for it
+            return _complain(f"expected a path, got '{error.filename}', which is too long; name another", 2)
         return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
 
 

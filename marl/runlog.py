@@ -1,6 +1,7 @@
 """What a run says while it goes: metrics.jsonl, evaluations.jsonl, TensorBoard; lines or a bar on the terminal."""
 
 import json
+import time
 import warnings
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from marl.files import MOST_LOG, append_text, parse_json, read_text, write_text
 from marl.terminal import Terminal, Words
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
+QUIET = 10.0  # seconds between lines that say how far something is
 
 
 class RunLog:
@@ -77,6 +79,7 @@ class Display:
         columns = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), Words(unit))
         self._bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
         self._task = self._bar.add_task(shown(label), total=total)
+        self._spoke = time.monotonic()
 
     def __enter__(self) -> "Display":
         if self._console.is_terminal:
@@ -92,6 +95,14 @@ class Display:
     def advance_to(self, done: int) -> None:
         """Move the bar."""
         self._bar.update(self._task, completed=min(done, self._total))
+
+    def tell(self, done: int, total: int, text: str) -> None:
+        """Move the bar on a terminal; off it say how far it is, at most every QUIET seconds."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=done, total=total)
+        elif time.monotonic() - self._spoke >= QUIET:
+            self._spoke = time.monotonic()
+            self.line(text)
 
     def line(self, text: str) -> None:
         """Print one line."""
