@@ -77,7 +77,7 @@ def population(
     from marl.population import train_members
 
     folder, settings = _folder(config, run_dir), load(PopulationConfig, config, sets or [])
-    _say(f"population: {train_members(settings, folder, resume=resume, device=device, say=_say)}")
+    _say(f"population: {train_members(settings, folder, resume=resume, device=device, console=_console())}")
     _say(f"curves: tensorboard --logdir {folder}")
 
 
@@ -102,7 +102,7 @@ def sweep(
 
     folder = run_dir or Path("runs") / f"{config.stem}_sweep"
     settings = members_of(config, seeds=seeds, sets=sets or [], grid=grid or [], workers=workers)
-    _say(f"population: {train_members(settings, folder, resume=resume, device=device, say=_say)}")
+    _say(f"population: {train_members(settings, folder, resume=resume, device=device, console=_console())}")
     _say(f"curves: marl plot {folder}")
 
 

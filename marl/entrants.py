@@ -136,6 +136,8 @@ def configured(section: dict[str, Any], where: str) -> tuple[str, Any, BaseModel
 def _trained(text: str, reference: Reference, spec: Spec, device: str) -> Entrant:
     folder = checkpoint_folder(Path(reference.name))
     about = checkpoint.read(folder)
+    if about["format"] == checkpoint.UNVERIFIED:
+        checkpoint.note_unverified(folder)
     ours, theirs = spec.to_json(), about["spec"]
     for part, what in (("num_players", "players"), ("observation", "views"), ("action", "actions")):
         if ours[part] != theirs[part]:

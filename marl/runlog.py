@@ -1,7 +1,10 @@
 """What a run says while it goes: metrics.jsonl, evaluations.jsonl, TensorBoard; lines or a bar on the terminal."""
 
 import json
+import os
+import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -10,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
+FLUSH = 5.0  # seconds after which what was logged can be read
+TAIL = 65_536  # bytes of a log in which its last whole line is looked for
 
 
 class RunLog:
@@ -24,12 +29,15 @@ class RunLog:
         self._metrics = (run / METRICS).open("a", encoding="utf-8")
         self._evaluations = (run / EVALUATIONS).open("a", encoding="utf-8")
         self._board: Any = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+        self._flushed = time.monotonic()
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
         """Write the metrics of a rollout and what was learned from it."""
         self._metrics.write(json.dumps({"step": step} | values) + "\n")
         for name, value in values.items():
             self._board.add_scalar(f"train/{name}", value, step)
+        if time.monotonic() - self._flushed > FLUSH:
+            self.flush()
 
     def evaluation(self, step: int, opponent: str, result: dict[str, Any]) -> None:
         """Write one evaluation against one of the panel."""
@@ -42,6 +50,7 @@ class RunLog:
         for file in (self._metrics, self._evaluations):
             file.flush()
         self._board.flush()
+        self._flushed = time.monotonic()
 
     def __enter__(self) -> "RunLog":
         return self
@@ -51,6 +60,20 @@ class RunLog:
     ) -> None:
         for closing in (self._metrics, self._evaluations, self._board):
             closing.close()
+
+
+def logged_step(run: Path) -> int:
+    """Return the last step in a run's metrics, 0 where there are none yet."""
+    try:
+        with (run / METRICS).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            lines = file.read().splitlines()
+    except OSError:
+        return 0
+    for line in reversed(lines):
+        with suppress(ValueError, KeyError, TypeError):  # torn, or cut by the tail's beginning
+            return int(json.loads(line)["step"])
+    return 0
 
 
 def _cut(path: Path, step: int) -> None:
@@ -70,13 +93,13 @@ def _cut(path: Path, step: int) -> None:
 
 
 class Display:
-    """Show progress: a bar with the time left on a terminal, plain lines off it."""
+    """Show progress: a bar with the time left on a terminal, plain lines off it; `done` was there at the beginning."""
 
-    def __init__(self, label: str, total: int, unit: str, console: Console) -> None:
+    def __init__(self, label: str, total: int, unit: str, console: Console, done: int = 0) -> None:
         self._label, self._total, self._console = label, total, console
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
         self._bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
-        self._task = self._bar.add_task(label, total=total)
+        self._task = self._bar.add_task(label, total=total, completed=done)
 
     def __enter__(self) -> "Display":
         if self._console.is_terminal:

@@ -254,7 +254,7 @@ def _flip(path):
     [
         (lambda folder: _flip(folder / "agent.safetensors"), "sha256 differs"),
         (lambda folder: (folder / "agent.safetensors").unlink(), "lacks agent.safetensors"),
-        (lambda folder: (folder / "checkpoint.json").write_text('{"format": 1, "algo'), "is damaged"),
+        (lambda folder: (folder / "checkpoint.json").write_text('{"format": 1, "algo'), "is no JSON of a checkpoint"),
         (lambda folder: (folder / "checkpoint.json").write_text('{"format": 99}'), "format 99"),
         (lambda folder: (folder / "checkpoint.json").unlink(), "holds no checkpoint"),
     ],
@@ -313,7 +313,7 @@ def test_full_disk(folder, marl, monkeypatch, fails):
 
     def full(*arguments):
         writes.append(arguments)
-        if len(writes) > (9 if fails == "checkpoint" else 2):  # three files and their folder make a checkpoint
+        if len(writes) > (11 if fails == "checkpoint" else 2):  # a checkpoint is three files and two folders
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return (sync if fails == "checkpoint" else flush)(*arguments)
 

@@ -1,6 +1,5 @@
 """Agents by reference: names, classes and checkpoints, who each of them is, and what cannot play."""
 
-import json
 import linecache
 import sys
 import textwrap
@@ -118,8 +117,8 @@ def test_a_checkpoint_of_another_version(tmp_path, settings, said):
     folder, _ = written(tmp_path)
     about = checkpoint.read(folder)
     about["settings"] |= settings
-    about["digest"] = checkpoint._digest_of(about)
-    (folder / "checkpoint.json").write_text(json.dumps(about))
+    about["digest"] = checkpoint._digest(about["algorithm"], about["settings"], about["sha256"]["agent.safetensors"])
+    (folder / "checkpoint.json").write_bytes(checkpoint._sealed(about))
     with pytest.raises(UserError) as caught:
         enter(str(folder), SPEC)
     assert said.format(folder=folder) in str(caught.value) and "\n" not in str(caught.value)

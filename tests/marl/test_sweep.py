@@ -1,5 +1,6 @@
 """Sweeps: the members are the runs that `marl train` makes, to the byte; what fails, or is killed, harms no other."""
 
+import io
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from games.errors import RunFailed, UserError
 from marl import checkpoint
@@ -204,10 +206,10 @@ def test_a_failure_in_a_worker_comes_back_as_a_sentence(config, workers):
     """An error that takes several arguments, as GameFailed does, could not travel as itself."""
     game = "game=tests.games.test_guard:Failing(state=Raising)"
     population = sweep(config, seeds=2, sets=[game], grid=[], workers=workers)
-    said = []
+    console = Console(file=io.StringIO())
     with pytest.raises(RunFailed, match=r"2 of 2 members failed, 'seed-[78]' first: .*raised RuntimeError"):
-        train_members(population, Path("s"), resume=False, device="cpu", say=said.append)
-    assert len(said) == 2 and not Path("s/population.json").exists()
+        train_members(population, Path("s"), resume=False, device="cpu", console=console)
+    assert console.file.getvalue().count("failed: ") == 2 and not Path("s/population.json").exists()
 
 
 @pytest.mark.parametrize(
