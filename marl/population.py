@@ -69,7 +69,7 @@ class MembersProgress(Progress):
     """On a terminal, one line for each member that has not ended: the steps that its log has, and the time left."""
 
     def __init__(self, runs: dict[str, Path], steps: dict[str, int], console: Console) -> None:
-        self._runs = runs
+        self._runs, self._steps = runs, steps
         self._lines: dict[str, TaskID] = {}
         columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=10), MofNCompleteColumn())
         live = console.is_terminal
@@ -80,7 +80,7 @@ class MembersProgress(Progress):
     def get_renderables(self) -> Iterable[RenderableType]:
         """Yield the lines, each with what its run has logged by now."""
         for name, line in list(self._lines.items()):
-            self.update(line, completed=logged_step(self._runs[name]))
+            self.update(line, completed=min(logged_step(self._runs[name]), self._steps[name]))
         yield from super().get_renderables()
 
     def ended(self, name: str) -> None:
