@@ -34,6 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from games.contract import Spec
 from games.errors import RunFailed, UserError
 from marl import shards
+from marl.files import MOST_TEXT, check_tensors, parse_json
 from marl.types import Tensors
 
 FORMAT = 2
@@ -128,7 +129,6 @@ def write(
         hashes = {
             name: _write_tensors(beside / name, tensors) for name, tensors in ((AGENT, agent), (LEARNER, learner))
         }
-        digest = _digest(algorithm, settings, hashes[AGENT])
         about = {
             "format": FORMAT,
             "algorithm": algorithm,
@@ -140,10 +140,11 @@ def write(
             "parent": parent and parent[0],
             "parent_step": parent and parent[1],
             "seed": config["seed"],
-            "digest": digest,
+            "digest": "",
             "versions": {package: version(package) for package in PACKAGES},
             "sha256": hashes,
         }
+        digest = about["digest"] = _digest_of(about)
         (beside / "checkpoint.json").write_bytes(_sealed(about))
         _sync(beside / "checkpoint.json")
         _sync(beside)
@@ -168,9 +169,9 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / "checkpoint.json"
     data = _bytes(path)
     try:
-        about = json.loads(data.decode("utf-8"))
+        about = parse_json(data.decode("utf-8"))
         found = about["format"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, f"it is no JSON of a checkpoint: {error}") from error
     if "integrity" in about and not _is_sealed(data, about["integrity"]):  # in later formats, too
         raise _damaged(path, "its integrity differs")
@@ -188,7 +189,7 @@ def read(folder: Path) -> dict[str, Any]:
         key = ".".join(str(part) for part in first["loc"])
         lacks = first["type"] == "missing"
         raise _damaged(path, f"it lacks '{key}'" if lacks else f"'{key}': {first['msg']}") from None
-    if about["digest"] != _digest(about["algorithm"], about["settings"], about["sha256"][AGENT]):
+    if about["digest"] != _digest_of(about):
         raise _damaged(path, "its digest differs")
     return about  # type: ignore[no-any-return]
 
@@ -298,6 +299,10 @@ def _damaged(path: Path, why: str) -> Damaged:
 
 def _bytes(path: Path) -> bytes:
     try:
+        if path.suffix == ".safetensors":
+            check_tensors(path)
+        elif path.stat().st_size > MOST_TEXT:
+            raise _damaged(path, f"it is larger than {MOST_TEXT:,} bytes")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise Damaged(
@@ -305,8 +310,8 @@ def _bytes(path: Path) -> bytes:
         ) from None
     except PermissionError as error:
         raise UserError(f"'{path}' cannot be read ({error.strerror}); ask its owner for the right to") from error
-    except OSError as error:
-        raise _damaged(path, f"it cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
 
 
 def _verified(path: Path, sha256: str) -> bytes:
@@ -328,9 +333,10 @@ def _is_sealed(data: bytes, integrity: Any) -> bool:
     return data.endswith(end) and hashlib.sha256(text).hexdigest() == integrity
 
 
-def _digest(algorithm: str, settings: dict[str, Any], weights: str) -> str:
+def _digest_of(about: dict[str, Any]) -> str:
     """Return an agent's identity: its algorithm, settings and weights."""
-    return hashlib.sha256(json.dumps([algorithm, settings, weights], sort_keys=True).encode()).hexdigest()
+    identity = [about["algorithm"], about["settings"], about["sha256"][AGENT]]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def _write_shard(folder: Path, data: bytes) -> bytes:

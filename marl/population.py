@@ -9,24 +9,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.console import RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
 from games.errors import RunFailed, UserError
+from games.text import sentence, shown
 from marl import checkpoint, engine
 from marl.config import PopulationConfig, TrainConfig, load
+from marl.files import refuse_links, write_text
 from marl.lock import held
 from marl.runlog import logged_step
+from marl.terminal import Terminal, Words
 from marl.train import as_begun, check, device_of, train
 
-Outcome = tuple[
-    str, list[str], str, int
-]  # a member's name; its notes; why it failed, or nothing; the exit code of that
+Outcome = tuple[str, list[str], str, int]  # a member's name; its notes; why it failed, or nothing; its exit code
 
 LONGEST = 32  # letters of a member's name beside its progress
 
 
-def train_members(settings: PopulationConfig, folder: Path, *, resume: bool, device: str, console: Console) -> Path:
+def train_members(settings: PopulationConfig, folder: Path, *, resume: bool, device: str, console: Terminal) -> Path:
     """Train every member in worker processes and return the path of population.json, which lists them.
 
     Each is checked before anything is written. One that fails stops no other: it is reported at the end, and the rest
@@ -38,25 +39,21 @@ def train_members(settings: PopulationConfig, folder: Path, *, resume: bool, dev
     live = console.is_terminal
     tasks = [(name, configs[name].model_dump(mode="json"), str(runs[name]), resume, device, live) for name in configs]
     failed: dict[str, tuple[str, int]] = {}
-
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
     with held(folder, "a population"):
         steps = {name: config.steps for name, config in configs.items()}
         with MembersProgress(runs, steps, console) as progress:
             for name, notes, reason, exit_code in engine.run(_train, tasks, settings.workers, settings.engine):
                 progress.ended(name)
                 for note in notes:
-                    say(f"{name}: {note}")
+                    console.print(f"{name}: {note}")
                 if reason:
                     failed[name] = reason, exit_code
                 else:
-                    say(f"{name}: trained")
+                    console.print(f"{name}: trained")
         if len(failed) == len(runs) and all(exit_code == UserError.exit_code for _, exit_code in failed.values()):
             raise UserError(next(iter(failed.values()))[0])
         for name, (reason, _) in failed.items():
-            say(f"{name}: failed: {reason}")
+            console.print(sentence(f"{name}: failed: {reason}"))
         trained = {name: run for name, run in runs.items() if name not in failed}
         path = write(folder, trained) if trained else folder
     if failed:
@@ -68,14 +65,14 @@ def train_members(settings: PopulationConfig, folder: Path, *, resume: bool, dev
 class MembersProgress(Progress):
     """On a terminal, one line for each member that has not ended: the steps that its log has, and the time left."""
 
-    def __init__(self, runs: dict[str, Path], steps: dict[str, int], console: Console) -> None:
+    def __init__(self, runs: dict[str, Path], steps: dict[str, int], console: Terminal) -> None:
         self._runs, self._steps = runs, steps
         self._lines: dict[str, TaskID] = {}
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=10), MofNCompleteColumn())
+        columns = (Words("{task.description}"), BarColumn(bar_width=10), MofNCompleteColumn())
         live = console.is_terminal
         super().__init__(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not live)
         for name, run in runs.items():
-            self._lines[name] = self.add_task(_shortened(name), total=steps[name], completed=logged_step(run))
+            self._lines[name] = self.add_task(_shortened(shown(name)), total=steps[name], completed=logged_step(run))
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Yield the lines, each with what its run has logged by now."""
@@ -94,9 +91,10 @@ def check_members(
     """Return each member's config, checked as far as that goes without training: a typo stops nothing half-way."""
     engine.require(settings.engine)
     device = device_of(device)
+    refuse_links(folder / "members")
     configs = {}
     for name, member in settings.members.items():
-        sets = [f"{key}={json.dumps(value)}" for key, value in member.set.items()]
+        sets = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in member.set.items()]
         try:
             configs[name] = load(TrainConfig, Path(member.train), sets)
             check(configs[name], device)
@@ -131,9 +129,7 @@ def write(folder: Path, members: dict[str, Path]) -> Path:
             }
         )
     path = folder / "population.json"
-    beside = path.with_suffix(".partial")
-    beside.write_text(json.dumps({"format": 1, "members": entries}, indent=1) + "\n", encoding="utf-8")
-    beside.replace(path)
+    write_text(path, json.dumps({"format": 1, "members": entries}, indent=1) + "\n")
     return path
 
 
@@ -149,7 +145,7 @@ def _train(name: str, config: dict[str, Any], folder: str, resume: bool, device:
     With `live` the terminal belongs to the lines of all members, and only notes are kept of what this one says.
     """
     said = io.StringIO()
-    console = Console(file=said if live else None, force_terminal=False, emoji=False)
+    console = Terminal(file=said if live else None, force_terminal=False)
     reason, exit_code = "", 0
     try:
         train(TrainConfig.model_validate(config), Path(folder), resume=resume, device=device, console=console)

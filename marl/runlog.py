@@ -9,11 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+from games.text import shown
+from marl.files import MOST_LOG, append_text, parse_json, read_text, write_text
+from marl.terminal import Terminal, Words
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
 FLUSH = 5.0  # seconds after which what was logged can be read
+QUIET = 10.0  # seconds between lines that say how far something is
 TAIL = 65_536  # bytes of a log in which its last whole line is looked for
 
 
@@ -26,8 +30,7 @@ class RunLog:
             from torch.utils.tensorboard import SummaryWriter
         for name in (METRICS, EVALUATIONS):
             _cut(run / name, step)
-        self._metrics = (run / METRICS).open("a", encoding="utf-8")
-        self._evaluations = (run / EVALUATIONS).open("a", encoding="utf-8")
+        self._metrics, self._evaluations = append_text(run / METRICS), append_text(run / EVALUATIONS)
         self._board: Any = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
         self._flushed = time.monotonic()
 
@@ -72,7 +75,7 @@ def logged_step(run: Path) -> int:
         return 0
     for line in reversed(lines):
         with suppress(ValueError, KeyError, TypeError):  # torn, or cut by the tail's beginning
-            return int(json.loads(line)["step"])
+            return int(parse_json(line.decode())["step"])
     return 0
 
 
@@ -81,25 +84,24 @@ def _cut(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+    for line in read_text(path, MOST_LOG).splitlines(keepends=True):
         try:
-            if line.endswith("\n") and json.loads(line)["step"] <= step:
+            if line.endswith("\n") and parse_json(line)["step"] <= step:
                 kept.append(line)
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             continue
-    beside = path.with_suffix(".partial")
-    beside.write_text("".join(kept), encoding="utf-8")
-    beside.replace(path)
+    write_text(path, "".join(kept))
 
 
 class Display:
     """Show progress: a bar with the time left on a terminal, plain lines off it; `done` was there at the beginning."""
 
-    def __init__(self, label: str, total: int, unit: str, console: Console, done: int = 0) -> None:
+    def __init__(self, label: str, total: int, unit: str, console: Terminal, done: int = 0) -> None:
         self._label, self._total, self._console = label, total, console
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+        columns = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), Words(unit))
         self._bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
-        self._task = self._bar.add_task(label, total=total, completed=done)
+        self._task = self._bar.add_task(shown(label), total=total, completed=done)
+        self._spoke = time.monotonic()
 
     def __enter__(self) -> "Display":
         if self._console.is_terminal:
@@ -116,6 +118,14 @@ class Display:
         """Move the bar."""
         self._bar.update(self._task, completed=min(done, self._total))
 
+    def tell(self, done: int, total: int, text: str) -> None:
+        """Move the bar on a terminal; off it say how far it is, at most every QUIET seconds."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=done, total=total)
+        elif time.monotonic() - self._spoke >= QUIET:
+            self._spoke = time.monotonic()
+            self.line(text)
+
     def line(self, text: str) -> None:
         """Print one line."""
-        self._console.print(f"{self._label}: {text}", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(f"{self._label}: {text}")

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel
-from rich.console import Console
 
 from games.contract import Spec, VecEnv
 from games.errors import RunFailed, UserError
@@ -26,10 +25,12 @@ from marl.collectors import Collector, WorkerCollector, beginning
 from marl.config import TrainConfig, dump, load, validate
 from marl.entrants import Entrant, configured, entered, panel_of
 from marl.evaluate import evaluate
+from marl.files import refuse_links, write_text
 from marl.learner import Learner
 from marl.lock import held
 from marl.runlog import Display, RunLog
 from marl.seating import seat
+from marl.terminal import Terminal
 
 ROLLOUT_LENGTH = 64  # where neither the config nor the learner says
 
@@ -52,7 +53,7 @@ class Run:
 
 
 def train(
-    config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto", console: Console | None = None
+    config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto", console: Terminal | None = None
 ) -> Path:
     """Train to the config's last step and return the newest checkpoint.
 
@@ -60,7 +61,7 @@ def train(
     or another process trains there; RunFailed on the way, with the last checkpoint kept. An interrupted run can be
     resumed.
     """
-    console = console or Console()
+    console = console or Terminal()
     if resume:
         config = as_begun(config, folder)
     run = prepare(config, folder, device=device)
@@ -71,15 +72,15 @@ def train(
         else:
             begins = f"goes on from step {run.step:,}" if run.parent else "starts afresh"
             says = f"{begins}, to {config.steps:,} steps of {config.game} by {run.name}"
-        console.print(f"{folder}: {says}", highlight=False, soft_wrap=True)
+        console.print(f"{folder}: {says}")
         for note in notes:
-            console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True, style="yellow")
+            console.print(f"note: {note}", style="yellow")
         if run.step < config.steps:
             _train(run, console)
     return checkpoint.folder_of(folder, run.step)
 
 
-def _train(run: Run, console: Console) -> None:
+def _train(run: Run, console: Terminal) -> None:
     """Train a run that has been opened to its last step."""
     steps = run.config.steps
     try:
@@ -196,7 +197,7 @@ def _open_folder(run: Run, resume: bool) -> list[str]:
             raise UserError(
                 f"'{run.folder}' already holds a run; add --resume to go on with it, or name another --run-dir"
             )
-        _refuse_links(run.folder)
+        refuse_links(run.folder)
         resumed = checkpoint.resumed(run.folder)
         if resumed is not None:
             _go_on(run, resumed)
@@ -204,9 +205,7 @@ def _open_folder(run: Run, resume: bool) -> list[str]:
             if run.step >= run.config.steps:
                 return notes  # nothing is to be done: its config stays as it is
     try:
-        beside = path.with_suffix(".partial")
-        beside.write_text(dump(run.config), encoding="utf-8")
-        beside.replace(path)  # a run that is killed here still has the config that it was begun with
+        write_text(path, dump(run.config))  # a run that is killed here still has the config that it was begun with
         checkpoint.set_aside(damaged)
     except OSError as error:
         raise UserError(f"the run folder '{run.folder}' cannot be written: {error}; name another --run-dir") from error
@@ -239,17 +238,6 @@ def _notes_of(resumed: checkpoint.Resumed) -> list[str]:
     if resumed.about["format"] == checkpoint.UNVERIFIED:
         notes.append(checkpoint.UNVERIFIED_SAYS % resumed.folder)
     return notes
-
-
-def _refuse_links(folder: Path) -> None:
-    """Raise UserError where a run would be written through a link that leads out of its folder."""
-    inside = folder.resolve()
-    for path in folder.rglob("*"):
-        if path.is_symlink() and not path.resolve().is_relative_to(inside):
-            raise UserError(
-                f"'{path}' is a link that leads out of the run's folder, and a run does not write through it; put a "
-                "copy in its place"
-            )
 
 
 def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:

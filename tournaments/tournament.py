@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
-from rich.console import Console
 
 from games.contract import Spec
 from games.errors import UserError
@@ -15,7 +14,9 @@ from games.registry import make
 from marl import engine as engines
 from marl.config import OfGame, References, dump
 from marl.entrants import Entrant, entered
+from marl.files import refuse_links, write_text
 from marl.runlog import Display
+from marl.terminal import Terminal
 from tournaments.match import chunks, play_chunk
 from tournaments.schedule import Fixture, round_robin
 from tournaments.store import Store
@@ -39,7 +40,7 @@ class TournamentConfig(OfGame):
     batch: PositiveInt = 256  # games that are played, and stored, together
 
 
-def run(config: TournamentConfig, folder: Path, console: Console) -> Path:
+def run(config: TournamentConfig, folder: Path, console: Terminal) -> Path:
     """Play the fixtures that are missing and return the store. Killed at any moment, it goes on from the last batch."""
     engines.require(config.engine)
     spec = make(config.game, 1).spec
@@ -53,9 +54,7 @@ def run(config: TournamentConfig, folder: Path, console: Console) -> Path:
         missing = store.missing(fixtures)
         stored = len(fixtures) - len(missing)
         had = f"; {stored:,} are stored already" if stored else ""
-        console.print(
-            f"{folder}: {len(fixtures):,} games among {len(entrants)} agents{had}", highlight=False, soft_wrap=True
-        )
+        console.print(f"{folder}: {len(fixtures):,} games among {len(entrants)} agents{had}")
         with Display(str(folder), len(fixtures), "games", console) as display:
             for games in engines.run(play_chunk, _tasks(config, entrants, missing), config.workers, config.engine):
                 store.add(games)
@@ -79,6 +78,7 @@ def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
 
 def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], folder: Path) -> Store:
     """Open the tournament's store, or make it; raises UserError where the folder holds another game's tournament."""
+    refuse_links(folder / STORE)
     store = Store(folder / STORE, create=True)
     held = store.get("game")
     if held not in (None, config.game):
@@ -92,7 +92,7 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
             "--run-dir"
         )
     try:
-        (folder / "config.yaml").write_text(dump(config), encoding="utf-8")
+        write_text(folder / "config.yaml", dump(config))
     except OSError as error:
         store.close()
         raise UserError(f"the folder '{folder}' cannot be written: {error}; name another --run-dir") from error

@@ -1,6 +1,7 @@
 """Curves: the estimate against hand values, runs grouped and aligned, a picture that shows them, refusals in a line."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from games.keys import uniform
 from marl import plot
 from marl.cli import main
 from marl.config import TrainConfig, dump
-from marl.plot import align, bootstrap, draw, estimate, iqm, labels, read, runs_of, table
+from marl.picture import COLOURS
+from marl.plot import align, beside, bootstrap, draw, estimate, iqm, labels, read, runs_of, table
 
 GAME = "openspiel:tic_tac_toe"
 
@@ -176,9 +178,38 @@ def test_labels_say_what_differs():
     assert labels([first, first | {"steps": 20}]) == ["steps=10", "steps=20"]
     other = {"algorithm.name": "qmix", "algorithm.mixer": "qmix", "steps": 10}  # its own keys need no saying
     assert labels([first, other]) == ["ippo", "qmix"]
-    assert labels([first, {"algorithm.name": "ippo", "steps": 10}]) == ["clip=0.2", ""]
+    assert labels([first, {"algorithm.name": "ippo", "steps": 10}]) == ["clip=0.2", "ippo"]
     twice = [{"a.seeds": 1, "b.seeds": 2}, {"a.seeds": 3, "b.seeds": 4}]
     assert labels(twice) == ["a.seeds=1, b.seeds=2", "a.seeds=3, b.seeds=4"]
+
+
+def test_curves_of_a_mixed_population(tmp_path):
+    """Members are called by their names; where seeds share a curve, by the algorithm and what differs within it."""
+    ippo = {"learning_rate": 1e-3, "clip": 0.2, "hidden": [64, 64]}
+    qmix = {"name": "qmix", "hidden": 64, "target_every": 200, "learning_rate": 5e-4}
+    kinds = {"careful": ippo, "_fast$": ippo | {"learning_rate": 1e-2}, "team": qmix | {"name": "vdn"}, "mixer": qmix}
+    for name, chosen in kinds.items():
+        write_run(tmp_path / "pop" / "members" / name, settings=chosen, num_envs=len(name))
+        for seed in range(2):
+            write_run(tmp_path / "seeds" / "members" / f"{name}-{seed}", seed, settings=chosen)
+        write_run(tmp_path / name, settings=chosen | {f"setting_{k}": name for k in range(9)})
+    assert [curve.label for curve in read([tmp_path / "pop"]).curves] == ["_fast$", "careful", "mixer", "team"]
+    seeds = read([tmp_path / "seeds"]).curves
+    assert [curve.label for curve in seeds] == ["ippo, learning_rate=0.001", "ippo, learning_rate=0.01", "qmix", "vdn"]
+    assert [curve.label for curve in read([tmp_path / name for name in kinds]).curves] == [*sorted(kinds)]
+    one = read([tmp_path / "pop" / "members" / "team"]).curves
+    assert [curve.label for curve in one] == ["team"]
+
+
+def test_a_sweep_of_one_seed_is_called_by_its_settings(tmp_path):
+    for rate in (1e-2, 1e-3):
+        write_run(tmp_path / "s" / "members" / f"learning_rate-{rate}_seed-0", settings={"learning_rate": rate})
+    assert [curve.label for curve in read([tmp_path / "s"]).curves] == ["learning_rate=0.001", "learning_rate=0.01"]
+
+
+def test_a_picture_lies_beside_what_it_shows():
+    a, b, far = (Path("runs/a"), Path("runs/b"), Path("elsewhere/runs/c"))
+    assert beside([a]) == a and beside([a, b]) == Path("runs") and beside([a, far]) == Path()
 
 
 def test_a_folder_is_a_run_or_holds_members(tmp_path):
@@ -234,7 +265,7 @@ def test_a_picture_shows_curves(tmp_path):
         rgb = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
         return int((np.abs(image[..., :3] - rgb).max(-1) < 0.02).sum())
 
-    blue, red = plot.COLOURS[:2]
+    blue, red = COLOURS[:2]
     assert pixels(one, blue) > 1_000 and pixels(both, red) > 1_000 and pixels(one, red) == 0
     draw(read([tmp_path / "a"]), tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "a.png").read_bytes()
@@ -302,8 +333,8 @@ def test_the_command(marl, tmp_path):
     write_run(tmp_path / "s" / "members" / "a", 0, evaluation={"panel": ["random", "self"]})
     write_run(tmp_path / "s" / "members" / "b", 1, evaluation={"panel": ["random", "self"]})
     exit_code, printed, complaint = marl("plot", "s")
-    assert (exit_code, complaint) == (0, "") and printed.endswith("\ncurves: plot.png\n")
-    assert (tmp_path / "plot.png").stat().st_size > 10_000
+    assert (exit_code, complaint) == (0, "") and printed.endswith("\ncurves: s/plot.png\n")
+    assert (tmp_path / "s" / "plot.png").stat().st_size > 10_000
     exit_code, printed, complaint = marl("plot", "s", "--against", "self", "--out", "x.svg", "--json")
     found = json.loads(printed)
     assert (exit_code, complaint) == (0, "") and (found["game"], found["against"]) == (GAME, "self")

@@ -5,7 +5,6 @@ import json
 
 import pytest
 from pydantic import ValidationError
-from rich.console import Console
 
 from games.errors import UserError
 from marl.algorithms.ippo import Ippo
@@ -14,6 +13,7 @@ from marl.entrants import members
 from marl.lock import held
 from marl.population import MembersProgress, check_members, train_members, write
 from marl.runlog import logged_step
+from marl.terminal import Terminal
 from marl.train import prepare, train
 from tests.marl.test_checkpoint import written
 from tests.marl.test_train import ROOT, config
@@ -90,7 +90,7 @@ def test_one_line_a_member_at_80_columns(tmp_path):
     logged(runs["seed-7"], range(0, 90_001, 100))
     logged(runs[long], [4096])
     terminal, paper = (
-        Console(file=io.StringIO(), width=80, force_terminal=live, color_system=None) for live in (True, False)
+        Terminal(file=io.StringIO(), width=80, force_terminal=live, color_system=None) for live in (True, False)
     )
     with MembersProgress(runs, dict.fromkeys(runs, 1_000_000), terminal) as progress:
         logged(runs["waits"], [])
@@ -109,7 +109,7 @@ def test_on_a_terminal_members_say_their_notes_and_nothing_else(tmp_path, monkey
     monkeypatch.setattr(Ippo, "notes", ("it is so",))
     sets = {"steps": 1, "num_envs": 2, "evaluation.panel": ["self"], "evaluation.seeds": 1, "algorithm.hidden": [8]}
     for terminal in (True, False):
-        console = Console(file=io.StringIO(), width=80, force_terminal=terminal, color_system=None)
+        console = Terminal(file=io.StringIO(), width=80, force_terminal=terminal, color_system=None)
         folder = tmp_path / str(terminal)
         train_members(population(**sets), folder, resume=False, device="cpu", console=console)
         said = console.file.getvalue()
@@ -119,7 +119,7 @@ def test_on_a_terminal_members_say_their_notes_and_nothing_else(tmp_path, monkey
 
 def test_two_populations_in_one_folder(tmp_path):
     with held(tmp_path, "a population"), pytest.raises(UserError, match="in use by a population"):
-        train_members(population(), tmp_path, resume=True, device="cpu", console=Console(file=io.StringIO()))
+        train_members(population(), tmp_path, resume=True, device="cpu", console=Terminal(file=io.StringIO()))
     assert not (tmp_path / "members").exists()
 
 

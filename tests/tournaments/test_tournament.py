@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from games.errors import UserError
 from games.registry import make
 from marl.agent import Random
 from marl.cli import main
 from marl.config import load
+from marl.terminal import Terminal
 from marl.types import Decision
 from tournaments import tournament
 from tournaments.report import summarize, write_report
@@ -53,7 +53,7 @@ def config(**changes):
 
 
 def play(config, folder):
-    return run(config, folder, Console(quiet=True))
+    return run(config, folder, Terminal(quiet=True))
 
 
 def rows(path, columns="id, seed, agents, payoffs, termination, length, moves"):
@@ -353,7 +353,7 @@ def test_the_prisoners_dilemma_from_config_to_picture(tmp_path, capsys, monkeypa
     assert marl(*command) == 0 and "75 are stored already" in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in Path("pd").iterdir() if path.suffix != ".sqlite"} == before
 
-    assert marl("tournament", "plot", "pd") == 0 and capsys.readouterr().out == "match-ups: matchups.png\n"
+    assert marl("tournament", "plot", "pd") == 0 and capsys.readouterr().out == "match-ups: pd/matchups.png\n"
     assert marl("tournament", "plot", "pd", "--out", "again.svg", "--json") == 0
     drawn = json.loads(capsys.readouterr().out)
     assert drawn["matchups"] == table and drawn["file"] == "again.svg" and Path("again.svg").stat().st_size > 10_000
