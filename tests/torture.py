@@ -238,10 +238,11 @@ class Torture:
             self.tally.fault("refused", f"without a kill: {self._complaint(process)}")
             return self.tally
         took = time.monotonic() - begun
-        while self.tally.kills < self.kills and not self.tally.faults["hung"]:
+        while self.tally.kills < self.kills and not (self.tally.faults["hung"] or self.tally.faults["refused"]):
             folder = self.home / f"round{self.tally.rounds}"
-            self._round(folder, took)
             self.tally.rounds += 1
+            if not self._round(folder, took):
+                continue
             self.tally.fault("doubled", *self.subject.judge.doubled(folder))
             if not self.subject.judge.same(whole, folder):
                 self.tally.fault("mismatched", str(folder))
@@ -249,18 +250,18 @@ class Torture:
                 shutil.rmtree(folder)
         return self.tally
 
-    def _round(self, folder: Path, took: float) -> None:
-        """Kill a command until it ends by itself, or there were enough kills; then let it end."""
+    def _round(self, folder: Path, took: float) -> bool:
+        """Kill a command until it ends by itself, or there were enough kills; return whether it ended well."""
         judge = self.subject.judge
         while True:
             process = self._start(folder)
             seen = self._strike(process, folder, took)
             if seen is None:
                 if self._wait(process) == 0:
-                    return
+                    return True
                 kind = "hung" if process.returncode is None else "refused"
                 self.tally.fault(kind, self._complaint(process))
-                return
+                return False
             after = judge.committed(folder)
             self.tally.fault("lost", *(name for name, value in seen.items() if after.get(name) != value))
             self.tally.fault("lost", *judge.damaged(folder))
