@@ -203,7 +203,11 @@ def note_unverified(folder: Path) -> None:
 
 def tensors(folder: Path, about: dict[str, Any], name: str) -> Tensors:
     """Return a tensor file of a checkpoint, verified; raises Damaged where it is missing or not what was written."""
-    return safetensors.torch.load(_verified(folder / name, about["sha256"][name]))
+    path = folder / name
+    try:
+        return safetensors.torch.load(_verified(path, about["sha256"][name]))
+    except (safetensors.SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        raise _damaged(path, f"it holds no tensors: {error}") from error
 
 
 def learner_state(folder: Path, about: dict[str, Any]) -> Tensors:
@@ -215,7 +219,7 @@ def learner_state(folder: Path, about: dict[str, Any]) -> Tensors:
 
     try:
         return shards.join(tensors(folder, about, LEARNER), fetch)
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise _damaged(path, f"its shards are those of another: {error}") from error
 
 
@@ -244,7 +248,7 @@ def resumed(run: Path) -> Resumed | None:
             damaged.append(folder)
     if damaged:
         raise UserError(
-            f"no checkpoint of '{run}' can be gone on from: {why}; put back a copy of it, or name another --run-dir"
+            f"no checkpoint of '{run}' can be resumed: {why}; put back a copy of one, or name another --run-dir"
         )
     return None
 

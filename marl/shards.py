@@ -45,7 +45,7 @@ def cut(state: Tensors, store: Callable[[bytes], bytes]) -> Tensors:
 def join(state: Tensors, fetch: Callable[[bytes], bytes]) -> Tensors:
     """Return the state that `cut` was given; `fetch` returns the bytes of a shard by their hash.
 
-    Raises KeyError, RuntimeError or ValueError where the shards are not those of the state.
+    Raises KeyError, RuntimeError, TypeError or ValueError where the shards are not those of the state.
     """
     whole = {name: value for name, value in state.items() if not name.startswith(MARK)}
     for table in state.keys() - whole.keys():

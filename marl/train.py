@@ -192,12 +192,12 @@ def _open_folder(run: Run, resume: bool) -> list[str]:
     path = run.folder / "config.yaml"
     notes: list[str] = []
     damaged: Sequence[Path] = ()
+    refuse_links(*run.folder.iterdir())
     if path.exists():
         if not resume:
             raise UserError(
                 f"'{run.folder}' already holds a run; add --resume to go on with it, or name another --run-dir"
             )
-        refuse_links(run.folder)
         resumed = checkpoint.resumed(run.folder)
         if resumed is not None:
             _go_on(run, resumed)

@@ -1,6 +1,7 @@
 """Checkpoints: what was written is what is read, or one sentence says what is wrong."""
 
 import errno
+import hashlib
 import json
 import os
 import resource
@@ -153,8 +154,48 @@ def test_harm_is_noticed(tmp_path, harm, said):
     assert "\n" not in str(caught.value) and caught.value.exit_code == 2
 
 
+def forge(folder, name, data):
+    """Put other bytes in the place of a file, with all the digests that fit them."""
+    (folder / name).write_bytes(data)
+    about = checkpoint.read(folder)
+    about["sha256"][name] = hashlib.sha256(data).hexdigest()
+    about["digest"] = checkpoint._digest_of(about)
+    (folder / "checkpoint.json").write_bytes(checkpoint._sealed(about))
+
+
+def raw(header, size=0):
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(size)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff" * 64,
+        raw([]),
+        raw({"w": {"dtype": "X9", "shape": [2], "data_offsets": [0, 8]}}, 8),
+        raw({"w": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}, 8),
+        raw({"w": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}),
+        safetensors.torch.save({"shards/replay/9": torch.zeros(3)}),
+        safetensors.torch.save({"shards/replay/9": torch.zeros((2, 32), dtype=torch.uint8)}),
+        safetensors.torch.save({"shards/replay/9": torch.tensor(7)}),
+    ],
+)
+def test_what_a_forger_sealed_is_one_sentence_too(tmp_path, data):
+    folder, _ = written(tmp_path)
+    forge(folder, "agent.safetensors", data)
+    with pytest.raises(UserError) as caught:
+        enter(str(folder), SPEC)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+    folder, _ = written(tmp_path)
+    forge(folder, "learner.safetensors", data)
+    with pytest.raises(UserError, match=r"can be resumed: .*is not what was written|lacks .*safetensors"):
+        checkpoint.resumed(tmp_path)
+
+
 def test_no_bit_of_a_checkpoint_can_turn(tmp_path):
-    """In no file; where two checkpoints share no shards, the one before is gone on from."""
+    """In no file; where two checkpoints share no shards, the one before is resumed."""
     rows = np.arange(3000).reshape(1500, 2)
     before, _ = written(tmp_path, step=4, key=4, **{"replay.obs": rows})
     folder, _ = written(tmp_path, step=5, **{"replay.obs": rows + 1})
@@ -202,7 +243,7 @@ def test_the_newest_whole_checkpoint_is_found(tmp_path):
     checkpoint.retain(tmp_path, keep=1)
     assert checkpoint.newest(tmp_path) == folders[0] == checkpoint.resumed(tmp_path).folder
     truncate(folders[0] / "learner.safetensors")
-    with pytest.raises(UserError, match=r"no checkpoint of '.*' can be gone on from: .*000000001/learner"):
+    with pytest.raises(UserError, match=r"no checkpoint of '.*' can be resumed: .*000000001/learner"):
         checkpoint.resumed(tmp_path)
     assert checkpoint.resumed(tmp_path / "nowhere") is None
 
@@ -263,7 +304,7 @@ def test_a_shard_that_was_torn_is_written_again(tmp_path):
     folder, _ = written(tmp_path, 1, **rows)
     for path in folder.with_name("shards").iterdir():
         truncate(path)
-    with pytest.raises(UserError, match="can be gone on from"):
+    with pytest.raises(UserError, match="can be resumed"):
         checkpoint.resumed(tmp_path)
     written(tmp_path, 2, **rows)
     assert checkpoint.resumed(tmp_path).folder.name == "000000002"
@@ -296,7 +337,7 @@ def test_who_an_agent_is_has_not_changed_since_format_1(tmp_path, caplog):
 def test_format_1_is_checked_as_far_as_it_can_be(tmp_path, step):
     run = shutil.copytree(ROOT / "tests" / "golden" / "run_of_format_1", tmp_path / "run")
     edit(checkpoint.newest(run) / "checkpoint.json", sealed=False, step=step)
-    with pytest.raises(UserError, match=r"no checkpoint of '.*' can be gone on from: .*is not what was written"):
+    with pytest.raises(UserError, match=r"no checkpoint of '.*' can be resumed: .*is not what was written"):
         checkpoint.resumed(run)
 
 

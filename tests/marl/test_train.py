@@ -233,7 +233,7 @@ def test_a_run_without_a_whole_checkpoint_is_left_alone(whole, tmp_path):
     for path in run.rglob("learner.safetensors"):
         path.unlink()
     before = files(run)
-    with pytest.raises(UserError, match=r"can be gone on from: .*; put back a copy of it, or name another --run-dir"):
+    with pytest.raises(UserError, match=r"can be resumed: .*; put back a copy of one, or name another --run-dir"):
         train(config(steps=800), run, resume=True)
     assert files(run) == before and not (run / "lock.json").exists()
 
