@@ -281,8 +281,7 @@ def test_the_game_of_a_checkpoint(tmp_path):
 )
 def test_a_game_that_stands_in_a_checkpoint_runs_no_code(game, names, tmp_path, monkeypatch):
     folder, _ = written(tmp_path / "my run")
-    about = checkpoint.read(folder) | {"game": game}
-    (folder / "checkpoint.json").write_text(json.dumps(about))
+    reseal(folder, checkpoint.read(folder) | {"game": game})
     (tmp_path / "canary.py").write_text("import pathlib\npathlib.Path('canary.txt').touch()\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
