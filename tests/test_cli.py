@@ -411,7 +411,7 @@ def test_a_traceback_is_no_command(folder):
 def test_names_in_a_store_are_shown_as_they_are_written(folder, marl):
     """Of a tournament whose agents somebody else has named: on the terminal, in its files and in its pictures."""
     assert marl("tournament", "run", "tournament.yaml", "--run-dir", "run")[0] == 0
-    with Store(folder / "run" / "games.sqlite") as store:
+    with Store(folder / "run" / "games.sqlite", create=True) as store:
         for place, agent in enumerate(store.agents()):
             store.add_agent(agent.id, HOSTILE[place + 2][0], f"mcts(simulations={place + 1})")
     for command in ("rate run", "report run", "plot run", "plot run --by simulations"):
