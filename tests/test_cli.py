@@ -395,6 +395,9 @@ def test_a_message_is_one_sentence_of_500_letters_at_most(folder, marl):
         ("train", "train.yaml", "--set", f"{'a' * 999}.b=\x1b"),
         ("tournament", "rate", "\x9b" * 99),
         ("tournament", "rate", "x" * 5_000),
+        *((command, f"{command}.yaml", "--run-dir", "a\udcff") for command in ("train", "population")),
+        ("tournament", "run", "tournament.yaml", "--run-dir", "a\udcff"),
+        ("sweep", "train.yaml", "--run-dir", "a\udcff"),
         ("plot", "x" * 5_000),
     ):
         exit_code, _, complaint = marl(*command)
