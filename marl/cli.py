@@ -101,7 +101,7 @@ def sweep(
     from marl.population import train_members
     from marl.sweep import sweep as members_of
 
-    folder = run_dir or Path("runs") / f"{config.stem}_sweep"
+    folder = _folder(config, run_dir, "{}_sweep")
     settings = members_of(config, seeds=seeds, sets=sets or [], grid=grid or [], workers=workers)
     _say(f"population: {train_members(settings, folder, resume=resume, device=device, console=Terminal())}")
     _say(f"curves: marl plot {folder}")
@@ -512,8 +512,14 @@ def _complain(message: str, exit_code: int) -> int:
     return exit_code
 
 
-def _folder(config: Path, run_dir: Path | None) -> Path:
-    return run_dir or Path("runs") / config.stem
+def _folder(config: Path, run_dir: Path | None, name: str = "{}") -> Path:
+    """Return where a run is kept: the folder asked for, or `name` with the config's in it among the runs."""
+    folder = run_dir or Path("runs") / name.format(config.stem)
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:  # bytes that are no text: logs and checkpoints could not be written there
+        raise UserError(f"expected a folder's name in UTF-8, got '{folder}'; name another --run-dir") from None
+    return folder
 
 
 def _store(path: Path) -> Any:

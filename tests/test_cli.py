@@ -395,6 +395,9 @@ def test_a_message_is_one_sentence_of_500_letters_at_most(folder, marl):
         ("train", "train.yaml", "--set", f"{'a' * 999}.b=\x1b"),
         ("tournament", "rate", "\x9b" * 99),
         ("tournament", "rate", "x" * 5_000),
+        *((command, f"{command}.yaml", "--run-dir", "a\udcff") for command in ("train", "population")),
+        ("tournament", "run", "tournament.yaml", "--run-dir", "a\udcff"),
+        ("sweep", "train.yaml", "--run-dir", "a\udcff"),
         ("plot", "x" * 5_000),
     ):
         exit_code, _, complaint = marl(*command)
@@ -411,7 +414,7 @@ def test_a_traceback_is_no_command(folder):
 def test_names_in_a_store_are_shown_as_they_are_written(folder, marl):
     """Of a tournament whose agents somebody else has named: on the terminal, in its files and in its pictures."""
     assert marl("tournament", "run", "tournament.yaml", "--run-dir", "run")[0] == 0
-    with Store(folder / "run" / "games.sqlite") as store:
+    with Store(folder / "run" / "games.sqlite", create=True) as store:
         for place, agent in enumerate(store.agents()):
             store.add_agent(agent.id, HOSTILE[place + 2][0], f"mcts(simulations={place + 1})")
     for command in ("rate run", "report run", "plot run", "plot run --by simulations"):
