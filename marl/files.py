@@ -1,4 +1,5 @@
-"""Files that somebody else may have written: read within bounds, and never through a symbolic link to elsewhere."""
+"""Paths that a user types; files that somebody else may have written: read within bounds, and through no symbolic link
+to elsewhere."""
 
 import json
 import os
@@ -6,10 +7,28 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from games.errors import UserError
+from games.errors import UserError, written
 
 MOST_TEXT = 64 << 20  # bytes of a JSON file
 MOST_HEADER = 16 << 20  # bytes of the part of a safetensors file that says what follows
+
+
+def typed_path(text: str) -> Path:
+    """Return the path that a user typed; raises UserError where no file can be at it, or where it is not in UTF-8.
+
+    Logs, pictures and TensorBoard write a run's path as UTF-8.
+    """
+    try:
+        text.encode()
+        os.lstat(text)
+    except (FileNotFoundError, NotADirectoryError):  # there may be one later, or it is said with what was expected
+        pass
+    except (OSError, ValueError) as error:
+        reason = "it is not in UTF-8" if isinstance(error, UnicodeError) else getattr(error, "strerror", "") or error
+        raise UserError(
+            f"expected the path of a file or a folder, got {written(text)} ({reason}); name another"
+        ) from error
+    return Path(text)
 
 
 def read_text(path: Path, most: int = MOST_TEXT) -> str:
