@@ -3,6 +3,7 @@
 Exit codes: 0 done; 1 a run that failed on its way; 2 bad input; 130 interrupted (resumable).
 """
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -37,19 +38,21 @@ games = typer.Typer(no_args_is_help=True, help="List, show and check games.")
 app.add_typer(tournament, name="tournament")
 app.add_typer(games, name="games")
 
-_PATH: Any = {"parser": typed_path}
-Config = Annotated[Path, typer.Argument(help="A YAML file, such as one of configs/.", show_default=False, **_PATH)]
+_PATH: Any = {"parser": typed_path, "metavar": "PATH"}  # of an option
+Config = Annotated[
+    Path, typer.Argument(help="A YAML file, such as one of configs/.", show_default=False, parser=typed_path)
+]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change one value: --set a.b=c.", metavar="A.B=C")]
 RunDir = Annotated[
     Path | None,
-    typer.Option("--run-dir", help="Where the run is kept; runs/<config's name> by default.", metavar="PATH", **_PATH),
+    typer.Option("--run-dir", help="Where the run is kept; runs/<config's name> by default.", **_PATH),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in the folder; start afresh if there is none.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Game = Annotated[str, typer.Argument(help="A game's reference, with its wrappers: 'spread | agent_id'.")]
-StorePath = Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.", **_PATH)]
+StorePath = Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.", parser=typed_path)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
@@ -96,9 +99,7 @@ def sweep(
     workers: Annotated[int, typer.Option(min=1, help="Processes that train side by side.")] = 2,
     run_dir: Annotated[
         Path | None,
-        typer.Option(
-            "--run-dir", help="Where the runs are kept; runs/<config's name>_sweep by default.", metavar="PATH", **_PATH
-        ),
+        typer.Option("--run-dir", help="Where the runs are kept; runs/<config's name>_sweep by default.", **_PATH),
     ] = None,
     resume: Resume = False,
     device: Device = "auto",
@@ -115,7 +116,9 @@ def sweep(
 
 @app.command()
 def plot(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or those of populations and sweeps.", **_PATH)],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders, or those of populations and sweeps.", parser=typed_path)
+    ],
     metric: Annotated[
         str, typer.Option(help="return or length_mean of evaluations, a key of metrics.jsonl, or several's beginning.")
     ] = "return",
@@ -124,9 +127,7 @@ def plot(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="The picture, .png, .pdf or .svg; plot.png beside what is drawn by default.", metavar="PATH", **_PATH
-        ),
+        typer.Option(help="The picture, .png, .pdf or .svg; plot.png beside what is drawn by default.", **_PATH),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -359,9 +360,7 @@ def tournament_plot(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The picture, .png, .pdf or .svg; matchups.png or elo_by_...png beside the store by default.",
-            metavar="PATH",
-            **_PATH,
+            help="The picture, .png, .pdf or .svg; matchups.png or elo_by_...png beside the store by default.", **_PATH
         ),
     ] = None,
     as_json: AsJson = False,
@@ -403,17 +402,18 @@ def _plot_elo(summary: "Summary", by: str, out: Path, as_json: bool) -> None:
 def games_list(as_json: AsJson = False) -> None:
     """List the games that have a name here, and the sources of more."""
     from games import registry
-    from games.wrappers import WRAPPERS
+    from games.wrappers import ON_SPACES, WRAPPERS
 
     found = registry.names() + [f"openspiel:{name}" for name in registry.adapter("openspiel").names()]
     if as_json:
-        _print_json({"games": found, "sources": list(registry.SOURCES), "wrappers": sorted(WRAPPERS)})
+        _print_json({"games": found, "sources": list(registry.SOURCES), "wrappers": sorted((*WRAPPERS, *ON_SPACES))})
         return
     for name in found:
         _say(name)
     more = [f"{source}:..." for source in registry.SOURCES if source != "openspiel"]
     _say(f"and {', '.join(more)}, package.module:Class(...)")
-    _say(f"each with wrappers behind it, as in 'spread | agent_id': {', '.join(sorted(WRAPPERS))}, SuperSuit's")
+    wrappers = ", ".join(sorted((*WRAPPERS, *ON_SPACES)))
+    _say(f"each with wrappers behind it, as in 'spread | agent_id': {wrappers}, SuperSuit's")
 
 
 @games.command("table")
@@ -456,15 +456,17 @@ def games_check(
     episodes: Annotated[int, typer.Option(min=1, help="Random episodes to play.")] = 20,
     write_playthrough: Annotated[
         Path | None,
-        typer.Option(help="Write random episodes there as text, to keep and to compare.", metavar="PATH", **_PATH),
+        typer.Option(help="Write random episodes there as text, to keep and to compare.", **_PATH),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Play random games and check every promise of the contract; exit code 1 where one is broken."""
     from games.check import check_game
     from games.playthrough import write
+    from marl.runlog import Display
 
-    report = check_game(game, episodes)
+    with Display(game, episodes, "parts", Terminal(stderr=True)) as display:
+        report = check_game(game, episodes, progress=display.tell)
     if write_playthrough is not None:
         write(game, write_playthrough)
     if as_json:
@@ -507,6 +509,8 @@ def _run(command: Callable[[], Any], debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # whoever first looked for it
+            return _complain(f"expected a path, got '{error.filename}', which is too long; name another", 2)
         return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
 
 

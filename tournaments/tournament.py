@@ -14,6 +14,7 @@ from games.registry import make
 from marl import engine as engines
 from marl.config import OfGame, References, dump
 from marl.entrants import Entrant, entered
+from marl.files import refuse_links, write_text
 from marl.runlog import Display
 from marl.terminal import Terminal
 from tournaments.match import chunks, play_chunk
@@ -77,6 +78,7 @@ def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
 
 def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], folder: Path) -> Store:
     """Open the tournament's store, or make it; raises UserError where the folder holds another game's tournament."""
+    refuse_links(folder / STORE)
     if (folder / STORE).exists():
         with Store(folder / STORE) as held:
             held.check()  # what is damaged is found before anything is written, and not when the last game is played
@@ -93,7 +95,7 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
             "--run-dir"
         )
     try:
-        (folder / "config.yaml").write_text(dump(config), encoding="utf-8")
+        write_text(folder / "config.yaml", dump(config))
     except OSError as error:
         store.close()
         raise UserError(f"the folder '{folder}' cannot be written: {error}; name another --run-dir") from error
