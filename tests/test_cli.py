@@ -49,6 +49,7 @@ def folder(tmp_path, monkeypatch):
     field = {"game": CONFIG["game"], "agents": ["random", "mcts(simulations=2)"], "seeds": 10, "workers": 1}
     (tmp_path / "tournament.yaml").write_text(json.dumps(field))
     (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "loop").symlink_to("loop")
     return tmp_path
 
 
@@ -167,6 +168,13 @@ BAD_INPUT = [
     ("train train.yaml --steps 3", "--steps"),
     ("trian train.yaml", "'train'"),
     ("games", ""),
+    (f"train {300 * 'x'}.yaml", "File name too long"),
+    (f"train train.yaml --run-dir {5000 * 'x'}", "File name too long"),
+    ("train train.yaml --run-dir x\udcff", "it is not in UTF-8"),
+    (f"evaluate {300 * 'x'}", "File name too long"),
+    ("plot loop/run", "Too many levels of symbolic links"),
+    (f"plot {300 * 'x'}", "File name too long"),
+    (f"tournament rate {300 * 'x'}", "File name too long"),
 ]
 
 

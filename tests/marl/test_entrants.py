@@ -80,6 +80,10 @@ def test_a_strangers_class(bots):
         ("{bots}:broken", "no licence"),
         ("not_installed_anywhere:Bot", "importable module"),
         ("math:pi", "expected a class or a function with named arguments, got 3.14"),
+        ("x" * 300, "File name too long"),
+        ("runs/" + "x" * 5000, "File name too long"),
+        ("a" + " | a" * 2000, "File name too long"),
+        ("random(x={[]})", "'random' takes no arguments"),
     ],
 )
 def test_what_is_no_agent(bots, tmp_path, monkeypatch, text, said):
