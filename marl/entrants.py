@@ -12,10 +12,11 @@ from pydantic import BaseModel
 from games.contract import Spec
 from games.errors import UserError, nearest
 from games.keys import fold_one
-from games.registry import Reference, attribute, call, check_types, parameters_of, parse, resolve
+from games.registry import Reference, call, check_types, parameters_of, parse, resolve
 from marl import checkpoint
-from marl.agent import Agent, Answerable, Mcts, Random, called, digest_of_code
+from marl.agent import Agent, Answerable, Mcts, Random, Trusted, called, digest_of_code
 from marl.config import validate
+from marl.foreign import DECISION_SECONDS, ForeignAgent
 from marl.scripted import SCRIPTED
 from marl.search.agent import UctAgent
 
@@ -42,18 +43,36 @@ class Entrant:
         """Return the agent as it plays outside tournaments: what it breaks ends the run in words that name it."""
         return Answerable(self.agent, self.name, spec.action)
 
+    @property
+    def foreign(self) -> bool:
+        """True where the agent is a class of a user's, and plays in a process of its own."""
+        return isinstance(self.agent, ForeignAgent)
 
-def enter(text: str, spec: Spec, device: str = "cpu") -> Entrant:
-    """Build the agent that a reference names, for a game; raises UserError where it cannot play it."""
+    def rated(self) -> Agent:
+        """Return the agent as it plays in tournaments: a foreign one that fails forfeits, another ends the run."""
+        return self.agent if self.foreign else Trusted(self.agent, self.name)
+
+    def rest(self) -> None:
+        """End the agent's process, where it has one, until it is asked again."""
+        if isinstance(self.agent, ForeignAgent):
+            self.agent.close()
+
+
+def enter(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
+    """Build the agent that a reference names, for a game; raises UserError where it cannot play it.
+
+    A class of a user's plays in a process of its own, and may take `decision_seconds` for a single decision.
+    """
     reference = parse(text)
     if reference.source == "" and reference.name in BUILT_IN:
-        return _scripted(text, BUILT_IN[reference.name], reference, spec)
+        return _built_in(text, BUILT_IN[reference.name], reference, spec)
     if reference.source == "" and ("/" in reference.name or Path(reference.name).exists()):
         return _trained(text, reference, spec, device)
     if reference.source == "":
         hint = nearest(reference.name, BUILT_IN) or "; a checkpoint is named by its folder"
         raise UserError(f"expected one of {', '.join(BUILT_IN)}, a class or a checkpoint folder, got '{text}'{hint}")
-    return _scripted(text, attribute(reference), reference, spec)
+    agent = ForeignAgent(text, spec, decision_seconds)
+    return Entrant(text, text, agent.digest, agent, draws=_drawn_from(reference))
 
 
 def expand(text: str) -> dict[str, str]:
@@ -177,13 +196,10 @@ def _variant(digest: str, options: dict[str, Any]) -> str:
     return hashlib.sha256(f"{digest}{sorted(options.items())}".encode()).hexdigest() if options else digest
 
 
-def _scripted(text: str, target: Any, reference: Reference, spec: Spec) -> Entrant:
+def _built_in(text: str, target: Any, reference: Reference, spec: Spec) -> Entrant:
     takes_spec = "spec" in parameters_of(target)
     agent = call(target, reference, **({"spec": spec} if takes_spec else {}))
-    if not (hasattr(agent, "act") and hasattr(agent, "initial_hidden")):
-        raise UserError(f"expected an agent with act(view, hidden) and initial_hidden(rows), got '{text}'")
-    digest = digest_of_code(target, reference)
-    return Entrant(text, text, digest, agent, draws=_drawn_from(reference))
+    return Entrant(text, text, digest_of_code(target, reference), agent, draws=_drawn_from(reference))
 
 
 def _drawn_from(reference: Reference) -> int:

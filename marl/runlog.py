@@ -70,13 +70,25 @@ def _cut(path: Path, step: int) -> None:
 
 
 class Display:
-    """Show progress: a bar with the time left on a terminal, plain lines off it."""
+    """Show progress: a bar with the time left on a terminal, plain lines off it.
 
-    def __init__(self, label: str, total: int, unit: str, console: Console) -> None:
+    The time left follows from the rate of the last RECENT seconds; what was `done` before has no part in it.
+    """
+
+    RECENT = 600.0
+
+    def __init__(self, label: str, total: int, unit: str, console: Console, done: int = 0) -> None:
         self._label, self._total, self._console = label, total, console
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
-        self._bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
-        self._task = self._bar.add_task(label, total=total)
+        self._bar = Progress(
+            *columns,
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            speed_estimate_period=self.RECENT,
+        )
+        self._task = self._bar.add_task(label, total=total, completed=done)
 
     def __enter__(self) -> "Display":
         if self._console.is_terminal:

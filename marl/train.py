@@ -6,7 +6,7 @@ in a run that goes on as in a run that is resumed: training 2N steps equals trai
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Run:
     panel: dict[str, Entrant | None]  # by name; None: self-play
     step: int = 0
     parent: str | None = None
+    noted: set[str] = field(default_factory=set)  # those of the panel of whom it was said that episodes were cut
 
 
 def train(
@@ -74,7 +75,7 @@ def train(
         # Without a checkpoint nothing has been yet, not even step 0.
         with (
             RunLog(folder, run.step if run.parent else -1) as log,
-            Display(str(folder), config.steps, "steps", console) as display,
+            Display(str(folder), config.steps, "steps", console, done=run.step) as display,
         ):
             if run.parent is None:
                 _finish_stretch(run, log, display)
@@ -261,7 +262,11 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
     agent = Entrant("learner", "learner", f"{0:064x}", run.learner.agent(), draws=0)
     for name, against in run.panel.items():
         key = stream(config.seed, "evaluation")
-        result = evaluate(run.venv, agent, against, seeds=config.evaluation.seeds, key=key)
+        seeds, max_steps = config.evaluation.seeds, config.evaluation.max_steps
+        result = evaluate(run.venv, agent, against, seeds=seeds, key=key, max_steps=max_steps)
+        if result.cut and name not in run.noted:
+            run.noted.add(name)
+            display.line(f"note: {result.note(name)}")
         log.evaluation(run.step, name, result.to_json())
         means = " ".join(f"{mean:+.2f}" for mean in result.return_mean)
         said.append(f"{name} {means}")

@@ -14,10 +14,8 @@ from rich.console import Console
 
 from games.errors import UserError
 from games.registry import make
-from marl.agent import Random
 from marl.cli import main
 from marl.config import load
-from marl.types import Decision
 from tournaments import tournament
 from tournaments.report import summarize, write_report
 from tournaments.store import Store
@@ -27,24 +25,9 @@ TIC_TAC_TOE = "openspiel:tic_tac_toe"
 ROOT = Path(__file__).parents[2]
 
 
-class Second(Random):
-    """Another random agent."""
-
-
-class Third(Random):
-    """And one more."""
-
-
-class Unsteady(Random):
-    """Raise now and then."""
-
-    def act(self, view, hidden):
-        if (view.key % 8 == 0).any():
-            raise RuntimeError("not today")
-        return super().act(view, hidden)
-
-
-SECOND, THIRD, UNSTEADY = (f"{__name__}:{kind.__name__}()" for kind in (Second, Third, Unsteady))
+SECOND, THIRD, UNSTEADY, CRASHING = (
+    f"tests.bots:{made}" for made in ("Second()", "Third()", "Moody(one_in=8)", "Bad(how=raise)")
+)
 
 
 def config(**changes):
@@ -77,19 +60,8 @@ def test_workers_change_nothing(tmp_path):
     assert rows(alone) == rows(together) and len(rows(alone)) == 48
 
 
-class Careful(Random):
-    """Play the first legal action: two of it repeat one game."""
-
-    def act(self, view, hidden):
-        return Decision(view.action_mask.argmax(1)), hidden
-
-
-class Careless(Careful):
-    """Play the same, and be another."""
-
-
 def test_openings_make_games_differ_and_are_shared_by_seatings(tmp_path):
-    agents = tuple(f"{__name__}:{kind.__name__}()" for kind in (Careful, Careless))
+    agents = ("tests.bots:First", "tests.bots:AlsoFirst")
     with Store(play(config(agents=agents, seeds=20), tmp_path / "one")) as store:
         assert store.repeated() == 2
     path = play(config(agents=agents, seeds=20, opening_moves=2, batch=7), tmp_path / "two")
@@ -166,11 +138,11 @@ def test_an_interrupted_tournament_repeats_no_self_play(tmp_path, monkeypatch):
     whole = rows(play(wanted, tmp_path / "whole"))
     asked = []
 
-    def interrupted(game, references, fixtures, num_envs):
+    def interrupted(game, references, fixtures, *settings):
         if len(asked) == 3:
             raise KeyboardInterrupt
         asked.append(fixtures)
-        return play_chunk(game, references, fixtures, num_envs)
+        return play_chunk(game, references, fixtures, *settings)
 
     play_chunk = tournament.play_chunk
     monkeypatch.setattr(tournament, "play_chunk", interrupted)
@@ -192,9 +164,9 @@ def test_growing_plays_only_what_is_missing(tmp_path, monkeypatch, change):
     before = rows(path, "rowid, *")
     asked = []
 
-    def watched(game, references, fixtures, num_envs):
+    def watched(game, references, fixtures, *settings):
         asked.extend(fixtures)
-        return play_chunk(game, references, fixtures, num_envs)
+        return play_chunk(game, references, fixtures, *settings)
 
     play_chunk = tournament.play_chunk
     monkeypatch.setattr(tournament, "play_chunk", watched)
@@ -223,19 +195,12 @@ def test_a_tournament_that_has_grown_is_reported_as_one_that_began_so(tmp_path, 
     assert len(rows(tmp_path / "grown" / STORE)) == len(rows(tmp_path / "fresh" / STORE)) + 5 * 8
 
 
-class Crashing(Random):
-    """Raise at every decision."""
-
-    def act(self, view, hidden):
-        raise RuntimeError("not today")
-
-
 @pytest.mark.parametrize("players", [2, 3])
 @pytest.mark.parametrize("local_ratio", [0, 0.5])
 def test_who_breaks_off_every_game_is_last(tmp_path, players, local_ratio):
     """Losses grow with every step of spread, and nobody knows their bound."""
     game = f"spread(players={players}, local_ratio={local_ratio})"
-    crashing = f"{__name__}:Crashing()"
+    crashing = CRASHING
     agents = ("random", SECOND, THIRD, crashing)[: players + 1] if players == 3 else ("random", crashing)
     with Store(play(config(game=game, agents=agents), tmp_path)) as store:
         summary = summarize(store)
@@ -250,7 +215,7 @@ def test_who_breaks_off_every_game_is_last(tmp_path, players, local_ratio):
 
 
 def test_forfeits_of_a_zero_sum_game_without_bounds_sum_to_zero(tmp_path):
-    game, crashing = "openspiel:kuhn_poker(players=3) | messy", f"{__name__}:Crashing()"
+    game, crashing = "openspiel:kuhn_poker(players=3) | messy", CRASHING
     assert make(game, 1).spec.payoff == "zero_sum" and make(game, 1).spec.return_bounds is None
     with Store(play(config(game=game, agents=("random", SECOND, THIRD, crashing)), tmp_path)) as store:
         results = summarize(store).results
