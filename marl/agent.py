@@ -27,6 +27,7 @@ from games.contract import Box, Discrete, Spec
 from games.errors import RunFailed, UserError
 from games.keys import choose, uniform
 from games.registry import Reference
+from games.text import cut, shown
 from marl.types import Decision, Hidden, View
 
 _PYTHON = sys.stdlib_module_names  # another release of Python is no other agent
@@ -125,9 +126,7 @@ class Forfeit:
 
 def told(text: str) -> str:
     """Return somebody's words in one printable line of at most MOST_DETAIL characters."""
-    line = " ".join(text[: 4 * MOST_DETAIL].split())
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-    return shown if len(shown) <= MOST_DETAIL else f"{shown[: MOST_DETAIL - 1]}…"
+    return cut(shown(" ".join(text.split())), MOST_DETAIL)
 
 
 class Referee:
@@ -271,7 +270,15 @@ class _Watched:
 
 
 def _failed(error: Exception) -> AgentFailed:
-    return AgentFailed("agent_error", f"raised {type(error).__name__}: {error}")
+    return AgentFailed("agent_error", f"raised {in_words(error)}")
+
+
+def in_words(error: BaseException) -> str:
+    """Return an error's kind and words, of which some have none; the words are somebody's code, too."""
+    try:
+        return ": ".join(filter(None, (type(error).__name__, str(error))))
+    except BaseException:
+        return type(error).__name__
 
 
 class Answerable:
@@ -288,7 +295,7 @@ class Answerable:
         hidden, failure = self._agent.initial_hidden(rows), self._agent.unready
         if failure is not None:
             raise RunFailed(
-                f"the agent '{self._name}' {told(failure.detail)} when an episode began; mend it, or leave it out"
+                f"the agent '{self._name}', as an episode began, {told(failure.detail)}; mend it, or leave it out"
             ) from failure
         return hidden
 
@@ -299,7 +306,7 @@ class Answerable:
             self._forfeits.clear()
             did = "moved illegally: it " if forfeit.how == "illegal_action" else ""
             raise RunFailed(
-                f"the agent '{self._name}' {did}{forfeit.detail} as player {forfeit.player}; mend it, or leave it out"
+                f"the agent '{self._name}', as player {forfeit.player}, {did}{forfeit.detail}; mend it, or leave it out"
             ) from forfeit.error
         return answer
 

@@ -39,7 +39,7 @@ from games.contract import Spec
 from games.errors import RunFailed, UserError
 from games.processes import PATIENCE, how_it_ended, launch
 from games.registry import attribute, call, parameters_of, parse
-from marl.agent import AgentFailed, Offence, digest_of_code, told
+from marl.agent import AgentFailed, Offence, digest_of_code, in_words, told
 from marl.types import Decision, Hidden, View
 
 DECISION_SECONDS = 60.0  # one decision, asked alone, may take no longer
@@ -281,7 +281,7 @@ class Host:
             said, blobs = getattr(self, method)(*arguments)
         except BaseException as error:  # a user's code may raise anything
             refused = method == "build" and isinstance(error, UserError)
-            detail = str(error) if refused else f"raised {_words(error)}"
+            detail = str(error) if refused else f"raised {told(in_words(error))}"
             said, blobs = {"kind": "refused" if refused else "failed", "detail": detail}, []
         self._send(said, blobs)
 
@@ -302,7 +302,7 @@ class Host:
         except UserError:
             raise
         except BaseException as error:
-            raise UserError(f"'{text}' could not be built: it raised {_words(error)}; mend it") from error
+            raise UserError(f"'{text}' could not be built: it raised {told(in_words(error))}; mend it") from error
         if not (hasattr(self._agent, "act") and hasattr(self._agent, "initial_hidden")):
             raise UserError(f"expected an agent with act(view, hidden) and initial_hidden(rows), got '{text}'")
         return {"digest": digest_of_code(target, reference)}, []
@@ -356,11 +356,3 @@ def _bound(most_memory: int) -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
             file.write("1000")
-
-
-def _words(error: BaseException) -> str:
-    """Return an error's kind and words; the words are the user's code, too."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except BaseException:
-        return type(error).__name__

@@ -6,8 +6,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+from games.text import shown
+from marl.terminal import Terminal, Words
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
 
@@ -77,9 +79,9 @@ class Display:
 
     RECENT = 600.0
 
-    def __init__(self, label: str, total: int, unit: str, console: Console, done: int = 0) -> None:
+    def __init__(self, label: str, total: int, unit: str, console: Terminal, done: int = 0) -> None:
         self._label, self._total, self._console = label, total, console
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+        columns = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), Words(unit))
         self._bar = Progress(
             *columns,
             TimeElapsedColumn(),
@@ -88,7 +90,7 @@ class Display:
             transient=True,
             speed_estimate_period=self.RECENT,
         )
-        self._task = self._bar.add_task(label, total=total, completed=done)
+        self._task = self._bar.add_task(shown(label), total=total, completed=done)
 
     def __enter__(self) -> "Display":
         if self._console.is_terminal:
@@ -107,4 +109,4 @@ class Display:
 
     def line(self, text: str) -> None:
         """Print one line."""
-        self._console.print(f"{self._label}: {text}", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(f"{self._label}: {text}")

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from pydantic import BaseModel
-from rich.console import Console
 
 from games.contract import VecEnv
 from games.errors import RunFailed, UserError
@@ -22,12 +20,13 @@ from games.registry import make
 from games.workers import Workers
 from marl import checkpoint
 from marl.collectors import Collector, WorkerCollector, beginning
-from marl.config import TrainConfig, dump
+from marl.config import TrainConfig, dump, load
 from marl.entrants import Entrant, configured, entered, panel_of
 from marl.evaluate import evaluate
 from marl.learner import Learner
 from marl.runlog import Display, RunLog
 from marl.seating import seat
+from marl.terminal import Terminal
 
 ROLLOUT_LENGTH = 64  # where neither the config nor the learner says
 
@@ -51,26 +50,22 @@ class Run:
 
 
 def train(
-    config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto", console: Console | None = None
+    config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto", console: Terminal | None = None
 ) -> Path:
     """Train to the config's last step and return the newest checkpoint.
 
     Raises UserError before anything is written where the config, the game, the algorithm or the folder does not fit;
     RunFailed on the way, with the last checkpoint kept. An interrupted run can be resumed.
     """
-    console = console or Console()
+    console = console or Terminal()
     run = prepare(config, folder, resume=resume, device=device)
     if run.step >= config.steps:
-        console.print(
-            f"{folder}: already trained to {run.step:,} steps; nothing to do", highlight=False, soft_wrap=True
-        )
+        console.print(f"{folder}: already trained to {run.step:,} steps; nothing to do")
         return checkpoint.folder_of(folder, run.step)
     says = f"goes on from step {run.step:,}" if run.parent else "starts afresh"
-    console.print(
-        f"{folder}: {says}, to {config.steps:,} steps of {config.game} by {run.name}", highlight=False, soft_wrap=True
-    )
+    console.print(f"{folder}: {says}, to {config.steps:,} steps of {config.game} by {run.name}")
     for note in run.learner.notes:
-        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True, style="yellow")
+        console.print(f"note: {note}", style="yellow")
     try:
         # Without a checkpoint nothing has been yet, not even step 0.
         with (
@@ -198,10 +193,9 @@ def _open_folder(run: Run, resume: bool) -> None:
 def same_config(config: TrainConfig, path: Path) -> None:
     """Refuse to resume under another config; what may change are the steps, and the number of rollout workers."""
     try:
-        held = TrainConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"'{path}' is damaged ({reason}); put back the config that the run was begun with") from error
+        held = load(TrainConfig, path)
+    except UserError as error:
+        raise UserError(f"{error}; put back the config that the run was begun with") from error
     before, now = spelled_out(held).model_dump(mode="json"), config.model_dump(mode="json")
     may_change = {"steps"} if config.rollout_length else {"steps", "rollout_length"}  # None: as the run has it
     if config.rollout_workers and held.rollout_workers:

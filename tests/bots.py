@@ -101,7 +101,7 @@ class Looking(Stateless):
 
 
 class Bad(Stateless):
-    """Misbehave at the decisions of the second player, in a way that is asked for."""
+    """Misbehave in a way and where that is asked for: at the second player's decisions, at `all`, ..."""
 
     def __init__(self, how: str, where: str = "act"):
         self.how, self.where = how, where
@@ -115,7 +115,7 @@ class Bad(Stateless):
 
     def act(self, view, hidden):
         answer = view.action_mask.argmax(1)
-        if self.where == "act" and (view.player == 1).any():
+        if self.where == "all" or (self.where == "act" and (view.player == 1).any()):
             return self.answers(view, answer) or (Decision(answer), hidden)
         return Decision(answer), hidden
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
-from rich.console import Console
 
 from games.contract import Spec
 from games.errors import UserError
@@ -21,6 +20,7 @@ from marl.entrants import Entrant, entered
 from marl.foreign import DECISION_SECONDS
 from marl.rollout import most_steps
 from marl.runlog import Display
+from marl.terminal import Terminal
 from tournaments.match import chunks, dismiss, play_chunk
 from tournaments.schedule import Fixture, round_robin
 from tournaments.store import PlayedGame, Store
@@ -46,7 +46,7 @@ class TournamentConfig(OfGame):
     batch: PositiveInt = 256  # games that are played, and stored, together
 
 
-def run(config: TournamentConfig, folder: Path, console: Console, retry_timeouts: bool = False) -> Path:
+def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeouts: bool = False) -> Path:
     """Play the fixtures that are missing and return the store. Killed at any moment, it goes on from the last batch.
 
     With `retry_timeouts`, games that ended because an agent took too long are played again.
@@ -68,12 +68,7 @@ def run(config: TournamentConfig, folder: Path, console: Console, retry_timeouts
         missing = store.missing(fixtures, retry_timeouts)
         stored = len(fixtures) - len(missing)
         had = f"; {stored:,} are stored already" if stored else ""
-        console.print(
-            f"{folder}: {len(fixtures):,} games among {len(entrants)} agents{had}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        console.print(f"{folder}: {len(fixtures):,} games among {len(entrants)} agents{had}")
         failed: set[str] = set()
         try:
             with Display(str(folder), len(fixtures), "games", console, done=stored) as display:

@@ -4,12 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pyspiel
 import pytest
-from rich.console import Console
 
 from games.errors import RunFailed
 from games.registry import make
 from marl.config import TrainConfig
 from marl.entrants import enter
+from marl.terminal import Terminal
 from marl.train import train
 from tournaments.match import chunks, dismiss, forfeit_payoffs, play, play_chunk
 from tournaments.schedule import round_robin
@@ -20,7 +20,7 @@ GOOFSPIEL = "openspiel:goofspiel(num_cards=4)"  # chance and simultaneous moves
 
 
 OTHER, MOODY, CHEAT, FIRST = (f"tests.bots:{name}" for name in ("Second", "Moody", "Cheat", "First"))
-SHORT, WORDY = "tests.bots:Bad(how=shape)", "tests.bots:Bad(how=words)"
+SHORT, WORDY = "tests.bots:Bad(how=shape, where=all)", "tests.bots:Bad(how=words, where=all)"
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def by_fixture(games):
 def trained(tmp_path_factory):
     """A checkpoint whose network answers in batches."""
     config = TrainConfig(game=TIC_TAC_TOE, algorithm={"name": "ippo"}, steps=64, num_envs=8, evaluation={"panel": ()})
-    return str(train(config, tmp_path_factory.mktemp("run"), resume=False, console=Console(quiet=True)))
+    return str(train(config, tmp_path_factory.mktemp("run"), resume=False, console=Terminal(quiet=True)))
 
 
 @pytest.mark.parametrize("game", [TIC_TAC_TOE, KUHN, GOOFSPIEL])
@@ -60,7 +60,7 @@ def test_a_fixture_is_the_same_game_in_any_batch(game, trained):
     alone = by_fixture(play(game, references, fixtures, num_envs=1))
     assert alone.keys() == {fixture.id for fixture in fixtures}
     assert {"finished", "agent_error", "illegal_action"} == {termination for _, termination, _, _ in alone.values()}
-    assert len({moves for *_, moves in alone.values()}) > 5  # and not one game over and over
+    assert len({moves for *_, moves in alone.values()}) >= 5  # and not one game over and over
     for num_envs in (8, 64):
         assert by_fixture(play(game, references, fixtures, num_envs)) == alone
     # Nor does it matter who else is in the tournament, or in which order fixtures are played.

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from games.errors import UserError
 from games.registry import make
 from marl.cli import main
 from marl.config import load
+from marl.terminal import Terminal
 from tournaments import tournament
 from tournaments.report import summarize, write_report
 from tournaments.store import Store
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 SECOND, THIRD, UNSTEADY, CRASHING = (
-    f"tests.bots:{made}" for made in ("Second()", "Third()", "Moody(one_in=8)", "Bad(how=raise)")
+    f"tests.bots:{made}" for made in ("Second()", "Third()", "Moody(one_in=8)", "Bad(how=raise, where=all)")
 )
 
 
@@ -36,7 +36,7 @@ def config(**changes):
 
 
 def play(config, folder):
-    return run(config, folder, Console(quiet=True))
+    return run(config, folder, Terminal(quiet=True))
 
 
 def rows(path, columns="id, seed, agents, payoffs, termination, length, moves"):
