@@ -295,7 +295,7 @@ class Answerable:
         hidden, failure = self._agent.initial_hidden(rows), self._agent.unready
         if failure is not None:
             raise RunFailed(
-                f"the agent '{self._name}', as an episode began, {told(failure.detail)}; mend it, or leave it out"
+                f"the agent '{self._name}' {told(failure.detail)}, as an episode began; mend it, or leave it out"
             ) from failure
         return hidden
 
@@ -306,7 +306,7 @@ class Answerable:
             self._forfeits.clear()
             did = "moved illegally: it " if forfeit.how == "illegal_action" else ""
             raise RunFailed(
-                f"the agent '{self._name}', as player {forfeit.player}, {did}{forfeit.detail}; mend it, or leave it out"
+                f"the agent '{self._name}' {did}{forfeit.detail}, as player {forfeit.player}; mend it, or leave it out"
             ) from forfeit.error
         return answer
 
