@@ -3,6 +3,7 @@
 Exit codes: 0 done; 1 a run that failed on its way; 2 bad input; 130 interrupted (resumable).
 """
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -412,17 +413,18 @@ def _plot_elo(summary: "Summary", by: str, out: Path, as_json: bool) -> None:
 def games_list(as_json: AsJson = False) -> None:
     """List the games that have a name here, and the sources of more."""
     from games import registry
-    from games.wrappers import WRAPPERS
+    from games.wrappers import ON_SPACES, WRAPPERS
 
     found = registry.names() + [f"openspiel:{name}" for name in registry.adapter("openspiel").names()]
     if as_json:
-        _print_json({"games": found, "sources": list(registry.SOURCES), "wrappers": sorted(WRAPPERS)})
+        _print_json({"games": found, "sources": list(registry.SOURCES), "wrappers": sorted((*WRAPPERS, *ON_SPACES))})
         return
     for name in found:
         _say(name)
     more = [f"{source}:..." for source in registry.SOURCES if source != "openspiel"]
     _say(f"and {', '.join(more)}, package.module:Class(...)")
-    _say(f"each with wrappers behind it, as in 'spread | agent_id': {', '.join(sorted(WRAPPERS))}, SuperSuit's")
+    wrappers = ", ".join(sorted((*WRAPPERS, *ON_SPACES)))
+    _say(f"each with wrappers behind it, as in 'spread | agent_id': {wrappers}, SuperSuit's")
 
 
 @games.command("table")
@@ -471,8 +473,10 @@ def games_check(
     """Play random games and check every promise of the contract; exit code 1 where one is broken."""
     from games.check import check_game
     from games.playthrough import write
+    from marl.runlog import Display
 
-    report = check_game(game, episodes)
+    with Display(game, episodes, "parts", Terminal(stderr=True)) as display:
+        report = check_game(game, episodes, progress=display.tell)
     if write_playthrough is not None:
         write(game, write_playthrough)
     if as_json:
@@ -515,6 +519,8 @@ def _run(command: Callable[[], Any], debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # whoever first looked for it
+            return _complain(f"expected a path, got '{error.filename}', which is too long; name another", 2)
         return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
 
 

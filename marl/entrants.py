@@ -81,7 +81,7 @@ def read(text: str) -> Reference:
         if path is None:
             raise
         reference = Reference("", path, ())
-    if path is None or _built_in(reference):
+    if path is None or _is_built_in(reference):
         return reference
     behind = text[len(path) :]
     return Reference("", path, parse(f"agent{behind}").arguments if behind else ())
@@ -108,7 +108,7 @@ def _enter(
     if reference.source:
         agent = ForeignAgent(text, spec, decision_seconds)
         return Entrant(text, text, agent.digest, agent, draws=_drawn_from(reference))
-    if _built_in(reference):
+    if _is_built_in(reference):
         return _scripted(text, BUILT_IN[reference.name], reference, spec)
     if "/" in reference.name or os.path.lexists(reference.name):
         return _trained(reference, spec, device)
@@ -116,7 +116,7 @@ def _enter(
     raise UserError(f"expected one of {', '.join(BUILT_IN)}, a class or a checkpoint folder, got '{text}'{hint}")
 
 
-def _built_in(reference: Reference) -> bool:
+def _is_built_in(reference: Reference) -> bool:
     return not reference.source and reference.name in BUILT_IN
 
 
@@ -132,7 +132,7 @@ def entered(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
 
 
 def _is_population(reference: Reference) -> bool:
-    named = not reference.source and not _built_in(reference)
+    named = not reference.source and not _is_built_in(reference)
     return named and (Path(reference.name) / "population.json").is_file()
 
 
@@ -202,7 +202,7 @@ def game_of(text: str) -> str:
     Raises UserError for an agent that knows no game, and where the checkpoint names a game that is not registered here.
     """
     reference = read(text)
-    if reference.source or _built_in(reference):
+    if reference.source or _is_built_in(reference):
         raise UserError(f"'{text}' knows no game of its own; name one with --game")
     game = checkpoint.read(checkpoint_folder(Path(reference.name)))["game"]
     typed = f"marl evaluate {shlex.quote(text)} --game {shlex.quote(game)}"
@@ -257,7 +257,7 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
             "wrote them"
         ) from error
     digest = _variant(about["digest"], options)
-    path = replace(reference, name=f"./{reference.name}") if _built_in(reference) else reference
+    path = replace(reference, name=f"./{reference.name}") if _is_built_in(reference) else reference
     return Entrant(_short(reference), str(path), digest, agent, draws=int(digest[:16], 16))
 
 

@@ -1,14 +1,16 @@
-"""Files that somebody else may have written: read within bounds, and never through a symbolic link to elsewhere."""
+"""Files in folders that may be a stranger's: read within bounds, written beside and never through a symbolic link."""
 
 import json
 import os
 import stat
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from games.errors import UserError
 
 MOST_TEXT = 64 << 20  # bytes of a JSON file
+MOST_LOG = 1 << 30  # bytes of a run's log
 MOST_HEADER = 16 << 20  # bytes of the part of a safetensors file that says what follows
 
 
@@ -59,15 +61,32 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
-def refuse_links(folder: Path) -> None:
-    """Raise UserError where a folder in which we write and delete holds a symbolic link; it may be one itself."""
-    for path, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            if (found := Path(path, name)).is_symlink():
-                raise UserError(
-                    f"'{found}' is a symbolic link, and what runs here writes and deletes in its folder; put there "
-                    "what it leads to, or name another folder"
-                )
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside and rename it: it is there whole or not at all. Raises OSError.
+
+    A symbolic link in its place is replaced, and none is followed.
+    """
+    beside = path.with_name(f"{path.name}.partial")
+    beside.unlink(missing_ok=True)
+    with beside.open("x", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+    beside.replace(path)
+
+
+def append_text(path: Path) -> TextIO:
+    """Open a file to write behind what it holds; raises OSError, also where it is a symbolic link."""
+    return open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666), "a", encoding="utf-8")
+
+
+def refuse_links(*paths: Path) -> None:
+    """Raise UserError where a file or a folder, or anything below it, is a symbolic link: we write and delete there."""
+    for path in paths:
+        below = (Path(inner, name) for inner, *names in os.walk(path) for name in chain(*names))
+        if (link := next((found for found in (path, *below) if found.is_symlink()), None)) is not None:
+            raise UserError(
+                f"'{link}' is a symbolic link, and what runs here writes and deletes in its place; put there what it "
+                "leads to, or name another folder"
+            )
 
 
 def _size(path: Path) -> int:

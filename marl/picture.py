@@ -13,6 +13,7 @@ from typing import Any
 
 from games.errors import UserError
 from games.text import cut, shown
+from marl.files import refuse_links
 
 FORMATS = (".png", ".pdf", ".svg")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A3D9A", "#555555")  # Okabe, Ito 2008
@@ -27,6 +28,7 @@ def check(out: Path) -> None:
     """Raise UserError where a picture cannot be written, or in that format."""
     if out.suffix not in FORMATS:
         raise UserError(f"expected a picture's name that ends in {', '.join(FORMATS)}, got '{out}'")
+    refuse_links(out)
     if not out.parent.is_dir():
         raise UserError(f"the folder of '{out}' does not exist; make it first, or name another --out")
 

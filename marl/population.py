@@ -12,6 +12,7 @@ from games.errors import RunFailed, UserError
 from games.text import sentence
 from marl import checkpoint, engine
 from marl.config import PopulationConfig, TrainConfig, load
+from marl.files import refuse_links, write_text
 from marl.terminal import Terminal
 from marl.train import check, device_of, same_config, spelled_out, train
 
@@ -53,6 +54,7 @@ def check_members(
     """Return each member's config, checked as far as that goes without training: a typo stops nothing half-way."""
     engine.require(settings.engine)
     device = device_of(device)
+    refuse_links(folder / "members")
     configs = {}
     for name, member in settings.members.items():
         sets = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in member.set.items()]
@@ -90,9 +92,7 @@ def write(folder: Path, members: dict[str, Path]) -> Path:
             }
         )
     path = folder / "population.json"
-    beside = path.with_suffix(".partial")
-    beside.write_text(json.dumps({"format": 1, "members": entries}, indent=1) + "\n", encoding="utf-8")
-    beside.replace(path)
+    write_text(path, json.dumps({"format": 1, "members": entries}, indent=1) + "\n")
     return path
 
 

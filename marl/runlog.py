@@ -1,6 +1,7 @@
 """What a run says while it goes: metrics.jsonl, evaluations.jsonl, TensorBoard; lines or a bar on the terminal."""
 
 import json
+import time
 import warnings
 from pathlib import Path
 from types import TracebackType
@@ -9,9 +10,11 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from games.text import shown
+from marl.files import MOST_LOG, append_text, parse_json, read_text, write_text
 from marl.terminal import Terminal, Words
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
+QUIET = 10.0  # seconds between lines that say how far something is
 
 
 class RunLog:
@@ -23,8 +26,7 @@ class RunLog:
             from torch.utils.tensorboard import SummaryWriter
         for name in (METRICS, EVALUATIONS):
             _cut(run / name, step)
-        self._metrics = (run / METRICS).open("a", encoding="utf-8")
-        self._evaluations = (run / EVALUATIONS).open("a", encoding="utf-8")
+        self._metrics, self._evaluations = append_text(run / METRICS), append_text(run / EVALUATIONS)
         self._board: Any = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
@@ -60,15 +62,13 @@ def _cut(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+    for line in read_text(path, MOST_LOG).splitlines(keepends=True):
         try:
-            if line.endswith("\n") and json.loads(line)["step"] <= step:
+            if line.endswith("\n") and parse_json(line)["step"] <= step:
                 kept.append(line)
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             continue
-    beside = path.with_suffix(".partial")
-    beside.write_text("".join(kept), encoding="utf-8")
-    beside.replace(path)
+    write_text(path, "".join(kept))
 
 
 class Display:
@@ -91,6 +91,7 @@ class Display:
             speed_estimate_period=self.RECENT,
         )
         self._task = self._bar.add_task(shown(label), total=total, completed=done)
+        self._spoke = time.monotonic()
 
     def __enter__(self) -> "Display":
         if self._console.is_terminal:
@@ -106,6 +107,14 @@ class Display:
     def advance_to(self, done: int) -> None:
         """Move the bar."""
         self._bar.update(self._task, completed=min(done, self._total))
+
+    def tell(self, done: int, total: int, text: str) -> None:
+        """Move the bar on a terminal; off it say how far it is, at most every QUIET seconds."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=done, total=total)
+        elif time.monotonic() - self._spoke >= QUIET:
+            self._spoke = time.monotonic()
+            self.line(text)
 
     def line(self, text: str) -> None:
         """Print one line."""

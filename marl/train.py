@@ -195,7 +195,7 @@ def same_config(config: TrainConfig, path: Path) -> None:
     try:
         held = load(TrainConfig, path)
     except UserError as error:
-        raise UserError(f"{error}; put back the config that the run was begun with") from error
+        raise UserError(f"'{path}' is damaged ({error}); put back the config that the run was begun with") from error
     before, now = spelled_out(held).model_dump(mode="json"), config.model_dump(mode="json")
     may_change = {"steps"} if config.rollout_length else {"steps", "rollout_length"}  # None: as the run has it
     if config.rollout_workers and held.rollout_workers:

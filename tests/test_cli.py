@@ -17,6 +17,7 @@ from marl import checkpoint
 from marl.algorithms.ippo import Ippo
 from marl.cli import main
 from marl.runlog import RunLog
+from tournaments.store import Store
 
 ROOT = Path(__file__).parents[1]
 CONFIG = {
@@ -127,7 +128,7 @@ BAD_INPUT = [
     ("train train.yaml --set evaluation.panel=[randm]", "did you mean 'random'"),
     ("train train.yaml --set opponents.agents=[runs/x]", "does not exist"),
     ("population population.yaml --set members.a.trian=train.yaml", "did you mean 'train'"),
-    ("population population.yaml --set members.a.set={stepz: 3}", "did you mean 'steps'"),
+    ('population population.yaml --set members.a.set={"stepz":3}', "did you mean 'steps'"),
     ("population population.yaml --run-dir file/run", "cannot be written"),
     ("evaluate random", "--game"),
     ("evaluate random --game openspiel:tic_tac_to", "did you mean 'tic_tac_toe'"),
@@ -335,6 +336,91 @@ def check_kept_and_resumable(folder, marl):
     assert sorted(set(logged)) == logged and logged[-1] >= CONFIG["steps"]
 
 
+HOSTILE = [
+    ("[/red]x", "[/red]x"),
+    ("[bold]y", "[bold]y"),
+    ("[link=x] :smile: $\\frac{$", "[link=x] :smile: $\\frac{$"),
+    ("\x1b]0;pwned\x07\x1b[2Jz", r"\x1b]0;pwned\x07\x1b[2Jz"),
+    ("\x9b2J\u202etxt\u200b\n", r"\x9b2J\u202etxt\u200b\n"),
+]
+
+
+@pytest.mark.parametrize(("name", "spelled"), HOSTILE)
+def test_names_are_shown_as_they_are_written(folder, marl, trained, name, spelled):
+    said = []
+    exit_code, printed, complaint = marl("train", "train.yaml", "--run-dir", f"m/{name}", "--set", "steps=100")
+    assert (
+        (exit_code, complaint) == (0, "")
+        and f"m/{spelled}: starts afresh" in printed
+        and f"m/{spelled}: step" in printed
+    )
+    said.append(printed)
+    shutil.copytree(trained, folder / "other")
+    for command in (
+        ("train", "train.yaml", "--run-dir", f"m/{name}", "--set", "steps=100", "--resume"),
+        ("plot", f"m/{name}", "--metric", "entropy"),
+        ("plot", f"m/{name}", "other", "--out", "both.svg"),
+    ):
+        exit_code, printed, complaint = marl(*command)
+        assert (exit_code, complaint) == (0, "")
+        said.append(printed)
+    assert spelled in said[1] and f"curves: m/{spelled}/plot.png" in said[2]
+    exit_code, printed, complaint = marl("evaluate", "random", "--game", f"m/{name}")
+    assert exit_code == 2 and not set(one_sentence(complaint)) & COMMANDS
+    assert not set("".join(said)) & COMMANDS
+
+
+COMMANDS = set("\x1b\x07\x9b\u202e\u200b\r")  # what a terminal obeys, or nobody sees
+
+
+class Shouting:
+    """An agent whose error is long, has lines, and is a command to the terminal."""
+
+    def initial_hidden(self, rows):
+        return None
+
+    def act(self, view, hidden):
+        raise ValueError("\x1b[2J[/red]\n" * 10_000)
+
+
+def test_a_message_is_one_sentence_of_500_letters_at_most(folder, marl):
+    exit_code, _, complaint = marl("evaluate", "tests.test_cli:Shouting()", "--game", CONFIG["game"])
+    assert exit_code == 1 and len(complaint) <= 501 and complaint.count("\n") == 1 and not set(complaint) & COMMANDS
+    assert "Shouting" in complaint and r"\x1b[2J[/red]" in complaint
+    for command in (
+        ("evaluate", "x" * 5_000, "--game", CONFIG["game"]),
+        ("evaluate", "random", "--game", "\x1b[2J\n" * 999),
+        ("train", "\u202e" * 999),
+        ("\x1b[2J" * 999,),
+        ("train", "train.yaml", "--set", f"{'a' * 999}.b=\x1b"),
+        ("tournament", "rate", "\x9b" * 99),
+        ("tournament", "rate", "x" * 5_000),
+        ("plot", "x" * 5_000),
+    ):
+        exit_code, _, complaint = marl(*command)
+        assert exit_code == 2 and len(complaint) <= 501 and not set(one_sentence(complaint)) & COMMANDS
+
+
+def test_a_traceback_is_no_command(folder):
+    command = [sys.executable, "-m", "marl.cli", "--debug", "evaluate", "random", "--game", "a\x1b[2J"]
+    said = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+    assert said.returncode == 1 and "Traceback" in said.stderr and r"got 'a\x1b[2J'" in said.stderr
+    assert not set(said.stderr) & COMMANDS
+
+
+def test_names_in_a_store_are_shown_as_they_are_written(folder, marl):
+    """Of a tournament whose agents somebody else has named: on the terminal, in its files and in its pictures."""
+    assert marl("tournament", "run", "tournament.yaml", "--run-dir", "run")[0] == 0
+    with Store(folder / "run" / "games.sqlite") as store:
+        for place, agent in enumerate(store.agents()):
+            store.add_agent(agent.id, HOSTILE[place + 2][0], f"mcts(simulations={place + 1})")
+    for command in ("rate run", "report run", "plot run", "plot run --by simulations"):
+        exit_code, printed, complaint = marl("tournament", *command.split())
+        assert (exit_code, complaint) == (0, "") and not set(printed) & COMMANDS
+    assert sorted(path.name for path in (folder / "run").glob("*.png")) == ["elo_by_simulations.png", "matchups.png"]
+    assert r"\x1b]0;pwned" in marl("tournament", "rate", "run")[1]
+
+
 def test_interrupted(folder, marl):
     command = [sys.executable, "-m", "marl.cli", "train", "train.yaml", "--run-dir", "run", "--set", "steps=1_000_000"]
     process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -401,6 +487,27 @@ def test_games_json(marl):
     assert shown["num_players"] == 2 and shown["observation"]["shape"] == [3, 5, 7]
     assert "openspiel:tic_tac_toe\n" in marl("games", "list")[1]
     assert "num_players" in marl("games", "show", "openspiel:tic_tac_toe")[1]
+
+
+def test_games_check_says_how_far_it_is(marl, monkeypatch):
+    monkeypatch.setattr("marl.runlog.QUIET", 0)
+    exit_code, printed, said = marl("games", "check", "openspiel:tic_tac_toe", "--episodes", 3)
+    assert exit_code == 0 and printed.startswith("openspiel:tic_tac_toe: passed")
+    lines = said.splitlines()
+    assert lines[0] == "openspiel:tic_tac_toe: 0 of 3 episodes, 0 steps"
+    assert lines[-1] == "openspiel:tic_tac_toe: checking: steps agree with positions, returns with rewards"
+
+
+@pytest.mark.parametrize("game", ["phantom_ttt", "tests.games.test_check:Hidden", "openspiel:tic_tac_toe | messy"])
+def test_a_tournament_with_a_search_that_the_game_cannot_serve_is_refused(folder, marl, game):
+    game = game if ":" in game else f"openspiel:{game}"
+    field = {"game": game, "agents": ["random", "uct(simulations=2)"], "seeds": 2, "workers": 1}
+    (folder / "hidden.yaml").write_text(json.dumps(field))
+    before = contents(folder)
+    exit_code, printed, complaint = marl("tournament", "run", "hidden.yaml")
+    assert (exit_code, printed) == (2, "") and contents(folder) == before
+    assert "uct draws positions that a player cannot tell from the true one" in one_sentence(complaint)
+    assert "add `resample(player, key)` and `information(player)` to the positions" in complaint
 
 
 def test_games_check(marl):

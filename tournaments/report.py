@@ -18,6 +18,7 @@ from rich.table import Table
 
 from games.errors import RunFailed, UserError
 from games.text import csv_line, markdown_cell, markdown_table, shown
+from marl.files import write_text
 from marl.terminal import Terminal
 from tournaments.metagame import Matchups, matchups
 from tournaments.ratings import (
@@ -557,7 +558,7 @@ def write_report(summary: Summary, folder: str | Path) -> dict[str, Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8", newline="\n")
+            write_text(folder / name, text)
     except OSError as error:
         raise RunFailed(f"expected to write a report to '{folder}', got '{error}'; give another folder") from error
     return {name: folder / name for name in texts}

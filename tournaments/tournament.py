@@ -17,6 +17,7 @@ from marl import engine as engines
 from marl import lock
 from marl.config import OfGame, References, dump
 from marl.entrants import Entrant, entered
+from marl.files import refuse_links, write_text
 from marl.foreign import DECISION_SECONDS
 from marl.rollout import most_steps
 from marl.runlog import Display
@@ -118,6 +119,7 @@ def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
 
 def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], folder: Path) -> Store:
     """Open the tournament's store, or make it; raises UserError where the folder holds another game's tournament."""
+    refuse_links(folder / STORE)
     store = Store(folder / STORE, create=True)
     held = store.get("game")
     if held not in (None, config.game):
@@ -133,7 +135,7 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
                 "--run-dir"
             )
     try:
-        (folder / "config.yaml").write_text(dump(config), encoding="utf-8")
+        write_text(folder / "config.yaml", dump(config))
     except OSError as error:
         store.close()
         raise UserError(f"the folder '{folder}' cannot be written: {error}; name another --run-dir") from error

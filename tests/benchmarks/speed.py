@@ -32,7 +32,6 @@ from games.random_play import random_actions
 from games.registry import load as load_game
 from games.registry import make
 from games.workers import Workers
-from marl.agent import Random
 from marl.config import TrainConfig, load
 from marl.rollout import Carry, rollout
 from marl.seating import seat

@@ -1,6 +1,7 @@
 """Curves: the estimate against hand values, runs grouped and aligned, a picture that shows them, refusals in a line."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from marl import plot
 from marl.cli import main
 from marl.config import TrainConfig, dump
 from marl.picture import COLOURS
-from marl.plot import align, bootstrap, draw, estimate, iqm, labels, read, runs_of, table
+from marl.plot import align, beside, bootstrap, draw, estimate, iqm, labels, read, runs_of, table
 
 GAME = "openspiel:tic_tac_toe"
 
@@ -180,6 +181,35 @@ def test_labels_say_what_differs():
     assert labels([first, {"algorithm.name": "ippo", "steps": 10}]) == ["clip=0.2", "ippo"]
     twice = [{"a.seeds": 1, "b.seeds": 2}, {"a.seeds": 3, "b.seeds": 4}]
     assert labels(twice) == ["a.seeds=1, b.seeds=2", "a.seeds=3, b.seeds=4"]
+
+
+def test_curves_of_a_mixed_population(tmp_path):
+    """Members are called by their names; where seeds share a curve, by the algorithm and what differs within it."""
+    ippo = {"learning_rate": 1e-3, "clip": 0.2, "hidden": [64, 64]}
+    qmix = {"name": "qmix", "hidden": 64, "target_every": 200, "learning_rate": 5e-4}
+    kinds = {"careful": ippo, "_fast$": ippo | {"learning_rate": 1e-2}, "team": qmix | {"name": "vdn"}, "mixer": qmix}
+    for name, chosen in kinds.items():
+        write_run(tmp_path / "pop" / "members" / name, settings=chosen, num_envs=len(name))
+        for seed in range(2):
+            write_run(tmp_path / "seeds" / "members" / f"{name}-{seed}", seed, settings=chosen)
+        write_run(tmp_path / name, settings=chosen | {f"setting_{k}": name for k in range(9)})
+    assert [curve.label for curve in read([tmp_path / "pop"]).curves] == ["_fast$", "careful", "mixer", "team"]
+    seeds = read([tmp_path / "seeds"]).curves
+    assert [curve.label for curve in seeds] == ["ippo, learning_rate=0.001", "ippo, learning_rate=0.01", "qmix", "vdn"]
+    assert [curve.label for curve in read([tmp_path / name for name in kinds]).curves] == [*sorted(kinds)]
+    one = read([tmp_path / "pop" / "members" / "team"]).curves
+    assert [curve.label for curve in one] == ["team"]
+
+
+def test_a_sweep_of_one_seed_is_called_by_its_settings(tmp_path):
+    for rate in (1e-2, 1e-3):
+        write_run(tmp_path / "s" / "members" / f"learning_rate-{rate}_seed-0", settings={"learning_rate": rate})
+    assert [curve.label for curve in read([tmp_path / "s"]).curves] == ["learning_rate=0.001", "learning_rate=0.01"]
+
+
+def test_a_picture_lies_beside_what_it_shows():
+    a, b, far = (Path("runs/a"), Path("runs/b"), Path("elsewhere/runs/c"))
+    assert beside([a]) == a and beside([a, b]) == Path("runs") and beside([a, far]) == Path()
 
 
 def test_a_folder_is_a_run_or_holds_members(tmp_path):

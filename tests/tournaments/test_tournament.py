@@ -324,7 +324,7 @@ def test_the_prisoners_dilemma_from_config_to_picture(tmp_path, capsys, monkeypa
     assert marl(*command) == 0 and "75 are stored already" in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in Path("pd").iterdir() if path.suffix != ".sqlite"} == before
 
-    assert marl("tournament", "plot", "pd") == 0 and capsys.readouterr().out == "match-ups: matchups.png\n"
+    assert marl("tournament", "plot", "pd") == 0 and capsys.readouterr().out == "match-ups: pd/matchups.png\n"
     assert marl("tournament", "plot", "pd", "--out", "again.svg", "--json") == 0
     drawn = json.loads(capsys.readouterr().out)
     assert drawn["matchups"] == table and drawn["file"] == "again.svg" and Path("again.svg").stat().st_size > 10_000
