@@ -112,15 +112,23 @@ class ForeignAgent:
         """Ask; where the process ends or is silent over a single row, ask once more, in a new one."""
         for last in (rows > 1, True):
             try:
-                if self._line is None and self._start() != self.digest:
-                    raise RunFailed(
-                        f"the agent '{self._reference}' changed while it was being played; run again to go on"
-                    )
+                if self._line is None:
+                    self._start_again()
                 return self._ask(self._seconds, *request, states=states)
             except _Gone as gone:
                 if last:
                     raise AgentFailed(gone.how, gone.detail) from gone
         raise AssertionError("the last attempt returns or raises")
+
+    def _start_again(self) -> None:
+        try:
+            digest = self._start()
+        except RunFailed:
+            raise
+        except UserError as refusal:
+            raise AgentFailed("agent_error", f"could not be built again: {told(str(refusal))}") from refusal
+        if digest != self.digest:
+            raise RunFailed(f"the agent '{self._reference}' changed while it was being played; run again to go on")
 
     def _start(self) -> str:
         """Start the process, and return the digest of the agent that it has built."""

@@ -191,7 +191,7 @@ class Bad(Stateless):
         if how == "memory":
             held = []
             while True:
-                held.append(np.ones(10_000_000))
+                held.append(bytearray(50_000_000))
         if how == "fork" and os.fork() == 0:
             time.sleep(20)
             os._exit(0)

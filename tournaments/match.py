@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from games.contract import Spec
-from games.errors import RunFailed
+from games.errors import RunFailed, UserError
 from games.keys import stream
 from games.registry import make
 from marl.entrants import Entrant, enter
@@ -87,7 +87,12 @@ def _entrant(game: str, text: str, spec: Spec, decision_seconds: float) -> Entra
     held = _playing.get((game, text, decision_seconds))
     if held is not None:
         return held
-    entrant = enter(text, spec, decision_seconds=decision_seconds)
+    try:
+        entrant = enter(text, spec, decision_seconds=decision_seconds)
+    except UserError as error:  # it could, when the tournament began
+        raise RunFailed(
+            f"the agent '{text}' can no longer be built ({error}); mend it, and run again to go on"
+        ) from error
     if entrant.foreign:
         _playing[game, text, decision_seconds] = entrant
     return entrant

@@ -12,7 +12,7 @@ import pytest
 from games.errors import RunFailed, UserError
 from games.registry import make
 from marl import foreign
-from marl.agent import AgentFailed, Stateless
+from marl.agent import AgentFailed, Stateless, told
 from marl.entrants import enter
 from marl.foreign import ForeignAgent
 from marl.rollout import episodes
@@ -50,14 +50,14 @@ FAILS = {
     "raise": "raised ValueError: no",
     "exit": "raised SystemExit: 0",
     "bye": "raised SystemExit: bye",
-    "interrupt": "raised KeyboardInterrupt:",
-    "generator-exit": "raised GeneratorExit:",
-    "stop-iteration": "raised StopIteration:",
-    "memory-error": "raised MemoryError:",
-    "memory": "raised MemoryError: ",
+    "interrupt": "raised KeyboardInterrupt",
+    "generator-exit": "raised GeneratorExit",
+    "stop-iteration": "raised StopIteration",
+    "memory-error": "raised MemoryError",
+    "memory": "raised MemoryError",
     "recursion": "raised RecursionError: maximum recursion depth exceeded",
     "speechless": "raised Speechless",
-    "long": f"raised ValueError: {'x' * 280}…",
+    "long": f"raised ValueError: {'x' * 100}",
     "escapes": "raised ValueError: \\x1b[31mred\\u202egreen",
     "huge": "raised ValueError: expected numbers as actions, got object of shape (1,)",
     "words": "raised ValueError: expected numbers as actions, got <U1 of shape (1,)",
@@ -274,10 +274,8 @@ def test_nothing_that_an_agents_process_sends_is_unpickled():
 
 
 def test_told_is_one_printable_line():
-    from marl.agent import told
-
     assert told("a\n\tb\x1b[31m\u200b\u202e") == "a b\\x1b[31m\\u200b\\u202e"
-    assert len(told("x" * 10**6)) == 300 and told("x" * 10**6).endswith("…")
+    assert len(told("x" * 10**6)) == 300 and "…" in told("x" * 10**6)
     assert len(told("\x1b" * 10**6)) == 300
 
 
