@@ -16,6 +16,7 @@ from rich.table import Column, Table
 
 from games.errors import UserError
 from games.text import sentence
+from marl.files import typed_path
 from marl.terminal import Terminal, print_traceback, readable_streams
 
 if TYPE_CHECKING:
@@ -37,16 +38,21 @@ games = typer.Typer(no_args_is_help=True, help="List, show and check games.")
 app.add_typer(tournament, name="tournament")
 app.add_typer(games, name="games")
 
-Config = Annotated[Path, typer.Argument(help="A YAML file, such as one of configs/.", show_default=False)]
+_PATH: Any = {"parser": typed_path, "metavar": "PATH"}  # of an option
+Config = Annotated[
+    Path, typer.Argument(help="A YAML file, such as one of configs/.", show_default=False, parser=typed_path)
+]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change one value: --set a.b=c.", metavar="A.B=C")]
 RunDir = Annotated[
-    Path | None, typer.Option("--run-dir", help="Where the run is kept; runs/<config's name> by default.")
+    Path | None,
+    typer.Option("--run-dir", help="Where the run is kept; runs/<config's name> by default.", **_PATH),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in the folder; start afresh if there is none.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Game = Annotated[str, typer.Argument(help="A game's reference, with its wrappers: 'spread | agent_id'.")]
+StorePath = Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.", parser=typed_path)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
@@ -78,7 +84,7 @@ def population(
     from marl.population import train_members
 
     folder, settings = _folder(config, run_dir), load(PopulationConfig, config, sets or [])
-    _say(f"population: {train_members(settings, folder, resume=resume, device=device, say=_say)}")
+    _say(f"population: {train_members(settings, folder, resume=resume, device=device, console=Terminal())}")
     _say(f"curves: tensorboard --logdir {folder}")
 
 
@@ -92,7 +98,8 @@ def sweep(
     sets: Sets = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that train side by side.")] = 2,
     run_dir: Annotated[
-        Path | None, typer.Option("--run-dir", help="Where the runs are kept; runs/<config's name>_sweep by default.")
+        Path | None,
+        typer.Option("--run-dir", help="Where the runs are kept; runs/<config's name>_sweep by default.", **_PATH),
     ] = None,
     resume: Resume = False,
     device: Device = "auto",
@@ -103,13 +110,15 @@ def sweep(
 
     folder = _folder(config, run_dir, "{}_sweep")
     settings = members_of(config, seeds=seeds, sets=sets or [], grid=grid or [], workers=workers)
-    _say(f"population: {train_members(settings, folder, resume=resume, device=device, say=_say)}")
+    _say(f"population: {train_members(settings, folder, resume=resume, device=device, console=Terminal())}")
     _say(f"curves: marl plot {folder}")
 
 
 @app.command()
 def plot(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or those of populations and sweeps.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders, or those of populations and sweeps.", parser=typed_path)
+    ],
     metric: Annotated[
         str, typer.Option(help="return or length_mean of evaluations, a key of metrics.jsonl, or several's beginning.")
     ] = "return",
@@ -117,7 +126,8 @@ def plot(
         str | None, typer.Option(help="Evaluations against this one of the panel; its first by default.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The picture, .png, .pdf or .svg; plot.png beside what is drawn by default.")
+        Path | None,
+        typer.Option(help="The picture, .png, .pdf or .svg; plot.png beside what is drawn by default.", **_PATH),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -308,9 +318,7 @@ def tournament_run(config: Config, sets: Sets = None, run_dir: RunDir = None, as
 
 
 @tournament.command("rate")
-def tournament_rate(
-    store: Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.")], as_json: AsJson = False
-) -> None:
+def tournament_rate(store: StorePath, as_json: AsJson = False) -> None:
     """Print the leaderboard."""
     from tournaments.report import print_leaderboard, summarize
 
@@ -325,9 +333,7 @@ def tournament_rate(
 
 
 @tournament.command("report")
-def tournament_report(
-    store: Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.")], as_json: AsJson = False
-) -> None:
+def tournament_report(store: StorePath, as_json: AsJson = False) -> None:
     """Print the leaderboard, and write it as Markdown, CSV and one HTML page beside the store."""
     from tournaments.report import print_leaderboard, summarize, write_report
 
@@ -343,7 +349,7 @@ def tournament_report(
 
 @tournament.command("plot")
 def tournament_plot(
-    store: Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.")],
+    store: StorePath,
     by: Annotated[
         str | None,
         typer.Option(
@@ -354,7 +360,7 @@ def tournament_plot(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The picture, .png, .pdf or .svg; matchups.png or elo_by_...png beside the store by default."
+            help="The picture, .png, .pdf or .svg; matchups.png or elo_by_...png beside the store by default.", **_PATH
         ),
     ] = None,
     as_json: AsJson = False,
@@ -449,7 +455,8 @@ def games_check(
     game: Game,
     episodes: Annotated[int, typer.Option(min=1, help="Random episodes to play.")] = 20,
     write_playthrough: Annotated[
-        Path | None, typer.Option(help="Write random episodes there as text, to keep and to compare.", metavar="FILE")
+        Path | None,
+        typer.Option(help="Write random episodes there as text, to keep and to compare.", **_PATH),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -78,7 +78,7 @@ class Opponents(Frozen):
 class Evaluation(Frozen):
     """The fixed panel against which a run is evaluated at its start and at every checkpoint; `self` is self-play."""
 
-    panel: References = ("random",)
+    panel: References | None = None  # random; in a team game self, then random
     seeds: PositiveInt = 100  # each is played from every seat
 
 

@@ -23,7 +23,7 @@ from games.text import cut
 from marl import checkpoint
 from marl.agent import Agent, Answerable, Mcts, Random, called, digest_of_code
 from marl.config import FolderName, validate
-from marl.files import inside, parse_json, read_text
+from marl.files import inside, parse_json, read_text, typed_path
 from marl.scripted import SCRIPTED
 from marl.search.agent import UctAgent
 
@@ -66,6 +66,8 @@ def read(text: str) -> Reference:
         if path is None:
             raise
         reference = Reference("", path, ())
+    if not reference.source and not _is_built_in(reference):
+        typed_path(path or reference.name)
     if path is None or _is_built_in(reference):
         return reference
     behind = text[len(path) :]
@@ -206,6 +208,8 @@ def configured(section: dict[str, Any], where: str) -> tuple[str, Any, BaseModel
 def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     folder = checkpoint_folder(Path(reference.name))
     about = checkpoint.read(folder)
+    if about["format"] == checkpoint.UNVERIFIED:
+        checkpoint.note_unverified(folder)
     ours, theirs = spec.to_json(), about["spec"]
     for part, what in (("num_players", "players"), ("observation", "views"), ("action", "actions")):
         if ours[part] != theirs[part]:

@@ -1,4 +1,5 @@
-"""Files in folders that may be a stranger's: read within bounds, written beside and never through a symbolic link."""
+"""Paths that a user types; files in folders that may be a stranger's: read within bounds, written beside and never
+through a symbolic link."""
 
 import json
 import os
@@ -7,11 +8,29 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
-from games.errors import UserError
+from games.errors import UserError, written
 
 MOST_TEXT = 64 << 20  # bytes of a JSON file
 MOST_LOG = 1 << 30  # bytes of a run's log
 MOST_HEADER = 16 << 20  # bytes of the part of a safetensors file that says what follows
+
+
+def typed_path(text: str) -> Path:
+    """Return the path that a user typed; raises UserError where no file can be at it, or where it is not in UTF-8.
+
+    Logs, pictures and TensorBoard write a run's path as UTF-8.
+    """
+    try:
+        text.encode()
+        os.lstat(text)
+    except (FileNotFoundError, NotADirectoryError):  # there may be one later, or it is said with what was expected
+        pass
+    except (OSError, ValueError) as error:
+        reason = "it is not in UTF-8" if isinstance(error, UnicodeError) else getattr(error, "strerror", "") or error
+        raise UserError(
+            f"expected the path of a file or a folder, got {written(text)} ({reason}); name another"
+        ) from error
+    return Path(text)
 
 
 def read_text(path: Path, most: int = MOST_TEXT) -> str:

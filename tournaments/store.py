@@ -446,6 +446,11 @@ class Store:
         query = f"SELECT COUNT(*) FROM (SELECT 1 FROM games GROUP BY agents HAVING {one_game})"
         return int(self._rows(query, MIN_CLUSTERS)[0][0])
 
+    def check(self) -> None:
+        """Read everything that a report reads; raises UserError where the store is damaged."""
+        for read in (self.results, self.seated, self.terminations, self.failures, self.repeated):
+            read()
+
     def close(self) -> None:
         """Close the store. Who wrote folds the log into the file, unless somebody else still reads: it is one file."""
         if self._writable:

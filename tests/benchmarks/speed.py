@@ -295,8 +295,7 @@ def wall_rate(venv: VecEnv, length: int = 100) -> float:
 
 def ippo(options: argparse.Namespace) -> Iterator[Row]:
     config = load(TrainConfig, CONFIG)
-    with tempfile.TemporaryDirectory() as folder:
-        trained = prepare(config, Path(folder) / "run", resume=False, device="cpu")
+    trained = prepare(config, Path("run"), device="cpu")  # which is not made
     config, venv, learner = trained.config, trained.venv, trained.learner
     actors = list(learner.actors())
     roster = actors + [entrant.agent for entrant in trained.opponents]

@@ -267,6 +267,26 @@ def test_a_folder_of_another_game(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE games SET payoffs = x'ff00' WHERE id = (SELECT min(id) FROM games)",
+        "UPDATE games SET termination = 'won' WHERE id = (SELECT max(id) FROM games)",
+        "DELETE FROM agents WHERE number = 2",
+    ],
+)
+def test_nothing_is_played_into_a_damaged_store(tmp_path, harm):
+    path = play(config(seeds=1, agents=("random", SECOND)), tmp_path)
+    db = sqlite3.connect(path)
+    with db:
+        db.execute(harm)
+    db.close()
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(UserError, match="is damaged"):
+        play(config(seeds=2, agents=("random", SECOND)), tmp_path)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
     ("agents", "reason"),
     [
         (("random", SECOND, "random()"), "'random\\(\\)' and 'random' are the same agent"),
