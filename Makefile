@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install quickstart test test-slow check format bench
+.PHONY: install quickstart test fuzz test-slow check format bench
 install: .venv/developing
 
 .venv/playing: pyproject.toml constraints.txt
@@ -22,7 +22,11 @@ quickstart: .venv/playing
 	@echo "Training curves: $(BIN)/tensorboard --logdir runs/quickstart"
 
 test: install
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow" -rs
+
+# Property tests, with examples that differ from run to run, twenty times as many as in `make test`.
+fuzz: install
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 -m "hypothesis and not slow"
 
 test-slow: install
 	$(BIN)/python -m pytest -n 2 -m slow

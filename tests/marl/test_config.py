@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from games.errors import UserError
 from marl.config import PopulationConfig, TrainConfig, change, dump, load, read_yaml, validate
 from marl.entrants import configured
+from tests.properties import examples
 
 ROOT = Path(__file__).parents[2]
 LEAST = "game: openspiel:tic_tac_toe\nalgorithm: {name: ippo}\n"
@@ -117,7 +118,7 @@ def test_numbers_are_yaml_1_2(text, value):
     assert found == value and type(found) is type(value)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_every_float_is_read_as_it_was_written(number):
     assert read_yaml(repr(number)) == number

@@ -15,6 +15,7 @@ from marl import plot
 from marl.cli import main
 from marl.config import TrainConfig, dump
 from marl.plot import align, bootstrap, draw, estimate, iqm, labels, read, runs_of, table
+from tests.properties import examples
 
 GAME = "openspiel:tic_tac_toe"
 
@@ -83,7 +84,7 @@ def test_iqm_lies_between_the_quartiles_and_moves_with_the_values(values):
 
 
 @given(samples)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 def test_the_interval_holds_the_values_range_and_moves_with_them(values):
     low, high = bootstrap(values, 7)
     assert (values.min(0) - 1e-9 <= low).all() and (low <= high).all() and (high <= values.max(0) + 1e-9).all()
@@ -146,7 +147,7 @@ def test_no_run_is_drawn_beyond_its_log():
 
 
 @given(st.integers(2, 2_000), st.floats(-5, 5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 def test_long_logs_are_averaged(points, slope):
     """A straight line stays one, whatever the points are averaged over."""
     at = np.arange(points, dtype=float)
