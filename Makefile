@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install quickstart test test-slow fuzz check format bench
+.PHONY: install quickstart test test-slow fuzz check format bench torture
 install: .venv/developing
 
 .venv/playing: pyproject.toml constraints.txt
@@ -42,3 +42,7 @@ format: install
 
 bench: install
 	$(BIN)/python -m tests.benchmarks.speed
+
+# Random kills of everything that saves; some minutes for the 200 of them.
+torture: install
+	$(BIN)/python -m tests.torture

@@ -134,7 +134,7 @@ def _value(text: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes that are none
             return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):  # a set of lists is a TypeError
         return {"true": True, "false": False}.get(text, text)
     except (RecursionError, MemoryError) as error:
         raise UserError(f"expected a value that is nested less deeply, got {written(text)}") from error

@@ -78,8 +78,9 @@ class Opponents(Frozen):
 class Evaluation(Frozen):
     """The fixed panel against which a run is evaluated at its start and at every checkpoint; `self` is self-play."""
 
-    panel: References = ("random",)
+    panel: References | None = None  # random; in a team game self, then random
     seeds: PositiveInt = 100  # each is played from every seat
+    max_steps: PositiveInt | None = None  # after these an episode is cut; `marl.rollout.most_steps` by default
 
 
 class OfGame(Frozen):

@@ -49,6 +49,7 @@ def folder(tmp_path, monkeypatch):
     field = {"game": CONFIG["game"], "agents": ["random", "mcts(simulations=2)"], "seeds": 10, "workers": 1}
     (tmp_path / "tournament.yaml").write_text(json.dumps(field))
     (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "loop").symlink_to("loop")
     return tmp_path
 
 
@@ -167,6 +168,13 @@ BAD_INPUT = [
     ("train train.yaml --steps 3", "--steps"),
     ("trian train.yaml", "'train'"),
     ("games", ""),
+    (f"train {300 * 'x'}.yaml", "File name too long"),
+    (f"train train.yaml --run-dir {5000 * 'x'}", "File name too long"),
+    ("train train.yaml --run-dir x\udcff", "it is not in UTF-8"),
+    (f"evaluate {300 * 'x'}", "File name too long"),
+    ("plot loop/run", "Too many levels of symbolic links"),
+    (f"plot {300 * 'x'}", "File name too long"),
+    (f"tournament rate {300 * 'x'}", "File name too long"),
 ]
 
 
@@ -255,7 +263,7 @@ def _flip(path):
     [
         (lambda folder: _flip(folder / "agent.safetensors"), "sha256 differs"),
         (lambda folder: (folder / "agent.safetensors").unlink(), "lacks agent.safetensors"),
-        (lambda folder: (folder / "checkpoint.json").write_text('{"format": 1, "algo'), "is damaged"),
+        (lambda folder: (folder / "checkpoint.json").write_text('{"format": 1, "algo'), "is no JSON of a checkpoint"),
         (lambda folder: (folder / "checkpoint.json").write_text('{"format": 99}'), "format 99"),
         (lambda folder: (folder / "checkpoint.json").unlink(), "holds no checkpoint"),
     ],
@@ -314,7 +322,7 @@ def test_full_disk(folder, marl, monkeypatch, fails):
 
     def full(*arguments):
         writes.append(arguments)
-        if len(writes) > (9 if fails == "checkpoint" else 2):  # three files and their folder make a checkpoint
+        if len(writes) > (11 if fails == "checkpoint" else 2):  # a checkpoint is three files and two folders
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return (sync if fails == "checkpoint" else flush)(*arguments)
 
@@ -395,6 +403,9 @@ def test_a_message_is_one_sentence_of_500_letters_at_most(folder, marl):
         ("train", "train.yaml", "--set", f"{'a' * 999}.b=\x1b"),
         ("tournament", "rate", "\x9b" * 99),
         ("tournament", "rate", "x" * 5_000),
+        *((command, f"{command}.yaml", "--run-dir", "a\udcff") for command in ("train", "population")),
+        ("tournament", "run", "tournament.yaml", "--run-dir", "a\udcff"),
+        ("sweep", "train.yaml", "--run-dir", "a\udcff"),
         ("plot", "x" * 5_000),
     ):
         exit_code, _, complaint = marl(*command)
@@ -411,7 +422,7 @@ def test_a_traceback_is_no_command(folder):
 def test_names_in_a_store_are_shown_as_they_are_written(folder, marl):
     """Of a tournament whose agents somebody else has named: on the terminal, in its files and in its pictures."""
     assert marl("tournament", "run", "tournament.yaml", "--run-dir", "run")[0] == 0
-    with Store(folder / "run" / "games.sqlite") as store:
+    with Store(folder / "run" / "games.sqlite", create=True) as store:
         for place, agent in enumerate(store.agents()):
             store.add_agent(agent.id, HOSTILE[place + 2][0], f"mcts(simulations={place + 1})")
     for command in ("rate run", "report run", "plot run", "plot run --by simulations"):

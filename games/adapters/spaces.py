@@ -53,7 +53,7 @@ def bare(obs: Any) -> Any:
 
 def said(error: BaseException) -> str:
     """Return an error in one line; with its type where that alone tells what it is."""
-    words = " ".join(str(error).split())
+    words = " ".join(str(error).split()).replace("got an unexpected keyword argument", "takes no argument")
     return words if " " in words else f"{type(error).__name__} {words}".strip()
 
 

@@ -170,14 +170,14 @@ def test_one_worker_and_two_give_the_same_bytes_and_so_does_a_resumed_run(tmp_pa
 )
 def test_what_does_not_fit_is_refused(tmp_path, changes, sentence):
     with pytest.raises(UserError, match=sentence):
-        prepare(config(**changes), tmp_path / "run", resume=False)
+        prepare(config(**changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_workers_cannot_be_added_to_a_run_that_had_none(tmp_path):
     train(config(rollout_workers=0, steps=1, stretch=1), tmp_path / "run", resume=False)
     with pytest.raises(UserError, match="begun with rollout_workers: 0, the config now says 2"):
-        prepare(config(steps=1, stretch=1), tmp_path / "run", resume=True)
+        train(config(steps=1, stretch=1), tmp_path / "run", resume=True)
 
 
 def test_keys_of_a_share_are_those_of_the_whole():

@@ -348,7 +348,7 @@ def test_the_command(marl, tmp_path):
     ("arguments", "reason"),
     [
         ("nowhere", "'nowhere', which does not exist"),
-        ("rum", "did you mean 'run'?"),
+        ("runn", "did you mean 'run'?"),
         ("empty", "holds neither a run (config.yaml) nor members"),
         ("young", "'young' has no evaluations yet"),
         ("run young", "'young' has no evaluations yet"),
