@@ -26,7 +26,9 @@ def write_run(folder, seed=0, steps=(0, 100, 200), returns=(0.0, 0.5, 1.0), metr
     """Write a run's folder by hand: its config and its logs."""
     folder.mkdir(parents=True)
     algorithm = {"name": "ippo", "learning_rate": 1e-3, "hidden": [8]} | (settings or {})
-    resolved = TrainConfig.model_validate({"game": GAME, "algorithm": algorithm, "seed": seed} | config)
+    resolved = TrainConfig.model_validate(
+        {"game": GAME, "algorithm": algorithm, "seed": seed, "evaluation": {"panel": ["random"]}} | config
+    )
     (folder / "config.yaml").write_text(dump(resolved))
     evaluations = [
         {"step": step, "against": against, "return_mean": [value - gap, value + gap], "length_mean": 7.0}
