@@ -34,7 +34,7 @@ def write_run(folder, seed=0, steps=(0, 100, 200), returns=(0.0, 0.5, 1.0), metr
         {"step": step, "against": against, "return_mean": [value - gap, value + gap], "length_mean": 7.0}
         for step, value in zip(steps, returns, strict=True)
         for against, gap in (("random", 0.25), ("self", 0.0))
-        if against in (resolved.evaluation.panel or ("random",))
+        if against in resolved.evaluation.panel
     ]
     (folder / "evaluations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in evaluations))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in metrics))
