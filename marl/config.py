@@ -80,6 +80,7 @@ class Evaluation(Frozen):
 
     panel: References | None = None  # random; in a team game self, then random
     seeds: PositiveInt = 100  # each is played from every seat
+    max_steps: PositiveInt | None = None  # after these an episode is cut; `marl.rollout.most_steps` by default
 
 
 class OfGame(Frozen):

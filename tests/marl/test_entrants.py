@@ -4,6 +4,7 @@ import hashlib
 import json
 import linecache
 import shlex
+import struct
 import sys
 import textwrap
 from dataclasses import replace
@@ -83,7 +84,7 @@ def test_a_strangers_class(bots):
         ("x" * 300, "File name too long"),
         ("runs/" + "x" * 5000, "File name too long"),
         ("a" + " | a" * 2000, "File name too long"),
-        ("random(x={[]})", "'random' takes no arguments"),
+        ("random(x={{[]}})", "'random' takes no arguments"),
     ],
 )
 def test_what_is_no_agent(bots, tmp_path, monkeypatch, text, said):
@@ -317,6 +318,32 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     safetensors.torch.save_file(state, folder / "agent.safetensors")
     reseal(folder, about)
     with pytest.raises(UserError, match="are not all finite; choose another checkpoint"):
+        enter(str(folder), SPEC)
+
+
+def header(text):
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        b"",
+        struct.pack("<Q", 1 << 62),
+        header("[" * 100_000),
+        header('{"a": {"dtype": "F32", "shape": [1000000000000], "data_offsets": [0, 4000000000000]}}') + b"1234",
+        header('{"a": {"dtype": "F32", "shape": [4611686018427387904, 4], "data_offsets": [0, 0]}}'),
+        header('{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}') + b"12345678",
+        header('{"a": 5}'),
+        header("[]"),
+    ],
+)
+def test_weights_that_are_not_of_the_size_that_they_declare_are_refused(weights, tmp_path):
+    folder, _ = written(tmp_path)
+    about = checkpoint.read(folder)
+    (folder / "agent.safetensors").write_bytes(weights)
+    reseal(folder, about)
+    with pytest.raises(UserError, match="it holds no tensors"):
         enter(str(folder), SPEC)
 
 

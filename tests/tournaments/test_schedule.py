@@ -19,6 +19,9 @@ def test_id_is_the_hash_of_the_canonical_json():
     written = '{"agents":["b","a"],"game":"openspiel:tic_tac_toe","opening_moves":2,"seed":18446744073709551615}'
     fixture = Fixture("openspiel:tic_tac_toe", ("b", "a"), 2**64 - 1, opening_moves=2)
     assert fixture.id == hashlib.sha256(written.encode()).hexdigest()
+    written = '{"agents":["b","a"],"game":"openspiel:tic_tac_toe","max_steps":5,"seed":18446744073709551615}'
+    fixture = Fixture("openspiel:tic_tac_toe", ("b", "a"), 2**64 - 1, max_steps=5)
+    assert fixture.id == hashlib.sha256(written.encode()).hexdigest()
 
 
 def test_order():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from marl.search.models import ExactModel, Positions
 from marl.search.search import Search
 from marl.search.selection import Gumbel, Puct, schedule
 from marl.search.tree import CHANCE, END
+from tests.games.endless import Ring
 from tests.marl.search import reference
 from tests.marl.search.reference import Table
 
@@ -299,3 +302,10 @@ def test_every_simulation_is_counted_once(leaves):
     assert (found.visits.sum(1) == 64).all()
     assert (tree.waiting == 0).all()
     assert (tree.visits[made.roots] == 65).all()
+
+
+def test_a_playout_that_does_not_end_is_worth_what_was_paid():
+    game = Ring(ends=False)
+    short = replace(game.spec, max_length=30)
+    _, values = Playouts(short, 2).evaluate([game.initial_state()], np.zeros(1, np.int64), np.ones(1, np.uint64))
+    assert values.tolist() == [[0.0, 0.0]]
