@@ -62,7 +62,7 @@ def test_built_in():
 
 def test_a_strangers_class(bots):
     entrant = enter(f"{bots}:First(offset=2)", SPEC)
-    assert (entrant.agent.spec, entrant.agent.offset) == (SPEC, 2)
+    assert entrant.foreign and entrant.reference == f"{bots}:First(offset=2)"
     assert entrant.digest != enter(f"{bots}:First(offset=3)", SPEC).digest != enter(f"{bots}:First", SPEC).digest
 
 
