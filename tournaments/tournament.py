@@ -6,13 +6,13 @@ schedule makes fixtures; the store says which are missing; match plays them; the
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 
 from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl import engine as engines
-from marl.config import OfGame, References, dump
+from marl.config import Count, OfGame, References, Size, dump
 from marl.entrants import Entrant, entered
 from marl.files import refuse_links, write_text
 from marl.runlog import Display
@@ -31,13 +31,13 @@ class TournamentConfig(OfGame):
     """
 
     agents: References = Field(min_length=1)  # references; a population folder stands for its members
-    seeds: PositiveInt = 50  # for each pairing; each seed is played in every rotation of the seats
+    seeds: Size = 50  # for each pairing; each seed is played in every rotation of the seats
     seed: int = Field(0, ge=0, lt=2**63)
-    opening_moves: NonNegativeInt = 0  # drawn at random, the same for all pairings and seatings of a seed
-    num_envs: PositiveInt = 64
+    opening_moves: Count = 0  # drawn at random, the same for all pairings and seatings of a seed
+    num_envs: Size = 64
     engine: engines.Engine = "processes"
-    workers: PositiveInt = 2
-    batch: PositiveInt = 256  # games that are played, and stored, together
+    workers: Size = 2
+    batch: Size = 256  # games that are played, and stored, together
 
 
 def run(config: TournamentConfig, folder: Path, console: Terminal) -> Path:

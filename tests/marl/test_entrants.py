@@ -83,7 +83,6 @@ def test_a_strangers_class(bots):
         ("x" * 300, "File name too long"),
         ("runs/" + "x" * 5000, "File name too long"),
         ("a" + " | a" * 2000, "File name too long"),
-        ("random(x={[]})", "'random' takes no arguments"),
     ],
 )
 def test_what_is_no_agent(bots, tmp_path, monkeypatch, text, said):
