@@ -47,7 +47,7 @@ class Play:
     actions: NDArray[Any]
     misfits: list[str]  # fields whose shape or dtype is not the Spec's
     revived: bool  # an environment brought players back behind their ends: new lives
-    outside: str  # where a view lay beyond the bounds of its space, by an environment that has spaces
+    outside: str | None  # what was noted of views beyond their spaces; None where no library declares any
 
     def __getattr__(self, name: str) -> NDArray[Any]:
         return self.seen[name]
@@ -208,7 +208,7 @@ def record(
         age = np.where(timestep.first, 0, age + 1)
     seen = {name: np.stack([frame[name] for frame in frames]) for name in frames[0]}
     revived = any(table.revived for table in tables)
-    outside = next((table.outside for table in tables if table.outside), "")
+    outside = next((table.outside for table in tables if table.outside), "" if tables else None)
     return Play(spec, seen, seen.pop("finite"), np.array(actions), list(misfits), revived, outside)
 
 
@@ -325,6 +325,8 @@ def _views(play: Play) -> str | None:
 
 
 def _in_space(play: Play) -> str | None:
+    if play.outside is None:
+        raise DoesNotApply("no library declares spaces")
     return play.outside or None
 
 

@@ -18,6 +18,7 @@ import ast
 import importlib
 import inspect
 import re
+import sys
 import sysconfig
 import traceback
 import warnings
@@ -192,7 +193,8 @@ def from_file(text: str, remedy: str) -> str:
     """Return a game's reference that stands in a file, if making the game runs nothing but what is registered here.
 
     Registered are entry points, sources with their own packages, and wrappers by plain names; their arguments are
-    numbers and words, not paths. Raises UserError for anything else, with what the user may do: `remedy`.
+    numbers and words, not paths. Raises UserError for anything else, with what the user may do: `remedy`, but where
+    Python's own modules are named, which hold no games.
     """
     game, wrappers = layers(text)
     refused = _code(game) if game.source else ""
@@ -200,6 +202,8 @@ def from_file(text: str, remedy: str) -> str:
         refused = refused or (f"code of '{wrapper.source}'" if wrapper.source else "")
     for reference in (game, *wrappers):
         refused = refused or next((f"a file, {written(word)}" for word in _paths(dict(reference.arguments))), "")
+    if any(reference.source.partition(".")[0] in sys.stdlib_module_names for reference in (game, *wrappers)):
+        remedy = "no game is there; name one with --game"
     if refused:
         raise UserError(f"the game {written(text)} stands in a file and names {refused}: not run; {remedy}")
     return text

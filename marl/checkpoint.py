@@ -34,7 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from games.contract import Spec
 from games.errors import RunFailed, UserError
 from marl import shards
-from marl.files import MOST_TEXT, check_tensors, parse_json
+from marl.files import MEMORY, MOST_TEXT, parse_json, read_bytes
 from marl.types import Tensors
 
 FORMAT = 2
@@ -303,19 +303,15 @@ def _damaged(path: Path, why: str) -> Damaged:
 
 def _bytes(path: Path) -> bytes:
     try:
-        if path.suffix == ".safetensors":
-            check_tensors(path)
-        elif path.stat().st_size > MOST_TEXT:
-            raise _damaged(path, f"it is larger than {MOST_TEXT:,} bytes")
-        return path.read_bytes()
+        return read_bytes(path, MOST_TEXT if path.suffix == ".json" else MEMORY)
     except (FileNotFoundError, NotADirectoryError):
         raise Damaged(
             f"the checkpoint '{path.parent}' lacks {path.name}; choose another checkpoint of the run"
         ) from None
     except PermissionError as error:
         raise UserError(f"'{path}' cannot be read ({error.strerror}); ask its owner for the right to") from error
-    except (OSError, ValueError) as error:
-        raise _damaged(path, str(error)) from error
+    except OSError as error:
+        raise _damaged(path, str(error.strerror)) from error
 
 
 def _verified(path: Path, sha256: str) -> bytes:

@@ -166,6 +166,10 @@ def evaluate(
             min=0, max=_MOST, help="This many steps at a game's beginning are random legal moves, drawn from its seed."
         ),
     ] = 0,
+    max_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cut a game after this many steps; its own longest, or 20,000, by default."),
+    ] = None,
     solved: Annotated[
         bool,
         typer.Option("--solved", help="Against the truth: solved positions of connect four, or every line of play."),
@@ -203,11 +207,12 @@ def evaluate(
             ("--against", ", ".join(against or []), "chooses the others' moves"),
             ("--seeds", seeds, "goes through positions, not through seeds"),
             ("--opening-moves", opening_moves, "begins where it likes"),
+            ("--max-steps", max_steps, "plays no whole games"),
         ):
             if given:
                 raise UserError(f"{'--solved' if solved else '--nash-conv'} {why}; leave {option} out, got {given}")
         spec = make(reference, 1).spec
-        asked = enter(agent, spec).agent
+        asked = enter(agent, spec).answerable(spec)
         if solved:
             _against_the_truth(agent, reference, asked, spec, key, as_json)
         else:
@@ -217,7 +222,9 @@ def evaluate(
     venv = make(reference, min(64, seeds))
     entrant, panel = enter(agent, venv.spec), panel_of(against or ["self"], venv.spec)
     results = {
-        name: evaluate_agent(venv, entrant, opponent, seeds=seeds, key=key, opening_moves=opening_moves)
+        name: evaluate_agent(
+            venv, entrant, opponent, seeds=seeds, key=key, opening_moves=opening_moves, max_steps=max_steps
+        )
         for name, opponent in panel.items()
     }
     if as_json:
@@ -230,6 +237,8 @@ def evaluate(
         for seat, (mean, ci95) in enumerate(zip(result.return_mean, result.return_ci95, strict=True)):
             table.add_row(name, str(seat), f"{mean:+.3f}", f"{ci95:.3f}" if seeds > 1 else "one seed")
     Terminal().print(table)
+    for note in filter(None, (result.note(name) for name, result in results.items())):
+        _say(f"note: {note}")
     if any(result.length_mean <= opening_moves for result in results.values()):
         _say(f"note: most games end within their {opening_moves} opening moves, where no agent decides")
 
@@ -316,13 +325,21 @@ def algorithms(as_json: AsJson = False) -> None:
 
 
 @tournament.command("run")
-def tournament_run(config: Config, sets: Sets = None, run_dir: RunDir = None, as_json: AsJson = False) -> None:
+def tournament_run(
+    config: Config,
+    sets: Sets = None,
+    run_dir: RunDir = None,
+    retry_timeouts: Annotated[
+        bool, typer.Option("--retry-timeouts", help="Play the games again in which an agent took too long.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Play the games that are missing, rate the agents, and write the report."""
     from marl.config import load
     from tournaments.tournament import TournamentConfig, run
 
-    console = Terminal(stderr=as_json)
-    store = run(load(TournamentConfig, config, sets or []), _folder(config, run_dir), console)
+    settings, terminal = load(TournamentConfig, config, sets or []), Terminal(stderr=as_json)
+    store = run(settings, _folder(config, run_dir), terminal, retry_timeouts=retry_timeouts)
     tournament_report(store, as_json)
 
 

@@ -1,6 +1,7 @@
 """Paths that a user types; files in folders that may be a stranger's: read within bounds, written beside and never
 through a symbolic link."""
 
+import errno
 import json
 import os
 import stat
@@ -12,7 +13,7 @@ from games.errors import UserError, written
 
 MOST_TEXT = 64 << 20  # bytes of a JSON file
 MOST_LOG = 1 << 30  # bytes of a run's log
-MOST_HEADER = 16 << 20  # bytes of the part of a safetensors file that says what follows
+MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # bytes of this machine
 
 
 def typed_path(text: str) -> Path:
@@ -29,12 +30,19 @@ def typed_path(text: str) -> Path:
     return Path(text)
 
 
+def read_bytes(path: Path, most: int = MEMORY) -> bytes:
+    """Return what a file holds; raises OSError where it is none, such as a pipe, or larger than `most` bytes."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no file")
+    if found.st_size > most:
+        raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes, and {most:,} are the most")
+    return path.read_bytes()
+
+
 def read_text(path: Path, most: int = MOST_TEXT) -> str:
-    """Return a file of UTF-8 text; raises OSError or ValueError where it is none, or larger than `most` bytes."""
-    size = _size(path)
-    if size > most:
-        raise ValueError(f"it has {size:,} bytes, and {most:,} are the most")
-    return path.read_text(encoding="utf-8")
+    """Return a file of UTF-8 text; raises OSError as `read_bytes` does, or ValueError where it is not UTF-8."""
+    return read_bytes(path, most).decode()
 
 
 def parse_json(text: str) -> Any:
@@ -43,29 +51,6 @@ def parse_json(text: str) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
-
-
-def check_tensors(path: Path) -> None:
-    """Raise OSError or ValueError where a safetensors file is not of the size that its header declares, or too large.
-
-    The header is 8 bytes that give its length, and then JSON: of each tensor its dtype, shape and place.
-    """
-    size = _size(path)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if size > memory:
-        raise ValueError(f"it has {size:,} bytes, and this machine's memory {memory:,}")
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > min(MOST_HEADER, size - 8):
-            raise ValueError(f"its header declares {length:,} bytes of itself, and the file has {size:,}")
-        header = parse_json(file.read(length).decode())
-    try:
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        declared = 8 + length + max(ends, default=0)
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise ValueError("its header is none of safetensors'") from error
-    if declared != size:
-        raise ValueError(f"its header declares {declared:,} bytes, and the file has {size:,}")
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -102,11 +87,3 @@ def refuse_links(*paths: Path) -> None:
                 f"'{link}' is a symbolic link, and what runs here writes and deletes in its place; put there what it "
                 "leads to, or name another folder"
             )
-
-
-def _size(path: Path) -> int:
-    """Return a file's bytes; raises OSError for what is no file, such as a pipe, which one would wait for."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(f"'{path}' is no file")
-    return found.st_size

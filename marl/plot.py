@@ -339,7 +339,7 @@ def _read_runs(folder: Path, config: TrainConfig, metric: str, against: str | No
         key = "return_mean" if metric == "return" else metric
         evaluations = _lines(folder / EVALUATIONS)
         panel = _panel(evaluations)
-        if against not in panel and (panel or not config.evaluation.panel):
+        if against not in panel and (panel or config.evaluation.panel == ()):
             hint = nearest(against or "", panel) or f"; its panel: {', '.join(panel) or 'nobody'}"
             raise UserError(f"'{folder}' is not evaluated against '{against}'{hint}")
         lines = [line for line in evaluations if line.get("against") == against]

@@ -94,12 +94,24 @@ def _cut(path: Path, step: int) -> None:
 
 
 class Display:
-    """Show progress: a bar with the time left on a terminal, plain lines off it; `done` was there at the beginning."""
+    """Show progress: a bar with the time left on a terminal, plain lines off it.
+
+    The time left follows from the rate of the last RECENT seconds; what was `done` before has no part in it.
+    """
+
+    RECENT = 600.0
 
     def __init__(self, label: str, total: int, unit: str, console: Terminal, done: int = 0) -> None:
         self._label, self._total, self._console = label, total, console
         columns = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), Words(unit))
-        self._bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
+        self._bar = Progress(
+            *columns,
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            speed_estimate_period=self.RECENT,
+        )
         self._task = self._bar.add_task(shown(label), total=total, completed=done)
         self._spoke = time.monotonic()
 

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from games.workers import Workers
 from marl import checkpoint
 from marl.collectors import Collector, WorkerCollector, beginning
 from marl.config import TrainConfig, dump, load, validate
+from marl.drives import notes_on
 from marl.entrants import Entrant, configured, entered, panel_of
 from marl.evaluate import evaluate
 from marl.files import refuse_links, write_text
@@ -50,6 +51,7 @@ class Run:
     panel: dict[str, Entrant | None]  # by name; None: self-play
     step: int = 0
     parent: tuple[str, int] | None = None  # digest and step of its newest checkpoint
+    noted: set[str] = field(default_factory=set)  # those of the panel of whom it was said that episodes were cut
 
 
 def train(
@@ -66,7 +68,7 @@ def train(
         config = as_begun(config, folder)
     run = prepare(config, folder, device=device)
     with closing(run.collector), held(folder, "a training run"):
-        notes = [*run.learner.notes, *_open_folder(run, resume)]
+        notes = [*run.learner.notes, *notes_on(folder), *_open_folder(run, resume)]
         if run.step >= config.steps:
             says = f"already trained to {run.step:,} steps; nothing to do"
         else:
@@ -323,7 +325,11 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
     agent = Entrant("learner", "learner", f"{0:064x}", run.learner.agent(), draws=0)
     for name, against in run.panel.items():
         key = stream(config.seed, "evaluation")
-        result = evaluate(run.venv, agent, against, seeds=config.evaluation.seeds, key=key)
+        seeds, max_steps = config.evaluation.seeds, config.evaluation.max_steps
+        result = evaluate(run.venv, agent, against, seeds=seeds, key=key, max_steps=max_steps)
+        if result.cut and name not in run.noted:
+            run.noted.add(name)
+            display.line(f"note: {result.note(name)}")
         log.evaluation(run.step, name, result.to_json())
         means = " ".join(f"{mean:+.2f}" for mean in result.return_mean)
         said.append(f"{name} {means}")

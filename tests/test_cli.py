@@ -223,7 +223,7 @@ def test_too_little_memory(folder, marl, monkeypatch, error):
     monkeypatch.setattr(Ippo, "__init__", full)
     exit_code, _, complaint = marl("train", "train.yaml")
     assert exit_code == 1 and "not enough memory" in one_sentence(complaint)
-    exit_code, printed, complaint = marl("population", "population.yaml", "--run-dir", "new")
+    exit_code, _, complaint = marl("population", "population.yaml", "--run-dir", "new")
     assert exit_code == 1 and "not enough memory" in one_sentence(complaint)
 
 

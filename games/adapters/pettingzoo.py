@@ -408,17 +408,19 @@ class AecRow(_SingleEnv):
         env, following = self.env, iter(moves)
         _forget(env)
         env.reset(seed=seed % 2**31)
-        returns, last, named = dict.fromkeys(env.possible_agents, 0.0), list(env.agents), False
+        returns, last = dict.fromkeys(env.possible_agents, 0.0), list(env.agents)
+        named = handed = False  # anything in `rewards`, anything by `last()`
         for agent in env.agent_iter(MOST_IDLE * (len(moves) + 1)):
             obs, reward, terminated, truncated, info = env.last()
             returns[agent] += float(reward)
+            handed |= bool(reward)
             if terminated or truncated:
                 env.step(None)
                 continue
             waits = self._waits(agent, obs, info)
             env.step(self.seats.choice(self._player[agent], () if waits else next(following), idle=waits))
             last, named = list(env.agents), named or any(env.rewards.values())
-        if named and not any(returns.values()):
+        if named and not handed:
             raise ValueError("`rewards` names what `last()` never hands out; call `_accumulate_rewards()` in `step`")
         return self._of_players(returns, last)
 

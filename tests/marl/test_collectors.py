@@ -22,6 +22,7 @@ from marl.seating import seat, self_play
 from marl.train import prepare, train
 from marl.types import Decision, Trajectory
 from tests.marl.test_train import files, lines, same
+from tests.properties import examples
 
 GAME = "openspiel:tic_tac_toe"
 TINY = {
@@ -106,7 +107,7 @@ def equal(one: Trajectory, other: Trajectory) -> bool:
 
 
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=4), st.integers(1, 12))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 def test_shares_of_a_batch_side_by_side_are_the_batch(sizes, length):
     bounds = np.cumsum([0, *sizes]).tolist()
     how = beginning(3, self_play(bounds[-1], 2), 1)
@@ -150,6 +151,7 @@ def test_what_an_agent_raises_in_a_worker_is_said_in_one_sentence():
         collected(workers(2), Clumsy(make(GAME, 1).spec), 1)
 
 
+@pytest.mark.processor
 def test_one_worker_and_two_give_the_same_bytes_and_so_does_a_resumed_run(tmp_path):
     train(config(rollout_workers=1), tmp_path / "one", resume=False)
     train(config(), tmp_path / "two", resume=False)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from games.registry import make
 from marl.networks import Network, linear, masked_log_probs
-from marl.rowwise import BLOCK
+from marl.rowwise import BLOCK, Rowwise
+from tests.properties import examples
 
 SPEC = make("openspiel:connect_four", 1).spec
 
@@ -37,7 +38,8 @@ def test_illegal_actions_have_no_probability_and_no_gradient():
     assert logits.grad[0, 1] == 0
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.processor
+@settings(max_examples=examples(150))
 @given(inputs=st.integers(1, 300), outputs=st.integers(1, 40), seed=st.integers(0, 1000))
 def test_a_row_does_not_depend_on_its_place(inputs, outputs, seed):
     """Layers of any width: narrow ones over odd inputs are where a plain matrix product breaks the promise."""
@@ -45,7 +47,7 @@ def test_a_row_does_not_depend_on_its_place(inputs, outputs, seed):
     layer = linear(inputs, outputs, 1.0, generator)
     row = torch.randn(1, inputs, generator=generator)
     with torch.inference_mode():
-        found = layer(row.expand(BLOCK, inputs).contiguous())
+        found = Rowwise(layer, "cpu")("forward", row.expand(BLOCK, inputs))
         plain = torch.nn.functional.linear(row, layer.weight, layer.bias)
     assert (found == found[:1]).all()
     assert torch.allclose(found[:1], plain, atol=1e-5)

@@ -45,6 +45,12 @@ def test_labels_are_short():
     assert max(map(len, picture.label("word " * 1_000, 20).split("\n"))) <= 20
 
 
+def test_a_picture_of_very_many_names_is_drawn_more_coarsely(tmp_path):
+    with picture.picture(tmp_path / "p.png", 4, picture.height(["name"] * 3_000)) as figure:
+        figure.text(0.5, 0.5, "name")
+    assert (tmp_path / "p.png").stat().st_size > 1_000
+
+
 def test_what_cannot_be_written(tmp_path):
     with pytest.raises(UserError, match=r"ends in .png, .pdf, .svg"), picture.picture(tmp_path / "p.gif", 9, 5):
         pass

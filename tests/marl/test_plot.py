@@ -17,6 +17,7 @@ from marl.cli import main
 from marl.config import TrainConfig, dump
 from marl.picture import COLOURS
 from marl.plot import align, beside, bootstrap, draw, estimate, iqm, labels, read, runs_of, table
+from tests.properties import examples
 
 GAME = "openspiel:tic_tac_toe"
 
@@ -25,7 +26,9 @@ def write_run(folder, seed=0, steps=(0, 100, 200), returns=(0.0, 0.5, 1.0), metr
     """Write a run's folder by hand: its config and its logs."""
     folder.mkdir(parents=True)
     algorithm = {"name": "ippo", "learning_rate": 1e-3, "hidden": [8]} | (settings or {})
-    resolved = TrainConfig.model_validate({"game": GAME, "algorithm": algorithm, "seed": seed} | config)
+    resolved = TrainConfig.model_validate(
+        {"game": GAME, "algorithm": algorithm, "seed": seed, "evaluation": {"panel": ["random"]}} | config
+    )
     (folder / "config.yaml").write_text(dump(resolved))
     evaluations = [
         {"step": step, "against": against, "return_mean": [value - gap, value + gap], "length_mean": 7.0}
@@ -85,7 +88,7 @@ def test_iqm_lies_between_the_quartiles_and_moves_with_the_values(values):
 
 
 @given(samples)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 def test_the_interval_holds_the_values_range_and_moves_with_them(values):
     low, high = bootstrap(values, 7)
     assert (values.min(0) - 1e-9 <= low).all() and (low <= high).all() and (high <= values.max(0) + 1e-9).all()
@@ -148,7 +151,7 @@ def test_no_run_is_drawn_beyond_its_log():
 
 
 @given(st.integers(2, 2_000), st.floats(-5, 5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 def test_long_logs_are_averaged(points, slope):
     """A straight line stays one, whatever the points are averaged over."""
     at = np.arange(points, dtype=float)

@@ -22,6 +22,7 @@ from marl.rowwise import BLOCK, PROBES, SMALLER, Rowwise, Sizes, kind_of, twin_o
 from marl.search.networks import Judge, PolicyValue, folded
 from marl.team import Team, TeamAgent, TeamConfig
 from marl.types import View
+from tests.properties import examples
 
 SPEC = make("openspiel:connect_four", 1).spec
 ROWS = 150
@@ -128,7 +129,7 @@ def test_what_is_said_of_a_row_does_not_depend_on_its_batch(asked):
 @pytest.mark.parametrize(
     "encoder, hidden, outputs", [("mlp", (32,), 7), ("cnn", (32,), 7), ("mlp", (256, 256), 7), ("mlp", (127, 5), 1)]
 )
-@settings(max_examples=12)
+@settings(max_examples=examples(12))
 @given(size=st.integers(1, 200), start=st.integers(0, 100))
 def test_a_row_does_not_depend_on_its_batch(encoder, hidden, outputs, size, start):
     of = {"channels": (8,), "player_id": True, "output_gain": 1.0, "generator": generator_of(0)}

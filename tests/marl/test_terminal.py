@@ -81,6 +81,16 @@ def test_a_block_keeps_its_lines(terminal):
     assert printed(terminal) == "a\n [b]\n\n\\x1b[2J\\x85\\u2028\n"
 
 
+def test_a_game_may_colour_its_position(terminal):
+    board = "S\x1b[41mF\x1b[0m\x1b[1;32mG\x1b[m\x1b[8mhidden\x1b[2J\x1b]0;x\x07"
+    coloured = Terminal(file=io.StringIO(), width=60, force_terminal=True, color_system="standard")
+    coloured.block(board)
+    spelled = r"hidden\x1b[2J\x1b]0;x\x07"
+    assert printed(coloured) == "S\x1b[41mF\x1b[0m\x1b[1;32mG\x1b[0m" + r"\x1b[8m" + f"{spelled}\n"
+    terminal.block(board)  # in a pipe
+    assert "\x1b" not in printed(terminal) and spelled in printed(terminal)
+
+
 def test_json_is_ascii_and_reads_back(terminal):
     data = {"name": "".join(NAMES) + "\x7f\ud800é", "number": -1.5}
     terminal.write_json(data)

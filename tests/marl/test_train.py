@@ -171,11 +171,10 @@ def test_a_disk_that_is_full_at_the_start_keeps_the_config(whole, tmp_path, monk
     shutil.copytree(whole, tmp_path / "run")
     before = (tmp_path / "run" / "config.yaml").read_bytes()
 
-    def tears(path, text, **_):
-        path.write_bytes(text.encode()[:10])
+    def fails(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", tears)
+    monkeypatch.setattr(Path, "replace", fails)
     with pytest.raises(UserError, match="cannot be written"):
         train(config(steps=800), tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "config.yaml").read_bytes() == before
@@ -401,3 +400,24 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 def test_every_config_fits_its_game(path, tmp_path):
     run = prepare(load(TrainConfig, path), tmp_path / "run")
     assert run.step == 0 and path.stem.startswith(f"{run.name}_")
+
+
+def test_an_evaluation_that_does_not_end_is_cut_and_said_once(tmp_path, capsys):
+    config = TrainConfig(
+        game="tests.games.endless:Ring(ends=false)",
+        algorithm={"name": "ippo"},
+        steps=64,
+        stretch=32,
+        num_envs=4,
+        rollout_length=8,
+        evaluation={"panel": ("random", "self"), "seeds": 2, "max_steps": 25},
+    )
+    train(config, tmp_path / "run", resume=False, console=Terminal())
+    said = capsys.readouterr().out
+    assert said.count("note: 4 of 4 episodes against random had not ended") == 1
+    assert said.count("note: 2 of 2 episodes against self had not ended") == 1
+    lines = [json.loads(line) for line in (tmp_path / "run" / "evaluations.jsonl").read_text().splitlines()]
+    assert [(line["against"], line["cut"], line["length_mean"]) for line in lines] == [
+        ("random", 4, 25.0),
+        ("self", 2, 25.0),
+    ] * 3
