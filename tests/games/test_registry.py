@@ -25,6 +25,7 @@ def test_a_reference_reads_back(arguments):
 def test_forms():
     assert parse("random") == Reference("", "random", ())
     assert parse("runs/x/checkpoints/000500000") == Reference("", "runs/x/checkpoints/000500000", ())
+    assert parse("a(x={[]}, y={1: [}})").arguments == (("x", "{[]}"), ("y", "{1: [}}"))  # no literals, so words
     assert parse("a.b:C(size=3, mode=B, deep=g(x=1))").arguments == (("size", 3), ("mode", "B"), ("deep", "g(x=1)"))
 
 
