@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from games.errors import UserError, nearest, written
 from games.registry import rejoin, wrapped
@@ -129,6 +138,17 @@ class PopulationConfig(Frozen):
     engine: Engine = "processes"
     workers: PositiveInt = 2
 
+    @field_validator("members")
+    @classmethod
+    def _one_folder_each(cls, members: dict[str, MemberConfig]) -> dict[str, MemberConfig]:
+        """Refuse names that some drives take for one: macOS and Windows do not tell upper from lower case."""
+        folders: dict[str, str] = {}
+        for name in members:
+            twin = folders.setdefault(name.casefold(), name)
+            if twin != name:
+                raise ValueError(f"expected names that differ in more than case, got '{twin}' and '{name}'")
+        return members
+
 
 def load(schema: type[Schema], path: Path, sets: Sequence[str] = ()) -> Schema:
     """Read a config file and apply `a.b=c` changes; raises UserError in one sentence for whatever does not fit."""
@@ -196,6 +216,8 @@ def validate(schema: type[Schema], data: Any, where: str) -> Schema:
         if first["type"] == "missing":
             raise UserError(f"the key '{key}' is missing in {where}; add it") from None
         what = f"'{key}' in {where}" if key else where
+        if first["type"] == "value_error":  # a validator's own sentence says what came
+            raise UserError(f"{what}: {first['ctx']['error']}") from None
         raise UserError(f"{what}: {first['msg']}, got {written(first['input'])}") from None
     except (RecursionError, TypeError, ValueError) as error:
         raise UserError(f"expected numbers, words, lists and keys in {where}: {error}") from error

@@ -23,6 +23,7 @@ from games.workers import Workers
 from marl import checkpoint
 from marl.collectors import Collector, WorkerCollector, beginning
 from marl.config import TrainConfig, dump, load, validate
+from marl.drives import notes_on
 from marl.entrants import Entrant, configured, entered, panel_of
 from marl.evaluate import evaluate
 from marl.files import refuse_links, write_text
@@ -67,7 +68,7 @@ def train(
         config = as_begun(config, folder)
     run = prepare(config, folder, device=device)
     with closing(run.collector), held(folder, "a training run"):
-        notes = [*run.learner.notes, *_open_folder(run, resume)]
+        notes = [*run.learner.notes, *notes_on(folder), *_open_folder(run, resume)]
         if run.step >= config.steps:
             says = f"already trained to {run.step:,} steps; nothing to do"
         else:

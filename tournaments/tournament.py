@@ -16,6 +16,7 @@ from games.registry import make
 from marl import engine as engines
 from marl import lock
 from marl.config import OfGame, References, dump
+from marl.drives import notes_on
 from marl.entrants import Entrant, entered
 from marl.files import refuse_links, write_text
 from marl.foreign import DECISION_SECONDS
@@ -70,6 +71,8 @@ def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeout
         stored = len(fixtures) - len(missing)
         had = f"; {stored:,} are stored already" if stored else ""
         console.print(f"{folder}: {len(fixtures):,} games among {len(entrants)} agents{had}")
+        for note in notes_on(folder):
+            console.print(f"note: {note}", style="yellow")
         failed: set[str] = set()
         try:
             with Display(str(folder), len(fixtures), "games", console, done=stored) as display:

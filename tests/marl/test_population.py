@@ -58,6 +58,14 @@ def test_names_of_members_are_names_of_folders(name):
         PopulationConfig.model_validate({"members": {name: {"train": "t.yaml"}}})
 
 
+def test_names_of_members_differ_in_more_than_case():
+    """macOS and Windows drives take `Small` and `small` for one folder."""
+    for twins in (("small", "Small"), ("straße", "STRASSE")):
+        with pytest.raises(ValidationError, match="differ in more than case"):
+            PopulationConfig.model_validate({"members": {name: {"train": "t.yaml"} for name in twins}})
+    PopulationConfig.model_validate({"members": {name: {"train": "t.yaml"} for name in ("small", "smaller")}})
+
+
 def test_a_population_plays_along_as_its_members_do(tmp_path):
     runs = {name: tmp_path / "members" / name for name in ("a", "b")}
     for key, run in enumerate(runs.values()):
