@@ -44,6 +44,7 @@ _ARTICLE = {"int": "a whole number", "float": "a number", "bool": "true or false
 SOURCES = ("openspiel", "pettingzoo", "gymnasium", "vmas", "jaxmarl")  # each an adapter in games/adapters/
 
 LONGEST = 10_000  # characters of a reference
+MOST_WRAPPERS = 100  # around one game; each is a call within another
 MOST_PARTS = 100  # into which commas may part one
 
 _NAME = r"[^\s():=,'\"]([^():=,]*[^\s():=,])?"
@@ -144,6 +145,8 @@ def _value(text: str) -> Any:
 def layers(text: str) -> tuple[Reference, list[Reference]]:
     """Read a game and the wrappers written behind it; raises UserError where one is no reference."""
     game, *wrappers = [parse(part) for part in _split(text, "|") or [text]]
+    if len(wrappers) > MOST_WRAPPERS:
+        raise UserError(f"expected at most {MOST_WRAPPERS} wrappers, got {len(wrappers)} in {written(text)}")
     return game, wrappers
 
 

@@ -59,6 +59,7 @@ def test_forms():
         ("pettingzoo:classic.tictacto_v3", "did you mean 'classic.tictactoe_v3'?"),
         ("pettingzoo:mpe2.simple_spred_v3", "did you mean 'simple_spread_v3'?"),
         ("pettingzoo:mpe2.simple_spread_v3(M=3)", "takes no argument 'M'"),
+        ("two_step" + 1000 * " | agent_id", "expected at most 100 wrappers, got 1000"),
         ("a b c", "expected"),
     ],
 )
