@@ -129,7 +129,12 @@ def write(folder: Path, members: dict[str, Path]) -> Path:
             }
         )
     path = folder / "population.json"
-    write_text(path, json.dumps({"format": 1, "members": entries}, indent=1) + "\n")
+    try:
+        write_text(path, json.dumps({"format": 1, "members": entries}, indent=1) + "\n")
+    except OSError as error:
+        raise RunFailed(
+            f"'{path}' could not be written ({error}); mend that, and --resume lists the members"
+        ) from error
     return path
 
 

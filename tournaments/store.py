@@ -200,8 +200,9 @@ class Store:
         self._db.execute("PRAGMA query_only = ON")
 
     def _open_for_writing(self) -> None:
-        if self._tables():
-            self._version()  # refuses what is no store before anything in it is changed
+        if self._tables():  # it was begun: what is no store, or is damaged, is refused before anything in it is changed
+            with Store(self.path) as stored:
+                stored.check()
         # A write-ahead log needs memory that its users share, which a network drive does not give.
         self._db.execute(f"PRAGMA journal_mode = {'DELETE' if network_drive(self.path) else 'WAL'}")
         self._db.execute("PRAGMA synchronous = NORMAL")

@@ -123,9 +123,6 @@ def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
 def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], folder: Path) -> Store:
     """Open the tournament's store, or make it; raises UserError where the folder holds another game's tournament."""
     refuse_links(folder / STORE)
-    if (folder / STORE).exists():
-        with Store(folder / STORE) as stored:
-            stored.check()  # what is damaged is found before anything is written, and not when the last game is played
     store = Store(folder / STORE, create=True)
     held = store.get("game")
     if held not in (None, config.game):
