@@ -557,6 +557,10 @@ def test_population(folder, marl):
     assert again[0] == 2 and "already holds the member 'a'" in one_sentence(again[2])
     exit_code, printed, _ = marl("evaluate", "run/members/a(greedy=true)", "--seeds", 2, "--json")
     assert exit_code == 0 and strict_json(printed)["evaluations"][0]["episodes"] == 2
+    (folder / "run/population.json").unlink()
+    (folder / "run/population.json").mkdir()
+    exit_code, _, complaint = marl("population", "population.yaml", "--run-dir", "run", "--resume")
+    assert exit_code == 1 and "'run/population.json' could not be written" in one_sentence(complaint)
 
 
 def test_play(folder):
