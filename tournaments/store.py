@@ -482,6 +482,17 @@ class Store:
         self.close()
 
 
+def blank(path: Path) -> bool:
+    """Return whether there is no store yet, or the beginning of one: a kill may leave a file without a table."""
+    if not path.exists() or not path.stat().st_size:
+        return True
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return bool(db.execute("SELECT COUNT(*) = 0 FROM sqlite_master").fetchone()[0])
+    except sqlite3.Error:
+        return False
+
+
 def _signed(seed: int) -> int:
     return seed - (1 << 64) if seed >= 1 << 63 else seed
 

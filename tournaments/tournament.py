@@ -25,7 +25,7 @@ from marl.runlog import Display
 from marl.terminal import Terminal
 from tournaments.match import chunks, dismiss, play_chunk
 from tournaments.schedule import Fixture, round_robin
-from tournaments.store import PlayedGame, Store
+from tournaments.store import PlayedGame, Store, blank
 
 STORE = "games.sqlite"
 
@@ -123,7 +123,7 @@ def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
 def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], folder: Path) -> Store:
     """Open the tournament's store, or make it; raises UserError where the folder holds another game's tournament."""
     refuse_links(folder / STORE)
-    if (folder / STORE).exists():
+    if not blank(folder / STORE):
         with Store(folder / STORE) as held:
             held.check()  # what is damaged is found before anything is written, and not when the last game is played
     store = Store(folder / STORE, create=True)
