@@ -45,6 +45,6 @@ format: install
 bench: install
 	$(BIN)/python -m tests.benchmarks.speed
 
-# Random kills of everything that saves; some minutes for the 200 of them.
+# 207 random kills of everything that saves: ten to twenty minutes on two free cores.
 torture: install
 	$(BIN)/python -m tests.torture

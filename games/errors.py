@@ -57,6 +57,14 @@ def written(value: Any) -> str:
     return cut(repr(value), LONGEST_VALUE)
 
 
+def unforeseen(error: Exception) -> str:
+    """Return what to say of an error that no part of this project raised in words of its own."""
+    refused = isinstance(error, RuntimeError) and "allocate memory" in str(error)  # torch's word for it
+    if isinstance(error, MemoryError) or refused:
+        return "there is not enough memory for what was asked; ask for less at once"
+    return " ".join(f"unexpected {type(error).__name__}: {error}".split())
+
+
 @contextmanager
 def numbered_from(start: int) -> Iterator[None]:
     """Let a game that fails inside name its environment as one of a greater batch, in which the first is `start`."""

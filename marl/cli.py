@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Column, Table
 
-from games.errors import UserError
+from games.errors import UserError, unforeseen
 from games.text import sentence
 from marl.files import typed_path
 from marl.terminal import Terminal, print_traceback, readable_streams
@@ -38,6 +38,7 @@ games = typer.Typer(no_args_is_help=True, help="List, show and check games.")
 app.add_typer(tournament, name="tournament")
 app.add_typer(games, name="games")
 
+_MOST, _MOST_SEED = 2**31 - 1, 2**63 - 1  # of things, and of the number that names a seed
 _PATH: Any = {"parser": typed_path, "metavar": "PATH"}  # of an option
 Config = Annotated[
     Path, typer.Argument(help="A YAML file, such as one of configs/.", show_default=False, parser=typed_path)
@@ -91,7 +92,9 @@ def population(
 @app.command()
 def sweep(
     config: Config,
-    seeds: Annotated[int, typer.Option(min=1, help="Members of each combination, their seeds counted up.")] = 5,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Members of each combination, their seeds counted up.")
+    ] = 5,
     grid: Annotated[
         list[str] | None, typer.Option(help="One axis: every value of --grid a.b=1,2,3.", metavar="A.B=C,D,...")
     ] = None,
@@ -154,12 +157,14 @@ def evaluate(
         typer.Option(help="Who holds the other seats, `self` for self-play; each of several is played apart."),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Seeds, 100 by default; each is played from every seat.")
+        int | None, typer.Option(min=1, max=_MOST, help="Seeds, 100 by default; each is played from every seat.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the games' seeds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=_MOST_SEED, help="Seed of the games' seeds.")] = 0,
     opening_moves: Annotated[
         int,
-        typer.Option(min=0, help="This many steps at a game's beginning are random legal moves, drawn from its seed."),
+        typer.Option(
+            min=0, max=_MOST, help="This many steps at a game's beginning are random legal moves, drawn from its seed."
+        ),
     ] = 0,
     max_steps: Annotated[
         int | None,
@@ -177,7 +182,9 @@ def evaluate(
     ] = False,
     draws: Annotated[
         int | None,
-        typer.Option(min=2, help="With --nash-conv: times that each information state is asked, 100 by default."),
+        typer.Option(
+            min=2, max=_MOST, help="With --nash-conv: times that each information state is asked, 100 by default."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -287,7 +294,9 @@ def play(
     game: Annotated[str, typer.Argument(help="A game in which players choose among moves.")],
     against: Annotated[str, typer.Option(help="The agent that holds every other seat.")],
     seat: Annotated[int, typer.Option(min=0, help="The seat that you hold.")] = 0,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the game; another one each time by default.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=_MOST_SEED, help="Seed of the game; another one each time by default.")
+    ] = None,
 ) -> None:
     """Play against an agent at the terminal."""
     import secrets
@@ -436,7 +445,7 @@ def games_list(as_json: AsJson = False) -> None:
 @games.command("table")
 def games_table(
     source: Annotated[str, typer.Argument(help="Where the games are from: openspiel, pettingzoo, ...")],
-    episodes: Annotated[int, typer.Option(min=1, help="Random episodes to play of each game.")] = 4,
+    episodes: Annotated[int, typer.Option(min=1, max=_MOST, help="Random episodes to play of each game.")] = 4,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that one game may take.")] = 900,
     workers: Annotated[int, typer.Option(min=1, help="Games to check at once.")] = 2,
 ) -> None:
@@ -449,7 +458,9 @@ def games_table(
 @games.command("show")
 def games_show(
     game: Game,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the random episode, 0 by default.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=_MOST_SEED, help="Seed of the random episode, 0 by default.")
+    ] = None,
     views: Annotated[bool, typer.Option("--views", help="Print what every player sees, as numbers.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the Spec alone, as one JSON object.")] = False,
 ) -> None:
@@ -470,7 +481,7 @@ def games_show(
 @games.command("check")
 def games_check(
     game: Game,
-    episodes: Annotated[int, typer.Option(min=1, help="Random episodes to play.")] = 20,
+    episodes: Annotated[int, typer.Option(min=1, max=_MOST, help="Random episodes to play.")] = 20,
     write_playthrough: Annotated[
         Path | None,
         typer.Option(help="Write random episodes there as text, to keep and to compare.", **_PATH),
@@ -528,7 +539,7 @@ def _run(command: Callable[[], Any], debug: bool) -> int:
             raise
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # whoever first looked for it
             return _complain(f"expected a path, got '{error.filename}', which is too long; name another", 2)
-        return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
+        return _complain(f"{unforeseen(error)} (--debug shows where; please report it)", 1)
 
 
 def _complain(message: str, exit_code: int) -> int:

@@ -4,6 +4,7 @@ A default lives in its schema and only there; an unknown key is an error that na
 """
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,6 +60,10 @@ class Frozen(BaseModel):
 
 
 Schema = TypeVar("Schema", bound=BaseModel)
+LARGEST = 3.4e38  # number with a fraction: torch computes in float32
+# Of things that are done at once or kept in memory: no library takes more of them.
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+Size = Annotated[int, Field(gt=0, lt=2**31)]
 
 
 def _rejoin(parts: Any) -> Any:
@@ -88,8 +93,8 @@ class Evaluation(Frozen):
     """The fixed panel against which a run is evaluated at its start and at every checkpoint; `self` is self-play."""
 
     panel: References | None = None  # random; in a team game self, then random
-    seeds: PositiveInt = 100  # each is played from every seat
-    max_steps: PositiveInt | None = None  # after these an episode is cut; `marl.rollout.most_steps` by default
+    seeds: Size = 100  # each is played from every seat
+    max_steps: Size | None = None  # after these an episode is cut; `marl.rollout.most_steps` by default
 
 
 class OfGame(Frozen):
@@ -111,11 +116,11 @@ class TrainConfig(OfGame):
     seed: int = Field(default=0, ge=0, lt=2**63)
     steps: PositiveInt = 1_000_000
     stretch: PositiveInt = 100_000  # steps between two checkpoints
-    num_envs: PositiveInt = 64
-    env_workers: int = Field(default=0, ge=0)  # processes that step the environments; none: the run does it itself
-    rollout_workers: int = Field(default=0, ge=0)  # processes that play while the learner learns; none: by turns
-    rollout_length: PositiveInt | None = None  # steps of each environment in one rollout
-    threads: PositiveInt = 1
+    num_envs: Size = 64
+    env_workers: Count = 0  # processes that step the environments; none: the run does it itself
+    rollout_workers: Count = 0  # processes that play while the learner learns; none: by turns
+    rollout_length: Size | None = None  # steps of each environment in one rollout
+    threads: int = Field(default=1, ge=1, le=1024)
     keep: PositiveInt | None = None  # checkpoints to keep, the newest ones; all by default
     opponents: Opponents = Opponents()
     evaluation: Evaluation = Evaluation()
@@ -136,7 +141,7 @@ class PopulationConfig(Frozen):
 
     members: dict[FolderName, MemberConfig] = Field(min_length=1)
     engine: Engine = "processes"
-    workers: PositiveInt = 2
+    workers: Size = 2
 
     @field_validator("members")
     @classmethod
@@ -224,11 +229,16 @@ def validate(schema: type[Schema], data: Any, where: str) -> Schema:
 
 
 def _whole(data: Any) -> Any:
-    """Return data in which a number without a fraction is a whole one: `steps: 1e6`."""
+    """Return data in which a number without a fraction is a whole one: `steps: 1e6`.
+
+    Raises ValueError for a whole number beyond 64 bits, and for another beyond torch's float32.
+    """
     if isinstance(data, dict):
         return {key: _whole(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
         return [_whole(value) for value in data]
+    if (isinstance(data, int) and abs(data) >= 2**64) or (isinstance(data, float) and LARGEST < abs(data) < math.inf):
+        raise ValueError(f"the number {written(data)} is too large")
     return int(data) if isinstance(data, float) and 1 <= abs(data) < 2**53 and data.is_integer() else data
 
 

@@ -18,6 +18,7 @@ from games.contract import Discrete, Spec
 from games.errors import UserError
 from games.keys import fold_one, stream
 from marl.agent import Agent
+from marl.config import Size
 from marl.episode_batch import EpisodeBatch, Standard
 from marl.learner import Learner
 from marl.optimizers import Adam, Optimizer, RMSprop
@@ -34,8 +35,8 @@ class EpisodicConfig(TeamConfig):
     gamma: float = Field(0.99, ge=0, le=1)  # per decision of the team
     td_lambda: float = Field(0.0, ge=0, le=1)
     steps_per_update: PositiveInt = 50  # environment steps between two updates, however many environments made them
-    replay_episodes: PositiveInt = 5000
-    batch_episodes: PositiveInt = 32
+    replay_episodes: Size = 5000
+    batch_episodes: Size = 32
     target_update: PositiveFloat = 200  # from 1 on: updates between two copies; below 1: the rate of a moving average
     epsilon_start: float = Field(1.0, ge=0, le=1)
     epsilon_end: float = Field(0.05, ge=0, le=1)

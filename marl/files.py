@@ -17,17 +17,13 @@ MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # bytes of th
 
 
 def typed_path(text: str) -> Path:
-    """Return the path that a user typed; raises UserError where no file can be at it, or where it is not in UTF-8.
-
-    Logs, pictures and TensorBoard write a run's path as UTF-8.
-    """
+    """Return the path that a user typed; raises UserError where no file can be at it."""
     try:
-        text.encode()
         os.lstat(text)
     except (FileNotFoundError, NotADirectoryError):  # there may be one later, or it is said with what was expected
         pass
     except (OSError, ValueError) as error:
-        reason = "it is not in UTF-8" if isinstance(error, UnicodeError) else getattr(error, "strerror", "") or error
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"expected the path of a file or a folder, got {written(text)} ({reason}); name another"
         ) from error

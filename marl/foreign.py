@@ -341,6 +341,8 @@ class Host:
 
 def _apart(hidden: Any, rows: int) -> list[bytes]:
     """Return hidden states by row, as bytes."""
+    if not hasattr(hidden, "shape"):
+        raise TypeError(f"expected hidden states as an array or a tensor, got {type(hidden).__name__}")
     if len(hidden) != rows:
         raise ValueError(f"expected hidden states of {rows} rows, got {len(hidden)}")
     return [pickle.dumps(hidden[i : i + 1]) for i in range(rows)]

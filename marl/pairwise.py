@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -22,6 +22,7 @@ from games.contract import Discrete, Spec
 from games.errors import RunFailed, UserError
 from games.keys import draw, fold_one, stream
 from marl.agent import Agent
+from marl.config import Count, Size
 from marl.learner import Learner
 from marl.memory import refuse_beyond_memory
 from marl.networks import generator_of, linear, masked_log_probs, mlp
@@ -45,12 +46,12 @@ class PairwiseConfig(BaseModel):
     critic_average: float = Field(0.99, ge=0, lt=1)  # of the target critic's moving average, kept at each update
     entropy_coefficient: float = Field(0.0, ge=0)
     epsilon: float = Field(0.0, ge=0, le=1)  # of uniform actions mixed in while training, never corrected for
-    actor_hidden: tuple[PositiveInt, ...] = (128, 128)
-    actor_memory: NonNegativeInt = 128  # of its GRU; 0: it sees its present view alone
-    critic_hidden: tuple[PositiveInt, ...] = (64, 64)
-    critic_memory: NonNegativeInt = 64
+    actor_hidden: tuple[Size, ...] = (128, 128)
+    actor_memory: Count = 128  # of its GRU; 0: it sees its present view alone
+    critic_hidden: tuple[Size, ...] = (64, 64)
+    critic_memory: Count = 64
     max_grad_norm: PositiveFloat = 1.0
-    past_selves: NonNegativeInt = 0  # the most that are kept to play against; 0: it plays itself
+    past_selves: Count = 0  # the most that are kept to play against; 0: it plays itself
     past_every: PositiveInt = 10  # updates between two that are kept
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
-from games.errors import RunFailed, UserError
+from games.errors import RunFailed, UserError, unforeseen
 from games.text import sentence, shown
 from marl import checkpoint, engine
 from marl.config import PopulationConfig, TrainConfig, load
@@ -152,7 +152,9 @@ def _train(name: str, config: dict[str, Any], folder: str, resume: bool, device:
     except UserError as error:
         reason, exit_code = str(error), error.exit_code
     except Exception as error:
-        what = " ".join(f"unexpected {type(error).__name__}: {error}".split())
-        reason, exit_code = f"{what} (`marl train --debug` of this member shows where)", RunFailed.exit_code
+        reason, exit_code = (
+            f"{unforeseen(error)} (`marl train --debug` of this member shows where)",
+            RunFailed.exit_code,
+        )
     notes = [line for line in said.getvalue().splitlines() if line.startswith("note: ")]
     return name, notes, reason, exit_code

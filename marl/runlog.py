@@ -15,7 +15,7 @@ from games.text import shown
 from marl.files import MOST_LOG, append_text, parse_json, read_text, write_text
 from marl.terminal import Terminal, Words
 
-METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
+LOGS = METRICS, EVALUATIONS, BOARD = "metrics.jsonl", "evaluations.jsonl", "tensorboard"
 FLUSH = 5.0  # seconds after which what was logged can be read
 QUIET = 10.0  # seconds between lines that say how far something is
 TAIL = 65_536  # bytes of a log in which its last whole line is looked for
@@ -31,7 +31,7 @@ class RunLog:
         for name in (METRICS, EVALUATIONS):
             _cut(run / name, step)
         self._metrics, self._evaluations = append_text(run / METRICS), append_text(run / EVALUATIONS)
-        self._board: Any = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+        self._board: Any = SummaryWriter(str(run / BOARD), purge_step=step + 1)
         self._flushed = time.monotonic()
 
     def metrics(self, step: int, values: dict[str, float]) -> None:

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
 from games.contract import Spec
 from games.keys import choose, fold, fold_one, uniform
-from marl.config import Frozen
+from marl.config import Frozen, Size
 from marl.networks import generator_of
 from marl.recurrent import AgentNetwork, Packed
 from marl.rowwise import Rowwise
@@ -25,7 +24,7 @@ class TeamConfig(Frozen):
     """The settings of a team's networks."""
 
     recurrent: bool = True  # a GRU; without it the agent sees its present view alone
-    hidden: PositiveInt = 64
+    hidden: Size = 64
     last_action: bool = True  # the agent sees what it did last
     share_parameters: bool = True  # one network for all players, told apart by the player's index
 

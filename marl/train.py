@@ -29,7 +29,7 @@ from marl.evaluate import evaluate
 from marl.files import refuse_links, write_text
 from marl.learner import Learner
 from marl.lock import held
-from marl.runlog import Display, RunLog
+from marl.runlog import LOGS, Display, RunLog
 from marl.seating import seat
 from marl.terminal import Terminal
 
@@ -194,7 +194,7 @@ def _open_folder(run: Run, resume: bool) -> list[str]:
     path = run.folder / "config.yaml"
     notes: list[str] = []
     damaged: Sequence[Path] = ()
-    refuse_links(*run.folder.iterdir())
+    refuse_links(*(run.folder / name for name in ("config.yaml", "checkpoints", *LOGS)))
     if path.exists():
         if not resume:
             raise UserError(

@@ -111,7 +111,7 @@ class Bad(Stateless):
     def initial_hidden(self, rows):
         if self.where == "begin":
             self.misbehave()
-        return {"shape": np.zeros((rows + 1, 2)), "rows": np.zeros((rows, 2))}.get(self.where)
+        return {"shape": np.zeros((rows + 1, 2)), "rows": np.zeros((rows, 2)), "list": [0] * rows}.get(self.where)
 
     def act(self, view, hidden):
         answer = view.action_mask.argmax(1)

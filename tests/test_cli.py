@@ -170,8 +170,8 @@ BAD_INPUT = [
     ("games", ""),
     (f"train {300 * 'x'}.yaml", "File name too long"),
     (f"train train.yaml --run-dir {5000 * 'x'}", "File name too long"),
-    ("train train.yaml --run-dir x\udcff", "it is not in UTF-8"),
     (f"evaluate {300 * 'x'}", "File name too long"),
+    ("evaluate random --game openspiel:tic_tac_toe --seeds 9223372036854775808", "--seeds"),
     ("plot loop/run", "Too many levels of symbolic links"),
     (f"plot {300 * 'x'}", "File name too long"),
     (f"tournament rate {300 * 'x'}", "File name too long"),
@@ -211,6 +211,20 @@ def test_the_unexpected(folder, marl, monkeypatch):
     assert exit_code == 1 and complaint.count("\n") == 1 and "ZeroDivisionError" in complaint and "--debug" in complaint
     with pytest.raises(ZeroDivisionError):
         main(["--debug", "train", "train.yaml"])
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")]
+)
+def test_too_little_memory(folder, marl, monkeypatch, error):
+    def full(*arguments, **more):
+        raise error
+
+    monkeypatch.setattr(Ippo, "__init__", full)
+    exit_code, _, complaint = marl("train", "train.yaml")
+    assert exit_code == 1 and "not enough memory" in one_sentence(complaint)
+    exit_code, _, complaint = marl("population", "population.yaml", "--run-dir", "new")
+    assert exit_code == 1 and "not enough memory" in one_sentence(complaint)
 
 
 class Absent:

@@ -159,7 +159,7 @@ def attack_links(attacks: Attacks) -> None:
         else:
             path.unlink()
         path.symlink_to(target)
-        attacks.add(None, folder, *resumed)  # refused, or the link is replaced
+        attacks.add(2, folder, *resumed)
     for name in ("leaderboard.md", "leaderboard.csv", "report.html", "leaderboard.md.partial", "report.html.partial"):
         folder = attacks.folder()
         shutil.copytree(attacks.home / "tournament", folder / "gift")

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
 from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl import engine as engines
 from marl import lock
-from marl.config import OfGame, References, dump
+from marl.config import Count, OfGame, References, Size, dump
 from marl.drives import notes_on
 from marl.entrants import Entrant, entered
 from marl.files import refuse_links, write_text
@@ -37,15 +37,15 @@ class TournamentConfig(OfGame):
     """
 
     agents: References = Field(min_length=1)  # references; a population folder stands for its members
-    seeds: PositiveInt = 50  # for each pairing; each seed is played in every rotation of the seats
+    seeds: Size = 50  # for each pairing; each seed is played in every rotation of the seats
     seed: int = Field(0, ge=0, lt=2**63)
-    opening_moves: NonNegativeInt = 0  # drawn at random, the same for all pairings and seatings of a seed
-    max_steps: PositiveInt | None = None  # after these a game is cut, and is no result; `most_steps` by default
+    opening_moves: Count = 0  # drawn at random, the same for all pairings and seatings of a seed
+    max_steps: Size | None = None  # after these a game is cut, and is no result; `most_steps` by default
     decision_seconds: PositiveFloat = DECISION_SECONDS  # that a foreign agent may take for one decision, asked alone
-    num_envs: PositiveInt = 64
+    num_envs: Size = 64
     engine: engines.Engine = "processes"
-    workers: PositiveInt = 2
-    batch: PositiveInt = 256  # games that are played, and stored, together
+    workers: Size = 2
+    batch: Size = 256  # games that are played, and stored, together
 
 
 def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeouts: bool = False) -> Path:

@@ -21,13 +21,14 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, Field, PositiveInt
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from games.contract import Spec
 from games.errors import UserError
 from games.keys import stream
 from marl.agent import Agent
+from marl.config import Size
 from marl.networks import generator_of, masked_log_probs
 from marl.search.agent import PolicyAgent, SearchAgent, refuse
 from marl.search.evaluators import NetworkEvaluator
@@ -41,7 +42,7 @@ from marl.types import Tensors
 class AlphaZeroConfig(SearchConfig):
     """The settings of AlphaZero."""
 
-    cheap_simulations: PositiveInt = 16  # of the moves that are searched cheaply; their policies are not learned
+    cheap_simulations: Size = 16  # of the moves that are searched cheaply; their policies are not learned
     cheap_share: float = Field(0.0, ge=0, lt=1)  # of all moves
     resign_below: float = Field(-1.0, ge=-1, le=1)  # a player whose scaled value was lower moves cheaply; -1: never
     no_resign_share: float = Field(0.1, ge=0, le=1)  # of the players' games, in which they never give up

@@ -34,6 +34,7 @@ from torch.nn import functional
 
 from games.errors import UserError
 from games.keys import choose, draw, fold, uniform
+from marl.config import Size
 from marl.episode_batch import EpisodeBatch
 from marl.episodic import EpisodicConfig, EpisodicLearner
 from marl.networks import generator_of, linear, masked_log_probs, mlp
@@ -47,11 +48,11 @@ CHUNK = 1 << 16  # joint actions that are valued at once
 class ConcaveQConfig(EpisodicConfig):
     """The settings of ConcaveQ."""
 
-    mixing_hidden: PositiveInt = 32
-    hypernet_hidden: PositiveInt = 64
-    central_hidden: PositiveInt = 128  # of Q*'s mixer
+    mixing_hidden: Size = 32
+    hypernet_hidden: Size = 64
+    central_hidden: Size = 128  # of Q*'s mixer
     selection: Literal["auto", "enumerate", "ascent"] = "auto"  # auto enumerates up to 64 joint actions
-    sweeps: PositiveInt = 10  # of the coordinate ascent, at most
+    sweeps: Size = 10  # of the coordinate ascent, at most
     underestimate_weight: float = Field(0.1, ge=0, le=1)
     temperature_start: PositiveFloat = 1.0
     temperature_end: PositiveFloat = 0.05

@@ -19,14 +19,14 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, Field, PositiveFloat
 from torch import Tensor, nn
 
 from games.contract import Discrete, Spec
 from games.errors import UserError
 from games.keys import draw, fold_one
 from marl.agent import Agent, Stateless
-from marl.config import Frozen
+from marl.config import Frozen, Size
 from marl.learner import Learner
 from marl.networks import Network, generator_of, masked_log_probs
 from marl.optimizers import Adam, Optimizer
@@ -44,15 +44,15 @@ class IppoConfig(Frozen):
     anneal: bool = True  # the learning rate falls linearly to 0 at the run's last step
     gamma: float = Field(0.99, ge=0, le=1)  # per decision of the player
     gae_lambda: float = Field(0.95, ge=0, le=1)
-    epochs: PositiveInt = 4
-    minibatch_size: PositiveInt = 2048
+    epochs: Size = 4
+    minibatch_size: Size = 2048
     clip: PositiveFloat = 0.2
     entropy_coefficient: float = Field(0.01, ge=0)
     max_grad_norm: PositiveFloat = 0.5
     share_parameters: bool = True  # one pair of networks for all players, told apart by the player's index
     encoder: Literal["auto", "mlp", "cnn"] = "auto"
-    hidden: tuple[PositiveInt, ...] = (128, 128)
-    channels: tuple[PositiveInt, ...] = (32, 32)  # of the cnn
+    hidden: tuple[Size, ...] = (128, 128)
+    channels: tuple[Size, ...] = (32, 32)  # of the cnn
 
 
 class ActorCritic(nn.Module):

@@ -27,13 +27,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, Field, PositiveFloat
 from torch import Tensor, nn
 
 from games.contract import Spec
 from games.errors import UserError
 from games.keys import fold, fold_one, stream, uniform
 from marl.agent import Agent
+from marl.config import Count, Size
 from marl.networks import generator_of, linear
 from marl.search.agent import PolicyAgent, SearchAgent
 from marl.search.evaluators import Judgement
@@ -59,12 +60,12 @@ SEARCHED = 512  # positions that are searched again in one call: more would take
 class MuZeroConfig(SearchConfig):
     """The settings of MuZero."""
 
-    simulations: PositiveInt = 50  # a move, in training
-    unroll_steps: PositiveInt = 5  # K
-    reanalyse: NonNegativeInt = 0  # positions of the replay that are searched again for each update
+    simulations: Size = 50  # a move, in training
+    unroll_steps: Size = 5  # K
+    reanalyse: Count = 0  # positions of the replay that are searched again for each update
     reward_weight: PositiveFloat = 4.0  # w: how things went is noise for long, what a move pays is none
-    hidden: tuple[PositiveInt, ...] = Field((128, 128), min_length=1)  # of the mlp; the last is the hidden state's
-    action_planes: PositiveInt = 2  # as which an action enters residual dynamics
+    hidden: tuple[Size, ...] = Field((128, 128), min_length=1)  # of the mlp; the last is the hidden state's
+    action_planes: Size = 2  # as which an action enters residual dynamics
 
 
 class MuZeroNetwork(nn.Module):

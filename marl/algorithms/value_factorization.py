@@ -19,10 +19,11 @@ team's decisions; an end that is a cut bootstraps from the last views. With PyMA
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, PositiveInt
+from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional
 
+from marl.config import Size
 from marl.episode_batch import EpisodeBatch
 from marl.episodic import EpisodicConfig, EpisodicLearner
 from marl.networks import generator_of, linear, mlp
@@ -38,8 +39,8 @@ class ValueFactorizationConfig(EpisodicConfig):
 class QmixConfig(ValueFactorizationConfig):
     """The settings of QMIX and AERIAL."""
 
-    mixing_hidden: PositiveInt = 32  # E
-    hypernet_hidden: PositiveInt = 64
+    mixing_hidden: Size = 32  # E
+    hypernet_hidden: Size = 64
 
 
 class Nothing(nn.Module):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from games.contract import Spec
@@ -16,7 +16,7 @@ from games.errors import UserError
 from games.keys import fold_one
 from marl.agent import Agent
 from marl.backends import BackendName, Precision
-from marl.config import Frozen
+from marl.config import Count, Frozen, Size
 from marl.learner import Learner
 from marl.optimizers import Adam
 from marl.rowwise import Network
@@ -32,26 +32,26 @@ from marl.types import Tensors, Trajectory, prefixed, under
 class SearchConfig(Frozen):
     """The settings of every learner from searches."""
 
-    simulations: PositiveInt = 64  # a move, in training
+    simulations: Size = 64  # a move, in training
     rule: Literal["puct", "gumbel"] = "puct"
     c_init: PositiveFloat = 1.25  # puct: how much the prior weighs against Q
     noise: float = Field(0.25, ge=0, le=1)  # puct: share of Dirichlet's noise at the root, in training
     noise_alpha: NonNegativeFloat = 0.0  # of that noise; 0: ten by the number of legal actions
-    considered: PositiveInt = 16  # gumbel: actions at the root
-    sampled_moves: NonNegativeInt = 10  # of each player, in training, are drawn from the search's policy
+    considered: Size = 16  # gumbel: actions at the root
+    sampled_moves: Count = 10  # of each player, in training, are drawn from the search's policy
     learning_rate: PositiveFloat = 1e-3
     anneal: bool = False  # the learning rate falls linearly to 0 at the run's last step
     weight_decay: NonNegativeFloat = 1e-4  # c
     root_value_share: float = Field(0.0, ge=0, le=1)  # m
-    replay_positions: PositiveInt = 100_000
-    batch_size: PositiveInt = 256
+    replay_positions: Size = 100_000
+    batch_size: Size = 256
     steps_per_update: PositiveInt = 64  # environment steps between two updates, however many environments made them
     max_grad_norm: PositiveFloat = 10.0
     symmetries: bool = True  # learn from positions turned over, where the game's Spec says how
     encoder: Encoder = "auto"  # auto: residual for views of three axes
-    hidden: tuple[PositiveInt, ...] = (128, 128)  # of the mlp
-    channels: PositiveInt = 32  # of the residual network
-    blocks: PositiveInt = 2
+    hidden: tuple[Size, ...] = (128, 128)  # of the mlp
+    channels: Size = 32  # of the residual network
+    blocks: Size = 2
     precision: Precision = "float32"  # in which the network computes; its weights are float32
     backend: BackendName = "torch"  # what computes the network where it plays
 

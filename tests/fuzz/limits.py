@@ -63,13 +63,13 @@ class Limits:
         return short
 
     def tournament(self, real: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda config, folder, console: real(self.config(config), folder, console)
+        return lambda config, *given, **more: real(self.config(config), *given, **more)
 
     def evaluate(self, real: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *given, seeds, **more: real(*given, seeds=self.few(seeds, MOST["seeds"]), **more)
 
     def check(self, real: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda game, episodes: real(game, self.few(episodes, MOST["episodes"]))
+        return lambda game, episodes, **more: real(game, self.few(episodes, MOST["episodes"]), **more)
 
     def here(self, real: Callable[..., Any]) -> Callable[..., Any]:
         """Return `engine.run`, without processes."""

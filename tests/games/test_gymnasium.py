@@ -248,5 +248,5 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
 def test_a_word_stands_for_an_enums_member(reward_type, payoff):
     warehouse = _installed(WAREHOUSE).removesuffix(")")
     assert make(f"{warehouse}, reward_type={reward_type})", 1).spec.payoff == payoff
-    with pytest.raises(UserError, match=r"reward_type to be one of .*, got 'globe'; did you mean 'global'"):
-        make(f"{warehouse}, reward_type=globe)", 1)
+    with pytest.raises(UserError, match=r"reward_type to be one of .*, got 'globl'; did you mean 'global'"):
+        make(f"{warehouse}, reward_type=globl)", 1)

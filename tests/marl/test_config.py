@@ -88,6 +88,11 @@ def test_an_algorithm_that_is_not_there(tmp_path, section, said):
         ("opponents.agents=random", r"'opponents\.agents' in .*got 'random'"),
         ("evaluation=5", "'evaluation' in .*got 5"),
         ("algorithm=5", "'algorithm' in .*got 5"),
+        ("num_envs=2147483648", "'num_envs' in .*less than 2147483648"),
+        ("env_workers=9223372036854775807", "'env_workers' in .*less than 2147483648"),
+        ("threads=1025", "'threads' in .*less than or equal to 1024"),
+        ("steps=18446744073709551616", "the number 18446744073709551616 is too large"),
+        ("opponents.share=1e39", r"the number 1e\+39 is too large"),
     ],
 )
 def test_a_value_that_does_not_fit_is_shown(tmp_path, assignment, got):

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import safetensors.torch
 
@@ -19,6 +20,7 @@ from marl import agent, checkpoint, population
 from marl.agent import Mcts, Random
 from marl.algorithms.ippo import Ippo, PolicyAgent
 from marl.entrants import algorithm, checkpoint_folder, enter, entered, game_of, members, read
+from marl.types import View
 from tests.marl.test_checkpoint import SPEC, written
 
 BOTS = """
@@ -33,7 +35,7 @@ BOTS = """
             return None
 
         def act(self, view, hidden):
-            return Decision(view.action_mask.argmax(1)), None
+            return Decision(np.full(len(view), self.spec.num_players + self.offset)), None
 
     class Mute:
         pass
@@ -62,7 +64,10 @@ def test_built_in():
 
 def test_a_strangers_class(bots):
     entrant = enter(f"{bots}:First(offset=2)", SPEC)
-    assert (entrant.agent.spec, entrant.agent.offset) == (SPEC, 2)
+    assert entrant.foreign and not enter("random", SPEC).foreign
+    keys, ones = np.zeros(2, np.uint64), np.ones((2, 9), bool)
+    view = View(np.zeros((2, *SPEC.observation.shape)), ones, np.zeros(2, int), np.arange(2), ones[:, 0], keys)
+    assert entrant.agent.act(view, None)[0].action.tolist() == [SPEC.num_players + 2] * 2
     assert entrant.digest != enter(f"{bots}:First(offset=3)", SPEC).digest != enter(f"{bots}:First", SPEC).digest
 
 

@@ -113,6 +113,7 @@ def test_where_an_agent_fails_to_begin():
         "Bad(how=raise, where=begin)": "raised ValueError: no",
         "Bad(how=exit, where=begin)": "raised SystemExit: 0",
         "Bad(how=os-exit, where=begin)": "stopped, for its process ended with exit code 0",
+        "Bad(how=none, where=list)": "raised TypeError: expected hidden states as an array or a tensor, got list",
         "Bad(how=none, where=shape)": "raised ValueError: expected hidden states of 1 rows, got 2",
     }
     healthy, *failed = duels(["First", *ways])
