@@ -72,7 +72,12 @@ def _game(fixture: Fixture, episode: Episode, spec: Spec) -> PlayedGame:
         payoffs = forfeit_payoffs(spec, [forfeit.player for forfeit in episode.forfeits], payoffs)
     moves = np.ascontiguousarray(episode.moves.astype(np.int32) if spec.num_actions else episode.moves)
     return PlayedGame(
-        fixture=fixture, payoffs=payoffs, termination=termination, length=episode.length, moves=moves.tobytes()
+        fixture=fixture,
+        payoffs=payoffs,
+        termination=termination,
+        length=episode.length,
+        moves=moves.tobytes(),
+        rounding=episode.rounding,
     )
 
 

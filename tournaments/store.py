@@ -35,8 +35,9 @@ import numpy as np
 
 from games.errors import RunFailed, UserError
 from marl.drives import network_drive
-from tournaments.ratings import FORFEITS, MIN_CLUSTERS, Results
+from tournaments.ratings import FORFEITS, Results
 from tournaments.schedule import Fixture
+from tournaments.spread import MIN_SEEDS
 
 SCHEMA_VERSION = 3  # 1 had no payoffs that are null; 2 had agents by id, no rounding, failures and notes
 NO_RESULT = ("no_contest", "cut")  # terminations of games that say nothing of who is stronger
@@ -444,7 +445,7 @@ class Store:
         """Return how many seatings of agents played one and the same game on every seed, of those with enough seeds."""
         one_game = "COUNT(*) >= ? AND COUNT(DISTINCT moves) = 1 AND COUNT(DISTINCT payoffs) = 1"
         query = f"SELECT COUNT(*) FROM (SELECT 1 FROM games GROUP BY agents HAVING {one_game})"
-        return int(self._rows(query, MIN_CLUSTERS)[0][0])
+        return int(self._rows(query, MIN_SEEDS)[0][0])
 
     def close(self) -> None:
         """Close the store. Who wrote folds the log into the file, unless somebody else still reads: it is one file."""
@@ -477,7 +478,7 @@ def _seating(tables: Iterable[str], called: Mapping[int, str]) -> dict[str, tupl
 
 def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str]], num_players: int) -> Results:
     """Return rows of games by columns; raises ValueError and the like for what no release wrote."""
-    seeds, tables, payoffs, terminations, lengths, _roundings = zip(*rows, strict=True) if rows else ((),) * 6
+    seeds, tables, payoffs, terminations, lengths, roundings = zip(*rows, strict=True) if rows else ((),) * 6
     agents = sorted({label for seats in seating.values() for label in seats})
     index = {label: k for k, label in enumerate(agents)}
     numbers = {table: [index[label] for label in seats] for table, seats in seating.items()}
@@ -494,4 +495,5 @@ def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str
         seeds=np.array(seeds, np.int64).view(np.uint64),
         terminations=np.array(terminations, np.str_),
         lengths=np.array(lengths, np.int64),
+        rounding=np.array(roundings, np.float64),  # null becomes NaN
     )
