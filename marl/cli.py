@@ -3,7 +3,6 @@
 Exit codes: 0 done; 1 a run that failed on its way; 2 bad input; 130 interrupted (resumable).
 """
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -12,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 from games.errors import UserError
+from games.text import sentence
+from marl.terminal import Terminal, print_traceback, readable_streams
 
 if TYPE_CHECKING:
     from games.contract import Spec
@@ -63,7 +63,7 @@ def train(
     from marl.train import train as train_run
 
     folder = _folder(config, run_dir)
-    newest = train_run(load(TrainConfig, config, sets or []), folder, resume=resume, device=device, console=_console())
+    newest = train_run(load(TrainConfig, config, sets or []), folder, resume=resume, device=device, console=Terminal())
     _say(f"trained: {newest}")
     _say(f"curves: tensorboard --logdir {folder}/tensorboard")
 
@@ -115,19 +115,21 @@ def plot(
     against: Annotated[
         str | None, typer.Option(help="Evaluations against this one of the panel; its first by default.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The picture: .png, .pdf or .svg.")] = Path("plot.png"),
+    out: Annotated[
+        Path | None, typer.Option(help="The picture, .png, .pdf or .svg; plot.png beside what is drawn by default.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw learning curves, and print where they end as a Markdown table; runs that differ by seed are one curve."""
-    from marl.plot import draw, read, table
+    from marl.plot import beside, draw, read, table
 
-    plotted = read(runs, metric, against)
+    plotted, out = read(runs, metric, against), out or beside(runs) / "plot.png"
     draw(plotted, out)
     if as_json:
         _print_json(plotted.to_json() | {"file": str(out)})
         return
-    print(table(plotted))
-    _say(f"\ncurves: {out}")
+    Terminal().block(f"{table(plotted)}\n")
+    _say(f"curves: {out}")
 
 
 @app.command()
@@ -209,7 +211,7 @@ def evaluate(
     for name, result in results.items():
         for seat, (mean, ci95) in enumerate(zip(result.return_mean, result.return_ci95, strict=True)):
             table.add_row(name, str(seat), f"{mean:+.3f}", f"{ci95:.3f}" if seeds > 1 else "one seed")
-    _console().print(table)
+    Terminal().print(table)
     if any(result.length_mean <= opening_moves for result in results.values()):
         _say(f"note: most games end within their {opening_moves} opening moves, where no agent decides")
 
@@ -227,7 +229,7 @@ def _against_the_truth(name: str, game: str, agent: "Agent", spec: "Spec", key: 
         table = Table("positions", "accuracy")
         for kind, share in (result.by_phase | result.by_difficulty).items():
             table.add_row(f"plies {kind}" if kind in result.by_phase else kind, f"{share:.1%}")
-        _console().print(table)
+        Terminal().print(table)
         return
     seats = solved.all_ends(agent, game, spec, key)
     if as_json:
@@ -237,7 +239,7 @@ def _against_the_truth(name: str, game: str, agent: "Agent", spec: "Spec", key: 
     table = Table("seat", "won", "drawn", "lost", "decisions")
     for seat, ends in enumerate(seats):
         table.add_row(str(seat), str(ends.won), str(ends.drawn), str(ends.lost), str(ends.decisions))
-    _console().print(table)
+    Terminal().print(table)
 
 
 def _against_best_responses(
@@ -257,7 +259,7 @@ def _against_best_responses(
     table = Table("seat", "against itself", "a best response to it")
     for seat, (value, best) in enumerate(zip(result.value, result.best_response, strict=True)):
         table.add_row(str(seat), f"{value:+.4f}", f"{best:+.4f}")
-    _console().print(table)
+    Terminal().print(table)
 
 
 @app.command()
@@ -272,7 +274,7 @@ def play(
 
     from marl.play import play as play_at_terminal
 
-    play_at_terminal(game, against, seat, secrets.randbits(63) if seed is None else seed, _console())
+    play_at_terminal(game, against, seat, secrets.randbits(63) if seed is None else seed, Terminal())
 
 
 @app.command()
@@ -295,7 +297,7 @@ def tournament_run(config: Config, sets: Sets = None, run_dir: RunDir = None, as
     from marl.config import load
     from tournaments.tournament import TournamentConfig, run
 
-    console = Console(stderr=True, emoji=False) if as_json else _console()
+    console = Terminal(stderr=as_json)
     store = run(load(TournamentConfig, config, sets or []), _folder(config, run_dir), console)
     tournament_report(store, as_json)
 
@@ -314,7 +316,7 @@ def tournament_rate(
     if as_json:
         _print_json(summary.to_json())
     else:
-        print_leaderboard(_console(), summary)
+        print_leaderboard(Terminal(), summary)
 
 
 @tournament.command("report")
@@ -330,7 +332,7 @@ def tournament_report(
     if as_json:
         _print_json(summary.to_json() | {"files": {name: str(path) for name, path in paths.items()}})
         return
-    print_leaderboard(_console(), summary)
+    print_leaderboard(Terminal(), summary)
     _say(f"report: {paths['report.html']} (also leaderboard.md and leaderboard.csv beside it)")
 
 
@@ -345,7 +347,10 @@ def tournament_plot(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The picture, .png, .pdf or .svg; matchups.png or elo_by_...png by default.")
+        Path | None,
+        typer.Option(
+            help="The picture, .png, .pdf or .svg; matchups.png or elo_by_...png beside the store by default."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -355,10 +360,10 @@ def tournament_plot(
 
     with _store(store) as opened:
         summary = summarize(opened)
+    out = out or opened.path.parent / ("matchups.png" if by is None else f"elo_by_{by}.png")
     if by is not None:
-        _plot_elo(summary, by, out or Path(f"elo_by_{by}.png"), as_json)
+        _plot_elo(summary, by, out, as_json)
         return
-    out = out or Path("matchups.png")
     table = draw(summary, out)
     if as_json:
         facts = {"game": summary.game, "opening_moves": summary.opening_moves}
@@ -377,8 +382,8 @@ def _plot_elo(summary: "Summary", by: str, out: Path, as_json: bool) -> None:
     if as_json:
         _print_json(curves.to_json() | {"file": str(out)})
         return
-    print(f"{table(curves)}\n")
-    print_warnings(_console(), summary)
+    Terminal().block(f"{table(curves)}\n")
+    print_warnings(Terminal(), summary)
     _say(f"curves: {out}")
 
 
@@ -409,7 +414,7 @@ def games_table(
     """Check every game of a source; print which pass, and why others are refused, as a Markdown table."""
     from games.survey import table
 
-    print(table(source, episodes, timeout, workers))
+    Terminal().block(table(source, episodes, timeout, workers))
 
 
 @games.command("show")
@@ -430,7 +435,7 @@ def games_show(
         _print_json(make(game, 1).spec.to_json())
         return
     for line in playthrough(game, seed=seed or 0, views=views):
-        _say(line)
+        Terminal().block(line)
 
 
 @games.command("check")
@@ -452,7 +457,7 @@ def games_check(
     if as_json:
         _print_json(report.to_json())
     else:
-        _console().print(str(report), highlight=False, markup=False, soft_wrap=True)
+        Terminal().block(str(report))
     if not report.passed:
         raise typer.Exit(1)
 
@@ -461,9 +466,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; turn errors into one sentence and an exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
+    readable_streams()
     sys.path.append(str(Path.cwd()))  # a plug-in may lie in the folder where one stands
     arguments = [argument for argument in arguments if argument != "--debug"]
-    sys.exit(_run(lambda: app(args=arguments, standalone_mode=False, prog_name="marl"), debug))
+    try:
+        exit_code = _run(lambda: app(args=arguments, standalone_mode=False, prog_name="marl"), debug)
+    finally:
+        sys.excepthook = print_traceback  # Typer has put its own there
+    sys.exit(exit_code)
 
 
 def _run(command: Callable[[], Any], debug: bool) -> int:
@@ -487,8 +497,8 @@ def _run(command: Callable[[], Any], debug: bool) -> int:
         return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
 
 
-def _complain(sentence: str, exit_code: int) -> int:
-    Console(stderr=True, soft_wrap=True, emoji=False).print(f"marl: {sentence}", highlight=False, markup=False)
+def _complain(message: str, exit_code: int) -> int:
+    Terminal(stderr=True).print(sentence(f"marl: {message}"))
     return exit_code
 
 
@@ -503,16 +513,12 @@ def _store(path: Path) -> Any:
     return Store(path / STORE if path.is_dir() else path)
 
 
-def _console() -> Console:
-    return Console(emoji=False)
-
-
 def _say(text: str) -> None:
-    _console().print(text, highlight=False, markup=False, soft_wrap=True)
+    Terminal().print(text)
 
 
 def _print_json(data: dict[str, Any]) -> None:
-    print(json.dumps(data, indent=1))
+    Terminal().write_json(data)
 
 
 if __name__ == "__main__":

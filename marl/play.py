@@ -1,7 +1,6 @@
 """A person at the terminal against any agent, in any turn-based game that can print itself."""
 
 import numpy as np
-from rich.console import Console
 
 from games import rounding
 from games.contract import State
@@ -12,6 +11,7 @@ from games.vector import action_name, position
 from marl.agent import Agent
 from marl.entrants import enter
 from marl.rollout import episodes
+from marl.terminal import Terminal
 from marl.types import Decision, Hidden, View
 
 
@@ -22,7 +22,7 @@ class Left(Exception):
 class Person:
     """Ask at the terminal for every decision."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self._console = console
 
     def initial_hidden(self, rows: int) -> Hidden:
@@ -54,7 +54,7 @@ class Person:
 class Announced:
     """Say at the terminal what another agent chose."""
 
-    def __init__(self, agent: Agent, name: str, console: Console) -> None:
+    def __init__(self, agent: Agent, name: str, console: Terminal) -> None:
         self._agent, self._name, self._console = agent, name, console
 
     def initial_hidden(self, rows: int) -> Hidden:
@@ -74,7 +74,7 @@ def action_names(state: State, player: int) -> dict[str, int]:
     return {action_name(state, player, action): action for action in state.legal_actions(player)}
 
 
-def play(game: str, against: str, seat: int, seed: int, console: Console) -> None:
+def play(game: str, against: str, seat: int, seed: int, console: Terminal) -> None:
     """Play one game; raises UserError for a game without turns or positions, and for a seat that it does not have."""
     spec = load(game).spec
     if spec.turns != "sequential":

@@ -10,9 +10,8 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import cycle, pairwise, product
+from itertools import pairwise
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,8 @@ from numpy.typing import NDArray
 
 from games.errors import UserError, nearest
 from games.keys import fold, stream, uniform
+from games.text import markdown_cell, markdown_table
+from marl import picture
 from marl.config import TrainConfig, load
 from marl.runlog import EVALUATIONS, METRICS
 
@@ -36,12 +37,12 @@ UNITS = {
     "steps_per_second": "environment steps a second",
     "steps_per_cpu_second": "environment steps a CPU-second",
 }
-FORMATS = (".png", ".pdf", ".svg")
 QUARTILED = 4  # seeds from which on there are quartiles
 RESAMPLES = 2_000
+ALGORITHM = "algorithm.name"  # the key of a flat config
+SWEPT = re.compile(r"(^|_)seed-\d+$")  # how the names end that a sweep gives to its members
+LONGEST_LABEL = 100  # letters of what is said to differ
 MOST_POINTS = 200  # of a curve; longer logs are averaged
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A3D9A", "#555555")  # Okabe, Ito 2008
-STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))  # lines and their markers, once the colours are used up
 
 
 @dataclass(frozen=True)
@@ -149,13 +150,21 @@ def runs_of(folder: Path) -> list[Path]:
     raise UserError(f"expected a run's or a sweep's folder, got '{folder}', which does not exist{hint}")
 
 
+def beside(folders: Sequence[Path]) -> Path:
+    """Return where a picture of these goes: into the folder that is drawn, or the one that holds all that are drawn."""
+    places = {folder.absolute().parent for folder in folders}
+    if len(folders) == 1:
+        return folders[0]
+    return folders[0].parent if len(places) == 1 else Path()
+
+
 def curves(runs: Sequence[Run]) -> list[Curve]:
     """Group runs by their config without the seed; raises UserError where one seed of a config comes twice."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(json.dumps(run.config, sort_keys=True), []).append(run)
     found = []
-    for label, group in zip(labels([group[0].config for group in groups.values()]), groups.values(), strict=True):
+    for label, group in zip(names([*groups.values()]), groups.values(), strict=True):
         group.sort(key=lambda run: run.seed)
         for one, other in pairwise(group):
             if one.seed == other.seed:
@@ -184,14 +193,38 @@ def family_curves(metric: str, found: dict[Path, dict[str, Run]]) -> list[Curve]
     ]
 
 
-def labels(configs: Sequence[dict[str, Any]]) -> list[str]:
-    """Say of each config what sets it apart from the others: keys that all of them have, or all keys if need be.
+def names(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """Return what to call curves [C] by their runs: by what sets them apart, or where each is one run by its folder.
 
-    A key goes by its last part where that is clear; the algorithm's name needs no key.
+    A folder's name is used for a population's members, whom their config names; a sweep's names only repeat settings.
+    It is used for other runs where too much differs to be read.
     """
-    name = "algorithm.name"
-    if len(configs) == 1:
-        return [str(configs[0][name])]
+    said = labels([group[0].config for group in groups])
+    folders = [group[0].folder.absolute() for group in groups]
+    by_folder = [folder.name for folder in folders]
+    if not len(set(by_folder)) == len(groups) == sum(map(len, groups)):
+        return said
+    members = all(folder.parent.name == "members" and not SWEPT.search(folder.name) for folder in folders)
+    return by_folder if members or max(map(len, said)) > LONGEST_LABEL else said
+
+
+def labels(configs: Sequence[dict[str, Any]]) -> list[str]:
+    """Say of each config what sets it apart: its algorithm, and what differs among the configs of that algorithm."""
+    groups: dict[str, list[int]] = {}
+    for place, config in enumerate(configs):
+        groups.setdefault(str(config.get(ALGORITHM)), []).append(place)
+    found = [""] * len(configs)
+    for algorithm, places in groups.items():
+        for place, said in zip(places, _differences([configs[place] for place in places]), strict=True):
+            found[place] = ", ".join([algorithm, *said] if len(groups) > 1 or not said else said)
+    return found
+
+
+def _differences(configs: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Return `key=value` of what differs: of keys that all configs have, or of all keys if need be.
+
+    A key goes by its last part where that is clear.
+    """
     keys = dict.fromkeys(key for config in configs for key in config)
     differing = [key for key in keys if len({json.dumps(config.get(key)) for config in configs}) > 1]
     shared = [key for key in differing if all(key in config for config in configs)]
@@ -199,16 +232,11 @@ def labels(configs: Sequence[dict[str, Any]]) -> list[str]:
         differing = shared
     last = [key.split(".")[-1] for key in differing]
     short = {key: part if last.count(part) == 1 else key for key, part in zip(differing, last, strict=True)}
+    return [[f"{short[key]}={_word(config[key])}" for key in differing if key in config] for config in configs]
 
-    def say(config: dict[str, Any]) -> str:
-        values = {key: config[key] for key in differing if key in config}
-        texts = {
-            key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-            for key, value in values.items()
-        }
-        return ", ".join(text if key == name else f"{short[key]}={text}" for key, text in texts.items())
 
-    return [say(config) for config in configs]
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def align(runs: Sequence[Run]) -> tuple[Floats, Floats]:
@@ -260,70 +288,38 @@ def bootstrap(values: Floats, key: int) -> tuple[Floats, Floats]:
 
 def table(plot: Plot) -> str:
     """Return where the curves end as a Markdown table."""
-    lines = [
-        f"{plot.game}: {plot.title}",
-        "",
-        "| curve | seeds | steps | at the end | estimate | interval | wall time a run | CPU time a run |",
-        "| :-- | --: | --: | --: | :-- | :-- | --: | --: |",
-    ]
+    titles = ["curve", "seeds", "steps", "at the end", "estimate", "interval", "wall time a run", "CPU time a run"]
+    rows = []
     for curve in plot.curves:
         bounds = ""
         if curve.low is not None and curve.high is not None:
             bounds = f"{curve.low[-1]:.4g} to {curve.high[-1]:.4g} ({curve.interval})"
         cells = [curve.label, str(len(curve.runs)), _steps(curve), f"{curve.value[-1]:.4g}", curve.estimate, bounds]
-        cells += [_duration(_mean([run.wall for run in curve.runs])), _duration(_mean([run.cpu for run in curve.runs]))]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines)
-
-
-def check_picture(out: Path) -> None:
-    """Raise UserError where a picture cannot be written, or in that format."""
-    if out.suffix not in FORMATS:
-        raise UserError(f"expected a picture's name that ends in {', '.join(FORMATS)}, got '{out}'")
-    if not out.parent.is_dir():
-        raise UserError(f"the folder of '{out}' does not exist; make it first, or name another --out")
-
-
-def save_picture(figure: Any, out: Path) -> None:
-    """Write matplotlib's figure; raises UserError where it cannot be written."""
-    try:
-        figure.savefig(out)
-    except OSError as error:
-        raise UserError(f"the picture '{out}' cannot be written: {error}; name another --out") from error
+        times = [_mean([run.wall for run in curve.runs]), _mean([run.cpu for run in curve.runs])]
+        rows.append([*cells, *map(_duration, times)])
+    lines = markdown_table(titles, rows, words=("curve", "estimate", "interval"))
+    return "\n".join([markdown_cell(f"{plot.game}: {plot.title}"), "", *lines])
 
 
 def draw(plot: Plot, out: Path) -> None:
     """Write the curves as a picture; raises UserError where it cannot be written, or in that format."""
-    check_picture(out)
-    from matplotlib.figure import Figure  # half a second to import
-    from matplotlib.ticker import EngFormatter, MaxNLocator
-
     sizes = {len(curve.runs) for curve in plot.curves}
-    texts = [f"{curve.label} ({_seeds(curve)})" if len(sizes) > 1 else curve.label for curve in plot.curves]
-    texts = [fill(text, 34) for text in texts]
-    several = len(plot.curves) > 1  # then a legend stands beside the axes; within them it would cover curves
-    height = max(4.4, 0.17 * "\n".join(texts).count("\n") + 0.6)
-    figure = Figure(figsize=(9.4 if several else 7.2, height), dpi=160, layout="constrained")
-    axes = figure.add_subplot()
-    looks = cycle(product(STYLES, COLOURS))
-    for curve, text, ((style, marker), colour) in zip(plot.curves, texts, looks, strict=False):
-        line: dict[str, Any] = {"linestyle": style, "linewidth": 1.8, "markersize": 3.5}
-        line["marker"] = marker if len(curve.step) <= 30 else ""
-        axes.plot(curve.step, curve.value, color=colour, label=text, **line)
-        if curve.low is not None and curve.high is not None:
-            axes.fill_between(curve.step, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
-    axes.set_title(plot.game, loc="left", fontsize=11, fontweight="bold", pad=20)
-    axes.annotate(_drawn(plot), (0, 1), (0, 6), "axes fraction", "offset points", fontsize=8.5, color="#666666")
-    axes.set_xlabel("environment steps")
-    axes.set_ylabel(plot.title)
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.grid(color="#dddddd", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    if several:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=8.5, handlelength=3.5)
-    save_picture(figure, out)
+    names = [f"{curve.label} ({_seeds(curve)})" if len(sizes) > 1 else curve.label for curve in plot.curves]
+    names = [picture.label(name, picture.LEGEND_WIDTH) for name in names]
+    several = len(names) > 1  # then a legend stands beside the axes; within them it would cover curves
+    with picture.picture(out, 9.4 if several else 7.2, picture.height(names)) as figure:
+        axes = picture.curve_axes(figure, plot.game, _drawn(plot))
+        picture.step_axis(axes)
+        axes.set_ylabel(picture.label(plot.title, 60))
+        lines = []
+        for curve, ((style, marker), colour) in zip(plot.curves, picture.looks(), strict=False):
+            look: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": 1.8, "markersize": 3.5}
+            look["marker"] = marker if len(curve.step) <= 30 else ""
+            lines += axes.plot(curve.step, curve.value, **look)
+            if curve.low is not None and curve.high is not None:
+                axes.fill_between(curve.step, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
+        if several:
+            picture.legend(figure, lines, names)
 
 
 def _panel(evaluations: Sequence[dict[str, Any]]) -> list[str]:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from games.errors import RunFailed, UserError
+from games.text import sentence
 from marl import checkpoint, engine
 from marl.config import PopulationConfig, TrainConfig, load
+from marl.terminal import Terminal
 from marl.train import check, device_of, same_config, spelled_out, train
 
 Outcome = tuple[str, str, int]  # a member's name; why it failed, or nothing; the exit code of that
@@ -38,7 +38,7 @@ def train_members(
     if len(failed) == len(runs) and all(exit_code == UserError.exit_code for _, exit_code in failed.values()):
         raise UserError(next(iter(failed.values()))[0])
     for name, (reason, _) in failed.items():
-        say(f"{name}: failed: {reason}")
+        say(sentence(f"{name}: failed: {reason}"))
     trained = {name: run for name, run in runs.items() if name not in failed}
     path = write(folder, trained) if trained else folder
     if failed:
@@ -98,7 +98,7 @@ def write(folder: Path, members: dict[str, Path]) -> Path:
 
 def _train(name: str, config: dict[str, Any], folder: str, resume: bool, device: str) -> Outcome:
     """Train a member in whatever process this is. What it raises is returned as text: not every error can travel."""
-    plain = Console(force_terminal=False)  # bars of several members would draw over each other
+    plain = Terminal(force_terminal=False)  # bars of several members would draw over each other
     try:
         train(TrainConfig.model_validate(config), Path(folder), resume=resume, device=device, console=plain)
     except UserError as error:

@@ -6,8 +6,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+from games.text import shown
+from marl.terminal import Terminal, Words
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
 
@@ -72,11 +74,11 @@ def _cut(path: Path, step: int) -> None:
 class Display:
     """Show progress: a bar with the time left on a terminal, plain lines off it."""
 
-    def __init__(self, label: str, total: int, unit: str, console: Console) -> None:
+    def __init__(self, label: str, total: int, unit: str, console: Terminal) -> None:
         self._label, self._total, self._console = label, total, console
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+        columns = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), Words(unit))
         self._bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
-        self._task = self._bar.add_task(label, total=total)
+        self._task = self._bar.add_task(shown(label), total=total)
 
     def __enter__(self) -> "Display":
         if self._console.is_terminal:
@@ -95,4 +97,4 @@ class Display:
 
     def line(self, text: str) -> None:
         """Print one line."""
-        self._console.print(f"{self._label}: {text}", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(f"{self._label}: {text}")

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 import yaml
 from pydantic import BaseModel
-from rich.console import Console
 
 from games.contract import VecEnv
 from games.errors import RunFailed, UserError
@@ -28,6 +27,7 @@ from marl.evaluate import evaluate
 from marl.learner import Learner
 from marl.runlog import Display, RunLog
 from marl.seating import seat
+from marl.terminal import Terminal
 
 ROLLOUT_LENGTH = 64  # where neither the config nor the learner says
 
@@ -50,26 +50,22 @@ class Run:
 
 
 def train(
-    config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto", console: Console | None = None
+    config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto", console: Terminal | None = None
 ) -> Path:
     """Train to the config's last step and return the newest checkpoint.
 
     Raises UserError before anything is written where the config, the game, the algorithm or the folder does not fit;
     RunFailed on the way, with the last checkpoint kept. An interrupted run can be resumed.
     """
-    console = console or Console()
+    console = console or Terminal()
     run = prepare(config, folder, resume=resume, device=device)
     if run.step >= config.steps:
-        console.print(
-            f"{folder}: already trained to {run.step:,} steps; nothing to do", highlight=False, soft_wrap=True
-        )
+        console.print(f"{folder}: already trained to {run.step:,} steps; nothing to do")
         return checkpoint.folder_of(folder, run.step)
     says = f"goes on from step {run.step:,}" if run.parent else "starts afresh"
-    console.print(
-        f"{folder}: {says}, to {config.steps:,} steps of {config.game} by {run.name}", highlight=False, soft_wrap=True
-    )
+    console.print(f"{folder}: {says}, to {config.steps:,} steps of {config.game} by {run.name}")
     for note in run.learner.notes:
-        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True, style="yellow")
+        console.print(f"note: {note}", style="yellow")
     try:
         # Without a checkpoint nothing has been yet, not even step 0.
         with (

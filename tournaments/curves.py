@@ -5,16 +5,16 @@ family. It stands in the references that the store holds: no checkpoint is read.
 """
 
 from dataclasses import dataclass, replace
-from itertools import cycle, pairwise, product
+from itertools import pairwise
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 from games.errors import UserError, nearest
 from games.registry import Reference, parse
-from marl.plot import COLOURS, STYLES, check_picture, save_picture
+from games.text import markdown_cell, markdown_table
+from marl import picture
 from tournaments.ratings import Rating
-from tournaments.report import Summary, listed, markdown_table, title
+from tournaments.report import Summary, listed, title
 
 STEPS = "steps"  # of the run whose checkpoint an agent is, as its folder's name says
 LINEAR_SPAN = 20  # the greatest value over the least, up to which an axis stays linear
@@ -130,50 +130,48 @@ def table(curves: Curves) -> str:
     rows += [[rating.agent, "—", *_cells(rating)] for rating in curves.others]
     titles = ["agent", curves.by, "Elo", "±95 %", "games"]
     return "\n".join(
-        [f"{title(curves.game, curves.opening_moves)}: Elo by {curves.by}", "", *markdown_table(titles, rows)]
+        [
+            f"{markdown_cell(title(curves.game, curves.opening_moves))}: Elo by {curves.by}",
+            "",
+            *markdown_table(titles, rows),
+        ]
     )
 
 
 def draw(curves: Curves, out: Path) -> None:
     """Write the curves as a picture; raises UserError where it cannot be written, or in that format."""
-    check_picture(out)
-    from matplotlib.figure import Figure  # half a second to import
-    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+    names = [family.name for family in curves.families] + [rating.agent for rating in curves.others]
+    names = [picture.label(name, picture.LEGEND_WIDTH) for name in names]
+    note = "relative to the mean of all agents, ± 95 %"
+    note += f"; dashed: agents without {curves.by}" if curves.others else ""
+    with picture.picture(out, 9.4, picture.height(names)) as figure:
+        axes = picture.curve_axes(figure, title(curves.game, curves.opening_moves), note)
+        axes.set_ylabel("Elo")
+        if curves.by == STEPS:
+            picture.step_axis(axes)
+        else:
+            axes.set_xlabel(curves.by)
+        if curves.logarithmic:
+            _logarithmic_axis(axes)
+        looks, lines = picture.looks(), []
+        for family, ((style, marker), colour) in zip(curves.families, looks, strict=False):
+            look: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": 1.8, "marker": marker}
+            elo, ci95 = [rating.elo for rating in family.ratings], [rating.ci95 for rating in family.ratings]
+            lines.append(axes.errorbar(family.values, elo, ci95, elinewidth=1, markersize=4.5, capsize=3, **look))
+        for rating, (_, colour) in zip(curves.others, looks, strict=False):
+            lines.append(axes.axhline(rating.elo, color=colour, linestyle="--", linewidth=1.2, zorder=1))
+            low, high = rating.elo - rating.ci95, rating.elo + rating.ci95
+            axes.axhspan(low, high, color=colour, alpha=0.1, linewidth=0, zorder=0)
+        picture.legend(figure, lines, names)
 
-    names = [fill(name, 34) for name in [family.name for family in curves.families] + [r.agent for r in curves.others]]
-    height = max(4.4, 0.17 * "\n".join(names).count("\n") + 0.6)
-    figure = Figure(figsize=(9.4, height), dpi=160, layout="constrained")
-    axes = figure.add_subplot()
-    looks = cycle(product(STYLES, COLOURS))
-    drawn: list[Any] = []  # for the legend, in its order
-    for family, name, ((style, marker), colour) in zip(curves.families, names, looks, strict=False):
-        line: dict[str, Any] = {"linestyle": style, "linewidth": 1.8, "marker": marker, "markersize": 4.5, "capsize": 3}
-        elo, ci95 = [rating.elo for rating in family.ratings], [rating.ci95 for rating in family.ratings]
-        drawn.append(axes.errorbar(family.values, elo, ci95, color=colour, label=name, elinewidth=1, **line))
-    for rating, name, (_, colour) in zip(curves.others, names[len(curves.families) :], looks, strict=False):
-        drawn.append(axes.axhline(rating.elo, color=colour, label=name, linestyle="--", linewidth=1.2, zorder=1))
-        axes.axhspan(rating.elo - rating.ci95, rating.elo + rating.ci95, color=colour, alpha=0.1, linewidth=0, zorder=0)
-    axes.set_title(title(curves.game, curves.opening_moves), loc="left", fontsize=11, fontweight="bold", pad=20)
-    said = "relative to the mean of all agents, ± 95 %"
-    said += f"; dashed: agents without {curves.by}" if curves.others else ""
-    axes.annotate(said, (0, 1), (0, 6), "axes fraction", "offset points", fontsize=8.5, color="#666666")
-    axes.set_ylabel("Elo")
-    if curves.by == STEPS:
-        axes.set_xlabel("environment steps")
-        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    else:
-        axes.set_xlabel(curves.by)
-    if curves.logarithmic:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.grid(color="#dddddd", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(handles=drawn, loc="outside right upper", frameon=False, fontsize=8.5, handlelength=3.5)
-    save_picture(figure, out)
+
+def _logarithmic_axis(axes: Any) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def _is_checkpoint(reference: Reference) -> bool:

@@ -3,9 +3,7 @@
 All of it is a pure function of the store: no clock, so the same store gives the same bytes.
 """
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +13,11 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from rich.cells import cell_len
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from games.errors import RunFailed, UserError
+from games.text import csv_line, markdown_cell, markdown_table, shown
+from marl.terminal import Terminal
 from tournaments.metagame import Matchups, matchups
 from tournaments.ratings import (
     PRIOR_SD,
@@ -206,42 +204,42 @@ def _endings(results: Results, order: Sequence[str]) -> list[Endings]:
     return found
 
 
-def print_leaderboard(console: Console, summary: Summary) -> None:
+def print_leaderboard(console: Terminal, summary: Summary) -> None:
     """Print the leaderboard, or the payoffs and why there is no Elo; warnings in one line each."""
     if summary.reason:
-        console.print(Text(summary.reason))
+        console.print(summary.reason)
         _print_table(console, ["agent", *_payoff_titles(summary)], _payoff_rows(summary))
     if summary.matchups:
-        console.print(Text(_unit_line(summary, summary.matchups)), soft_wrap=True)
+        console.print(_unit_line(summary, summary.matchups))
     for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
         if summary.ratings and len(summary.ratings.parts) > 1:
-            console.print(Text(f"Part {number} of {len(summary.ratings.parts)}", style="bold"))
+            console.print(f"Part {number} of {len(summary.ratings.parts)}", style="bold")
         rows = [_rating_cells(rank, rating) for rank, rating in enumerate(part.ratings, start=1)]
         _print_table(console, RATING_TITLES, rows)
     if summary.ratings:
-        console.print(Text(_seat_line(summary.ratings)))
+        console.print(_seat_line(summary.ratings))
     print_warnings(console, summary)
 
 
-def _print_table(console: Console, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _print_table(console: Terminal, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table with nothing cut: names fold where a terminal is too narrow; numbers and what is piped do not."""
     table = Table(box=None, header_style="bold")
     for title in titles:
         named = title == "agent"
         table.add_column(title, justify="left" if named else "right", overflow="fold", no_wrap=not named)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*row)
     table.width = console.measure(table, options=console.options.update(width=10_000)).maximum
     if console.is_terminal:
-        longest = max((cell_len(row[titles.index("agent")]) for row in rows), default=0)
+        longest = max((cell_len(shown(row[titles.index("agent")])) for row in rows), default=0)
         table.width = min(table.width, max(console.width, table.width - max(0, longest - NAME_WIDTH)))
-    console.print(table, crop=False)
+    console.print(table)
 
 
-def print_warnings(console: Console, summary: Summary) -> None:
+def print_warnings(console: Terminal, summary: Summary) -> None:
     """Print what a reader should know before trusting the numbers, a line each."""
     for warning in summary.warnings:
-        console.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
+        console.print(f"warning: {warning}", style="yellow")
 
 
 def _rating_cells(rank: int, rating: Rating) -> list[str]:
@@ -328,20 +326,20 @@ def _method(summary: Summary) -> str:
 
 
 def _markdown(summary: Summary) -> str:
-    lines = [f"# {_markdown_cell(summary.title)}", ""]
+    lines = [f"# {markdown_cell(summary.title)}", ""]
     if summary.reason:
         titles = ["agent", *_payoff_titles(summary)]
         lines += [summary.reason, "", *markdown_table(titles, _payoff_rows(summary)), ""]
     if summary.matchups:
         table = summary.matchups
-        lines += [_markdown_cell(_unit_line(summary, table)), ""]
+        lines += [markdown_cell(_unit_line(summary, table)), ""]
         best = ["best response", *(listed(line.best_responses, most=2) for line in table.standings)]
         for title, mean, ci95, below in (
             ("The row's payoff against the column", table.payoff, table.ci95, [best]),
             ("Social welfare: what both earn together", table.welfare, table.welfare_ci95, []),
         ):
             rows = [[agent, *map(written, *cells)] for agent, *cells in zip(table.agents, mean, ci95, strict=True)]
-            titles = ["agent", *map(_markdown_cell, table.agents)]
+            titles = ["agent", *table.agents]
             lines += [f"## {title}", "", *markdown_table(titles, rows + below), ""]
     for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
         if summary.ratings and len(summary.ratings.parts) > 1:
@@ -350,46 +348,35 @@ def _markdown(summary: Summary) -> str:
         lines += [*markdown_table(RATING_TITLES, rows), ""]
     if summary.ratings:
         lines += [_seat_line(summary.ratings), ""]
-    lines += [f"- {_markdown_cell(warning)}" for warning in summary.warnings] + ([""] if summary.warnings else [])
+    lines += [f"- {markdown_cell(warning)}" for warning in summary.warnings] + ([""] if summary.warnings else [])
     return "\n".join([*lines, _method(summary), ""])
 
 
-def markdown_table(titles: Sequence[str], rows: list[list[str]]) -> list[str]:
-    """Return the lines of a Markdown table."""
-    rule = [":--" if title == "agent" else "--:" for title in titles]
-    cells = [titles, rule, *([_markdown_cell(cell) for cell in row] for row in rows)]
-    return [f"| {' | '.join(row)} |" for row in cells]
-
-
-def _markdown_cell(text: str) -> str:
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    return "".join(f"\\{character}" if character in "\\|*_`[]" else character for character in text)
-
-
 def _csv(summary: Summary) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    return "".join(f"{csv_line(row)}\n" for row in _csv_rows(summary))
+
+
+def _csv_rows(summary: Summary) -> Iterator[list[Any]]:
     if summary.ratings:
-        writer.writerow(["rank", "agent", "elo", "ci95", "games", "score", "part", "prior_dominated"])
+        yield ["rank", "agent", "elo", "ci95", "games", "score", "part", "prior_dominated"]
         for part in summary.ratings.parts:
             for rank, r in enumerate(part.ratings, start=1):
                 score, held = f"{r.score:.6f}", str(r.prior_dominated).lower()
-                writer.writerow([rank, r.agent, f"{r.elo:.3f}", f"{r.ci95:.3f}", r.games, score, r.part, held])
+                yield [rank, r.agent, f"{r.elo:.3f}", f"{r.ci95:.3f}", r.games, score, r.part, held]
     elif summary.matchups:
         unit = summary.matchups.unit
         fields = ["agent", "payoff", "ci95", "self_play", "cross_play", "welfare", "games", "best_responses"]
-        writer.writerow([*fields, "unit"])
+        yield [*fields, "unit"]
         for line in summary.matchups.standings:
             means = [line.payoff, line.ci95, line.self_play, line.cross_play, line.welfare]
             numbers = ["" if mean is None else f"{mean:.6f}" for mean in means]
-            writer.writerow([line.agent, *numbers, line.games, "; ".join(line.best_responses), unit])
+            yield [line.agent, *numbers, line.games, "; ".join(line.best_responses), unit]
     else:
-        writer.writerow(["agent", "seat", "mean", "ci95", "games"])
+        yield ["agent", "seat", "mean", "ci95", "games"]
         for p in summary.payoffs:
             ci95 = "" if p.ci95 is None else f"{p.ci95:.6f}"
             mean = "" if p.mean is None else f"{p.mean:.6f}"
-            writer.writerow([p.agent, "all" if p.seat is None else p.seat, mean, ci95, p.games])
-    return out.getvalue()
+            yield [p.agent, "all" if p.seat is None else p.seat, mean, ci95, p.games]
 
 
 @dataclass(frozen=True)
@@ -486,6 +473,7 @@ def _html(summary: Summary) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=lambda value: shown(value) if type(value) is str else value,  # Markup is a page's part already
     )
     ratings, table = summary.ratings, summary.matchups
     parts = [(part, *_bars(part.ratings)) for part in ratings.parts] if ratings else []

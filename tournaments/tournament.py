@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
-from rich.console import Console
 
 from games.contract import Spec
 from games.errors import UserError
@@ -16,6 +15,7 @@ from marl import engine as engines
 from marl.config import OfGame, References, dump
 from marl.entrants import Entrant, entered
 from marl.runlog import Display
+from marl.terminal import Terminal
 from tournaments.match import chunks, play_chunk
 from tournaments.schedule import Fixture, round_robin
 from tournaments.store import Store
@@ -39,7 +39,7 @@ class TournamentConfig(OfGame):
     batch: PositiveInt = 256  # games that are played, and stored, together
 
 
-def run(config: TournamentConfig, folder: Path, console: Console) -> Path:
+def run(config: TournamentConfig, folder: Path, console: Terminal) -> Path:
     """Play the fixtures that are missing and return the store. Killed at any moment, it goes on from the last batch."""
     engines.require(config.engine)
     spec = make(config.game, 1).spec
@@ -53,9 +53,7 @@ def run(config: TournamentConfig, folder: Path, console: Console) -> Path:
         missing = store.missing(fixtures)
         stored = len(fixtures) - len(missing)
         had = f"; {stored:,} are stored already" if stored else ""
-        console.print(
-            f"{folder}: {len(fixtures):,} games among {len(entrants)} agents{had}", highlight=False, soft_wrap=True
-        )
+        console.print(f"{folder}: {len(fixtures):,} games among {len(entrants)} agents{had}")
         with Display(str(folder), len(fixtures), "games", console) as display:
             for games in engines.run(play_chunk, _tasks(config, entrants, missing), config.workers, config.engine):
                 store.add(games)

@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 from open_spiel.python.observation import make_observation
-from rich.console import Console
 
 from games.contract import VecEnv
 from games.errors import UserError
@@ -37,6 +36,7 @@ from marl.agent import Random
 from marl.config import TrainConfig, load
 from marl.rollout import Carry, rollout
 from marl.seating import seat
+from marl.terminal import Terminal
 from marl.train import prepare
 from tests.benchmarks import timing
 from tests.benchmarks.timing import Row, Work, medians
@@ -352,7 +352,7 @@ def tournament(options: argparse.Namespace) -> Iterator[Row]:
 
     def play() -> int:
         with tempfile.TemporaryDirectory() as folder:
-            run(config, Path(folder), Console(quiet=True))
+            run(config, Path(folder), Terminal(quiet=True))
         return 4 * 3 * config.seeds
 
     [games] = medians(play, repetitions=5)

@@ -14,6 +14,7 @@ from games.keys import uniform
 from marl import plot
 from marl.cli import main
 from marl.config import TrainConfig, dump
+from marl.picture import COLOURS
 from marl.plot import align, bootstrap, draw, estimate, iqm, labels, read, runs_of, table
 
 GAME = "openspiel:tic_tac_toe"
@@ -176,7 +177,7 @@ def test_labels_say_what_differs():
     assert labels([first, first | {"steps": 20}]) == ["steps=10", "steps=20"]
     other = {"algorithm.name": "qmix", "algorithm.mixer": "qmix", "steps": 10}  # its own keys need no saying
     assert labels([first, other]) == ["ippo", "qmix"]
-    assert labels([first, {"algorithm.name": "ippo", "steps": 10}]) == ["clip=0.2", ""]
+    assert labels([first, {"algorithm.name": "ippo", "steps": 10}]) == ["clip=0.2", "ippo"]
     twice = [{"a.seeds": 1, "b.seeds": 2}, {"a.seeds": 3, "b.seeds": 4}]
     assert labels(twice) == ["a.seeds=1, b.seeds=2", "a.seeds=3, b.seeds=4"]
 
@@ -234,7 +235,7 @@ def test_a_picture_shows_curves(tmp_path):
         rgb = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
         return int((np.abs(image[..., :3] - rgb).max(-1) < 0.02).sum())
 
-    blue, red = plot.COLOURS[:2]
+    blue, red = COLOURS[:2]
     assert pixels(one, blue) > 1_000 and pixels(both, red) > 1_000 and pixels(one, red) == 0
     draw(read([tmp_path / "a"]), tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "a.png").read_bytes()
@@ -302,8 +303,8 @@ def test_the_command(marl, tmp_path):
     write_run(tmp_path / "s" / "members" / "a", 0, evaluation={"panel": ["random", "self"]})
     write_run(tmp_path / "s" / "members" / "b", 1, evaluation={"panel": ["random", "self"]})
     exit_code, printed, complaint = marl("plot", "s")
-    assert (exit_code, complaint) == (0, "") and printed.endswith("\ncurves: plot.png\n")
-    assert (tmp_path / "plot.png").stat().st_size > 10_000
+    assert (exit_code, complaint) == (0, "") and printed.endswith("\ncurves: s/plot.png\n")
+    assert (tmp_path / "s" / "plot.png").stat().st_size > 10_000
     exit_code, printed, complaint = marl("plot", "s", "--against", "self", "--out", "x.svg", "--json")
     found = json.loads(printed)
     assert (exit_code, complaint) == (0, "") and (found["game"], found["against"]) == (GAME, "self")

@@ -8,9 +8,9 @@ import pytest
 
 from games.errors import UserError
 from games.registry import parse
+from marl import picture
 from marl.cli import main
 from tests.tournaments.test_report import make_store
-from tournaments import curves
 from tournaments.curves import draw, family_of, gather, numbers, table
 from tournaments.report import summarize
 from tournaments.schedule import Fixture, round_robin
@@ -48,7 +48,7 @@ def figure_of(monkeypatch, tmp_path):
 
     def of(found):
         figures = []
-        monkeypatch.setattr(curves, "save_picture", lambda figure, out: figures.append(figure))
+        monkeypatch.setattr(picture, "save", lambda figure, out: figures.append(figure))
         draw(found, tmp_path / "picture.png")
         return figures[0]
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 import numpy as np
 import pyspiel
 import pytest
-from rich.console import Console
 
 from games.errors import RunFailed
 from games.keys import choose
@@ -12,6 +11,7 @@ from games.registry import make
 from marl.agent import Random, Stateless
 from marl.config import TrainConfig
 from marl.entrants import enter
+from marl.terminal import Terminal
 from marl.train import train
 from marl.types import Decision
 from tournaments.match import chunks, forfeit_payoffs, play, play_chunk
@@ -88,7 +88,7 @@ def by_fixture(games):
 def trained(tmp_path_factory):
     """A checkpoint whose network answers in batches."""
     config = TrainConfig(game=TIC_TAC_TOE, algorithm={"name": "ippo"}, steps=64, num_envs=8, evaluation={"panel": ()})
-    return str(train(config, tmp_path_factory.mktemp("run"), resume=False, console=Console(quiet=True)))
+    return str(train(config, tmp_path_factory.mktemp("run"), resume=False, console=Terminal(quiet=True)))
 
 
 @pytest.mark.parametrize("game", [TIC_TAC_TOE, KUHN, GOOFSPIEL])

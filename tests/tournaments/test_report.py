@@ -5,9 +5,9 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from rich.console import Console
 
 from games.errors import UserError
+from marl.terminal import Terminal
 from tournaments.ratings import Result
 from tournaments.report import print_leaderboard, summarize, write_report
 from tournaments.schedule import Fixture, round_robin
@@ -65,7 +65,7 @@ def make_store(
 
 
 def printed(summary):
-    console = Console(width=100, record=True, file=io.StringIO())
+    console = Terminal(width=100, record=True, file=io.StringIO())
     print_leaderboard(console, summary)
     return console.export_text()
 
@@ -167,7 +167,7 @@ def test_a_pairing_without_a_game_is_left_open_and_said(tmp_path):
 
 def board(summary, terminal):
     """Return the names on a leaderboard 80 columns wide, the rest of its rows, and how long its lines are."""
-    console = Console(width=80, force_terminal=terminal, color_system=None, file=io.StringIO())
+    console = Terminal(width=80, force_terminal=terminal, color_system=None, file=io.StringIO())
     print_leaderboard(console, summary)
     header, *lines = [line for line in console.file.getvalue().splitlines() if line.startswith(" ")]
     cells = [line[header.index("agent") :].split() for line in lines]

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from games.errors import UserError
 from games.registry import make
 from marl.agent import Random
 from marl.cli import main
 from marl.config import load
+from marl.terminal import Terminal
 from marl.types import Decision
 from tournaments import tournament
 from tournaments.report import summarize, write_report
@@ -53,7 +53,7 @@ def config(**changes):
 
 
 def play(config, folder):
-    return run(config, folder, Console(quiet=True))
+    return run(config, folder, Terminal(quiet=True))
 
 
 def rows(path, columns="id, seed, agents, payoffs, termination, length, moves"):

@@ -1,0 +1,72 @@
+"""Text that somebody else wrote, made fit to be shown: names, messages, paths, what a game prints of itself.
+
+    shown           on a terminal, and everywhere else: nothing that a terminal obeys or that nobody can see
+    sentence        as a message: one line that is not too long
+    markdown_cell   in Markdown
+    csv_line        in a file that a spreadsheet opens
+
+Names are shown as they are written; what has no letter of its own is spelled out as Python spells it: \\x1b, \\u202e.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+LONGEST_SENTENCE = 500  # characters of a message
+# Unicode calls these letters or marks (`str.isprintable`), and they take no place: fillers, joiners, selectors.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_FORMULA = tuple("=+-@＝＋－＠")  # how a cell begins that a spreadsheet computes
+_NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
+_PLAIN = re.compile(r"[\w.+:/-]*", re.ASCII)  # a cell that needs no quotes, whatever parts the cells of a line
+
+
+def shown(text: str) -> str:
+    """Return text on one line, with control, direction and zero-width characters spelled out: \\n, \\x1b, \\u202e."""
+    if text.isprintable() and not _UNSEEN.search(text):
+        return text
+    return "".join(
+        letter if letter.isprintable() and not _UNSEEN.match(letter) else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def cut(text: str, most: int) -> str:
+    """Return text of at most `most` characters: of a longer one the beginning and the end."""
+    if len(text) <= most:
+        return text
+    end = (most - 1) // 3
+    return f"{text[: most - 1 - end]}…{text[len(text) - end :]}"
+
+
+def sentence(text: str) -> str:
+    """Return a message as it is printed: on one line, cut in its middle where it is long."""
+    return cut(shown(text), LONGEST_SENTENCE)
+
+
+def markdown_table(
+    titles: Sequence[str], rows: Iterable[Sequence[str]], words: Sequence[str] = ("agent",)
+) -> list[str]:
+    """Return the lines of a Markdown table; its columns of `words` are aligned to the left, all others to the right."""
+    rule = [":--" if title in words else "--:" for title in titles]
+    cells = [[markdown_cell(cell) for cell in row] for row in (titles, *rows)]
+    return [f"| {' | '.join(row)} |" for row in (cells[0], rule, *cells[1:])]
+
+
+def markdown_cell(text: str) -> str:
+    """Return text that Markdown shows as it is written, in a table, too."""
+    text = shown(text).replace("&", "&amp;").replace("<", "&lt;")
+    text = re.sub(r"([\\|*`\[\]~$])", r"\\\1", text)
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # within a word it is no emphasis
+
+
+def csv_line(cells: Iterable[object]) -> str:
+    """Return cells as a line of CSV. A text that a spreadsheet would compute begins with an apostrophe."""
+    return ",".join(map(_csv_cell, cells))
+
+
+def _csv_cell(cell: object) -> str:
+    text = shown(str(cell))
+    if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text):
+        text = f"'{text}"
+    return text if _PLAIN.fullmatch(text) else '"{}"'.format(text.replace('"', '""'))

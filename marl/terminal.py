@@ -1,0 +1,74 @@
+"""The terminal: the one place that prints.
+
+Names, messages and what games print of themselves come from others. None of it is markup here, and what a terminal
+would obey is spelled out (games/text.py): in what is printed, in the cells of tables, in progress bars.
+"""
+
+import io
+import json
+import sys
+import traceback
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import TextColumn
+from rich.segment import Segment
+from rich.text import Text
+
+from games.text import shown
+
+
+class Terminal(Console):
+    """Print text as it is written: a string is one line, with nothing in it that means anything to a terminal."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, soft_wrap=True, **options)
+
+    def render_str(self, text: str, *, style: Any = "", justify: Any = None, overflow: Any = None, **_: Any) -> Text:
+        """Make a string renderable, wherever it stands; what asks for markup is not heard."""
+        return Text(shown(text), style=style, justify=justify, overflow=overflow)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render anything: text that was made elsewhere is spelled out here at the latest."""
+        for segment in super().render(renderable, options):
+            text = segment.text
+            if segment.control or text == "\n":
+                yield segment
+            else:
+                yield Segment("\n".join(map(shown, text.split("\n"))), segment.style)
+
+    def block(self, text: str) -> None:
+        """Print text of several lines, such as a table in Markdown or a position."""
+        for line in text.split("\n"):
+            self.print(line)
+
+    def write_json(self, data: dict[str, Any]) -> None:
+        """Print one JSON object; all that is not printable ASCII is escaped in it."""
+        self.file.write(json.dumps(data, indent=1).replace("\x7f", "\\u007f") + "\n")
+
+    def ask(self, prompt: str) -> str:
+        """Print a prompt and return the line that is typed; raises EOFError where there is none."""
+        self.print(prompt, end="")
+        self.file.flush()
+        return input()
+
+
+class Words(TextColumn):
+    """A column of a progress bar that shows text as it is written."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__(form, markup=False)
+
+
+def readable_streams() -> None:
+    """Let no letter end a command: spell out what a terminal cannot show, and replace what is typed and is no text."""
+    for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace"), (sys.stdin, "replace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
+def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print where an error came from, as everything else is printed; for `sys.excepthook`."""
+    Terminal(stderr=True).block("".join(traceback.format_exception(kind, error, trace)).rstrip())
