@@ -176,7 +176,7 @@ def _rounding(results: Results, size: Floats) -> float:
 
 
 def _interval(pull: Floats, seeds: Ints) -> Floats:
-    """Return the half widths of 95 % intervals [...] by seeds' pulls [..., S]; NaN where fewer than two say something."""
+    """Return the half widths of 95 % intervals [...] by seeds' pulls [..., S]; NaN with fewer than two seeds."""
     half = of_pulls(pull, seeds)
     return np.where(np.isfinite(half), half, np.nan)
 

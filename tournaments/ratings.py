@@ -455,6 +455,7 @@ class Ratings:
     parts: list[Part]
     agents: tuple[str, ...]
     elo: Floats  # [n] relative to the part's mean, or to the anchor
+    seeds: Floats  # [n] effective number of seeds that say something of `elo`
     covariance: Floats  # [n, n] of `elo`
     difference_se: Floats  # [n, n] standard error of Rᵢ − Rⱼ
     difference_seeds: Floats  # [n, n] effective number of seeds that say something of it
@@ -537,7 +538,8 @@ def rate(
     shown = np.zeros((n + 1, len(fitted.inverse)))  # the ratings and the seat effect, by the parameters
     shown[:n, :n], shown[n, n] = scale * (np.eye(n) - weight), scale
     spread = covariance(fitted, results).of(shown)
-    ci95 = interval(*spread.each())
+    se, seeds = spread.each()
+    ci95 = interval(se, seeds)
     difference_se, difference_seeds = spread.differences()
     held = _prior_dominated(fitted, np.eye(n) - mean)
 
@@ -564,6 +566,7 @@ def rate(
         parts=parts,
         agents=tuple(results.agents[k] for k in order),
         elo=elo[order],
+        seeds=seeds[order],
         covariance=spread.covariance[table],
         difference_se=difference_se[table],
         difference_seeds=difference_seeds[table],

@@ -4,7 +4,7 @@ All of it is a pure function of the store: no clock, so the same store gives the
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,10 @@ from tournaments.ratings import (
     outcomes,
     rate,
     refusal,
+    rounding_of,
     settle,
 )
+from tournaments.spread import MIN_SEEDS
 from tournaments.store import TERMINATIONS, Store
 
 RATING_TITLES = ("rank", "agent", "Elo", "±95 %", "games", "score")
@@ -103,6 +105,7 @@ class Summary:
             weak = [rating.agent for rating in self.ratings.ratings if rating.prior_dominated]
             if weak:
                 found.append(f"More the prior's doing than the games': {listed(weak)}.")
+            found += self._few_seeds(self.ratings)
             if self.repeated:
                 found.append(
                     f"Seatings of two agents that repeated one game on every seed, as neither draws by chance: "
@@ -131,6 +134,21 @@ class Summary:
         if self.set_aside:
             found.append(
                 f"Played only with copies at the table, in games that count no more: {listed(self.set_aside)}."
+            )
+        return found
+
+    @staticmethod
+    def _few_seeds(ratings: Ratings) -> list[str]:
+        """Say whose intervals one seed cannot show, and whose rest on few."""
+        seeds = dict(zip(ratings.agents, ratings.seeds.tolist(), strict=True))
+        one = [rating.agent for rating in ratings.ratings if not np.isfinite(rating.ci95)]
+        few = [agent for agent in ratings.agents if seeds[agent] < MIN_SEEDS and agent not in one]
+        found = []
+        if one:
+            found.append(f"No intervals, as one seed cannot show how much is its luck: {listed(one)}; play more seeds.")
+        if few:
+            found.append(
+                f"Intervals that rest on fewer than {MIN_SEEDS} seeds, and are long: {listed(few)}; play more seeds."
             )
         return found
 
@@ -164,8 +182,10 @@ def summarize(store: Store) -> Summary:
     if not isinstance(game, str) or not isinstance(spec, dict) or not {"num_players", "payoff"} <= set(spec):
         raise UserError(f"expected a store that says which game it holds, got '{store.path}'; run its tournament again")
     results, labels = store.results(), store.labels()
-    if spec.get("return_bounds") is None:
+    bounds = spec.get("return_bounds")
+    if bounds is None:
         results = settle(results, spec["payoff"] == "zero_sum")
+    results = replace(results, rounding=rounding_of(results, bounds and max(map(abs, bounds))))
     seated = store.seated()
     uncounted = sorted((label, id) for id, label in labels.items() if label not in results.agents)
     reason = refusal(spec["num_players"], spec["payoff"])
@@ -244,7 +264,12 @@ def print_warnings(console: Terminal, summary: Summary) -> None:
 
 def _rating_cells(rank: int, rating: Rating) -> list[str]:
     score = f"{100 * rating.score:.1f} %"
-    return [str(rank), rating.agent, f"{rating.elo:.0f}", f"{rating.ci95:.0f}", str(rating.games), score]
+    return [str(rank), rating.agent, f"{rating.elo:.0f}", half_width(rating.ci95), str(rating.games), score]
+
+
+def half_width(ci95: float) -> str:
+    """Write the half width of an interval in Elo; a dash where one seed alone says something."""
+    return f"{ci95:.0f}" if np.isfinite(ci95) else "—"
 
 
 def _payoff_titles(summary: Summary) -> list[str]:
@@ -299,7 +324,8 @@ def _unit_line(summary: Summary, table: Matchups) -> str:
 
 def _seat_line(ratings: Ratings) -> str:
     drawn = f"{100 * ratings.draw_rate:.1f} % of games drawn"
-    return f"The first seat is worth {ratings.seat_advantage:.0f} ± {ratings.seat_advantage_ci95:.0f} Elo; {drawn}."
+    half = half_width(ratings.seat_advantage_ci95)
+    return f"The first seat is worth {ratings.seat_advantage:.0f} ± {half} Elo; {drawn}."
 
 
 def _method(summary: Summary) -> str:
@@ -320,8 +346,7 @@ def _method(summary: Summary) -> str:
         "A game counts as won by whoever was paid more. Davidson's model (1970) of wins, draws and losses, with one "
         "seat effect, fitted to all games at once with a normal prior on strength with a standard deviation of "
         f"{PRIOR_SD:g} logits ({K * PRIOR_SD:.0f} Elo). Elo is relative to the mean of the agents it is shown with. "
-        "Intervals cover 95 %; both seatings of a seed count as one cluster, so they hold where the two depend on each "
-        "other."
+        "Intervals cover 95 %: Student's, over seeds, whose games share their chance events and the agents' luck."
     )
 
 
@@ -389,13 +414,13 @@ class _Bar:
 
 
 def _bars(part: Sequence[Rating]) -> tuple[list[_Bar], float]:
-    """Place the intervals of a part on one axis; also return where its zero is."""
-    low = min(0.0, *(r.elo - r.ci95 for r in part))
-    high = max(0.0, *(r.elo + r.ci95 for r in part))
+    """Place the intervals of a part on one axis, across all of it where they are infinite; and return its zero."""
+    ends = [end for r in part for end in (r.elo - r.ci95, r.elo, r.elo + r.ci95) if np.isfinite(end)]
+    low, high = min(0.0, *ends), max(0.0, *ends)
     margin = 0.04 * (high - low) or 1.0
 
     def place(elo: float) -> float:
-        return 100 * (elo - low + margin) / (high - low + 2 * margin)
+        return min(100.0, max(0.0, 100 * (elo - low + margin) / (high - low + 2 * margin)))
 
     return [_Bar(place(r.elo - r.ci95), place(r.elo), place(r.elo + r.ci95)) for r in part], place(0.0)
 
@@ -483,6 +508,7 @@ def _html(summary: Summary) -> str:
         ratings=ratings,
         parts=parts,
         rating_cells=_rating_cells,
+        half_width=half_width,
         payoff_titles=_payoff_titles(summary),
         payoff_rows=_payoff_rows(summary),
         cross_table=_cross_table(summary) if ratings else [],
