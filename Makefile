@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install quickstart test test-slow check format bench
+.PHONY: install quickstart test test-slow fuzz check format bench
 install: .venv/developing
 
 .venv/playing: pyproject.toml constraints.txt
@@ -26,6 +26,9 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pytest -n 2 -m slow
+
+fuzz: install
+	$(BIN)/python -m tests.fuzz --cases 1000 --seed $$(date +%s)
 
 check: install
 	$(BIN)/ruff format --check .

@@ -161,8 +161,9 @@ class TimeStep:
 class VecEnv(Protocol):
     """Step a batch of environments.
 
-    One may also have `render(env) -> str`, a position as text; `action_name(env, player, action) -> str`; and, where
-    the Spec is searchable, `states(envs) -> list[State]`, clones of the positions.
+    One may also have `render(env) -> str`, a position as text; `describe(env, player) -> str`, what a player may see of
+    it; `action_name(env, player, action) -> str`; and, where the Spec is searchable, `states(envs) -> list[State]`,
+    clones of the positions.
     """
 
     spec: Spec
@@ -187,8 +188,8 @@ class State(Protocol):
 
     A game of hidden information may also have `information(player) -> Hashable`, equal where this player cannot tell
     positions apart, and `resample(player, key) -> State`, a position which this player cannot tell from the true one,
-    drawn by `key`. A game for people may have `action_name(player, action) -> str`, and be printed by `str`, where
-    its class says how.
+    drawn by `key`. A game for people may have `action_name(player, action) -> str` and `describe(player) -> str`, what
+    this player may see, and be printed whole by `str`, where its class says how.
     """
 
     def clone(self) -> "State": ...

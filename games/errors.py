@@ -10,12 +10,22 @@ Exception
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from games.text import cut, sentence
+
+LONGEST_VALUE = 80  # characters
+LONGEST_NAME = 100  # beyond which no known word is near
+NEAR = 0.75  # the share of letters in common from which on a spelling is near: 'ipo' and 'ippo', not 'mappo' and 'ippo'
 
 
 class UserError(Exception):
-    """Report bad input: expected, got, remedy, in one sentence."""
+    """Report bad input: expected, got, remedy, in one sentence that can be shown as it is (games/text.py)."""
 
     exit_code = 2
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(sentence(text))
 
 
 class RunFailed(UserError):
@@ -42,6 +52,11 @@ class WorkerDied(RunFailed):
     """Report a worker process that is gone, and its answer with it."""
 
 
+def written(value: Any) -> str:
+    """Return a value as a message shows it: as Python writes it, the middle of a long one cut."""
+    return cut(repr(value), LONGEST_VALUE)
+
+
 @contextmanager
 def numbered_from(start: int) -> Iterator[None]:
     """Let a game that fails inside name its environment as one of a greater batch, in which the first is `start`."""
@@ -52,11 +67,12 @@ def numbered_from(start: int) -> Iterator[None]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` for the nearest known word, or an empty string."""
+    """Return `; did you mean 'x'?` for a known word that is spelt nearly so, or an empty string."""
     match = closest(word, known)
     return f"; did you mean '{match}'?" if match else ""
 
 
 def closest(word: str, known: Iterable[str]) -> str:
-    """Return the nearest known word, or an empty string."""
-    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), "")
+    """Return the known word that is spelt most nearly so, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=NEAR) if len(word) <= LONGEST_NAME else []
+    return next(iter(near), "")

@@ -6,8 +6,12 @@
     my_package.games:Nim(stones=21)           a class of an installed package
     spread | team_reward | messy(phi=0.1)     a game and its wrappers (games/wrappers.py)
     runs/x/checkpoints/000500000              a path (agents)
+    'runs/lr=1e-3'(greedy=True)               a name in quotes, whatever letters it has
 
 Values are Python literals; a bare word is a string: `mode=B`, `game=goofspiel(num_cards=4)`.
+
+What a user types may name any code: `package.module:Class` is imported and called. What stands in a file that somebody
+else may have written must not: it goes through `from_file`, which lets only the names of registered things pass.
 """
 
 import ast
@@ -16,6 +20,7 @@ import inspect
 import re
 import sysconfig
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,7 +32,7 @@ from types import NoneType
 from typing import Any, get_args
 
 from games.contract import Game, Spec, VecEnv
-from games.errors import UserError, closest, nearest
+from games.errors import UserError, closest, nearest, written
 from games.guard import Guard
 from games.vector import vectorize
 from games.wrappers import WRAPPERS
@@ -37,8 +42,13 @@ _PLAIN = {int, float, bool, str, NoneType}  # what an argument may be declared a
 _ARTICLE = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a word"}
 SOURCES = ("openspiel", "pettingzoo", "gymnasium", "vmas", "jaxmarl")  # each an adapter in games/adapters/
 
+LONGEST = 10_000  # characters of a reference
+MOST_PARTS = 100  # into which commas may part one
+
+_NAME = r"[^\s():=,'\"]([^():=,]*[^\s():=,])?"
+_QUOTED = r"'([^'\\]|\\.)*'|\"([^\"\\]|\\.)*\""
 _REFERENCE = re.compile(
-    r"(?:(?P<source>[\w.]+):)?(?P<name>[^\s():=,]([^():=,]*[^\s():=,])?)(?:\((?P<arguments>.*)\))?", re.DOTALL
+    rf"((?:(?P<source>[\w.]+):)?(?P<name>{_NAME})|(?P<quoted>{_QUOTED}))(?:\((?P<arguments>.*)\))?", re.DOTALL
 )
 
 
@@ -50,18 +60,24 @@ class Reference:
     name: str
     arguments: tuple[tuple[str, Any], ...]
 
-    def __str__(self) -> str:
+    @property
+    def brackets(self) -> str:
+        """The arguments as they are written behind the name; empty without any."""
         written = ", ".join(f"{key}={value!r}" for key, value in self.arguments)
-        return (f"{self.source}:" if self.source else "") + self.name + (f"({written})" if written else "")
+        return f"({written})" if written else ""
+
+    def __str__(self) -> str:
+        name = self.name if re.fullmatch(_NAME, self.name) else repr(self.name)
+        return (f"{self.source}:" if self.source else "") + name + self.brackets
 
 
 def parse(text: str) -> Reference:
     """Read a reference; raises UserError where the text is not one."""
-    match = _REFERENCE.fullmatch(text.strip())
-    if match is None:
-        raise UserError(f"expected a reference such as 'openspiel:connect_four(rows=6)', got '{text}'")
-    source, name, arguments = match["source"] or "", match["name"], match["arguments"] or ""
-    return Reference(source, name, tuple(_arguments(text, arguments)))
+    match = _REFERENCE.fullmatch(text.strip()) if len(text) <= LONGEST else None
+    name = match and (_value(match["quoted"]) if match["quoted"] else match["name"])
+    if match is None or not name:
+        raise UserError(f"expected a reference such as 'openspiel:connect_four(rows=6)', got {written(text)}")
+    return Reference(match["source"] or "", name, tuple(_arguments(text, match["arguments"] or "")))
 
 
 def _arguments(text: str, arguments: str) -> Iterator[tuple[str, Any]]:
@@ -69,37 +85,59 @@ def _arguments(text: str, arguments: str) -> Iterator[tuple[str, Any]]:
     for part in _split(arguments, ","):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not key.isidentifier() or not value:
-            raise UserError(f"expected arguments as key=value, got '{part.strip()}' in '{text}'")
+            raise UserError(f"expected arguments as key=value, got {written(part.strip())} in {written(text)}")
         if key in seen:
-            raise UserError(f"expected each argument once, got '{key}' twice in '{text}'")
+            raise UserError(f"expected each argument once, got '{key}' twice in {written(text)}")
         seen.add(key)
         yield key, _value(value)
 
 
+class _Nesting:
+    """Follow brackets and quotes, letter by letter; `open` while one is not closed.
+
+    A quote opens within brackets, and where a value or a name begins: no apostrophe does.
+    """
+
+    def __init__(self) -> None:
+        self._depth, self._quote, self._escaped, self._before = 0, "", False, ""
+
+    @property
+    def open(self) -> bool:
+        return bool(self._depth or self._quote)
+
+    def read(self, letter: str) -> None:
+        if self._quote:
+            self._quote = "" if letter == self._quote and not self._escaped else self._quote
+            self._escaped = letter == "\\" and not self._escaped
+        elif letter in "'\"" and (self._depth or self._before in ("", "=", ",", "|")):
+            self._quote = letter
+        elif letter in "([{":
+            self._depth += 1
+        elif letter in ")]}":
+            self._depth -= 1
+        self._before = self._before if letter.isspace() else letter
+
+
 def _split(text: str, separator: str) -> list[str]:
     """Split at the separators that stand outside brackets and quotes."""
-    depth, quote, escaped, start, parts = 0, "", False, 0, []
+    nesting, start, parts = _Nesting(), 0, []
     for index, letter in enumerate(text):
-        if quote:
-            quote = "" if letter == quote and not escaped else quote
-            escaped = letter == "\\" and not escaped
-        elif letter in "'\"":
-            quote = letter
-        elif letter in "([{":
-            depth += 1
-        elif letter in ")]}":
-            depth -= 1
-        elif letter == separator and depth == 0:
+        if letter == separator and not nesting.open:
             parts.append(text[start:index])
             start = index + 1
+        nesting.read(letter)
     return [*parts, text[start:]] if text[start:].strip() else parts
 
 
 def _value(text: str) -> Any:
     try:
-        return ast.literal_eval(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes that are none
+            return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return {"true": True, "false": False}.get(text, text)
+    except (RecursionError, MemoryError) as error:
+        raise UserError(f"expected a value that is nested less deeply, got {written(text)}") from error
 
 
 def layers(text: str) -> tuple[Reference, list[Reference]]:
@@ -115,13 +153,23 @@ def wrapped(game: str, wrappers: Sequence[str]) -> str:
 
 def rejoin(parts: Sequence[str]) -> list[str]:
     """Put references together that were parted at the commas within their brackets."""
-    whole: list[str] = []
-    for part in parts:
-        if whole and _split(f"{whole[-1]},", ",")[-1].endswith(","):  # a bracket or a quote is still open
-            whole[-1] += f", {part}"
-        else:
-            whole.append(part)
+    whole, start = [], 0
+    while start < len(parts):
+        end = _closed(parts, start)
+        whole.append(", ".join(parts[start:end]))
+        start = end
     return whole
+
+
+def _closed(parts: Sequence[str], start: int) -> int:
+    """Return behind which part all is closed that one opens; behind itself where that is nowhere."""
+    nesting = _Nesting()
+    for end in range(start, min(start + MOST_PARTS, len(parts))):
+        for letter in f"{parts[end]},":
+            nesting.read(letter)
+        if not nesting.open:
+            return end + 1
+    return start + 1
 
 
 def make(text: str, num_envs: int, *, guard: bool = True) -> VecEnv:
@@ -138,6 +186,42 @@ def make(text: str, num_envs: int, *, guard: bool = True) -> VecEnv:
     for wrapper in wrappers[len(preprocessing) :]:
         venv = _wrap(venv, wrapper)
     return venv
+
+
+def from_file(text: str, remedy: str) -> str:
+    """Return a game's reference that stands in a file, if making the game runs nothing but what is registered here.
+
+    Registered are entry points, sources with their own packages, and wrappers by plain names; their arguments are
+    numbers and words, not paths. Raises UserError for anything else, with what the user may do: `remedy`.
+    """
+    game, wrappers = layers(text)
+    refused = _code(game) if game.source else ""
+    for wrapper in wrappers:
+        refused = refused or (f"code of '{wrapper.source}'" if wrapper.source else "")
+    for reference in (game, *wrappers):
+        refused = refused or next((f"a file, {written(word)}" for word in _paths(dict(reference.arguments))), "")
+    if refused:
+        raise UserError(f"the game {written(text)} stands in a file and names {refused}: not run; {remedy}")
+    return text
+
+
+def _code(game: Reference) -> str:
+    """Return what code a game names beside that of its source, or an empty string."""
+    if game.source not in SOURCES:
+        return f"code of '{game.source}'"
+    is_own = getattr(adapter(game.source), "is_own", None)  # the others import nothing by name
+    return "" if is_own is None or is_own(game.name) else f"a package that is not one of {game.source}'s own"
+
+
+def _paths(value: Any) -> Iterator[str | bytes]:
+    """Yield what may be a path, or the name of code, in the value of an argument."""
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple | set):
+        for entry in value:
+            yield from _paths(entry)
+    elif isinstance(value, bytes) or (isinstance(value, str) and re.search(r"[/\\:]|^\.|^~", value)):
+        yield value
 
 
 def _build(reference: Reference, preprocessing: list[Reference], num_envs: int) -> VecEnv:

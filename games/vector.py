@@ -82,6 +82,10 @@ class GameEnv:
     def render(self) -> str:
         return position(self.state)
 
+    def describe(self, player: int) -> str:
+        described: Any = getattr(self.state, "describe", None)
+        return str(described(player)) if described else ""
+
     def action_name(self, player: int, action: int) -> str:
         return action_name(self.state, player, action)
 
@@ -174,6 +178,11 @@ class Vector:
     def render(self, env: int) -> str:
         """Return one environment's position as text; empty where it cannot be told."""
         return self.envs[env].render()
+
+    def describe(self, env: int, player: int) -> str:
+        """Return what a player may see of one environment as text; empty where that cannot be told."""
+        described: Any = getattr(self.envs[env], "describe", None)
+        return described(player) if described else ""
 
     def action_name(self, env: int, player: int, action: int) -> str:
         """Return the word that a game has for an action."""

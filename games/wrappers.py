@@ -46,6 +46,10 @@ class Wrapper:
         rendered = getattr(self.venv, "render", None)
         return rendered(env) if rendered else ""
 
+    def describe(self, env: int, player: int) -> str:
+        described = getattr(self.venv, "describe", None)
+        return described(env, player) if described else ""
+
     def action_name(self, env: int, player: int, action: int) -> str:
         named = getattr(self.venv, "action_name", None)
         return named(env, player, action) if named else str(action)

@@ -264,7 +264,7 @@ def _against_best_responses(
 
 @app.command()
 def play(
-    game: Annotated[str, typer.Argument(help="A turn-based game that can print itself.")],
+    game: Annotated[str, typer.Argument(help="A game in which players choose among moves.")],
     against: Annotated[str, typer.Option(help="The agent that holds every other seat.")],
     seat: Annotated[int, typer.Option(min=0, help="The seat that you hold.")] = 0,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the game; another one each time by default.")] = None,
@@ -274,7 +274,11 @@ def play(
 
     from marl.play import play as play_at_terminal
 
-    play_at_terminal(game, against, seat, secrets.randbits(63) if seed is None else seed, Terminal())
+    try:
+        play_at_terminal(game, against, seat, secrets.randbits(63) if seed is None else seed, Terminal())
+    except KeyboardInterrupt:
+        _say("\nYou left the game.")
+        raise SystemExit(130) from None
 
 
 @app.command()

@@ -3,17 +3,44 @@
 A default lives in its schema and only there; an unknown key is an error that names the nearest one.
 """
 
-import re
+import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
-from games.errors import UserError, nearest
+from games.errors import UserError, nearest, written
 from games.registry import rejoin, wrapped
+from marl import yaml
 from marl.engine import Engine
+from marl.files import read_text
+
+# What users of other frameworks write, and what it is called here: keys of a config, and settings of algorithms.
+_KEYS = {
+    "env": "game",
+    "environment": "game",
+    "algo": "algorithm",
+    "n_envs": "num_envs",
+    "n_steps": "rollout_length",
+    "num_steps": "rollout_length",
+    "timesteps": "steps",
+    "total_timesteps": "steps",
+    "max_steps": "steps",
+}
+_SETTINGS = {
+    "lr": ("learning_rate", "critic_learning_rate"),
+    "batch_size": ("minibatch_size", "batch_episodes"),
+    "buffer_size": ("replay_episodes", "replay_positions"),
+    "discount": ("gamma",),
+    "gae": ("gae_lambda",),
+    "ent_coef": ("entropy_coefficient",),
+    "entropy_coef": ("entropy_coefficient",),
+    "clip_range": ("clip",),
+    "n_epochs": ("epochs",),
+    "num_simulations": ("simulations",),
+}
 
 
 class Frozen(BaseModel):
@@ -27,10 +54,18 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 def _rejoin(parts: Any) -> Any:
     """Put together the references of a list in which YAML has parted at their commas: [mcts(simulations=20, c=1)]."""
-    return rejoin(parts) if isinstance(parts, list) and all(isinstance(part, str) for part in parts) else parts
+    return tuple(rejoin(parts)) if isinstance(parts, list) and all(isinstance(part, str) for part in parts) else parts
 
 
 References = Annotated[tuple[str, ...], BeforeValidator(_rejoin)]
+
+
+def _named(section: Any) -> Any:
+    """Let an algorithm's name alone stand for its section."""
+    return {"name": section} if isinstance(section, str) else section
+
+
+Section = Annotated[dict[str, Any], BeforeValidator(_named)]  # an algorithm's name, and its settings
 
 
 class Opponents(Frozen):
@@ -62,7 +97,7 @@ class OfGame(Frozen):
 class TrainConfig(OfGame):
     """One training run."""
 
-    algorithm: dict[str, Any]  # name, and the settings of that algorithm
+    algorithm: Section
     seed: int = Field(default=0, ge=0, lt=2**63)
     steps: PositiveInt = 1_000_000
     stretch: PositiveInt = 100_000  # steps between two checkpoints
@@ -94,41 +129,31 @@ class PopulationConfig(Frozen):
     workers: PositiveInt = 2
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's numbers: 1e-4 is a float; PyYAML's own rule reads a string."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"),
-    list("-+0123456789."),
-)
-
-
-def read_yaml(text: str) -> Any:
-    """Parse YAML; raises yaml.YAMLError."""
-    try:
-        return yaml.load(text, _Loader)  # a subclass of SafeLoader
-    except ValueError as error:  # a date that is none, such as 2020-13-45
-        raise yaml.YAMLError(str(error)) from error
-
-
 def load(schema: type[Schema], path: Path, sets: Sequence[str] = ()) -> Schema:
     """Read a config file and apply `a.b=c` changes; raises UserError in one sentence for whatever does not fit."""
+    if os.path.isdir(path):
+        raise UserError(f"expected a config file, got the folder '{path}'; {_instead_of(path)}")
     try:
-        data = read_yaml(path.read_text(encoding="utf-8"))
+        data = yaml.read(read_text(path, yaml.MOST))
     except FileNotFoundError:
         siblings = [str(p) for p in path.parent.glob("*.yaml")]
         raise UserError(
             f"expected a config file, got '{path}', which does not exist{nearest(str(path), siblings)}"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except yaml.YamlError as error:
+        raise UserError(f"the config file '{path}' is not YAML: {error}") from error
+    except (OSError, ValueError) as error:
         raise UserError(f"the config file '{path}' could not be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"the config file '{path}' is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise UserError(f"expected keys and values in '{path}', got {type(data).__name__}")
     return validate(schema, change(data, sets), str(path))
+
+
+def _instead_of(folder: Path) -> str:
+    """Say what to type instead of a folder."""
+    if (folder / "config.yaml").is_file():
+        return f"to go on with the run in it, type {folder}/config.yaml --run-dir {folder} --resume"
+    return "name a file, such as one of configs/"
 
 
 def change(data: dict[str, Any], sets: Sequence[str]) -> dict[str, Any]:
@@ -138,33 +163,61 @@ def change(data: dict[str, Any], sets: Sequence[str]) -> dict[str, Any]:
         if not equals or not path.strip():
             raise UserError(f"expected --set a.b=c, got '{assignment}'")
         try:
-            data = _changed(data, path.strip().split("."), read_yaml(value))
-        except yaml.YAMLError as error:
-            raise UserError(f"the value of --set {path} is not YAML: {value!r}") from error
+            data = _changed(data, path.strip().split("."), yaml.read(value))
+        except yaml.YamlError as error:
+            raise UserError(f"the value of --set {path} is not YAML: {written(value)} ({error})") from error
     return data
 
 
 def _changed(data: Any, path: list[str], value: Any) -> dict[str, Any]:
     if not isinstance(data, dict):
-        raise UserError(f"--set reaches '{path[0]}' inside {data!r}, which has no keys")
+        raise UserError(f"--set reaches '{path[0]}' inside {written(data)}, which has no keys")
     head, *rest = path
-    return data | {head: _changed(data.get(head, {}), rest, value) if rest else value}
+    inner = data.get(head, {})
+    if head == "algorithm":
+        inner = _named(inner)
+    return data | {head: _changed(inner, rest, value) if rest else value}
 
 
-def validate(schema: type[Schema], data: dict[str, Any], where: str) -> Schema:
-    """Check data against a schema; raises UserError for the first thing that does not fit."""
+def validate(schema: type[Schema], data: Any, where: str) -> Schema:
+    """Check data against a schema; raises UserError for the first thing that does not fit.
+
+    Types are strict, as in JSON: no word is a number or a truth value, and no truth value a number.
+    """
     try:
-        return schema.model_validate(data)
+        return schema.model_validate_json(json.dumps(_whole(data)), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            known = _fields(schema, first["loc"][:-1])
-            hint = nearest(str(first["loc"][-1]), known) or f"; known keys: {', '.join(known)}"
+            hint = _near(str(first["loc"][-1]), _fields(schema, first["loc"][:-1]))
             raise UserError(f"unknown key '{key}' in {where}{hint}") from None
         if first["type"] == "missing":
             raise UserError(f"the key '{key}' is missing in {where}; add it") from None
-        raise UserError(f"'{key}' in {where}: {first['msg']}, got {first['input']!r}") from None
+        what = f"'{key}' in {where}" if key else where
+        raise UserError(f"{what}: {first['msg']}, got {written(first['input'])}") from None
+    except (RecursionError, TypeError, ValueError) as error:
+        raise UserError(f"expected numbers, words, lists and keys in {where}: {error}") from error
+
+
+def _whole(data: Any) -> Any:
+    """Return data in which a number without a fraction is a whole one: `steps: 1e6`."""
+    if isinstance(data, dict):
+        return {key: _whole(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_whole(value) for value in data]
+    return int(data) if isinstance(data, float) and 1 <= abs(data) < 2**53 and data.is_integer() else data
+
+
+def _near(key: str, known: Sequence[str]) -> str:
+    """Return a hint at the key that was meant, or else at all that are known."""
+    meant = [word for word in (_KEYS.get(key, ""), *_SETTINGS.get(key, ())) if word in known]
+    if meant:
+        return f"; did you mean '{meant[0]}'?"
+    settings = {key: words[0] for key, words in _SETTINGS.items()} | {w: w for ws in _SETTINGS.values() for w in ws}
+    if key in settings and "algorithm" in known:
+        return f"; the algorithm's settings stand in its section: algorithm: {{name: ..., {settings[key]}: ...}}"
+    return nearest(key, known) or f"; known keys: {', '.join(known)}"
 
 
 def _fields(schema: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
@@ -181,4 +234,4 @@ def _fields(schema: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
 
 def dump(config: BaseModel) -> str:
     """Return a config as YAML: every value, defaults included."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return yaml.write(config.model_dump(mode="json"))

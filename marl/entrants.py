@@ -1,21 +1,29 @@
-"""Agents by reference: what a name, a class or a checkpoint folder becomes when it is asked to play a game."""
+"""Agents by reference: what a name, a class or a checkpoint folder becomes when it is asked to play a game.
+
+Text that a user typed becomes a Reference once, in `read`. What files say does not become one: of a population they
+name folders within its own, of a checkpoint an installed algorithm, and a game that `registry.from_file` lets pass.
+"""
 
 import hashlib
-import json
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+import torch
+from pydantic import BaseModel, Field
 
 from games.contract import Spec
 from games.errors import UserError, nearest
 from games.keys import fold_one
-from games.registry import Reference, attribute, call, check_types, parameters_of, parse, resolve
+from games.registry import Reference, attribute, call, check_types, from_file, parameters_of, parse, resolve
+from games.text import cut
 from marl import checkpoint
 from marl.agent import Agent, Answerable, Mcts, Random, called, digest_of_code
-from marl.config import validate
+from marl.config import FolderName, validate
+from marl.files import inside, parse_json, read_text
 from marl.scripted import SCRIPTED
 from marl.search.agent import UctAgent
 
@@ -29,7 +37,7 @@ class Entrant:
     """An agent that was asked by name: the name it is shown by, and the digest that says who it is."""
 
     name: str
-    reference: str
+    reference: str  # that `read` reads back, wherever it is read
     digest: str  # of its code or its weights, and its arguments
     agent: Agent
     draws: int  # its randomness: of its weights, or of what it is called, so that a comment in its code moves nothing
@@ -43,33 +51,74 @@ class Entrant:
         return Answerable(self.agent, self.name, spec.action)
 
 
+def read(text: str) -> Reference:
+    """Read an agent's reference; raises UserError where the text is none.
+
+    A built-in agent's name comes first, then a path that exists, whatever letters it has, with or without arguments in
+    brackets behind it.
+    """
+    path = _existing(text)
+    try:
+        reference = parse(text)
+    except UserError:
+        if path is None and "/" in text:
+            raise UserError(f"expected a checkpoint or a run folder, got '{text}', which does not exist") from None
+        if path is None:
+            raise
+        reference = Reference("", path, ())
+    if path is None or _built_in(reference):
+        return reference
+    behind = text[len(path) :]
+    return Reference("", path, parse(f"agent{behind}").arguments if behind else ())
+
+
+def _existing(text: str) -> str | None:
+    """Return the path that a text begins with: all of it, or all before a bracket that its last letter closes."""
+    brackets = [place for place, letter in enumerate(text) if letter == "("] if text.endswith(")") else []
+    places = [len(text), *reversed(brackets)]
+    return next((text[:place] for place in places if place and os.path.lexists(text[:place])), None)
+
+
 def enter(text: str, spec: Spec, device: str = "cpu") -> Entrant:
     """Build the agent that a reference names, for a game; raises UserError where it cannot play it."""
-    reference = parse(text)
-    if reference.source == "" and reference.name in BUILT_IN:
+    return _enter(read(text), text, spec, device)
+
+
+def _enter(reference: Reference, text: str, spec: Spec, device: str) -> Entrant:
+    if reference.source:
+        return _scripted(text, attribute(reference), reference, spec)
+    if _built_in(reference):
         return _scripted(text, BUILT_IN[reference.name], reference, spec)
-    if reference.source == "" and ("/" in reference.name or Path(reference.name).exists()):
-        return _trained(text, reference, spec, device)
-    if reference.source == "":
-        hint = nearest(reference.name, BUILT_IN) or "; a checkpoint is named by its folder"
-        raise UserError(f"expected one of {', '.join(BUILT_IN)}, a class or a checkpoint folder, got '{text}'{hint}")
-    return _scripted(text, attribute(reference), reference, spec)
+    if "/" in reference.name or os.path.lexists(reference.name):
+        return _trained(reference, spec, device)
+    hint = nearest(reference.name, BUILT_IN) or "; a checkpoint is named by its folder"
+    raise UserError(f"expected one of {', '.join(BUILT_IN)}, a class or a checkpoint folder, got '{text}'{hint}")
 
 
-def expand(text: str) -> dict[str, str]:
-    """Return the agents that a reference stands for, by name: a population folder stands for its members."""
-    reference = parse(text)
-    folder = Path(reference.name)
-    if reference.source == "" and (folder / "population.json").is_file():
-        arguments = text[text.index("(") :] if "(" in text else ""
-        return {name: f"{path}{arguments}" for name, path in members(folder).items()}
-    return {_shown(text, reference): text}
+def _built_in(reference: Reference) -> bool:
+    return not reference.source and reference.name in BUILT_IN
 
 
 def entered(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
-    """Build the agents that a reference stands for, by name."""
-    found = expand(text).items()
-    return {name: replace(enter(reference, spec, device), name=name) for name, reference in found}
+    """Build the agents that a reference stands for, by name: a population folder stands for its members."""
+    reference = read(text)
+    if _is_population(reference):
+        return {
+            name: replace(_trained(member, spec, device), name=name) for name, member in _members(reference).items()
+        }
+    entrant = _enter(reference, text, spec, device)
+    return {entrant.name: entrant}
+
+
+def _is_population(reference: Reference) -> bool:
+    named = not reference.source and not _built_in(reference)
+    return named and (Path(reference.name) / "population.json").is_file()
+
+
+def _members(reference: Reference) -> dict[str, Reference]:
+    """Return the members of a population by name; they take the arguments that the population was given."""
+    folder = Path(reference.name)
+    return {name: Reference("", str(path), reference.arguments) for name, path in members(folder).items()}
 
 
 def panel_of(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str, Entrant | None]:
@@ -88,12 +137,28 @@ def panel_of(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str,
     return panel
 
 
+class _Member(BaseModel):
+    """What is read of an entry of population.json."""
+
+    id: FolderName
+    checkpoint: str
+
+
+class _Population(BaseModel):
+    members: Annotated[list[_Member], Field(min_length=1)]
+
+
 def members(folder: Path) -> dict[str, Path]:
     """Return the checkpoints of a population's members by id; raises UserError where the folder holds none."""
+    path = folder / "population.json"
     try:
-        entries = json.loads((folder / "population.json").read_text(encoding="utf-8"))["members"]
-        return {entry["id"]: folder / entry["checkpoint"] for entry in entries}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        listed = validate(_Population, parse_json(read_text(path)), "it").members
+        found = {member.id: inside(folder, member.checkpoint) for member in listed}
+        lost = next((member.checkpoint for member in listed if not found[member.id].is_dir()), None)
+        if lost is not None:
+            raise ValueError(f"no checkpoint is at '{lost}'")
+        return found
+    except (OSError, ValueError, UserError) as error:
         raise UserError(
             f"'{folder}' holds no readable population.json ({error}); train it with `marl population`"
         ) from error
@@ -111,11 +176,16 @@ def checkpoint_folder(path: Path) -> Path:
 
 
 def game_of(text: str) -> str:
-    """Return the game that a checkpoint was trained on; raises UserError for an agent that knows no game."""
-    reference = parse(text)
-    if reference.source or reference.name in BUILT_IN:
+    """Return the game that a checkpoint was trained on.
+
+    Raises UserError for an agent that knows no game, and where the checkpoint names a game that is not registered here.
+    """
+    reference = read(text)
+    if reference.source or _built_in(reference):
         raise UserError(f"'{text}' knows no game of its own; name one with --game")
-    return str(checkpoint.read(checkpoint_folder(Path(reference.name)))["game"])
+    game = checkpoint.read(checkpoint_folder(Path(reference.name)))["game"]
+    typed = f"marl evaluate {shlex.quote(text)} --game {shlex.quote(game)}"
+    return from_file(game, f"if you trust it, type it yourself: {typed}")
 
 
 def algorithm(name: str) -> Any:
@@ -133,18 +203,20 @@ def configured(section: dict[str, Any], where: str) -> tuple[str, Any, BaseModel
     return name, learner, validate(learner.Config, settings, f"the section '{where}' of {name}")
 
 
-def _trained(text: str, reference: Reference, spec: Spec, device: str) -> Entrant:
+def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     folder = checkpoint_folder(Path(reference.name))
     about = checkpoint.read(folder)
     ours, theirs = spec.to_json(), about["spec"]
     for part, what in (("num_players", "players"), ("observation", "views"), ("action", "actions")):
         if ours[part] != theirs[part]:
             raise UserError(
-                f"'{folder}' was trained on '{about['game']}', whose {what} ({_plain(theirs[part])}) are not those of "
-                f"'{spec.name}' ({_plain(ours[part])}); name an agent that was trained on such a game"
+                f"'{folder}' was trained on '{cut(about['game'], 100)}', whose {what} ({_plain(theirs[part])}) are not "
+                f"those of '{spec.name}' ({_plain(ours[part])}); name an agent that was trained on such a game"
             )
     learner = algorithm(about["algorithm"])
     state = checkpoint.tensors(folder, about, "agent.safetensors")
+    if not all(torch.isfinite(torch.as_tensor(tensor)).all() for tensor in state.values()):
+        raise UserError(f"the weights of '{folder}' are not all finite; choose another checkpoint of the run")
     config = validate(learner.Config, about["settings"], f"the checkpoint '{folder}', written by another version")
     options = dict(reference.arguments)
     known = parameters_of(learner.load_agent)
@@ -164,7 +236,8 @@ def _trained(text: str, reference: Reference, spec: Spec, device: str) -> Entran
             "wrote them"
         ) from error
     digest = _variant(about["digest"], options)
-    return Entrant(_shown(text, reference), text, digest, agent, draws=int(digest[:16], 16))
+    path = replace(reference, name=f"./{reference.name}") if _built_in(reference) else reference
+    return Entrant(_short(reference), str(path), digest, agent, draws=int(digest[:16], 16))
 
 
 def _plain(value: Any) -> str:
@@ -190,10 +263,8 @@ def _drawn_from(reference: Reference) -> int:
     return int(hashlib.sha256(called(reference).encode()).hexdigest()[:16], 16)
 
 
-def _shown(text: str, reference: Reference) -> str:
+def _short(reference: Reference) -> str:
     """Return a short name: a run's folder name for its newest checkpoint, `run/step` for another."""
     path = Path(reference.name)
-    if reference.source or reference.name in BUILT_IN or not path.exists():
-        return text
-    arguments = text[text.index("(") :] if "(" in text else ""
-    return (f"{path.parent.parent.name}/{path.name}" if path.parent.name == "checkpoints" else path.name) + arguments
+    name = f"{path.parent.parent.name}/{path.name}" if path.parent.name == "checkpoints" else path.name
+    return (name or reference.name) + reference.brackets

@@ -55,7 +55,7 @@ def check_members(
     device = device_of(device)
     configs = {}
     for name, member in settings.members.items():
-        sets = [f"{key}={json.dumps(value)}" for key, value in member.set.items()]
+        sets = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in member.set.items()]
         try:
             configs[name] = load(TrainConfig, Path(member.train), sets)
             check(configs[name], device)

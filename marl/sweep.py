@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from games.errors import UserError
+from games.errors import UserError, written
 from games.registry import rejoin
-from marl.config import MemberConfig, PopulationConfig, TrainConfig, change, load, read_yaml
+from marl import yaml
+from marl.config import MemberConfig, PopulationConfig, TrainConfig, change, load
 
 Axis = tuple[str, list[Any]]  # a key's path, and the values that it takes
 
@@ -47,7 +46,11 @@ def sweep(config: Path, *, seeds: int, sets: Sequence[str], grid: Sequence[str],
     members = {}
     for point in itertools.product(*named):
         chosen = {path: value for path, value, _ in point}
-        first = load(TrainConfig, config, [*sets, *(f"{path}={json.dumps(value)}" for path, value in chosen.items())])
+        first = load(
+            TrainConfig,
+            config,
+            [*sets, *(f"{path}={json.dumps(value, ensure_ascii=False)}" for path, value in chosen.items())],
+        )
         for seed in range(first.seed, first.seed + seeds):
             name = "_".join([*(name for _, _, name in point), f"seed-{seed}"])
             members[name] = MemberConfig(train=str(config), set=fixed | chosen | {"seed": seed})
@@ -63,14 +66,14 @@ def axis(text: str) -> Axis:
     if path == "seed":
         raise UserError("a sweep counts its seeds up from the config's; say how many with --seeds, not --grid seed")
     try:
-        found = read_yaml(f"[{values}]")
-    except yaml.YAMLError as error:
-        raise UserError(f"the values of --grid {path} are no list in YAML: {values!r}") from error
+        found = yaml.read(f"[{values}]")
+    except yaml.YamlError as error:
+        raise UserError(f"the values of --grid {path} are no list in YAML: {written(values)} ({error})") from error
     if found and all(isinstance(value, str) for value in found):
         found = rejoin(found)  # mcts(simulations=20, c=1) is one value
     if not found:
         raise UserError(f"--grid {path} has no values; write them as --grid {path}=1,2,3")
-    texts = [json.dumps(value, default=str) for value in found]
+    texts = [json.dumps(value) for value in found]
     for place, value in enumerate(texts):
         if value in texts[:place]:
             raise UserError(f"--grid {path} has the value {value} twice; name it once")
@@ -97,7 +100,7 @@ def names_of(path: str, values: Sequence[Any], paths: Sequence[str]) -> list[str
 
 def _assignment(text: str) -> Axis:
     """Return the path and the value of `a.b=c`."""
-    value: Any = json.loads(json.dumps(change({}, [text]), default=str))  # members are JSON; YAML also has dates
+    value: Any = change({}, [text])
     path = text.partition("=")[0].strip()
     for part in path.split("."):
         value = value[part]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from pydantic import BaseModel
 
 from games.contract import VecEnv
@@ -21,7 +20,7 @@ from games.registry import make
 from games.workers import Workers
 from marl import checkpoint
 from marl.collectors import Collector, WorkerCollector, beginning
-from marl.config import TrainConfig, dump
+from marl.config import TrainConfig, dump, load
 from marl.entrants import Entrant, configured, entered, panel_of
 from marl.evaluate import evaluate
 from marl.learner import Learner
@@ -193,10 +192,9 @@ def _open_folder(run: Run, resume: bool) -> None:
 def same_config(config: TrainConfig, path: Path) -> None:
     """Refuse to resume under another config; what may change are the steps, and the number of rollout workers."""
     try:
-        held = TrainConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"'{path}' is damaged ({reason}); put back the config that the run was begun with") from error
+        held = load(TrainConfig, path)
+    except UserError as error:
+        raise UserError(f"{error}; put back the config that the run was begun with") from error
     before, now = spelled_out(held).model_dump(mode="json"), config.model_dump(mode="json")
     may_change = {"steps"} if config.rollout_length else {"steps", "rollout_length"}  # None: as the run has it
     if config.rollout_workers and held.rollout_workers:

@@ -35,6 +35,7 @@ from games.registry import Reference
 from games.vector import Row, Vector
 
 EXTRAS = {"lbforaging": "marl[lbforaging]", "rware": "marl[rware]"}
+PACKAGES = ("gymnasium", *EXTRAS)  # which a file may name; a user may name any
 
 
 def make(name: str, arguments: dict[str, Any], num_envs: int) -> Vector:
@@ -84,6 +85,11 @@ def names() -> list[str]:
     """Return `package.id` of the environments of the packages that are known here and installed."""
     installed = [package for package in EXTRAS if importlib.util.find_spec(package)]
     return sorted(f"{package}.{id}" for package in installed for id in _ids(package))
+
+
+def is_own(name: str) -> bool:
+    """Say whether `package.id` names one of the packages that are known here, or Gymnasium itself."""
+    return name.partition(".")[0] in PACKAGES
 
 
 class GymnasiumRow:

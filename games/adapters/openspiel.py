@@ -139,10 +139,16 @@ class OpenSpielState:
         """
         if not self._game.hidden:
             return self.key()
+        self._game.observe(self.native, player)
+        return self.describe(player), self._game.tensor.tobytes(), tuple(self.native.legal_actions(player))
+
+    def describe(self, player: int) -> str:
+        """Return what this player may see: all that it knows where the game can tell, else what it is told now."""
+        if not self._game.hidden:
+            return str(self)
         native = self.native
-        self._game.observe(native, player)
         told = native.information_state_string if self._game.recalls else native.observation_string
-        return told(player), self._game.tensor.tobytes(), tuple(native.legal_actions(player))
+        return str(told(player))
 
     def action_name(self, player: int, action: int) -> str:
         """Return how the game writes this action; it reads it back the same way at the terminal."""

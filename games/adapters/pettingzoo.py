@@ -40,6 +40,7 @@ FAMILIES = sorted({id.partition("/")[0] for id in pettingzoo.aec_registry})
 EXTRAS = {"mpe2": "marl[mpe]", "atari": "pettingzoo[atari]"} | {
     family: f"marl[{family}]" for family in ("butterfly", "classic", "sisl")
 }
+PACKAGES = (*FAMILIES, "mpe2")  # which a file may name; a user may name any
 ZERO_SUM = ("tictactoe", "connect_four", "chess", "go", "rps", "leduc_holdem", "texas_holdem", "texas_holdem_no_limit")
 PERFECT = ("tictactoe", "connect_four", "chess", "go")  # nothing is hidden, and there is no chance
 TEAM = ("cooperative_pong", "hanabi", "pistonball", "simple_speaker_listener")
@@ -97,6 +98,11 @@ def names() -> list[str]:
     own = [_dotted(id) for id in (*pettingzoo.parallel_registry, *pettingzoo.aec_registry)]
     path = getattr(_import("mpe2"), "__path__", []) if importlib.util.find_spec("mpe2") else []
     return sorted({*own, *(f"mpe2.{inside.name}" for inside in pkgutil.iter_modules(path) if "_v" in inside.name)})
+
+
+def is_own(name: str) -> bool:
+    """Say whether `family.name` is of PettingZoo's own families, or MPE's."""
+    return name.rpartition(".")[0] in PACKAGES
 
 
 def _spec(reference: str, made: Any, env: Any) -> Spec:

@@ -90,6 +90,10 @@ class CoinGame(Batch):
             planes[self._env, me, 2 + (self.owner != me), self.coin] = 1
         self.timestep.global_state[:] = planes[:, 0].reshape(self.num_envs, -1)
 
+    def describe(self, env: int, player: int) -> str:
+        """Return the whole board, which both players see."""
+        return f"{self.render(env)}\nyou are {'XO'[player]}, your coin {'xo'[player]}; * is both"
+
     def render(self, env: int) -> str:
         board = np.full(self.height * self.width, ".")
         board[self.coin[env]] = "xo"[self.owner[env]]

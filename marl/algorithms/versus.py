@@ -17,7 +17,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.keys import stream
 from marl.agent import Agent
-from marl.config import Frozen
+from marl.config import Frozen, Section
 from marl.entrants import configured
 from marl.learner import Learner
 from marl.seating import Seating
@@ -27,7 +27,7 @@ from marl.types import Tensors, Trajectory, prefixed, under
 class VersusConfig(Frozen):
     """The settings of each learner: its algorithm's name, and all that this algorithm takes."""
 
-    learners: tuple[dict[str, Any], ...] = Field(min_length=2)
+    learners: tuple[Section, ...] = Field(min_length=2)
 
     @field_validator("learners")
     @classmethod

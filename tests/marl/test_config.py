@@ -1,15 +1,16 @@
 """Configuration: strict, frozen, and one sentence for whatever does not fit."""
 
+import os
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from games.errors import UserError
-from marl.config import PopulationConfig, TrainConfig, change, dump, load, read_yaml, validate
+from marl import yaml
+from marl.config import PopulationConfig, TrainConfig, change, dump, load, validate
 from marl.entrants import configured
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +86,7 @@ def test_an_algorithm_that_is_not_there(tmp_path, section, said):
         ("opponents.share=.nan", r"'opponents\.share' in .*got nan"),
         ("opponents.agents=random", r"'opponents\.agents' in .*got 'random'"),
         ("evaluation=5", "'evaluation' in .*got 5"),
-        ("algorithm=ippo", "'algorithm' in .*got 'ippo'"),
+        ("algorithm=5", "'algorithm' in .*got 5"),
     ],
 )
 def test_a_value_that_does_not_fit_is_shown(tmp_path, assignment, got):
@@ -93,39 +94,10 @@ def test_a_value_that_does_not_fit_is_shown(tmp_path, assignment, got):
         read(tmp_path, sets=[assignment])
 
 
-@pytest.mark.parametrize(
-    "text, value",
-    [
-        ("1e-4", 1e-4),
-        ("1E5", 1e5),
-        ("-2.5e+3", -2500.0),
-        (".5", 0.5),
-        ("1.", 1.0),
-        ("1_000.5", 1000.5),
-        ("1_000_000", 1_000_000),
-        ("7", 7),
-        ("1e", "1e"),
-        ("e4", "e4"),
-        ("1.2.3", "1.2.3"),
-        ("true", True),
-        ("null", None),
-        ("[1e-4, a]", [1e-4, "a"]),
-    ],
-)
-def test_numbers_are_yaml_1_2(text, value):
-    found = read_yaml(text)
-    assert found == value and type(found) is type(value)
-
-
 @settings(max_examples=100, deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_every_float_is_read_as_it_was_written(number):
-    assert read_yaml(repr(number)) == number
-
-
-def test_yaml_builds_nothing_but_data():
-    with pytest.raises(yaml.YAMLError):
-        read_yaml("!!python/object/apply:os.getcwd []")
+    assert yaml.read(repr(number)) == number
 
 
 def test_set_reaches_any_depth(tmp_path):
@@ -146,7 +118,7 @@ def test_set_does_not_change_what_it_was_given():
         ("steps", "expected --set a.b=c, got 'steps'"),
         ("=5", "expected --set a.b=c, got '=5'"),
         ("steps=[1", "the value of --set steps is not YAML"),
-        ("seed=2020-13-45", "the value of --set seed is not YAML"),
+        ("seed=2020-13-45", "got '2020-13-45'"),
         ("game.name=x", "--set reaches 'name' inside 'openspiel:tic_tac_toe'"),
     ],
 )
@@ -171,11 +143,119 @@ def test_a_missing_file_names_the_nearest(tmp_path):
 
 
 def test_what_is_no_text_file(tmp_path):
-    with pytest.raises(UserError, match="could not be read"):
-        load(TrainConfig, tmp_path)
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(UserError, match="could not be read"):
-        load(TrainConfig, tmp_path / "bytes.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path in (tmp_path / "bytes.yaml", tmp_path / "pipe.yaml", Path("a\0b")):
+        with pytest.raises(UserError, match="could not be read"):
+            load(TrainConfig, path)
+
+
+def test_a_folder_is_no_config(tmp_path):
+    with pytest.raises(UserError, match=r"got the folder '.*'; name a file, such as one of configs/"):
+        load(TrainConfig, tmp_path)
+    read(tmp_path)  # now it looks like a run's
+    with pytest.raises(UserError, match=f"type {tmp_path}/config.yaml --run-dir {tmp_path} --resume"):
+        load(TrainConfig, tmp_path)
+
+
+@pytest.mark.parametrize("seed, read_as", [("008", 8), ("009", 9), ("010", 10), ("011", 11), ("0_1_0", 10)])
+def test_seeds_with_leading_zeros_are_decimal(tmp_path, seed, read_as):
+    assert read(tmp_path, sets=[f"seed={seed}"]).seed == read(tmp_path, LEAST + f"seed: {seed}").seed == read_as
+
+
+@pytest.mark.parametrize(
+    "text, got",
+    [
+        ("seed: yes", "got 'yes'"),
+        ("seed: true", "got True"),
+        ("steps: 1:30", "got '1:30'"),
+        ("steps: '90'", "got '90'"),
+        ("steps: 2026-01-02", "got '2026-01-02'"),
+        ("opponents: {share: true}", "got True"),
+        ("opponents: {share: '0.5'}", "got '0.5'"),
+        ("opponents: {agents: {}}", "got {}"),
+        ("keep: false", "got False"),
+    ],
+)
+def test_types_are_strict(tmp_path, text, got):
+    assert got in refused(tmp_path, LEAST + text)
+
+
+@pytest.mark.parametrize("setting, value", [("anneal", "yes"), ("anneal", "1"), ("epochs", "true"), ("hidden", "'8'")])
+def test_types_of_an_algorithms_settings_are_strict(tmp_path, setting, value):
+    with pytest.raises(UserError, match=f"'{setting}.*' in the section 'algorithm' of ippo"):
+        configured(read(tmp_path, sets=[f"algorithm.{setting}={value}"]).algorithm, "algorithm")
+
+
+def test_a_number_without_a_fraction_is_whole(tmp_path):
+    config = read(tmp_path, LEAST + "steps: 1e6\nopponents: {share: 1}")
+    assert (config.steps, type(config.steps), config.opponents.share) == (1_000_000, int, 1.0)
+    assert configured({"name": "ippo", "clip": 1.0, "learning_rate": 1e-4}, "algorithm")[2].clip == 1.0
+
+
+def test_a_key_that_is_given_twice(tmp_path):
+    assert "line 4: the key 'steps' is given twice" in refused(tmp_path, LEAST + "steps: 1000\nsteps: 2000")
+
+
+def test_an_algorithms_name_alone_is_its_section(tmp_path):
+    text = "game: spread\nalgorithm: ippo"
+    assert read(tmp_path, text).algorithm == {"name": "ippo"}
+    sets = ["algorithm.learning_rate=1e-4", "algorithm=lola", "algorithm.lookahead=2"]
+    assert read(tmp_path, text, sets[:1]).algorithm == {"name": "ippo", "learning_rate": 1e-4}
+    assert read(tmp_path, text, sets).algorithm == {"name": "lola", "lookahead": 2}
+    versus = read(tmp_path, "game: matrix\nalgorithm: {name: versus, learners: [loqa, {name: naive}]}").algorithm
+    assert [learner["name"] for learner in configured(versus, "algorithm")[2].learners] == ["loqa", "naive"]
+
+
+@pytest.mark.parametrize(
+    "text, hint",
+    [
+        ("lr: 1e-3", "in its section: algorithm: {name: ..., learning_rate: ...}"),
+        ("learning_rate: 1e-3", "in its section: algorithm: {name: ..., learning_rate: ...}"),
+        ("total_timesteps: 5", "did you mean 'steps'?"),
+        ("n_envs: 5", "did you mean 'num_envs'?"),
+    ],
+)
+def test_words_of_other_frameworks(tmp_path, text, hint):
+    assert hint in refused(tmp_path, LEAST + text)
+
+
+@pytest.mark.parametrize(
+    "name, given, meant", [("ippo", "lr", "learning_rate"), ("iql", "batch_size", "batch_episodes")]
+)
+def test_words_of_other_frameworks_for_settings(name, given, meant):
+    with pytest.raises(UserError, match=f"unknown key '{given}' .*did you mean '{meant}'"):
+        configured({"name": name, given: 1}, "algorithm")
+
+
+def test_a_wrong_guess_is_not_offered():
+    with pytest.raises(UserError, match=r"got 'mappo'; installed: aerial, .*, ippo, ") as caught:
+        configured({"name": "mappo"}, "algorithm")
+    assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["x" * 5000, [["y"] * 50] * 50, "\x1b[31m" * 100])
+def test_what_does_not_fit_is_cut(value):
+    with pytest.raises(UserError) as caught:
+        validate(TrainConfig, {"game": "g", "algorithm": {}, "steps": value}, "x")
+    assert len(str(caught.value)) < 200 and str(caught.value).isprintable()
+
+
+def test_a_config_that_is_nested_too_deep_or_that_no_json_says():
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    for value in (deep, {1, 2}, b"x"):
+        with pytest.raises(UserError, match="expected numbers, words, lists and keys in x"):
+            validate(TrainConfig, {"game": "g", "algorithm": {"a": value}}, "x")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "train").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_training_config_reads_back(path, tmp_path):
+    config = load(TrainConfig, path)
+    configured(config.algorithm, "algorithm")
+    (tmp_path / "again.yaml").write_text(dump(config))
+    assert load(TrainConfig, tmp_path / "again.yaml") == config
 
 
 def test_a_config_is_frozen(tmp_path):
@@ -189,7 +269,7 @@ def test_a_config_is_frozen(tmp_path):
 def test_dump_says_every_value_and_is_read_back(tmp_path):
     config = read(tmp_path, sets=["algorithm.learning_rate=1e-5", "opponents.agents=[random, 'mcts(simulations=5)']"])
     again = read(tmp_path, dump(config))
-    assert again == config and set(yaml.safe_load(dump(config))) == set(TrainConfig.model_fields) - {"wrappers"}
+    assert again == config and set(yaml.read(dump(config))) == set(TrainConfig.model_fields) - {"wrappers"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "population").glob("*.yaml")), ids=lambda path: path.stem)

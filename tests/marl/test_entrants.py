@@ -1,20 +1,23 @@
 """Agents by reference: names, classes and checkpoints, who each of them is, and what cannot play."""
 
+import hashlib
 import json
 import linecache
+import shlex
 import sys
 import textwrap
 from dataclasses import replace
 
 import pytest
+import safetensors.torch
 
 from games.contract import Discrete
 from games.errors import UserError
-from games.registry import make
+from games.registry import from_file, make, parse
 from marl import agent, checkpoint, population
 from marl.agent import Mcts, Random
 from marl.algorithms.ippo import Ippo, PolicyAgent
-from marl.entrants import algorithm, checkpoint_folder, enter, expand, game_of
+from marl.entrants import algorithm, checkpoint_folder, enter, entered, game_of, members, read
 from tests.marl.test_checkpoint import SPEC, written
 
 BOTS = """
@@ -177,10 +180,80 @@ def test_a_population_stands_for_its_members(tmp_path):
     runs = {name: tmp_path / "members" / name for name in ("a", "b")}
     folders = {name: written(run)[0] for name, run in runs.items()}
     population.write(tmp_path, runs)
-    assert expand(str(tmp_path)) == {name: str(folder) for name, folder in folders.items()}
-    assert expand(f"{tmp_path}(greedy=True)") == {name: f"{folder}(greedy=True)" for name, folder in folders.items()}
-    assert expand("mcts(simulations=5)") == {"mcts(simulations=5)": "mcts(simulations=5)"}
-    assert expand(str(runs["a"])) == {"a": str(runs["a"])}
+
+    def references(text):
+        return {name: entrant.reference for name, entrant in entered(text, SPEC).items()}
+
+    assert members(tmp_path) == folders
+    assert references(str(tmp_path)) == {name: str(folder) for name, folder in folders.items()}
+    greedy = {name: f"{folder}(greedy=True)" for name, folder in folders.items()}
+    assert references(f"{tmp_path}(greedy=True)") == greedy
+    assert references("mcts(simulations=5)") == {"mcts(simulations=5)": "mcts(simulations=5)"}
+    assert references(str(runs["a"])) == {"a": str(runs["a"])}
+
+
+# The first five are what `marl train --run-dir` wrote and nothing could name.
+FOLDERS = ["2026-01-02_12:30:00", "lr=1e-3", "my run (1)", "a,b", "trail ", " lead", "it's", "a|b", "f(x=1)", "a\"b'(c"]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_path_that_exists_is_an_agent_whatever_letters_it_has(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder, _ = written(tmp_path / name / "run")
+    own, _ = written(tmp_path / name, step=7)
+    for path, shown in ((name, name), (f"{tmp_path}/{name}", name), (f"{name}/run", "run")):
+        entrant, greedy = enter(path, SPEC), enter(f"{path}(greedy=true)", SPEC)
+        assert entrant.digest == enter(str(own if shown == name else folder), SPEC).digest != greedy.digest
+        assert (entrant.name, greedy.name) == (shown, f"{shown}(greedy=True)")
+        for known in (entrant, greedy):  # a worker, or a later tournament, reads what was kept
+            assert (
+                read(known.reference) == parse(known.reference) and enter(known.reference, SPEC).digest == known.digest
+            )
+        assert game_of(path) == game_of(f"{path}(greedy=True)") == "openspiel:tic_tac_toe"
+    with pytest.raises(UserError, match=r"takes greedy, got 'gready'"):
+        enter(f"{name}(gready=True)", SPEC)
+    with pytest.raises(UserError, match="which does not exist"):
+        enter(f"none/{name}", SPEC)
+
+
+def test_a_built_in_name_comes_before_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("random", "mcts(simulations=5)"):
+        written(tmp_path / name)
+        assert not isinstance(enter(name, SPEC).agent, PolicyAgent)
+        assert isinstance(enter(f"./{name}", SPEC).agent, PolicyAgent)
+    (tmp_path / "population.json").write_text('{"members": [{"id": "a", "checkpoint": "random"}]}')
+    member = entered(".", SPEC)["a"]
+    assert isinstance(member.agent, PolicyAgent) and enter(member.reference, SPEC).digest == member.digest
+
+
+@pytest.mark.parametrize(
+    "checkpoint",
+    [
+        *(
+            "canary:run",
+            "subprocess:getoutput(cmd='touch canary.txt')",
+            "random",
+            "/etc",
+            "../other",
+            "inner/../../other",
+        ),
+        *("", "a\0b", "x" * 5000, "link", "link/x", 5, None),
+    ],
+)
+def test_a_member_is_a_folder_within_its_population(checkpoint, tmp_path, monkeypatch):
+    home = tmp_path / "population"
+    (home / "inner").mkdir(parents=True)
+    written(tmp_path / "other")
+    (home / "link").symlink_to(tmp_path / "other")
+    (home / "canary.py").write_text("import pathlib\npathlib.Path('canary.txt').touch()\n")
+    (home / "population.json").write_text(json.dumps({"members": [{"id": "a", "checkpoint": checkpoint}]}))
+    monkeypatch.chdir(home)
+    monkeypatch.syspath_prepend(str(home))
+    for text in (".", str(home), "../population"):
+        with pytest.raises(UserError, match=r"holds no readable population\.json|which holds no checkpoint"):
+            entered(text, SPEC)
+    assert not (home / "canary.txt").exists()
 
 
 def test_the_game_of_a_checkpoint(tmp_path):
@@ -189,6 +262,68 @@ def test_the_game_of_a_checkpoint(tmp_path):
     for text in ("random", "some.module:Bot"):
         with pytest.raises(UserError, match="knows no game of its own; name one with --game"):
             game_of(text)
+
+
+@pytest.mark.parametrize(
+    "game, names",
+    [
+        ("canary:run", "code of 'canary'"),
+        ("subprocess:getoutput(cmd='touch canary.txt')", "code of 'subprocess'"),
+        ("gymnasium:canary.X-v0", "a package that is not one of gymnasium's own"),
+        ("pettingzoo:canary.x_v0", "a package that is not one of pettingzoo's own"),
+        ("pettingzoo:mpe2.canary.x_v0", "a package that is not one of pettingzoo's own"),
+        ("openspiel:tic_tac_toe | canary:run", "code of 'canary'"),
+        ("openspiel:tic_tac_toe | agent_id | canary:run(x=1)", "code of 'canary'"),
+        ("openspiel:efg_game(filename='/etc/passwd')", "a file, '/etc/passwd'"),
+        ("spread | messy(phi='../x')", "a file, '../x'"),
+        ("openspiel:misere(game='canary:run')", "a file, 'canary:run'"),
+        ("spread(players=[{'a': b'x'}])", "a file, b'x'"),
+    ],
+)
+def test_a_game_that_stands_in_a_checkpoint_runs_no_code(game, names, tmp_path, monkeypatch):
+    folder, _ = written(tmp_path / "my run")
+    about = checkpoint.read(folder) | {"game": game}
+    (folder / "checkpoint.json").write_text(json.dumps(about))
+    (tmp_path / "canary.py").write_text("import pathlib\npathlib.Path('canary.txt').touch()\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UserError) as caught:
+        game_of("my run")
+    said = str(caught.value)
+    assert f"stands in a file and names {names}: not run; if you trust it, type it yourself: marl evaluate " in said
+    assert shlex.split(said.partition("yourself: ")[2]) == ["marl", "evaluate", "my run", "--game", game]
+    assert not (tmp_path / "canary.txt").exists() and "canary" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "game",
+    [
+        *("nim", "spread(players=3) | agent_id", "openspiel:misere(game=tic_tac_toe())"),
+        *("gymnasium:gymnasium.CartPole-v1", "pettingzoo:classic.tictactoe_v3"),
+        "pettingzoo:mpe2.simple_spread_v3(N=3) | resize_v1(x_size=84, mode=B)",
+    ],
+)
+def test_games_that_are_registered_may_stand_in_a_checkpoint(game):
+    assert from_file(game, "") == game
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    folder, _ = written(tmp_path)
+    about = checkpoint.read(folder)
+    state = checkpoint.tensors(folder, about, "agent.safetensors")
+    next(iter(state.values())).view(-1)[0] = float("nan")
+    safetensors.torch.save_file(state, folder / "agent.safetensors")
+    reseal(folder, about)
+    with pytest.raises(UserError, match="are not all finite; choose another checkpoint"):
+        enter(str(folder), SPEC)
+
+
+def reseal(folder, about):
+    """Write checkpoint.json anew as a forger would, with the digests of what lies there now."""
+    weights = (folder / "agent.safetensors").read_bytes()
+    about["sha256"]["agent.safetensors"] = hashlib.sha256(weights).hexdigest()
+    about["digest"] = checkpoint._digest_of(about)
+    (folder / "checkpoint.json").write_text(json.dumps(about))
 
 
 def test_algorithms_are_found_by_entry_point():
