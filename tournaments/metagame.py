@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from games import rounding
 from games.errors import UserError
+from marl.spread import Floats, of_pulls
 from tournaments.ratings import FORFEITS, Ints, Results, rounding_of
-from tournaments.spread import Floats, of_pulls
 
 Unit = Literal["game", "step"]
 

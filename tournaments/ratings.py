@@ -39,8 +39,7 @@ from scipy.special import stdtr
 
 from games import rounding
 from games.errors import UserError
-from games.keys import fold
-from tournaments.spread import MIN_SEEDS, Z95, Floats, effective, interval, of_pulls, quantile
+from marl.spread import MIN_SEEDS, Z95, Floats, effective, interval, of_pulls, quantile
 
 Ints = NDArray[np.int64]
 
@@ -49,7 +48,7 @@ PRIOR_SD = 2.0  # logits: 347 Elo
 FORFEITS = ("illegal_action", "agent_error", "timeout", "left")  # terminations
 
 _SEAT_SD, _DRAW_MEAN, _DRAW_SD = 2.0, math.log(0.5), 2.0
-_MOST = 1 - 1e-9  # of the information on a parameter that one seed may hold
+_MOST = 1 - 1e-6  # of the information on a parameter that one seed may hold
 
 
 @dataclass(frozen=True)
@@ -309,42 +308,45 @@ def _sum(index: Ints, values: Floats, size: int) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """How sure some numbers are [K]: the parameters of a fit, or what is linear in them."""
+    """How sure the parameters of a fit are [F], and how many seeds say so."""
 
-    covariance: Floats  # [K, K]
-    model: Floats  # [K, K] what it would be if every game were independent and the model held
-    added: Floats  # [D, K, K] what one seed adds to the model's covariance, by the seed's design
-    seeds: Ints  # [D] how many seeds have this design; none where every game is independent
+    covariance: Floats  # [F, F]
+    model: Floats  # [F, F] the covariance where every game is independent and the model holds
+    added: Floats  # [F] Σ_s q_s, with q_s what seed s is expected to add to a parameter's variance (spread.py)
+    shared: Floats  # [F, F] Σ_s q_s q_sᵀ; 0 where every game is independent
 
-    def of(self, contrasts: Floats) -> "Spread":
-        """Return the spread of linear combinations [C, K]."""
+    def of(self, contrasts: Floats) -> tuple[Floats, Floats]:
+        """Return the standard errors of linear combinations [C, F], and their effective numbers of seeds [C]."""
+        variance, model = (
+            np.einsum("cf,fg,cg->c", contrasts, matrix, contrasts, optimize=True)
+            for matrix in (self.covariance, self.model)
+        )
+        weight = contrasts**2
+        return _shown(variance, model, weight @ self.added, ((weight @ self.shared) * weight).sum(1))
 
-        def turned(matrix: Floats) -> Floats:
-            return contrasts @ matrix @ contrasts.T
+    def differences(self, n: int) -> tuple[Floats, Floats]:
+        """Return the standard errors of the differences of the first n parameters, and their numbers of seeds [n, n].
 
-        return Spread(turned(self.covariance), turned(self.model), turned(self.added), self.seeds)
+        A parameter differs from itself by 0, for sure.
+        """
 
-    def each(self) -> tuple[Floats, Floats]:
-        """Return the standard errors of the numbers and their effective numbers of seeds [K]."""
-        return self._shown(lambda matrix: np.diagonal(matrix, axis1=-2, axis2=-1))
+        def apart(matrix: Floats, sign: int) -> Floats:
+            own = np.diag(matrix)[:n]
+            return own[:, None] + own[None, :] + 2 * sign * matrix[:n, :n]
 
-    def differences(self) -> tuple[Floats, Floats]:
-        """Return the standard errors of differences and their effective numbers of seeds [K, K]."""
+        others = 1 - np.eye(n)
+        added = others * (self.added[:n, None] + self.added[None, :n])
+        return _shown(apart(self.covariance, -1), apart(self.model, -1), added, others * apart(self.shared, 1))
 
-        def apart(matrix: Floats) -> Floats:
-            own = np.diagonal(matrix, axis1=-2, axis2=-1)
-            return own[..., :, None] + own[..., None, :] - 2 * matrix
 
-        return self._shown(apart)
+def _shown(variance: Floats, model: Floats, added: Floats, squares: Floats) -> tuple[Floats, Floats]:
+    """Return standard errors and effective numbers of seeds [...].
 
-    def _shown(self, variances: Callable[[Floats], Floats]) -> tuple[Floats, Floats]:
-        """Return standard errors, no less than the model's where seeds are few, and effective numbers of seeds."""
-        variance, model = (np.maximum(variances(matrix), 0.0) for matrix in (self.covariance, self.model))
-        if not len(self.seeds):
-            return np.sqrt(variance), np.full(variance.shape, np.inf)
-        seeds = effective(np.maximum(variances(self.added), 0.0), self.seeds)
-        floor = np.where(seeds < MIN_SEEDS, (Z95 / quantile(seeds)) ** 2 * model, 0.0)
-        return np.sqrt(np.maximum(variance, floor)), seeds
+    Where seeds are fewer than MIN_SEEDS, the interval is no shorter than that of the model.
+    """
+    seeds = effective(added, squares)
+    floor = np.where(seeds < MIN_SEEDS, (Z95 / quantile(seeds)) ** 2 * model, 0.0)
+    return np.sqrt(np.maximum(np.maximum(variance, floor), 0.0)), seeds
 
 
 Covariance = Callable[[Fit, Results], Spread]
@@ -352,19 +354,20 @@ Covariance = Callable[[Fit, Results], Spread]
 
 def hessian(fitted: Fit, results: Results) -> Spread:
     """Return the inverse of the negative Hessian [F, F]: right where every game is independent and the model holds."""
-    return Spread(fitted.inverse, fitted.inverse, np.zeros((0, *fitted.inverse.shape)), np.zeros(0, np.int64))
+    return Spread(fitted.inverse, fitted.inverse, np.diag(fitted.inverse), np.zeros_like(fitted.inverse))
 
 
 def sandwich(fitted: Fit, results: Results) -> Spread:
     """Return the spread of the parameters [F], clustered by seed.
 
-        C = H⁻¹ (Σ_s v_s v_sᵀ + Λ) H⁻¹        v_s = L⁻ᵀ (1 − Lᵀ I_s L)^(−½) Lᵀ u_s        H⁻¹ = L Lᵀ
+        C = H⁻¹ (Σ_s v_s v_sᵀ + Λ) H⁻¹        v_s = u_s / √(1 − h_s / h)
 
     u_s is the sum of the scores of a seed's games. All pairings play the same seeds, and an agent's luck on a seed is
     met by all its opponents: seeds alone are independent (Liang & Zeger 1986, https://doi.org/10.1093/biomet/73.1.13).
-    The residuals of a fit are smaller than the errors; v_s corrects for the share that a seed's information I_s has in
-    H (CR2: Bell & McCaffrey 2002, https://www150.statcan.gc.ca/n1/en/catalogue/12-001-X20020029058). With S seeds that
-    weigh alike the correction is the factor S / (S − 1) of spread.py.
+    The residuals of a fit are smaller than the errors; v_s corrects for the share h_s / h that a seed has in the
+    information on each parameter: the correction CR2 by the diagonal of the information alone (Bell & McCaffrey 2002,
+    https://www150.statcan.gc.ca/n1/en/catalogue/12-001-X20020029058). With S seeds that weigh alike it is the factor
+    S / (S − 1) of spread.py.
     Λ, the prior's precision, is in H and between the two: where the model holds, C is the posterior's covariance H⁻¹.
 
     Results between agents of which one never scored against the other, even through third parties, cannot show their
@@ -372,49 +375,38 @@ def sandwich(fitted: Fit, results: Results) -> Spread:
     """
     n, free, counts = len(fitted.theta), len(fitted.inverse), fitted.counts
     one_sided = fitted.core[counts.pairs[:, 0]] != fitted.core[counts.pairs[:, 1]]
-    seed, design, first_of = _designs(results)
-    p = fitted.probabilities(counts.pairs)
-    borrowed = _information(n, counts.pairs[one_sided], counts.wdl[one_sided].sum(1), p[one_sided])[:free, :free]
+    p = fitted.probabilities(counts.pairs[one_sided])
+    borrowed = _information(n, counts.pairs[one_sided], counts.wdl[one_sided].sum(1), p)[:free, :free]
 
-    root = np.linalg.cholesky(fitted.inverse)
-    score = _scores_by_seed(fitted, results, seed) @ root  # [S, F]
-    added = np.zeros((len(first_of), free, free))
-    for k, one in enumerate(first_of):
-        pairs = results.seats[seed == one]
-        added[k] = (
-            root.T @ _information(n, pairs, np.ones(len(pairs)), fitted.probabilities(pairs))[:free, :free] @ root
-        )
-        share, axes = np.linalg.eigh(added[k])
-        score[design == k] @= axes / np.sqrt(1 - np.minimum(share, _MOST)) @ axes.T
-    between = root @ score.T @ score @ root.T
-    prior = fitted.inverse @ (borrowed + np.diag(fitted.prior_precision)) @ fitted.inverse
-    return Spread(between + prior, fitted.inverse, root @ added @ root.T, np.bincount(design))
+    score, information = _by_seed(fitted, results)
+    total = np.asarray(information.sum(0)).ravel() + fitted.prior_precision
+    expected = np.divide(1.0, total, out=np.zeros(free), where=total > 0)  # variance, by the diagonal alone
+    share = information.data * expected[information.indices]
+    score.data /= np.sqrt(1 - np.minimum(share, _MOST))
+    between = (score.T @ score).toarray() + borrowed + np.diag(fitted.prior_precision)
+    information.data = share * expected[information.indices]  # q_s
+    return Spread(
+        covariance=fitted.inverse @ between @ fitted.inverse,
+        model=fitted.inverse,
+        added=np.asarray(information.sum(0)).ravel(),
+        shared=(information.T @ information).toarray(),
+    )
 
 
-def _designs(results: Results) -> tuple[Ints, Ints, Ints]:
-    """Return each game's seed [G], each seed's design [S], and a seed of each design [D].
-
-    Seeds have one design if the same agents met in the same seats equally often.
-    """
+def _by_seed(fitted: Fit, results: Results) -> tuple[csr_matrix, csr_matrix]:
+    """Return each seed's scores, without those of one-sided results, and its information on each parameter [S, F]."""
+    n, free = len(fitted.theta), len(fitted.inverse)
     _, seed = np.unique(results.seeds, return_inverse=True)
-    meeting = fold(0, results.seats @ np.array([len(results.agents), 1]))
-    design = np.zeros(seed.max(initial=-1) + 1, np.uint64)
-    np.add.at(design, seed, meeting)  # modulo 2⁶⁴
-    _, first_of, kind = np.unique(design, return_index=True, return_inverse=True)
-    return seed, kind, first_of
-
-
-def _scores_by_seed(fitted: Fit, results: Results, seed: Ints) -> Floats:
-    """Return the sum of the scores of each seed's games [S, F], without those of one-sided results."""
-    n, free, seeds = len(fitted.theta), len(fitted.inverse), int(seed.max(initial=-1)) + 1
-    shown = fitted.core[results.seats[:, 0]] == fitted.core[results.seats[:, 1]]
-    (i, j), seed = results.seats[shown].T, seed[shown]
-    outcome, p = outcomes(results)[shown], fitted.probabilities(results.seats[shown])
-    g = (1 - outcome) / 2 - (p[:, 0] - p[:, 2]) / 2
-    drawn = (outcome == 1) - p[:, 1]
-    cells = [seed * (n + 2) + column for column in (i, j, n, n + 1)]
-    score = _sum(np.concatenate(cells), np.concatenate([g, -g, g, drawn]), seeds * (n + 2))
-    return score.reshape(seeds, n + 2)[:, :free]
+    (i, j), outcome, p = results.seats.T, outcomes(results), fitted.probabilities(results.seats)
+    edge, shown, apart = p[:, 0] - p[:, 2], fitted.core[i] == fitted.core[j], (i != j).astype(np.float64)
+    g = shown * ((1 - outcome) - edge) / 2
+    h = (p[:, 0] + p[:, 2] - edge**2) / 4
+    columns = [i, j, np.full_like(i, n), np.full_like(i, n + 1)][: 2 + free - n]
+    scores = [apart * g, -apart * g, g, shown * ((outcome == 1) - p[:, 1])][: len(columns)]
+    information = [apart * h, apart * h, h, p[:, 1] * (1 - p[:, 1])][: len(columns)]
+    where = (np.tile(seed, len(columns)), np.concatenate(columns))
+    shape = (int(seed.max(initial=-1)) + 1, free)
+    return tuple(csr_matrix((np.concatenate(values), where), shape) for values in (scores, information))
 
 
 @dataclass(frozen=True)
@@ -535,12 +527,12 @@ def rate(
         a = results.agents.index(anchor)
         weight[part == part[a]] = np.eye(n)[a]
     elo = scale * (fitted.theta - weight @ fitted.theta)
-    shown = np.zeros((n + 1, len(fitted.inverse)))  # the ratings and the seat effect, by the parameters
-    shown[:n, :n], shown[n, n] = scale * (np.eye(n) - weight), scale
-    spread = covariance(fitted, results).of(shown)
-    se, seeds = spread.each()
+    contrasts = np.zeros((n + 1, len(fitted.inverse)))  # the ratings and the seat effect, by the parameters
+    contrasts[:n, :n], contrasts[n, n] = scale * (np.eye(n) - weight), scale
+    spread = covariance(fitted, results)
+    se, seeds = spread.of(contrasts)
     ci95 = interval(se, seeds)
-    difference_se, difference_seeds = spread.differences()
+    difference_se, difference_seeds = spread.differences(n)
     held = _prior_dominated(fitted, np.eye(n) - mean)
 
     games, score = _scores(counts)
@@ -567,8 +559,8 @@ def rate(
         agents=tuple(results.agents[k] for k in order),
         elo=elo[order],
         seeds=seeds[order],
-        covariance=spread.covariance[table],
-        difference_se=difference_se[table],
+        covariance=(contrasts @ spread.covariance @ contrasts.T)[table],
+        difference_se=scale * difference_se[table],
         difference_seeds=difference_seeds[table],
         part=part[order],
         seat_advantage=scale * fitted.eta,

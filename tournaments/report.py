@@ -17,6 +17,7 @@ from rich.table import Table
 
 from games.errors import RunFailed, UserError
 from games.text import csv_line, markdown_cell, markdown_table, shown
+from marl.spread import MIN_SEEDS
 from marl.terminal import Terminal
 from tournaments.metagame import Matchups, matchups
 from tournaments.ratings import (
@@ -35,7 +36,6 @@ from tournaments.ratings import (
     rounding_of,
     settle,
 )
-from tournaments.spread import MIN_SEEDS
 from tournaments.store import TERMINATIONS, Store
 
 RATING_TITLES = ("rank", "agent", "Elo", "±95 %", "games", "score")
@@ -387,7 +387,8 @@ def _csv_rows(summary: Summary) -> Iterator[list[Any]]:
         for part in summary.ratings.parts:
             for rank, r in enumerate(part.ratings, start=1):
                 score, held = f"{r.score:.6f}", str(r.prior_dominated).lower()
-                yield [rank, r.agent, f"{r.elo:.3f}", f"{r.ci95:.3f}", r.games, score, r.part, held]
+                ci95 = f"{r.ci95:.3f}" if np.isfinite(r.ci95) else ""
+                yield [rank, r.agent, f"{r.elo:.3f}", ci95, r.games, score, r.part, held]
     elif summary.matchups:
         unit = summary.matchups.unit
         fields = ["agent", "payoff", "ci95", "self_play", "cross_play", "welfare", "games", "best_responses"]

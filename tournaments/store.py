@@ -35,9 +35,9 @@ import numpy as np
 
 from games.errors import RunFailed, UserError
 from marl.drives import network_drive
+from marl.spread import MIN_SEEDS
 from tournaments.ratings import FORFEITS, Results
 from tournaments.schedule import Fixture
-from tournaments.spread import MIN_SEEDS
 
 SCHEMA_VERSION = 3  # 1 had no payoffs that are null; 2 had agents by id, no rounding, failures and notes
 NO_RESULT = ("no_contest", "cut")  # terminations of games that say nothing of who is stronger

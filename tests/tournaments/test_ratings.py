@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
 from games.errors import UserError
+from marl.spread import MIN_SEEDS
 from tests.benchmarks.coverage import Kind, draw
 from tournaments import ratings
 from tournaments.ratings import (
@@ -28,7 +29,6 @@ from tournaments.ratings import (
     sandwich,
     settle,
 )
-from tournaments.spread import MIN_SEEDS
 
 # Seat 0's wins, draws and losses of each ordered pair.
 FOUR = {
@@ -267,7 +267,7 @@ class TestProperties:
         # Games of seeds that are known already tell nothing new; 10 seeds, and 20.
         contrasts = np.eye(4, 6) - np.append(np.full(4, 0.25), [0, 0])
         first, again, copied = (
-            sandwich(fitted, results).of(contrasts).covariance
+            contrasts @ sandwich(fitted, results).covariance @ contrasts.T
             for fitted, results in ((one, once), (two, twice), (fit(count(copies), None), copies))
         )
         assert_allclose(again * 2 * (10 / 9) / (20 / 19), first, rtol=1e-6)

@@ -43,11 +43,7 @@ def of_pulls(pull: Floats, seeds: NDArray[Any]) -> Floats:
     return interval(np.sqrt((pull**2).sum(-1) * seeds / np.maximum(seeds - 1, 1)), seeds)
 
 
-def effective(added: Floats, seeds: NDArray[np.int64]) -> Floats:
-    """Return the effective number of seeds [...], where `seeds` [D] of them add `added` [D, ...] to the variance each.
-
-    Infinite where they add nothing: the number is known.
-    """
-    total, squares = np.tensordot(seeds, added, 1), np.tensordot(seeds, added**2, 1)
+def effective(total: Floats, squares: Floats) -> Floats:
+    """Return effective numbers of seeds [...] by Σ q_s and Σ q_s² [...]; infinite where the squares are 0."""
     found = np.divide(total**2, squares, out=np.full(total.shape, np.inf), where=squares > 0)
     return np.round(found, 9)  # seeds that weigh alike are a whole number, whatever the order of sums

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tournaments.spread import effective, interval, of_pulls, quantile
+from marl.spread import effective, interval, of_pulls, quantile
 
 
 def test_students_quantile_and_none_for_one_seed():
@@ -20,14 +20,15 @@ def test_an_interval_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("added", "seeds", "number"),
+    ("added", "number"),
     [
-        ([1.0], [60], 60),
-        ([0.1] * 3, [1, 1, 1], 3),  # and not 2.9999999999999996
-        ([1.0, 0.0], [5, 55], 5),
-        ([2.0, 1.0], [10, 20], 40**2 / 60),
-        ([0.0], [7], np.inf),
+        ([1.0] * 60, 60),
+        ([0.1] * 3, 3),  # and not 2.9999999999999996
+        ([1.0] * 5 + [0.0] * 55, 5),
+        ([2.0] * 10 + [1.0] * 20, 40**2 / 60),
+        ([0.0] * 7, np.inf),
     ],
 )
-def test_seeds_that_weigh_alike_count_and_others_in_part(added, seeds, number):
-    assert effective(np.array(added), np.array(seeds)) == pytest.approx(number, abs=1e-9)
+def test_seeds_that_weigh_alike_count_and_others_in_part(added, number):
+    added = np.array(added)
+    assert effective(added.sum(), (added**2).sum()) == pytest.approx(number, abs=1e-9)
