@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install quickstart test test-slow fuzz check format bench
+.PHONY: install quickstart test test-slow fuzz torture check format bench
 install: .venv/developing
 
 .venv/playing: pyproject.toml constraints.txt
@@ -22,13 +22,15 @@ quickstart: .venv/playing
 	@echo "Training curves: $(BIN)/tensorboard --logdir runs/quickstart"
 
 test: install
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow" -rs
+
+# What differs from run to run: property tests with twenty times the examples of `make test`, and hostile input to every command.
+fuzz: install
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 -m "hypothesis and not slow"
+	$(BIN)/python -m tests.fuzz --cases 1000 --seed $$(date +%s)
 
 test-slow: install
 	$(BIN)/python -m pytest -n 2 -m slow
-
-fuzz: install
-	$(BIN)/python -m tests.fuzz --cases 1000 --seed $$(date +%s)
 
 check: install
 	$(BIN)/ruff format --check .
@@ -42,3 +44,7 @@ format: install
 
 bench: install
 	$(BIN)/python -m tests.benchmarks.speed
+
+# Random kills of everything that saves; some minutes for the 200 of them.
+torture: install
+	$(BIN)/python -m tests.torture

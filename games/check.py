@@ -17,17 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Game, Spec, State, TimeStep, VecEnv
-from games.errors import UserError
+from games.errors import GameFailed, UserError
+from games.guard import TOLERANCE, unequal
 from games.keys import fold, fold_one, stream
 from games.random_play import random_actions
 from games.registry import load, make
-from games.vector import vectorize
+from games.vector import Vector, missing, vectorize
 
 FIELDS = ("obs", "action_mask", "acting", "reward", "terminated", "truncated", "global_state", "first", "seed")
 NUM_ENVS = 4
 MOST_STEPS = 20_000  # a game that never ends is cut here
 MOST_POSITIONS = 300  # and a walk through its positions here
-TOLERANCE = 1e-4  # of sums of float32
 
 
 class DoesNotApply(Exception):
@@ -46,6 +46,8 @@ class Play:
     finite: NDArray[np.bool_]  # [T, E, N] the view is
     actions: NDArray[Any]
     misfits: list[str]  # fields whose shape or dtype is not the Spec's
+    revived: bool  # an environment brought players back behind their ends: new lives
+    outside: str | None  # what was noted of views beyond their spaces; None where no library declares any
 
     def __getattr__(self, name: str) -> NDArray[Any]:
         return self.seen[name]
@@ -103,24 +105,43 @@ class Report:
         return "\n".join([f"{self.game}: {'passed' if self.passed else 'FAILED'}", *lines])
 
 
-def check_game(reference: str, episodes: int = 20, seed: int = 0) -> Report:
+Progress = Callable[[int, int, str], None]  # told what is done, of how much, and what that is
+
+
+def check_game(reference: str, episodes: int = 20, seed: int = 0, progress: Progress = lambda *_: None) -> Report:
     """Play about `episodes` random episodes of a game and report on every promise.
 
+    Stops after the first play where no episode of it ends: all others would last as long.
     Raises UserError where the game cannot be built.
     """
     venv = make(reference, NUM_ENVS, guard=False)
+    total = episodes + len(OF_TWINS) + len(OF_POSITIONS)
+
+    def told(ended: int, steps: int) -> None:
+        progress(min(ended, episodes), total, f"{ended} of {episodes} episodes, {steps:,} steps")
+
     try:
-        play = record(venv, fold(stream(seed, "check"), np.arange(NUM_ENVS)), episodes)
+        play = record(venv, fold(stream(seed, "check"), np.arange(NUM_ENVS)), episodes, told=told)
+    except GameFailed as error:
+        where = f"environment {error.environment}, step {error.step}, seed {error.seed}"
+        return Report(reference, [Promise("plays", False, f"{error.what}: {where}")])
     except Exception as error:  # a plug-in may raise anything
         return Report(reference, [Promise("plays", False, f"{type(error).__name__}: {error}")])
     promises = [_promise(name, partial(check, play)) for name, check in OF_PLAY.items()]
-    promises += [_promise(name, partial(check, reference, play)) for name, check in OF_TWINS.items()]
+    if not play.last.any():
+        rest = (*OF_TWINS, *OF_POSITIONS)
+        return Report(reference, promises + [Promise(name, None, "no episode ended") for name in rest])
+    for done, (name, check) in enumerate(OF_TWINS.items(), episodes):
+        progress(done, total, f"checking: {name}")
+        promises.append(_promise(name, partial(check, reference, play)))
     try:
         game = load(reference)
     except UserError:
         return Report(reference, promises + [Promise(name, None, "no positions to clone") for name in OF_POSITIONS])
     keys = [fold_one(stream(seed, "positions"), k) for k in range(min(episodes, 10))]
-    promises += [_promise(name, partial(_first_broken, check, game, keys)) for name, check in OF_POSITIONS.items()]
+    for done, (name, walk) in enumerate(OF_POSITIONS.items(), episodes + len(OF_TWINS)):
+        progress(done, total, f"checking: {name}")
+        promises.append(_promise(name, partial(_first_broken, walk, game, keys)))
     return Report(reference, promises)
 
 
@@ -152,16 +173,26 @@ def _first_broken(check: Callable[[Game, int], str | None], game: Game, keys: li
     return next((f"{broken} (seed {key})" for key in keys if (broken := check(game, key))), None)
 
 
-def record(venv: VecEnv, seeds: NDArray[np.uint64], episodes: int, idle: int = 0) -> Play:
+def record(
+    venv: VecEnv,
+    seeds: NDArray[np.uint64],
+    episodes: int,
+    idle: int = 0,
+    told: Callable[[int, int], None] = lambda *_: None,
+) -> Play:
     """Let random players play until `episodes` have ended; actions are hashes of seed, player and age.
 
-    `idle` is the action of players who are not acting.
+    `idle` is the action of players who are not acting; `told` hears now and then how many episodes ended in how many
+    steps.
     """
     spec, ended = venv.spec, 0
     expected = TimeStep.empty(spec, venv.num_envs)
     frames: list[dict[str, NDArray[Any]]] = []
     actions: list[NDArray[Any]] = []
     misfits: dict[str, None] = {}
+    tables = [env.seats for env in getattr(venv, "envs", ()) if hasattr(env, "seats")]  # of environments with spaces
+    for table in tables:
+        table.watch()
     timestep = venv.reset(seeds)
     age = np.zeros(venv.num_envs, np.int64)
     while True:
@@ -170,11 +201,15 @@ def record(venv: VecEnv, seeds: NDArray[np.uint64], episodes: int, idle: int = 0
         ended += int(timestep.last.sum())
         if ended >= episodes or len(actions) == MOST_STEPS:
             break
+        if len(actions) % 16 == 0:
+            told(ended, len(actions))
         actions.append(random_actions(spec, timestep, age, idle))
         timestep = venv.step(actions[-1])
         age = np.where(timestep.first, 0, age + 1)
     seen = {name: np.stack([frame[name] for frame in frames]) for name in frames[0]}
-    return Play(spec, seen, seen.pop("finite"), np.array(actions), list(misfits))
+    revived = any(table.revived for table in tables)
+    outside = next((table.outside for table in tables if table.outside), "" if tables else None)
+    return Play(spec, seen, seen.pop("finite"), np.array(actions), list(misfits), revived, outside)
 
 
 def _frame(timestep: TimeStep) -> dict[str, NDArray[Any]]:
@@ -229,7 +264,12 @@ def _turns(play: Play) -> str | None:
 
 def _ends(play: Play) -> str | None:
     if not play.last.any():
-        return f"no episode ended within {len(play.actions)} steps"
+        return (
+            f"no episode ended within {len(play.actions)} steps of random play; give the game an end, or cut the "
+            "recording after some steps (`truncated`), as max_cycles and max_episode_steps do in other libraries"
+        )
+    if play.revived:
+        raise DoesNotApply("players come back behind their ends")
     goes_on = ~play.first[1:, :, None]
     for name in ("terminated", "truncated"):
         over = play.seen[name]
@@ -267,6 +307,13 @@ def _rewards(play: Play) -> str | None:
     )
 
 
+def _paid_after_an_end(play: Play) -> str | None:
+    over = play.terminated | play.truncated
+    complete = np.zeros_like(over)
+    complete[1:] = over[:-1] & over[1:] & ~play.first[1:, :, None]
+    return play.where(complete & (play.reward != 0), "a player is paid after its end")
+
+
 def _paid_at_the_end(play: Play) -> str | None:
     if play.spec.step_rewards:
         raise DoesNotApply("rewards are paid along the way")
@@ -277,15 +324,17 @@ def _views(play: Play) -> str | None:
     return play.where(~play.finite & play.fresh, "a view is not finite")
 
 
+def _in_space(play: Play) -> str | None:
+    if play.outside is None:
+        raise DoesNotApply("no library declares spaces")
+    return play.outside or None
+
+
 def _payoffs(play: Play) -> str | None:
     if play.spec.payoff == "general_sum":
         raise DoesNotApply("any payoff is general-sum")
     if play.spec.payoff == "team":
-        over = np.zeros_like(play.terminated)
-        over[1:] = (play.terminated | play.truncated)[:-1]
-        most = play.reward.max(2, keepdims=True, where=~over, initial=-np.inf)
-        apart = ~over & (most - play.reward > TOLERANCE * np.maximum(1, abs(play.reward)))
-        return play.where(apart, "a team's rewards differ")
+        return play.where(unequal(play.reward), "a team's rewards differ: they are everybody's, dead or alive")
     sums = _returns(play).sum(1)
     if np.ptp(sums) > TOLERANCE * max(1, abs(_returns(play)).max()):
         return f"returns sum to {sums.min()} in one episode and to {sums.max()} in another"
@@ -351,6 +400,57 @@ def _same_after(reference: str, play: Play) -> str | None:
 
 def _idle(reference: str, play: Play) -> str | None:
     return _differs(play, record(make(reference, NUM_ENVS, guard=False), play.seed[0], int(play.last.sum()), idle=-7))
+
+
+def _own_loop(reference: str, play: Play) -> str | None:
+    """Check returns against those of the loop that an environment's own library documents."""
+    venv = make(reference, 1, guard=False)
+    own: Any = getattr(venv.envs[0], "own_returns", None) if isinstance(venv, Vector) else None
+    if own is None:
+        raise DoesNotApply("no other library's loop plays this game")
+    for env in range(play.last.shape[1]):
+        opened = 0
+        for last in np.flatnonzero(play.last[:, env]).tolist():
+            seed, ours = int(play.seed[last, env]), play.reward[opened : last + 1, env].sum(0, dtype=np.float64)
+            for player, paid in own(seed, play.actions[opened:last, env].tolist()).items():
+                if abs(ours[player] - paid) > TOLERANCE * max(1, abs(paid)):
+                    return (
+                        f"player {player} is paid {ours[player]:g}, and {paid:g} by the library's own loop: "
+                        f"environment {env}, seed {seed}"
+                    )
+            opened = last + 1
+    return None
+
+
+def _optional(reference: str, play: Play) -> str | None:
+    """Check what a VecEnv may have, at the first steps of an episode: `render`, `action_name`, `states`."""
+    venv: Any = make(reference, NUM_ENVS, guard=False)
+    timestep, age = venv.reset(play.seed[0]), np.zeros(NUM_ENVS, np.int64)
+    for _ in range(10):
+        for env in range(NUM_ENVS):
+            if hasattr(venv, "render") and not isinstance(text := venv.render(env), str):
+                return f"`render` returned {reprlib.repr(text)}, expected text"
+            for player, action in (
+                np.argwhere(timestep.action_mask[env]).tolist() if hasattr(venv, "action_name") else ()
+            ):
+                if not isinstance(word := venv.action_name(env, player, action), str):
+                    return f"`action_name` returned {reprlib.repr(word)}, expected a word"
+        if venv.spec.searchable and (broken := _states(venv)):
+            return broken
+        timestep = venv.step(random_actions(venv.spec, timestep, age))
+        age = np.where(timestep.first, 0, age + 1)
+    return None
+
+
+def _states(venv: Any) -> str | None:
+    if not hasattr(venv, "states"):
+        return (
+            "the Spec says that the game is searchable, and it has no `states(envs)`; add it, or say searchable=False"
+        )
+    states = venv.states(np.arange(NUM_ENVS))
+    if len(states) != NUM_ENVS or not all(isinstance(state, State) for state in states):
+        return f"`states` returned {reprlib.repr(states)}, expected a State for each environment"
+    return _absent(venv.spec, states[0])
 
 
 def _differs(play: Play, twin: Play, envs: slice = slice(None)) -> str | None:
@@ -420,7 +520,7 @@ def _resampled(game: Game, state: State, actions: list[int], key: int) -> str | 
     """Check that a player cannot tell a resampled position from the true one."""
     resample: Any = getattr(state, "resample", None)
     if resample is None:
-        raise DoesNotApply("positions have no `resample`")
+        return _absent(game.spec, state) or _none("positions have no `resample`")
     before = state.key()
     for player in state.acting():
         other, again = resample(player, key), resample(player, key)
@@ -431,13 +531,24 @@ def _resampled(game: Game, state: State, actions: list[int], key: int) -> str | 
     return "a resample changed its original" if state.key() != before else None
 
 
+def _absent(spec: Spec, state: State) -> str | None:
+    """Say what positions lack that the Spec promises: that what is hidden can be drawn again."""
+    if spec.searchable and not spec.perfect_information and spec.resamples and (lacking := missing(state)):
+        return f"the game hides information, and its positions have no {lacking}; add it, or say resamples=False"
+    return None
+
+
+def _none(reason: str) -> str | None:
+    raise DoesNotApply(reason)
+
+
 def _information(game: Game, key: int) -> str | None:
     """Check that positions of equal information show their player the same."""
     known: dict[Any, Any] = {}
     for state, _ in _walk(game, key):
         information: Any = getattr(state, "information", None)
         if information is None:
-            raise DoesNotApply("positions have no `information`")
+            return _absent(game.spec, state) or _none("positions have no `information`")
         for player in state.acting():
             sight = _sight(game, state, player)
             if known.setdefault((player, information(player)), sight) != sight:
@@ -526,8 +637,10 @@ OF_PLAY: dict[str, Callable[[Play], str | None]] = {
     "episode k is seeded by fold(the seed given, k)": _seeds,
     "episodes are no longer than declared": _length,
     "rewards are finite, and 0 on first": _rewards,
+    "nothing is paid after an end": _paid_after_an_end,
     "rewards are paid when declared": _paid_at_the_end,
     "views are finite": _views,
+    "views lie in their spaces": _in_space,
     "payoffs are as declared": _payoffs,
     "returns lie within their bounds": _bounds,
 }
@@ -537,6 +650,8 @@ OF_TWINS: dict[str, Callable[[str, Play], str | None]] = {
     "an episode is the same whatever was played before": _same_after,
     "actions of players who are not acting are ignored": _idle,
     "a reset of some leaves the others alone": _chosen,
+    "optional methods answer": _optional,
+    "returns are those of the library's own loop": _own_loop,
 }
 OF_POSITIONS: dict[str, Callable[[Game, int], str | None]] = {
     "clones are independent": _at_each(_clones),

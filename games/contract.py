@@ -5,8 +5,8 @@ Axis letters: E environments stepped together, N players, A actions, S size of t
 There are two interfaces. `VecEnv` steps a batch of environments; learning, evaluation and tournaments use it.
 `State` is a clonable position; search uses it, and any `Game` becomes a `VecEnv` through `games/vector.py`.
 
-Who moves is said by `acting` alone: one player (turns), all (simultaneous moves), some (deaths), none (an episode's
-last step, and any step that the game takes by itself).
+Who moves is said by `acting` alone: one player (turns), all (simultaneous moves), some (deaths, players who wait or
+have not come yet), none (an episode's last step, and any step that the game takes by itself).
 
     step        0      1      2     ...   T            T+1    T+2
     first       True                                   True
@@ -16,8 +16,14 @@ last step, and any step that the game takes by itself).
                                           or truncated
 
 The step after a last step ignores its actions and returns `first` (dm_env's rule).
+
+A player is `terminated` when its return is complete: nothing is paid to it after that. A player who is out of the game
+but may still be paid is not acting, and not terminated. A team's reward is everybody's, dead or alive, so in a team
+game all players are paid the same at every step and terminate together, when the episode ends. What a player is paid
+while it does not act belongs to its last decision (marl/returns.py).
 """
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
@@ -49,7 +55,7 @@ class Discrete:
 
 @dataclass(frozen=True)
 class Box:
-    """Describe continuous actions of `size` numbers between `low` and `high`."""
+    """Describe continuous actions of `size` numbers between `low` and `high`, which are finite."""
 
     size: int
     low: float
@@ -83,7 +89,7 @@ class Spec:
     observation_sizes: tuple[int, ...] = ()
     action_sizes: tuple[int, ...] = ()
     symmetry: Symmetry = ""
-    resamples: bool = True  # False: what is hidden cannot be drawn again (`State.resample`)
+    resamples: bool = True  # False: what is hidden cannot be drawn again, for want of `State.resample`
 
     def __post_init__(self) -> None:
         for field, kind, example in (
@@ -99,6 +105,8 @@ class Spec:
                 raise UserError(f"expected {field} of '{self.name}' to be {listed}, got {value!r}{hint}")
         if self.num_players < 1:
             raise UserError(f"expected num_players of '{self.name}' to be at least 1, got {self.num_players}")
+        if isinstance(self.action, Box) and not -math.inf < self.action.low <= self.action.high < math.inf:
+            raise UserError(f"expected finite bounds of the actions of '{self.name}', low first, got {self.action}")
         if self.return_bounds is not None and not self.return_bounds[0] <= self.return_bounds[1]:
             raise UserError(f"expected return_bounds of '{self.name}' as (lowest, highest), got {self.return_bounds}")
 
@@ -130,7 +138,7 @@ class TimeStep:
     action_mask: NDArray[np.bool_]  # [E, N, A] all False where a player is not acting
     acting: NDArray[np.bool_]  # [E, N] must choose an action now
     reward: NDArray[np.float32]  # [E, N] paid by the transition that led here; 0 on `first`
-    terminated: NDArray[np.bool_]  # [E, N] this player's return is complete; sticky until `first`
+    terminated: NDArray[np.bool_]  # [E, N] this player's return is complete; sticky until `first`, or a new life
     truncated: NDArray[np.bool_]  # [E, N] the recording was cut: bootstrap from obs
     global_state: NDArray[np.float32]  # [E, S]
     first: NDArray[np.bool_]  # [E] opens an episode

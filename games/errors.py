@@ -16,7 +16,7 @@ from games.text import cut, sentence
 
 LONGEST_VALUE = 80  # characters
 LONGEST_NAME = 100  # beyond which no known word is near
-NEAR = 0.75  # the share of letters in common from which on a spelling is near: 'ipo' and 'ippo', not 'mappo' and 'ippo'
+NEAR, NEAR_SHORT = 0.75, 0.66  # the share of letters in common from which on a spelling is near: not 'mappo' for 'ippo'
 
 
 class UserError(Exception):
@@ -74,5 +74,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def closest(word: str, known: Iterable[str]) -> str:
     """Return the known word that is spelt most nearly so, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=NEAR) if len(word) <= LONGEST_NAME else []
-    return next(iter(near), "")
+    if len(word) > LONGEST_NAME:
+        return ""
+    cutoff = NEAR if len(word) > 3 else NEAR_SHORT  # 'rum' and 'run'
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")

@@ -1,7 +1,9 @@
 """A guard: it watches a game that this project did not write, and names the first promise that it breaks, and where.
 
 The conformance kit (games/check.py) looks at everything, once; this looks at the little that would spoil a training run
-without a word, at every step: shapes, masks that agree with who acts, and numbers that are finite.
+without a word, at every step: shapes, masks that agree with who acts, numbers that are finite, and rewards that go to
+whom they belong. Views, masks and rewards of other libraries' environments are held against the spaces that these
+declare where they are read (games/adapters/spaces.py).
 """
 
 from typing import Any
@@ -9,32 +11,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import TimeStep, VecEnv
+from games.contract import Spec, State, TimeStep, VecEnv
 from games.errors import GameFailed, UserError
+from games.vector import Vector, with_what_is_there
 from games.wrappers import Wrapper
+
+TOLERANCE = 1e-4  # of sums of float32
 
 
 class Guard(Wrapper):
-    """Step another VecEnv and look at what it returns; raises GameFailed at the first broken promise."""
+    """Step another VecEnv and look at what it returns; raises GameFailed at the first broken promise.
+
+    Raises UserError for a searchable game without `states`.
+    """
 
     def __init__(self, venv: VecEnv) -> None:
-        super().__init__(venv, venv.spec)
+        super().__init__(venv, _verified(venv))
         self._expected = {
             name: (a.shape, a.dtype) for name, a in vars(TimeStep.empty(venv.spec, venv.num_envs)).items()
         }
         self._age = np.zeros(venv.num_envs, np.int64)  # [E] steps since the episode opened
         self._seed = np.zeros(venv.num_envs, np.uint64)
+        self._complete = np.zeros((venv.num_envs, venv.spec.num_players), bool)  # [E, N] had ended at the last step
         self._floats = np.issubdtype(np.dtype(venv.spec.observation.dtype), np.floating)
 
     def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
         opened = slice(None) if where is None else where
         self._seed[opened] = np.asarray(seeds)[opened]
         self._age[opened] = 0
+        self._complete[opened] = False
         return self._inspect(self._ask(self.venv.reset, seeds, where))
 
     def step(self, actions: NDArray[Any]) -> TimeStep:
         self._age += 1
-        return self._inspect(self._ask(self.venv.step, actions))
+        return self._inspect_ends(self._inspect(self._ask(self.venv.step, actions)))
 
     def _ask(self, method: Any, *arguments: Any) -> TimeStep:
         try:
@@ -52,8 +62,7 @@ class Guard(Wrapper):
                 self._fail(0, f"returned '{name}' as {array.dtype} {array.shape}, expected {dtype} {shape}")
         self._age[timestep.first] = 0
         self._seed = timestep.seed.copy()
-        if not np.isfinite(timestep.reward).all():
-            self._fail_where(~np.isfinite(timestep.reward), "paid a reward that is not finite")
+        self._inspect_rewards(timestep)
         # A sum is finite where all of its terms are: one pass without a temporary array.
         if self._floats and not np.isfinite(_sum(timestep.obs)):
             seats = timestep.acting.shape
@@ -66,6 +75,22 @@ class Guard(Wrapper):
                 self._fail_where(legal & ~timestep.acting, "has legal actions for a player who does not act")
         return timestep
 
+    def _inspect_rewards(self, timestep: TimeStep) -> None:
+        reward = timestep.reward
+        if not np.isfinite(reward).all():
+            self._fail_where(~np.isfinite(reward), "paid a reward that is not finite")
+        if self.spec.payoff == "team" and (reward != reward[:, :1]).any():
+            what = "paid members of a team differently (a team's reward is everybody's, dead or alive; `| team_reward`)"
+            self._fail_where(unequal(reward), what)
+
+    def _inspect_ends(self, timestep: TimeStep) -> TimeStep:
+        """Look at whom a step has paid after its end."""
+        over = timestep.terminated | timestep.truncated
+        if self._complete.any():
+            self._fail_where((timestep.reward != 0) & self._complete & over, "paid a player after its end")
+        self._complete = over
+        return timestep
+
     def _fail_where(self, broken: NDArray[np.bool_], what: str) -> None:
         """Raise where an array [E, N] is true."""
         if broken.any():
@@ -74,6 +99,30 @@ class Guard(Wrapper):
 
     def _fail(self, env: int, what: str) -> None:
         raise GameFailed(self.spec.name, env, int(self._age[env]), int(self._seed[env]), what)
+
+
+def _verified(venv: VecEnv) -> Spec:
+    """Return a VecEnv's Spec, which promises no more of its positions than they have."""
+    spec = venv.spec
+    if not spec.searchable or isinstance(venv, Vector):  # whose Spec is verified already
+        return spec
+    if not hasattr(venv, "states"):
+        raise UserError(
+            f"the Spec of '{spec.name}' says that it is searchable, and it has no `states(envs)`; add it, or say "
+            "searchable=False"
+        )
+
+    def position() -> State:
+        venv.reset(np.zeros(venv.num_envs, np.uint64))
+        return venv.states(np.array([0]))[0]  # type: ignore[no-any-return]
+
+    return with_what_is_there(spec, position)
+
+
+def unequal(reward: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where a player is paid less than another of its team, beyond rounding; rewards are [..., N]."""
+    most = reward.max(-1, keepdims=True)
+    return np.asarray(most - reward > TOLERANCE * np.maximum(1, abs(reward)))
 
 
 def _sum(array: NDArray[Any]) -> float:

@@ -1,9 +1,12 @@
 """Worker processes: new interpreters, each of which does what its parent asks over a connection, and ends with it.
 
 Not forks: the parent may hold threads. However the parent ends, the connection ends too, and so does the worker.
+A process that runs code which may do anything stands behind a shield: it can end neither its parent nor its limits.
 """
 
 import os
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -35,20 +38,7 @@ class Worker:
 
     def __init__(self, name: str, target: str, arguments: Sequence[Any], files: Sequence[int] = ()) -> None:
         self._name = name
-        self.connection, theirs = Pipe()
-        path = [str(folder) for folder in sys.path]
-        program = f"import sys; sys.path[:] = {path}; from games.processes import serve; serve({theirs.fileno()})"
-        with theirs:
-            try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-c", program],
-                    env=os.environ | {"OMP_NUM_THREADS": "1"},
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(), *files),
-                    start_new_session=True,  # Ctrl-C is for the parent alone
-                )
-            except OSError as error:
-                raise RunFailed(f"{name} could not be started: {error}; use fewer workers") from error
+        self._process, self.connection = launch(name, "games.processes:serve", files)
         self.ask(name, target, *arguments)
 
     def ask(self, *request: Any) -> None:
@@ -87,6 +77,79 @@ class Worker:
         return WorkerDied(
             f"{self._name} died with exit code {code}{why}; train with --resume goes on from the last checkpoint"
         )
+
+
+def launch(
+    name: str, target: str, files: Sequence[int] = (), *, shielded: bool = False
+) -> tuple["subprocess.Popen[bytes]", Connection]:
+    """Start a new interpreter that calls `target` ("module:function") with its end of a connection, given as the number
+    of an open file. Return the process, and our end.
+
+    It is the first of a session and process group of its own: Ctrl-C is for the parent alone. With `shielded`, what is
+    returned is the process of `shield`, and what the target prints goes to the standard error: our output stays ours.
+    """
+    ours, theirs = Pipe()
+    module, function = target.split(":")
+    channel = theirs.fileno()
+    program = [
+        f"import sys; sys.path[:] = {[str(folder) for folder in sys.path]}",
+        f"from games.processes import shield; shield({channel})" if shielded else "",
+        f"from {module} import {function}; {function}({channel})",
+    ]
+    with theirs:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-c", "\n".join(program)],
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=2 if shielded else None,
+                pass_fds=(channel, *files),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise RunFailed(f"{name} could not be started: {error}; use fewer workers") from error
+    return process, ours
+
+
+def shield(channel: int) -> None:
+    """Go on in a child process, and stay behind as its parent, which passes on how it ended.
+
+    So the parent whom the child can ask for is not the process that started it; signals to it have no effect. When the
+    other end of the connection `channel` closes, it kills its process group: the child, and what the child started.
+    """
+    deaf = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+    handlers = [signal.signal(number, signal.SIG_IGN) for number in deaf]
+    wake, woken = os.pipe()
+    os.set_blocking(woken, False)
+    signal.set_wakeup_fd(woken)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    child = os.fork()
+    if child == 0:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number, handler in zip(deaf, handlers, strict=True):
+            signal.signal(number, handler)
+        os.close(wake)
+        os.close(woken)
+        return
+    poll = select.poll()
+    poll.register(wake, select.POLLIN)
+    poll.register(channel, 0)  # it says no more than that the other end has closed
+    while True:
+        if any(number == channel for number, _ in poll.poll()):
+            os.killpg(0, signal.SIGKILL)
+        os.read(wake, 1)
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code >= 0 else 128 - code)
+
+
+def how_it_ended(code: int) -> str:
+    """Return the exit code of a shielded process in words: 128 and the number of a signal is how a shell says it."""
+    number = -code if code < 0 else code - 128
+    known = {int(s): s.name for s in signal.Signals}
+    return f"was ended by {known[number]}" if number in known else f"ended with exit code {code}"
 
 
 def shares(rows: int, workers: int) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ def random_actions(spec: Spec, timestep: TimeStep, age: NDArray[np.int64], idle:
     env, player = np.nonzero(timestep.acting)
     key = fold(fold(timestep.seed[env], player), age[env])
     if isinstance(spec.action, Box):
-        low, high = (float(np.clip(bound, -1e3, 1e3)) for bound in (spec.action.low, spec.action.high))
+        low, high = spec.action.low, spec.action.high
         box = np.full((*timestep.acting.shape, spec.action.size), idle, np.float32)
         box[env, player] = low + (high - low) * uniform(key, spec.action.size)
         return box

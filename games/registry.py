@@ -18,6 +18,7 @@ import ast
 import importlib
 import inspect
 import re
+import sys
 import sysconfig
 import traceback
 import warnings
@@ -35,7 +36,7 @@ from games.contract import Game, Spec, VecEnv
 from games.errors import UserError, closest, nearest, written
 from games.guard import Guard
 from games.vector import vectorize
-from games.wrappers import WRAPPERS
+from games.wrappers import ON_SPACES, WRAPPERS
 
 GROUP = "marl.games"
 _PLAIN = {int, float, bool, str, NoneType}  # what an argument may be declared as and is checked for
@@ -134,7 +135,7 @@ def _value(text: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes that are none
             return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):  # a set of lists is a TypeError
         return {"true": True, "false": False}.get(text, text)
     except (RecursionError, MemoryError) as error:
         raise UserError(f"expected a value that is nested less deeply, got {written(text)}") from error
@@ -179,7 +180,7 @@ def make(text: str, num_envs: int, *, guard: bool = True) -> VecEnv:
     Raises UserError for an unknown name, a wrong argument, and an optional package that is not installed.
     """
     reference, wrappers = layers(text)
-    preprocessing = list(takewhile(_supersuit, wrappers))
+    preprocessing = list(takewhile(_of_single, wrappers))
     venv = _build(reference, preprocessing, num_envs)
     if guard and not _ours(venv):
         venv = Guard(venv)
@@ -192,7 +193,8 @@ def from_file(text: str, remedy: str) -> str:
     """Return a game's reference that stands in a file, if making the game runs nothing but what is registered here.
 
     Registered are entry points, sources with their own packages, and wrappers by plain names; their arguments are
-    numbers and words, not paths. Raises UserError for anything else, with what the user may do: `remedy`.
+    numbers and words, not paths. Raises UserError for anything else, with what the user may do: `remedy`, but where
+    Python's own modules are named, which hold no games.
     """
     game, wrappers = layers(text)
     refused = _code(game) if game.source else ""
@@ -200,6 +202,8 @@ def from_file(text: str, remedy: str) -> str:
         refused = refused or (f"code of '{wrapper.source}'" if wrapper.source else "")
     for reference in (game, *wrappers):
         refused = refused or next((f"a file, {written(word)}" for word in _paths(dict(reference.arguments))), "")
+    if any(reference.source.partition(".")[0] in sys.stdlib_module_names for reference in (game, *wrappers)):
+        remedy = "no game is there; name one with --game"
     if refused:
         raise UserError(f"the game {written(text)} stands in a file and names {refused}: not run; {remedy}")
     return text
@@ -229,6 +233,8 @@ def _build(reference: Reference, preprocessing: list[Reference], num_envs: int) 
         more = {"wrappers": preprocessing} if preprocessing else {}
         if reference.source != "pettingzoo":
             _no_supersuit(preprocessing, reference)
+        if reference.source not in ("pettingzoo", "gymnasium"):
+            _no_reshaping(preprocessing, reference)
         return adapter(reference.source).make(reference.name, dict(reference.arguments), num_envs, **more)  # type: ignore[no-any-return]
     target = resolve(reference, GROUP, "game", SOURCES)
     batched = "num_envs" in parameters_of(target)
@@ -241,12 +247,21 @@ def _build(reference: Reference, preprocessing: list[Reference], num_envs: int) 
         with _theirs(f"'{reference}' could not be opened"):
             made = vectorize(made, num_envs)
     _no_supersuit(preprocessing, reference)
+    _no_reshaping(preprocessing, reference)
     return made  # type: ignore[no-any-return]
 
 
 def _no_supersuit(preprocessing: list[Reference], reference: Reference) -> None:
+    if odd := next(filter(_supersuit, preprocessing), None):
+        raise UserError(f"SuperSuit's '{odd.name}' wraps PettingZoo's environments, got '{reference}'")
+
+
+def _no_reshaping(preprocessing: list[Reference], reference: Reference) -> None:
     if preprocessing:
-        raise UserError(f"SuperSuit's '{preprocessing[0].name}' wraps PettingZoo's environments, got '{reference}'")
+        raise UserError(
+            f"'{preprocessing[0].name}' changes the spaces of PettingZoo's and Gymnasium's environments, "
+            f"got '{reference}'"
+        )
 
 
 def _vectorize(
@@ -255,7 +270,7 @@ def _vectorize(
     """Adapt an environment of somebody's own class: Gymnasium's have one action space, PettingZoo's one an agent."""
     if hasattr(made, "action_space") and not callable(made.action_space):
         _no_supersuit(preprocessing, reference)
-        return adapter("gymnasium").vectorize(str(reference), made, build, num_envs)  # type: ignore[no-any-return]
+        return adapter("gymnasium").vectorize(str(reference), made, build, num_envs, preprocessing)  # type: ignore[no-any-return]
     more = {"wrappers": preprocessing} if preprocessing else {}
     return adapter("pettingzoo").vectorize(str(reference), made, build, num_envs, **more)  # type: ignore[no-any-return]
 
@@ -274,17 +289,23 @@ def _supersuit(wrapper: Reference) -> bool:
     return not wrapper.source and re.search(r"_v\d+$", wrapper.name) is not None
 
 
+def _of_single(wrapper: Reference) -> bool:
+    """Say whether a wrapper is of single environments, before they are batched."""
+    return _supersuit(wrapper) or (not wrapper.source and wrapper.name in ON_SPACES)
+
+
 def _wrap(venv: VecEnv, reference: Reference) -> VecEnv:
-    if _supersuit(reference):
-        raise UserError(f"SuperSuit's wrappers stand before all others, got '{reference}' behind another")
+    if _of_single(reference):
+        whose = "SuperSuit's wrappers" if _supersuit(reference) else "wrappers of spaces"
+        raise UserError(f"{whose} stand before all others, got '{reference}' behind another")
     if reference.source:
         target = attribute(reference)
     elif reference.name in WRAPPERS:
         target = WRAPPERS[reference.name]
     else:
         raise UserError(
-            f"expected a wrapper ({', '.join(WRAPPERS)}, SuperSuit's, or package.module:Class), got '{reference}'"
-            f"{nearest(reference.name, WRAPPERS)}"
+            f"expected a wrapper ({', '.join((*WRAPPERS, *ON_SPACES))}, SuperSuit's, or package.module:Class), got "
+            f"'{reference}'{nearest(reference.name, (*WRAPPERS, *ON_SPACES))}"
         )
     made = call(target, reference, venv=venv)
     made.spec = replace(made.spec, name=f"{venv.spec.name} | {reference}")

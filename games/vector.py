@@ -8,6 +8,7 @@ A single environment writes its own row of the batch's arrays; `Vector` opens ep
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -236,6 +237,22 @@ def action_name(state: State, player: int, action: int) -> str:
 
 
 def vectorize(game: Game, num_envs: int) -> Vector:
-    """Return a VecEnv that plays `game` in `num_envs` environments; a game may bring a faster single environment."""
+    """Return a VecEnv that plays `game` in `num_envs` environments; a game may bring a faster single environment.
+
+    Its Spec promises no more than the positions keep: see `with_what_is_there`.
+    """
     make = getattr(game, "single_env", None) or partial(GameEnv, game)
-    return Vector(game.spec, make, num_envs)
+    return Vector(with_what_is_there(game.spec, game.initial_state), make, num_envs)
+
+
+def with_what_is_there(spec: Spec, position: Callable[[], State]) -> Spec:
+    """Return a Spec whose `resamples` is true only where positions have what it takes; `position` gives one of them."""
+    if not spec.searchable or spec.perfect_information or not spec.resamples or not missing(position()):
+        return spec
+    return replace(spec, resamples=False)
+
+
+def missing(state: State) -> str:
+    """Return which methods a position lacks that a search of hidden information needs, as words; empty for none."""
+    needed = {"resample": "`resample(player, key)`", "information": "`information(player)`"}
+    return " and ".join(written for name, written in needed.items() if not hasattr(state, name))

@@ -4,8 +4,8 @@
     pettingzoo:sisl.pursuit_v5 | last_action                 views that tell what one did last
     spread | messy(phi=0.15, steps=10)                       views that may be negated, random openings
 
-SuperSuit's wrappers are written the same way, before these; they are applied to each environment of PettingZoo's by
-`games/adapters/pettingzoo.py`.
+SuperSuit's wrappers, and those that change spaces (ON_SPACES), are written the same way, before these; they are applied
+to each environment by its adapter, before environments are batched.
 """
 
 from dataclasses import replace
@@ -157,7 +157,9 @@ class Messy(Wrapper):
             raise ValueError(f"expected phi in [0, 1] and steps >= 0, got phi={phi}, steps={steps}")
         if venv.spec.observation.dtype == "uint8":
             raise ValueError(f"the views of '{venv.spec.name}' are bytes, and have no negative")
-        spec = replace(venv.spec, chance=True, perfect_information=False)
+        # A position says more than a messy view: where all was seen nothing can draw what is now hidden.
+        resamples = venv.spec.resamples and not (venv.spec.searchable and venv.spec.perfect_information)
+        spec = replace(venv.spec, chance=True, perfect_information=False, resamples=resamples)
         if steps:
             longest = None if spec.max_length is None else spec.max_length + steps + 1
             spec = replace(spec, max_length=longest, return_bounds=None, idle_steps=True)
@@ -234,6 +236,8 @@ class Messy(Wrapper):
         return uniform(fold(fold(self._seed, _NOISE), self._age), self.spec.num_players)
 
 
+# Wrappers of single environments, which change their spaces before they are batched (games/adapters/reshaping.py).
+ON_SPACES = ("flatten_actions", "flatten_views", "scale_actions")
 WRAPPERS = {
     "agent_id": AgentId,
     "flatten": Flatten,

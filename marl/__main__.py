@@ -6,9 +6,8 @@ import sys
 def main() -> None:
     """Run the command line, or say in one sentence where it does not run."""
     if sys.platform == "win32":
-        print(
-            "marl: expected Linux, macOS or WSL2, got native Windows, where it is not supported; install it in WSL2",
-            file=sys.stderr,
+        sys.stderr.write(
+            "marl: expected Linux, macOS or WSL2, got native Windows, where it is not supported; install it in WSL2\n"
         )
         sys.exit(2)
     from marl.cli import main as command_line

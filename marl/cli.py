@@ -3,6 +3,7 @@
 Exit codes: 0 done; 1 a run that failed on its way; 2 bad input; 130 interrupted (resumable).
 """
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from rich.table import Column, Table
 
 from games.errors import UserError
 from games.text import sentence
+from marl.files import typed_path
 from marl.terminal import Terminal, print_traceback, readable_streams
 
 if TYPE_CHECKING:
@@ -36,16 +38,21 @@ games = typer.Typer(no_args_is_help=True, help="List, show and check games.")
 app.add_typer(tournament, name="tournament")
 app.add_typer(games, name="games")
 
-Config = Annotated[Path, typer.Argument(help="A YAML file, such as one of configs/.", show_default=False)]
+_PATH: Any = {"parser": typed_path, "metavar": "PATH"}  # of an option
+Config = Annotated[
+    Path, typer.Argument(help="A YAML file, such as one of configs/.", show_default=False, parser=typed_path)
+]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change one value: --set a.b=c.", metavar="A.B=C")]
 RunDir = Annotated[
-    Path | None, typer.Option("--run-dir", help="Where the run is kept; runs/<config's name> by default.")
+    Path | None,
+    typer.Option("--run-dir", help="Where the run is kept; runs/<config's name> by default.", **_PATH),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in the folder; start afresh if there is none.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Game = Annotated[str, typer.Argument(help="A game's reference, with its wrappers: 'spread | agent_id'.")]
+StorePath = Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.", parser=typed_path)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
@@ -77,7 +84,7 @@ def population(
     from marl.population import train_members
 
     folder, settings = _folder(config, run_dir), load(PopulationConfig, config, sets or [])
-    _say(f"population: {train_members(settings, folder, resume=resume, device=device, say=_say)}")
+    _say(f"population: {train_members(settings, folder, resume=resume, device=device, console=Terminal())}")
     _say(f"curves: tensorboard --logdir {folder}")
 
 
@@ -91,7 +98,8 @@ def sweep(
     sets: Sets = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that train side by side.")] = 2,
     run_dir: Annotated[
-        Path | None, typer.Option("--run-dir", help="Where the runs are kept; runs/<config's name>_sweep by default.")
+        Path | None,
+        typer.Option("--run-dir", help="Where the runs are kept; runs/<config's name>_sweep by default.", **_PATH),
     ] = None,
     resume: Resume = False,
     device: Device = "auto",
@@ -100,15 +108,17 @@ def sweep(
     from marl.population import train_members
     from marl.sweep import sweep as members_of
 
-    folder = run_dir or Path("runs") / f"{config.stem}_sweep"
+    folder = _folder(config, run_dir, "{}_sweep")
     settings = members_of(config, seeds=seeds, sets=sets or [], grid=grid or [], workers=workers)
-    _say(f"population: {train_members(settings, folder, resume=resume, device=device, say=_say)}")
+    _say(f"population: {train_members(settings, folder, resume=resume, device=device, console=Terminal())}")
     _say(f"curves: marl plot {folder}")
 
 
 @app.command()
 def plot(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or those of populations and sweeps.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders, or those of populations and sweeps.", parser=typed_path)
+    ],
     metric: Annotated[
         str, typer.Option(help="return or length_mean of evaluations, a key of metrics.jsonl, or several's beginning.")
     ] = "return",
@@ -116,7 +126,8 @@ def plot(
         str | None, typer.Option(help="Evaluations against this one of the panel; its first by default.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The picture, .png, .pdf or .svg; plot.png beside what is drawn by default.")
+        Path | None,
+        typer.Option(help="The picture, .png, .pdf or .svg; plot.png beside what is drawn by default.", **_PATH),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -150,6 +161,10 @@ def evaluate(
         int,
         typer.Option(min=0, help="This many steps at a game's beginning are random legal moves, drawn from its seed."),
     ] = 0,
+    max_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cut a game after this many steps; its own longest, or 20,000, by default."),
+    ] = None,
     solved: Annotated[
         bool,
         typer.Option("--solved", help="Against the truth: solved positions of connect four, or every line of play."),
@@ -185,11 +200,12 @@ def evaluate(
             ("--against", ", ".join(against or []), "chooses the others' moves"),
             ("--seeds", seeds, "goes through positions, not through seeds"),
             ("--opening-moves", opening_moves, "begins where it likes"),
+            ("--max-steps", max_steps, "plays no whole games"),
         ):
             if given:
                 raise UserError(f"{'--solved' if solved else '--nash-conv'} {why}; leave {option} out, got {given}")
         spec = make(reference, 1).spec
-        asked = enter(agent, spec).agent
+        asked = enter(agent, spec).answerable(spec)
         if solved:
             _against_the_truth(agent, reference, asked, spec, key, as_json)
         else:
@@ -199,7 +215,9 @@ def evaluate(
     venv = make(reference, min(64, seeds))
     entrant, panel = enter(agent, venv.spec), panel_of(against or ["self"], venv.spec)
     results = {
-        name: evaluate_agent(venv, entrant, opponent, seeds=seeds, key=key, opening_moves=opening_moves)
+        name: evaluate_agent(
+            venv, entrant, opponent, seeds=seeds, key=key, opening_moves=opening_moves, max_steps=max_steps
+        )
         for name, opponent in panel.items()
     }
     if as_json:
@@ -212,6 +230,8 @@ def evaluate(
         for seat, (mean, ci95) in enumerate(zip(result.return_mean, result.return_ci95, strict=True)):
             table.add_row(name, str(seat), f"{mean:+.3f}", f"{ci95:.3f}" if seeds > 1 else "one seed")
     Terminal().print(table)
+    for note in filter(None, (result.note(name) for name, result in results.items())):
+        _say(f"note: {note}")
     if any(result.length_mean <= opening_moves for result in results.values()):
         _say(f"note: most games end within their {opening_moves} opening moves, where no agent decides")
 
@@ -296,20 +316,26 @@ def algorithms(as_json: AsJson = False) -> None:
 
 
 @tournament.command("run")
-def tournament_run(config: Config, sets: Sets = None, run_dir: RunDir = None, as_json: AsJson = False) -> None:
+def tournament_run(
+    config: Config,
+    sets: Sets = None,
+    run_dir: RunDir = None,
+    retry_timeouts: Annotated[
+        bool, typer.Option("--retry-timeouts", help="Play the games again in which an agent took too long.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Play the games that are missing, rate the agents, and write the report."""
     from marl.config import load
     from tournaments.tournament import TournamentConfig, run
 
-    console = Terminal(stderr=as_json)
-    store = run(load(TournamentConfig, config, sets or []), _folder(config, run_dir), console)
+    settings, terminal = load(TournamentConfig, config, sets or []), Terminal(stderr=as_json)
+    store = run(settings, _folder(config, run_dir), terminal, retry_timeouts=retry_timeouts)
     tournament_report(store, as_json)
 
 
 @tournament.command("rate")
-def tournament_rate(
-    store: Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.")], as_json: AsJson = False
-) -> None:
+def tournament_rate(store: StorePath, as_json: AsJson = False) -> None:
     """Print the leaderboard."""
     from tournaments.report import print_leaderboard, summarize
 
@@ -324,9 +350,7 @@ def tournament_rate(
 
 
 @tournament.command("report")
-def tournament_report(
-    store: Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.")], as_json: AsJson = False
-) -> None:
+def tournament_report(store: StorePath, as_json: AsJson = False) -> None:
     """Print the leaderboard, and write it as Markdown, CSV and one HTML page beside the store."""
     from tournaments.report import print_leaderboard, summarize, write_report
 
@@ -342,7 +366,7 @@ def tournament_report(
 
 @tournament.command("plot")
 def tournament_plot(
-    store: Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.")],
+    store: StorePath,
     by: Annotated[
         str | None,
         typer.Option(
@@ -353,7 +377,7 @@ def tournament_plot(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The picture, .png, .pdf or .svg; matchups.png or elo_by_...png beside the store by default."
+            help="The picture, .png, .pdf or .svg; matchups.png or elo_by_...png beside the store by default.", **_PATH
         ),
     ] = None,
     as_json: AsJson = False,
@@ -395,17 +419,18 @@ def _plot_elo(summary: "Summary", by: str, out: Path, as_json: bool) -> None:
 def games_list(as_json: AsJson = False) -> None:
     """List the games that have a name here, and the sources of more."""
     from games import registry
-    from games.wrappers import WRAPPERS
+    from games.wrappers import ON_SPACES, WRAPPERS
 
     found = registry.names() + [f"openspiel:{name}" for name in registry.adapter("openspiel").names()]
     if as_json:
-        _print_json({"games": found, "sources": list(registry.SOURCES), "wrappers": sorted(WRAPPERS)})
+        _print_json({"games": found, "sources": list(registry.SOURCES), "wrappers": sorted((*WRAPPERS, *ON_SPACES))})
         return
     for name in found:
         _say(name)
     more = [f"{source}:..." for source in registry.SOURCES if source != "openspiel"]
     _say(f"and {', '.join(more)}, package.module:Class(...)")
-    _say(f"each with wrappers behind it, as in 'spread | agent_id': {', '.join(sorted(WRAPPERS))}, SuperSuit's")
+    wrappers = ", ".join(sorted((*WRAPPERS, *ON_SPACES)))
+    _say(f"each with wrappers behind it, as in 'spread | agent_id': {wrappers}, SuperSuit's")
 
 
 @games.command("table")
@@ -447,15 +472,18 @@ def games_check(
     game: Game,
     episodes: Annotated[int, typer.Option(min=1, help="Random episodes to play.")] = 20,
     write_playthrough: Annotated[
-        Path | None, typer.Option(help="Write random episodes there as text, to keep and to compare.", metavar="FILE")
+        Path | None,
+        typer.Option(help="Write random episodes there as text, to keep and to compare.", **_PATH),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Play random games and check every promise of the contract; exit code 1 where one is broken."""
     from games.check import check_game
     from games.playthrough import write
+    from marl.runlog import Display
 
-    report = check_game(game, episodes)
+    with Display(game, episodes, "parts", Terminal(stderr=True)) as display:
+        report = check_game(game, episodes, progress=display.tell)
     if write_playthrough is not None:
         write(game, write_playthrough)
     if as_json:
@@ -498,6 +526,8 @@ def _run(command: Callable[[], Any], debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # whoever first looked for it
+            return _complain(f"expected a path, got '{error.filename}', which is too long; name another", 2)
         return _complain(f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)", 1)
 
 
@@ -506,8 +536,14 @@ def _complain(message: str, exit_code: int) -> int:
     return exit_code
 
 
-def _folder(config: Path, run_dir: Path | None) -> Path:
-    return run_dir or Path("runs") / config.stem
+def _folder(config: Path, run_dir: Path | None, name: str = "{}") -> Path:
+    """Return where a run is kept: the folder asked for, or `name` with the config's in it among the runs."""
+    folder = run_dir or Path("runs") / name.format(config.stem)
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:  # bytes that are no text: logs and checkpoints could not be written there
+        raise UserError(f"expected a folder's name in UTF-8, got '{folder}'; name another --run-dir") from None
+    return folder
 
 
 def _store(path: Path) -> Any:

@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from games.errors import UserError, nearest, written
 from games.registry import rejoin, wrapped
@@ -78,8 +87,9 @@ class Opponents(Frozen):
 class Evaluation(Frozen):
     """The fixed panel against which a run is evaluated at its start and at every checkpoint; `self` is self-play."""
 
-    panel: References = ("random",)
+    panel: References | None = None  # random; in a team game self, then random
     seeds: PositiveInt = 100  # each is played from every seat
+    max_steps: PositiveInt | None = None  # after these an episode is cut; `marl.rollout.most_steps` by default
 
 
 class OfGame(Frozen):
@@ -127,6 +137,17 @@ class PopulationConfig(Frozen):
     members: dict[FolderName, MemberConfig] = Field(min_length=1)
     engine: Engine = "processes"
     workers: PositiveInt = 2
+
+    @field_validator("members")
+    @classmethod
+    def _one_folder_each(cls, members: dict[str, MemberConfig]) -> dict[str, MemberConfig]:
+        """Refuse names that some drives take for one: macOS and Windows do not tell upper from lower case."""
+        folders: dict[str, str] = {}
+        for name in members:
+            twin = folders.setdefault(name.casefold(), name)
+            if twin != name:
+                raise ValueError(f"expected names that differ in more than case, got '{twin}' and '{name}'")
+        return members
 
 
 def load(schema: type[Schema], path: Path, sets: Sequence[str] = ()) -> Schema:
@@ -195,6 +216,8 @@ def validate(schema: type[Schema], data: Any, where: str) -> Schema:
         if first["type"] == "missing":
             raise UserError(f"the key '{key}' is missing in {where}; add it") from None
         what = f"'{key}' in {where}" if key else where
+        if first["type"] == "value_error":  # a validator's own sentence says what came
+            raise UserError(f"{what}: {first['ctx']['error']}") from None
         raise UserError(f"{what}: {first['msg']}, got {written(first['input'])}") from None
     except (RecursionError, TypeError, ValueError) as error:
         raise UserError(f"expected numbers, words, lists and keys in {where}: {error}") from error

@@ -26,6 +26,15 @@ def network_drive(path: Path) -> str:
     return kind if kind in NETWORK else ""
 
 
+def notes_on(folder: Path) -> list[str]:
+    """Return what a user should know of the drive under a folder: one sentence, or none."""
+    kind = network_drive(folder)
+    advice = (
+        f"'{folder}' lies on a network drive ({kind}): writing is slow there, and locks may not hold; use a local one"
+    )
+    return [advice] if kind else []
+
+
 def _mounts() -> Iterator[tuple[Path, str]]:
     """Yield where drives are mounted, and their file systems, in the order in which they were mounted."""
     try:

@@ -18,12 +18,13 @@ from pydantic import BaseModel, Field
 from games.contract import Spec
 from games.errors import UserError, nearest
 from games.keys import fold_one
-from games.registry import Reference, attribute, call, check_types, from_file, parameters_of, parse, resolve
+from games.registry import Reference, call, check_types, from_file, parameters_of, parse, resolve
 from games.text import cut
 from marl import checkpoint
-from marl.agent import Agent, Answerable, Mcts, Random, called, digest_of_code
+from marl.agent import Agent, Answerable, Mcts, Random, Trusted, called, digest_of_code
 from marl.config import FolderName, validate
-from marl.files import inside, parse_json, read_text
+from marl.files import inside, parse_json, read_text, typed_path
+from marl.foreign import DECISION_SECONDS, ForeignAgent
 from marl.scripted import SCRIPTED
 from marl.search.agent import UctAgent
 
@@ -50,6 +51,20 @@ class Entrant:
         """Return the agent as it plays outside tournaments: what it breaks ends the run in words that name it."""
         return Answerable(self.agent, self.name, spec.action)
 
+    @property
+    def foreign(self) -> bool:
+        """True where the agent is a class of a user's, and plays in a process of its own."""
+        return isinstance(self.agent, ForeignAgent)
+
+    def rated(self) -> Agent:
+        """Return the agent as it plays in tournaments: a foreign one that fails forfeits, another ends the run."""
+        return self.agent if self.foreign else Trusted(self.agent, self.name)
+
+    def rest(self) -> None:
+        """End the agent's process, where it has one, until it is asked again."""
+        if isinstance(self.agent, ForeignAgent):
+            self.agent.close()
+
 
 def read(text: str) -> Reference:
     """Read an agent's reference; raises UserError where the text is none.
@@ -66,7 +81,9 @@ def read(text: str) -> Reference:
         if path is None:
             raise
         reference = Reference("", path, ())
-    if path is None or _built_in(reference):
+    if not reference.source and not _is_built_in(reference):
+        typed_path(path or reference.name)
+    if path is None or _is_built_in(reference):
         return reference
     behind = text[len(path) :]
     return Reference("", path, parse(f"agent{behind}").arguments if behind else ())
@@ -79,15 +96,21 @@ def _existing(text: str) -> str | None:
     return next((text[:place] for place in places if place and os.path.lexists(text[:place])), None)
 
 
-def enter(text: str, spec: Spec, device: str = "cpu") -> Entrant:
-    """Build the agent that a reference names, for a game; raises UserError where it cannot play it."""
-    return _enter(read(text), text, spec, device)
+def enter(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
+    """Build the agent that a reference names, for a game; raises UserError where it cannot play it.
+
+    A class of a user's plays in a process of its own, and may take `decision_seconds` for a single decision.
+    """
+    return _enter(read(text), text, spec, device, decision_seconds)
 
 
-def _enter(reference: Reference, text: str, spec: Spec, device: str) -> Entrant:
+def _enter(
+    reference: Reference, text: str, spec: Spec, device: str, decision_seconds: float = DECISION_SECONDS
+) -> Entrant:
     if reference.source:
-        return _scripted(text, attribute(reference), reference, spec)
-    if _built_in(reference):
+        agent = ForeignAgent(text, spec, decision_seconds)
+        return Entrant(text, text, agent.digest, agent, draws=_drawn_from(reference))
+    if _is_built_in(reference):
         return _scripted(text, BUILT_IN[reference.name], reference, spec)
     if "/" in reference.name or os.path.lexists(reference.name):
         return _trained(reference, spec, device)
@@ -95,7 +118,7 @@ def _enter(reference: Reference, text: str, spec: Spec, device: str) -> Entrant:
     raise UserError(f"expected one of {', '.join(BUILT_IN)}, a class or a checkpoint folder, got '{text}'{hint}")
 
 
-def _built_in(reference: Reference) -> bool:
+def _is_built_in(reference: Reference) -> bool:
     return not reference.source and reference.name in BUILT_IN
 
 
@@ -111,8 +134,8 @@ def entered(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
 
 
 def _is_population(reference: Reference) -> bool:
-    named = not reference.source and not _built_in(reference)
-    return named and (Path(reference.name) / "population.json").is_file()
+    named = not reference.source and not _is_built_in(reference)
+    return named and os.path.isfile(Path(reference.name) / "population.json")
 
 
 def _members(reference: Reference) -> dict[str, Reference]:
@@ -154,7 +177,7 @@ def members(folder: Path) -> dict[str, Path]:
     try:
         listed = validate(_Population, parse_json(read_text(path)), "it").members
         found = {member.id: inside(folder, member.checkpoint) for member in listed}
-        lost = next((member.checkpoint for member in listed if not found[member.id].is_dir()), None)
+        lost = next((member.checkpoint for member in listed if not os.path.isdir(found[member.id])), None)
         if lost is not None:
             raise ValueError(f"no checkpoint is at '{lost}'")
         return found
@@ -166,11 +189,11 @@ def members(folder: Path) -> dict[str, Path]:
 
 def checkpoint_folder(path: Path) -> Path:
     """Return the checkpoint that a path means: the folder itself, or the newest of a run."""
-    if (path / "checkpoint.json").is_file():
+    if os.path.isfile(path / "checkpoint.json"):
         return path
     newest = checkpoint.newest(path)
     if newest is None:
-        what = "does not exist" if not path.exists() else "holds no checkpoint"
+        what = "holds no checkpoint" if os.path.lexists(path) else "does not exist"
         raise UserError(f"expected a checkpoint or a run folder, got '{path}', which {what}")
     return newest
 
@@ -181,7 +204,7 @@ def game_of(text: str) -> str:
     Raises UserError for an agent that knows no game, and where the checkpoint names a game that is not registered here.
     """
     reference = read(text)
-    if reference.source or _built_in(reference):
+    if reference.source or _is_built_in(reference):
         raise UserError(f"'{text}' knows no game of its own; name one with --game")
     game = checkpoint.read(checkpoint_folder(Path(reference.name)))["game"]
     typed = f"marl evaluate {shlex.quote(text)} --game {shlex.quote(game)}"
@@ -206,6 +229,8 @@ def configured(section: dict[str, Any], where: str) -> tuple[str, Any, BaseModel
 def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     folder = checkpoint_folder(Path(reference.name))
     about = checkpoint.read(folder)
+    if about["format"] == checkpoint.UNVERIFIED:
+        checkpoint.note_unverified(folder)
     ours, theirs = spec.to_json(), about["spec"]
     for part, what in (("num_players", "players"), ("observation", "views"), ("action", "actions")):
         if ours[part] != theirs[part]:
@@ -236,7 +261,7 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
             "wrote them"
         ) from error
     digest = _variant(about["digest"], options)
-    path = replace(reference, name=f"./{reference.name}") if _built_in(reference) else reference
+    path = replace(reference, name=f"./{reference.name}") if _is_built_in(reference) else reference
     return Entrant(_short(reference), str(path), digest, agent, draws=int(digest[:16], 16))
 
 
@@ -253,10 +278,7 @@ def _variant(digest: str, options: dict[str, Any]) -> str:
 def _scripted(text: str, target: Any, reference: Reference, spec: Spec) -> Entrant:
     takes_spec = "spec" in parameters_of(target)
     agent = call(target, reference, **({"spec": spec} if takes_spec else {}))
-    if not (hasattr(agent, "act") and hasattr(agent, "initial_hidden")):
-        raise UserError(f"expected an agent with act(view, hidden) and initial_hidden(rows), got '{text}'")
-    digest = digest_of_code(target, reference)
-    return Entrant(text, text, digest, agent, draws=_drawn_from(reference))
+    return Entrant(text, text, digest_of_code(target, reference), agent, draws=_drawn_from(reference))
 
 
 def _drawn_from(reference: Reference) -> int:

@@ -20,19 +20,37 @@ class Evaluation:
     return_mean: list[float]  # [N]
     return_ci95: list[float]  # [N]
     length_mean: float  # steps an episode
+    cut: int = 0  # of the episodes: they had not ended after the most steps, and count with what they had paid by then
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON data; an interval that a single seed cannot show is null."""
-        return asdict(self) | {"return_ci95": [ci95 if np.isfinite(ci95) else None for ci95 in self.return_ci95]}
+        """Return the fields as JSON data, `cut` where any were; an interval that a single seed cannot show is null."""
+        data = asdict(self) | {"return_ci95": [ci95 if np.isfinite(ci95) else None for ci95 in self.return_ci95]}
+        return data if self.cut else {key: value for key, value in data.items() if key != "cut"}
+
+    def note(self, against: str) -> str:
+        """Return what there is to say of episodes that were cut, or nothing."""
+        if not self.cut:
+            return ""
+        return (
+            f"{self.cut} of {self.episodes} episodes against {against} had not ended after the most steps, and count "
+            "with what they had paid by then; max_steps sets another limit"
+        )
 
 
 def evaluate(
-    venv: VecEnv, agent: Entrant, against: Entrant | None, *, seeds: int, key: int, opening_moves: int = 0
+    venv: VecEnv,
+    agent: Entrant,
+    against: Entrant | None,
+    *,
+    seeds: int,
+    key: int,
+    opening_moves: int = 0,
+    max_steps: int | None = None,
 ) -> Evaluation:
     """Play `seeds` seeds. Against an opponent, each seed is played from every seat, and it holds all others; against
     nobody, the agent holds all seats and every player's return is its own. The first `opening_moves` steps of a game
-    are drawn at random, the same for all that share its seed. Raises RunFailed for an agent that raises or moves
-    illegally.
+    are drawn at random, the same for all that share its seed; after `max_steps` it is cut (`marl.rollout.most_steps` by
+    default). Raises RunFailed for an agent that fails or moves illegally.
     """
     num_players = venv.spec.num_players
     roster = [agent, against] if against else [agent]
@@ -48,6 +66,7 @@ def evaluate(
             np.repeat(fold(key, np.arange(seeds)), rotations),
             np.tile(seatings, (seeds, 1)),
             opening_moves=opening_moves,
+            max_steps=max_steps,
         ),
         key=lambda episode: episode.index,
     )
@@ -59,4 +78,5 @@ def evaluate(
         return_mean=own.mean(0).round(6).tolist(),
         return_ci95=half.round(6).tolist(),
         length_mean=round(float(np.mean([episode.length for episode in played])), 6),
+        cut=sum(episode.cut for episode in played),
     )

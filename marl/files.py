@@ -1,23 +1,52 @@
-"""Files that somebody else may have written: read within bounds, and never through a symbolic link to elsewhere."""
+"""Paths that a user types; files in folders that may be a stranger's: read within bounds, written beside and never
+through a symbolic link."""
 
+import errno
 import json
 import os
 import stat
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from games.errors import UserError
+from games.errors import UserError, written
 
 MOST_TEXT = 64 << 20  # bytes of a JSON file
-MOST_HEADER = 16 << 20  # bytes of the part of a safetensors file that says what follows
+MOST_LOG = 1 << 30  # bytes of a run's log
+MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # bytes of this machine
+
+
+def typed_path(text: str) -> Path:
+    """Return the path that a user typed; raises UserError where no file can be at it, or where it is not in UTF-8.
+
+    Logs, pictures and TensorBoard write a run's path as UTF-8.
+    """
+    try:
+        text.encode()
+        os.lstat(text)
+    except (FileNotFoundError, NotADirectoryError):  # there may be one later, or it is said with what was expected
+        pass
+    except (OSError, ValueError) as error:
+        reason = "it is not in UTF-8" if isinstance(error, UnicodeError) else getattr(error, "strerror", "") or error
+        raise UserError(
+            f"expected the path of a file or a folder, got {written(text)} ({reason}); name another"
+        ) from error
+    return Path(text)
+
+
+def read_bytes(path: Path, most: int = MEMORY) -> bytes:
+    """Return what a file holds; raises OSError where it is none, such as a pipe, or larger than `most` bytes."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no file")
+    if found.st_size > most:
+        raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes, and {most:,} are the most")
+    return path.read_bytes()
 
 
 def read_text(path: Path, most: int = MOST_TEXT) -> str:
-    """Return a file of UTF-8 text; raises OSError or ValueError where it is none, or larger than `most` bytes."""
-    size = _size(path)
-    if size > most:
-        raise ValueError(f"it has {size:,} bytes, and {most:,} are the most")
-    return path.read_text(encoding="utf-8")
+    """Return a file of UTF-8 text; raises OSError as `read_bytes` does, or ValueError where it is not UTF-8."""
+    return read_bytes(path, most).decode()
 
 
 def parse_json(text: str) -> Any:
@@ -28,29 +57,6 @@ def parse_json(text: str) -> Any:
         raise ValueError("it is nested too deep") from None
 
 
-def check_tensors(path: Path) -> None:
-    """Raise OSError or ValueError where a safetensors file is not of the size that its header declares, or too large.
-
-    The header is 8 bytes that give its length, and then JSON: of each tensor its dtype, shape and place.
-    """
-    size = _size(path)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if size > memory:
-        raise ValueError(f"it has {size:,} bytes, and this machine's memory {memory:,}")
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > min(MOST_HEADER, size - 8):
-            raise ValueError(f"its header declares {length:,} bytes of itself, and the file has {size:,}")
-        header = parse_json(file.read(length).decode())
-    try:
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        declared = 8 + length + max(ends, default=0)
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise ValueError("its header is none of safetensors'") from error
-    if declared != size:
-        raise ValueError(f"its header declares {declared:,} bytes, and the file has {size:,}")
-
-
 def inside(folder: Path, name: str) -> Path:
     """Return a path below a folder; raises ValueError for a name that leads out of it, by itself or by a link."""
     path = folder / name
@@ -59,20 +65,29 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
-def refuse_links(folder: Path) -> None:
-    """Raise UserError where a folder in which we write and delete holds a symbolic link; it may be one itself."""
-    for path, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            if (found := Path(path, name)).is_symlink():
-                raise UserError(
-                    f"'{found}' is a symbolic link, and what runs here writes and deletes in its folder; put there "
-                    "what it leads to, or name another folder"
-                )
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside and rename it: it is there whole or not at all. Raises OSError.
+
+    A symbolic link in its place is replaced, and none is followed.
+    """
+    beside = path.with_name(f"{path.name}.partial")
+    beside.unlink(missing_ok=True)
+    with beside.open("x", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+    beside.replace(path)
 
 
-def _size(path: Path) -> int:
-    """Return a file's bytes; raises OSError for what is no file, such as a pipe, which one would wait for."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(f"'{path}' is no file")
-    return found.st_size
+def append_text(path: Path) -> TextIO:
+    """Open a file to write behind what it holds; raises OSError, also where it is a symbolic link."""
+    return open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666), "a", encoding="utf-8")
+
+
+def refuse_links(*paths: Path) -> None:
+    """Raise UserError where a file or a folder, or anything below it, is a symbolic link: we write and delete there."""
+    for path in paths:
+        below = (Path(inner, name) for inner, *names in os.walk(path) for name in chain(*names))
+        if (link := next((found for found in (path, *below) if found.is_symlink()), None)) is not None:
+            raise UserError(
+                f"'{link}' is a symbolic link, and what runs here writes and deletes in its place; put there what it "
+                "leads to, or name another folder"
+            )

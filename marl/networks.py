@@ -1,17 +1,14 @@
 """Network parts that algorithms share. Nothing here draws from a global generator: initialisation takes its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from games.contract import Spec
-
-BLOCK = 64  # rows of one call of a network when it acts
 
 
 class Unset:
@@ -29,17 +26,19 @@ class Convolution(Unset, nn.Conv2d):
 
 
 class Linear(Unset, nn.Linear):
-    """A layer in which a row's result does not depend on its place in the batch.
+    """A layer that is computed wider where a narrow product would depend on the batch, so that small batches are alike.
 
-    A narrow product (2 to 11 outputs, as MKL has it) over inputs that are no whole number of vectors sums the last rows
-    of a batch in another order: it is computed wider.
+    MKL sums the last rows of a narrow product (2 to 11 outputs) in another order if the inputs are no whole number of
+    vectors. In lower precision oneDNN sums all rows of a small product (of 8 to 64 rows) in another order; in training
+    nothing depends on that.
     """
 
     WIDE, VECTOR = 16, 16
 
     def forward(self, input: Tensor) -> Tensor:
         spare = self.WIDE - self.out_features
-        if spare <= 0 or self.in_features % self.VECTOR == 0:
+        plays_in_less = not self.training and torch.is_autocast_enabled(input.device.type)
+        if spare <= 0 or (self.in_features % self.VECTOR == 0 and not plays_in_less):
             return super().forward(input)
         weight, bias = nn.functional.pad(self.weight, (0, 0, 0, spare)), nn.functional.pad(self.bias, (0, spare))
         return nn.functional.linear(input, weight, bias)[..., : self.out_features]
@@ -126,22 +125,3 @@ class Network(nn.Module):
 def masked_log_probs(logits: Tensor, action_mask: Tensor) -> Tensor:
     """Return log pi(a | o) [B, A] over legal actions; illegal ones get probability 0 and no gradient."""
     return torch.log_softmax(logits.masked_fill(~action_mask, torch.finfo(logits.dtype).min), -1)
-
-
-def in_blocks(
-    function: Callable[..., Tensor], *arrays: NDArray[Any], device: str, block: int = BLOCK, multiple: int | None = None
-) -> NDArray[np.float32]:
-    """Apply a network to rows [B, ...], `block` rows a call, the last call padded; return its outputs [B, ...].
-
-    Matrix products may differ in the last bit with the number of rows: blocks of one size make a row's result its own.
-    A network that says the same of a row in any batch of a `multiple` of rows is padded to no more than that.
-    """
-    rows = len(arrays[0])
-    multiple = multiple or block
-    padded = -(-rows // multiple) * multiple
-    if padded != rows:
-        arrays = tuple(np.concatenate([a, np.zeros((padded - rows, *a.shape[1:]), a.dtype)]) for a in arrays)
-    tensors = [torch.from_numpy(a).to(device) for a in arrays]
-    with torch.inference_mode():
-        blocks = [function(*(t[i : i + block] for t in tensors)) for i in range(0, padded, block)]
-    return torch.cat(blocks)[:rows].cpu().numpy()  # type: ignore[no-any-return]

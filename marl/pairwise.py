@@ -24,16 +24,10 @@ from games.keys import draw, fold_one, stream
 from marl.agent import Agent
 from marl.learner import Learner
 from marl.memory import refuse_beyond_memory
-from marl.networks import (
-    BLOCK,
-    generator_of,
-    in_blocks,
-    linear,
-    masked_log_probs,
-    mlp,
-)
+from marl.networks import generator_of, linear, masked_log_probs, mlp
 from marl.optimizers import Adam
 from marl.recurrent import GRU
+from marl.rowwise import BLOCK, Rowwise
 from marl.seating import Seating
 from marl.types import Decision, Hidden, Tensors, Trajectory, View, prefixed, under
 
@@ -95,6 +89,12 @@ class Head(nn.Module):
             features = hidden = self.remember.step(features, hidden)
         return self.out(features), hidden
 
+    def decide(self, obs: Tensor, mask: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Return log pi(a | o) of views [B, *O] and masks [B, A], and the next hidden states, beside each other."""
+        logits, after = self.step(flat(obs), hidden)
+        log_probs = masked_log_probs(logits, mask)
+        return log_probs if after is None else torch.cat([log_probs, after], 1)
+
     def _encoded(self, x: Tensor) -> Tensor:
         features = self.encode(x)
         return features if self.remember or not len(self.encode) else functional.relu(features)
@@ -114,16 +114,17 @@ class PolicyAgent:
     """Play a policy, sampled by the decision's key, or its mode if `greedy`; with probability `epsilon` any action."""
 
     def __init__(self, actor: Head, device: str, *, epsilon: float = 0.0, greedy: bool = False) -> None:
-        self._actor, self._device, self._epsilon, self._greedy = actor, device, epsilon, greedy
+        self._epsilon, self._greedy = epsilon, greedy
         self._memory = actor.remember.size if actor.remember else 0
-        self._block = BLOCK if self._memory else 16 * BLOCK  # a small network's calls cost more than its rows
+        # Without memory the network is small: its calls cost more than its rows.
+        self._actor = Rowwise(actor, device, largest=BLOCK if self._memory else 16 * BLOCK)
 
     def initial_hidden(self, rows: int) -> Hidden:
         return np.zeros((rows, self._memory), np.float32) if self._memory else None
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         arrays = (view.obs, view.action_mask) if hidden is None else (view.obs, view.action_mask, hidden)
-        out = in_blocks(self._step, *arrays, device=self._device, block=self._block)
+        out = self._actor.ask("decide", *arrays)
         actions = view.action_mask.shape[1]
         chance = np.exp(out[:, :actions])
         if self._greedy:
@@ -131,11 +132,6 @@ class PolicyAgent:
         if self._epsilon:
             chance += self._epsilon * (view.action_mask / view.action_mask.sum(1, keepdims=True) - chance)
         return Decision(draw(view.key, chance)), None if hidden is None else out[:, actions:]
-
-    def _step(self, obs: Tensor, mask: Tensor, hidden: Tensor | None = None) -> Tensor:
-        logits, after = self._actor.step(flat(obs), hidden)
-        log_probs = masked_log_probs(logits, mask)
-        return log_probs if after is None else torch.cat([log_probs, after], 1)
 
 
 @dataclass(frozen=True)

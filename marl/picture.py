@@ -13,11 +13,13 @@ from typing import Any
 
 from games.errors import UserError
 from games.text import cut, shown
+from marl.files import refuse_links
 
 FORMATS = (".png", ".pdf", ".svg")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A3D9A", "#555555")  # Okabe, Ito 2008
 STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))  # lines and their markers, once the colours are used up
 MOST_LINES = 3  # of a name
+MOST_PIXELS = 20_000  # of a side: matplotlib draws 65,535 at most, and a picture is held in memory
 LEGEND_WIDTH = 34  # letters
 # In what others wrote `$` begins no mathematics, whatever the user's own settings of matplotlib say.
 _PLAIN: Any = {"text.parse_math": False, "text.usetex": False, "axes.formatter.use_mathtext": False}
@@ -27,6 +29,7 @@ def check(out: Path) -> None:
     """Raise UserError where a picture cannot be written, or in that format."""
     if out.suffix not in FORMATS:
         raise UserError(f"expected a picture's name that ends in {', '.join(FORMATS)}, got '{out}'")
+    refuse_links(out)
     if not out.parent.is_dir():
         raise UserError(f"the folder of '{out}' does not exist; make it first, or name another --out")
 
@@ -40,7 +43,8 @@ def picture(out: Path, width: float, height: float) -> Iterator[Any]:
 
     with matplotlib.rc_context(_PLAIN), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box stands where the font has no letter
-        figure = Figure(figsize=(width, height), dpi=160, layout="constrained")
+        dpi = min(160, MOST_PIXELS / max(width, height))
+        figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
         yield figure
         save(figure, out)
 

@@ -177,7 +177,8 @@ def _word(venv: VecEnv, player: int, action: int) -> str:
 
 def _numbers(view: NDArray[Any]) -> str:
     """Return a view that has no words as numbers; the middle of a long one is left out."""
-    if (view == view.round()).all():
+    view = view.astype(np.float64)
+    if np.isfinite(view).all() and (view == view.round()).all():
         view = view.astype(np.int64)
     written = np.array2string(view, precision=3, suppress_small=True, threshold=MOST_NUMBERS)
     return f"you see {' x '.join(map(str, view.shape))} numbers:\n{written}"

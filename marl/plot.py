@@ -22,6 +22,7 @@ from games.keys import fold, stream, uniform
 from games.text import markdown_cell, markdown_table
 from marl import picture
 from marl.config import TrainConfig, load
+from marl.files import MOST_LOG, parse_json, read_text
 from marl.runlog import EVALUATIONS, METRICS
 
 Floats = NDArray[np.float64]
@@ -338,7 +339,7 @@ def _read_runs(folder: Path, config: TrainConfig, metric: str, against: str | No
         key = "return_mean" if metric == "return" else metric
         evaluations = _lines(folder / EVALUATIONS)
         panel = _panel(evaluations)
-        if against not in panel and (panel or not config.evaluation.panel):
+        if against not in panel and (panel or config.evaluation.panel == ()):
             hint = nearest(against or "", panel) or f"; its panel: {', '.join(panel) or 'nobody'}"
             raise UserError(f"'{folder}' is not evaluated against '{against}'{hint}")
         lines = [line for line in evaluations if line.get("against") == against]
@@ -369,13 +370,13 @@ def _read_runs(folder: Path, config: TrainConfig, metric: str, against: str | No
 def _lines(path: Path) -> list[dict[str, Any]]:
     """Return a log's objects, without a last one that is still being written."""
     try:
-        whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-        found = [json.loads(line) for line in whole]
+        whole = [line for line in read_text(path, MOST_LOG).splitlines(keepends=True) if line.endswith("\n")]
+        found = [parse_json(line) for line in whole]
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
         raise UserError(f"the log '{path}' cannot be read: {error}; leave the run out") from error
-    if not all(isinstance(line, dict) and "step" in line for line in found):
+    if not all(isinstance(line, dict) and type(line.get("step")) is int for line in found):
         raise UserError(f"the log '{path}' is damaged: not every line is an object with a step; leave the run out")
     return found
 

@@ -164,3 +164,8 @@ class AgentNetwork(nn.Module):
         features = functional.relu(self.encode(inputs))
         features = self.remember.step(features, hidden) if self.remember else functional.relu(self.think(features))  # type: ignore[misc]
         return self.choose(features), features
+
+    def decide(self, inputs: Tensor, hidden: Tensor) -> Tensor:
+        """Return outputs of rows [B, I] and, where it remembers, the next hidden states, beside each other."""
+        outputs, features = self.step(inputs, hidden)
+        return torch.cat([outputs, features], 1) if self.remember else outputs

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from games.contract import Box, Spec
 from games.keys import fold, uniform
 from marl.memory import refuse_beyond_memory
+from marl.shards import ROWS
 from marl.types import Tensors, Trajectory
 
-PAGE = 1024  # rows
+PAGE = ROWS  # a page of rows is a shard of a checkpoint
 GROWTH = 1 / 16  # of the pages at hand, when there is no free one
 
 
@@ -117,17 +118,19 @@ class EpisodeReplay:
         )
 
     def state(self) -> Tensors:
-        """Return the episodes and the rows that they reach into; open episodes are not part of it."""
-        start = self._oldest()
+        """Return the episodes and the pages of rows that they reach into; open episodes are not part of it."""
+        start = self._oldest() // PAGE * PAGE
         at = self._lies(np.arange(start, self._next))
-        episodes = self._episodes - np.array([start, 0, 0])
-        return {"episodes": episodes} | {name: field[at] for name, field in self._fields.items()}
+        state = {"next": np.array(self._next), "episodes": self._episodes}
+        return state | {name: field[at] for name, field in self._fields.items()}
 
     def load_state(self, state: Tensors) -> None:
         """Go on from what `state` returned."""
-        episodes = np.asarray(state["episodes"])
+        rows, episodes = len(state["reward"]), np.asarray(state["episodes"])
         self.__init__(self.spec, self.capacity)  # type: ignore[misc]
-        at = self._allocate(len(state["reward"]))
+        self._next = int(state.get("next", rows)) - rows  # checkpoints of format 1 count from their oldest row on
+        self._forgotten = self._next // PAGE
+        at = self._allocate(rows)
         for name, field in self._fields.items():
             field[at] = np.asarray(state[name])
         self._episodes = episodes.copy()

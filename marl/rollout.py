@@ -25,6 +25,7 @@ from marl.seating import EMPTY, Seating
 from marl.types import Decision, Hidden, Trajectory, View
 
 OPENING = stream(0, "opening moves")
+MOST_STEPS = 20_000  # of an episode of a game whose longest is not known, as in `marl games check`
 
 
 @dataclass
@@ -105,7 +106,9 @@ def _act(agent: Agent, view: View, hidden: list[Hidden], entry: int) -> Decision
     if hidden[entry] is None:
         return agent.act(view, None)[0]
     fresh = view.row[view.first]
-    hidden[entry][fresh] = agent.initial_hidden(len(fresh))
+    beginning = agent.initial_hidden(len(fresh)) if len(fresh) else None
+    if beginning is not None:  # else the agent failed, which its referee knows
+        hidden[entry][fresh] = beginning
     decision, hidden[entry][view.row] = agent.act(view, hidden[entry][view.row])
     return decision
 
@@ -244,13 +247,14 @@ def _assemble(moments: list[Moment], final: Moment, recorded: int) -> Trajectory
 
 @dataclass(frozen=True)
 class Episode:
-    """One episode that was played to its end."""
+    """One episode that was played to its end, or until it was cut."""
 
     index: int  # which of the episodes that were asked for
-    returns: NDArray[np.float64]  # [N] what each player was paid
+    returns: NDArray[np.float64]  # [N] what each player was paid, of a cut episode until then
     rounding: float  # bound on the rounding error of the difference of two returns (games/rounding.py)
     length: int  # steps
-    truncated: bool
+    truncated: bool  # by the game
+    cut: bool  # it had not ended after the most steps that it may take
     forfeits: Sequence[Forfeit]  # who broke off the game, and how: several, where players move at the same time
     moves: NDArray[Any]  # [length, N] or [length, N, D]; entries of players who were not acting are 0
 
@@ -263,6 +267,7 @@ def episodes(
     seatings: Seating,
     *,
     opening_moves: int = 0,
+    max_steps: int | None = None,
     forfeits: bool = False,
 ) -> Iterator[Episode]:
     """Play each of K episodes once and yield it when it ends: episode k from `seeds[k]`, seated as `seatings[k]`.
@@ -270,12 +275,14 @@ def episodes(
     `streams` [roster] are the agents' keys, `seeds` is [K], `seatings` [K, N]. The first `opening_moves` steps are
     drawn at random among what is legal, by the episode's seed alone: episodes of one seed begin alike, whoever plays.
     Agents begin where the opening ends, in a state that is fresh; what the opening paid counts.
+    An episode that has not ended after `max_steps` steps is cut there; `most_steps` of the game by default.
     With `forfeits`, an agent that raises or chooses an illegal action loses that game alone and the rest plays on;
     without, its error is raised here.
     """
     if len(seeds) == 0:
         return
     referee = Referee(venv.spec.action) if forfeits else None
+    most = max_steps or most_steps(venv.spec)
     roster = [referee.watch(agent) for agent in roster] if referee else list(roster)
     opener = len(roster)
     roster, streams = [*roster, Random(venv.spec)], np.append(streams[:opener], np.uint64(OPENING))
@@ -305,6 +312,8 @@ def episodes(
         ended = carry.timestep.last & (table != EMPTY)
         for e in lost:
             ended[e] = table[e] != EMPTY
+        cut = (len(history) - started >= most) & (table != EMPTY) & ~ended
+        ended |= cut
         if not ended.any():
             continue
         for e in np.flatnonzero(ended).tolist():
@@ -316,6 +325,7 @@ def episodes(
                 rounding=float(rounded[e]) + rounding.of_sums(venv.spec, len(moves)),
                 length=len(moves),
                 truncated=truncated,
+                cut=bool(cut[e]),
                 forfeits=lost.get(e, ()),
                 moves=moves,
             )
@@ -326,6 +336,11 @@ def episodes(
         returns[ended] = rounded[ended] = 0
         started[ended] = len(history)
         history, started = _forget(history, started, table)
+
+
+def most_steps(spec: Spec) -> int:
+    """Return after how many steps an episode of evaluation or of a tournament is cut, where nobody says otherwise."""
+    return spec.max_length or MOST_STEPS
 
 
 def _forget(history: list[NDArray[Any]], started: NDArray[np.int64], table: NDArray[np.int64]) -> tuple[Any, Any]:

@@ -15,8 +15,9 @@ from torch.nn import functional
 from games.contract import Spec
 from games.keys import choose, fold, fold_one, uniform
 from marl.config import Frozen
-from marl.networks import generator_of, in_blocks
+from marl.networks import generator_of
 from marl.recurrent import AgentNetwork, Packed
+from marl.rowwise import Rowwise
 from marl.types import Decision, Hidden, View
 
 
@@ -72,12 +73,6 @@ class Team(nn.Module):
         done = [net(part, sizes) for net, part, sizes in zip(self.networks, parts, packed.blocks, strict=True)]
         return done[0] if len(done) == 1 else (torch.cat([o for o, _ in done]), torch.cat([f for _, f in done]))
 
-    def of(self, player: NDArray[np.int64]) -> list[tuple[Any, AgentNetwork]]:
-        """Return the rows that each network holds."""
-        if len(self.networks) == 1:
-            return [(slice(None), self.networks[0])]  # type: ignore[list-item]
-        return [(rows, net) for p, net in enumerate(self.networks) if len(rows := np.flatnonzero(player == p))]  # type: ignore[misc]
-
 
 class TeamAgent:
     """Play by a team's networks, each player by its own view and memory.
@@ -86,21 +81,22 @@ class TeamAgent:
     """
 
     def __init__(self, team: Team, device: str, *, explores: bool = False) -> None:
-        self._team, self._device = team, device
+        self._config, self._inputs = team.config, team.inputs
+        self._networks = [Rowwise(network, device) for network in team.networks]
         self.explores = explores  # in training
         self.epsilon = 0.0
 
     def initial_hidden(self, rows: int) -> Hidden:
         """Return hidden states [rows, 1 + H]: what was done last, plus 1, and what is remembered."""
-        return np.zeros((rows, 1 + (self._team.config.hidden if self._team.config.recurrent else 0)), np.float32)
+        return np.zeros((rows, 1 + (self._config.hidden if self._config.recurrent else 0)), np.float32)
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         outputs = np.empty(view.action_mask.shape, np.float32)
         after: NDArray[Any] = np.empty_like(hidden)
-        rows: Any
-        for rows, network in self._team.of(view.player):
-            arrays = view.obs[rows], view.player[rows], hidden[rows]
-            out = in_blocks(lambda *block, net=network: self._step(net, *block), *arrays, device=self._device)
+        shown = (torch.from_numpy(array) for array in (view.obs, view.player, hidden[:, 0].astype(np.int64) - 1))
+        inputs = self._inputs(*shown).numpy()
+        for rows, network in self._held(view.player):
+            out = network.ask("decide", inputs[rows], hidden[rows, 1:])
             outputs[rows] = out[:, : view.action_mask.shape[1]]
             after[rows, 1:] = out[:, view.action_mask.shape[1] :]
         action = self.choose(outputs, view)
@@ -115,7 +111,8 @@ class TeamAgent:
         explore = uniform(fold(view.key, 0)) < self.epsilon
         return np.where(explore, choose(fold(view.key, 1), view.action_mask), action)
 
-    def _step(self, network: AgentNetwork, obs: Tensor, player: Tensor, hidden: Tensor) -> Tensor:
-        inputs = self._team.inputs(obs, player, hidden[:, 0].long() - 1)
-        outputs, features = network.step(inputs, hidden[:, 1:])
-        return torch.cat([outputs, features], 1) if self._team.config.recurrent else outputs
+    def _held(self, player: NDArray[np.int64]) -> list[tuple[Any, Rowwise[nn.Module]]]:
+        """Return the rows that each network holds."""
+        if len(self._networks) == 1:
+            return [(slice(None), self._networks[0])]
+        return [(rows, net) for p, net in enumerate(self._networks) if len(rows := np.flatnonzero(player == p))]

@@ -6,18 +6,23 @@ would obey is spelled out (games/text.py): in what is printed, in the cells of t
 
 import io
 import json
+import re
 import sys
 import traceback
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
+from rich.ansi import AnsiDecoder
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import TextColumn
 from rich.segment import Segment
 from rich.text import Text
 
 from games.text import shown
+
+# What a game may say of a text's look: colours, bold, underlined, reversed; no letter vanishes by it.
+COLOUR = re.compile(r"(\x1b\[(?:(?:0|1|4|7|[349][0-7]|10[0-7])(?:;|(?=m)))*m)")
 
 
 class Terminal(Console):
@@ -40,9 +45,13 @@ class Terminal(Console):
                 yield Segment("\n".join(map(shown, text.split("\n"))), segment.style)
 
     def block(self, text: str) -> None:
-        """Print text of several lines, such as a table in Markdown or a position."""
-        for line in text.split("\n"):
-            self.print(line)
+        """Print text of several lines, such as a table in Markdown or a position; a game may colour what it prints."""
+        for line in text.expandtabs().split("\n"):
+            parts = COLOUR.split(line)
+            if len(parts) == 1 or not self.color_system:
+                self.print(line)
+            else:
+                self.print(AnsiDecoder().decode_line("".join(p if COLOUR.match(p) else shown(p) for p in parts)))
 
     def write_json(self, data: dict[str, Any]) -> None:
         """Print one JSON object; all that is not printable ASCII is escaped in it."""

@@ -6,24 +6,29 @@ in a run that goes on as in a run that is resumed: training 2N steps equals trai
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel
 
-from games.contract import VecEnv
+from games.contract import Spec, VecEnv
 from games.errors import RunFailed, UserError
 from games.keys import fold_one, stream
 from games.registry import make
 from games.workers import Workers
 from marl import checkpoint
 from marl.collectors import Collector, WorkerCollector, beginning
-from marl.config import TrainConfig, dump, load
+from marl.config import TrainConfig, dump, load, validate
+from marl.drives import notes_on
 from marl.entrants import Entrant, configured, entered, panel_of
 from marl.evaluate import evaluate
+from marl.files import refuse_links, write_text
 from marl.learner import Learner
+from marl.lock import held
 from marl.runlog import Display, RunLog
 from marl.seating import seat
 from marl.terminal import Terminal
@@ -45,7 +50,8 @@ class Run:
     opponents: list[Entrant]
     panel: dict[str, Entrant | None]  # by name; None: self-play
     step: int = 0
-    parent: str | None = None
+    parent: tuple[str, int] | None = None  # digest and step of its newest checkpoint
+    noted: set[str] = field(default_factory=set)  # those of the panel of whom it was said that episodes were cut
 
 
 def train(
@@ -53,40 +59,54 @@ def train(
 ) -> Path:
     """Train to the config's last step and return the newest checkpoint.
 
-    Raises UserError before anything is written where the config, the game, the algorithm or the folder does not fit;
-    RunFailed on the way, with the last checkpoint kept. An interrupted run can be resumed.
+    Raises UserError before anything is written where the config, the game, the algorithm or the folder does not fit,
+    or another process trains there; RunFailed on the way, with the last checkpoint kept. An interrupted run can be
+    resumed.
     """
     console = console or Terminal()
-    run = prepare(config, folder, resume=resume, device=device)
-    if run.step >= config.steps:
-        console.print(f"{folder}: already trained to {run.step:,} steps; nothing to do")
-        return checkpoint.folder_of(folder, run.step)
-    says = f"goes on from step {run.step:,}" if run.parent else "starts afresh"
-    console.print(f"{folder}: {says}, to {config.steps:,} steps of {config.game} by {run.name}")
-    for note in run.learner.notes:
-        console.print(f"note: {note}", style="yellow")
+    if resume:
+        config = as_begun(config, folder)
+    run = prepare(config, folder, device=device)
+    with closing(run.collector), held(folder, "a training run"):
+        notes = [*run.learner.notes, *notes_on(folder), *_open_folder(run, resume)]
+        if run.step >= config.steps:
+            says = f"already trained to {run.step:,} steps; nothing to do"
+        else:
+            begins = f"goes on from step {run.step:,}" if run.parent else "starts afresh"
+            says = f"{begins}, to {config.steps:,} steps of {config.game} by {run.name}"
+        console.print(f"{folder}: {says}")
+        for note in notes:
+            console.print(f"note: {note}", style="yellow")
+        if run.step < config.steps:
+            _train(run, console)
+    return checkpoint.folder_of(folder, run.step)
+
+
+def _train(run: Run, console: Terminal) -> None:
+    """Train a run that has been opened to its last step."""
+    steps = run.config.steps
     try:
         # Without a checkpoint nothing has been yet, not even step 0.
         with (
-            RunLog(folder, run.step if run.parent else -1) as log,
-            Display(str(folder), config.steps, "steps", console) as display,
+            RunLog(run.folder, run.step if run.parent else -1) as log,
+            Display(str(run.folder), steps, "steps", console, done=run.step) as display,
         ):
             if run.parent is None:
                 _finish_stretch(run, log, display)
-            while run.step < config.steps:
+            while run.step < steps:
                 _stretch(run, log, display)
                 _finish_stretch(run, log, display)
     except OSError as error:
         raise RunFailed(
-            f"'{folder}' could not be written ({error}); --resume goes on from its last checkpoint"
+            f"'{run.folder}' could not be written ({error}); --resume goes on from its last checkpoint"
         ) from error
-    finally:
-        run.collector.close()
-    return checkpoint.folder_of(folder, run.step)
 
 
-def prepare(config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto") -> Run:
-    """Check everything that a run needs, then open its folder; where it does not fit, UserError and nothing written."""
+def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
+    """Return a run in which everything that it needs has been found and fits together; its folder is not touched.
+
+    Raises UserError where something does not fit.
+    """
     torch.set_num_threads(config.threads)
     device = device_of(device)
     name, learns, settings = configured(config.algorithm, "algorithm")
@@ -94,16 +114,16 @@ def prepare(config: TrainConfig, folder: Path, *, resume: bool, device: str = "a
     key = stream(config.seed, "learner")
     learner = learns(settings, venv.spec, key=key, total_steps=config.steps, device=device)
     opponents = [opponent for text in config.opponents.agents for opponent in entered(text, venv.spec, device).values()]
-    panel = panel_of(config.evaluation.panel, venv.spec, device)
     length = _rollout_length(config, name, learner)
-    resolved = spelled_out(config).model_copy(update={"rollout_length": length})
+    against = _panel(config, venv.spec)
+    panel = panel_of(against, venv.spec, device)
+    evaluation = config.evaluation.model_copy(update={"panel": against})
+    resolved = spelled_out(config).model_copy(update={"rollout_length": length, "evaluation": evaluation})
     if config.rollout_workers:
         collector: Collector = WorkerCollector(config.game, config.num_envs, config.rollout_workers, opponents, length)
     else:
         collector = Collector(venv, opponents, length)
-    run = Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel)
-    _open_folder(run, resume)
-    return run
+    return Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel)
 
 
 def check(config: TrainConfig, device: str = "auto") -> None:
@@ -114,7 +134,14 @@ def check(config: TrainConfig, device: str = "auto") -> None:
     _rollout_length(config, name, learner)
     for text in config.opponents.agents:
         entered(text, spec)
-    panel_of(config.evaluation.panel, spec)
+    panel_of(_panel(config, spec), spec)
+
+
+def _panel(config: TrainConfig, spec: Spec) -> Sequence[str]:
+    """Return whom a run is evaluated against; by default a team plays as it was trained, with itself, first."""
+    if config.evaluation.panel is not None:
+        return config.evaluation.panel
+    return ("self", "random") if spec.payoff == "team" else ("random",)
 
 
 def _environments(config: TrainConfig) -> VecEnv:
@@ -159,51 +186,94 @@ def device_of(name: str) -> str:
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def _open_folder(run: Run, resume: bool) -> None:
-    """Make the run's folder, or load the newest checkpoint of the run that it holds."""
+def _open_folder(run: Run, resume: bool) -> list[str]:
+    """Make the run's folder, or load the newest whole checkpoint of the run that it holds; return what is to be said.
+
+    Raises UserError, with nothing changed, where the folder holds what this run cannot go on from.
+    """
     path = run.folder / "config.yaml"
-    held = path.exists()
-    if held and not resume:
-        raise UserError(f"'{run.folder}' already holds a run; add --resume to go on with it, or name another --run-dir")
-    newest = checkpoint.newest(run.folder) if held else None
-    if newest is not None:
-        same_config(run.config, path)
-        about = checkpoint.read(newest)
-        state = checkpoint.tensors(newest, about, "learner.safetensors")
-        try:
-            run.learner.load_state(state)
-        except (KeyError, ValueError, RuntimeError) as error:  # how dictionaries, numpy and torch say so
+    notes: list[str] = []
+    damaged: Sequence[Path] = ()
+    refuse_links(*run.folder.iterdir())
+    if path.exists():
+        if not resume:
             raise UserError(
-                f"what '{newest}' holds is not what {run.name} learns from as it is here; go on with the version that "
-                "wrote it, or name another --run-dir"
-            ) from error
-        run.step, run.parent = about["step"], about["digest"]
-        if run.step >= run.config.steps:
-            return  # nothing is to be done: its config stays as it is
+                f"'{run.folder}' already holds a run; add --resume to go on with it, or name another --run-dir"
+            )
+        resumed = checkpoint.resumed(run.folder)
+        if resumed is not None:
+            _go_on(run, resumed)
+            notes, damaged = _notes_of(resumed), resumed.damaged
+            if run.step >= run.config.steps:
+                return notes  # nothing is to be done: its config stays as it is
     try:
-        run.folder.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".partial")
-        beside.write_text(dump(run.config), encoding="utf-8")
-        beside.replace(path)  # a run that is killed here still has the config that it was begun with
+        write_text(path, dump(run.config))  # a run that is killed here still has the config that it was begun with
+        checkpoint.set_aside(damaged)
     except OSError as error:
         raise UserError(f"the run folder '{run.folder}' cannot be written: {error}; name another --run-dir") from error
+    return notes
 
 
-def same_config(config: TrainConfig, path: Path) -> None:
-    """Refuse to resume under another config; what may change are the steps, and the number of rollout workers."""
+def _go_on(run: Run, resumed: checkpoint.Resumed) -> None:
+    """Load a checkpoint into a run; raises UserError where it is not one of this run, or of another version."""
+    about = resumed.about
+    where = f"'{resumed.folder / 'checkpoint.json'}'"
+    _refuse_other(run.config, validate(TrainConfig, about["config"], where), f"the checkpoint '{resumed.folder}'")
     try:
-        held = load(TrainConfig, path)
+        run.learner.load_state(resumed.learner)
+    except (KeyError, ValueError, RuntimeError) as error:  # how dictionaries, numpy and torch say so
+        raise UserError(
+            f"what '{resumed.folder}' holds is not what {run.name} learns from as it is here; go on with the version "
+            "that wrote it, or name another --run-dir"
+        ) from error
+    run.step, run.parent = about["step"], (about["digest"], about["step"])
+
+
+def _notes_of(resumed: checkpoint.Resumed) -> list[str]:
+    notes = []
+    if resumed.damaged:
+        aside = ", ".join(folder.name for folder in resumed.damaged)
+        notes.append(
+            f"{resumed.why}; the newest whole checkpoint is that of step {resumed.about['step']:,}, and what came "
+            f"after it ({aside}) is trained again"
+        )
+    if resumed.about["format"] == checkpoint.UNVERIFIED:
+        notes.append(checkpoint.UNVERIFIED_SAYS % resumed.folder)
+    return notes
+
+
+def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
+    """Return the config of a run that goes on: what it leaves open is as the run has it.
+
+    Raises UserError where it is another config; what may change are the steps, and the number of rollout workers.
+    """
+    path = folder / "config.yaml"
+    if not path.exists():
+        return config
+    try:
+        begun = load(TrainConfig, path)
     except UserError as error:
-        raise UserError(f"{error}; put back the config that the run was begun with") from error
-    before, now = spelled_out(held).model_dump(mode="json"), config.model_dump(mode="json")
-    may_change = {"steps"} if config.rollout_length else {"steps", "rollout_length"}  # None: as the run has it
-    if config.rollout_workers and held.rollout_workers:
+        raise UserError(f"'{path}' is damaged ({error}); put back the config that the run was begun with") from error
+    evaluation = config.evaluation
+    if evaluation.panel is None:
+        evaluation = evaluation.model_copy(update={"panel": begun.evaluation.panel})
+    length = config.rollout_length or begun.rollout_length
+    config = config.model_copy(update={"evaluation": evaluation, "rollout_length": length})
+    _refuse_other(config, begun, "the run")
+    return config
+
+
+def _refuse_other(config: TrainConfig, begun: TrainConfig, what: str) -> None:
+    """Raise UserError where a config is not the one with which something was begun."""
+    before, now = (spelled_out(each).model_dump(mode="json") for each in (begun, config))
+    may_change = {"steps"}
+    if config.rollout_workers and begun.rollout_workers:
         may_change.add("rollout_workers")  # however many there are, they play the same games
     for key in now:
         if key not in may_change and before[key] != now[key]:
             setting, was, is_now = _difference(key, before[key], now[key])
             raise UserError(
-                f"the run was begun with {setting}: {was!r}, the config now says {is_now!r}; "
+                f"{what} was begun with {setting}: {was!r}, the config now says {is_now!r}; "
                 "resume with the same, or name another --run-dir"
             )
 
@@ -255,12 +325,16 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
     agent = Entrant("learner", "learner", f"{0:064x}", run.learner.agent(), draws=0)
     for name, against in run.panel.items():
         key = stream(config.seed, "evaluation")
-        result = evaluate(run.venv, agent, against, seeds=config.evaluation.seeds, key=key)
+        seeds, max_steps = config.evaluation.seeds, config.evaluation.max_steps
+        result = evaluate(run.venv, agent, against, seeds=seeds, key=key, max_steps=max_steps)
+        if result.cut and name not in run.noted:
+            run.noted.add(name)
+            display.line(f"note: {result.note(name)}")
         log.evaluation(run.step, name, result.to_json())
         means = " ".join(f"{mean:+.2f}" for mean in result.return_mean)
         said.append(f"{name} {means}")
     log.flush()
-    run.parent = checkpoint.write(
+    digest = checkpoint.write(
         checkpoint.folder_of(run.folder, run.step),
         algorithm=run.name,
         settings=run.settings.model_dump(mode="json"),
@@ -271,6 +345,7 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
         agent=run.learner.agent_state(),
         learner=run.learner.state(),
     )
+    run.parent = digest, run.step
     checkpoint.retain(run.folder, config.keep)
     against_all = "; ".join(said) or "no panel"
     display.line(f"step {run.step:,} of {config.steps:,}; mean return by seat against {against_all}")

@@ -1,12 +1,20 @@
 """What holds in every test process.
 
-One thread of torch: the promise of equal bytes is per thread count, and more would contend. And Ctrl-C is heard: a
-shell that starts the tests in the background has it ignored, by them and by every process that they start.
+One thread of torch: the promise of equal bytes is per thread count, and more would contend. Ctrl-C is heard: a shell
+that starts the tests in the background has it ignored, by them and by every process that they start. And property tests
+draw as the profile of that name says (tests/properties.py), the same examples in every run unless HYPOTHESIS_PROFILE
+says otherwise.
 """
 
+import os
 import signal
 
 import torch
+from hypothesis import settings
+
+import tests.properties  # noqa: F401 - registers the profiles
+
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
 torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

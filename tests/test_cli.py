@@ -17,6 +17,7 @@ from marl import checkpoint
 from marl.algorithms.ippo import Ippo
 from marl.cli import main
 from marl.runlog import RunLog
+from tournaments.store import Store
 
 ROOT = Path(__file__).parents[1]
 CONFIG = {
@@ -48,6 +49,7 @@ def folder(tmp_path, monkeypatch):
     field = {"game": CONFIG["game"], "agents": ["random", "mcts(simulations=2)"], "seeds": 10, "workers": 1}
     (tmp_path / "tournament.yaml").write_text(json.dumps(field))
     (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "loop").symlink_to("loop")
     return tmp_path
 
 
@@ -112,7 +114,7 @@ BAD_INPUT = [
     ("train train.yaml --set algorithm={}", "the key 'name' is missing in 'algorithm'"),
     ("train trian.yaml", "did you mean 'train.yaml'"),
     ("train file", "expected keys and values"),
-    ("train .", "could not be read"),
+    ("train .", "name a file"),
     ("train train.yaml --device tpu", "auto, cpu or cuda"),
     ("train train.yaml --run-dir file/run", "cannot be written"),
     ("train train.yaml --set game=openspiel:tic_tac_to", "did you mean 'tic_tac_toe'"),
@@ -127,7 +129,7 @@ BAD_INPUT = [
     ("train train.yaml --set evaluation.panel=[randm]", "did you mean 'random'"),
     ("train train.yaml --set opponents.agents=[runs/x]", "does not exist"),
     ("population population.yaml --set members.a.trian=train.yaml", "did you mean 'train'"),
-    ("population population.yaml --set members.a.set={stepz:3}", "did you mean 'steps'"),
+    ('population population.yaml --set members.a.set={"stepz":3}', "did you mean 'steps'"),
     ("population population.yaml --run-dir file/run", "cannot be written"),
     ("evaluate random", "--game"),
     ("evaluate random --game openspiel:tic_tac_to", "did you mean 'tic_tac_toe'"),
@@ -166,6 +168,13 @@ BAD_INPUT = [
     ("train train.yaml --steps 3", "--steps"),
     ("trian train.yaml", "'train'"),
     ("games", ""),
+    (f"train {300 * 'x'}.yaml", "File name too long"),
+    (f"train train.yaml --run-dir {5000 * 'x'}", "File name too long"),
+    ("train train.yaml --run-dir x\udcff", "it is not in UTF-8"),
+    (f"evaluate {300 * 'x'}", "File name too long"),
+    ("plot loop/run", "Too many levels of symbolic links"),
+    (f"plot {300 * 'x'}", "File name too long"),
+    (f"tournament rate {300 * 'x'}", "File name too long"),
 ]
 
 
@@ -254,7 +263,7 @@ def _flip(path):
     [
         (lambda folder: _flip(folder / "agent.safetensors"), "sha256 differs"),
         (lambda folder: (folder / "agent.safetensors").unlink(), "lacks agent.safetensors"),
-        (lambda folder: (folder / "checkpoint.json").write_text('{"format": 1, "algo'), "is damaged"),
+        (lambda folder: (folder / "checkpoint.json").write_text('{"format": 1, "algo'), "is no JSON of a checkpoint"),
         (lambda folder: (folder / "checkpoint.json").write_text('{"format": 99}'), "format 99"),
         (lambda folder: (folder / "checkpoint.json").unlink(), "holds no checkpoint"),
     ],
@@ -313,7 +322,7 @@ def test_full_disk(folder, marl, monkeypatch, fails):
 
     def full(*arguments):
         writes.append(arguments)
-        if len(writes) > (9 if fails == "checkpoint" else 2):  # three files and their folder make a checkpoint
+        if len(writes) > (11 if fails == "checkpoint" else 2):  # a checkpoint is three files and two folders
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return (sync if fails == "checkpoint" else flush)(*arguments)
 
@@ -333,6 +342,94 @@ def check_kept_and_resumable(folder, marl):
     assert exit_code == 0 and f"goes on from step {steps[1]}" in printed
     logged = steps_of(folder / "run")
     assert sorted(set(logged)) == logged and logged[-1] >= CONFIG["steps"]
+
+
+HOSTILE = [
+    ("[/red]x", "[/red]x"),
+    ("[bold]y", "[bold]y"),
+    ("[link=x] :smile: $\\frac{$", "[link=x] :smile: $\\frac{$"),
+    ("\x1b]0;pwned\x07\x1b[2Jz", r"\x1b]0;pwned\x07\x1b[2Jz"),
+    ("\x9b2J\u202etxt\u200b\n", r"\x9b2J\u202etxt\u200b\n"),
+]
+
+
+@pytest.mark.parametrize(("name", "spelled"), HOSTILE)
+def test_names_are_shown_as_they_are_written(folder, marl, trained, name, spelled):
+    said = []
+    exit_code, printed, complaint = marl("train", "train.yaml", "--run-dir", f"m/{name}", "--set", "steps=100")
+    assert (
+        (exit_code, complaint) == (0, "")
+        and f"m/{spelled}: starts afresh" in printed
+        and f"m/{spelled}: step" in printed
+    )
+    said.append(printed)
+    shutil.copytree(trained, folder / "other")
+    for command in (
+        ("train", "train.yaml", "--run-dir", f"m/{name}", "--set", "steps=100", "--resume"),
+        ("plot", f"m/{name}", "--metric", "entropy"),
+        ("plot", f"m/{name}", "other", "--out", "both.svg"),
+    ):
+        exit_code, printed, complaint = marl(*command)
+        assert (exit_code, complaint) == (0, "")
+        said.append(printed)
+    assert spelled in said[1] and f"curves: m/{spelled}/plot.png" in said[2]
+    exit_code, printed, complaint = marl("evaluate", "random", "--game", f"m/{name}")
+    assert exit_code == 2 and not set(one_sentence(complaint)) & COMMANDS
+    assert not set("".join(said)) & COMMANDS
+
+
+COMMANDS = set("\x1b\x07\x9b\u202e\u200b\r")  # what a terminal obeys, or nobody sees
+
+
+class Shouting:
+    """An agent whose error is long, has lines, and is a command to the terminal."""
+
+    def initial_hidden(self, rows):
+        return None
+
+    def act(self, view, hidden):
+        raise ValueError("\x1b[2J[/red]\n" * 10_000)
+
+
+def test_a_message_is_one_sentence_of_500_letters_at_most(folder, marl):
+    exit_code, _, complaint = marl("evaluate", "tests.test_cli:Shouting()", "--game", CONFIG["game"])
+    assert exit_code == 1 and len(complaint) <= 501 and complaint.count("\n") == 1 and not set(complaint) & COMMANDS
+    assert "Shouting" in complaint and r"\x1b[2J[/red]" in complaint
+    for command in (
+        ("evaluate", "x" * 5_000, "--game", CONFIG["game"]),
+        ("evaluate", "random", "--game", "\x1b[2J\n" * 999),
+        ("train", "\u202e" * 999),
+        ("\x1b[2J" * 999,),
+        ("train", "train.yaml", "--set", f"{'a' * 999}.b=\x1b"),
+        ("tournament", "rate", "\x9b" * 99),
+        ("tournament", "rate", "x" * 5_000),
+        *((command, f"{command}.yaml", "--run-dir", "a\udcff") for command in ("train", "population")),
+        ("tournament", "run", "tournament.yaml", "--run-dir", "a\udcff"),
+        ("sweep", "train.yaml", "--run-dir", "a\udcff"),
+        ("plot", "x" * 5_000),
+    ):
+        exit_code, _, complaint = marl(*command)
+        assert exit_code == 2 and len(complaint) <= 501 and not set(one_sentence(complaint)) & COMMANDS
+
+
+def test_a_traceback_is_no_command(folder):
+    command = [sys.executable, "-m", "marl.cli", "--debug", "evaluate", "random", "--game", "a\x1b[2J"]
+    said = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+    assert said.returncode == 1 and "Traceback" in said.stderr and r"got 'a\x1b[2J'" in said.stderr
+    assert not set(said.stderr) & COMMANDS
+
+
+def test_names_in_a_store_are_shown_as_they_are_written(folder, marl):
+    """Of a tournament whose agents somebody else has named: on the terminal, in its files and in its pictures."""
+    assert marl("tournament", "run", "tournament.yaml", "--run-dir", "run")[0] == 0
+    with Store(folder / "run" / "games.sqlite", create=True) as store:
+        for place, agent in enumerate(store.agents()):
+            store.add_agent(agent.id, HOSTILE[place + 2][0], f"mcts(simulations={place + 1})")
+    for command in ("rate run", "report run", "plot run", "plot run --by simulations"):
+        exit_code, printed, complaint = marl("tournament", *command.split())
+        assert (exit_code, complaint) == (0, "") and not set(printed) & COMMANDS
+    assert sorted(path.name for path in (folder / "run").glob("*.png")) == ["elo_by_simulations.png", "matchups.png"]
+    assert r"\x1b]0;pwned" in marl("tournament", "rate", "run")[1]
 
 
 def test_interrupted(folder, marl):
@@ -401,6 +498,27 @@ def test_games_json(marl):
     assert shown["num_players"] == 2 and shown["observation"]["shape"] == [3, 5, 7]
     assert "openspiel:tic_tac_toe\n" in marl("games", "list")[1]
     assert "num_players" in marl("games", "show", "openspiel:tic_tac_toe")[1]
+
+
+def test_games_check_says_how_far_it_is(marl, monkeypatch):
+    monkeypatch.setattr("marl.runlog.QUIET", 0)
+    exit_code, printed, said = marl("games", "check", "openspiel:tic_tac_toe", "--episodes", 3)
+    assert exit_code == 0 and printed.startswith("openspiel:tic_tac_toe: passed")
+    lines = said.splitlines()
+    assert lines[0] == "openspiel:tic_tac_toe: 0 of 3 episodes, 0 steps"
+    assert lines[-1] == "openspiel:tic_tac_toe: checking: steps agree with positions, returns with rewards"
+
+
+@pytest.mark.parametrize("game", ["phantom_ttt", "tests.games.test_check:Hidden", "openspiel:tic_tac_toe | messy"])
+def test_a_tournament_with_a_search_that_the_game_cannot_serve_is_refused(folder, marl, game):
+    game = game if ":" in game else f"openspiel:{game}"
+    field = {"game": game, "agents": ["random", "uct(simulations=2)"], "seeds": 2, "workers": 1}
+    (folder / "hidden.yaml").write_text(json.dumps(field))
+    before = contents(folder)
+    exit_code, printed, complaint = marl("tournament", "run", "hidden.yaml")
+    assert (exit_code, printed) == (2, "") and contents(folder) == before
+    assert "uct draws positions that a player cannot tell from the true one" in one_sentence(complaint)
+    assert "add `resample(player, key)` and `information(player)` to the positions" in complaint
 
 
 def test_games_check(marl):

@@ -48,7 +48,7 @@ def test_the_guide_to_games_works_word_for_word(tmp_path):
     assert len(checks) >= 6 and all(": passed" in text for text in checks)
     assert {"nim", "pennies", "rendezvous"} <= set(said["marl games list"].split())
     assert (folder / "nim.txt").exists() and "take two" in said["marl games show 'my_games:Nim(stones=4)'"]
-    table = said["marl evaluate 'runs/nim(greedy=true)' --against random"]
+    table = said["marl evaluate 'runs/nim(greedy=true)' --game my_games:Nim --against random"]
     [first] = re.findall(r"│ 0 +│ ([+-][\d.]+)", table)
     assert float(first) == 1.0, table  # the first to move wins Nim of seven stones
 

@@ -65,7 +65,7 @@ def test_an_algorithm_that_imports_another_is_found():
     ):
         assert other_algorithms("marl/algorithms/mappo.py", source), source
     assert not other_algorithms(
-        "marl/algorithms/mappo.py", "from marl.returns import gae\nfrom ..networks import BLOCK"
+        "marl/algorithms/mappo.py", "from marl.returns import gae\nfrom ..networks import linear"
     )
     assert not other_algorithms("marl/entrants.py", "from marl.algorithms.ippo import Ippo")
 

@@ -13,26 +13,38 @@ import numpy as np
 import torch
 
 from games.contract import Spec
-from games.errors import RunFailed
+from games.errors import RunFailed, UserError
 from games.keys import stream
 from games.registry import make
-from marl.entrants import enter
+from marl.entrants import Entrant, enter
+from marl.foreign import DECISION_SECONDS
 from marl.rollout import Episode, episodes
 from tournaments.schedule import Fixture
-from tournaments.store import PlayedGame
+from tournaments.store import Failure, PlayedGame
 
 KEY = stream(0, "tournament")
 
 
-def play(game: str, references: Sequence[str], fixtures: Sequence[Fixture], num_envs: int) -> Iterator[PlayedGame]:
-    """Play fixtures, which have equally many opening moves, and yield games as they end.
+_playing: dict[tuple[str, str, float], Entrant] = {}  # the foreign agents whose processes go on to the next chunk
 
-    `references` name the agents that sit in the fixtures, and no others. An agent that raises or moves illegally
-    forfeits that game, and the rest plays on. Raises RunFailed where one is no longer who the fixtures say.
+
+def play(
+    game: str,
+    references: Sequence[str],
+    fixtures: Sequence[Fixture],
+    num_envs: int,
+    decision_seconds: float = DECISION_SECONDS,
+) -> Iterator[PlayedGame]:
+    """Play fixtures, which have the same opening moves and most steps, and yield games as they end.
+
+    `references` name the agents that sit in the fixtures, and no others. A foreign agent that fails (it raises, ends
+    its process, takes longer than `decision_seconds` for a decision) forfeits that game, as does any agent that moves
+    illegally, and the rest plays on. Raises RunFailed where one is no longer who the fixtures say, and where a built-in
+    agent or a checkpoint raises: that is no fault of an agent.
     """
-    (opening_moves,) = {fixture.opening_moves for fixture in fixtures} or {0}
+    ((opening_moves, max_steps),) = {(fixture.opening_moves, fixture.max_steps) for fixture in fixtures} or {(0, None)}
     venv = make(game, max(1, min(num_envs, len(fixtures))))
-    entrants = [enter(text, venv.spec) for text in references]
+    entrants = [_entrant(game, text, venv.spec, decision_seconds) for text in references]
     seated = {agent for fixture in fixtures for agent in fixture.agents}
     for entrant in entrants:
         if entrant.digest not in seated:
@@ -40,21 +52,50 @@ def play(game: str, references: Sequence[str], fixtures: Sequence[Fixture], num_
     entry = {entrant.digest: index for index, entrant in enumerate(entrants)}
     played = episodes(
         venv,
-        [entrant.agent for entrant in entrants],
+        [entrant.rated() for entrant in entrants],
         np.array([entrant.stream(KEY) for entrant in entrants], np.uint64),
         np.array([fixture.seed for fixture in fixtures], np.uint64),
         np.array([[entry[agent] for agent in fixture.agents] for fixture in fixtures]),
         opening_moves=opening_moves,
+        max_steps=max_steps,
         forfeits=True,
     )
     for episode in played:
         yield _game(fixtures[episode.index], episode, venv.spec)
 
 
-def play_chunk(game: str, references: Sequence[str], fixtures: Sequence[Fixture], num_envs: int) -> list[PlayedGame]:
-    """Play a few fixtures, in whatever process this is."""
+def play_chunk(
+    game: str,
+    references: Sequence[str],
+    fixtures: Sequence[Fixture],
+    num_envs: int,
+    decision_seconds: float = DECISION_SECONDS,
+) -> list[PlayedGame]:
+    """Play a few fixtures, in whatever process this is; the foreign agents stay until `dismiss`."""
     torch.set_num_threads(1)  # a result may depend on the number of threads: here it is always one
-    return list(play(game, references, fixtures, num_envs))
+    return list(play(game, references, fixtures, num_envs, decision_seconds))
+
+
+def dismiss() -> None:
+    """End the processes of the foreign agents that have played here."""
+    for entrant in _playing.values():
+        entrant.rest()
+    _playing.clear()
+
+
+def _entrant(game: str, text: str, spec: Spec, decision_seconds: float) -> Entrant:
+    held = _playing.get((game, text, decision_seconds))
+    if held is not None:
+        return held
+    try:
+        entrant = enter(text, spec, decision_seconds=decision_seconds)
+    except UserError as error:  # it could, when the tournament began
+        raise RunFailed(
+            f"the agent '{text}' can no longer be built ({error}); mend it, and run again to go on"
+        ) from error
+    if entrant.foreign:
+        _playing[game, text, decision_seconds] = entrant
+    return entrant
 
 
 def chunks(fixtures: Sequence[Fixture], size: int) -> Iterator[list[Fixture]]:
@@ -66,7 +107,7 @@ def chunks(fixtures: Sequence[Fixture], size: int) -> Iterator[list[Fixture]]:
 
 def _game(fixture: Fixture, episode: Episode, spec: Spec) -> PlayedGame:
     payoffs = tuple(episode.returns.tolist())
-    termination = "truncated" if episode.truncated else "finished"
+    termination = "cut" if episode.cut else "truncated" if episode.truncated else "finished"
     if episode.forfeits:
         termination = episode.forfeits[0].how
         payoffs = forfeit_payoffs(spec, [forfeit.player for forfeit in episode.forfeits], payoffs)
@@ -78,6 +119,7 @@ def _game(fixture: Fixture, episode: Episode, spec: Spec) -> PlayedGame:
         length=episode.length,
         moves=moves.tobytes(),
         rounding=episode.rounding,
+        failures=tuple(Failure(f.player, f.how, f.detail, episode.length - 1) for f in episode.forfeits),
     )
 
 

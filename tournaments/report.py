@@ -3,8 +3,9 @@
 All of it is a pure function of the store: no clock, so the same store gives the same bytes.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from rich.table import Table
 
 from games.errors import RunFailed, UserError
 from games.text import csv_line, markdown_cell, markdown_table, shown
+from marl.files import write_text
 from marl.spread import MIN_SEEDS
 from marl.terminal import Terminal
 from tournaments.metagame import Matchups, matchups
@@ -36,9 +38,11 @@ from tournaments.ratings import (
     rounding_of,
     settle,
 )
-from tournaments.store import TERMINATIONS, Store
+from tournaments.store import TERMINATIONS, AgentFailures, Store
 
 RATING_TITLES = ("rank", "agent", "Elo", "±95 %", "games", "score")
+MOST_FAILURES = 8  # agents whose first failure is shown
+_NO_RESULT = {"cut": "had not ended after the most steps", "no_contest": "were no contest"}
 NAME_WIDTH = 6  # what names keep of a terminal, however narrow it is
 
 
@@ -69,6 +73,8 @@ class Summary:
     set_aside: tuple[str, ...]  # agents all of whose games had copies at the table and count no more
     repeated: int  # seatings of agents that played one and the same game on every seed
     opening_moves: int = 0  # drawn at random
+    failures: Sequence[AgentFailures] = ()  # of those who broke games off, where the store says why
+    without_result: Mapping[str, Mapping[tuple[str, ...], int]] = field(default_factory=dict)  # by termination, seats
 
     @property
     def title(self) -> str:
@@ -84,6 +90,17 @@ class Summary:
         there = np.bincount((row * n + column) * 3 + outcome, minlength=3 * n * n)
         back = np.bincount((column * n + row) * 3 + 2 - outcome, minlength=3 * n * n)
         return (there + back).reshape(n, n, 3)
+
+    @cached_property
+    def never_finished(self) -> dict[str, str]:
+        """Those who broke off all of their games, and a sentence on each: its rating says no more than that."""
+        why = {failures.agent: f"; in the first, {_described(failures)}" for failures in self.failures}
+        return {
+            e.agent: f"{e.agent} never finished a game: it broke off {e.forfeited} of {sum(e.counts.values())}"
+            f"{why.get(e.agent, '')}."
+            for e in self.endings
+            if e.forfeited and not e.counts["finished"] + e.counts["truncated"]
+        }
 
     @cached_property
     def warnings(self) -> list[str]:
@@ -128,7 +145,19 @@ class Summary:
             found.append(f"{cut} of {len(self.results)} games were cut short; they count by the payoffs at the cut.")
         guilty = [f"{e.agent} ({e.forfeited})" for e in self.endings if e.forfeited]
         if guilty:
-            found.append(f"Games lost by an illegal action or an agent's error: {listed(guilty)}.")
+            found.append(f"Games lost by an illegal action or an agent's failure: {listed(guilty)}.")
+        failures = [failures for failures in self.failures if failures.agent not in self.never_finished]
+        found += [f"The first game that {f.agent} broke off: {_described(f)}." for f in failures[:MOST_FAILURES]]
+        if len(failures) > MOST_FAILURES:
+            found.append(f"And {len(failures) - MOST_FAILURES} more agents broke games off; --json has them all.")
+        if any(e.counts["timeout"] for e in self.endings):
+            found.append("Some agents took too long; `marl tournament run --retry-timeouts` plays those games again.")
+        for termination, tables in self.without_result.items():
+            pairs = Counter[str]()
+            for seats, count in tables.items():
+                pairs[" – ".join(sorted(seats))] += count
+            games = listed([f"{agents} ({count})" for agents, count in sorted(pairs.items())])
+            found.append(f"Games that {_NO_RESULT[termination]}, and are no result: {games}.")
         if self.unplayed:
             found.append(f"Not played yet: {listed(self.unplayed)}.")
         if self.set_aside:
@@ -155,11 +184,21 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         """Return the ratings, or the payoffs and why there is no Elo, as JSON data."""
         facts: dict[str, Any] = {"game": self.game, "opening_moves": self.opening_moves}
+        if self.failures:
+            facts["failures"] = [asdict(failure) for failure in self.failures]
+        if self.without_result:
+            facts["without_result"] = {kind: sum(tables.values()) for kind, tables in self.without_result.items()}
         if self.ratings:
             return facts | self.ratings.to_json()
         data = facts | {"rating_rule": "payoff", "reason": self.reason}
         data |= {"payoffs": [vars(payoff) for payoff in self.payoffs]}
         return data | ({"matchups": self.matchups.to_json()} if self.matchups else {})
+
+
+def _described(failures: AgentFailures) -> str:
+    """Say what an agent did in the first game that it broke off, and where."""
+    first = failures.first
+    return f"as player {first.player} at step {first.ply} (seed {failures.seed}) it {first.detail}"
 
 
 def title(game: str, opening_moves: int) -> str:
@@ -186,7 +225,8 @@ def summarize(store: Store) -> Summary:
     if bounds is None:
         results = settle(results, spec["payoff"] == "zero_sum")
     results = replace(results, rounding=rounding_of(results, bounds and max(map(abs, bounds))))
-    seated = store.seated()
+    seated, without_result = store.seated(), store.without_result()
+    inconclusive = {label for tables in without_result.values() for seats in tables for label in seats}
     uncounted = sorted((label, id) for id, label in labels.items() if label not in results.agents)
     reason = refusal(spec["num_players"], spec["payoff"])
     ratings = None if reason else rate(results)
@@ -207,9 +247,11 @@ def summarize(store: Store) -> Summary:
         payoffs=payoffs,
         endings=_endings(results, agents),
         unplayed=tuple(label for label, id in uncounted if id not in seated),
-        set_aside=tuple(label for label, id in uncounted if id in seated),
+        set_aside=tuple(label for label, id in uncounted if id in seated and label not in inconclusive),
         repeated=store.repeated(),
         opening_moves=store.get("opening_moves", 0),
+        failures=store.failures(),
+        without_result=without_result,
     )
 
 
@@ -225,7 +267,11 @@ def _endings(results: Results, order: Sequence[str]) -> list[Endings]:
 
 
 def print_leaderboard(console: Terminal, summary: Summary) -> None:
-    """Print the leaderboard, or the payoffs and why there is no Elo; warnings in one line each."""
+    """Print the leaderboard, or the payoffs and why there is no Elo; before it who never finished a game, behind it
+    warnings, in one line each.
+    """
+    for line in summary.never_finished.values():
+        console.print(line, style="bold yellow")
     if summary.reason:
         console.print(summary.reason)
         _print_table(console, ["agent", *_payoff_titles(summary)], _payoff_rows(summary))
@@ -237,7 +283,7 @@ def print_leaderboard(console: Terminal, summary: Summary) -> None:
         rows = [_rating_cells(rank, rating) for rank, rating in enumerate(part.ratings, start=1)]
         _print_table(console, RATING_TITLES, rows)
     if summary.ratings:
-        console.print(_seat_line(summary.ratings))
+        console.print(_seat_line(summary))
     print_warnings(console, summary)
 
 
@@ -322,7 +368,10 @@ def _unit_line(summary: Summary, table: Matchups) -> str:
     return f"Payoffs are per {table.unit}{steps}, against the pool of all agents, itself among them.{best}"
 
 
-def _seat_line(ratings: Ratings) -> str:
+def _seat_line(summary: Summary) -> str:
+    ratings = summary.ratings
+    if ratings is None or not len(summary.results):
+        return "No game has a result."
     drawn = f"{100 * ratings.draw_rate:.1f} % of games drawn"
     half = half_width(ratings.seat_advantage_ci95)
     return f"The first seat is worth {ratings.seat_advantage:.0f} ± {half} Elo; {drawn}."
@@ -352,6 +401,8 @@ def _method(summary: Summary) -> str:
 
 def _markdown(summary: Summary) -> str:
     lines = [f"# {markdown_cell(summary.title)}", ""]
+    for line in summary.never_finished.values():
+        lines += [f"**{markdown_cell(line)}**", ""]
     if summary.reason:
         titles = ["agent", *_payoff_titles(summary)]
         lines += [summary.reason, "", *markdown_table(titles, _payoff_rows(summary)), ""]
@@ -372,7 +423,7 @@ def _markdown(summary: Summary) -> str:
         rows = [_rating_cells(rank, rating) for rank, rating in enumerate(part.ratings, start=1)]
         lines += [*markdown_table(RATING_TITLES, rows), ""]
     if summary.ratings:
-        lines += [_seat_line(summary.ratings), ""]
+        lines += [_seat_line(summary), ""]
     lines += [f"- {markdown_cell(warning)}" for warning in summary.warnings] + ([""] if summary.warnings else [])
     return "\n".join([*lines, _method(summary), ""])
 
@@ -534,7 +585,7 @@ def write_report(summary: Summary, folder: str | Path) -> dict[str, Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8", newline="\n")
+            write_text(folder / name, text)
     except OSError as error:
         raise RunFailed(f"expected to write a report to '{folder}', got '{error}'; give another folder") from error
     return {name: folder / name for name in texts}

@@ -20,19 +20,23 @@ from games.keys import fold_one, stream
 
 @dataclass(frozen=True)
 class Fixture:
-    """One match to be played: the game's reference, the agents' ids by seat, the 64-bit seed of its randomness, and how
-    many of its first moves are drawn at random."""
+    """One match to be played: the game's reference, the agents' ids by seat, and the 64-bit seed of its randomness.
+
+    Its first `opening_moves` are drawn at random; after `max_steps` it is cut (None: `marl.rollout.most_steps`).
+    """
 
     game: str
     agents: tuple[str, ...]
     seed: int
     opening_moves: int = 0
+    max_steps: int | None = None
 
     @cached_property
     def id(self) -> str:
-        """SHA-256 of the fixture's canonical JSON: sorted keys, no spaces, ASCII; no opening, no word of it."""
+        """SHA-256 of the fixture's canonical JSON: sorted keys, no spaces, ASCII; of settings those that are set."""
         fields = {"agents": self.agents, "game": self.game, "seed": self.seed}
-        fields |= {"opening_moves": self.opening_moves} if self.opening_moves else {}
+        settings = {"opening_moves": self.opening_moves, "max_steps": self.max_steps}
+        fields |= {name: value for name, value in settings.items() if value}
         return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -44,6 +48,7 @@ def round_robin(
     seed: int,
     self_play: bool = False,
     opening_moves: int = 0,
+    max_steps: int | None = None,
 ) -> list[Fixture]:
     """Return every pairing of agents on each of `seeds` seeds, in every cyclic rotation of the seats.
 
@@ -67,4 +72,4 @@ def round_robin(
     ]
     tables = list(dict.fromkeys(tables))
     keys = [fold_one(stream(seed, "fixtures"), k) for k in range(seeds)]
-    return [Fixture(game, table, key, opening_moves) for key in keys for table in tables]
+    return [Fixture(game, table, key, opening_moves, max_steps) for key in keys for table in tables]

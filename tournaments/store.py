@@ -441,11 +441,30 @@ class Store:
                 found.setdefault(agent, AgentFailures(agent, count[agent], failure, str(game), seed % (1 << 64)))
         return [found[agent] for agent in sorted(found)]
 
+    def without_result(self) -> dict[str, dict[tuple[str, ...], int]]:
+        """Return how many games are no result, by termination and by who played, in the order of the seats."""
+        query = (
+            "SELECT termination, agents, COUNT(*) FROM games WHERE termination IN (?, ?) GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        rows = self._rows(query, *NO_RESULT)
+        called = self._called()
+        found: dict[str, dict[tuple[str, ...], int]] = {}
+        with self._reading():
+            seating = _seating({row[1] for row in rows}, called)
+            for termination, table, count in rows:
+                found.setdefault(termination, {})[seating[table]] = count
+        return found
+
     def repeated(self) -> int:
         """Return how many seatings of agents played one and the same game on every seed, of those with enough seeds."""
         one_game = "COUNT(*) >= ? AND COUNT(DISTINCT moves) = 1 AND COUNT(DISTINCT payoffs) = 1"
         query = f"SELECT COUNT(*) FROM (SELECT 1 FROM games GROUP BY agents HAVING {one_game})"
         return int(self._rows(query, MIN_SEEDS)[0][0])
+
+    def check(self) -> None:
+        """Read everything that a report reads; raises UserError where the store is damaged."""
+        for read in (self.results, self.seated, self.terminations, self.failures, self.repeated):
+            read()
 
     def close(self) -> None:
         """Close the store. Who wrote folds the log into the file, unless somebody else still reads: it is one file."""

@@ -3,22 +3,29 @@
 schedule makes fixtures; the store says which are missing; match plays them; the store keeps each game once.
 """
 
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl import engine as engines
+from marl import lock
 from marl.config import OfGame, References, dump
+from marl.drives import notes_on
 from marl.entrants import Entrant, entered
+from marl.files import refuse_links, write_text
+from marl.foreign import DECISION_SECONDS
+from marl.rollout import most_steps
 from marl.runlog import Display
 from marl.terminal import Terminal
-from tournaments.match import chunks, play_chunk
+from tournaments.match import chunks, dismiss, play_chunk
 from tournaments.schedule import Fixture, round_robin
-from tournaments.store import Store
+from tournaments.store import PlayedGame, Store
 
 STORE = "games.sqlite"
 
@@ -33,39 +40,77 @@ class TournamentConfig(OfGame):
     seeds: PositiveInt = 50  # for each pairing; each seed is played in every rotation of the seats
     seed: int = Field(0, ge=0, lt=2**63)
     opening_moves: NonNegativeInt = 0  # drawn at random, the same for all pairings and seatings of a seed
+    max_steps: PositiveInt | None = None  # after these a game is cut, and is no result; `most_steps` by default
+    decision_seconds: PositiveFloat = DECISION_SECONDS  # that a foreign agent may take for one decision, asked alone
     num_envs: PositiveInt = 64
     engine: engines.Engine = "processes"
     workers: PositiveInt = 2
     batch: PositiveInt = 256  # games that are played, and stored, together
 
 
-def run(config: TournamentConfig, folder: Path, console: Terminal) -> Path:
-    """Play the fixtures that are missing and return the store. Killed at any moment, it goes on from the last batch."""
+def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeouts: bool = False) -> Path:
+    """Play the fixtures that are missing and return the store. Killed at any moment, it goes on from the last batch.
+
+    With `retry_timeouts`, games that ended because an agent took too long are played again.
+    """
     engines.require(config.engine)
     spec = make(config.game, 1).spec
     entrants = field(config, spec)
-    digests = [entrant.digest for entrant in entrants]
-    self_play = spec.num_players == 2 and spec.payoff != "zero_sum"
     fixtures = round_robin(
-        config.game, digests, spec.num_players, config.seeds, config.seed, self_play, config.opening_moves
+        config.game,
+        [entrant.digest for entrant in entrants],
+        spec.num_players,
+        config.seeds,
+        config.seed,
+        self_play=spec.num_players == 2 and spec.payoff != "zero_sum",
+        opening_moves=config.opening_moves,
+        max_steps=_max_steps(config, spec),
     )
-    with open_store(config, spec, entrants, folder) as store:
-        missing = store.missing(fixtures)
+    with lock.held(folder, "a tournament"), open_store(config, spec, entrants, folder) as store:
+        missing = store.missing(fixtures, retry_timeouts)
         stored = len(fixtures) - len(missing)
         had = f"; {stored:,} are stored already" if stored else ""
         console.print(f"{folder}: {len(fixtures):,} games among {len(entrants)} agents{had}")
-        with Display(str(folder), len(fixtures), "games", console) as display:
-            for games in engines.run(play_chunk, _tasks(config, entrants, missing), config.workers, config.engine):
-                store.add(games)
-                stored += len(games)
-                display.advance_to(stored)
+        for note in notes_on(folder):
+            console.print(f"note: {note}", style="yellow")
+        failed: set[str] = set()
+        try:
+            with Display(str(folder), len(fixtures), "games", console, done=stored) as display:
+                for games in engines.run(play_chunk, _tasks(config, entrants, missing), config.workers, config.engine):
+                    store.add(games)
+                    stored += len(games)
+                    display.advance_to(stored)
+                    for line in _first_failures(games, entrants, failed):
+                        display.line(line)
+        finally:
+            dismiss()
     return folder / STORE
 
 
+def _first_failures(games: Iterable[PlayedGame], entrants: Iterable[Entrant], failed: set[str]) -> Iterator[str]:
+    """Say of each agent what it did in the first game that it broke off; `failed` are those of whom that was said."""
+    name = {entrant.digest: entrant.name for entrant in entrants}
+    for game in games:
+        for failure in game.failures:
+            agent = game.fixture.agents[failure.player]
+            if agent not in failed:
+                failed.add(agent)
+                yield f"'{name[agent]}' {failure.detail}, and forfeits that game; the report counts such games"
+
+
+def _max_steps(config: TournamentConfig, spec: Spec) -> int | None:
+    """Return the most steps of a game, None for the default: said or not, that is the same fixture."""
+    return None if config.max_steps == most_steps(spec) else config.max_steps
+
+
 def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
-    """Return the agents of a tournament; raises UserError where one is missing, does not fit, or is named twice."""
+    """Return the agents of a tournament, none of their processes running.
+
+    Raises UserError where one is missing, does not fit, or is named twice.
+    """
     entrants: list[Entrant] = []
     for entrant in (entrant for text in config.agents for entrant in entered(text, spec).values()):
+        entrant.rest()
         twin = next((other for other in entrants if other.digest == entrant.digest), None)
         if twin:
             raise UserError(f"'{entrant.reference}' and '{twin.reference}' are the same agent; name each one once")
@@ -77,24 +122,31 @@ def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
 
 def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], folder: Path) -> Store:
     """Open the tournament's store, or make it; raises UserError where the folder holds another game's tournament."""
+    refuse_links(folder / STORE)
+    if (folder / STORE).exists():
+        with Store(folder / STORE) as held:
+            held.check()  # what is damaged is found before anything is written, and not when the last game is played
     store = Store(folder / STORE, create=True)
     held = store.get("game")
     if held not in (None, config.game):
         store.close()
         raise UserError(f"'{folder}' holds a tournament of '{held}', not '{config.game}'; name another --run-dir")
-    begun = store.get("opening_moves", 0)
-    if held is not None and begun != config.opening_moves:
-        store.close()
-        raise UserError(
-            f"'{folder}' holds a tournament with opening_moves: {begun}, not {config.opening_moves}; name another "
-            "--run-dir"
-        )
+    settings = (("opening_moves", config.opening_moves, 0), ("max_steps", _max_steps(config, spec), None))
+    for key, now, usual in settings:
+        begun = store.get(key, usual)
+        if held is not None and begun != now:
+            store.close()
+            raise UserError(
+                f"'{folder}' holds a tournament with {key}: {json.dumps(begun)}, not {json.dumps(now)}; name another "
+                "--run-dir"
+            )
     try:
-        (folder / "config.yaml").write_text(dump(config), encoding="utf-8")
+        write_text(folder / "config.yaml", dump(config))
     except OSError as error:
         store.close()
         raise UserError(f"the folder '{folder}' cannot be written: {error}; name another --run-dir") from error
-    store.set("opening_moves", config.opening_moves)
+    for key, now, _ in settings:
+        store.set(key, now)
     store.set("spec", spec.to_json())
     store.set("game", config.game)  # last: a folder that holds a game holds the rest of what it is
     for entrant in entrants:
@@ -110,6 +162,7 @@ def _tasks(config: TournamentConfig, entrants: list[Entrant], missing: list[Fixt
             sorted({reference[agent] for fixture in piece for agent in fixture.agents}),
             piece,
             config.num_envs,
+            config.decision_seconds,
         )
         for piece in chunks(missing, config.batch)
     ]

@@ -7,9 +7,10 @@
 Before the first dot stands a package, imported because that registers its environments; behind it stands the id.
 An environment of one agent, whose spaces are no Tuples, is a game of one player.
 
-All players act at every step until their own ends. Whether an end at the limit of time is a termination or a truncation
-is as the environment says. It may say in `metadata["payoff"]` whose gain is whose loss; without a word rewards count as
-general-sum, or as a team's where it has a `reward_type` that is global.
+All players act at every step until their own ends; one whose mask is empty waits, and the first action is sent for it.
+In a team game all end together: the team's reward is everybody's (games/adapters/spaces.py). Whether an end at the
+limit of time is a termination or a truncation is as the environment says. It may say in `metadata["payoff"]` whose gain
+is whose loss; without a word rewards count as general-sum, or as a team's where its `reward_type` is global.
 """
 
 import copy
@@ -28,7 +29,8 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from numpy.typing import NDArray
 
-from games.adapters.spaces import Seats, described, said
+from games.adapters.reshaping import Change, Reshaping, reshaping
+from games.adapters.spaces import MOST_IDLE, Seats, described, said
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
 from games.registry import Reference
@@ -38,7 +40,7 @@ EXTRAS = {"lbforaging": "marl[lbforaging]", "rware": "marl[rware]"}
 PACKAGES = ("gymnasium", *EXTRAS)  # which a file may name; a user may name any
 
 
-def make(name: str, arguments: dict[str, Any], num_envs: int) -> Vector:
+def make(name: str, arguments: dict[str, Any], num_envs: int, wrappers: Sequence[Reference] = ()) -> Vector:
     """Build an environment that a package registered, by `package.id`; `arguments` are those of gymnasium.make.
 
     Raises UserError for an unknown name, a wrong argument, and a package that is not installed.
@@ -54,19 +56,27 @@ def make(name: str, arguments: dict[str, Any], num_envs: int) -> Vector:
         raise
     except Exception as error:  # an environment may raise anything
         raise UserError(f"'{reference}' could not be built: {said(error)}") from error
-    return vectorize(reference, made, build, num_envs)
+    return vectorize(reference, made, build, num_envs, wrappers)
 
 
-def vectorize(reference: str, made: Any, build: Callable[[], Any], num_envs: int) -> Vector:
+def vectorize(
+    reference: str, made: Any, build: Callable[[], Any], num_envs: int, wrappers: Sequence[Reference] = ()
+) -> Vector:
     """Return `num_envs` copies of an environment as one VecEnv; `build` makes the copies, `made` is the first.
 
     Raises UserError where `made` is no environment, or has views or actions that have no place in the contract.
     """
     if not isinstance(made, gymnasium.Env):
         raise UserError(f"expected a Gymnasium environment from '{reference}', got {type(made).__name__}")
+    reference = " | ".join([reference, *map(str, wrappers)])
+    made = _wrapped(made, wrappers)
     views, actions = made.observation_space, made.action_space
     if isinstance(views, spaces.Tuple) != isinstance(actions, spaces.Tuple) or len(_each(views)) != len(_each(actions)):
-        raise UserError(f"expected views and actions for each player in '{reference}', got {views} and {actions}")
+        flatten = "flatten_actions" if isinstance(actions, spaces.Tuple) else "flatten_views"
+        raise UserError(
+            f"expected views and actions for each player in '{reference}', got {views} and {actions}; where they are "
+            f"one player's, write '{reference} | {flatten}'"
+        )
     spec = Spec(
         name=reference,
         **described(reference, _each(views), _each(actions)),
@@ -78,7 +88,9 @@ def vectorize(reference: str, made: Any, build: Callable[[], Any], num_envs: int
         max_length=made.spec.max_episode_steps if made.spec else None,
     )
     copies = iter([made])
-    return Vector(spec, lambda row: GymnasiumRow(spec, next(copies, None) or build(), row), num_envs)
+    return Vector(
+        spec, lambda row: GymnasiumRow(spec, next(copies, None) or _wrapped(build(), wrappers), row), num_envs
+    )
 
 
 def names() -> list[str]:
@@ -98,27 +110,34 @@ class GymnasiumRow:
     def __init__(self, spec: Spec, env: Any, row: Row) -> None:
         self.spec, self.env, self.row = spec, env, row
         self._alone = not isinstance(env.action_space, spaces.Tuple)
-        self._seats = Seats(spec, _each(env.observation_space), _each(env.action_space), row)
+        self.seats = Seats(spec, _each(env.observation_space), _each(env.action_space), row)
 
     def reset(self, seed: int) -> None:
         _forget(self.env.unwrapped)
         obs, info = self.env.reset(seed=seed % 2**31)
-        self._ask(self._views(obs), info)
+        self.seats.open()
+        if not self._ask(self._views(obs), info):
+            raise ValueError("nobody has a legal action when the episode opens")
 
     def step(self, actions: Sequence[Any]) -> bool:
-        joint = tuple(self._seats.action(player, actions) for player in range(self.spec.num_players))
-        obs, reward, terminated, truncated, info = self.env.step(joint[0] if self._alone else joint)
-        views, going = self._views(obs), ~(self.row.terminated | self.row.truncated)
-        self.row.reward[going] = self._everybodys("rewards", reward)[going]
-        ends = self._everybodys("`terminated`", terminated), self._everybodys("`truncated`", truncated)
-        for player in np.flatnonzero(going & (ends[0] | ends[1])).tolist():
-            self._seats.end(player, bool(ends[0][player]), bool(ends[1][player]))
-        if self._seats.all_over():
-            for player, view in enumerate(views):
-                self._seats.see(player, view)
-            return True
-        self._ask(views, info)
-        return False
+        for _ in range(MOST_IDLE):
+            joint = tuple(self.seats.action(player, actions) for player in range(self.spec.num_players))
+            self.seats.next()
+            obs, reward, terminated, truncated, info = self.env.step(joint[0] if self._alone else joint)
+            views = self._views(obs)
+            self.seats.pay(dict(enumerate(self._everybodys("rewards", reward).tolist())))
+            ends = self._everybodys("`terminated`", terminated), self._everybodys("`truncated`", truncated)
+            for player in np.flatnonzero(ends[0] | ends[1]).tolist():
+                if not self.seats.gone(player):
+                    self.seats.leave(player, bool(ends[0][player]), bool(ends[1][player]))
+            if self.seats.all_gone():
+                self.seats.close()
+                for player, view in enumerate(views):
+                    self.seats.see(player, view)
+                return True
+            if self._ask(views, info):
+                return False
+        raise ValueError(f"nobody has had a legal action for {MOST_IDLE} steps")
 
     def render(self) -> str:
         return str(self.env.render()) if self.env.render_mode == "ansi" else ""
@@ -126,13 +145,12 @@ class GymnasiumRow:
     def action_name(self, player: int, action: int) -> str:
         return str(action)
 
-    def _ask(self, views: Sequence[Any], info: dict[str, Any]) -> None:
-        """Let those act whose episodes go on."""
-        mask = info.get("action_mask")
+    def _ask(self, views: Sequence[Any], info: dict[str, Any]) -> bool:
+        """Let those act whose episodes go on; return whether anybody can."""
+        mask = (info or {}).get("action_mask")
         masks = [mask] * self.spec.num_players if mask is None or self._alone else mask
-        for player, view in enumerate(views):
-            if not self._seats.over(player):
-                self._seats.ask(player, view, masks[player])
+        going = [player for player in range(self.spec.num_players) if not self.seats.gone(player)]
+        return any([self.seats.ask(player, views[player], masks[player]) for player in going])
 
     def _views(self, obs: Any) -> Sequence[Any]:
         """Return the view of each player [N]."""
@@ -147,6 +165,49 @@ class GymnasiumRow:
         if array.shape not in ((), (self.spec.num_players,)):
             raise ValueError(f"{what} of the shape {array.shape} came for {self.spec.num_players} players")
         return np.broadcast_to(array, self.spec.num_players)
+
+
+class _Reshaped(gymnasium.Wrapper):  # type: ignore[type-arg]
+    """An environment of other spaces; where these are Tuples of both views and actions, each player's is changed."""
+
+    def __init__(self, env: Any, how: Reshaping) -> None:
+        super().__init__(env)
+        views, actions = env.observation_space, env.action_space
+        self._alone = not (isinstance(views, spaces.Tuple) and isinstance(actions, spaces.Tuple))
+        self._seen = [how.view(space) for space in ((views,) if self._alone else views.spaces)]
+        self._done = [how.action(space) for space in ((actions,) if self._alone else actions.spaces)]
+        self.observation_space, self.action_space = self._together(self._seen), self._together(self._done)
+
+    def reset(self, **options: Any) -> Any:
+        obs, info = self.env.reset(**options)
+        return self._converted(obs), self._masked(info)
+
+    def step(self, action: Any) -> Any:
+        each = zip(self._done, (action,) if self._alone else action, strict=True)
+        converted = tuple(change.convert(part) for change, part in each)
+        obs, reward, terminated, truncated, info = self.env.step(converted[0] if self._alone else converted)
+        return self._converted(obs), reward, terminated, truncated, self._masked(info)
+
+    def _together(self, changes: Sequence[Change]) -> Any:
+        return changes[0].space if self._alone else spaces.Tuple([change.space for change in changes])
+
+    def _converted(self, obs: Any) -> Any:
+        if self._alone:
+            return self._seen[0].convert(obs)
+        return tuple(change.convert(view) for change, view in zip(self._seen, obs, strict=True))
+
+    def _masked(self, info: Any) -> Any:
+        if (mask := (info or {}).get("action_mask")) is None:
+            return info
+        if self._alone:
+            return info | {"action_mask": self._done[0].mask(mask)}
+        return info | {"action_mask": [change.mask(part) for change, part in zip(self._done, mask, strict=True)]}
+
+
+def _wrapped(env: Any, wrappers: Sequence[Reference]) -> Any:
+    for wrapper in wrappers:
+        env = _Reshaped(env, reshaping(wrapper))
+    return env
 
 
 def _forget(env: Any) -> None:

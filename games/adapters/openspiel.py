@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -210,11 +211,22 @@ class OpenSpielGame:
             symmetry=_symmetry(kind.short_name, _shape(observation)),
         )
 
+    def __reduce__(self) -> tuple[Callable[[str], "OpenSpielGame"], tuple[str]]:
+        """Let positions be pickled: the game behind them is loaded anew, once a process."""
+        return _again, (self.spec.name,)
+
     def initial_state(self) -> OpenSpielState:
         return self._state(self, self.native.new_initial_state())
 
     def single_env(self, row: Row) -> "OpenSpielEnv":
         return OpenSpielEnv(self, row)
+
+
+@cache
+def _again(reference: str) -> OpenSpielGame:
+    """Return the game that a process has of a reference."""
+    parsed = parse(reference)
+    return OpenSpielGame(parsed.name, **dict(parsed.arguments))
 
 
 class OpenSpielEnv(GameEnv):

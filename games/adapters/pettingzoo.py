@@ -4,11 +4,20 @@
     pettingzoo:classic.tictactoe_v3            a family and a name of PettingZoo's own
     pettingzoo:butterfly.pistonball_v6 | color_reduction_v0(mode=B) | resize_v1(x_size=84, y_size=84)
 
-SuperSuit's wrappers behind a name are applied to each environment from left to right. Masks live through them; one that
-would lose them is refused.
+SuperSuit's wrappers, and those of games/adapters/reshaping.py, are applied to each environment from left to right.
+Masks live through them; one that would lose them is refused.
 
 Agents' names, dead steps and cumulative rewards stay inside this file. Players are the indices of `possible_agents`;
-spaces are read by games/adapters/spaces.py. Who has left is terminated, and paid no more; nobody joins an episode late.
+spaces are read and checked by games/adapters/spaces.py.
+
+    waits       listed in `agents` with an empty mask; the adapter sends its first action
+    comes late  not listed in `agents` yet, or for a while, without a termination
+    is over     terminated or truncated, and no longer listed; its return is complete, but for a team's (see `Seats`)
+    comes back  listed again behind its end: a new life, whose decisions are apart from those of the one before
+
+An agent that is terminated and still listed is refused, as PettingZoo's own tests do. What an agent is paid is what
+PettingZoo's own loop pays it: of the Parallel API the rewards named for it, of AEC what `last()` hands out.
+`own_returns` is that loop, and `marl games check` compares.
 
 PettingZoo does not say whose gain is whose loss. An environment says so itself in `metadata["payoff"]`; PettingZoo's
 own and MPE's are zero-sum or a team where a table below or `local_ratio=0` says so; all others count as general-sum.
@@ -21,7 +30,7 @@ import importlib.util
 import pkgutil
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, get_args
 
@@ -30,11 +39,13 @@ import pettingzoo
 from pettingzoo.env_registry.exceptions import FailedToImport
 from pettingzoo.utils.wrappers import BaseParallelWrapper, BaseWrapper
 
-from games.adapters.spaces import Seats, bare, described, plain, said
+from games.adapters.reshaping import Reshaping, reshaping
+from games.adapters.spaces import MOST_IDLE, Seats, bare, described, plain, said
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
 from games.registry import Reference, bound
 from games.vector import Row, Vector
+from games.wrappers import ON_SPACES
 
 FAMILIES = sorted({id.partition("/")[0] for id in pettingzoo.aec_registry})
 EXTRAS = {"mpe2": "marl[mpe]", "atari": "pettingzoo[atari]"} | {
@@ -140,7 +151,7 @@ class _SingleEnv:
     def __init__(self, spec: Spec, env: Any, row: Row) -> None:
         self.spec, self.env, self.row = spec, env, row
         self._player = {agent: player for player, agent in enumerate(env.possible_agents)}
-        self._seats = Seats(spec, *_spaces(env), row)
+        self.seats = Seats(spec, *_spaces(env), row)
 
     def render(self) -> str:
         return str(self.env.render()) if getattr(self.env, "render_mode", None) == "ansi" else ""
@@ -149,119 +160,269 @@ class _SingleEnv:
         return str(action)
 
     def _open(self) -> None:
-        """Count those who are not at the table as gone."""
-        self._table = set(self.env.agents)
-        if not self._table:
+        """Let those who are not at the table wait."""
+        self.seats.open()
+        if not self.env.agents:
             raise ValueError("nobody is at the table when the episode opens")
         for agent, player in self._player.items():
-            self.row.terminated[player] = agent not in self._table
+            if agent not in self.env.agents:
+                self.seats.wait(player)
+                self.seats.blind(player)
 
-    def _living(self) -> list[str]:
-        """Return the agents at the table whose episode goes on."""
-        return [agent for agent in self.env.agents if not self._over(agent)]
-
-    def _ask(self, agent: str, obs: Any, info: dict[str, Any]) -> None:
-        """Let an agent act: its legal actions stand in its view, or in `info`; all where neither says."""
-        self._seats.ask(self._seat(agent), obs, info.get("action_mask"))
+    def _come(self, agents: Sequence[str]) -> None:
+        """Let those of the agents at the table act again who were not there."""
+        if self.seats.all_here():
+            return
+        for agent in agents:
+            player = self._seat(agent)
+            if self.seats.gone(player):
+                self.seats.come(player)
 
     def _see(self, agent: str, obs: Any) -> None:
-        self._seats.see(self._seat(agent), obs)
-
-    def _end(self, terminations: dict[str, bool], truncations: dict[str, bool]) -> list[str]:
-        """Note whose episode is over, and who left without a word; return those for whom that is news."""
-        before, self._table = self._table, set(self.env.agents)
-        if late := self._table - before:
-            raise ValueError(f"agent '{late.pop()}' came to the table after the episode had opened")
-        ended = [agent for agent in self._player if not self._over(agent)]
-        ended = [a for a in ended if terminations.get(a) or truncations.get(a) or a not in self._table]
-        for agent in ended:
-            truncated = truncations.get(agent, False) and not terminations.get(agent, False)
-            self._seats.end(self._seat(agent), not truncated, truncated)
-        return ended
+        self.seats.see(self._seat(agent), obs)
 
     def _seat(self, agent: str) -> int:
         if agent not in self._player:
             raise ValueError(f"agent '{agent}' is not one of possible_agents")
         return self._player[agent]
 
-    def _over(self, agent: str) -> bool:
-        return self._seats.over(self._seat(agent))
+    def _pay(self, rewards: Mapping[str, Any]) -> None:
+        self.seats.pay({self._seat(agent): reward for agent, reward in rewards.items()})
 
-    def _pay(self, rewards: dict[str, float]) -> None:
-        for agent, reward in rewards.items():
-            if not self._over(agent):
-                self.row.reward[self._seat(agent)] = reward
+    def _of_players(self, returns: Mapping[str, float], last: Sequence[str]) -> dict[int, float]:
+        """Return what players were paid, by index; of a team those alone who stayed to the end."""
+        team = self.spec.payoff == "team"
+        return {self._player[agent]: paid for agent, paid in returns.items() if agent in last or not team}
 
-    def _write_state(self) -> None:
+    def _waits(self, agent: str, obs: Any, info: dict[str, Any] | None) -> bool:
+        """Say whether an agent has no legal action."""
+        legal = self.seats.legal
+        return bool(self.spec.num_actions) and not legal(self._seat(agent), obs, _legal(info)).any()
+
+    def _write_state(self, over: bool) -> None:
+        """Write the global state; it is not read after everybody's end, and some have none then."""
         if self.spec.global_state_size:
             state = _state(self.env)
             if len(state) == self.spec.global_state_size:
                 self.row.global_state[:] = state
-            elif not self.row.terminated.all():  # a state is not read after everybody's end, and some have none
+            elif not over:
                 raise ValueError(f"the state has {len(state)} numbers, it had {self.spec.global_state_size}")
 
 
 class ParallelRow(_SingleEnv):
-    """One environment of the Parallel API: every living agent acts at every step."""
+    """One environment of the Parallel API: every agent at the table acts at every step, or waits."""
 
     def reset(self, seed: int) -> None:
         _forget(self.env)
         obs, infos = self.env.reset(seed=seed % 2**31)
         self._open()
-        self._ask_living(obs, infos)
-        self._write_state()
+        if not self._ask_all(obs, infos) and not self._idle():
+            raise ValueError("the episode is over before anyone acts")
+        self.seats.owe()
+        self._write_state(over=False)
 
     def step(self, actions: Sequence[Any]) -> bool:
-        joint = {agent: self._seats.action(self._player[agent], actions) for agent in self._living()}
-        obs, rewards, terminations, truncations, infos = self.env.step(joint)
-        self._pay(rewards)
-        for agent in self._end(terminations, truncations):
-            if agent in obs or self.row.truncated[self._seat(agent)]:  # what was cut is bootstrapped from its view
-                self._see(agent, _of(agent, obs))
-        self._write_state()
-        if self._seats.all_over():
-            return True
-        self._ask_living(obs, infos)
-        return False
+        obs, infos, over = self._move(actions)
+        return over or (not self._ask_all(obs, infos) and not self._idle())
 
-    def _ask_living(self, obs: dict[str, Any], infos: dict[str, Any]) -> None:
-        for agent in self._living():
-            self._ask(agent, _of(agent, obs), infos.get(agent, {}))
+    def _idle(self) -> bool:
+        """Step until somebody can act; return False where the episode ends before."""
+        for _ in range(MOST_IDLE):
+            obs, infos, over = self._move(())
+            if over:
+                return False
+            if self._ask_all(obs, infos):
+                return True
+        raise ValueError(f"nobody has had a legal action for {MOST_IDLE} steps")
+
+    def _move(self, actions: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any], bool]:
+        """Step once; return views, infos, and whether the episode is over."""
+        joint = {agent: self.seats.action(self._player[agent], actions) for agent in self.env.agents}
+        self.seats.next()
+        obs, rewards, terminations, truncations, infos = self.env.step(joint)
+        self._come(self.env.agents)
+        self._pay(rewards)
+        going = self._leave(joint, obs, terminations, truncations)
+        if not going:
+            self.seats.close()
+        self._write_state(over=not going)
+        return obs, infos, not going
+
+    def _leave(
+        self,
+        before: Mapping[str, Any],
+        obs: dict[str, Any],
+        terminations: dict[str, bool],
+        truncations: dict[str, bool],
+    ) -> bool:
+        """Note who of those who were at the table is over; return whether anybody's episode goes on."""
+        table = set(self.env.agents)
+        ended = [agent for agent in self._player if terminations.get(agent) or truncations.get(agent)]
+        ended = [agent for agent in ended if agent in before or agent in table]
+        for agent in ended:
+            self.seats.leave(self._player[agent], bool(terminations.get(agent)), bool(truncations.get(agent)))
+            if agent in obs or truncations.get(agent):  # what was cut is bootstrapped from its view
+                self._see(agent, _of(agent, obs))
+        going = table.difference(ended)
+        if going and (stays := next((agent for agent in ended if agent in table), None)):
+            raise ValueError(f"agent '{stays}' stays at the table after its end")
+        for agent in before:
+            if agent not in table and agent not in ended:
+                self.seats.wait(self._player[agent])
+        return bool(going)
+
+    def _ask_all(self, obs: dict[str, Any], infos: dict[str, Any]) -> bool:
+        """Ask everybody at the table; return whether anybody can act."""
+        ask = self.seats.ask
+        return any([ask(self._seat(agent), _of(agent, obs), _legal(infos.get(agent))) for agent in self.env.agents])
+
+    def own_returns(self, seed: int, moves: Sequence[Any]) -> dict[int, float]:
+        """Play joint actions [T, N] through PettingZoo's own loop; return the sum of the rewards that it names.
+
+        Of a team's members those alone are there who stay to the end: the loop may not name the others.
+        """
+        env, following = self.env, iter(moves)
+        _forget(env)
+        obs, infos = env.reset(seed=seed % 2**31)
+        returns = dict.fromkeys(env.possible_agents, 0.0)
+        last = list(env.agents)
+        while env.agents:
+            last = list(env.agents)
+            waits = {agent: self._waits(agent, obs[agent], infos.get(agent)) for agent in last}
+            actions = () if all(waits.values()) else next(following)
+            joint = {a: self.seats.choice(self._player[a], actions, idle=waits[a]) for a in last}
+            obs, rewards, terminations, truncations, infos = env.step(joint)
+            for agent, reward in rewards.items():
+                returns[agent] += float(reward)
+            if all(terminations.get(agent) or truncations.get(agent) for agent in env.agents):
+                break
+        return self._of_players(returns, last)
+
+
+class _Open:
+    """What an environment of AEC's says of itself, asked of the wrapper that holds it.
+
+    The way there through all wrappers costs as much as the rules; it is found once an episode.
+    """
+
+    def __init__(self, env: Any) -> None:
+        names = ("agents", "agent_selection", "terminations", "truncations", "infos", "_cumulative_rewards")
+        self._at, self._on, self._ends, self._cuts, self._told, self._paid = (_holder(env, name) for name in names)
+
+    @property
+    def agents(self) -> list[str]:
+        return self._at.agents  # type: ignore[no-any-return]
+
+    @property
+    def on_turn(self) -> str:
+        return self._on.agent_selection  # type: ignore[no-any-return]
+
+    @property
+    def info(self) -> dict[str, Any] | None:
+        return self._told.infos.get(self.on_turn)  # type: ignore[no-any-return]
+
+    @property
+    def paid(self) -> dict[str, Any]:
+        """What `last()` will hand out to each agent at its next turn."""
+        return self._paid._cumulative_rewards  # type: ignore[no-any-return]
+
+    def ends(self, agent: str) -> tuple[bool, bool]:
+        """Return whether an agent is terminated, and whether it is truncated."""
+        return bool(self._ends.terminations.get(agent)), bool(self._cuts.truncations.get(agent))
+
+
+def _holder(env: Any, name: str) -> Any:
+    """Return the environment, within its wrappers, that has an attribute of its own."""
+    while isinstance(env, BaseWrapper) and name not in vars(env) and not hasattr(type(env), name):
+        env = env.env
+    return env
 
 
 class AecRow(_SingleEnv):
     """One environment of the AEC API: a step is one decision of one agent; dead agents' steps are taken here.
 
-    An agent sees its last view when its turn to leave comes, as in PettingZoo's own loop over agents.
+    An agent sees its last view when its turn to leave comes, as in PettingZoo's own loop over agents, and is over then:
+    until then it may be paid. What it is paid is the growth of what `last()` will hand out at its next turn.
     """
 
     def reset(self, seed: int) -> None:
         _forget(self.env)
         self.env.reset(seed=seed % 2**31)
+        self._says = _Open(self.env)
         self._open()
-        self._ask_selected()
-        self._write_state()
+        if not self._settle():
+            raise ValueError("the episode is over before anyone acts")
+        self.seats.owe()
+        self._write_state(over=False)
 
     def step(self, actions: Sequence[Any]) -> bool:
-        env = self.env
-        env.step(self._seats.action(self._player[env.agent_selection], actions))
-        self._pay(env.rewards)
-        self._end(env.terminations, env.truncations)
-        self._write_state()
-        while env.agents and self._over(agent := env.agent_selection):
-            self._see(agent, env.observe(agent))
-            env.step(None)
-            self._end(env.terminations, env.truncations)
-            if agent in env.agents:
-                raise ValueError(f"agent '{agent}' stays at the table after its end")
-        if self._seats.all_over():
-            return True
-        self._ask_selected()
-        return False
+        self._move(actions)
+        return not self._settle()
 
-    def _ask_selected(self) -> None:
-        agent = self.env.agent_selection
-        self._ask(agent, self.env.observe(agent), self.env.infos.get(agent, {}))
+    def _settle(self) -> bool:
+        """Take the steps of the dead, and of those who wait, until somebody can act; return False at the end."""
+        says = self._says
+        for _ in range(MOST_IDLE):
+            self._bury()
+            if not (agents := says.agents):
+                self.seats.close()
+                return False
+            self._come(agents)
+            agent = says.on_turn
+            if self.seats.ask(self._seat(agent), self.env.observe(agent), _legal(says.info)):
+                return True
+            self._move(())
+        raise ValueError(f"nobody has had a legal action for {MOST_IDLE} steps")
+
+    def _move(self, actions: Sequence[Any]) -> None:
+        """Let the agent on turn act, or wait."""
+        action = self.seats.action(self._seat(self._says.on_turn), actions)
+        self.seats.next()
+        self._take(action)
+        if self.spec.global_state_size:
+            self._write_state(over=all(any(self._says.ends(agent)) for agent in self._says.agents))
+
+    def _bury(self) -> None:
+        """Take the steps of agents who are over."""
+        says = self._says
+        while says.agents and any(ends := says.ends(agent := says.on_turn)):
+            self._see(agent, self.env.observe(agent))
+            self._take(None)
+            if agent in says.agents:
+                raise ValueError(f"agent '{agent}' stays at the table after its end")
+            self.seats.leave(self._seat(agent), *ends)
+
+    def _take(self, action: Any) -> None:
+        """Step the environment, and pay what `last()` would hand out now and did not before."""
+        says = self._says
+        before = says.paid | {says.on_turn: 0.0}  # who is on turn has been handed its own by `last()`
+        self.env.step(action)
+        after = says.paid
+        self._pay({agent: after[agent] - before.get(agent, 0.0) for agent in says.agents if agent in after})
+
+    def own_returns(self, seed: int, moves: Sequence[Any]) -> dict[int, float]:
+        """Play actions [T, N] through PettingZoo's own loop; return the sum of what `last()` hands out.
+
+        Of a team's members those alone are there who stay to the end: the loop does not name the others.
+        """
+        env, following = self.env, iter(moves)
+        _forget(env)
+        env.reset(seed=seed % 2**31)
+        returns, last = dict.fromkeys(env.possible_agents, 0.0), list(env.agents)
+        named = handed = False  # anything in `rewards`, anything by `last()`
+        for agent in env.agent_iter(MOST_IDLE * (len(moves) + 1)):
+            obs, reward, terminated, truncated, info = env.last()
+            returns[agent] += float(reward)
+            handed |= bool(reward)
+            if terminated or truncated:
+                env.step(None)
+                continue
+            waits = self._waits(agent, obs, info)
+            env.step(self.seats.choice(self._player[agent], () if waits else next(following), idle=waits))
+            last, named = list(env.agents), named or any(env.rewards.values())
+        if named and not handed:
+            raise ValueError("`rewards` names what `last()` never hands out; call `_accumulate_rewards()` in `step`")
+        return self._of_players(returns, last)
 
 
 class _MaskInInfo(BaseParallelWrapper):  # type: ignore[type-arg]
@@ -284,7 +445,7 @@ class _MaskInInfo(BaseParallelWrapper):  # type: ignore[type-arg]
         return obs, rewards, terminations, truncations, infos
 
     def _split(self, obs: dict[str, Any], infos: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        infos = {agent: infos.get(agent, {}) | _mask(view) for agent, view in obs.items()}
+        infos = {agent: (infos.get(agent) or {}) | _mask(view) for agent, view in obs.items()}
         return {agent: bare(view) for agent, view in obs.items()}, infos
 
 
@@ -304,34 +465,96 @@ class _AecMaskInInfo(BaseWrapper):  # type: ignore[type-arg]
     @property
     def infos(self) -> dict[str, Any]:
         infos, agent = self.env.infos, self.env.agent_selection
-        return infos | {agent: infos.get(agent, {}) | _mask(self.env.observe(agent))} if self.env.agents else infos
+        return infos | {agent: (infos.get(agent) or {}) | _mask(self.env.observe(agent))} if self.env.agents else infos
+
+
+class _Reshaped:
+    """What both APIs share of an environment whose agents' spaces are changed (games/adapters/reshaping.py)."""
+
+    def __init__(self, env: Any, how: Reshaping) -> None:
+        super().__init__(env)  # type: ignore[call-arg]
+        self.render_mode = getattr(env, "render_mode", None)
+        self._views = {agent: how.view(env.observation_space(agent)) for agent in env.possible_agents}
+        self._actions = {agent: how.action(env.action_space(agent)) for agent in env.possible_agents}
+
+    def observation_space(self, agent: str) -> Any:
+        return self._views[agent].space
+
+    def action_space(self, agent: str) -> Any:
+        return self._actions[agent].space
+
+    def _seen(self, agent: str, obs: Any) -> Any:
+        view = self._views[agent].convert(obs)
+        mask = _mask(view).get("action_mask")
+        return view if mask is None else view | {"action_mask": self._actions[agent].mask(mask)}
+
+    def _told(self, infos: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            agent: info | {"action_mask": self._actions[agent].mask(info["action_mask"])}
+            if info and info.get("action_mask") is not None and agent in self._actions
+            else info
+            for agent, info in infos.items()
+        }
+
+
+class _ReshapedParallel(_Reshaped, BaseParallelWrapper):  # type: ignore[type-arg]
+    def reset(self, seed: int | None = None, options: Any = None) -> Any:
+        obs, infos = self.env.reset(seed=seed, options=options)
+        return {agent: self._seen(agent, view) for agent, view in obs.items()}, self._told(infos)
+
+    def step(self, actions: Any) -> Any:
+        chosen = {agent: self._actions[agent].convert(action) for agent, action in actions.items()}
+        obs, rewards, terminations, truncations, infos = self.env.step(chosen)
+        views = {agent: self._seen(agent, view) for agent, view in obs.items()}
+        return views, rewards, terminations, truncations, self._told(infos)
+
+
+class _ReshapedAec(_Reshaped, BaseWrapper):  # type: ignore[type-arg]
+    def observe(self, agent: str) -> Any:
+        return self._seen(agent, self.env.observe(agent))
+
+    def step(self, action: Any) -> None:
+        self.env.step(None if action is None else self._actions[self.env.agent_selection].convert(action))
+
+    @property
+    def infos(self) -> dict[str, Any]:
+        return self._told(self.env.infos)
 
 
 def _wrapped(env: Any, wrappers: Sequence[Reference]) -> Any:
-    """Return an environment in SuperSuit's wrappers; raises UserError for those that are unknown or have no place."""
-    if not wrappers:
-        return env
+    """Return an environment in its wrappers; raises UserError for those that are unknown or have no place."""
+    hidden = False  # the mask stands in `info`, where SuperSuit's wrappers leave it alone
+    for wrapper in wrappers:
+        parallel = isinstance(env, pettingzoo.ParallelEnv)
+        if wrapper.name in ON_SPACES:
+            env = (_ReshapedParallel if parallel else _ReshapedAec)(env, reshaping(wrapper))
+            continue
+        if not hidden:
+            env, hidden = (_MaskInInfo if parallel else _AecMaskInInfo)(env), True
+        env = _in_supersuit(env, wrapper)
+    return env
+
+
+def _in_supersuit(env: Any, wrapper: Reference) -> Any:
+    """Return an environment in a wrapper of SuperSuit's."""
     import supersuit
 
     known = [name for name in vars(supersuit) if re.search(r"_v\d+$", name)]
-    env = _MaskInInfo(env) if isinstance(env, pettingzoo.ParallelEnv) else _AecMaskInInfo(env)
-    for wrapper in wrappers:
-        if wrapper.name not in known:
-            raise UserError(f"expected a wrapper of SuperSuit's, got '{wrapper.name}'{nearest(wrapper.name, known)}")
-        if wrapper.name in BATCHED_HERE:
-            raise UserError(f"environments are batched here by `num_envs`; leave '{wrapper.name}' out")
-        if wrapper.name in NEED_FUNCTIONS:
-            raise UserError(
-                f"'{wrapper.name}' needs functions, which a reference cannot write; wrap in a class of your own"
-            )
-        wrap = bound(partial(getattr(supersuit, wrapper.name), env), wrapper)
-        try:
-            env = wrap()
-        except Exception as error:  # assertions, mostly, and IndexErrors of spaces that have too few axes
-            view = env.observation_space(env.possible_agents[0])
-            views = f"views of {view.dtype} {view.shape}"
-            raise UserError(f"SuperSuit's '{wrapper}' does not fit {views}: {said(error)}") from error
-    return env
+    if wrapper.name not in known:
+        raise UserError(f"expected a wrapper of SuperSuit's, got '{wrapper.name}'{nearest(wrapper.name, known)}")
+    if wrapper.name in BATCHED_HERE:
+        raise UserError(f"environments are batched here by `num_envs`; leave '{wrapper.name}' out")
+    if wrapper.name in NEED_FUNCTIONS:
+        raise UserError(
+            f"'{wrapper.name}' needs functions, which a reference cannot write; wrap in a class of your own"
+        )
+    wrap = bound(partial(getattr(supersuit, wrapper.name), env), wrapper)
+    try:
+        return wrap()
+    except Exception as error:  # assertions, mostly, and IndexErrors of spaces that have too few axes
+        view = env.observation_space(env.possible_agents[0])
+        views = f"views of {view.dtype} {view.shape}"
+        raise UserError(f"SuperSuit's '{wrapper}' does not fit {views}: {said(error)}") from error
 
 
 def _spaces(env: Any) -> tuple[list[Any], list[Any]]:
@@ -345,13 +568,18 @@ def _tells(env: Any) -> bool:
     if isinstance(env, pettingzoo.ParallelEnv):
         return True
     agent = env.agent_selection
-    return "action_mask" in env.infos.get(agent, {}) | _mask(env.observe(agent))
+    return "action_mask" in (env.infos.get(agent) or {}) | _mask(env.observe(agent))
 
 
 def _of(agent: str, obs: dict[str, Any]) -> Any:
     if agent not in obs:
         raise ValueError(f"no view came for agent '{agent}'")
     return obs[agent]
+
+
+def _legal(info: dict[str, Any] | None) -> Any:
+    """Return the mask that stands in an agent's info, where its view has none."""
+    return info.get("action_mask") if info else None
 
 
 def _mask(obs: Any) -> dict[str, Any]:

@@ -1,20 +1,29 @@
 """Gymnasium's spaces on the contract: views as arrays, actions as numbers, players by index.
 
     a view     Box, MultiBinary, Discrete (seen as a one-hot), or Dict(observation, action_mask) of these
-    actions    all Discrete, or all Box between the same two numbers
+    actions    all Discrete, or all Box between the same two finite numbers
 
-Where players' views or actions differ in size they are padded, and the mask covers the padding.
+Other spaces are refused with the wrapper that makes them one of these (games/adapters/reshaping.py). Where players'
+views or actions differ in size they are padded, and the mask covers the padding.
+
+What an environment gives is checked against its own spaces at every step: nothing is cast, wrapped or rounded silently.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium.spaces as spaces
 import numpy as np
+from numpy.typing import NDArray
 
+from games.adapters.reshaping import remedy_for_actions, remedy_for_view
+from games.adapters.within import Within
 from games.contract import Array, Box, Discrete, Spec
 from games.errors import UserError
 from games.vector import Row
+
+MOST_IDLE = 1000  # steps in a row in which nobody has a legal action
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def described(reference: str, views: Sequence[Any], actions: Sequence[Any]) -> dict[str, Any]:
@@ -44,69 +53,192 @@ def bare(obs: Any) -> Any:
 
 def said(error: BaseException) -> str:
     """Return an error in one line; with its type where that alone tells what it is."""
-    words = " ".join(str(error).split())
+    words = " ".join(str(error).split()).replace("got an unexpected keyword argument", "takes no argument")
     return words if " " in words else f"{type(error).__name__} {words}".strip()
 
 
 class Seats:
-    """Write what players see, and whether their episodes are over, into a row; read their actions from it.
+    """Write what players see and are paid, and whether their episodes are over, into a row; read their actions from it.
 
-    Raises ValueError where a view or a mask is not as its space says.
+    A player who is *gone* does not act. In a team game its return goes on, since the team's reward is everybody's, dead
+    or alive, and all end together when the episode is closed; in all other games it ends when the player goes.
+
+    Raises ValueError where a view, a mask or a reward is not as the environment's spaces and API say.
     """
 
     def __init__(self, spec: Spec, views: Sequence[Any], actions: Sequence[Any], row: Row) -> None:
         self._views, self._actions, self._row = [plain(space) for space in views], actions, row
+        self._within = [Within(space) for space in self._views]
         self._obs = [view.reshape(-1) for view in row.obs]
-        self._box = isinstance(spec.action, Box)
+        self._reward: Any = memoryview(row.reward)
+        self._box, self._team = isinstance(spec.action, Box), spec.payoff == "team"
+        self._players = range(spec.num_players)
+        self._counts = [0 if self._box else int(space.n) for space in actions]
+        self._idle = [_nearest_to_zero(space) if self._box else int(space.start) for space in actions]
+        self.revived = False  # somebody has come back behind its end
+        self.open()
+
+    def watch(self) -> None:
+        """Note views beyond their bounds from now on."""
+        for within in self._within:
+            within.watched = True
+
+    @property
+    def outside(self) -> str:
+        """What was noted of a view beyond its bounds; empty for nothing."""
+        noted = (f"the view of player {p} {w.outside}" for p, w in enumerate(self._within) if w.outside)
+        return next(noted, "")
+
+    def open(self) -> None:
+        """Begin an episode with everybody at the table."""
+        self._gone = [False for _ in self._players]
+        self._ended = [False for _ in self._players]
+        self._asked = [False for _ in self._players]
+        self._leaving: dict[int, tuple[bool, bool]] = {}
+        self._owed: list[float] = []
+        for player in self._players:
+            self._reward[player] = 0.0
 
     def action(self, player: int, actions: Sequence[Any]) -> Any:
         """Return what this player chose of the joint action [N], in its own space."""
+        return self.choice(player, actions, idle=not self._asked[player])
+
+    def choice(self, player: int, actions: Sequence[Any], idle: bool) -> Any:
+        """Return a player's own of a joint action [N]; where it is idle its first action, or its box's nearest to 0."""
+        if idle:
+            return self._idle[player]
         space = self._actions[player]
         if self._box:
             return np.asarray(actions[player], space.dtype)[: int(np.prod(space.shape))].reshape(space.shape)
         return int(actions[player] + space.start)
 
+    def next(self) -> None:
+        """Begin a step: nobody has been asked yet, and what is owed is paid."""
+        self._asked = [False for _ in self._players]
+        self._leaving.clear()
+        for player, reward in enumerate(self._owed):
+            self._reward[player] += reward
+        self._owed = []
+
+    def owe(self) -> None:
+        """Keep what was paid before anyone could act, which `first` has no room for, for the next step."""
+        self._owed = list(self._reward)
+
     def see(self, player: int, obs: Any) -> None:
         """Write what a player sees."""
-        view = np.asarray(bare(obs))
         row, space = self._obs[player], self._views[player]
-        # Bytes cannot hold fractions, and numpy would cut them off without a word.
-        if view.shape != space.shape or (row.dtype == np.uint8 and view.dtype.kind == "f"):
-            got, expected = f"{view.dtype} {view.shape}", f"{space.dtype} {space.shape}"
-            raise ValueError(f"the view of player {player} is {got}, its space says {expected}")
+        try:
+            view = self._within[player](bare(obs))
+        except ValueError as error:
+            raise ValueError(f"the view of player {player} {error}") from error
         if isinstance(space, spaces.Discrete):
-            if not space.contains(view):
-                raise ValueError(f"the view of player {player} is {view}, its space says {space}")
             row[:] = np.arange(row.size) == view - space.start
+        elif view.dtype == np.float64:
+            with np.errstate(over="ignore"):  # what float32 cannot hold is not finite there, and said by the guard
+                row[: view.size] = view.reshape(-1)
         else:
             row[: view.size] = view.reshape(-1)
 
-    def ask(self, player: int, obs: Any, mask: Any = None) -> None:
-        """Let a player act: write its view, and its legal actions from the view, or else from `mask`, or else all.
+    def blind(self, player: int) -> None:
+        """Let a player who is not at the table see nothing."""
+        self._obs[player][:] = 0
+
+    def ask(self, player: int, obs: Any, mask: Any = None) -> bool:
+        """Show a player its view and let it act; return False where nothing is legal, and it waits."""
+        self.see(player, obs)
+        if not self._box:
+            legal = self.legal(player, obs, mask)
+            self._row.action_mask[player, : legal.size] = legal
+            if not legal.any():
+                return False
+        self._row.acting[player] = self._asked[player] = True
+        return True
+
+    def legal(self, player: int, obs: Any, mask: Any = None) -> NDArray[np.bool_]:
+        """Return a player's legal actions from its view, or else from `mask`, or else all.
 
         Actions beyond a mask's end are not legal.
         """
-        self.see(player, obs)
-        self._row.acting[player] = True
-        if not self._box:
-            seen = obs.get("action_mask") if isinstance(obs, dict) else None
-            mask = mask if seen is None else seen
-            count = int(self._actions[player].n)
-            legal = np.ones(count, bool) if mask is None else np.asarray(mask, bool).reshape(-1)
-            if legal.size > count:
-                raise ValueError(f"the mask of player {player} has {legal.size} actions, its space {count}")
-            self._row.action_mask[player, : legal.size] = legal
+        seen = obs.get("action_mask") if isinstance(obs, dict) else None
+        mask, count = (mask if seen is None else seen), self._counts[player]
+        if mask is None:
+            return np.ones(count, bool)
+        given = np.asarray(mask).reshape(-1)
+        if given.size > count:
+            raise ValueError(f"the mask of player {player} has {given.size} actions, its space {count}")
+        legal = given.astype(bool)
+        if given.dtype != bool and not (legal == given).all():
+            odd = given[legal != given][0]
+            raise ValueError(f"the mask of player {player} holds {odd}, expected 1 (legal) and 0 (not legal) alone")
+        return legal
 
-    def end(self, player: int, terminated: bool, truncated: bool) -> None:
-        """Note that a player's episode is over: where the two words come together its return is complete."""
-        self._row.terminated[player] = terminated
-        self._row.truncated[player] = truncated and not terminated
+    def pay(self, rewards: Mapping[int, Any]) -> None:
+        """Pay players, by index; a team's reward is paid to the members too whom the environment no longer names."""
+        paid = {player: _number(player, reward) for player, reward in rewards.items()}
+        for player, reward in paid.items():
+            if reward and self._ended[player]:
+                raise ValueError(
+                    f"player {player} is paid {reward:g} after its end; let it stay in the game with an empty action "
+                    "mask until its return is complete, or say that the payoff is a team's"
+                )
+            self._reward[player] += reward
+        if self._team and 0 < len(paid) < len(self._players):
+            share = sum(paid.values()) / len(paid)
+            for player in self._players:
+                if player not in paid:
+                    self._reward[player] += share
 
-    def over(self, player: int) -> bool:
-        return bool(self._row.terminated[player] or self._row.truncated[player])
+    def leave(self, player: int, terminated: bool, truncated: bool) -> None:
+        """Note that a player is gone: where the two words come together its return is complete."""
+        self._gone[player], self._leaving[player] = True, (terminated, truncated and not terminated)
+        if not self._team:
+            self._end(player)
 
-    def all_over(self) -> bool:
-        return bool((self._row.terminated | self._row.truncated).all())
+    def wait(self, player: int) -> None:
+        """Note that a player is not at the table, and may come."""
+        self._gone[player] = True
+
+    def come(self, player: int) -> None:
+        """Note that a player is at the table; where its return was complete it begins a new life."""
+        if self._ended[player]:
+            self.revived = True
+            self._row.terminated[player] = self._row.truncated[player] = False
+        self._gone[player] = self._ended[player] = False
+
+    def close(self) -> None:
+        """End the episode: of those who left in this step as they did, of all others as complete."""
+        for player in self._players:
+            if not self._ended[player]:
+                self._end(player)
+
+    def _end(self, player: int) -> None:
+        self._ended[player] = True
+        self._row.terminated[player], self._row.truncated[player] = self._leaving.get(player, (True, False))
+
+    def gone(self, player: int) -> bool:
+        return self._gone[player]
+
+    def all_gone(self) -> bool:
+        return all(self._gone)
+
+    def all_here(self) -> bool:
+        return not any(self._gone)
+
+
+def _number(player: int, reward: Any) -> float:
+    """Return a reward as a number; raises ValueError for anything else, and for what float32 cannot hold."""
+    if type(reward) is not float:
+        array = np.asarray(reward)
+        if array.shape != () or array.dtype.kind not in "biuf":
+            raise ValueError(f"player {player} is paid {reward!r}, expected one number")
+        reward = float(array)
+    if not -_LARGEST <= reward <= _LARGEST:
+        raise ValueError(f"player {player} is paid {reward}, expected a finite number of float32")
+    return reward
+
+
+def _nearest_to_zero(space: spaces.Box) -> NDArray[Any]:
+    return np.clip(np.zeros(space.shape, space.dtype), space.low, space.high)
 
 
 def _view(reference: str, space: Any) -> Any:
@@ -115,7 +247,8 @@ def _view(reference: str, space: Any) -> Any:
     if isinstance(space, spaces.Discrete):
         return spaces.MultiBinary(int(space.n))  # seen as a one-hot
     if not isinstance(space, spaces.Box | spaces.MultiBinary):
-        raise UserError(f"expected views that are arrays in '{reference}', got {space}; wrap it so that they are")
+        remedy = remedy_for_view(reference, space)
+        raise UserError(f"expected views that are arrays in '{reference}', got {space}; {remedy}")
     return space
 
 
@@ -129,9 +262,20 @@ def _action(reference: str, actions: Sequence[Any]) -> Discrete | Box:
     bounds = {(float(space.low.min()), float(space.high.max())) for space in actions if _is_box(space)}
     if all(_is_box(space) for space in actions) and len(bounds) == 1:
         return Box(max(int(np.prod(space.shape)) for space in actions), *bounds.pop())
-    odd = next((space for space in actions if not isinstance(space, spaces.Discrete | spaces.Box)), actions[0])
-    raise UserError(f"expected actions all discrete, or all one box, in '{reference}', got {odd}; wrap it")
+    odd = next((space for space in actions if not isinstance(space, spaces.Discrete | spaces.Box)), None)
+    odd = odd or next((space for space in actions if not isinstance(space, spaces.Discrete)), actions[0])
+    remedy = remedy_for_actions(reference, actions)
+    raise UserError(
+        f"expected actions all discrete, or all one box of floats between two finite numbers, in '{reference}', "
+        f"got {odd}; {remedy}"
+    )
 
 
 def _is_box(space: Any) -> bool:
-    return isinstance(space, spaces.Box) and len(set(space.low.flat)) == 1 and len(set(space.high.flat)) == 1
+    return (
+        isinstance(space, spaces.Box)
+        and space.dtype.kind == "f"
+        and len(set(space.low.flat)) == 1
+        and len(set(space.high.flat)) == 1
+        and space.is_bounded()
+    )

@@ -15,7 +15,7 @@ over a whole trajectory instead of step by step, which is the same numbers in la
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -28,15 +28,13 @@ from games.keys import draw, fold_one
 from marl.agent import Agent, Stateless
 from marl.config import Frozen
 from marl.learner import Learner
-from marl.networks import (
-    Network,
-    generator_of,
-    in_blocks,
-    masked_log_probs,
-)
+from marl.networks import Network, generator_of, masked_log_probs
 from marl.optimizers import Adam, Optimizer
 from marl.returns import gae
+from marl.rowwise import Rowwise
 from marl.types import Decision, Hidden, Tensors, Trajectory, View, prefixed, under
+
+Model = TypeVar("Model")
 
 
 class IppoConfig(Frozen):
@@ -86,18 +84,18 @@ class PolicyAgent(Stateless):
     """Play the policy: sampled by the decision's key, or its mode if `greedy`."""
 
     def __init__(self, models: Sequence[ActorCritic], device: str, *, greedy: bool) -> None:
-        self._models, self._device, self._greedy = models, device, greedy
+        self._models, self._greedy = [Rowwise(model, device) for model in models], greedy
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         log_probs = np.empty(view.action_mask.shape, np.float32)
         for rows, model in _by_model(view.player, self._models):
             arrays = view.obs[rows], view.action_mask[rows], view.player[rows]
-            log_probs[rows] = in_blocks(model.log_probs, *arrays, device=self._device)
+            log_probs[rows] = model.ask("log_probs", *arrays)
         action = log_probs.argmax(1) if self._greedy else draw(view.key, np.exp(log_probs))
         return Decision(action, {"log_prob": log_probs[np.arange(len(action)), action]}), None
 
 
-def _by_model(player: Any, models: Sequence[ActorCritic]) -> list[tuple[Any, ActorCritic]]:
+def _by_model(player: Any, models: Sequence[Model]) -> list[tuple[Any, Model]]:
     """Return the rows that each model holds: all of them where parameters are shared, else its player's."""
     if len(models) == 1:
         return [(slice(None), models[0])]

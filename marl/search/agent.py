@@ -163,7 +163,8 @@ class UctAgent:
         if not spec.perfect_information and not spec.resamples:
             raise UserError(
                 f"uct draws positions that a player cannot tell from the true one, and '{spec.name}' cannot draw any; "
-                "choose another agent, such as random"
+                "choose another agent, such as random, or add `resample(player, key)` and `information(player)` to the "
+                "positions of a game of your own"
             )
         if simulations < 1 or playouts < 1:
             raise UserError(f"uct needs at least 1 simulation and 1 playout, got {simulations} and {playouts}")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from games.contract import Spec, State
 from games.keys import Keys, draw_one, fold_one, uniform_one
+from marl.rollout import most_steps
 from marl.search.tree import Values
 
 Judgement = tuple[NDArray[np.float32], Values]  # logits [B, A], and the return that each player may expect [B, N]
@@ -96,11 +97,12 @@ class NetworkEvaluator:
 class Playouts:
     """Play positions to their ends, `count` times each, every action and outcome drawn by key; uniform logits.
 
-    `prefer(state, player)` may name the actions among which a playout draws: an informed one.
+    `prefer(state, player)` may name the actions among which a playout draws: an informed one. A playout that has not
+    ended after the game's most steps is worth what has been paid by then.
     """
 
     def __init__(self, spec: Spec, count: int = 1, prefer: Callable[[State, int], Sequence[int]] | None = None) -> None:
-        self._spec, self._count = spec, count
+        self._spec, self._count, self._most = spec, count, most_steps(spec)
         self._prefer = prefer or (lambda state, player: state.legal_actions(player))
 
     def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> Judgement:
@@ -116,15 +118,17 @@ class Playouts:
     def _play(self, state: State, key: int) -> Sequence[float]:
         """Play one position to its end; return what each player was paid in all."""
         joint = [0] * self._spec.num_players
+        left = self._most
         while True:
             acting = state.acting()
-            for player in acting:
-                key = fold_one(key, player)
-                actions = self._prefer(state, player)
-                joint[player] = actions[int(uniform_one(key) * len(actions))]
-            if acting:
+            if acting and left:
+                for player in acting:
+                    key = fold_one(key, player)
+                    actions = self._prefer(state, player)
+                    joint[player] = actions[int(uniform_one(key) * len(actions))]
                 state.apply(joint)
-            elif state.is_terminal():
+                left -= 1
+            elif acting or state.is_terminal():
                 return state.returns()
             else:
                 key = fold_one(key, self._spec.num_players)

@@ -15,13 +15,14 @@ from games.contract import Spec
 from games.errors import UserError
 from games.keys import fold_one
 from marl.agent import Agent
+from marl.backends import BackendName, Precision
 from marl.config import Frozen
 from marl.learner import Learner
 from marl.optimizers import Adam
+from marl.rowwise import Network
 from marl.search.agent import SearchAgent
-from marl.search.backends import BackendName, Precision
 from marl.search.models import Model
-from marl.search.networks import Encoder, Network
+from marl.search.networks import Encoder
 from marl.search.positions import PositionReplay, Rows
 from marl.search.selection import Gumbel, Puct, Rule
 from marl.search.symmetry import symmetries, turned_over

@@ -2,7 +2,7 @@
 
     PolicyValue     a view and who moves -> a policy and values
     Prediction      the heads alone, on the features of any torso
-    Asked           a network as those ask it who play: folded, in blocks of rows
+    Asked           a network as those ask it who play: folded, row by row
     Judge           a PolicyValue as an evaluator asks it
 
 Values are a number for each player, as marl/search/values.py has them for networks.
@@ -10,9 +10,8 @@ Values are a number for each player, as marl/search/values.py has them for netwo
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from functools import partial
 from itertools import pairwise
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal
 
 import numpy as np
 import torch
@@ -22,13 +21,13 @@ from torch.nn import functional
 
 from games.contract import Discrete, Spec
 from games.errors import UserError
-from marl.networks import convolution, in_blocks, linear
-from marl.search.backends import Precision, backend_of
+from marl.backends import Precision
+from marl.networks import convolution, linear
+from marl.rowwise import Network, Rowwise
 from marl.search.evaluators import Judgement
 from marl.search.values import by_player, unscaled
 
 Encoder = Literal["auto", "mlp", "residual"]  # auto: residual for views of three axes
-Network = TypeVar("Network", bound=nn.Module)
 
 MOST_ACTIONS = 20_000  # of a network's head
 
@@ -152,8 +151,6 @@ def folded(network: Network) -> Network:
 class Asked(Generic[Network]):
     """A network as those ask it who play; what it says of a row does not depend on its batch-mates."""
 
-    MULTIPLE = 8  # of rows in a call: convolutions sum alike in batches of 4 and more (a test)
-
     def __init__(
         self,
         network: Network,
@@ -164,21 +161,19 @@ class Asked(Generic[Network]):
         backend: str = "torch",
     ) -> None:
         self._spec, self._device = spec, device
-        self._computed_by = partial(backend_of, backend, device=device, precision=precision)
-        self.renew(network)
+        self._network = folded(network)
+        self._rowwise = Rowwise(self._network, device, precision=precision, backend=backend)
 
     def renew(self, network: Network) -> None:
         """Say what the network says now."""
         self._network = folded(network)
-        self._backend = self._computed_by(self._network)
+        self._rowwise.renew(self._network)
 
     def _ask(self, part: str, see: Callable[..., Tensor], *arrays: NDArray[Any]) -> NDArray[np.float32]:
         """Return what a part of the network says of rows [B, ...], each shown as `see` shows it."""
-
-        def said(*tensors: Tensor) -> Tensor:
-            return self._backend(part, see(*tensors))
-
-        return in_blocks(said, *arrays, device=self._device, multiple=self.MULTIPLE)
+        with torch.inference_mode():
+            shown = see(*(torch.from_numpy(array).to(self._device) for array in arrays))
+            return self._rowwise(part, shown).cpu().numpy()  # type: ignore[no-any-return]
 
 
 class Judge(Asked[PolicyValue]):

@@ -253,7 +253,7 @@ class Search:
             best = own.argmax(1)
             value = worth[np.arange(len(node)), best]
             chance = mover == CHANCE
-            value[chance] = (np.where(known, tree.prior[edge], 0.0)[..., None] * worth)[chance].sum(1)
+            value[chance] = total((np.where(known, tree.prior[edge], 0.0)[..., None] * worth)[chance])[:, 0]
             proven = (known | ~real).all(1) | (~chance & (own.max(1, initial=-np.inf) >= self.win))
             tree.value[node[proven]], tree.proven[node[proven]] = value[proven], True
 

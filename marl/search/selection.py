@@ -38,7 +38,7 @@ class Outlook:
 
 
 def total(rows: Scores) -> Scores:
-    """Return the sums of rows [B, 1], the same however far rows are filled up with zeros: added up one by one."""
+    """Return the sums of rows [B, 1, ...], the same however far rows are filled up with zeros: added up one by one."""
     return np.cumsum(rows, 1)[:, -1:]
 
 

@@ -17,7 +17,6 @@ import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,8 +79,7 @@ class Trainer:
 
     def __init__(self, game: str, algorithm: dict[str, Any]) -> None:
         config = TrainConfig(game=game, algorithm=algorithm, num_envs=NUM_ENVS, rollout_length=LENGTH)
-        with tempfile.TemporaryDirectory() as folder:
-            self.run: Run = prepare(config, Path(folder) / "run", resume=False, device="cpu")
+        self.run: Run = prepare(config, Path("run"), device="cpu")  # which is not made
         venv, self.learner = self.run.venv, self.run.learner
         self.actors = list(self.learner.actors())
         self.seating = self.learner.seating(NUM_ENVS)

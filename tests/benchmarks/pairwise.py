@@ -12,7 +12,6 @@ The floor is the products' FLOPs by the rate at which this core multiplies matri
 import argparse
 import itertools
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,8 +35,7 @@ class Trainer:
 
     def __init__(self, config: str, **changes: object) -> None:
         sets = ["evaluation.panel=[self]", *(f"{key}={value}" for key, value in changes.items())]
-        with tempfile.TemporaryDirectory() as folder:
-            self.run = prepare(load(TrainConfig, CONFIGS / config, sets), Path(folder) / "run", resume=False)
+        self.run = prepare(load(TrainConfig, CONFIGS / config, sets), Path("run"))  # which is not made
         self.learner, self.num_envs = self.run.learner, self.run.config.num_envs
         self.actors = list(self.learner.actors())
         self.seating = self.learner.seating(self.num_envs)

@@ -25,8 +25,8 @@ from open_spiel.python.algorithms import mcts
 
 from games.adapters.openspiel import OpenSpielGame, OpenSpielState, load
 from games.keys import fold, fold_one
+from marl.backends import BackendName, Precision
 from marl.networks import generator_of
-from marl.search.backends import BackendName, Precision
 from marl.search.evaluators import NetworkEvaluator
 from marl.search.models import ExactModel
 from marl.search.networks import Judge, PolicyValue

@@ -32,7 +32,6 @@ from games.random_play import random_actions
 from games.registry import load as load_game
 from games.registry import make
 from games.workers import Workers
-from marl.agent import Random
 from marl.config import TrainConfig, load
 from marl.rollout import Carry, rollout
 from marl.seating import seat
@@ -295,8 +294,7 @@ def wall_rate(venv: VecEnv, length: int = 100) -> float:
 
 def ippo(options: argparse.Namespace) -> Iterator[Row]:
     config = load(TrainConfig, CONFIG)
-    with tempfile.TemporaryDirectory() as folder:
-        trained = prepare(config, Path(folder) / "run", resume=False, device="cpu")
+    trained = prepare(config, Path("run"), device="cpu")  # which is not made
     config, venv, learner = trained.config, trained.venv, trained.learner
     actors = list(learner.actors())
     roster = actors + [entrant.agent for entrant in trained.opponents]
@@ -330,24 +328,8 @@ def peak_memory() -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-class Ann(Random):
-    """A random agent."""
-
-
-class Bob(Random):
-    """A random agent of another name, and so of another identity."""
-
-
-class Cid(Random):
-    """And another."""
-
-
-class Dan(Random):
-    """And another."""
-
-
 def tournament(options: argparse.Namespace) -> Iterator[Row]:
-    agents = tuple(f"tests.benchmarks.speed:{kind.__name__}" for kind in (Ann, Bob, Cid, Dan))
+    agents = tuple(f"tests.bots:{name}" for name in ("Second", "Third", "First", "AlsoFirst"))
     config = TournamentConfig(game="openspiel:tic_tac_toe", agents=agents, seeds=500, workers=1)
 
     def play() -> int:
@@ -356,7 +338,8 @@ def tournament(options: argparse.Namespace) -> Iterator[Row]:
         return 4 * 3 * config.seeds
 
     [games] = medians(play, repetitions=5)
-    yield "a tournament of four random agents at tic-tac-toe, games per CPU-second", f"{games:,.0f}", "≥ 5,000"
+    what = "a tournament of four foreign agents at tic-tac-toe, games per CPU-second of the process that plays them"
+    yield what, f"{games:,.0f}", "≥ 3,000"
 
 
 def rating(options: argparse.Namespace) -> Iterator[Row]:

@@ -49,9 +49,8 @@ def _run(fuzzer: Fuzzer, seed: int, cases: int, kinds: list[str], real: int) -> 
     codes: Counter[tuple[str, object]] = Counter()
     for number in range(cases):
         case = Case(kinds[number % len(kinds)], seed, number // len(kinds))
-        print(
-            f"\r{number + 1} of {cases}: {case.name}, {len(findings)} findings   ", end="", file=sys.stderr, flush=True
-        )
+        if sys.stderr.isatty():
+            print(f"\r{number + 1} of {cases}: {case.name}, {len(findings)} findings  ", end="", file=sys.stderr)
         faulthandler.dump_traceback_later(6 * LIMIT, exit=True)  # of what does not even hear the alarm
         outcome = fuzzer.run(case)
         faulthandler.cancel_dump_traceback_later()

@@ -102,7 +102,8 @@ def change_yaml(rng: Random, text: str) -> tuple[str, str]:
     if what == "bom":
         return "\ufeff" + text, what
     if what == "encoding":
-        return text.encode(rng.choice(("utf-16", "utf-32", "cp037"))).decode("utf-8", "surrogateescape"), what
+        other = text.encode(rng.choice(("utf-16", "utf-32", "cp037")), "replace")
+        return other.decode("utf-8", "surrogateescape"), what
     return "".join(lines[:at] + new[what]() + lines[at + 1 :]), f"{what} {lines[at]!r:.60} {hostile:.60}"
 
 
@@ -301,7 +302,7 @@ def sign(folder: Path) -> str:
             if (folder / name).is_file() and not (folder / name).is_symlink()
         }
         about["digest"] = checkpoint._digest_of(about)
-        path.write_text(json.dumps(about), encoding="utf-8")
+        path.write_bytes(checkpoint._sealed(about))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):  # it can no longer be read
         return "unsigned"
     return "signed"

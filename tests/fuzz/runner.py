@@ -124,7 +124,8 @@ def contents(folder: Path) -> dict[str, bytes | str]:
     found: dict[str, bytes | str] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if "__pycache__" in name:  # of a plug-in
+        # Python's of a plug-in, and what SQLite's readers share where a writer was killed
+        if "__pycache__" in name or name.endswith((".sqlite-shm", ".sqlite-wal")):
             continue
         if path.is_symlink():
             found[name] = f"link to {os.readlink(path)}"

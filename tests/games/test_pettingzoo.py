@@ -105,10 +105,12 @@ class Race(AECEnv):
             self._was_dead_step(action)
             return
         assert action in (5, 6)
+        self._cumulative_rewards[agent] = 0.0
         self._clear_rewards()
         self.moves += 1
         self.turns += agent == "x"
         self.rewards["z"] = 1.0  # paid while others act
+        self._accumulate_rewards()
         if agent == "y":
             self.terminations["y"] = True
         if self.turns == 3:
@@ -160,35 +162,25 @@ def test_aec_one_decision_a_step():
 
 
 class Ghosts(Duel):
-    """`b` leaves without a word; or all stay at the table, and `b` is only said to be dead."""
-
-    def __init__(self, stays: bool = False):
-        super().__init__()
-        self.stays = stays
+    """`b` leaves without a word."""
 
     def step(self, actions):
         assert set(actions) == ({"a", "b"} if self.t < 2 else {"a"})
         self.agents = list(actions)
-        views, rewards, terminations, truncations, infos = super().step(actions)
-        if self.stays and self.t < 4:
-            terminations["b"] = self.t >= 2
-            self.agents = ["a", "b"]
-            return self._views(self.agents), rewards, terminations, truncations, self._infos()
+        views, rewards, _, truncations, infos = super().step(actions)
         return {a: views[a] for a in self.agents or ["a"]}, rewards, {"a": False}, {"a": truncations["a"]}, infos
 
 
-@pytest.mark.parametrize("stays", [False, True])
-def test_a_dead_player_does_not_act_however_it_left(stays):
-    venv = make(f"tests.games.test_pettingzoo:Ghosts(stays={stays})", 1)
+def test_who_leaves_without_a_word_waits_until_the_end():
+    venv = make(f"{HERE}:Ghosts", 1)
     step = venv.reset(np.zeros(1, np.uint64))
-    over = []
+    over, acting = [], []
     while not step.last.any():
         step = venv.step(np.array([[1, 2]]))
-        assert not (step.acting & (step.terminated | step.truncated)).any()
         over.append((step.terminated[0].tolist(), step.truncated[0].tolist()))
-    assert over[0] == ([False, False], [False, False])
-    assert over[1:3] == [([False, True], [False, False])] * 2
-    assert over[3:] == [([False, True], [True, False])]
+        acting.append(step.acting[0].tolist())
+    assert acting == [[True, True], [True, False], [True, False], [False, False]]
+    assert over == [([False, False], [False, False])] * 3 + [([False, True], [True, False])]
 
 
 class Tower(ParallelEnv):
@@ -282,7 +274,7 @@ def test_boxes_of_different_sizes_are_cut_to_each_players_own():
         ("actions=multi", "actions all discrete"),
         ("actions=mixed", "actions all discrete"),
         ("actions=uneven", "actions all discrete"),
-        ("actions=tuple", "got Tuple(Discrete(2), Discrete(2)); wrap it"),
+        ("actions=tuple", "got Tuple(Discrete(2), Discrete(2)); write"),
         ("views=tuple", "views that are arrays"),
         ("views=dict", "views that are arrays"),
         ("payoff=zerosum", "metadata['payoff'] to be one of ('zero_sum', 'team', 'general_sum')"),
@@ -443,13 +435,13 @@ class Faulty(Duel):
     "fault, what",
     [
         ("stranger", "agent 'c' is not one of possible_agents"),
-        ("newcomer", "agent 'c' came to the table after the episode had opened"),
+        ("newcomer", "agent 'c' is not one of possible_agents"),
         ("blind", "no view came for agent 'a'"),
         ("cut", "no view came for agent 'b'"),
         ("wide", "the view of player 0 is float64 (3,), its space says float32 (2,)"),
         ("narrow", "the view of player 0 is float32 (1,), its space says float32 (2,)"),
         ("nan", "showed a view not finite, player 1"),
-        ("reward", "paid a reward that is not finite, player 1"),
+        ("reward", "player 1 is paid nan, expected a finite number of float32"),
         ("mask", "the mask of player 1 has 4 actions, its space 3"),
         ("state", "the state has 2 numbers, it had 1"),
         ("raise", "raised RuntimeError: the cat lay down"),
@@ -481,7 +473,7 @@ class Odd(Tower):
     "arguments, what",
     [
         ("views=pixels", r"player 0 is float64 \(4, 4, 3\), its space says uint8 \(4, 4, 3\)"),
-        ("views=discrete", r"player 0 is 4, its space says Discrete\(3, start=5\)"),
+        ("views=discrete", r"player 0 holds 4, its space says 5 to 7"),
         ("cut=true", "nobody is at the table when the episode opens"),
     ],
 )
@@ -504,7 +496,7 @@ class FaultyRace(Race):
         if self.fault == "stranger" and self.moves == 2:
             self.agent_selection = "w"
         if self.fault == "paid" and self.moves > 3:
-            self.rewards["y"] = 5.0
+            self._cumulative_rewards["y"] = 5.0
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_an_error_forfeits_its_row_alone():
     actions, forfeits = judged(TTT, raises)
     assert actions.tolist() == [5, 5, 0, 5]
     assert list(forfeits) == [1] and forfeits[1].how == "agent_error"
-    assert forfeits[1].detail == "ZeroDivisionError: oh"
+    assert forfeits[1].detail == "raised ZeroDivisionError: oh"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from marl.seating import seat, self_play
 from marl.train import prepare, train
 from marl.types import Decision, Trajectory
 from tests.marl.test_train import files, lines, same
+from tests.properties import examples
 
 GAME = "openspiel:tic_tac_toe"
 TINY = {
@@ -106,7 +107,7 @@ def equal(one: Trajectory, other: Trajectory) -> bool:
 
 
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=4), st.integers(1, 12))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 def test_shares_of_a_batch_side_by_side_are_the_batch(sizes, length):
     bounds = np.cumsum([0, *sizes]).tolist()
     how = beginning(3, self_play(bounds[-1], 2), 1)
@@ -150,6 +151,7 @@ def test_what_an_agent_raises_in_a_worker_is_said_in_one_sentence():
         collected(workers(2), Clumsy(make(GAME, 1).spec), 1)
 
 
+@pytest.mark.processor
 def test_one_worker_and_two_give_the_same_bytes_and_so_does_a_resumed_run(tmp_path):
     train(config(rollout_workers=1), tmp_path / "one", resume=False)
     train(config(), tmp_path / "two", resume=False)
@@ -170,14 +172,14 @@ def test_one_worker_and_two_give_the_same_bytes_and_so_does_a_resumed_run(tmp_pa
 )
 def test_what_does_not_fit_is_refused(tmp_path, changes, sentence):
     with pytest.raises(UserError, match=sentence):
-        prepare(config(**changes), tmp_path / "run", resume=False)
+        prepare(config(**changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_workers_cannot_be_added_to_a_run_that_had_none(tmp_path):
     train(config(rollout_workers=0, steps=1, stretch=1), tmp_path / "run", resume=False)
     with pytest.raises(UserError, match="begun with rollout_workers: 0, the config now says 2"):
-        prepare(config(steps=1, stretch=1), tmp_path / "run", resume=True)
+        train(config(steps=1, stretch=1), tmp_path / "run", resume=True)
 
 
 def test_keys_of_a_share_are_those_of_the_whole():

@@ -12,6 +12,7 @@ from games.errors import UserError
 from marl import yaml
 from marl.config import PopulationConfig, TrainConfig, change, dump, load, validate
 from marl.entrants import configured
+from tests.properties import examples
 
 ROOT = Path(__file__).parents[2]
 LEAST = "game: openspiel:tic_tac_toe\nalgorithm: {name: ippo}\n"
@@ -94,7 +95,7 @@ def test_a_value_that_does_not_fit_is_shown(tmp_path, assignment, got):
         read(tmp_path, sets=[assignment])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_every_float_is_read_as_it_was_written(number):
     assert yaml.read(repr(number)) == number

@@ -48,3 +48,9 @@ def test_where_nobody_knows_the_drive_counts_as_local(monkeypatch):
 
 def test_here(tmp_path):
     assert list(drives._mounts()) and drives.network_drive(tmp_path) in {"", *drives.NETWORK}
+
+
+def test_who_works_on_a_network_drive_is_told(monkeypatch):
+    monkeypatch.setattr(drives, "_mounts", lambda: drives.of_linux(MOUNTINFO))
+    (note,) = drives.notes_on(Path("/mnt/c/run"))
+    assert "/mnt/c/run" in note and "9p" in note and drives.notes_on(Path("/tmp/run")) == []

@@ -23,6 +23,7 @@ from marl.team import TeamAgent
 from marl.train import train
 from marl.types import View
 from tests.marl.test_train import KILLED, config, lines, same
+from tests.properties import examples
 
 LEARNERS = [Iql, Vdn, Qmix, Aerial, ConcaveQ]
 DYING = "predator_prey(size=4, predators=4, prey=2, horizon=12)"  # who catches is removed
@@ -57,7 +58,7 @@ class TestTargets:
         assert all_of_it[[0, 2]].tolist() == [3 + 0.5 * 24, 24]
 
     @given(st.integers(0, 2**32), st.floats(0, 1), st.just(0.0) | st.floats(0, 1))
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=examples(50))
     def test_where_everybody_decides_it_is_the_textbooks(self, seed, gamma, lam):
         draw = np.random.default_rng(seed)
         steps, episodes = 6, 4

@@ -7,9 +7,10 @@ import pytest
 
 from games.errors import RunFailed
 from games.registry import make
-from marl.agent import Random, Stateless
+from marl.agent import AgentFailed, Random, Stateless
 from marl.entrants import Entrant, enter
 from marl.evaluate import evaluate
+from marl.rollout import MOST_STEPS, most_steps
 from marl.types import Decision
 
 
@@ -96,6 +97,51 @@ def test_what_an_agent_breaks_is_said_of_it(agent, said):
         evaluate(venv, enter("random", venv.spec), entrant(agent), seeds=3, key=1)
 
 
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ("exit", "raised SystemExit: 0, as player 1; mend it, or leave it out"),
+        ("os-exit", "stopped, for its process ended with exit code 0, as player 1"),
+        ("interrupt", "raised KeyboardInterrupt, as player 1"),
+        ("raise, where=begin", "raised ValueError: no, as an episode began"),
+    ],
+)
+def test_a_foreign_agent_that_fails_is_named(way, said):
+    venv = make("openspiel:tic_tac_toe", 2)
+    against = enter(f"tests.bots:Bad(how={way})", venv.spec)
+    with pytest.raises(RunFailed) as failed:
+        evaluate(venv, enter("random", venv.spec), against, seeds=3, key=1)
+    against.rest()
+    assert str(failed.value).startswith(f"the agent 'tests.bots:Bad(how={way})' {said}") and failed.value.exit_code == 1
+
+
+def test_a_slow_batch_is_no_breach():
+    """A batch that takes too long is asked again row by row, outside tournaments, too."""
+
+    class Slow(Stateless):
+        def act(self, view, hidden):
+            if len(view) > 1:
+                raise AgentFailed("timeout", "took longer than 60 s to answer")
+            return Decision(view.action_mask.argmax(1)), None
+
+    venv = make("openspiel:tic_tac_toe", 4)
+    assert evaluate(venv, entrant(Slow()), None, seeds=4, key=1).episodes == 4
+
+
+def test_an_episode_that_does_not_end_is_cut():
+    venv = make("tests.games.endless:Ring", 3)
+    found = evaluate(venv, entrant(Plays(0)), None, seeds=5, key=1, max_steps=30)
+    assert (found.episodes, found.cut, found.length_mean) == (5, 5, 30)
+    assert found.to_json()["cut"] == 5 and found.note("self").startswith("5 of 5 episodes against self had not ended")
+    ended = evaluate(venv, entrant(Plays(1)), None, seeds=5, key=1, max_steps=30)
+    assert (ended.cut, ended.note("self"), "cut" in ended.to_json()) == (0, "", False)
+
+
+def test_every_game_has_a_most_number_of_steps():
+    assert most_steps(make("openspiel:tic_tac_toe", 1).spec) == 9
+    assert most_steps(make("tests.games.endless:Ring", 1).spec) == MOST_STEPS
+
+
 class Batched(Stateless):
     """Raise for a batch, and for no row alone."""
 
@@ -123,7 +169,7 @@ class Never(Stateless):
     [
         (Batched(), "agent 'x' raised MemoryError: too many"),
         (Widens(), r"agent 'x' raised ValueError: expected hidden states of shape \(\d, 2\), got \(\d, 3\)"),
-        (Never(), "agent 'x' raised LookupError: nothing when an episode began"),
+        (Never(), "agent 'x' raised LookupError: nothing, as an episode began"),
     ],
 )
 def test_an_agent_answers_for_its_memory_and_its_batches(agent, said):

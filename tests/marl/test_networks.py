@@ -1,4 +1,4 @@
-"""Network parts: masks, rows that do not depend on their batch, no global generator."""
+"""Network parts: masks, layers in which a row's place does not matter, no global generator."""
 
 from dataclasses import replace
 
@@ -9,13 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from games.registry import make
-from marl.networks import (
-    BLOCK,
-    Network,
-    in_blocks,
-    linear,
-    masked_log_probs,
-)
+from marl.networks import Network, linear, masked_log_probs
+from marl.rowwise import BLOCK, Rowwise
+from tests.properties import examples
 
 SPEC = make("openspiel:connect_four", 1).spec
 
@@ -42,21 +38,8 @@ def test_illegal_actions_have_no_probability_and_no_gradient():
     assert logits.grad[0, 1] == 0
 
 
-@pytest.mark.parametrize(
-    "encoder, hidden, outputs", [("mlp", (32,), 7), ("cnn", (32,), 7), ("mlp", (256, 256), 7), ("mlp", (127, 5), 1)]
-)
-@settings(max_examples=12, deadline=None)
-@given(size=st.integers(1, 200), start=st.integers(0, 100))
-def test_a_row_does_not_depend_on_its_batch(encoder, hidden, outputs, size, start):
-    net = network(encoder, hidden=hidden, outputs=outputs)
-    rng = np.random.default_rng(0)
-    obs, player = rng.random((300, 3, 6, 7)).astype(np.float32), rng.integers(0, 2, 300)
-    whole = in_blocks(net, obs, player, device="cpu")
-    part = slice(start, start + size)
-    assert (in_blocks(net, obs[part], player[part], device="cpu") == whole[part]).all()
-
-
-@settings(max_examples=150, deadline=None)
+@pytest.mark.processor
+@settings(max_examples=examples(150))
 @given(inputs=st.integers(1, 300), outputs=st.integers(1, 40), seed=st.integers(0, 1000))
 def test_a_row_does_not_depend_on_its_place(inputs, outputs, seed):
     """Layers of any width: narrow ones over odd inputs are where a plain matrix product breaks the promise."""
@@ -64,23 +47,10 @@ def test_a_row_does_not_depend_on_its_place(inputs, outputs, seed):
     layer = linear(inputs, outputs, 1.0, generator)
     row = torch.randn(1, inputs, generator=generator)
     with torch.inference_mode():
-        found = layer(row.expand(BLOCK, inputs).contiguous())
+        found = Rowwise(layer, "cpu")("forward", row.expand(BLOCK, inputs))
         plain = torch.nn.functional.linear(row, layer.weight, layer.bias)
     assert (found == found[:1]).all()
     assert torch.allclose(found[:1], plain, atol=1e-5)
-
-
-@pytest.mark.parametrize("rows", [1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])
-def test_blocks_are_of_one_size_and_every_row_comes_back(rows):
-    sizes = []
-
-    def double(values):
-        sizes.append(len(values))
-        return values * 2
-
-    found = in_blocks(double, np.arange(rows, dtype=np.float32), device="cpu")
-    assert found.tolist() == (2 * np.arange(rows)).tolist()
-    assert sizes == [BLOCK] * -(-rows // BLOCK)
 
 
 def test_one_legal_action_is_certain_and_logits_of_any_size_are_finite():

@@ -363,7 +363,9 @@ class TestVersus:
         state, config = table.learner.agent_state(), table.learner.config
         for k in range(2):
             agent = Versus.load_agent(config, table.venv.spec, state, device="cpu", learner=k)
-            assert torch.equal(agent._actor.out.weight, list(table.learner._learners.values())[k].me.actor.out.weight)
+            assert torch.equal(
+                agent._actor.network.out.weight, list(table.learner._learners.values())[k].me.actor.out.weight
+            )
         for wrong in (2, -1, 1.0, "a", True):
             with pytest.raises(UserError, match=f"learner=0 to 1, got learner={wrong}; 0 is loqa, 1 is naive"):
                 Versus.load_agent(config, table.venv.spec, state, device="cpu", learner=wrong)

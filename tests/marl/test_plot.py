@@ -1,6 +1,7 @@
 """Curves: the estimate against hand values, runs grouped and aligned, a picture that shows them, refusals in a line."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from marl import plot
 from marl.cli import main
 from marl.config import TrainConfig, dump
 from marl.picture import COLOURS
-from marl.plot import align, bootstrap, draw, estimate, iqm, labels, read, runs_of, table
+from marl.plot import align, beside, bootstrap, draw, estimate, iqm, labels, read, runs_of, table
+from tests.properties import examples
 
 GAME = "openspiel:tic_tac_toe"
 
@@ -24,7 +26,9 @@ def write_run(folder, seed=0, steps=(0, 100, 200), returns=(0.0, 0.5, 1.0), metr
     """Write a run's folder by hand: its config and its logs."""
     folder.mkdir(parents=True)
     algorithm = {"name": "ippo", "learning_rate": 1e-3, "hidden": [8]} | (settings or {})
-    resolved = TrainConfig.model_validate({"game": GAME, "algorithm": algorithm, "seed": seed} | config)
+    resolved = TrainConfig.model_validate(
+        {"game": GAME, "algorithm": algorithm, "seed": seed, "evaluation": {"panel": ["random"]}} | config
+    )
     (folder / "config.yaml").write_text(dump(resolved))
     evaluations = [
         {"step": step, "against": against, "return_mean": [value - gap, value + gap], "length_mean": 7.0}
@@ -84,7 +88,7 @@ def test_iqm_lies_between_the_quartiles_and_moves_with_the_values(values):
 
 
 @given(samples)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 def test_the_interval_holds_the_values_range_and_moves_with_them(values):
     low, high = bootstrap(values, 7)
     assert (values.min(0) - 1e-9 <= low).all() and (low <= high).all() and (high <= values.max(0) + 1e-9).all()
@@ -147,7 +151,7 @@ def test_no_run_is_drawn_beyond_its_log():
 
 
 @given(st.integers(2, 2_000), st.floats(-5, 5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 def test_long_logs_are_averaged(points, slope):
     """A straight line stays one, whatever the points are averaged over."""
     at = np.arange(points, dtype=float)
@@ -180,6 +184,35 @@ def test_labels_say_what_differs():
     assert labels([first, {"algorithm.name": "ippo", "steps": 10}]) == ["clip=0.2", "ippo"]
     twice = [{"a.seeds": 1, "b.seeds": 2}, {"a.seeds": 3, "b.seeds": 4}]
     assert labels(twice) == ["a.seeds=1, b.seeds=2", "a.seeds=3, b.seeds=4"]
+
+
+def test_curves_of_a_mixed_population(tmp_path):
+    """Members are called by their names; where seeds share a curve, by the algorithm and what differs within it."""
+    ippo = {"learning_rate": 1e-3, "clip": 0.2, "hidden": [64, 64]}
+    qmix = {"name": "qmix", "hidden": 64, "target_every": 200, "learning_rate": 5e-4}
+    kinds = {"careful": ippo, "_fast$": ippo | {"learning_rate": 1e-2}, "team": qmix | {"name": "vdn"}, "mixer": qmix}
+    for name, chosen in kinds.items():
+        write_run(tmp_path / "pop" / "members" / name, settings=chosen, num_envs=len(name))
+        for seed in range(2):
+            write_run(tmp_path / "seeds" / "members" / f"{name}-{seed}", seed, settings=chosen)
+        write_run(tmp_path / name, settings=chosen | {f"setting_{k}": name for k in range(9)})
+    assert [curve.label for curve in read([tmp_path / "pop"]).curves] == ["_fast$", "careful", "mixer", "team"]
+    seeds = read([tmp_path / "seeds"]).curves
+    assert [curve.label for curve in seeds] == ["ippo, learning_rate=0.001", "ippo, learning_rate=0.01", "qmix", "vdn"]
+    assert [curve.label for curve in read([tmp_path / name for name in kinds]).curves] == [*sorted(kinds)]
+    one = read([tmp_path / "pop" / "members" / "team"]).curves
+    assert [curve.label for curve in one] == ["team"]
+
+
+def test_a_sweep_of_one_seed_is_called_by_its_settings(tmp_path):
+    for rate in (1e-2, 1e-3):
+        write_run(tmp_path / "s" / "members" / f"learning_rate-{rate}_seed-0", settings={"learning_rate": rate})
+    assert [curve.label for curve in read([tmp_path / "s"]).curves] == ["learning_rate=0.001", "learning_rate=0.01"]
+
+
+def test_a_picture_lies_beside_what_it_shows():
+    a, b, far = (Path("runs/a"), Path("runs/b"), Path("elsewhere/runs/c"))
+    assert beside([a]) == a and beside([a, b]) == Path("runs") and beside([a, far]) == Path()
 
 
 def test_a_folder_is_a_run_or_holds_members(tmp_path):
@@ -318,7 +351,7 @@ def test_the_command(marl, tmp_path):
     ("arguments", "reason"),
     [
         ("nowhere", "'nowhere', which does not exist"),
-        ("rum", "did you mean 'run'?"),
+        ("runn", "did you mean 'run'?"),
         ("empty", "holds neither a run (config.yaml) nor members"),
         ("young", "'young' has no evaluations yet"),
         ("run young", "'young' has no evaluations yet"),

@@ -9,6 +9,7 @@ from torch import nn
 
 from marl.networks import generator_of
 from marl.recurrent import GRU, AgentNetwork, pack
+from tests.properties import examples
 
 
 def test_rows_are_packed_by_hand():
@@ -32,7 +33,7 @@ def test_packing_keeps_the_order_within_each_sequence(sequence):
         assert rows.tolist() == sorted(rows.tolist())
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 2**32))
 def test_the_gru_and_its_gradients_are_pytorchs(lengths, seed):
     lengths = sorted(lengths, reverse=True)

@@ -1,5 +1,7 @@
 """Replay: whole episodes come back as they were played, the newest ones, each step kept once."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from marl.agent import Random
 from marl.memory import refuse_beyond_memory
 from marl.replay import PAGE, EpisodeReplay
 from marl.rollout import Carry, rollout
+from marl.shards import cut, join
 
 GAMES = [
     "foraging(players=2, food=1, size=5, horizon=9) | team_reward",  # ends early, or is cut
@@ -95,8 +98,40 @@ def test_the_newest_episodes_are_kept_and_pages_used_again():
         sizes.append(replay.nbytes)
     assert len(replay) == 50
     assert sizes[-1] <= 3 * sizes[0]  # 4,000 rows a piece; those of the piece before are forgotten
-    newest = replay.state()["episodes"]
-    assert len(newest) == 50 and newest[:, 0].min() == 0
+    state = replay.state()
+    assert len(state["episodes"]) == 50
+    assert state["next"] - len(state["reward"]) == state["episodes"][:, 0].min() // PAGE * PAGE
+
+
+def test_checkpoints_of_a_replay_share_their_pages():
+    """Whatever is forgotten meanwhile; and of a run that goes on from the first, the second is the same."""
+    spec, pieces, _ = record("two_step", [500] * 8, num_envs=8)
+    replay, resumed = EpisodeReplay(spec, 5000), EpisodeReplay(spec, 5000)
+    for piece in pieces[:6]:
+        replay.add(piece, {0})
+    _, (more,), _ = record("two_step", [500], num_envs=8, seed=9)
+
+    def stored(replay):
+        shards = {}
+
+        def store(data):
+            digest = hashlib.sha256(data).digest()
+            shards[digest] = data
+            return digest
+
+        return cut(replay.state(), store), shards
+
+    state, before = stored(replay)
+    resumed.load_state(join(state, before.__getitem__))
+    ends = []
+    for each in (replay, resumed):
+        each.add(more, {0})
+        ends.append(stored(each))
+    (state, after), (state_of_resumed, after_of_resumed) = ends
+    assert after == after_of_resumed and all((state[name] == state_of_resumed[name]).all() for name in state)
+    new = [data for digest, data in after.items() if b'"reward"' in data and digest not in before]
+    assert len(after) > 15 and len(new) <= 5  # 4,000 rows
+    assert before.keys() - after.keys()
 
 
 @pytest.mark.parametrize("game", GAMES)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marl.returns import gae, successor_known
+from tests.properties import examples
 
 GAMMA, LAMBDA = 0.9, 0.8
 
@@ -88,7 +89,7 @@ def recording(seed, steps=40, envs=3, players=3, kind="dying"):
 
 
 @pytest.mark.parametrize("kind", ["turns", "simultaneous", "dying"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(seed=st.integers(0, 10**6))
 def test_equals_the_textbook(kind, seed):
     value, reward, acting, terminated, truncated, first = arrays = recording(seed, kind=kind)

@@ -1,5 +1,6 @@
 """Sweeps: the members are the runs that `marl train` makes, to the byte; what fails, or is killed, harms no other."""
 
+import io
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from marl.config import TrainConfig, load
 from marl.entrants import members
 from marl.population import train_members
 from marl.sweep import axis, names_of, sweep
+from marl.terminal import Terminal
 from marl.train import train
 from tests.marl.test_train import same
 
@@ -204,10 +206,10 @@ def test_a_failure_in_a_worker_comes_back_as_a_sentence(config, workers):
     """An error that takes several arguments, as GameFailed does, could not travel as itself."""
     game = "game=tests.games.test_guard:Failing(state=Raising)"
     population = sweep(config, seeds=2, sets=[game], grid=[], workers=workers)
-    said = []
+    console = Terminal(file=io.StringIO())
     with pytest.raises(RunFailed, match=r"2 of 2 members failed, 'seed-[78]' first: .*raised RuntimeError"):
-        train_members(population, Path("s"), resume=False, device="cpu", say=said.append)
-    assert len(said) == 2 and not Path("s/population.json").exists()
+        train_members(population, Path("s"), resume=False, device="cpu", console=console)
+    assert console.file.getvalue().count("failed: ") == 2 and not Path("s/population.json").exists()
 
 
 @pytest.mark.parametrize(

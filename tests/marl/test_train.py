@@ -1,5 +1,6 @@
 """Training: the same bytes for the same seed, and after any kill; a run folder that is never half right."""
 
+import io
 import json
 import os
 import shutil
@@ -13,9 +14,12 @@ import pytest
 import yaml
 
 from games.errors import RunFailed, UserError
-from marl import checkpoint
-from marl.config import TrainConfig, load
-from marl.train import prepare, same_config, spelled_out, train
+from marl import checkpoint, runlog
+from marl.config import Evaluation, TrainConfig, load
+from marl.lock import held
+from marl.runlog import RunLog
+from marl.terminal import Terminal
+from marl.train import as_begun, prepare, train
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,15 +133,17 @@ def test_a_run_of_before_a_setting_was_there_goes_on(tmp_path):
 def test_a_sweep_goes_on_where_the_config_leaves_the_length_of_rollouts_to_the_run(tmp_path):
     silent = TrainConfig.model_validate({k: v for k, v in TINY.items() if k != "rollout_length"} | {"steps": 1})
     train(silent, tmp_path / "run", resume=False)
-    same_config(spelled_out(silent), tmp_path / "run" / "config.yaml")
+    assert as_begun(silent, tmp_path / "run").rollout_length == 64
     with pytest.raises(UserError, match="begun with rollout_length: 64, the config now says 32"):
-        same_config(spelled_out(silent.model_copy(update={"rollout_length": 32})), tmp_path / "run" / "config.yaml")
+        as_begun(silent.model_copy(update={"rollout_length": 32}), tmp_path / "run")
 
 
 def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch):
     train(config(steps=200), tmp_path / "run", resume=False)
-    tensors = checkpoint.tensors
-    monkeypatch.setattr(checkpoint, "tensors", lambda *of: {k: v for k, v in tensors(*of).items() if "step" not in k})
+    state = checkpoint.learner_state
+    monkeypatch.setattr(
+        checkpoint, "learner_state", lambda *of: {k: v for k, v in state(*of).items() if "step" not in k}
+    )
     with pytest.raises(UserError, match="is not what ippo learns from as it is here; go on with the version that"):
         train(config(), tmp_path / "run", resume=True)
 
@@ -165,22 +171,144 @@ def test_a_disk_that_is_full_at_the_start_keeps_the_config(whole, tmp_path, monk
     shutil.copytree(whole, tmp_path / "run")
     before = (tmp_path / "run" / "config.yaml").read_bytes()
 
-    def tears(path, text, **_):
-        path.write_bytes(text.encode()[:10])
+    def fails(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", tears)
+    monkeypatch.setattr(Path, "replace", fails)
     with pytest.raises(UserError, match="cannot be written"):
         train(config(steps=800), tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "config.yaml").read_bytes() == before
 
 
-def test_a_damaged_checkpoint_stops_a_resumed_run(whole, tmp_path):
-    shutil.copytree(whole, tmp_path / "run")
-    path = checkpoint.newest(tmp_path / "run") / "learner.safetensors"
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(UserError, match="is not what was written"):
-        train(config(steps=800), tmp_path / "run", resume=True)
+def flip(path, place):
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "name, harm",
+    [
+        ("learner.safetensors", lambda path: path.write_bytes(path.read_bytes()[:100])),
+        ("learner.safetensors", Path.unlink),
+        ("agent.safetensors", lambda path: flip(path, -1)),
+        ("checkpoint.json", lambda path: flip(path, path.read_bytes().index(b'"step": ') + 8)),
+        ("checkpoint.json", Path.unlink),
+    ],
+    ids=["torn", "gone", "bit in the agent", "bit in the step", "no json"],
+)
+def test_a_damaged_checkpoint_is_trained_again(whole, tmp_path, name, harm):
+    """The run goes on from the one before, and is the same as if nothing had been damaged."""
+    run = shutil.copytree(whole, tmp_path / "run")
+    newest = checkpoint.newest(run)
+    harm(newest / name)
+    console = Terminal(file=io.StringIO())
+    train(config(), run, resume=True, console=console)
+    said = console.file.getvalue()
+    before = checkpoint._folders(whole)[-2]
+    assert f"goes on from step {int(before.name):,}" in said
+    assert f"note: '{newest}" in said.replace("the checkpoint ", "") and newest.name in said
+    assert same(whole, run)
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
+        folder.name for folder in checkpoint._folders(whole)
+    ]
+
+
+def test_a_damaged_run_that_is_killed_while_it_trains_again(whole, tmp_path):
+    run = shutil.copytree(whole, tmp_path / "run")
+    flip(checkpoint.newest(run) / "learner.safetensors", -1)
+    command = [sys.executable, "-c", KILLED, str(run), config().model_dump_json(), "2"]
+    died = subprocess.run(command, cwd=ROOT, capture_output=True)
+    assert died.returncode == -signal.SIGKILL
+    assert [path.name for path in (run / "checkpoints").glob("*.damaged")] == [
+        f"{checkpoint.newest(whole).name}.damaged"
+    ]
+    train(config(), run, resume=True)
+    assert same(whole, run)
+
+
+def test_a_run_without_a_whole_checkpoint_is_left_alone(whole, tmp_path):
+    run = shutil.copytree(whole, tmp_path / "run")
+    for path in run.rglob("learner.safetensors"):
+        path.unlink()
+    before = files(run)
+    with pytest.raises(UserError, match=r"can be resumed: .*; put back a copy of one, or name another --run-dir"):
+        train(config(steps=800), run, resume=True)
+    assert files(run) == before and not (run / "lock.json").exists()
+
+
+def test_a_run_of_format_1_goes_on(tmp_path):
+    run = shutil.copytree(ROOT / "tests" / "golden" / "run_of_format_1", tmp_path / "run")
+    console = Terminal(file=io.StringIO())
+    newest = train(load(TrainConfig, run / "config.yaml", ["steps=600"]), run, resume=True, console=console)
+    about = checkpoint.read(newest)
+    assert about["format"] == 2 and about["step"] >= 600 and about["parent_step"] == 400
+    assert console.file.getvalue().count("is of format 1: its agent is verified") == 1
+
+
+@pytest.mark.parametrize("key, value", [("seed", 7), ("game", "openspiel:connect_four")])
+def test_a_run_goes_on_from_no_checkpoint_of_another(whole, tmp_path, key, value):
+    """Not even where the checkpoint is whole in itself."""
+    run = shutil.copytree(whole, tmp_path / "run")
+    path = checkpoint.newest(run) / "checkpoint.json"
+    about = json.loads(path.read_text())
+    about["config"][key] = value
+    path.write_bytes(checkpoint._sealed(about))
+    with pytest.raises(UserError, match=f"the checkpoint '.*' was begun with {key}: "):
+        train(config(steps=800), run, resume=True)
+
+
+def test_a_run_is_not_written_through_links(whole, tmp_path):
+    run = shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "learner.safetensors").write_text("kept")
+    (run / "checkpoints" / "000000001").symlink_to(tmp_path / "precious")
+    with pytest.raises(UserError, match="000000001' is a symbolic link, and what runs here writes"):
+        train(config(steps=800), run, resume=True)
+    assert (tmp_path / "precious" / "learner.safetensors").read_text() == "kept"
+
+
+def test_two_trainers_in_one_folder(whole, tmp_path):
+    for run, resume in ((shutil.copytree(whole, tmp_path / "run"), True), (tmp_path / "new", False)):
+        with held(run, "a training run"):
+            before = files(run)
+            with pytest.raises(UserError, match=rf"in use by a training run \(pid {os.getpid()} on ") as caught:
+                train(config(steps=800), run, resume=resume)
+            assert caught.value.exit_code == 2 and files(run) == before
+    train(config(steps=1), tmp_path / "new", resume=False)
+    assert not (tmp_path / "new" / "lock.json").exists()
+
+
+def test_logs_can_be_read_while_a_stretch_is_trained(tmp_path, monkeypatch):
+    """Every few seconds of the clock, and what is written is the same."""
+    now, seen = [0.0], []
+    monkeypatch.setattr(runlog.time, "monotonic", lambda: now[0])
+    with RunLog(tmp_path, -1) as log:
+        for step in range(1, 10):
+            now[0] += 2.0
+            log.metrics(step, {"loss": step / 3})
+            seen.append(runlog.logged_step(tmp_path))
+            board = sum(path.stat().st_size for path in (tmp_path / "tensorboard").iterdir())
+            assert step < 3 or board > 100
+    assert seen == [0, 0, 3, 3, 3, 6, 6, 6, 9]
+    assert [line["loss"] for line in lines(tmp_path / "metrics.jsonl")] == [step / 3 for step in range(1, 10)]
+
+
+def test_a_team_is_evaluated_with_itself_by_default(tmp_path):
+    silent = {key: value for key, value in TINY.items() if key not in ("evaluation", "opponents")}
+    for game, panel in (("two_step", ["self", "random"]), ("openspiel:tic_tac_toe", ["random"])):
+        run = prepare(TrainConfig.model_validate(silent | {"game": game}), tmp_path / "run")
+        assert list(run.panel) == panel == list(run.config.evaluation.panel)
+
+
+def test_a_run_keeps_the_panel_that_it_was_begun_with(tmp_path):
+    """As runs of teams have it from before their default began with self."""
+    silent = {key: value for key, value in TINY.items() if key not in ("evaluation", "opponents")}
+    asked = TrainConfig.model_validate(silent | {"game": "two_step", "steps": 1, "evaluation": {"seeds": 1}})
+    begun = asked.model_copy(update={"evaluation": Evaluation(panel=("random",), seeds=1)})
+    train(begun, tmp_path / "run", resume=False)
+    train(asked.model_copy(update={"steps": 300}), tmp_path / "run", resume=True)
+    assert {line["against"] for line in lines(tmp_path / "run" / "evaluations.jsonl")} == {"random"}
 
 
 def test_logs_are_cut_back_to_the_checkpoint(whole, tmp_path):
@@ -220,7 +348,7 @@ def test_what_a_run_writes(whole):
 def test_keep_drops_the_oldest(tmp_path):
     train(config(keep=2), tmp_path / "run", resume=False)
     assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 2
-    assert [(path / "learner.safetensors").exists() for path in checkpoint._whole(tmp_path / "run")] == [False, True]
+    assert [(path / "learner.safetensors").exists() for path in checkpoint._folders(tmp_path / "run")] == [True, True]
 
 
 def test_nothing_is_written_where_the_config_does_not_fit(tmp_path):
@@ -252,7 +380,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(tmp_path, monkeypatch
 
     def full(path):
         calls.append(path)
-        if len(calls) > 5:  # three files and their folder are the first checkpoint's
+        if len(calls) > 6:  # three files, their folder and its own are the first checkpoint's
             raise OSError(28, "No space left on device")
         sync(path)
 
@@ -270,5 +398,26 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "train").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_config_fits_its_game(path, tmp_path):
-    run = prepare(load(TrainConfig, path), tmp_path / "run", resume=False)
+    run = prepare(load(TrainConfig, path), tmp_path / "run")
     assert run.step == 0 and path.stem.startswith(f"{run.name}_")
+
+
+def test_an_evaluation_that_does_not_end_is_cut_and_said_once(tmp_path, capsys):
+    config = TrainConfig(
+        game="tests.games.endless:Ring(ends=false)",
+        algorithm={"name": "ippo"},
+        steps=64,
+        stretch=32,
+        num_envs=4,
+        rollout_length=8,
+        evaluation={"panel": ("random", "self"), "seeds": 2, "max_steps": 25},
+    )
+    train(config, tmp_path / "run", resume=False, console=Terminal())
+    said = capsys.readouterr().out
+    assert said.count("note: 4 of 4 episodes against random had not ended") == 1
+    assert said.count("note: 2 of 2 episodes against self had not ended") == 1
+    lines = [json.loads(line) for line in (tmp_path / "run" / "evaluations.jsonl").read_text().splitlines()]
+    assert [(line["against"], line["cut"], line["length_mean"]) for line in lines] == [
+        ("random", 4, 25.0),
+        ("self", 2, 25.0),
+    ] * 3

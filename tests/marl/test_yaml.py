@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marl import yaml
+from tests.properties import examples
 
 # Every level unfolds to nine of the level below: 558 bytes, 9^9 values.
 LAUGHS = "\n".join(
@@ -114,7 +115,7 @@ TRICKY = st.sampled_from(ODD.split("|"))
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT | TRICKY
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300))
 @given(
     st.recursive(
         LEAVES,

@@ -28,6 +28,14 @@ def test_a_cell_for_each_pairing(tmp_path):
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "picture.png").read_bytes()
 
 
+def test_names_are_no_mathematics(tmp_path):
+    with make_store(tmp_path / "s", payoff="general_sum", payoffs=PAYOFFS) as store:
+        for id, name in {"aa": r"$\frac{$", "bb": "\x1b[2J$x^2$", "cc": "x" * 5_000}.items():
+            store.add_agent(id, name, name)
+        draw(summarize(store), tmp_path / "picture.svg")
+    assert (tmp_path / "picture.svg").read_text(encoding="utf-8").count(r"\x1b[2J$x^2$") == 2  # what its paths spell
+
+
 def test_zero_sum_games_have_one_too(tmp_path):
     table = drawn(tmp_path)
     assert table.unit == "game" and np.isnan(np.diag(table.payoff)).all() and (tmp_path / "picture.png").exists()

@@ -13,6 +13,7 @@ from scipy.optimize import minimize
 from games.errors import UserError
 from marl.spread import MIN_SEEDS
 from tests.benchmarks.coverage import Kind, draw
+from tests.properties import examples
 from tournaments import ratings
 from tournaments.ratings import (
     Counts,
@@ -234,7 +235,7 @@ class TestDegenerate:
 
 class TestProperties:
     @given(st.permutations(range(120)), st.permutations("WXYZ"), st.sampled_from([None, 2.0]))
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=examples(20))
     def test_order_and_names_change_nothing(self, order, names, prior_sd):
         log = games(FOUR)
         renamed = dict(zip("ABCD", names, strict=True))
@@ -274,7 +275,7 @@ class TestProperties:
         assert_allclose(copied, first)
 
     @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.sampled_from([-1.0, 0.0, 1.0])), max_size=40))
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=examples(50))
     def test_any_log_with_a_prior_is_finite_and_centred(self, log):
         results = Results.of([Result((f"{i}", f"{j}"), (x, -x), k // 2) for k, (i, j, x) in enumerate(log)])
         rated = rate(results)

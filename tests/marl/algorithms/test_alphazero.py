@@ -63,6 +63,7 @@ def test_the_folded_network_says_the_same():
     torch.testing.assert_close(folded(network)(x), network.eval()(x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_what_the_judge_says_does_not_depend_on_batch_mates(precision, backend):
@@ -115,7 +116,14 @@ def test_loss_by_hand():
 RESIGNING = {"resign_below": -0.1, "no_resign_share": 0.5, "cheap_simulations": 2}
 
 
-@pytest.mark.parametrize("settings", [{}, {"rule": "gumbel", "cheap_share": 0.5, "root_value_share": 0.5}, RESIGNING])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, marks=pytest.mark.processor),
+        {"rule": "gumbel", "cheap_share": 0.5, "root_value_share": 0.5},
+        RESIGNING,
+    ],
+)
 def test_resumed_is_the_same_to_the_byte(settings, tmp_path):
     whole = trained(tmp_path / "whole", **settings)
     trained(tmp_path / "parts", steps=300, **settings)

@@ -12,6 +12,7 @@ from marl.algorithms.concaveq import Concave, ConcaveQ, ConcaveQConfig, PolicyAg
 from marl.networks import generator_of
 from marl.types import View
 from tests.marl.algorithms.test_value_factorization import CLIMBING, QTRAN, greedy_return, nxn, trained
+from tests.properties import examples
 
 # Single steps: no next state, nothing to remember, and uniform exploration shows every joint action.
 ONCE = {"recurrent": False, "last_action": False, "epsilon_end": 1.0, "target_update": 50}
@@ -52,7 +53,7 @@ class TestConcavity:
 
 class TestSelection:
     @given(st.integers(0, 2**30))
-    @settings(deadline=None, max_examples=20)
+    @settings(max_examples=examples(20))
     def test_enumeration_is_the_maximum_over_legal_joint_actions(self, key):
         f, q, state = mixer(3, key=key), drawn(5, 3, 4, key=key + 1), drawn(5, 3, key=key + 2)
         legal = drawn(5, 3, 4, key=key + 3) > 0
@@ -69,7 +70,7 @@ class TestSelection:
                 assert found[tuple(best[p].tolist())] == pytest.approx(max(found.values()), abs=1e-4)
 
     @given(st.integers(0, 2**30))
-    @settings(deadline=None, max_examples=20)
+    @settings(max_examples=examples(20))
     def test_the_ascent_ends_where_no_agent_alone_can_do_better(self, key):
         f, q, state = mixer(3, key=key), drawn(5, 3, 4, key=key + 1), drawn(5, 3, key=key + 2)
         legal = drawn(5, 3, 4, key=key + 3) > 0

@@ -16,6 +16,7 @@ from marl.networks import masked_log_probs
 from marl.pairwise import Estimates, Head
 from marl.rollout import episodes
 from tests.marl.test_pairwise import TABLE, Table, met_by
+from tests.properties import examples
 
 GAME = "matrix(game=prisoners_dilemma, steps=50, memory=true, truncate=true)"
 DILEMMA = torch.tensor([[-1.0, -3.0], [0.0, -2.0]], dtype=torch.float64)
@@ -58,7 +59,7 @@ def by_definition(log_pi, q, v, action, reward, advantage, gamma, lam):
 
 
 @given(st.integers(0, 2**30))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=examples(25))
 def test_the_closed_form_is_the_gradient_of_the_definition(key):
     generator = torch.Generator().manual_seed(key)
 

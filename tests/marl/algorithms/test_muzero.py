@@ -117,6 +117,7 @@ def test_an_unroll_says_what_inference_says_step_by_step(encoder):
             assert (here.mover == ways[:, k, 2:].argmax(1).numpy()).all()
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("encoder", ["residual", "mlp"])
 @pytest.mark.parametrize("backend", ["torch", "openvino"])

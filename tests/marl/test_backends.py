@@ -10,11 +10,11 @@ import torch
 from games.errors import UserError
 from games.registry import make
 from marl.algorithms.muzero import MuZeroConfig, MuZeroNetwork
+from marl.backends import OpenVino, backend_of
 from marl.config import TrainConfig
 from marl.entrants import enter
 from marl.evaluate import evaluate
 from marl.networks import generator_of
-from marl.search.backends import OpenVino, backend_of
 from marl.search.networks import Judge, PolicyValue, folded
 from marl.train import train
 

@@ -3,14 +3,15 @@
     torch       PyTorch
     openvino    OpenVINO, on a CPU the faster one, above all in small batches (`pip install 'marl[openvino]'`)
 
-A `Backend` is asked for a part of its network, a method that maps numbers x [B, ...] to what is said of them [B, F]. It
-says the same of a row whatever its batch-mates are, as long as their number is a multiple of 8 (tests).
+A `Backend` is asked for a part of its network: a method that maps tensors [B, ...] to one tensor [B, F]. The result for
+a row may depend on B and on the row's place; marl/rowwise.py sees to it that it does not.
 """
 
 import importlib
 import operator
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from games.errors import UserError
+from games.errors import RunFailed, UserError
 
 BackendName = Literal["torch", "openvino"]
 Precision = Literal["float32", "bfloat16"]
@@ -27,8 +28,8 @@ Precision = Literal["float32", "bfloat16"]
 class Backend(Protocol):
     """Compute parts of a network that does not change."""
 
-    def __call__(self, part: str, x: Tensor) -> Tensor:
-        """Return what the method `part` of the network says of rows x [B, ...], in float32."""
+    def __call__(self, part: str, *inputs: Tensor) -> Tensor:
+        """Return what the method `part` of the network says of rows [B, ...]: [B, F], in float32."""
         ...
 
 
@@ -67,15 +68,15 @@ class Torch:
     """PyTorch as it is, in lower precision by autocast."""
 
     def __init__(self, network: nn.Module, device: str, precision: Precision) -> None:
-        self._network, self._device, self._half = network, device, precision == "bfloat16"
+        self._network, self._device, self._half = network, torch.device(device).type, precision == "bfloat16"
 
-    def __call__(self, part: str, x: Tensor) -> Tensor:
-        with torch.autocast(self._device, torch.bfloat16, enabled=self._half):
-            return getattr(self._network, part)(x).float()  # type: ignore[no-any-return]
+    def __call__(self, part: str, *inputs: Tensor) -> Tensor:
+        with torch.autocast(self._device, torch.bfloat16) if self._half else nullcontext():
+            return getattr(self._network, part)(*inputs).float()  # type: ignore[no-any-return]
 
 
 class OpenVino:
-    """OpenVINO: each part is compiled when it is first asked for, in about 20 ms."""
+    """OpenVINO: each part, of one input, is compiled when it is first asked for, in about 20 ms."""
 
     def __init__(self, network: nn.Module, precision: Precision) -> None:
         self._network, self._precision = network, precision
@@ -85,12 +86,19 @@ class OpenVino:
         """Leave out what is compiled: it belongs to a process."""
         return vars(self) | {"_compiled": {}}
 
-    def __call__(self, part: str, x: Tensor) -> Tensor:
+    def __call__(self, part: str, *inputs: Tensor) -> Tensor:
+        (x,) = inputs
         key = (part, tuple(x.shape[1:]))
         if key not in self._compiled:
             self._compiled[key] = self._compile(*key)
         infer = self._compiled[key]
-        return torch.from_numpy(infer([x.contiguous().numpy()], share_inputs=True)[0])
+        said = torch.from_numpy(infer([x.contiguous().numpy()], share_inputs=True)[0])
+        if len(said) != len(x):  # so it is where its oneDNN is kept from the instructions that it needs
+            raise RunFailed(
+                f"OpenVINO was asked about {len(x)} rows in {self._precision} and answered {len(said)}; "
+                "use precision: float32, or backend: torch"
+            )
+        return said
 
     def _compile(self, part: str, shape: tuple[int, ...]) -> Callable[..., Any]:
         settings = {

@@ -1,0 +1,64 @@
+"""What must hold on every processor, with fewer instructions than this one has: each setting in a process of its own.
+
+The libraries choose how they sum when they are loaded, by what the processor has; these variables let them believe that
+it has less. Never more: that would crash. MKL_ENABLE_INSTRUCTIONS is heard on Intel's processors alone.
+"""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
+SETTINGS = {
+    "SSE": ({"sse4_1"}, {"MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}),
+    "AVX2": (
+        {"avx2", "fma"},
+        {"MKL_ENABLE_INSTRUCTIONS": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    ),
+    "MKL_CBWR=AVX2": ({"avx2", "fma"}, {"MKL_CBWR": "AVX2"}),
+    "AVX-512": (
+        AVX512,
+        {"MKL_ENABLE_INSTRUCTIONS": "AVX512", "ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
+    ),
+}
+OPENVINO_IN_BFLOAT16 = "openvino and bfloat16"
+
+
+def processor():
+    """Return the processor's name and its instructions, none where nobody says."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    return said.get("model name", platform.processor()), set(said.get("flags", "").split())
+
+
+def rerun(name, those):
+    """Run the marked tests whose names fit `those` with a setting; return pytest's exit status and what it printed."""
+    needed, variables = SETTINGS[name]
+    model, has = processor()
+    if missing := needed - has:
+        pytest.skip(f"{model} has no {', '.join(sorted(missing))}")
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")} | variables
+    command = [sys.executable, "-m", "pytest", "-m", "processor", "-k", those, "-n", "0", "--tb=short"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], env=env, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_it_holds_with_fewer_instructions(name):
+    status, printed = rerun(name, f"not ({OPENVINO_IN_BFLOAT16})")
+    assert status == 0 and " passed" in printed, printed
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_it_holds_with_fewer_instructions_for_openvino_in_bfloat16(name):
+    if "ONEDNN_MAX_CPU_ISA" in SETTINGS[name][1] and name != "AVX-512":
+        pytest.skip("OpenVINO takes the processor at its word, oneDNN the variable: bfloat16 gets no answer at all")
+    status, printed = rerun(name, OPENVINO_IN_BFLOAT16)
+    assert status == 0 and " passed" in printed, printed

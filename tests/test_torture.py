@@ -1,0 +1,83 @@
+"""The torture itself: what it counts, it sees; and a few kills of it."""
+
+import json
+import shutil
+import sqlite3
+
+import pytest
+
+from tests.marl.test_checkpoint import flip, written
+from tests.torture import Games, Runs, _alive, _descendants, main, subjects
+
+RUNS, GAMES = Runs(), Games()
+
+
+@pytest.fixture
+def run(tmp_path):
+    for step in (1, 2):
+        written(tmp_path / "run", step, key=step)
+    log(tmp_path / "run", [1, 2])
+    return tmp_path / "run"
+
+
+def log(run, steps):
+    """Leave logs with these steps."""
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        (run / name).write_text("".join(json.dumps({"step": step, "against": "random"}) + "\n" for step in steps))
+
+
+def store(folder, rows):
+    """Leave a store with games of these seeds."""
+    folder.mkdir()
+    with sqlite3.connect(folder / "games.sqlite") as db:
+        db.execute("CREATE TABLE games (id, seed, agents, payoffs, termination, length, moves)")
+        db.executemany("INSERT INTO games VALUES (?, ?, '[0, 1]', '[1, -1]', 'finished', 5, NULL)", rows)
+    db.close()
+    return folder
+
+
+def test_a_checkpoint_that_is_gone_or_damaged_is_seen(run):
+    seen = RUNS.committed(run.parent)
+    assert len(seen) == 2 and RUNS.damaged(run.parent) == []
+    flip(run / "checkpoints" / "000000002" / "learner.safetensors")
+    assert len(RUNS.damaged(run.parent)) == 1
+    shutil.rmtree(run / "checkpoints" / "000000002")
+    assert RUNS.committed(run.parent).keys() < seen.keys() and RUNS.damaged(run.parent) == []
+
+
+def test_what_is_being_written_is_seen(run):
+    assert RUNS.writing(run.parent) is None
+    (run / "checkpoints" / "000000003.partial").mkdir()
+    assert RUNS.writing(run.parent) == "000000003.partial"
+
+
+def test_steps_that_are_there_twice_are_seen(run):
+    assert RUNS.doubled(run.parent) == []
+    log(run, [1, 2, 2])
+    assert len(RUNS.doubled(run.parent)) == 2
+
+
+def test_a_run_that_is_another_is_seen(run, tmp_path):
+    whole = shutil.copytree(run, tmp_path / "whole")
+    assert RUNS.same(whole, run)
+    flip(run / "checkpoints" / "000000001" / "agent.safetensors")
+    assert not RUNS.same(whole, run)
+
+
+def test_games_are_judged_as_they_lie_there(tmp_path):
+    whole = store(tmp_path / "whole", [("a", 1), ("b", 2)])
+    again = store(tmp_path / "again", [("a", 1), ("b", 1)])
+    assert GAMES.same(whole, whole) and not GAMES.same(whole, again)
+    assert GAMES.doubled(whole) == GAMES.damaged(whole) == [] and len(GAMES.doubled(again)) == 1
+    assert GAMES.committed(whole).keys() == {"a", "b"} and GAMES.committed(tmp_path / "nowhere") == {}
+    assert GAMES.writing(whole) is None
+
+
+def test_processes_are_found():
+    assert _alive(1) and not _alive(2**22 + 1) and _descendants(2**22 + 1) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", subjects())
+def test_a_few_kills(name, capsys):
+    assert main(["--kills", "2", "--only", name]) == 0, capsys.readouterr().out
