@@ -9,6 +9,7 @@ from games.contract import VecEnv
 from games.keys import fold
 from marl.entrants import Entrant
 from marl.rollout import episodes
+from marl.spread import of_pulls
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,11 @@ def evaluate(
     )
     returns = np.stack([episode.returns for episode in played]).reshape(seeds, rotations, num_players)
     own = returns[:, np.arange(num_players), np.arange(num_players)] if against else returns[:, 0]  # [seeds, N]
-    spread = own.std(0, ddof=1) if seeds > 1 else np.full(num_players, np.inf)
+    half = of_pulls((own - own.mean(0)).T / seeds, np.full(num_players, seeds))
     return Evaluation(
         episodes=len(played),
         return_mean=own.mean(0).round(6).tolist(),
-        return_ci95=(1.96 * spread / np.sqrt(seeds)).round(6).tolist(),
+        return_ci95=half.round(6).tolist(),
         length_mean=round(float(np.mean([episode.length for episode in played])), 6),
         cut=sum(episode.cut for episode in played),
     )

@@ -24,13 +24,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from marl.backends import Precision, backend_of
+from marl.backends import Backend, Precision, backend_of
 from marl.networks import generator_of
 
 BLOCK = 64  # the most rows of a call, where a network's user does not ask for more
 SMALLER = (64, 48, 32, 16, 8, 1)  # blocks that are tried one after the other
 STEP = 8  # blocks of fewer than BLOCK rows are a multiple of it
-PROBES = 3  # known rows; no size but those of 3 repeats them in step with a kernel's 4, 8 or 16 rows
+PROBES = 3  # known rows, which change places so often: each stands in every place of a block
 GAIN = 2.0**16  # of the twin's weights that cancel: rounding to float32 between them shows in bfloat16
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -51,9 +51,8 @@ class Rowwise(Generic[Network]):
         backend: str = "torch",
         largest: int = BLOCK,
     ) -> None:
-        self._device, self._largest = device, largest
-        self._computed = {"device": device, "precision": precision}
-        self._name, self._kind = backend, kind_of(network)
+        self._how, self._device, self._largest = (backend, device, precision), device, largest
+        self._kind = kind_of(network)
         self._sizes: dict[Hashable, Sizes] = {}
         self.renew(network)
 
@@ -63,7 +62,7 @@ class Rowwise(Generic[Network]):
 
     def renew(self, network: Network) -> None:
         """Ask another network of the same kind from now on."""
-        self._backend = backend_of(self._name, network, **self._computed)  # type: ignore[arg-type]
+        self._backend = self._computed(network)
         self.network = network
 
     def __call__(self, part: str, *inputs: Tensor) -> Tensor:
@@ -82,6 +81,10 @@ class Rowwise(Generic[Network]):
         said = self(part, *(torch.from_numpy(array).to(self._device) for array in arrays))
         return said.cpu().numpy()  # type: ignore[no-any-return]
 
+    def _computed(self, network: Network) -> Backend:
+        name, device, precision = self._how
+        return backend_of(name, network, device, precision)
+
     def _sizes_of(self, part: str, inputs: Sequence[Tensor]) -> "Sizes":
         shapes = (part, *((x.shape[1:], x.dtype) for x in inputs))
         found = self._sizes.get(shapes)
@@ -90,11 +93,9 @@ class Rowwise(Generic[Network]):
         return found
 
     def _verified(self, shapes: Hashable, part: str, inputs: Sequence[Tensor]) -> "Sizes":
-        computed = (self._name, *self._computed.values(), torch.get_num_threads(), self._largest)
-        key = (self._kind, shapes, computed)
+        key = (self._kind, shapes, self._how, self._largest, torch.get_num_threads())
         if key not in _verified:
-            twin = backend_of(self._name, twin_of(self.network), **self._computed)  # type: ignore[arg-type]
-            generator = generator_of(0)
+            twin, generator = self._computed(twin_of(self.network)), generator_of(0)
             probes = [_probes(x, generator) for x in inputs]
             _verified[key] = Sizes(lambda *rows: twin(part, *rows), probes, self._largest)
         return _verified[key]
@@ -143,7 +144,7 @@ def kind_of(network: nn.Module) -> Hashable:
     return tuple(
         (
             name,
-            type(module).__qualname__,
+            type(module),
             repr({k: v for k, v in vars(module).items() if isinstance(v, bool | int | float | str | tuple)}),
             *((k, p.shape) for k, p in module.named_parameters(recurse=False)),
         )

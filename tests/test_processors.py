@@ -45,7 +45,7 @@ def rerun(name, those):
     if missing := needed - has:
         pytest.skip(f"{model} has no {', '.join(sorted(missing))}")
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")} | variables
-    command = [sys.executable, "-m", "pytest", "-m", "processor", "-k", those, "-n", "0", "--tb=short"]
+    command = [sys.executable, "-m", "pytest", "tests/marl", "-m", "processor", "-k", those, "-n", "0", "--tb=short"]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], env=env, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 

@@ -6,6 +6,7 @@ family. It stands in the references that the store holds: no checkpoint is read.
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from games.registry import Reference, parse
 from games.text import markdown_cell, markdown_table
 from marl import picture
 from tournaments.ratings import Rating
-from tournaments.report import Summary, listed, title
+from tournaments.report import Summary, half_width, listed, title
 
 STEPS = "steps"  # of the run whose checkpoint an agent is, as its folder's name says
 LINEAR_SPAN = 20  # the greatest value over the least, up to which an axis stays linear
@@ -156,12 +157,14 @@ def draw(curves: Curves, out: Path) -> None:
         looks, lines = picture.looks(), []
         for family, ((style, marker), colour) in zip(curves.families, looks, strict=False):
             look: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": 1.8, "marker": marker}
-            elo, ci95 = [rating.elo for rating in family.ratings], [rating.ci95 for rating in family.ratings]
+            elo = [rating.elo for rating in family.ratings]
+            ci95 = [rating.ci95 if isfinite(rating.ci95) else nan for rating in family.ratings]  # NaN draws no bar
             lines.append(axes.errorbar(family.values, elo, ci95, elinewidth=1, markersize=4.5, capsize=3, **look))
         for rating, (_, colour) in zip(curves.others, looks, strict=False):
             lines.append(axes.axhline(rating.elo, color=colour, linestyle="--", linewidth=1.2, zorder=1))
-            low, high = rating.elo - rating.ci95, rating.elo + rating.ci95
-            axes.axhspan(low, high, color=colour, alpha=0.1, linewidth=0, zorder=0)
+            if isfinite(rating.ci95):
+                low, high = rating.elo - rating.ci95, rating.elo + rating.ci95
+                axes.axhspan(low, high, color=colour, alpha=0.1, linewidth=0, zorder=0)
         picture.legend(figure, lines, names)
 
 
@@ -204,4 +207,4 @@ def _names(families: list[str]) -> list[str]:
 
 
 def _cells(rating: Rating) -> list[str]:
-    return [f"{rating.elo:.0f}", f"{rating.ci95:.0f}", str(rating.games)]
+    return [f"{rating.elo:.0f}", half_width(rating.ci95), str(rating.games)]

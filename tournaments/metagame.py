@@ -3,11 +3,10 @@
 M[i, j] is what agent i was paid against agent j, both seatings together; M[i, i] is self-play. A payoff is per game, or
 per step as papers on social dilemmas quote it: with payoffs x, and sizes d of 1 for each game or of its steps,
 
-    M = Σ x / Σ d        SE² = G/(G − 1) · Σ_c (Σ_{k∈c} (x_k − M d_k) / Σ d)²        interval: M ± t(0.975, G − 1) · SE
+    M = Σ x / Σ d        z_s = Σ_{k∈s} (x_k − M d_k) / Σ d
 
-where cluster c of G holds the games of one seed, for they share their chance events. The pool is every agent, each as
-likely as another and itself among them (Axelrod 1984): a payoff against the pool is the mean of a row, and in its
-interval a seed's deviations are summed over the row before they are squared.
+z_s is the pull of seed s (spread.py says what interval follows). The pool is every agent, each as likely as another and
+itself among them (Axelrod 1984): a payoff against the pool is the mean of a row, and so are a seed's pulls on it.
 
 A game that one player broke off says nothing of the other: its payoff is NaN there, and is left out of all sums.
 """
@@ -17,10 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
+from games import rounding
 from games.errors import UserError
-from tournaments.ratings import FORFEITS, TIE_BAND, Floats, Ints, Results
+from marl.spread import Floats, of_pulls
+from tournaments.ratings import FORFEITS, Ints, Results, rounding_of
 
 Unit = Literal["game", "step"]
 
@@ -54,6 +54,7 @@ class Matchups:
     games: Ints  # [n, n] that say what the row agent was paid
     pool: Floats  # [n] payoff against the pool: the mean of the row, over whom the agent has met
     pool_ci95: Floats  # [n]
+    rounding: float  # payoffs of one column, or against the pool, that differ by less are equal
 
     @property
     def welfare(self) -> Floats:
@@ -64,13 +65,13 @@ class Matchups:
     def best(self) -> NDArray[np.bool_]:
         """Where the row is a best response to the column, by the means [n, n]; several rows may earn the same."""
         known = np.where(self.games > 0, self.payoff, -np.inf)
-        return (self.games > 0) & (known >= known.max(0, initial=-np.inf) - TIE_BAND)
+        return (self.games > 0) & (known >= known.max(0, initial=-np.inf) - self.rounding)
 
     @property
     def best_against_pool(self) -> list[str]:
         """Who earns most against the pool."""
         most = np.nanmax(self.pool, initial=-np.inf)
-        return [agent for agent, payoff in zip(self.agents, self.pool, strict=True) if payoff >= most - TIE_BAND]
+        return [agent for agent, payoff in zip(self.agents, self.pool, strict=True) if payoff >= most - self.rounding]
 
     @property
     def missing(self) -> int:
@@ -123,14 +124,14 @@ def matchups(results: Results, unit: Unit = "game") -> Matchups:
     payoff = np.divide(_sum(cell, paid, n * n), total, out=np.full(n * n, np.nan), where=total > 0)
     deviation = np.divide(paid - payoff[cell] * size, total[cell], out=np.zeros_like(size), where=known)  # [G, 2]
     moment = cell * seeds + seed[:, None]  # [G, 2] the pairing and the seed
-    influence = _sum(moment, deviation, n * n * seeds).reshape(n, n, seeds)
+    pull = _sum(moment, deviation, n * n * seeds).reshape(n, n, seeds)
     met = _sum(moment, known, n * n * seeds).reshape(n, n, seeds) > 0
     both = met & met.transpose(1, 0, 2)
     mirror = cell[:, :1] == cell[:, 1:]  # [G, 1] an agent with itself: half a game for each seat
     games = _sum(cell, np.where(mirror, 0.5, known), n * n).reshape(n, n).astype(np.int64)
     payoff = payoff.reshape(n, n)
     pool = _row_mean(payoff, games > 0)
-    pool_ci95 = _half_width(influence.sum(1) / np.maximum((games > 0).sum(1, keepdims=True), 1), met.any(1).sum(1))
+    pool_ci95 = _interval(pull.sum(1) / np.maximum((games > 0).sum(1, keepdims=True), 1), met.any(1).sum(1))
     earned = np.where(np.isnan(pool), np.inf, pool).tolist()  # the unknown stand above who broke off games
     order = sorted(range(n), key=lambda k: (-round(earned[k], 9), results.agents[k]))
     table = np.ix_(order, order)
@@ -138,11 +139,12 @@ def matchups(results: Results, unit: Unit = "game") -> Matchups:
         unit=unit,
         agents=tuple(results.agents[k] for k in order),
         payoff=payoff[table],
-        ci95=_half_width(influence, met.sum(2))[table],
-        welfare_ci95=_half_width(influence + influence.transpose(1, 0, 2), both.sum(2))[table],
+        ci95=_interval(pull, met.sum(2))[table],
+        welfare_ci95=_interval(pull + pull.transpose(1, 0, 2), both.sum(2))[table],
         games=games[table],
         pool=pool[order],
         pool_ci95=pool_ci95[order],
+        rounding=_rounding(results, size),
     )
 
 
@@ -166,11 +168,17 @@ def _row_mean(table: Floats, shown: NDArray[np.bool_]) -> Floats:
     return np.divide(total, cells, out=np.full(len(table), np.nan), where=cells > 0)
 
 
-def _half_width(influence: Floats, clusters: Ints) -> Floats:
-    """Return the half widths of 95 % intervals [...]: each seed's pull on a mean [..., seeds], how many seeds [...]."""
-    above = np.maximum(clusters - 1, 1)
-    half = stdtrit(above, 0.975) * np.sqrt((influence**2).sum(-1) * clusters / above)
-    return np.where(clusters > 1, half, np.nan)
+def _rounding(results: Results, size: Floats) -> float:
+    """Return by how much rounding may move a mean payoff: the games' own, and that of the sums over them."""
+    largest = np.nanmax(np.abs(results.payoffs), initial=0.0)
+    bound = rounding_of(results) + rounding.FLOAT64 * len(results) * largest
+    return float((bound / np.maximum(size.max(1), 1)).max(initial=0.0))
+
+
+def _interval(pull: Floats, seeds: Ints) -> Floats:
+    """Return the half widths of 95 % intervals [...] by seeds' pulls [..., S]; NaN with fewer than two seeds."""
+    half = of_pulls(pull, seeds)
+    return np.where(np.isfinite(half), half, np.nan)
 
 
 def _known(number: float) -> float | None:

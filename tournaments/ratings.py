@@ -35,32 +35,35 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.special import ndtr, stdtrit
+from scipy.special import stdtr
 
+from games import rounding
 from games.errors import UserError
+from marl.spread import MIN_SEEDS, Z95, Floats, effective, interval, of_pulls, quantile
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 K = 400 / math.log(10)
 PRIOR_SD = 2.0  # logits: 347 Elo
-TIE_BAND = 1e-9  # payoffs nearer than this are a draw
-MIN_CLUSTERS = 10  # an agent with fewer clusters cannot show its own spread
 FORFEITS = ("illegal_action", "agent_error", "timeout", "left")  # terminations
 
 _SEAT_SD, _DRAW_MEAN, _DRAW_SD = 2.0, math.log(0.5), 2.0
-_Z95 = 1.959963984540054
+_MOST = 1 - 1e-6  # of the information on a parameter that one seed may hold
 
 
 @dataclass(frozen=True)
 class Result:
-    """One game: the agents and their payoffs by seat, the seed that it was played from, how it ended, its steps."""
+    """One game: the agents and their payoffs by seat, the seed that it was played from, how it ended, its steps.
+
+    `rounding` bounds the rounding error of the difference of two payoffs (games/rounding.py); NaN where not known.
+    """
 
     agents: tuple[str, ...]
     payoffs: tuple[float, ...]
     seed: int
     termination: str = "finished"
     length: int = 1
+    rounding: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +76,7 @@ class Results:
     seeds: NDArray[np.uint64]  # [G]
     terminations: NDArray[np.str_]  # [G]
     lengths: Ints | None = None  # [G] steps, where they are known
+    rounding: Floats | None = None  # [G] bound on the rounding error of payoffs' differences; NaN where not known
 
     @classmethod
     def of(cls, results: Sequence[Result]) -> "Results":
@@ -87,16 +91,31 @@ class Results:
             seeds=np.array([r.seed for r in results], np.uint64),
             terminations=np.array([r.termination for r in results], np.str_),
             lengths=np.array([r.length for r in results], np.int64),
+            rounding=np.array([r.rounding for r in results], np.float64),
         )
 
     def __len__(self) -> int:
         return len(self.seats)
 
 
+def rounding_of(results: Results, largest: float | None = None) -> Floats:
+    """Return each game's bound on the rounding error of payoffs' differences [G].
+
+    Stores of versions 1 and 2 keep none. Their games are taken to have paid `largest` at each step, in float32: the
+    largest payoff of all games, unless it is given. Payoffs that are whole numbers are taken to be exact.
+    """
+    lengths = np.ones(len(results)) if results.lengths is None else results.lengths
+    if largest is None:
+        largest = float(np.nanmax(np.abs(results.payoffs), initial=0.0))
+    whole = (np.isnan(results.payoffs) | (results.payoffs == np.round(results.payoffs))).all(1)
+    assumed = np.where(whole, 0.0, rounding.FLOAT32 * largest * lengths)
+    return assumed if results.rounding is None else np.where(np.isnan(results.rounding), assumed, results.rounding)
+
+
 def offended(results: Results) -> NDArray[np.bool_]:
     """Return who broke off which game [G, N]: whoever was paid the least of one that ended by forfeit."""
-    least = results.payoffs <= np.nanmin(results.payoffs, 1, keepdims=True, initial=np.inf)
-    return least & np.isin(results.terminations, FORFEITS)[:, None]
+    above_least = results.payoffs - np.nanmin(results.payoffs, 1, keepdims=True, initial=np.inf)
+    return (above_least <= rounding_of(results)[:, None]) & np.isin(results.terminations, FORFEITS)[:, None]
 
 
 def settle(results: Results, zero_sum: bool) -> Results:
@@ -126,7 +145,10 @@ class Counts:
 
 
 def outcomes(results: Results) -> Ints:
-    """Return seat 0's outcome of each two-player game [G] by the sign rule: 0 a win, 1 a draw, 2 a loss."""
+    """Return seat 0's outcome of each two-player game [G]: 0 a win, 1 a draw, 2 a loss.
+
+    A game is a draw where its payoffs differ by no more than rounding can have moved them.
+    """
     if results.payoffs.shape[1] != 2:
         raise UserError(f"expected two-player games to compare payoffs, got {results.payoffs.shape[1]} players")
     if not np.isfinite(results.payoffs).all():
@@ -134,7 +156,7 @@ def outcomes(results: Results) -> Ints:
             "expected payoffs that are finite numbers, got a payoff that is not; correct or remove that game"
         )
     gap = results.payoffs[:, 0] - results.payoffs[:, 1]
-    return np.where(gap > TIE_BAND, 0, np.where(gap < -TIE_BAND, 2, 1)).astype(np.int64)
+    return 1 - rounding.sign(gap, rounding_of(results))
 
 
 def count(results: Results) -> Counts:
@@ -161,6 +183,11 @@ class Fit:
     part: Ints  # [n] agents that some chain of games connects; 0 is the largest part
     core: Ints  # [n] agents that each reach the other along "scored against"
     inverse: Floats  # [F, F] inverse of the negative Hessian, prior included
+
+    def probabilities(self, pairs: Ints) -> Floats:
+        """Return P(win), P(draw), P(loss) [M, 3] of agents in seats 0 and 1 [M, 2]."""
+        d = self.theta[pairs[:, 0]] - self.theta[pairs[:, 1]] + self.eta
+        return probabilities(d, math.log(self.nu) if self.nu else -math.inf)
 
 
 def probabilities(d: Floats, log_nu: float) -> Floats:
@@ -279,62 +306,115 @@ def _sum(index: Ints, values: Floats, size: int) -> Floats:
     return np.bincount(index, values, size).astype(np.float64, copy=False)
 
 
-Covariance = Callable[[Fit, Results], Floats]
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """How sure the parameters of a fit are [F], and how many seeds say so."""
+
+    covariance: Floats  # [F, F]
+    model: Floats  # [F, F] the covariance where every game is independent and the model holds
+    added: Floats  # [F] Σ_s q_s, with q_s what seed s is expected to add to a parameter's variance (spread.py)
+    shared: Floats  # [F, F] Σ_s q_s q_sᵀ; 0 where every game is independent
+
+    def of(self, contrasts: Floats) -> tuple[Floats, Floats]:
+        """Return the standard errors of linear combinations [C, F], and their effective numbers of seeds [C]."""
+        variance, model = (
+            np.einsum("cf,fg,cg->c", contrasts, matrix, contrasts, optimize=True)
+            for matrix in (self.covariance, self.model)
+        )
+        weight = contrasts**2
+        return _shown(variance, model, weight @ self.added, ((weight @ self.shared) * weight).sum(1))
+
+    def differences(self, n: int) -> tuple[Floats, Floats]:
+        """Return the standard errors of the differences of the first n parameters, and their numbers of seeds [n, n].
+
+        A parameter differs from itself by 0, for sure.
+        """
+
+        def apart(matrix: Floats, sign: int) -> Floats:
+            own = np.diag(matrix)[:n]
+            return own[:, None] + own[None, :] + 2 * sign * matrix[:n, :n]
+
+        others = 1 - np.eye(n)
+        added = others * (self.added[:n, None] + self.added[None, :n])
+        return _shown(apart(self.covariance, -1), apart(self.model, -1), added, others * apart(self.shared, 1))
 
 
-def hessian(fitted: Fit, results: Results) -> Floats:
+def _shown(variance: Floats, model: Floats, added: Floats, squares: Floats) -> tuple[Floats, Floats]:
+    """Return standard errors and effective numbers of seeds [...].
+
+    Where seeds are fewer than MIN_SEEDS, the interval is no shorter than that of the model.
+    """
+    seeds = effective(added, squares)
+    floor = np.where(seeds < MIN_SEEDS, (Z95 / quantile(seeds)) ** 2 * model, 0.0)
+    return np.sqrt(np.maximum(np.maximum(variance, floor), 0.0)), seeds
+
+
+Covariance = Callable[[Fit, Results], Spread]
+
+
+def hessian(fitted: Fit, results: Results) -> Spread:
     """Return the inverse of the negative Hessian [F, F]: right where every game is independent and the model holds."""
-    return fitted.inverse
+    return Spread(fitted.inverse, fitted.inverse, np.diag(fitted.inverse), np.zeros_like(fitted.inverse))
 
 
-def sandwich(fitted: Fit, results: Results) -> Floats:
-    """Return the covariance of the parameters [F, F], clustered by seed and pair of agents.
+def sandwich(fitted: Fit, results: Results) -> Spread:
+    """Return the spread of the parameters [F], clustered by seed.
 
-        C = H⁻¹ (Σ_c s_c s_cᵀ + Λ) H⁻¹        (Liang & Zeger 1986, https://doi.org/10.1093/biomet/73.1.13)
+        C = H⁻¹ (Σ_s v_s v_sᵀ + Λ) H⁻¹        v_s = u_s / √(1 − h_s / h)
 
-    A cluster c holds both seatings of one seed, which may well not be independent; s_c is the sum of its games' scores.
+    u_s is the sum of the scores of a seed's games. All pairings play the same seeds, and an agent's luck on a seed is
+    met by all its opponents: seeds alone are independent (Liang & Zeger 1986, https://doi.org/10.1093/biomet/73.1.13).
+    The residuals of a fit are smaller than the errors; v_s corrects for the share h_s / h that a seed has in the
+    information on each parameter: the correction CR2 by the diagonal of the information alone (Bell & McCaffrey 2002,
+    https://www150.statcan.gc.ca/n1/en/catalogue/12-001-X20020029058). With S seeds that weigh alike it is the factor
+    S / (S − 1) of spread.py.
     Λ, the prior's precision, is in H and between the two: where the model holds, C is the posterior's covariance H⁻¹.
-    The sum is scaled by clusters / (clusters − parameters), as the fit has used up some of its spread.
 
-    Results that cannot show their own spread give the model's information instead: those between agents of which one
-    never scored against the other, even through third parties (ten wins in ten games look as sure as a thousand), and
-    those of an agent with fewer than `MIN_CLUSTERS` clusters. Where there are no others, C is the inverse Hessian.
+    Results between agents of which one never scored against the other, even through third parties, cannot show their
+    spread (ten wins in ten games look as sure as a thousand): they give the model's information instead.
     """
     n, free, counts = len(fitted.theta), len(fitted.inverse), fitted.counts
-    log_nu = math.log(fitted.nu) if fitted.nu else -math.inf
-    first, second = results.seats.T
-    _, seed = np.unique(results.seeds, return_inverse=True)
-    low, high = np.minimum(first, second), np.maximum(first, second)
-    key, one_game, cluster = np.unique(
-        (low * n + high) * (seed.max(initial=0) + 1) + seed, return_index=True, return_inverse=True
+    one_sided = fitted.core[counts.pairs[:, 0]] != fitted.core[counts.pairs[:, 1]]
+    p = fitted.probabilities(counts.pairs[one_sided])
+    borrowed = _information(n, counts.pairs[one_sided], counts.wdl[one_sided].sum(1), p)[:free, :free]
+
+    score, information = _by_seed(fitted, results)
+    total = np.asarray(information.sum(0)).ravel() + fitted.prior_precision
+    expected = np.divide(1.0, total, out=np.zeros(free), where=total > 0)  # variance, by the diagonal alone
+    share = information.data * expected[information.indices]
+    score.data /= np.sqrt(1 - np.minimum(share, _MOST))
+    between = (score.T @ score).toarray() + borrowed + np.diag(fitted.prior_precision)
+    information.data = share * expected[information.indices]  # q_s
+    return Spread(
+        covariance=fitted.inverse @ between @ fitted.inverse,
+        model=fitted.inverse,
+        added=np.asarray(information.sum(0)).ravel(),
+        shared=(information.T @ information).toarray(),
     )
-    pairs = np.stack([low[one_game], high[one_game]], 1)  # [C, 2]
-    clusters = np.bincount(pairs.ravel(), minlength=n)  # [n]
 
-    def thin(pair: Ints) -> NDArray[np.bool_]:
-        return (clusters[pair] < MIN_CLUSTERS).any(1) | (fitted.core[pair[:, 0]] != fitted.core[pair[:, 1]])
 
-    shown = ~thin(pairs)
-    parameters = free - len(np.unique(fitted.part))
-    all_thin = shown.sum() <= parameters
-    borrowed = thin(counts.pairs) | all_thin
-    p = probabilities(fitted.theta[counts.pairs[:, 0]] - fitted.theta[counts.pairs[:, 1]] + fitted.eta, log_nu)
-    meat = _information(n, counts.pairs[borrowed], counts.wdl[borrowed].sum(1), p[borrowed])
-    if not all_thin:
-        p = probabilities(fitted.theta[first] - fitted.theta[second] + fitted.eta, log_nu)  # [G, 3]
-        outcome = outcomes(results)
-        g = (1 - outcome) / 2 - (p[:, 0] - p[:, 2]) / 2
-        a = _sum(cluster, np.where(first <= second, g, -g), len(key))[shown]
-        b = _sum(cluster, g, len(key))[shown]
-        c = _sum(cluster, (outcome == 1) - p[:, 1], len(key))[shown]
-        scale = shown.sum() / (shown.sum() - parameters)
-        meat = meat + scale * _assemble(n, pairs[shown], a * a, a * b, a * c, b * b, b * c, c * c)
-    return fitted.inverse @ (meat[:free, :free] + np.diag(fitted.prior_precision)) @ fitted.inverse
+def _by_seed(fitted: Fit, results: Results) -> tuple[csr_matrix, csr_matrix]:
+    """Return each seed's scores, without those of one-sided results, and its information on each parameter [S, F]."""
+    n, free = len(fitted.theta), len(fitted.inverse)
+    _, seed = np.unique(results.seeds, return_inverse=True)
+    (i, j), outcome, p = results.seats.T, outcomes(results), fitted.probabilities(results.seats)
+    edge, shown, apart = p[:, 0] - p[:, 2], fitted.core[i] == fitted.core[j], (i != j).astype(np.float64)
+    g = shown * ((1 - outcome) - edge) / 2
+    h = (p[:, 0] + p[:, 2] - edge**2) / 4
+    columns = [i, j, np.full_like(i, n), np.full_like(i, n + 1)][: 2 + free - n]
+    scores = [apart * g, -apart * g, g, shown * ((outcome == 1) - p[:, 1])][: len(columns)]
+    information = [apart * h, apart * h, h, p[:, 1] * (1 - p[:, 1])][: len(columns)]
+    where = (np.tile(seed, len(columns)), np.concatenate(columns))
+    shape = (int(seed.max(initial=-1)) + 1, free)
+    return tuple(csr_matrix((np.concatenate(values), where), shape) for values in (scores, information))
 
 
 @dataclass(frozen=True)
 class Rating:
-    """One line of a leaderboard; `ci95` is the half width of the 95 % interval, `score` the mean of 1, ½ and 0."""
+    """One line of a leaderboard; `score` is the mean of 1, ½ and 0.
+
+    `ci95` is the half width of the 95 % interval: infinite where one seed alone says something of the agent.
+    """
 
     agent: str
     elo: float
@@ -345,9 +425,8 @@ class Rating:
     prior_dominated: bool
 
     def to_json(self) -> dict[str, Any]:
-        """Return the line as JSON data."""
-        rounded = {"elo": round(self.elo, 3), "ci95": round(self.ci95, 3), "score": round(self.score, 6)}
-        return vars(self) | rounded
+        """Return the line as JSON data; an infinite interval is null."""
+        return vars(self) | {"elo": round(self.elo, 3), "ci95": _finite(self.ci95), "score": round(self.score, 6)}
 
 
 @dataclass(frozen=True)
@@ -368,7 +447,10 @@ class Ratings:
     parts: list[Part]
     agents: tuple[str, ...]
     elo: Floats  # [n] relative to the part's mean, or to the anchor
+    seeds: Floats  # [n] effective number of seeds that say something of `elo`
     covariance: Floats  # [n, n] of `elo`
+    difference_se: Floats  # [n, n] standard error of Rᵢ − Rⱼ
+    difference_seeds: Floats  # [n, n] effective number of seeds that say something of it
     part: Ints  # [n]
     seat_advantage: float  # Elo that seat 0 is worth
     seat_advantage_ci95: float
@@ -381,25 +463,28 @@ class Ratings:
     def ratings(self) -> list[Rating]:
         return [rating for part in self.parts for rating in part.ratings]
 
-    @cached_property
-    def difference_se(self) -> Floats:
-        """Standard error of Rᵢ − Rⱼ [n, n]: the root of Cᵢᵢ + Cⱼⱼ − 2Cᵢⱼ."""
-        variance = np.diag(self.covariance)
-        return np.sqrt(np.maximum(variance[:, None] + variance[None, :] - 2 * self.covariance, 0.0))
+    @property
+    def difference_ci95(self) -> Floats:
+        """Half width of the 95 % interval of Rᵢ − Rⱼ [n, n]; infinite where one seed alone says something of it."""
+        return interval(self.difference_se, self.difference_seeds)
 
     @cached_property
     def superiority(self) -> Floats:
-        """Likelihood of superiority Φ(ΔR / SE) [n, n]: that the row is stronger than the column; NaN across parts."""
+        """Likelihood of superiority [n, n]: that the row is stronger than the column, by Student's t of ΔR / SE.
+
+        NaN across parts, and where one seed alone says something of the difference.
+        """
         gap, se = self.elo[:, None] - self.elo[None, :], self.difference_se
         ratio = np.divide(gap, se, out=np.zeros_like(gap), where=se > 0)
-        return np.where(self.part[:, None] == self.part[None, :], ndtr(ratio), np.nan)
+        known = (self.part[:, None] == self.part[None, :]) & np.isfinite(self.difference_ci95)
+        return np.where(known, stdtr(np.maximum(self.difference_seeds - 1, 0.5), ratio), np.nan)
 
     def difference(self, agent: str, other: str) -> tuple[float, float]:
         """Return R(agent) − R(other) and the half width of its 95 % interval; refuses agents of different parts."""
         i, j = self.agents.index(agent), self.agents.index(other)
         if self.part[i] != self.part[j]:
             raise UserError(f"expected agents that games connect, got '{agent}' and '{other}'; play games between them")
-        return float(self.elo[i] - self.elo[j]), float(_Z95 * self.difference_se[i, j])
+        return float(self.elo[i] - self.elo[j]), float(self.difference_ci95[i, j])
 
     def to_json(self) -> dict[str, Any]:
         """Return the ratings as JSON data."""
@@ -407,7 +492,7 @@ class Ratings:
             "rating_rule": "sign",
             "ratings": [rating.to_json() for rating in self.ratings],
             "parts": [[r.agent for r in part.ratings] for part in self.parts],
-            "seat_advantage": {"elo": round(self.seat_advantage, 3), "ci95": round(self.seat_advantage_ci95, 3)},
+            "seat_advantage": {"elo": round(self.seat_advantage, 3), "ci95": _finite(self.seat_advantage_ci95)},
             "draw_rate": round(self.draw_rate, 6),
             "prior_sd": self.prior_sd,
         }
@@ -441,15 +526,18 @@ def rate(
     if anchor is not None:
         a = results.agents.index(anchor)
         weight[part == part[a]] = np.eye(n)[a]
-    full = covariance(fitted, results)
     elo = scale * (fitted.theta - weight @ fitted.theta)
-    contrast = np.eye(n) - weight
-    cov = scale**2 * contrast @ full[:n, :n] @ contrast.T
+    contrasts = np.zeros((n + 1, len(fitted.inverse)))  # the ratings and the seat effect, by the parameters
+    contrasts[:n, :n], contrasts[n, n] = scale * (np.eye(n) - weight), scale
+    spread = covariance(fitted, results)
+    se, seeds = spread.of(contrasts)
+    ci95 = interval(se, seeds)
+    difference_se, difference_seeds = spread.differences(n)
     held = _prior_dominated(fitted, np.eye(n) - mean)
 
     games, score = _scores(counts)
     order = sorted(range(n), key=lambda k: (part[k], -round(elo[k], 6), results.agents[k]))
-    ci95 = _Z95 * np.sqrt(np.maximum(np.diag(cov), 0.0))
+    table = np.ix_(order, order)
     parts = []
     for which in range(int(part.max(initial=-1)) + 1):
         rows = [
@@ -470,15 +558,22 @@ def rate(
         parts=parts,
         agents=tuple(results.agents[k] for k in order),
         elo=elo[order],
-        covariance=cov[np.ix_(order, order)],
+        seeds=seeds[order],
+        covariance=(contrasts @ spread.covariance @ contrasts.T)[table],
+        difference_se=scale * difference_se[table],
+        difference_seeds=difference_seeds[table],
         part=part[order],
         seat_advantage=scale * fitted.eta,
-        seat_advantage_ci95=float(_Z95 * scale * math.sqrt(full[n, n])),
+        seat_advantage_ci95=float(ci95[n]),
         draw_rate=float(counts.wdl[:, 1].sum() / max(counts.wdl.sum(), 1)),
         nu=fitted.nu,
         prior_sd=prior_sd,
         fit=fitted,
     )
+
+
+def _finite(number: float) -> float | None:
+    return round(number, 3) if math.isfinite(number) else None
 
 
 def _prior_dominated(fitted: Fit, centred: Floats) -> NDArray[np.bool_]:
@@ -523,9 +618,7 @@ class MeanPayoff:
 def mean_payoffs(results: Results) -> list[MeanPayoff]:
     """Return mean payoffs: for each agent, the best first, over all of its seats and then for each seat that it held.
 
-    Games of one seed are one cluster, for they share their chance events. With G clusters, n payoffs xᵢ and mean m,
-
-        SE² = G/(G − 1) · Σ_c (Σ_{i∈c} (xᵢ − m))² / n²        interval: m ± t(0.975, G − 1) · SE
+    With n payoffs xᵢ and mean m, a seed's pull (spread.py) is z_s = Σ_{i∈s} (xᵢ − m) / n.
     """
     num_games, num_players = results.seats.shape
     group = results.seats * (num_players + 1) + np.arange(num_players)  # [G, N] agent and seat
@@ -538,23 +631,21 @@ def mean_payoffs(results: Results) -> list[MeanPayoff]:
     _, seed = np.unique(results.seeds, return_inverse=True)
     game = np.nonzero(known)[0]
     seeds = np.tile(seed[game], 2)
-    key, cluster = np.unique(groups * (seed.max(initial=0) + 1) + seeds, return_inverse=True)
-    spread = _sum(cluster, payoff - mean[groups], len(key))
-    owner = key // (seed.max(initial=0) + 1)
-    clusters = np.bincount(owner, minlength=kinds)
-    squares = _sum(owner, spread**2, kinds)
+    num_seeds = int(seed.max(initial=-1)) + 1
+    moment = groups * num_seeds + seeds
+    pull = _sum(moment, (payoff - mean[groups]) / n[groups], kinds * num_seeds).reshape(kinds, num_seeds)
+    met = _sum(moment, np.ones(len(moment)), kinds * num_seeds).reshape(kinds, num_seeds) > 0
+    ci95 = of_pulls(pull, met.sum(1))
     played = np.unique(results.seats[known] * num_games + game)  # several seats of one game are one game
     games = np.bincount(played // max(num_games, 1), minlength=len(results.agents))
 
     def line(agent: int, seat: int) -> MeanPayoff:
         k = agent * (num_players + 1) + seat
-        several = clusters[k] > 1
-        se = math.sqrt(squares[k] * clusters[k] / (clusters[k] - 1)) / n[k] if several else 0.0
         return MeanPayoff(
             agent=results.agents[agent],
             seat=None if seat == num_players else seat,
             mean=float(mean[k]) if n[k] else None,
-            ci95=float(stdtrit(clusters[k] - 1, 0.975)) * se if several else None,
+            ci95=float(ci95[k]) if math.isfinite(ci95[k]) else None,
             games=int(games[agent] if seat == num_players else n[k]),
         )
 

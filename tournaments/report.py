@@ -5,7 +5,7 @@ All of it is a pure function of the store: no clock, so the same store gives the
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rich.table import Table
 from games.errors import RunFailed, UserError
 from games.text import csv_line, markdown_cell, markdown_table, shown
 from marl.files import write_text
+from marl.spread import MIN_SEEDS
 from marl.terminal import Terminal
 from tournaments.metagame import Matchups, matchups
 from tournaments.ratings import (
@@ -34,6 +35,7 @@ from tournaments.ratings import (
     outcomes,
     rate,
     refusal,
+    rounding_of,
     settle,
 )
 from tournaments.store import TERMINATIONS, AgentFailures, Store
@@ -120,6 +122,7 @@ class Summary:
             weak = [rating.agent for rating in self.ratings.ratings if rating.prior_dominated]
             if weak:
                 found.append(f"More the prior's doing than the games': {listed(weak)}.")
+            found += self._few_seeds(self.ratings)
             if self.repeated:
                 found.append(
                     f"Seatings of two agents that repeated one game on every seed, as neither draws by chance: "
@@ -163,6 +166,21 @@ class Summary:
             )
         return found
 
+    @staticmethod
+    def _few_seeds(ratings: Ratings) -> list[str]:
+        """Say whose intervals one seed cannot show, and whose rest on few."""
+        seeds = dict(zip(ratings.agents, ratings.seeds.tolist(), strict=True))
+        one = [rating.agent for rating in ratings.ratings if not np.isfinite(rating.ci95)]
+        few = [agent for agent in ratings.agents if seeds[agent] < MIN_SEEDS and agent not in one]
+        found = []
+        if one:
+            found.append(f"No intervals, as one seed cannot show how much is its luck: {listed(one)}; play more seeds.")
+        if few:
+            found.append(
+                f"Intervals that rest on fewer than {MIN_SEEDS} seeds, and are long: {listed(few)}; play more seeds."
+            )
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """Return the ratings, or the payoffs and why there is no Elo, as JSON data."""
         facts: dict[str, Any] = {"game": self.game, "opening_moves": self.opening_moves}
@@ -203,8 +221,10 @@ def summarize(store: Store) -> Summary:
     if not isinstance(game, str) or not isinstance(spec, dict) or not {"num_players", "payoff"} <= set(spec):
         raise UserError(f"expected a store that says which game it holds, got '{store.path}'; run its tournament again")
     results, labels = store.results(), store.labels()
-    if spec.get("return_bounds") is None:
+    bounds = spec.get("return_bounds")
+    if bounds is None:
         results = settle(results, spec["payoff"] == "zero_sum")
+    results = replace(results, rounding=rounding_of(results, bounds and max(map(abs, bounds))))
     seated, without_result = store.seated(), store.without_result()
     inconclusive = {label for tables in without_result.values() for seats in tables for label in seats}
     uncounted = sorted((label, id) for id, label in labels.items() if label not in results.agents)
@@ -290,7 +310,12 @@ def print_warnings(console: Terminal, summary: Summary) -> None:
 
 def _rating_cells(rank: int, rating: Rating) -> list[str]:
     score = f"{100 * rating.score:.1f} %"
-    return [str(rank), rating.agent, f"{rating.elo:.0f}", f"{rating.ci95:.0f}", str(rating.games), score]
+    return [str(rank), rating.agent, f"{rating.elo:.0f}", half_width(rating.ci95), str(rating.games), score]
+
+
+def half_width(ci95: float) -> str:
+    """Write the half width of an interval in Elo; a dash where one seed alone says something."""
+    return f"{ci95:.0f}" if np.isfinite(ci95) else "—"
 
 
 def _payoff_titles(summary: Summary) -> list[str]:
@@ -348,7 +373,8 @@ def _seat_line(summary: Summary) -> str:
     if ratings is None or not len(summary.results):
         return "No game has a result."
     drawn = f"{100 * ratings.draw_rate:.1f} % of games drawn"
-    return f"The first seat is worth {ratings.seat_advantage:.0f} ± {ratings.seat_advantage_ci95:.0f} Elo; {drawn}."
+    half = half_width(ratings.seat_advantage_ci95)
+    return f"The first seat is worth {ratings.seat_advantage:.0f} ± {half} Elo; {drawn}."
 
 
 def _method(summary: Summary) -> str:
@@ -369,8 +395,7 @@ def _method(summary: Summary) -> str:
         "A game counts as won by whoever was paid more. Davidson's model (1970) of wins, draws and losses, with one "
         "seat effect, fitted to all games at once with a normal prior on strength with a standard deviation of "
         f"{PRIOR_SD:g} logits ({K * PRIOR_SD:.0f} Elo). Elo is relative to the mean of the agents it is shown with. "
-        "Intervals cover 95 %; both seatings of a seed count as one cluster, so they hold where the two depend on each "
-        "other."
+        "Intervals cover 95 %: Student's, over seeds, whose games share their chance events and the agents' luck."
     )
 
 
@@ -413,7 +438,8 @@ def _csv_rows(summary: Summary) -> Iterator[list[Any]]:
         for part in summary.ratings.parts:
             for rank, r in enumerate(part.ratings, start=1):
                 score, held = f"{r.score:.6f}", str(r.prior_dominated).lower()
-                yield [rank, r.agent, f"{r.elo:.3f}", f"{r.ci95:.3f}", r.games, score, r.part, held]
+                ci95 = f"{r.ci95:.3f}" if np.isfinite(r.ci95) else ""
+                yield [rank, r.agent, f"{r.elo:.3f}", ci95, r.games, score, r.part, held]
     elif summary.matchups:
         unit = summary.matchups.unit
         fields = ["agent", "payoff", "ci95", "self_play", "cross_play", "welfare", "games", "best_responses"]
@@ -440,13 +466,13 @@ class _Bar:
 
 
 def _bars(part: Sequence[Rating]) -> tuple[list[_Bar], float]:
-    """Place the intervals of a part on one axis; also return where its zero is."""
-    low = min(0.0, *(r.elo - r.ci95 for r in part))
-    high = max(0.0, *(r.elo + r.ci95 for r in part))
+    """Place the intervals of a part on one axis, across all of it where they are infinite; and return its zero."""
+    ends = [end for r in part for end in (r.elo - r.ci95, r.elo, r.elo + r.ci95) if np.isfinite(end)]
+    low, high = min(0.0, *ends), max(0.0, *ends)
     margin = 0.04 * (high - low) or 1.0
 
     def place(elo: float) -> float:
-        return 100 * (elo - low + margin) / (high - low + 2 * margin)
+        return min(100.0, max(0.0, 100 * (elo - low + margin) / (high - low + 2 * margin)))
 
     return [_Bar(place(r.elo - r.ci95), place(r.elo), place(r.elo + r.ci95)) for r in part], place(0.0)
 
@@ -534,6 +560,7 @@ def _html(summary: Summary) -> str:
         ratings=ratings,
         parts=parts,
         rating_cells=_rating_cells,
+        half_width=half_width,
         payoff_titles=_payoff_titles(summary),
         payoff_rows=_payoff_rows(summary),
         cross_table=_cross_table(summary) if ratings else [],

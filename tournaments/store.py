@@ -35,7 +35,8 @@ import numpy as np
 
 from games.errors import RunFailed, UserError
 from marl.drives import network_drive
-from tournaments.ratings import FORFEITS, MIN_CLUSTERS, Results
+from marl.spread import MIN_SEEDS
+from tournaments.ratings import FORFEITS, Results
 from tournaments.schedule import Fixture
 
 SCHEMA_VERSION = 3  # 1 had no payoffs that are null; 2 had agents by id, no rounding, failures and notes
@@ -459,7 +460,7 @@ class Store:
         """Return how many seatings of agents played one and the same game on every seed, of those with enough seeds."""
         one_game = "COUNT(*) >= ? AND COUNT(DISTINCT moves) = 1 AND COUNT(DISTINCT payoffs) = 1"
         query = f"SELECT COUNT(*) FROM (SELECT 1 FROM games GROUP BY agents HAVING {one_game})"
-        return int(self._rows(query, MIN_CLUSTERS)[0][0])
+        return int(self._rows(query, MIN_SEEDS)[0][0])
 
     def check(self) -> None:
         """Read everything that a report reads; raises UserError where the store is damaged."""
@@ -497,7 +498,7 @@ def _seating(tables: Iterable[str], called: Mapping[int, str]) -> dict[str, tupl
 
 def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str]], num_players: int) -> Results:
     """Return rows of games by columns; raises ValueError and the like for what no release wrote."""
-    seeds, tables, payoffs, terminations, lengths, _roundings = zip(*rows, strict=True) if rows else ((),) * 6
+    seeds, tables, payoffs, terminations, lengths, roundings = zip(*rows, strict=True) if rows else ((),) * 6
     agents = sorted({label for seats in seating.values() for label in seats})
     index = {label: k for k, label in enumerate(agents)}
     numbers = {table: [index[label] for label in seats] for table, seats in seating.items()}
@@ -514,4 +515,5 @@ def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str
         seeds=np.array(seeds, np.int64).view(np.uint64),
         terminations=np.array(terminations, np.str_),
         lengths=np.array(lengths, np.int64),
+        rounding=np.array(roundings, np.float64),  # null becomes NaN
     )

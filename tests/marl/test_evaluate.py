@@ -209,4 +209,4 @@ def test_a_few_seeds_have_a_wide_interval():
     venv = make("openspiel:matrix_mp", 4)
     found = evaluate(venv, enter("random", venv.spec), None, seeds=5, key=2)
     (m, _), (ci95, _) = found.return_mean, found.return_ci95
-    assert abs(m) < 1 and ci95 == pytest.approx(1.96 * np.sqrt((1 - m**2) * (5 / 4) / 5), abs=1e-6)
+    assert abs(m) < 1 and ci95 == pytest.approx(2.776445 * np.sqrt((1 - m**2) * (5 / 4) / 5), abs=1e-6)

@@ -135,6 +135,14 @@ def test_the_picture_shows_values_ratings_and_intervals(tmp_path, figure_of, age
     assert axes.get_xscale() == scale
 
 
+def test_one_seed_draws_no_intervals(tmp_path, figure_of):
+    found = gathered(tmp_path / "s", {"mcts(simulations=1)": 0.0, "mcts(simulations=2)": 0.1, "random": 0.0}, seeds=1)
+    [axes] = figure_of(found).axes
+    [bars] = axes.containers[0].lines[2]
+    assert all(len(bar) == 0 for bar in bars.get_segments()) and not axes.patches
+    assert "| — | 4 |" in table(found)
+
+
 @pytest.mark.parametrize(
     ("agents", "by", "said"),
     [

@@ -11,7 +11,9 @@ from marl.config import TrainConfig
 from marl.entrants import enter
 from marl.terminal import Terminal
 from marl.train import train
+from tests.games.ledger import LEDGERS
 from tournaments.match import chunks, dismiss, forfeit_payoffs, play, play_chunk
+from tournaments.ratings import Result, Results, outcomes
 from tournaments.schedule import round_robin
 
 TIC_TAC_TOE = "openspiel:tic_tac_toe"
@@ -137,3 +139,14 @@ def test_chunks():
     fixtures, _ = schedule(TIC_TAC_TOE, ["random", FIRST], seeds=5)
     pieces = list(chunks(fixtures, 4))
     assert [len(piece) for piece in pieces] == [4, 4, 2] and [f for piece in pieces for f in piece] == fixtures
+
+
+@pytest.mark.parametrize("name", LEDGERS)
+def test_rounding_decides_no_game(name):
+    game = f"tests.games.ledger:Ledger(name='{name}')"
+    fixtures, reference = schedule(game, ["random", OTHER], seeds=2)
+    log = [
+        Result(g.fixture.agents, g.payoffs, g.fixture.seed, g.termination, g.length, g.rounding)
+        for g in play(game, list(reference.values()), fixtures, num_envs=3)
+    ]
+    assert outcomes(Results.of(log)).tolist() == [1 - LEDGERS[name][2]] * 4

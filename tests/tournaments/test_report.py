@@ -333,3 +333,61 @@ def test_results_and_single_results_agree(tmp_path):
     again = type(columns).of(rows)
     assert again.agents == columns.agents and (again.seats == columns.seats).all()
     assert (again.seeds == columns.seeds).all() and (again.payoffs == columns.payoffs).all()
+
+
+def rated_store(path, seeds, rounding=0.0, payoffs=((1.0, -1.0), (-1.0, 1.0), (0.0, 0.0)), bounds=(-1.0, 1.0)):
+    """Store a round robin of three agents; `seeds` of each agent."""
+    store = Store(path, create=True)
+    store.set("game", "g")
+    store.set("spec", {"num_players": 2, "payoff": "zero_sum", "return_bounds": bounds})
+    for agent in seeds:
+        store.add_agent(agent, agent, agent)
+    for k, fixture in enumerate(round_robin("g", list(seeds), 2, max(seeds.values()), seed=0)):
+        if k // (len(seeds) * (len(seeds) - 1)) < min(seeds[agent] for agent in fixture.agents):
+            paid = payoffs[k % len(payoffs)]
+            store.add([PlayedGame(fixture, paid, "finished", 4, rounding=rounding)])
+    return store
+
+
+def test_one_seed_shows_no_interval_and_says_why(tmp_path):
+    with rated_store(tmp_path / "s", {"a": 1, "b": 1, "c": 1}) as store:
+        summary = summarize(store)
+    assert summary.warnings == [
+        f"No intervals, as one seed cannot show how much is its luck: {', '.join(summary.agents)}; play more seeds."
+    ]
+    files = write_report(summary, tmp_path / "report")
+    page = Page(files["report.html"].read_text(encoding="utf-8"))
+    assert "inf" not in "".join(page.text).replace("information", "") and "nan" not in "".join(page.text).lower()
+    [first, *_] = csv.DictReader(files["leaderboard.csv"].read_text(encoding="utf-8").splitlines())
+    assert first["ci95"] == "" and "± — Elo" in printed(summary)
+    json.dumps(summary.to_json(), allow_nan=False)
+
+
+def test_few_seeds_are_said_to_be_few(tmp_path):
+    for seeds, said in (
+        (4, "Intervals that rest on fewer than 10 seeds, and are long: late; play more seeds."),
+        (1, "No intervals, as one seed cannot show how much is its luck: late; play more seeds."),
+    ):
+        with rated_store(tmp_path / str(seeds), dict.fromkeys("abcdefgh", 40) | {"late": seeds}) as store:
+            assert said in summarize(store).warnings
+    with rated_store(tmp_path / "enough", dict.fromkeys("abc", 10)) as store:
+        assert summarize(store).warnings == []
+
+
+ROUNDED = ((7.45e-9, -7.45e-9), (-1.1e-8, 1.1e-8))
+
+
+def test_rounding_decides_no_game_whatever_release_stored_it(tmp_path):
+    """Ledgers of dimes; an older store does not say how they were rounded, but how much its game pays at most."""
+    for name, rounding in (("new", 1.4e-7), ("old", None)):
+        with rated_store(tmp_path / name, {"a": 12, "b": 12, "c": 12}, rounding, ROUNDED) as store:
+            summary = summarize(store)
+        assert summary.ratings.draw_rate == 1 and abs(summary.ratings.seat_advantage) < 1e-6
+        assert (summary.wdl[..., [0, 2]] == 0).all() and {r.score for r in summary.ratings.ratings} == {0.5}
+        assert "100.0 % of games drawn" in printed(summary)
+
+
+def test_a_small_difference_decides(tmp_path):
+    for rounding in (1.4e-7, None):
+        with rated_store(tmp_path / str(rounding), {"a": 2, "b": 2}, rounding, [(1e-4, -1e-4)], None) as store:
+            assert summarize(store).ratings.draw_rate == 0

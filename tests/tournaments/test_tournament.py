@@ -468,3 +468,16 @@ def test_two_tournaments_in_one_folder(tmp_path):
     with lock.held(tmp_path, "a tournament"), pytest.raises(UserError, match="is in use by a tournament"):
         play(config(), tmp_path)
     assert not (tmp_path / STORE).exists()
+
+
+def test_a_store_that_was_killed_before_its_first_table_is_made_anew(tmp_path):
+    whole = rows(play(config(agents=("random", "uct(simulations=2)"), seeds=2), tmp_path / "whole"))
+    for name in ("empty", "header"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / STORE).touch()
+    db = sqlite3.connect(tmp_path / "header" / STORE)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.close()
+    assert (tmp_path / "header" / STORE).stat().st_size
+    for name in ("empty", "header"):
+        assert rows(play(config(agents=("random", "uct(simulations=2)"), seeds=2), tmp_path / name)) == whole

@@ -1,0 +1,49 @@
+"""What the spread over seeds says of a number: 95 % intervals of mean payoffs, payoff tables and ratings.
+
+The games of one seed share its chance events, and an agent's luck on it is met by all its opponents, so a seed is one
+observation and seeds alone are independent. With z_s the pull of seed s on a number (its share of the number's
+deviation from the truth, as the results show it) and G seeds,
+
+    SE² = G/(G − 1) · Σ_s z_s²        interval: ± t(0.975, G − 1) · SE
+
+Where seeds do not weigh alike, as one agent has played few of them, G is their effective number: with q_s the variance
+that seed s is expected to add to the number,
+
+    G = (Σ q_s)² / Σ q_s²        (as Satterthwaite 1946 counts degrees of freedom, https://doi.org/10.2307/3002019)
+
+One seed shows no spread: its interval is infinite. Below `MIN_SEEDS` seeds may look alike by chance.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+Floats = NDArray[np.float64]
+
+MIN_SEEDS = 10
+Z95 = 1.959963984540054
+
+
+def quantile(seeds: Any) -> Floats:
+    """Return Student's t(0.975, G − 1) for effective numbers of seeds G [...]; infinite where it rounds to one seed."""
+    seeds = np.asarray(seeds, np.float64)
+    return np.where(seeds < 1.5, np.inf, stdtrit(np.maximum(seeds - 1, 0.5), 0.975))
+
+
+def interval(se: Floats, seeds: Any) -> Floats:
+    """Return the half widths of 95 % intervals [...]; infinite where the effective number of seeds rounds to one."""
+    factor = quantile(seeds)
+    return np.where(np.isinf(factor), np.inf, np.where(np.isinf(factor), 0.0, factor) * se)
+
+
+def of_pulls(pull: Floats, seeds: NDArray[Any]) -> Floats:
+    """Return the half widths of 95 % intervals [...] of numbers on which `seeds` [...] seeds pull [..., S]."""
+    return interval(np.sqrt((pull**2).sum(-1) * seeds / np.maximum(seeds - 1, 1)), seeds)
+
+
+def effective(total: Floats, squares: Floats) -> Floats:
+    """Return effective numbers of seeds [...] by Σ q_s and Σ q_s² [...]; infinite where the squares are 0."""
+    found = np.divide(total**2, squares, out=np.full(total.shape, np.inf), where=squares > 0)
+    return np.round(found, 9)  # seeds that weigh alike are a whole number, whatever the order of sums
