@@ -224,7 +224,7 @@ def change_tensors(rng: Random, path: Path) -> str:
     try:
         size = struct.unpack("<Q", data[:8])[0]
         header = json.loads(data[8 : 8 + size])
-    except (struct.error, ValueError, MemoryError):  # it was damaged before
+    except (struct.error, ValueError, MemoryError, RecursionError):  # it was damaged before
         return change_file(rng, path)
     body = data[8 + size :]
     what = rng.choice(("size", "header", "nan", "field", "field", "swap", "drop"))
