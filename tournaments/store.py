@@ -359,8 +359,9 @@ class Store:
 
     def _called(self) -> dict[int, str]:
         """Return the agents' labels by number."""
-        labels = self.labels()
-        return {number: labels[id] for number, id in self._rows("SELECT number, id FROM agents")}
+        labels, rows = self.labels(), self._rows("SELECT number, id FROM agents")
+        with self._reading():
+            return {number: labels[id] for number, id in rows}
 
     def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._reading():

@@ -286,6 +286,7 @@ def is_damaged(path):
         "UPDATE games SET agents = '[1, 999]'",
         "UPDATE games SET agents = 'no JSON'",
         "UPDATE games SET agents = x'ff'",
+        "UPDATE agents SET id = x'ff00' WHERE number = 1",
         "UPDATE games SET seed = 'many'",
         "UPDATE games SET length = 'long'",
         "UPDATE games SET termination = 'won'",
