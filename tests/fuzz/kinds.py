@@ -93,12 +93,11 @@ class Trial:
     before: str = ""
     signed: bool = False  # by the stranger who changes a checkpoint
     notes: list[str] = field(default_factory=list)
+    command: str = field(init=False)  # its name, whatever comes to stand before it
 
-    @property
-    def command(self) -> str:
-        """Return the command's name."""
+    def __post_init__(self) -> None:
         two = " ".join(self.arguments[:2])
-        return two if two in OPTIONS else self.arguments[0]
+        self.command = two if two in OPTIONS else self.arguments[0]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from marl.collectors import Collector
 
 HOPELESS = 2**40
 MOST = {"steps": 128, "stretch": 64, "num_envs": 16, "rollout_length": 32, "seeds": 3, "batch": 64, "episodes": 2}
-MOST_OF_A_SETTING = 256
+MOST_OF_A_SETTING = 32  # as many blocks are still a network that is quickly built
 
 
 class Limits:
