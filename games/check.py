@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Game, Spec, State, TimeStep, VecEnv
-from games.errors import GameFailed, UserError
+from games.errors import GameFailed, UserError, in_words
 from games.guard import TOLERANCE, unequal
 from games.keys import fold, fold_one, stream
 from games.random_play import random_actions
@@ -126,7 +126,7 @@ def check_game(reference: str, episodes: int = 20, seed: int = 0, progress: Prog
         where = f"environment {error.environment}, step {error.step}, seed {error.seed}"
         return Report(reference, [Promise("plays", False, f"{error.what}: {where}")])
     except Exception as error:  # a plug-in may raise anything
-        return Report(reference, [Promise("plays", False, f"{type(error).__name__}: {error}")])
+        return Report(reference, [Promise("plays", False, in_words(error))])
     promises = [_promise(name, partial(check, play)) for name, check in OF_PLAY.items()]
     if not play.last.any():
         rest = (*OF_TWINS, *OF_POSITIONS)
@@ -151,7 +151,7 @@ def _promise(name: str, check: Callable[[], str | None]) -> Promise:
     except DoesNotApply as reason:
         return Promise(name, None, str(reason))
     except Exception as error:  # a plug-in may raise anything
-        broken = f"{type(error).__name__}: {error}"
+        broken = in_words(error)
     return Promise(name, broken is None, broken or "")
 
 

@@ -57,12 +57,24 @@ def written(value: Any) -> str:
     return cut(repr(value), LONGEST_VALUE)
 
 
+def in_words(error: BaseException) -> str:
+    """Return an error's kind and message on one line, such as `ValueError: no`; some have no message.
+
+    The message is somebody's code, too, and may raise.
+    """
+    try:
+        message = " ".join(str(error).split())
+    except BaseException:
+        message = ""
+    return ": ".join(filter(None, (type(error).__name__, message)))
+
+
 def unforeseen(error: Exception) -> str:
     """Return what to say of an error that no part of this project raised in words of its own."""
     refused = isinstance(error, RuntimeError) and "allocate memory" in str(error)  # torch's word for it
     if isinstance(error, MemoryError) or refused:
         return "there is not enough memory for what was asked; ask for less at once"
-    return " ".join(f"unexpected {type(error).__name__}: {error}".split())
+    return f"unexpected {in_words(error)}"
 
 
 @contextmanager

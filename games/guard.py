@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Spec, State, TimeStep, VecEnv
-from games.errors import GameFailed, UserError
+from games.errors import GameFailed, UserError, in_words
 from games.vector import Vector, with_what_is_there
 from games.wrappers import Wrapper
 
@@ -52,7 +52,7 @@ class Guard(Wrapper):
         except UserError:
             raise
         except Exception as error:  # a plug-in may raise anything; which of its environments did, it does not say
-            what = f"raised {type(error).__name__}: {' '.join(str(error).split())}; the whole batch stopped"
+            what = f"raised {in_words(error)}; the whole batch stopped"
             raise GameFailed(self.spec.name, 0, int(self._age[0]), int(self._seed[0]), what) from error
 
     def _inspect(self, timestep: TimeStep) -> TimeStep:

@@ -18,7 +18,7 @@ from itertools import pairwise
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
-from games.errors import RunFailed, UserError, WorkerDied
+from games.errors import RunFailed, UserError, WorkerDied, in_words
 
 PATIENCE = 2.0  # seconds that workers have to end by themselves
 
@@ -134,7 +134,7 @@ def shield(channel: int) -> None:
         return
     poll = select.poll()
     poll.register(wake, select.POLLIN)
-    poll.register(channel, 0)  # it says no more than that the other end has closed
+    poll.register(channel, select.POLLHUP)  # only that the other end has closed; macOS tells who asks for it
     while True:
         if any(number == channel for number, _ in poll.poll()):
             os.killpg(0, signal.SIGKILL)
@@ -185,5 +185,5 @@ def serve(channel: int) -> None:
 def _told(error: Exception, name: str) -> Failure:
     if isinstance(error, UserError):
         return Failure(*error.__reduce__()[:2])
-    what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return Failure(RunFailed, (f"{name} raised {what}; `marl games check` plays it apart from learning",))
+    what = f"{name} raised {in_words(error)}; `marl games check` plays it apart from learning"
+    return Failure(RunFailed, (what,))

@@ -33,7 +33,7 @@ from types import NoneType
 from typing import Any, get_args
 
 from games.contract import Game, Spec, VecEnv
-from games.errors import UserError, closest, nearest, written
+from games.errors import UserError, closest, in_words, nearest, written
 from games.guard import Guard
 from games.vector import vectorize
 from games.wrappers import ON_SPACES, WRAPPERS
@@ -445,7 +445,7 @@ def _refused(error: Exception) -> bool:
 
 def _raised(error: Exception) -> str:
     """Return an error in one line, with where its author's own code was when it came: in no library, if it can be."""
-    words = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
+    words = in_words(error)
     frames = _outside(_frames(error), Path(__file__).parent, Path(importlib.__file__).parent)
     frames = _outside(frames, *(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib"))) or frames
     if not frames or isinstance(error, SyntaxError):  # which says itself where

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Game, Spec, State, TimeStep
-from games.errors import GameFailed, UserError
+from games.errors import GameFailed, UserError, in_words
 from games.keys import draw_one, fold, fold_one, uniform_one
 
 
@@ -218,9 +218,8 @@ class Vector:
     def _failed(self, e: int, error: Exception) -> UserError:
         if isinstance(error, UserError):
             return error
-        what = f"raised {type(error).__name__}: {' '.join(str(error).split())}"
         seed = int(self.timestep.seed[e])
-        return GameFailed(self.spec.name, e, self._steps - self._opened[e], seed, what)
+        return GameFailed(self.spec.name, e, self._steps - self._opened[e], seed, f"raised {in_words(error)}")
 
 
 def position(state: State) -> str:

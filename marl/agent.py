@@ -24,7 +24,7 @@ import numpy as np
 import pyspiel
 
 from games.contract import Box, Discrete, Spec
-from games.errors import RunFailed, UserError
+from games.errors import RunFailed, UserError, in_words
 from games.keys import choose, uniform
 from games.registry import Reference
 from games.text import cut, shown
@@ -271,14 +271,6 @@ class _Watched:
 
 def _failed(error: Exception) -> AgentFailed:
     return AgentFailed("agent_error", f"raised {in_words(error)}")
-
-
-def in_words(error: BaseException) -> str:
-    """Return an error's kind and words, of which some have none; the words are somebody's code, too."""
-    try:
-        return ": ".join(filter(None, (type(error).__name__, str(error))))
-    except BaseException:
-        return type(error).__name__
 
 
 class Answerable:

@@ -20,9 +20,11 @@ NETWORK = frozenset(
 
 def network_drive(path: Path) -> str:
     """Return the file system of the network drive that `path` lies on; "" for a local drive, or an unknown one."""
-    place = path.absolute()
-    under = [(len(mount.parts), kind) for mount, kind in _mounts() if place.is_relative_to(mount)]
-    kind = max(under, key=lambda entry: entry[0], default=(0, ""))[1]
+    place = path.resolve()
+    under = [
+        (len(mount.parts), order, kind) for order, (mount, kind) in enumerate(_mounts()) if place.is_relative_to(mount)
+    ]
+    *_, kind = max(under, default=("",))  # of drives that are mounted on one folder the last one hides the others
     return kind if kind in NETWORK else ""
 
 

@@ -1,10 +1,12 @@
 """Agents by reference: what a name, a class or a checkpoint folder becomes when it is asked to play a game.
 
-Text that a user typed becomes a Reference once, in `read`. What files say does not become one: of a population they
-name folders within its own, of a checkpoint an installed algorithm, and a game that `registry.from_file` lets pass.
+Text that a user typed becomes a Reference once, in `read`. Text in a file may be a stranger's, and names no code: a
+population names folders within its own, a checkpoint an installed algorithm, and a game that `registry.from_file` lets
+pass, a run's config a panel that `panel_from_file` lets pass.
 """
 
 import hashlib
+import json
 import os
 import shlex
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ import torch
 from pydantic import BaseModel, Field
 
 from games.contract import Spec
-from games.errors import UserError, nearest
+from games.errors import UserError, nearest, written
 from games.keys import fold_one
 from games.registry import Reference, call, check_types, from_file, parameters_of, parse, resolve
 from games.text import cut
@@ -158,6 +160,18 @@ def panel_of(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str,
         else:
             panel |= {f"{text}/{name}": entrant for name, entrant in found.items()}
     return panel
+
+
+def panel_from_file(texts: Sequence[str], path: Path) -> Sequence[str]:
+    """Return a panel that stands in a file; raises UserError where one of it is a class, which would be imported."""
+    for text in texts:
+        if read(text).source:
+            typed = shlex.quote(f"evaluation.panel={json.dumps(list(texts), ensure_ascii=False)}")
+            raise UserError(
+                f"the panel in '{path}' names code, {written(text)}: not run; if you trust it, type it yourself: "
+                f"--set {typed}"
+            )
+    return texts
 
 
 class _Member(BaseModel):

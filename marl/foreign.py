@@ -36,15 +36,16 @@ from typing import Any
 import numpy as np
 
 from games.contract import Spec
-from games.errors import RunFailed, UserError
+from games.errors import RunFailed, UserError, in_words
 from games.processes import PATIENCE, how_it_ended, launch
 from games.registry import attribute, call, parameters_of, parse
-from marl.agent import AgentFailed, Offence, digest_of_code, in_words, told
+from marl.agent import AgentFailed, Offence, digest_of_code, told
+from marl.files import MEMORY
 from marl.types import Decision, Hidden, View
 
 DECISION_SECONDS = 60.0  # one decision, asked alone, may take no longer
 BUILD_SECONDS = 600.0  # nor may importing a class and building the agent
-MOST_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2  # bytes of one agent's process
+MOST_MEMORY = MEMORY // 2  # bytes of one agent's process
 MOST_ANSWER = 1 << 30  # bytes
 TICK, MOMENT = 0.2, 0.001  # seconds: between two looks at a silent process; the least wait
 
@@ -69,8 +70,8 @@ class ForeignAgent:
         self._requests = 0
         try:
             self.digest = self._start()
-        except _Gone as gone:
-            raise UserError(f"'{reference}' could not be built: it {gone.detail}; mend it") from gone
+        except (_Gone, AgentFailed) as failure:
+            raise UserError(f"'{reference}' could not be built: it {failure.detail}; mend it") from failure
 
     def initial_hidden(self, rows: int) -> Hidden:
         hidden = self._insist(rows, "initial_hidden", rows)[1]
@@ -135,7 +136,7 @@ class ForeignAgent:
         process, connection = launch(f"the process of '{self._reference}'", "marl.foreign:serve", shielded=True)
         self._line = _Line(process, connection)
         said, _ = self._ask(BUILD_SECONDS, "build", self._reference, self._spec, MOST_MEMORY)
-        return str(said["digest"])
+        return str(said.get("digest"))
 
     def _ask(
         self, seconds: float, *request: Any, states: Callable[[], list[Any]] | None = None
@@ -156,21 +157,24 @@ class ForeignAgent:
         except BaseException:
             self.close()
             raise
-        if said["kind"] == "refused":
+        if said["kind"] == "refused" and request[0] == "build":  # later it would end everybody's run
             self.close()
             raise UserError(said["detail"])
-        if said["kind"] != "done":
+        if said["kind"] == "failed":
             raise AgentFailed("agent_error", told(said["detail"]))
+        if said["kind"] != "done":
+            raise self._unreadable()
         return said, blobs
 
     def _pickled(self, states: Callable[[], list[Any]]) -> bytes:
-        positions = states()
         try:
-            return pickle.dumps(positions)
-        except Exception as error:  # a plug-in's positions may hold anything
+            return pickle.dumps(states())
+        except UserError:
+            raise
+        except Exception as error:  # a plug-in's positions may hold and raise anything, which is no fault of the agent
             raise RunFailed(
                 f"the positions of '{self._spec.name}' cannot be sent to the process of '{self._reference}' "
-                f"({type(error).__name__}: {error}); let its State be pickled, or leave this agent out"
+                f"({in_words(error)}); let its State be cloned and pickled, or leave this agent out"
             ) from error
 
     def _answer(self, deadline: float) -> tuple[dict[str, Any], list[bytes]]:
@@ -182,7 +186,7 @@ class ForeignAgent:
             raise _Gone("agent_error", f"stopped, for its process {self._line.end()}") from None
         except (LookupError, TypeError, ValueError, RecursionError) as error:
             raise self._unreadable() from error
-        if said.get("request") != self._requests or not isinstance(said.get("detail", ""), str):
+        if said.get("request") != self._requests or not isinstance(said.get("detail"), str):
             raise self._unreadable()
         return said, blobs
 
@@ -296,7 +300,7 @@ class Host:
     def _send(self, said: dict[str, Any], blobs: list[bytes]) -> None:
         if os.getpid() != self._pid:  # the agent has forked, and this is the other one
             os._exit(0)
-        self._connection.send_bytes(_packed({"kind": "done", "request": self._request} | said, blobs))
+        self._connection.send_bytes(_packed({"kind": "done", "detail": "", "request": self._request} | said, blobs))
 
     def build(self, text: str, spec: Spec, most_memory: int) -> tuple[dict[str, Any], list[bytes]]:
         """Import the class and build the agent."""

@@ -22,6 +22,7 @@ from datetime import datetime
 from pathlib import Path
 
 from games.errors import UserError
+from games.text import cut, shown
 
 FILE = "lock.json"
 
@@ -65,12 +66,14 @@ def held(folder: Path, what: str) -> Iterator[None]:
 
 def _take(path: Path, holder: Holder) -> int:
     """Return the open file of a lock that is now ours; raises UserError where it is another's."""
+    if path.is_symlink():  # it is no lock of ours, and is not followed
+        path.unlink()
     while True:
         try:
             file, made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), True
         except FileExistsError:
             try:
-                file, made = os.open(path, os.O_RDWR), False
+                file, made = os.open(path, os.O_RDWR | os.O_NOFOLLOW), False
             except FileNotFoundError:
                 continue
         try:
@@ -104,13 +107,13 @@ def _claim(path: Path, file: int, made: bool) -> bool:
     recorded = _recorded(file)
     if not _gone(recorded, locked):
         raise _refused(path, recorded)
-    if _is_at(path, file):  # without locks, whoever else takes it over comes between only here
+    if _is_at(path, file):  # without locks, another process can take the file over between these two lines only
         path.unlink()
     return False
 
 
 def _gone(recorded: Holder | None, locked: bool) -> bool:
-    """Return whether who wrote a record has certainly ended; `locked`: the kernel has given its lock to us."""
+    """Return whether the process that wrote a record has certainly ended; `locked`: the kernel's lock is now ours."""
     if recorded is None:
         return locked  # torn by a kill; or, without locks, being written now
     here = _this_process("")
@@ -132,13 +135,13 @@ def _refused(path: Path, recorded: Holder | None) -> UserError:
 
 
 def _recorded(file: int) -> Holder | None:
-    """Return who an open lock file names, if that can be read and shown."""
+    """Return whom an open lock file names; None where it holds no whole record of ours."""
     try:
         recorded = Holder(**json.loads(os.pread(file, 4096, 0)))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     fits = all(type(value) is (int if name == "pid" else str) for name, value in vars(recorded).items())
-    return recorded if fits and str(recorded).isprintable() else None
+    return recorded if fits and str(recorded) == shown(str(recorded)) else None
 
 
 def _this_process(what: str) -> Holder:
@@ -148,14 +151,14 @@ def _this_process(what: str) -> Holder:
         boot = ""
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
     since = datetime.now().astimezone().isoformat(" ", "seconds")
-    shown = "".join(letter if letter.isprintable() else "?" for letter in command[:100])
-    return Holder(what, platform.node(), boot, os.getpid(), _started(os.getpid()), since, shown)
+    return Holder(what, platform.node(), boot, os.getpid(), _started(os.getpid()), since, cut(shown(command), 100))
 
 
 def _started(pid: int) -> str:
     """Return when a process of this machine began, as its kernel counts; nothing where there is no such process."""
     try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        state, *fields = stat.rpartition(")")[2].split()  # behind the process's name, which may hold anything
         return "" if state == "Z" else fields[18]
     except OSError:
         pass

@@ -24,7 +24,7 @@ from marl import checkpoint
 from marl.collectors import Collector, WorkerCollector, beginning
 from marl.config import TrainConfig, dump, load, validate
 from marl.drives import notes_on
-from marl.entrants import Entrant, configured, entered, panel_of
+from marl.entrants import Entrant, configured, entered, panel_from_file, panel_of
 from marl.evaluate import evaluate
 from marl.files import refuse_links, write_text
 from marl.learner import Learner
@@ -245,7 +245,8 @@ def _notes_of(resumed: checkpoint.Resumed) -> list[str]:
 def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
     """Return the config of a run that goes on: what it leaves open is as the run has it.
 
-    Raises UserError where it is another config; what may change are the steps, and the number of rollout workers.
+    Raises UserError where it is another config, or would run code that the run's config names; what may change are the
+    steps, and the number of rollout workers.
     """
     path = folder / "config.yaml"
     if not path.exists():
@@ -256,7 +257,8 @@ def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
         raise UserError(f"'{path}' is damaged ({error}); put back the config that the run was begun with") from error
     evaluation = config.evaluation
     if evaluation.panel is None:
-        evaluation = evaluation.model_copy(update={"panel": begun.evaluation.panel})
+        panel = begun.evaluation.panel
+        evaluation = evaluation.model_copy(update={"panel": panel and panel_from_file(panel, path)})
     length = config.rollout_length or begun.rollout_length
     config = config.model_copy(update={"evaluation": evaluation, "rollout_length": length})
     _refuse_other(config, begun, "the run")

@@ -11,6 +11,7 @@ import numpy as np
 
 from games.keys import choose
 from marl.agent import Random, Stateless
+from marl.foreign import Host
 from marl.types import Decision
 
 
@@ -217,10 +218,27 @@ class Bad(Stateless):
                     os.write(number, b"\0\0\0\x09not JSON\n")
                 except OSError:
                     continue
+        if how == "refuse":
+            self.refuse()
         if how == "thread":
             threading.Thread(target=lambda: time.sleep(3600)).start()
         if how == "tracer":
             sys.settrace(lambda *_: 1 / 0)
+
+    def refuse(self):
+        """Answer, in the place of the process's own code, that the agent cannot be built."""
+        frame = sys._getframe()
+        while not isinstance(frame.f_locals.get("self"), Host):
+            frame = frame.f_back
+        frame.f_locals["self"]._send({"kind": "refused", "detail": "stop"}, [])
+
+
+class Shy(Stateless):
+    """Raise where somebody looks whether it can act."""
+
+    @property
+    def act(self):
+        raise ValueError("do not look")
 
 
 class Speechless(Exception):

@@ -39,6 +39,7 @@ def test_a_case_is_a_function_of_its_name(fuzzer):
         (Ran(3, "", "", 0.0), "exit code 3"),
         (Ran(1, "Traceback (most recent call last)\n", "", 0.0), "traceback"),
         (Ran(1, "", "marl: unexpected KeyError: 'x'\n", 0.0), "unexpected"),
+        (Ran(1, "", "marl: unexpected AssertionError (--debug shows where)\n", 0.0), "unexpected"),
         (Ran(2, "", "marl: f() got an unexpected keyword argument 'x'\n", 0.0), "unexpected"),
         (Ran(2, "", "marl: Got unexpected extra argument (x) (--help shows what there is)\n", 0.0), ""),
         (Ran(1, "", f"marl: {501 * 'x'}\n", 0.0), "507 characters"),

@@ -143,7 +143,7 @@ def promises_broken(ran: Ran, before: dict[str, Any], after: dict[str, Any]) -> 
         yield f"exit code {ran.exit_code!r}"
     if "Traceback (most recent call last)" in said:
         yield "a traceback"
-    if surprised := re.search(r".*unexpected ([\w.]+: |keyword).*", said):  # parsers say "unexpected end of stream"
+    if surprised := re.search(r".*unexpected ([\w.]+: |[\w.]+ \(|keyword).*", said):  # not "unexpected end of"
         yield f"'unexpected': {surprised[0]:.400}"
     if re.search(r"^\S.*:\d+: \w*Warning: ", said, re.MULTILINE):
         yield "a warning of Python"

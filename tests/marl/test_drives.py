@@ -9,6 +9,8 @@ MOUNTINFO = """\
 30 22 0:44 / /home rw,relatime shared:1 - nfs4 server:/home rw,vers=4.2
 31 30 8:1 / /home/local\\040disk rw,relatime - xfs /dev/sdb1 rw
 32 22 0:50 / /mnt/c rw,noatime - 9p C:\\134 rw,dirsync
+33 22 0:51 / /net/data rw,relatime - autofs systemd-1 rw
+34 33 0:52 / /net/data rw,relatime - nfs4 server:/data rw
 """
 MOUNTS = """\
 /dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)
@@ -26,6 +28,7 @@ MOUNTS = """\
         ("/home/local disk/run", ""),  # a local drive within a network drive
         ("/mnt/c/run", "9p"),  # a Windows drive under WSL2
         ("/mnt/run", ""),
+        ("/net/data/run", "nfs4"),  # mounted over what mounts it when it is first used
     ],
 )
 def test_linux(monkeypatch, path, kind):
@@ -39,6 +42,13 @@ def test_linux(monkeypatch, path, kind):
 def test_macos(monkeypatch, path, kind):
     monkeypatch.setattr(drives, "_mounts", lambda: drives.of_macos(MOUNTS))
     assert drives.network_drive(Path(path)) == kind
+
+
+def test_a_link_leads_to_the_drive(monkeypatch, tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "far")
+    monkeypatch.setattr(drives, "_mounts", lambda: iter([(Path("/"), "ext4"), (tmp_path.resolve() / "far", "nfs4")]))
+    assert drives.network_drive(tmp_path / "link" / "run") == "nfs4"
 
 
 def test_where_nobody_knows_the_drive_counts_as_local(monkeypatch):

@@ -71,6 +71,7 @@ FAILS = {
     "obs": "raised ValueError: assignment destination is read-only",
     "tracer": "raised ZeroDivisionError: division by zero",
     "garbage": "sent an answer that cannot be read",
+    "refuse": "sent an answer that cannot be read",  # it is built already; a refusal would end the tournament
     "os-exit": "stopped, for its process ended with exit code 0",
     "fork-exit": "stopped, for its process ended with exit code 0",
     "close": "stopped, for its process ended with exit code 1",
@@ -172,6 +173,9 @@ def test_positions_travel(game):
     unsendable = View(**(vars(view) | {"states": lambda: [lambda: None]}))
     with pytest.raises(RunFailed, match=r"the positions of '.*' cannot be sent to the process of 'tests.bots:Looking'"):
         agent.act(unsendable, None)
+    broken = View(**(vars(view) | {"states": lambda: [][0]}))
+    with pytest.raises(RunFailed, match=r"positions of '.*' cannot be sent .*IndexError: list index out of range"):
+        agent.act(broken, None)
     agent.close()
 
 
@@ -187,6 +191,13 @@ def test_who_fails_to_be_built_is_refused(how, said):
     with pytest.raises(UserError, match=said) as refused:
         enter(f"tests.bots:Bad(how={how}, where=init)", SPEC)
     assert refused.value.exit_code == 2
+
+
+def test_who_cannot_be_looked_at_is_refused():
+    with pytest.raises(
+        UserError, match=r"'tests.bots:Shy' could not be built: it raised ValueError: do not look; mend it"
+    ):
+        enter("tests.bots:Shy", SPEC)
 
 
 @pytest.fixture

@@ -168,9 +168,10 @@ def test_a_lock_of_another_is_left_to_it(tmp_path):
 def test_a_link_is_not_written_through(tmp_path):
     (tmp_path / "precious").write_text("kept")
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / FILE).symlink_to(tmp_path / "precious")
-    check_free(tmp_path / "run")
-    assert (tmp_path / "precious").read_text() == "kept"
+    for leads_to in ("precious", "nowhere"):
+        (tmp_path / "run" / FILE).symlink_to(tmp_path / leads_to)
+        check_free(tmp_path / "run")
+    assert (tmp_path / "precious").read_text() == "kept" and not (tmp_path / "nowhere").exists()
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

@@ -311,6 +311,20 @@ def test_a_run_keeps_the_panel_that_it_was_begun_with(tmp_path):
     assert {line["against"] for line in lines(tmp_path / "run" / "evaluations.jsonl")} == {"random"}
 
 
+def test_a_panel_that_a_run_names_runs_no_code(tmp_path, monkeypatch):
+    """The run's folder may be a stranger's; its config names the panel where the user's leaves it open."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "evil_panel.py").write_text("import pathlib\npathlib.Path(__file__).with_name('canary').touch()\n")
+    asked = TrainConfig.model_validate(TINY | {"steps": 1, "opponents": {}, "evaluation": {"seeds": 1}})
+    train(asked, tmp_path / "run", resume=False)
+    path = tmp_path / "run" / "config.yaml"
+    path.write_text(path.read_text().replace("- random\n", "- evil_panel:Agent\n"))
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"names code, 'evil_panel:Agent': not run; .*--set 'evaluation.panel=\["):
+        train(asked.model_copy(update={"steps": 300}), tmp_path / "run", resume=True)
+    assert path.read_bytes() == before and not (tmp_path / "canary").exists()
+
+
 def test_logs_are_cut_back_to_the_checkpoint(whole, tmp_path):
     """Lines after the checkpoint, and one that was torn, are gone when the run goes on."""
     shutil.copytree(whole, tmp_path / "run")
