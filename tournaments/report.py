@@ -23,6 +23,7 @@ from marl.spread import MIN_SEEDS
 from marl.terminal import Terminal
 from tournaments.metagame import Matchups, matchups
 from tournaments.ratings import (
+    FORFEITS,
     PRIOR_SD,
     Floats,
     K,
@@ -99,7 +100,7 @@ class Summary:
             e.agent: f"{e.agent} never finished a game: it broke off {e.forfeited} of {sum(e.counts.values())}"
             f"{why.get(e.agent, '')}."
             for e in self.endings
-            if e.forfeited and not e.counts["finished"] + e.counts["truncated"]
+            if e.forfeited and not any(count for kind, count in e.counts.items() if kind not in FORFEITS)
         }
 
     @cached_property

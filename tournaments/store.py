@@ -32,6 +32,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from games.errors import RunFailed, UserError
 from marl.drives import network_drive
@@ -392,8 +393,9 @@ class Store:
         agent sat count only where there are no others.
         """
         rows = self._rows(
-            "SELECT seed, agents, payoffs, termination, length, rounding FROM games "
-            "WHERE termination NOT IN (?, ?) ORDER BY id",
+            "SELECT seed, agents, payoffs, termination, length, rounding, "
+            "(SELECT group_concat(player) FROM failures WHERE game = games.id) "
+            "FROM games WHERE termination NOT IN (?, ?) ORDER BY id",
             *NO_RESULT,
         )
         called = self._called()
@@ -508,7 +510,7 @@ def _seating(tables: Iterable[str], called: Mapping[int, str]) -> dict[str, tupl
 
 def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str]], num_players: int) -> Results:
     """Return rows of games by columns; raises ValueError and the like for what no release wrote."""
-    seeds, tables, payoffs, terminations, lengths, roundings = zip(*rows, strict=True) if rows else ((),) * 6
+    seeds, tables, payoffs, terminations, lengths, roundings, failed = zip(*rows, strict=True) if rows else ((),) * 7
     agents = sorted({label for seats in seating.values() for label in seats})
     index = {label: k for k, label in enumerate(agents)}
     numbers = {table: [index[label] for label in seats] for table, seats in seating.items()}
@@ -526,4 +528,16 @@ def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str
         terminations=np.array(terminations, np.str_),
         lengths=np.array(lengths, np.int64),
         rounding=np.array(roundings, np.float64),  # null becomes NaN
+        offenders=_offenders(failed, num_players),
     )
+
+
+def _offenders(failed: Sequence[str | None], num_players: int) -> NDArray[np.bool_]:
+    """Return who broke off the games [G, N], from each game's players with a failure, as SQL lists them."""
+    offenders = np.zeros((len(failed), num_players), bool)
+    for game, players in enumerate(failed):
+        for player in map(int, players.split(",") if players is not None else ()):
+            if not 0 <= player < num_players:
+                raise ValueError(f"player {player} of {num_players} broke off a game")
+            offenders[game, player] = True
+    return offenders

@@ -11,7 +11,7 @@ from marl.terminal import Terminal
 from tournaments.ratings import Result
 from tournaments.report import print_leaderboard, summarize, write_report
 from tournaments.schedule import Fixture, round_robin
-from tournaments.store import PlayedGame, Store
+from tournaments.store import Failure, PlayedGame, Store
 
 NAMES = {"aa": "<script>alert('x')</script>", "bb": "[bold]a|b*c", "cc": "mcts(simulations=100)", "dd": "idle & new"}
 
@@ -262,6 +262,19 @@ def test_who_breaks_off_every_game_is_last_even_if_no_game_is_left(tmp_path):
     row = next(csv.DictReader(paths["leaderboard.csv"].read_text(encoding="utf-8").splitlines()))
     assert (row["agent"], row["seat"], row["mean"], row["games"]) == (NAMES["aa"], "all", "", "0")
     assert any(NAMES["aa"] in line and "—" in line for line in printed(summary).splitlines())
+
+
+def test_a_forfeit_counts_for_who_broke_the_game_off_though_both_were_paid_the_same(tmp_path):
+    with make_store(tmp_path / "s", payoffs=[(1, -1)]) as store:
+        store._db.execute("DELETE FROM games")
+        for fixture in round_robin("g", ["aa", "bb"], 2, seeds=3, seed=0):
+            failure = Failure(fixture.agents.index("bb"), "timeout", "took too long", 4)
+            store.add([PlayedGame(fixture, (0.0, 0.0), "timeout", 5, failures=(failure,))])
+        store.add([PlayedGame(Fixture("g", ("aa", "bb"), 1), (2.0, -2.0), "resigned", 5)])
+        summary = summarize(store)
+    assert {e.agent: e.forfeited for e in summary.endings} == {NAMES["aa"]: 0, NAMES["bb"]: 6}
+    assert summary.never_finished == {}  # who resigned has played to an end
+    assert summary.wdl[0, 1].tolist() == [7, 0, 0] and summary.agents[0] == NAMES["aa"]
 
 
 def test_warnings(tmp_path):
