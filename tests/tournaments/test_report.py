@@ -334,6 +334,32 @@ def test_a_store_of_nothing_is_refused(tmp_path):
         summarize(store)
 
 
+SPEC = {"num_players": 2, "payoff": "zero_sum"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("game", 7),
+        ("opening_moves", "x"),
+        ("opening_moves", None),
+        ("opening_moves", -1),
+        ("spec", [SPEC]),
+        ("spec", SPEC | {"num_players": "2"}),
+        ("spec", SPEC | {"num_players": True}),
+        ("spec", SPEC | {"payoff": "odd"}),
+        ("spec", SPEC | {"return_bounds": [-1]}),
+        ("spec", SPEC | {"return_bounds": [None, 1]}),
+        ("spec", SPEC | {"step_rewards": "yes"}),
+    ],
+)
+def test_facts_that_no_release_wrote_are_refused(tmp_path, key, value):
+    with make_store(tmp_path / "s") as store:
+        store.set(key, value)
+        with pytest.raises(UserError, match="says which game it holds"):
+            summarize(store)
+
+
 def test_results_and_single_results_agree(tmp_path):
     with make_store(tmp_path / "s") as store:
         columns = store.results()
