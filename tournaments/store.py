@@ -41,6 +41,7 @@ from tournaments.ratings import FORFEITS, Results
 from tournaments.schedule import Fixture
 
 SCHEMA_VERSION = 3  # 1 had no payoffs that are null; 2 had agents by id, no rounding, failures and notes
+MOST_PAYOFF = 1e100  # sums of float32 payments stay far below it, and sums over games stay finite
 NO_RESULT = ("no_contest", "cut")  # terminations of games that say nothing of who is stronger
 TERMINATIONS = ("finished", "truncated", *FORFEITS, "resigned", *NO_RESULT)
 
@@ -520,6 +521,8 @@ def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str
     paid = np.array(json.loads(f"[{','.join(payoffs)}]"), np.float64)  # null becomes NaN
     if paid.shape != (len(rows), num_players) and rows:
         raise ValueError(f"expected {num_players} payoffs in every game")
+    if (np.abs(paid) > MOST_PAYOFF).any():
+        raise ValueError("a payoff is larger than any game pays")
     return Results(
         agents=tuple(agents),
         seats=np.array([numbers[table] for table in tables], np.int64).reshape(-1, num_players),

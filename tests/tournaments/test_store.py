@@ -294,6 +294,8 @@ def is_damaged(path):
         "UPDATE games SET payoffs = '[1.0, \"x\"]'",
         "UPDATE games SET payoffs = '[1.0, 2.0, 3.0]'",
         "UPDATE games SET payoffs = 7",
+        "UPDATE games SET payoffs = '[Infinity, 1.0]'",
+        "UPDATE games SET payoffs = '[1e308, -1e308]'",
         "UPDATE games SET payoffs = printf('%.*c', 100000, '[')",
         "UPDATE games SET agents = '{}' WHERE rowid = 1",
         "UPDATE games SET agents = '[1, 999]'",
