@@ -241,6 +241,18 @@ class Shy(Stateless):
         raise ValueError("do not look")
 
 
+class BadByEnvironment(Bad):
+    """Misbehave in another way in each environment of a two-player game; a batch raises, so each is asked alone."""
+
+    def __init__(self, ways: str):
+        super().__init__("raise")
+        self.ways = ways.split()
+
+    def act(self, view, hidden):
+        self.how = self.ways[int(view.row[0]) // 2] if len(view) == 1 else "raise"
+        return super().act(view, hidden)
+
+
 class Speechless(Exception):
     """Raise again when it is put in words."""
 

@@ -452,7 +452,7 @@ def test_interrupted(folder, marl):
     while process.poll() is None and len(list(folder.glob("run/checkpoints/*/checkpoint.json"))) < 3:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=30)
+    _, complaint = process.communicate(timeout=120)
     assert process.returncode == 130 and "--resume" in one_sentence(complaint.decode())
     step = int(checkpoint.newest(folder / "run").name)
     exit_code, printed, complaint = marl(

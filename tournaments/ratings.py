@@ -56,6 +56,7 @@ class Result:
     """One game: the agents and their payoffs by seat, the seed that it was played from, how it ended, its steps.
 
     `rounding` bounds the rounding error of the difference of two payoffs (games/rounding.py); NaN where not known.
+    `offenders` are the seats that broke the game off; none where that is not known.
     """
 
     agents: tuple[str, ...]
@@ -64,6 +65,7 @@ class Result:
     termination: str = "finished"
     length: int = 1
     rounding: float = math.nan
+    offenders: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,7 @@ class Results:
     terminations: NDArray[np.str_]  # [G]
     lengths: Ints | None = None  # [G] steps, where they are known
     rounding: Floats | None = None  # [G] bound on the rounding error of payoffs' differences; NaN where not known
+    offenders: NDArray[np.bool_] | None = None  # [G, N] who broke off the game; a forfeit without any does not say who
 
     @classmethod
     def of(cls, results: Sequence[Result]) -> "Results":
@@ -84,6 +87,7 @@ class Results:
         agents = sorted({agent for result in results for agent in result.agents})
         index = {agent: k for k, agent in enumerate(agents)}
         num_players = len(results[0].agents) if results else 2
+        seat = range(num_players)
         return cls(
             agents=tuple(agents),
             seats=np.array([[index[a] for a in r.agents] for r in results], np.int64).reshape(-1, num_players),
@@ -92,6 +96,7 @@ class Results:
             terminations=np.array([r.termination for r in results], np.str_),
             lengths=np.array([r.length for r in results], np.int64),
             rounding=np.array([r.rounding for r in results], np.float64),
+            offenders=np.array([[s in r.offenders for s in seat] for r in results], bool).reshape(-1, num_players),
         )
 
     def __len__(self) -> int:
@@ -113,9 +118,15 @@ def rounding_of(results: Results, largest: float | None = None) -> Floats:
 
 
 def offended(results: Results) -> NDArray[np.bool_]:
-    """Return who broke off which game [G, N]: whoever was paid the least of one that ended by forfeit."""
+    """Return who broke off which game [G, N].
+
+    Stores of versions 1 and 2 do not say who: of a forfeit without offenders it is whoever was paid the least.
+    """
+    forfeited = np.isin(results.terminations, FORFEITS)[:, None]
+    known = np.zeros(results.payoffs.shape, bool) if results.offenders is None else results.offenders
     above_least = results.payoffs - np.nanmin(results.payoffs, 1, keepdims=True, initial=np.inf)
-    return (above_least <= rounding_of(results)[:, None]) & np.isin(results.terminations, FORFEITS)[:, None]
+    paid_least = above_least <= rounding_of(results)[:, None]
+    return forfeited & np.where(known.any(1, keepdims=True), known, paid_least)
 
 
 def settle(results: Results, zero_sum: bool) -> Results:

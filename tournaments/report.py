@@ -3,6 +3,7 @@
 All of it is a pure function of the store: no clock, so the same store gives the same bytes.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 from rich.cells import cell_len
 from rich.table import Table
 
+from games.contract import Payoff
 from games.errors import RunFailed, UserError
 from games.text import csv_line, markdown_cell, markdown_table, shown
 from marl.files import write_text
@@ -23,6 +26,7 @@ from marl.spread import MIN_SEEDS
 from marl.terminal import Terminal
 from tournaments.metagame import Matchups, matchups
 from tournaments.ratings import (
+    FORFEITS,
     PRIOR_SD,
     Floats,
     K,
@@ -99,7 +103,7 @@ class Summary:
             e.agent: f"{e.agent} never finished a game: it broke off {e.forfeited} of {sum(e.counts.values())}"
             f"{why.get(e.agent, '')}."
             for e in self.endings
-            if e.forfeited and not e.counts["finished"] + e.counts["truncated"]
+            if e.forfeited and not any(count for kind, count in e.counts.items() if kind not in FORFEITS)
         }
 
     @cached_property
@@ -211,33 +215,55 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+class _Facts(BaseModel):
+    """What a report needs of a store's facts: its game (a reference), and some fields of the game's Spec."""
+
+    model_config = ConfigDict(strict=True)
+
+    game: str
+    num_players: PositiveInt
+    payoff: Payoff
+    step_rewards: bool = False
+    return_bounds: tuple[float, float] | None = None
+    opening_moves: NonNegativeInt = 0
+
+    @classmethod
+    def of(cls, store: Store) -> "_Facts":
+        """Read them; raises UserError where they are missing, or no release wrote them."""
+        spec, own = store.get("spec"), {"game": store.get("game"), "opening_moves": store.get("opening_moves", 0)}
+        try:
+            return cls.model_validate_json(json.dumps(dict(spec) | own))
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"expected a store that says which game it holds, got '{store.path}'; run its tournament again"
+            ) from error
+
+
 def summarize(store: Store) -> Summary:
     """Rate what is in a store.
 
-    Reads its facts `game` (a reference) and `spec` (`num_players`, `payoff`, `step_rewards` and `return_bounds` of the
-    game's Spec). Match-ups are in payoffs per step where the game pays along the way, else per game.
+    Match-ups are in payoffs per step where the game pays along the way, else per game. Raises UserError where the store
+    is damaged, or does not say which game it holds.
     """
-    game, spec = store.get("game"), store.get("spec")
-    if not isinstance(game, str) or not isinstance(spec, dict) or not {"num_players", "payoff"} <= set(spec):
-        raise UserError(f"expected a store that says which game it holds, got '{store.path}'; run its tournament again")
+    facts = _Facts.of(store)
     results, labels = store.results(), store.labels()
-    bounds = spec.get("return_bounds")
+    bounds = facts.return_bounds
     if bounds is None:
-        results = settle(results, spec["payoff"] == "zero_sum")
+        results = settle(results, facts.payoff == "zero_sum")
     results = replace(results, rounding=rounding_of(results, bounds and max(map(abs, bounds))))
     seated, without_result = store.seated(), store.without_result()
     inconclusive = {label for tables in without_result.values() for seats in tables for label in seats}
     uncounted = sorted((label, id) for id, label in labels.items() if label not in results.agents)
-    reason = refusal(spec["num_players"], spec["payoff"])
+    reason = refusal(facts.num_players, facts.payoff)
     ratings = None if reason else rate(results)
-    two = reason is not None and spec["num_players"] == 2
-    table = matchups(results, "step" if spec.get("step_rewards") else "game") if two else None
+    two = reason is not None and facts.num_players == 2
+    table = matchups(results, "step" if facts.step_rewards else "game") if two else None
     payoffs = mean_payoffs(results)
     ranked = ratings or table
     agents = ranked.agents if ranked else tuple(p.agent for p in payoffs if p.seat is None)
     return Summary(
-        game=game,
-        num_players=spec["num_players"],
+        game=facts.game,
+        num_players=facts.num_players,
         results=results,
         agents=agents,
         references={agent: agent for agent in agents} | {labels[e.id]: e.reference for e in store.agents()},
@@ -249,7 +275,7 @@ def summarize(store: Store) -> Summary:
         unplayed=tuple(label for label, id in uncounted if id not in seated),
         set_aside=tuple(label for label, id in uncounted if id in seated and label not in inconclusive),
         repeated=store.repeated(),
-        opening_moves=store.get("opening_moves", 0),
+        opening_moves=facts.opening_moves,
         failures=store.failures(),
         without_result=without_result,
     )

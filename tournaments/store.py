@@ -32,6 +32,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from games.errors import RunFailed, UserError
 from marl.drives import network_drive
@@ -40,6 +41,7 @@ from tournaments.ratings import FORFEITS, Results
 from tournaments.schedule import Fixture
 
 SCHEMA_VERSION = 3  # 1 had no payoffs that are null; 2 had agents by id, no rounding, failures and notes
+MOST_PAYOFF = 1e100  # sums of float32 payments stay far below it, and sums over games stay finite
 NO_RESULT = ("no_contest", "cut")  # terminations of games that say nothing of who is stronger
 TERMINATIONS = ("finished", "truncated", *FORFEITS, "resigned", *NO_RESULT)
 
@@ -394,8 +396,9 @@ class Store:
         agent sat count only where there are no others.
         """
         rows = self._rows(
-            "SELECT seed, agents, payoffs, termination, length, rounding FROM games "
-            "WHERE termination NOT IN (?, ?) ORDER BY id",
+            "SELECT seed, agents, payoffs, termination, length, rounding, "
+            "(SELECT group_concat(player) FROM failures WHERE game = games.id) "
+            "FROM games WHERE termination NOT IN (?, ?) ORDER BY id",
             *NO_RESULT,
         )
         called = self._called()
@@ -499,7 +502,7 @@ def _seating(tables: Iterable[str], called: Mapping[int, str]) -> dict[str, tupl
 
 def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str]], num_players: int) -> Results:
     """Return rows of games by columns; raises ValueError and the like for what no release wrote."""
-    seeds, tables, payoffs, terminations, lengths, roundings = zip(*rows, strict=True) if rows else ((),) * 6
+    seeds, tables, payoffs, terminations, lengths, roundings, failed = zip(*rows, strict=True) if rows else ((),) * 7
     agents = sorted({label for seats in seating.values() for label in seats})
     index = {label: k for k, label in enumerate(agents)}
     numbers = {table: [index[label] for label in seats] for table, seats in seating.items()}
@@ -509,6 +512,8 @@ def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str
     paid = np.array(json.loads(f"[{','.join(payoffs)}]"), np.float64)  # null becomes NaN
     if paid.shape != (len(rows), num_players) and rows:
         raise ValueError(f"expected {num_players} payoffs in every game")
+    if (np.abs(paid) > MOST_PAYOFF).any():
+        raise ValueError("a payoff is larger than any game pays")
     return Results(
         agents=tuple(agents),
         seats=np.array([numbers[table] for table in tables], np.int64).reshape(-1, num_players),
@@ -517,4 +522,16 @@ def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str
         terminations=np.array(terminations, np.str_),
         lengths=np.array(lengths, np.int64),
         rounding=np.array(roundings, np.float64),  # null becomes NaN
+        offenders=_offenders(failed, num_players),
     )
+
+
+def _offenders(failed: Sequence[str | None], num_players: int) -> NDArray[np.bool_]:
+    """Return who broke off the games [G, N], from each game's players with a failure, as SQL lists them."""
+    offenders = np.zeros((len(failed), num_players), bool)
+    for game, players in enumerate(failed):
+        for player in map(int, players.split(",") if players is not None else ()):
+            if not 0 <= player < num_players:
+                raise ValueError(f"player {player} of {num_players} broke off a game")
+            offenders[game, player] = True
+    return offenders

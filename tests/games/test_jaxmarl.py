@@ -158,7 +158,7 @@ def test_whose_gain_is_whose(name, arguments, payoff):
     "reference, said",
     [
         ("SMAC", "expected an environment of JaxMARL's, got 'SMAC'; did you mean 'SMAX'?"),
-        ("HeuristicEnemySMAX(map_name=3n)", "got '3n'; did you mean '3m'?"),
+        ("HeuristicEnemySMAX(map_name=3s_vs_6z)", "got '3s_vs_6z'; did you mean '3s_vs_5z'?"),
         ("overcooked(layout=cramped)", "expected layout to be one of cramped_room,"),
         ("MPE_simple_spread_v3(max_step=3)", "got 'max_step'; did you mean 'max_steps'?"),
         ("switch_riddle(num_agents=2)", "The minimum number of agents for this environment is 3"),

@@ -46,9 +46,10 @@ class Odd(Wrapper):
         sys.exit(3)
 
     def haunt(self, env):
-        if os.fork():
+        if child := os.fork():
+            Path(os.environ["HAUNTS"]).write_text(str(child))
             os._exit(3)
-        time.sleep(5)
+        time.sleep(600)
         os._exit(0)
 
     def complain(self, env):
@@ -148,22 +149,24 @@ def test_what_a_worker_raises_is_raised_here(do, kind, sentence, started):
 
 
 @pytest.mark.parametrize("busy", [True, False])
-def test_a_killed_worker_is_noticed_at_once(busy, started):
-    venv, start = odd("sleep"), time.monotonic()
+def test_a_killed_worker_is_noticed(busy, started):
+    venv = odd("sleep")
     kill = Timer(0.3 if busy else 0, started[1].kill)
     kill.start()
     if not busy:
         kill.join()
     with pytest.raises(RunFailed, match=r"worker 1 of .* died with exit code -9, .*--resume"):
         venv.step(np.full((5, 2), 4))
-    assert time.monotonic() - start < 3 and ended(started)
+    assert ended(started)
 
 
-def test_a_dead_worker_is_noticed_while_its_own_child_holds_its_connection(started):
-    venv, start = odd("haunt"), time.monotonic()
+def test_a_dead_worker_is_noticed_while_its_own_child_holds_its_connection(started, tmp_path, monkeypatch):
+    monkeypatch.setenv("HAUNTS", str(tmp_path / "pid"))
+    venv = odd("haunt")
     with pytest.raises(RunFailed, match="died with exit code 3"):
         venv.step(np.full((5, 2), 4))
-    assert time.monotonic() - start < 3 and ended(started)
+    assert ended(started)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)  # raises if the child had to end first
 
 
 def test_search_is_refused():
@@ -216,6 +219,6 @@ def test_however_the_parent_ends_its_workers_end(then, end, code, complaint):
     if end:
         time.sleep(0.2)
         os.killpg(parent.pid, end)
-    _, errors = parent.communicate(timeout=10)  # returns when nobody holds the pipes: the workers held them too
+    _, errors = parent.communicate(timeout=120)  # returns when nobody holds the pipes: the workers held them too
     assert parent.returncode == code
     assert errors.strip().endswith(complaint) and errors.count("Traceback") == bool(complaint)

@@ -215,7 +215,7 @@ def test_what_is_refused(kind):
         with pytest.raises(UserError, match=why):
             learner(kind, game)
     with pytest.raises(UserError, match="set replay_episodes to"):
-        learner(kind, "foraging | team_reward", replay_episodes=10**12)
+        learner(kind, "foraging | team_reward", replay_episodes=2 * 10**9)
 
 
 def test_what_stands_in_for_a_missing_global_state_is_said():

@@ -431,6 +431,22 @@ class TestPayoffs:
         assert offended(settle(results, zero_sum=False)).tolist() == offended(results).tolist()
         assert len(settle(Results.of([]), zero_sum=False)) == 0
 
+    def test_who_broke_a_game_off_is_who_the_store_says_whatever_was_paid(self):
+        """Paid the same, several offenders, and an offender who was paid the most; a finished game has none."""
+        log = [
+            Result(("A", "B", "C"), (0.0, 0.0, 0.0), 0, "timeout", offenders=(1,)),
+            Result(("A", "B", "C"), (2.0, -5.0, 2.0), 1, "agent_error", offenders=(0, 2)),
+            Result(("A", "B", "C"), (-9.0, 3.0, 1.0), 2, "finished", offenders=(1,)),
+            Result(("A", "B", "C"), (-1.0, 2.0, -1.0), 3, "left"),
+        ]
+        results = Results.of(log)
+        expected = [[False, True, False], [True, False, True], [False] * 3, [True, False, True]]
+        assert offended(results).tolist() == expected
+        assert settle(results, zero_sum=False).payoffs.tolist() == [[0, -9, 0], [-9, -5, -9], [-9, 3, 1], [-9, 2, -9]]
+        settled = settle(results, zero_sum=True)
+        assert settled.payoffs.tolist() == [[4.5, -9, 4.5], [-9, 18, -9], [-9, 3, 1], [-9, 18, -9]]
+        assert offended(settled).tolist() == expected
+
     def test_who_breaks_off_a_zero_sum_game_pays_the_others(self):
         log = [
             Result(("A", "B", "C"), (-30.0, 10.0, 20.0), 0),

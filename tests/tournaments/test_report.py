@@ -11,7 +11,7 @@ from marl.terminal import Terminal
 from tournaments.ratings import Result
 from tournaments.report import print_leaderboard, summarize, write_report
 from tournaments.schedule import Fixture, round_robin
-from tournaments.store import PlayedGame, Store
+from tournaments.store import Failure, PlayedGame, Store
 
 NAMES = {"aa": "<script>alert('x')</script>", "bb": "[bold]a|b*c", "cc": "mcts(simulations=100)", "dd": "idle & new"}
 
@@ -264,6 +264,19 @@ def test_who_breaks_off_every_game_is_last_even_if_no_game_is_left(tmp_path):
     assert any(NAMES["aa"] in line and "—" in line for line in printed(summary).splitlines())
 
 
+def test_a_forfeit_counts_for_who_broke_the_game_off_though_both_were_paid_the_same(tmp_path):
+    with make_store(tmp_path / "s", payoffs=[(1, -1)]) as store:
+        store._db.execute("DELETE FROM games")
+        for fixture in round_robin("g", ["aa", "bb"], 2, seeds=3, seed=0):
+            failure = Failure(fixture.agents.index("bb"), "timeout", "took too long", 4)
+            store.add([PlayedGame(fixture, (0.0, 0.0), "timeout", 5, failures=(failure,))])
+        store.add([PlayedGame(Fixture("g", ("aa", "bb"), 1), (2.0, -2.0), "resigned", 5)])
+        summary = summarize(store)
+    assert {e.agent: e.forfeited for e in summary.endings} == {NAMES["aa"]: 0, NAMES["bb"]: 6}
+    assert summary.never_finished == {}  # who resigned has played to an end
+    assert summary.wdl[0, 1].tolist() == [7, 0, 0] and summary.agents[0] == NAMES["aa"]
+
+
 def test_warnings(tmp_path):
     with make_store(tmp_path / "s", payoffs=[(1, -1)], termination="illegal_action") as store:
         store.add([PlayedGame(Fixture("g", ("dd", "ee"), 5), (1.0, -1.0), "truncated", 5)])
@@ -319,6 +332,32 @@ def test_an_empty_store(tmp_path):
 def test_a_store_of_nothing_is_refused(tmp_path):
     with Store(tmp_path / "s", create=True) as store, pytest.raises(UserError, match="which game"):
         summarize(store)
+
+
+SPEC = {"num_players": 2, "payoff": "zero_sum"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("game", 7),
+        ("opening_moves", "x"),
+        ("opening_moves", None),
+        ("opening_moves", -1),
+        ("spec", [SPEC]),
+        ("spec", SPEC | {"num_players": "2"}),
+        ("spec", SPEC | {"num_players": True}),
+        ("spec", SPEC | {"payoff": "odd"}),
+        ("spec", SPEC | {"return_bounds": [-1]}),
+        ("spec", SPEC | {"return_bounds": [None, 1]}),
+        ("spec", SPEC | {"step_rewards": "yes"}),
+    ],
+)
+def test_facts_that_no_release_wrote_are_refused(tmp_path, key, value):
+    with make_store(tmp_path / "s") as store:
+        store.set(key, value)
+        with pytest.raises(UserError, match="says which game it holds"):
+            summarize(store)
 
 
 def test_results_and_single_results_agree(tmp_path):

@@ -221,6 +221,19 @@ def test_who_broke_off_a_game_and_why_is_kept(store):
     assert len(store.failures()) == 1
 
 
+def test_results_say_who_broke_off_a_game(store, tmp_path):
+    both = (Failure(0, "illegal_action", "a", 3), Failure(1, "agent_error", "b", 3))
+    paid_alike = replace(failed(FIXTURES[1], 1), payoffs=(0.0, 0.0))
+    games = [replace(failed(FIXTURES[0], 0), failures=both), paid_alike, *played(FIXTURES[2:4])]
+    store.add(games)
+    expected = dict(
+        zip([game.fixture.id for game in games], [[True] * 2, [False, True], [False] * 2, [False] * 2], strict=True)
+    )
+    assert store.results().offenders.tolist() == [expected[id] for id in sorted(expected)]
+    with Store(older_store(tmp_path / "old")) as older:
+        assert not older.results().offenders.any()
+
+
 def test_a_timeout_can_be_played_again(store):
     store.add([failed(FIXTURES[0], 0, "timeout"), failed(FIXTURES[1], 0), *played(FIXTURES[2:4])])
     assert store.missing(FIXTURES[:4]) == [] and store.missing(FIXTURES[:4], retry_timeouts=True) == FIXTURES[:1]
@@ -281,6 +294,8 @@ def is_damaged(path):
         "UPDATE games SET payoffs = '[1.0, \"x\"]'",
         "UPDATE games SET payoffs = '[1.0, 2.0, 3.0]'",
         "UPDATE games SET payoffs = 7",
+        "UPDATE games SET payoffs = '[Infinity, 1.0]'",
+        "UPDATE games SET payoffs = '[1e308, -1e308]'",
         "UPDATE games SET payoffs = printf('%.*c', 100000, '[')",
         "UPDATE games SET agents = '{}' WHERE rowid = 1",
         "UPDATE games SET agents = '[1, 999]'",
@@ -293,6 +308,7 @@ def is_damaged(path):
         "UPDATE games SET termination = 3",
         "UPDATE meta SET value = '{' WHERE key = 'game'",
         "INSERT INTO failures SELECT id, 7, 'left', '', 1 FROM games",
+        "INSERT INTO failures SELECT id, -1, 'left', '', 1 FROM games",
         "INSERT INTO failures SELECT id, 'one', 'left', '', 1 FROM games",
     ],
 )
