@@ -32,7 +32,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from games.contract import Spec
-from games.errors import RunFailed, UserError
+from games.errors import RunFailed, UserError, written
+from games.text import sentence
 from marl import shards
 from marl.files import MEMORY, MOST_TEXT, parse_json, read_bytes
 from marl.types import Tensors
@@ -177,7 +178,7 @@ def read(folder: Path) -> dict[str, Any]:
         raise _damaged(path, "its integrity differs")
     if type(found) is not int or found not in (UNVERIFIED, FORMAT):
         raise UserError(
-            f"'{path}' has format {str(found)[:20]}, this version reads {UNVERIFIED} and {FORMAT}; install the version "
+            f"'{path}' has format {written(found)}, this version reads {UNVERIFIED} and {FORMAT}; install the version "
             "that wrote it"
         )
     if ("integrity" in about) == (found == UNVERIFIED):
@@ -198,7 +199,7 @@ def read(folder: Path) -> dict[str, Any]:
 def note_unverified(folder: Path) -> None:
     """Log, once and not in worker processes again, that what a checkpoint of format 1 says is not verified."""
     if multiprocessing.parent_process() is None:
-        _log.warning("note: %s", UNVERIFIED_SAYS % folder)
+        _log.warning("note: %s", sentence(UNVERIFIED_SAYS % folder))
 
 
 def tensors(folder: Path, about: dict[str, Any], name: str) -> Tensors:
@@ -340,7 +341,7 @@ def _digest_of(about: dict[str, Any]) -> str:
 
 
 def _write_shard(folder: Path, data: bytes) -> bytes:
-    """Write a shard, where it is not there from a checkpoint before, and return its SHA-256."""
+    """Write a shard, unless an earlier checkpoint has written it, and return its SHA-256."""
     digest = hashlib.sha256(data).digest()
     path = _shard(folder, digest)
     if not (path.exists() and path.stat().st_size == len(data)):

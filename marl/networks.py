@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from games.contract import Spec
+
+Either = TypeVar("Either")  # a network, or a Rowwise
 
 
 class Unset:
@@ -125,3 +128,10 @@ class Network(nn.Module):
 def masked_log_probs(logits: Tensor, action_mask: Tensor) -> Tensor:
     """Return log pi(a | o) [B, A] over legal actions; illegal ones get probability 0 and no gradient."""
     return torch.log_softmax(logits.masked_fill(~action_mask, torch.finfo(logits.dtype).min), -1)
+
+
+def rows_by_network(player: NDArray[np.int64], networks: Sequence[Either]) -> list[tuple[Any, Either]]:
+    """Return, with each network, the rows that it is asked about: all where one is shared, else its player's [B]."""
+    if len(networks) == 1:
+        return [(slice(None), networks[0])]
+    return [(rows, network) for p, network in enumerate(networks) if len(rows := np.flatnonzero(player == p))]

@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
 from games.errors import RunFailed, UserError, unforeseen
-from games.text import sentence, shown
+from games.text import cut, sentence, shown
 from marl import checkpoint, engine
 from marl.config import PopulationConfig, TrainConfig, load
 from marl.files import refuse_links, write_text
@@ -72,7 +72,7 @@ class MembersProgress(Progress):
         live = console.is_terminal
         super().__init__(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not live)
         for name, run in runs.items():
-            self._lines[name] = self.add_task(_shortened(shown(name)), total=steps[name], completed=logged_step(run))
+            self._lines[name] = self.add_task(cut(shown(name), LONGEST), total=steps[name], completed=logged_step(run))
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Yield the lines, each with what its run has logged by now."""
@@ -136,12 +136,6 @@ def write(folder: Path, members: dict[str, Path]) -> Path:
             f"'{path}' could not be written ({error}); mend that, and --resume lists the members"
         ) from error
     return path
-
-
-def _shortened(name: str) -> str:
-    """Return a name with its middle left out where it is long: members differ at both ends."""
-    half = LONGEST // 2
-    return name if len(name) <= LONGEST else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def _train(name: str, config: dict[str, Any], folder: str, resume: bool, device: str, live: bool) -> Outcome:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from games.contract import Spec
 from games.keys import choose, fold, fold_one, uniform
 from marl.config import Frozen, Size
-from marl.networks import generator_of
+from marl.networks import generator_of, rows_by_network
 from marl.recurrent import AgentNetwork, Packed
 from marl.rowwise import Rowwise
 from marl.types import Decision, Hidden, View
@@ -94,7 +94,7 @@ class TeamAgent:
         after: NDArray[Any] = np.empty_like(hidden)
         shown = (torch.from_numpy(array) for array in (view.obs, view.player, hidden[:, 0].astype(np.int64) - 1))
         inputs = self._inputs(*shown).numpy()
-        for rows, network in self._held(view.player):
+        for rows, network in rows_by_network(view.player, self._networks):
             out = network.ask("decide", inputs[rows], hidden[rows, 1:])
             outputs[rows] = out[:, : view.action_mask.shape[1]]
             after[rows, 1:] = out[:, view.action_mask.shape[1] :]
@@ -109,9 +109,3 @@ class TeamAgent:
             return action
         explore = uniform(fold(view.key, 0)) < self.epsilon
         return np.where(explore, choose(fold(view.key, 1), view.action_mask), action)
-
-    def _held(self, player: NDArray[np.int64]) -> list[tuple[Any, Rowwise[nn.Module]]]:
-        """Return the rows that each network holds."""
-        if len(self._networks) == 1:
-            return [(slice(None), self._networks[0])]
-        return [(rows, net) for p, net in enumerate(self._networks) if len(rows := np.flatnonzero(player == p))]

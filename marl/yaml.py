@@ -185,5 +185,5 @@ def _word(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    escaped = re.sub(r'["\\\\]', r"\\\g<0>", text)
+    escaped = re.sub(r'["\\]', r"\\\g<0>", text)
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in escaped) + '"'

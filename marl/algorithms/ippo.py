@@ -15,7 +15,7 @@ over a whole trajectory instead of step by step, which is the same numbers in la
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -28,13 +28,11 @@ from games.keys import draw, fold_one
 from marl.agent import Agent, Stateless
 from marl.config import Frozen, Size
 from marl.learner import Learner
-from marl.networks import Network, generator_of, masked_log_probs
+from marl.networks import Network, generator_of, masked_log_probs, rows_by_network
 from marl.optimizers import Adam, Optimizer
 from marl.returns import gae
 from marl.rowwise import Rowwise
 from marl.types import Decision, Hidden, Tensors, Trajectory, View, prefixed, under
-
-Model = TypeVar("Model")
 
 
 class IppoConfig(Frozen):
@@ -88,18 +86,11 @@ class PolicyAgent(Stateless):
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         log_probs = np.empty(view.action_mask.shape, np.float32)
-        for rows, model in _by_model(view.player, self._models):
+        for rows, model in rows_by_network(view.player, self._models):
             arrays = view.obs[rows], view.action_mask[rows], view.player[rows]
             log_probs[rows] = model.ask("log_probs", *arrays)
         action = log_probs.argmax(1) if self._greedy else draw(view.key, np.exp(log_probs))
         return Decision(action, {"log_prob": log_probs[np.arange(len(action)), action]}), None
-
-
-def _by_model(player: Any, models: Sequence[Model]) -> list[tuple[Any, Model]]:
-    """Return the rows that each model holds: all of them where parameters are shared, else its player's."""
-    if len(models) == 1:
-        return [(slice(None), models[0])]
-    return [(rows, model) for p, model in enumerate(models) if len(rows := np.flatnonzero(player == p))]
 
 
 def actor_loss(
@@ -182,7 +173,7 @@ class Ippo(Learner):
             "value_target": (advantage + value[:-1])[learn],
         }
         metrics: dict[str, list[Tensor]] = {}
-        for p, (rows, model) in enumerate(_by_model(player, self.models)):
+        for p, (rows, model) in enumerate(rows_by_network(player, self.models)):
             tensors = {name: torch.from_numpy(array[rows]).to(self.device) for name, array in batch.items()}
             optimizer = self._optimizers[self.models.index(model)]
             optimizer.learning_rate = learning_rate
@@ -227,7 +218,7 @@ class Ippo(Learner):
         """Return values [T+1, E, N] and advantages [T, E, N]."""
         player = np.nonzero(trajectory.index >= 0)[2]  # in the order of the rows
         of_row = np.zeros(len(player), np.float32)
-        for rows, model in _by_model(player, self.models):
+        for rows, model in rows_by_network(player, self.models):
             with torch.inference_mode():
                 obs, who = (torch.from_numpy(a[rows]).to(self.device) for a in (trajectory.obs, player))
                 of_row[rows] = model.critic(obs, who)[:, 0].cpu().numpy()

@@ -330,7 +330,9 @@ def test_who_an_agent_is_has_not_changed_since_format_1(tmp_path, caplog):
     assert again == known
     checkpoint.note_unverified.cache_clear()
     assert {enter(str(folder), SPEC).digest for _ in range(2)} == {known} == {enter(str(tmp_path / "1"), SPEC).digest}
-    assert [record.message for record in caplog.records] == ["note: " + checkpoint.UNVERIFIED_SAYS % folder]
+    checkpoint.note_unverified(tmp_path / "\x1b[31mred")  # as a stranger's population may call a member's folder
+    notes = ["note: " + checkpoint.UNVERIFIED_SAYS % name for name in (folder, tmp_path / "\\x1b[31mred")]
+    assert [record.message for record in caplog.records] == notes
 
 
 @pytest.mark.parametrize("step", [None, "400", 400.5, 600])

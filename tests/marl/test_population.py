@@ -105,7 +105,7 @@ def test_one_line_a_member_at_80_columns(tmp_path):
         paper.print(progress.get_renderable())
         shown = [line.rstrip() for line in paper.file.getvalue().splitlines()]
         assert len(shown) == 3 and all(len(line) <= 80 for line in shown)
-        assert [line.split()[0] for line in shown] == ["seed-7", "learning_rate-0…n-256-256_seed-8", "waits"]
+        assert [line.split()[0] for line in shown] == ["seed-7", "learning_rate-0.0001_…256_seed-8", "waits"]
         assert [line.split("/")[0].split()[-1] for line in shown] == ["90000", "4096", "0"]
         progress.ended("seed-7")
         assert len(progress.tasks) == 2
