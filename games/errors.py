@@ -74,6 +74,9 @@ def unforeseen(error: Exception) -> str:
     refused = isinstance(error, RuntimeError) and "allocate memory" in str(error)  # torch's word for it
     if isinstance(error, MemoryError) or refused:
         return "there is not enough memory for what was asked; ask for less at once"
+    if isinstance(error, OSError) and error.strerror:  # a full disk under the output, a drive that is gone
+        where = f" ('{error.filename}')" if error.filename else ""
+        return f"a file or the output could not be read or written: {error.strerror}{where}"
     return f"unexpected {in_words(error)}"
 
 

@@ -510,10 +510,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     readable_streams()
-    sys.path.append(str(Path.cwd()))  # a plug-in may lie in the folder where one stands
     arguments = [argument for argument in arguments if argument != "--debug"]
+
+    def command() -> Any:
+        sys.path.append(str(Path.cwd()))  # a plug-in may lie in the folder where one stands
+        return app(args=arguments, standalone_mode=False, prog_name="marl")
+
     try:
-        exit_code = _run(lambda: app(args=arguments, standalone_mode=False, prog_name="marl"), debug)
+        exit_code = _run(command, debug)
     finally:
         sys.excepthook = print_traceback  # Typer has put its own there
     sys.exit(exit_code)

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from games.errors import UserError, nearest, written
+from games.errors import UserError, closest, nearest, written
 from games.registry import rejoin, wrapped
 from marl import yaml
 from marl.engine import Engine
@@ -162,10 +162,10 @@ def load(schema: type[Schema], path: Path, sets: Sequence[str] = ()) -> Schema:
     try:
         data = yaml.read(read_text(path, yaml.MOST))
     except FileNotFoundError:
-        siblings = [str(p) for p in path.parent.glob("*.yaml")]
-        raise UserError(
-            f"expected a config file, got '{path}', which does not exist{nearest(str(path), siblings)}"
-        ) from None
+        siblings = {p.stem: p for p in path.parent.glob("*.yaml")}
+        meant = closest(path.stem, siblings)
+        hint = f"; did you mean '{siblings[meant]}'?" if meant else ""
+        raise UserError(f"expected a config file, got '{path}', which does not exist{hint}") from None
     except yaml.YamlError as error:
         raise UserError(f"the config file '{path}' is not YAML: {error}") from error
     except (OSError, ValueError) as error:

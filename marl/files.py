@@ -70,6 +70,8 @@ def write_text(path: Path, text: str) -> None:
     beside.unlink(missing_ok=True)
     with beside.open("x", encoding="utf-8", newline="\n") as file:
         file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     beside.replace(path)
 
 

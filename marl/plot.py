@@ -148,7 +148,8 @@ def runs_of(folder: Path) -> list[Path]:
     if folder.is_dir():
         raise UserError(f"'{folder}' holds neither a run (config.yaml) nor members; name a run's or a sweep's folder")
     hint = nearest(str(folder), [str(path) for path in folder.parent.glob("*") if path.is_dir()])
-    raise UserError(f"expected a run's or a sweep's folder, got '{folder}', which does not exist{hint}")
+    what = "is a file" if folder.exists() else f"does not exist{hint}"
+    raise UserError(f"expected a run's or a sweep's folder, got '{folder}', which {what}")
 
 
 def beside(folders: Sequence[Path]) -> Path:

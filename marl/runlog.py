@@ -74,7 +74,7 @@ def logged_step(run: Path) -> int:
     except OSError:
         return 0
     for line in reversed(lines):
-        with suppress(ValueError, KeyError, TypeError):  # torn, or cut by the tail's beginning
+        with suppress(ValueError, KeyError, TypeError, OverflowError):  # torn, or cut by the tail's beginning
             return int(parse_json(line.decode())["step"])
     return 0
 

@@ -213,6 +213,19 @@ def test_the_unexpected(folder, marl, monkeypatch):
         main(["--debug", "train", "train.yaml"])
 
 
+@pytest.mark.parametrize("command", ["games list", "games list --json"])
+def test_an_output_that_is_full(command):
+    with open("/dev/full", "w") as full:
+        said = subprocess.run(
+            [sys.executable, "-m", "marl.cli", *command.split()],
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert said.returncode == 1 and "No space left" in one_sentence(said.stderr)
+
+
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")]
 )

@@ -152,7 +152,12 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
 
 
 def _tasks(config: TournamentConfig, entrants: list[Entrant], missing: list[Fixture]) -> list[tuple[Any, ...]]:
+    """Return what a worker plays at once. Games of foreign agents are apart and last: who hangs delays its own alone."""
     reference = {entrant.digest: entrant.reference for entrant in entrants}
+    foreign = frozenset(entrant.digest for entrant in entrants if entrant.foreign)
+    groups: dict[frozenset[str], list[Fixture]] = {frozenset(): []}  # by the foreign agents that are seated
+    for fixture in missing:
+        groups.setdefault(foreign.intersection(fixture.agents), []).append(fixture)
     return [
         (
             config.game,
@@ -161,5 +166,6 @@ def _tasks(config: TournamentConfig, entrants: list[Entrant], missing: list[Fixt
             config.num_envs,
             config.decision_seconds,
         )
-        for piece in chunks(missing, config.batch)
+        for group in groups.values()
+        for piece in chunks(group, config.batch)
     ]

@@ -146,6 +146,8 @@ def test_a_missing_file_names_the_nearest(tmp_path):
     (tmp_path / "ippo_chess.yaml").write_text(LEAST)
     with pytest.raises(UserError, match=r"which does not exist; did you mean '.*ippo_chess\.yaml'\?"):
         load(TrainConfig, tmp_path / "ipo_chess.yaml")
+    with pytest.raises(UserError, match=r"which does not exist$"):  # that both are configs makes them no more alike
+        load(TrainConfig, tmp_path / "ip.yaml")
 
 
 def test_what_is_no_text_file(tmp_path):

@@ -352,6 +352,7 @@ def test_the_command(marl, tmp_path):
     [
         ("nowhere", "'nowhere', which does not exist"),
         ("runn", "did you mean 'run'?"),
+        ("run/config.yaml", "which is a file"),
         ("empty", "holds neither a run (config.yaml) nor members"),
         ("young", "'young' has no evaluations yet"),
         ("run young", "'young' has no evaluations yet"),

@@ -20,6 +20,7 @@ from marl.search.agent import UctAgent
 from marl.terminal import Terminal
 from tournaments import tournament
 from tournaments.report import summarize, write_report
+from tournaments.schedule import round_robin
 from tournaments.store import Store
 from tournaments.tournament import STORE, TournamentConfig, field, run
 
@@ -140,7 +141,7 @@ def test_who_plays_itself(tmp_path, game, tables):
 
 
 def test_an_interrupted_tournament_repeats_no_self_play(tmp_path, monkeypatch):
-    wanted = config(game=DILEMMA, agents=("tit_for_tat", "random", SECOND), seeds=4, batch=7)
+    wanted = config(game=DILEMMA, agents=("tit_for_tat", "random", "always_defect"), seeds=4, batch=7)
     whole = rows(play(wanted, tmp_path / "whole"))
     asked = []
 
@@ -389,6 +390,19 @@ def test_agents_that_fail_end_no_tournament(tmp_path, capsys, workers):
     markdown = (tmp_path / "run" / "leaderboard.md").read_text()
     assert markdown.index("never finished a game") < markdown.index("| rank |")
     assert "never finished a game" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_foreign_agents_delay_their_own_games_alone():
+    """Games of built-in agents and checkpoints come first; those of each company of foreign agents are apart."""
+    settings = config(agents=("random", "uct(simulations=2)", SECOND, THIRD), seeds=5, batch=4)
+    entrants = field(settings, make(TIC_TAC_TOE, 1).spec)
+    foreign = {entrant.digest for entrant in entrants if entrant.foreign}
+    fixtures = round_robin(TIC_TAC_TOE, [entrant.digest for entrant in entrants], 2, seeds=5, seed=0)
+    pieces = [piece for _, _, piece, *_ in tournament._tasks(settings, entrants, fixtures)]
+    assert sorted(fixture.id for piece in pieces for fixture in piece) == sorted(fixture.id for fixture in fixtures)
+    companies = [{frozenset(foreign.intersection(fixture.agents)) for fixture in piece} for piece in pieces]
+    assert all(len(company) == 1 for company in companies) and len(foreign) == 2
+    assert [company == {frozenset()} for company in companies] == [True] * 3 + [False] * (len(companies) - 3)
 
 
 def test_a_timeout_is_kept_and_played_again_when_asked(tmp_path, monkeypatch):
