@@ -152,7 +152,7 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
 
 
 def _tasks(config: TournamentConfig, entrants: list[Entrant], missing: list[Fixture]) -> list[tuple[Any, ...]]:
-    """Return what a worker plays at once. Games of foreign agents are apart and last: who hangs delays its own alone."""
+    """Return what a worker plays at once. Games of foreign agents are apart and last: one that hangs delays its own."""
     reference = {entrant.digest: entrant.reference for entrant in entrants}
     foreign = frozenset(entrant.digest for entrant in entrants if entrant.foreign)
     groups: dict[frozenset[str], list[Fixture]] = {frozenset(): []}  # by the foreign agents that are seated
