@@ -20,20 +20,21 @@ class Evaluation:
     return_mean: list[float]  # [N]
     return_ci95: list[float]  # [N]
     length_mean: float  # steps an episode
-    cut: int = 0  # of the episodes: they had not ended after the most steps, and count with what they had paid by then
+    cut: int = 0  # episodes that had not ended after `cut_after` steps; they count with what they had paid by then
+    cut_after: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON data, `cut` where any were; an interval that a single seed cannot show is null."""
+        """Return the fields as JSON data, `cut` where any were; null for what one seed cannot show."""
         data = asdict(self) | {"return_ci95": [ci95 if np.isfinite(ci95) else None for ci95 in self.return_ci95]}
-        return data if self.cut else {key: value for key, value in data.items() if key != "cut"}
+        return data if self.cut else {key: value for key, value in data.items() if not key.startswith("cut")}
 
     def note(self, against: str) -> str:
         """Return what there is to say of episodes that were cut, or nothing."""
         if not self.cut:
             return ""
         return (
-            f"{self.cut} of {self.episodes} episodes against {against} had not ended after the most steps, and count "
-            "with what they had paid by then; max_steps sets another limit"
+            f"{self.cut} of {self.episodes} episodes against {against} had not ended after {self.cut_after:,} steps, "
+            "and count with what they had paid by then; max_steps sets another limit"
         )
 
 
@@ -72,11 +73,13 @@ def evaluate(
     )
     returns = np.stack([episode.returns for episode in played]).reshape(seeds, rotations, num_players)
     own = returns[:, np.arange(num_players), np.arange(num_players)] if against else returns[:, 0]  # [seeds, N]
+    cut = [episode.length for episode in played if episode.cut]
     half = of_pulls((own - own.mean(0)).T / seeds, np.full(num_players, seeds))
     return Evaluation(
         episodes=len(played),
         return_mean=own.mean(0).round(6).tolist(),
         return_ci95=half.round(6).tolist(),
         length_mean=round(float(np.mean([episode.length for episode in played])), 6),
-        cut=sum(episode.cut for episode in played),
+        cut=len(cut),
+        cut_after=max(cut, default=0),
     )

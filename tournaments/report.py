@@ -46,7 +46,7 @@ from tournaments.store import TERMINATIONS, AgentFailures, Store
 
 RATING_TITLES = ("rank", "agent", "Elo", "±95 %", "games", "score")
 MOST_FAILURES = 8  # agents whose first failure is shown
-_NO_RESULT = {"cut": "had not ended after the most steps", "no_contest": "were no contest"}
+_NO_RESULT = {"cut": "had not ended after max_steps", "no_contest": "were no contest"}
 NAME_WIDTH = 6  # what names keep of a terminal, however narrow it is
 
 

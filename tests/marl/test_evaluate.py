@@ -132,7 +132,8 @@ def test_an_episode_that_does_not_end_is_cut():
     venv = make("tests.games.endless:Ring", 3)
     found = evaluate(venv, entrant(Plays(0)), None, seeds=5, key=1, max_steps=30)
     assert (found.episodes, found.cut, found.length_mean) == (5, 5, 30)
-    assert found.to_json()["cut"] == 5 and found.note("self").startswith("5 of 5 episodes against self had not ended")
+    assert found.to_json()["cut"] == 5 and found.to_json()["cut_after"] == 30
+    assert found.note("self").startswith("5 of 5 episodes against self had not ended after 30 steps")
     ended = evaluate(venv, entrant(Plays(1)), None, seeds=5, key=1, max_steps=30)
     assert (ended.cut, ended.note("self"), "cut" in ended.to_json()) == (0, "", False)
 
