@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import Game, Spec, State, TimeStep, VecEnv
+from games.contract import MOST_STEPS, Game, Spec, State, TimeStep, VecEnv
 from games.errors import GameFailed, UserError, in_words
 from games.guard import TOLERANCE, unequal
 from games.keys import fold, fold_one, stream
@@ -26,8 +26,7 @@ from games.vector import Vector, missing, vectorize
 
 FIELDS = ("obs", "action_mask", "acting", "reward", "terminated", "truncated", "global_state", "first", "seed")
 NUM_ENVS = 4
-MOST_STEPS = 20_000  # a game that never ends is cut here
-MOST_POSITIONS = 300  # and a walk through its positions here
+MOST_POSITIONS = 300  # where a walk through a game's positions ends
 
 
 class DoesNotApply(Exception):

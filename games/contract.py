@@ -37,6 +37,8 @@ Payoff = Literal["zero_sum", "team", "general_sum"]
 Turns = Literal["sequential", "simultaneous", "mixed"]
 Symmetry = Literal["", "mirror", "square"]
 
+MOST_STEPS = 20_000  # where a Spec has no `max_length`, an episode of so many steps counts as one without an end
+
 
 @dataclass(frozen=True)
 class Array:

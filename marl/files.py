@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from games.errors import UserError, written
+from marl.memory import physical_memory
 
 MOST_TEXT = 64 << 20  # bytes of a JSON file
 MOST_LOG = 1 << 30  # bytes of a run's log
-MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # bytes of this machine
+MEMORY = physical_memory()  # no file that is read whole is larger
 
 
 def typed_path(text: str) -> Path:

@@ -40,12 +40,12 @@ from games.errors import RunFailed, UserError, in_words
 from games.processes import PATIENCE, how_it_ended, launch
 from games.registry import attribute, call, parameters_of, parse
 from marl.agent import AgentFailed, Offence, digest_of_code, told
-from marl.files import MEMORY
+from marl.memory import physical_memory
 from marl.types import Decision, Hidden, View
 
 DECISION_SECONDS = 60.0  # one decision, asked alone, may take no longer
 BUILD_SECONDS = 600.0  # nor may importing a class and building the agent
-MOST_MEMORY = MEMORY // 2  # bytes of one agent's process
+MOST_MEMORY = physical_memory() // 2  # bytes of one agent's process
 MOST_ANSWER = 1 << 30  # bytes
 TICK, MOMENT = 0.2, 0.001  # seconds: between two looks at a silent process; the least wait
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games import rounding
-from games.contract import Box, Spec, TimeStep, VecEnv
+from games.contract import MOST_STEPS, Box, Spec, TimeStep, VecEnv
 from games.keys import Keys, fold, stream
 from marl.agent import Agent, Forfeit, Random, Referee
 from marl.returns import successor_known
@@ -25,7 +25,6 @@ from marl.seating import EMPTY, Seating
 from marl.types import Decision, Hidden, Trajectory, View
 
 OPENING = stream(0, "opening moves")
-MOST_STEPS = 20_000  # of an episode of a game whose longest is not known, as in `marl games check`
 
 
 @dataclass

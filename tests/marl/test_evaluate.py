@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from games.contract import MOST_STEPS
 from games.errors import RunFailed
 from games.registry import make
 from marl.agent import AgentFailed, Random, Stateless
 from marl.entrants import Entrant, enter
 from marl.evaluate import evaluate
-from marl.rollout import MOST_STEPS, most_steps
+from marl.rollout import most_steps
 from marl.types import Decision
 
 
