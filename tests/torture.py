@@ -310,14 +310,15 @@ class Torture:
 
     def _start(self, folder: Path) -> subprocess.Popen[str]:
         words = [*self.subject.words, f"{self.subject.name}.json", "--run-dir", str(folder), *self.subject.resume]
-        return subprocess.Popen(
-            [sys.executable, "-m", "marl.cli", *words],
-            cwd=self.home,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=(self.home / "complaint").open("w"),
-            text=True,
-        )
+        with (self.home / "complaint").open("w") as complaint:
+            return subprocess.Popen(
+                [sys.executable, "-m", "marl.cli", *words],
+                cwd=self.home,
+                env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+                stdout=subprocess.DEVNULL,
+                stderr=complaint,
+                text=True,
+            )
 
     def _wait(self, process: subprocess.Popen[str]) -> int | None:
         try:
