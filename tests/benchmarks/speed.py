@@ -40,6 +40,7 @@ from marl.train import prepare
 from tests.benchmarks import timing
 from tests.benchmarks.timing import Row, Work, medians
 from tournaments import ratings
+from tournaments.store import Store
 from tournaments.tournament import TournamentConfig, run
 
 CONFIG = Path(__file__).parents[2] / "configs" / "train" / "ippo_connect_four.yaml"
@@ -329,17 +330,26 @@ def peak_memory() -> float:
 
 
 def tournament(options: argparse.Namespace) -> Iterator[Row]:
-    agents = tuple(f"tests.bots:{name}" for name in ("Second", "Third", "First", "AlsoFirst"))
-    config = TournamentConfig(game="openspiel:tic_tac_toe", agents=agents, seeds=500, workers=1)
-
-    def play() -> int:
-        with tempfile.TemporaryDirectory() as folder:
-            run(config, Path(folder), Terminal(quiet=True))
-        return 4 * 3 * config.seeds
-
-    [games] = medians(play, repetitions=5)
+    scripted = ("tit_for_tat", "grim_trigger", "always_cooperate", "always_defect")
+    dilemma = "matrix(game=prisoners_dilemma, steps=9, memory=true)"
+    own = TournamentConfig(game=dilemma, agents=scripted, seeds=500, workers=1)
+    [games] = medians(lambda: _games_of(own), repetitions=5)
+    yield (
+        "a tournament of four built-in agents at a dilemma of 9 steps, games per CPU-second",
+        f"{games:,.0f}",
+        "≥ 5,000",
+    )
+    bots = tuple(f"tests.bots:{name}" for name in ("Second", "Third", "First", "AlsoFirst"))
+    foreign = TournamentConfig(game="openspiel:tic_tac_toe", agents=bots, seeds=500, workers=1)
+    [games] = medians(lambda: _games_of(foreign), repetitions=5)
     what = "a tournament of four foreign agents at tic-tac-toe, games per CPU-second of the process that plays them"
     yield what, f"{games:,.0f}", "≥ 3,000"
+
+
+def _games_of(config: TournamentConfig) -> int:
+    """Play a tournament, and return how many games it had."""
+    with tempfile.TemporaryDirectory() as folder, Store(run(config, Path(folder), Terminal(quiet=True))) as store:
+        return len(store)
 
 
 def rating(options: argparse.Namespace) -> Iterator[Row]:
