@@ -63,15 +63,15 @@ def test_what_was_written_is_found():
     assert next(promises_broken(ran, {}, {"canary": b""})) == "ran what is a stranger's"
 
 
-def test_a_command_that_hangs_or_eats_memory_is_ended(tmp_path, monkeypatch):
-    fuzzer = Fuzzer(tmp_path / "fuzz", 0.2)
+def test_a_command_that_hangs_or_eats_memory_is_ended(fuzzer, tmp_path, monkeypatch):
+    impatient = Fuzzer(tmp_path / "fuzz", 0.2)  # made before commands hang, for it runs some
 
     def forever(*_):
         while True:
             pass
 
     monkeypatch.setattr(cli, "_run", forever)
-    assert "hung" in fuzzer.run(Case("stores", SEED, 0)).broken[0]
+    assert "hung" in impatient.run(Case("stores", SEED, 0)).broken[0]
     monkeypatch.setattr(cli, "_run", lambda *_: bytearray(1 << 40))
     assert "MemoryError" in fuzzer.run(Case("stores", SEED, 0)).broken[0]
     monkeypatch.setattr(cli, "_run", lambda *_: fuzzer.precious.write_text("gone"))

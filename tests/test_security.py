@@ -47,7 +47,7 @@ def home(tmp_path_factory):
         bases.copy(name, folder) if not (bases.folder / name).is_dir() else shutil.copytree(
             bases.folder / name, folder / name
         )
-    for module in ("evil", "evil_v0", "tqdm_of_evil"):
+    for module in ("evil", "evil_v0"):
         (folder / f"{module}.py").write_text(CANARY)
     (folder / "precious").write_text("precious")
     return folder

@@ -225,7 +225,6 @@ class Torture:
         self.subject, self.kills, self.home = subject, kills, home
         self.tally = Tally()
         self._draw = random.Random(seed)
-        self._wants_write = False
         home.mkdir(parents=True)
         for each in subjects().values():
             (home / f"{each.name}.json").write_text(json.dumps(each.config))
@@ -271,12 +270,12 @@ class Torture:
         judge, draw = self.subject.judge, self._draw
         if self.tally.kills >= self.kills:
             return None
-        self._wants_write = not self._wants_write
+        in_write = 2 * self.tally.in_writes <= self.tally.kills  # half of the kills, or more
         moment = time.monotonic() + draw.uniform(0.1, 0.8) * took
         known = judge.writing(folder)
         while process.poll() is None and time.monotonic() < moment:
             time.sleep(0.002)
-        if self._wants_write:
+        if in_write:
             while process.poll() is None and (now := judge.writing(folder)) in (None, known):
                 known = now
                 time.sleep(0.0005)
@@ -292,7 +291,7 @@ class Torture:
         except ProcessLookupError:
             return None
         self.tally.kills += 1
-        self.tally.in_writes += self._wants_write
+        self.tally.in_writes += in_write
         self.tally.of_workers += at_worker
         if not at_worker:
             process.wait()
