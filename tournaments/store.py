@@ -514,6 +514,8 @@ def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str
         raise ValueError(f"expected {num_players} payoffs in every game")
     if (np.abs(paid) > MOST_PAYOFF).any():
         raise ValueError("a payoff is larger than any game pays")
+    if min(lengths, default=0) < 0 or min((bound for bound in roundings if bound is not None), default=0) < 0:
+        raise ValueError("a game's length or rounding is less than 0")
     return Results(
         agents=tuple(agents),
         seats=np.array([numbers[table] for table in tables], np.int64).reshape(-1, num_players),

@@ -360,6 +360,13 @@ def test_facts_that_no_release_wrote_are_refused(tmp_path, key, value):
             summarize(store)
 
 
+def test_facts_that_are_not_of_the_games_are_refused(tmp_path):
+    with make_store(tmp_path / "s") as store:
+        store.set("spec", SPEC | {"num_players": 3})
+        with pytest.raises(UserError, match=r"games of 3 players, .* got games of 2"):
+            summarize(store)
+
+
 def test_results_and_single_results_agree(tmp_path):
     with make_store(tmp_path / "s") as store:
         columns = store.results()
