@@ -249,8 +249,8 @@ def summarize(store: Store) -> Summary:
     results, labels = store.results(), store.labels()
     if len(results) and results.seats.shape[1] != facts.num_players:
         raise UserError(
-            f"expected games of {facts.num_players} players, as the store '{store.path}' says of its game, got games of "
-            f"{results.seats.shape[1]}; run its tournament again"
+            f"expected games of {facts.num_players} players, as the store '{store.path}' says of its game, "
+            f"got games of {results.seats.shape[1]}; run its tournament again"
         )
     bounds = facts.return_bounds
     if bounds is None:
