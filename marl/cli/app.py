@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 a run that failed on its way; 2 bad input; 130 interrupted
 """
 
 import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -517,7 +518,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return app(args=arguments, standalone_mode=False, prog_name="marl")
 
     try:
-        exit_code = _run(command, debug)
+        exit_code = _printed(_run(command, debug))
     finally:
         sys.excepthook = print_traceback  # Typer has put its own there
     sys.exit(exit_code)
@@ -538,12 +539,30 @@ def _run(command: Callable[[], Any], debug: bool) -> int:
     except UsageError as error:  # a wrong option, a missing argument; without a message the help was shown instead
         message = error.format_message()
         return _complain(f"{message} (--help shows what there is)", 2) if message else 2
+    except BrokenPipeError:
+        return 1
     except Exception as error:
         if debug:
             raise
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # whoever first looked for it
             return _complain(f"expected a path, got '{error.filename}', which is too long; name another", 2)
         return _complain(f"{unforeseen(error)} (--debug shows where; please report it)", 1)
+
+
+def _printed(exit_code: int) -> int:
+    """Write out what was printed; where that fails, say so here, or the interpreter does as it ends, in its own words.
+
+    Whoever reads a pipe may close it (`| head`), and is told nothing.
+    """
+    try:
+        if sys.stdout is not None:  # it is closed
+            sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if exit_code == 0 and not isinstance(error, BrokenPipeError):
+            return _complain(f"{unforeseen(error)}: what was printed is not all there", 1)
+        return exit_code or 1
+    return exit_code
 
 
 def _complain(message: str, exit_code: int) -> int:

@@ -213,17 +213,33 @@ def test_the_unexpected(folder, marl, monkeypatch):
         main(["--debug", "train", "train.yaml"])
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # the interpreter writes the last bytes as it ends, or at once
 @pytest.mark.parametrize("command", ["games list", "games list --json"])
-def test_an_output_that_is_full(command):
+def test_an_output_that_is_full(command, unbuffered):
     with open("/dev/full", "w") as full:
         said = subprocess.run(
             [sys.executable, "-m", "marl", *command.split()],
-            env=environment(),
+            env=environment() | {"PYTHONUNBUFFERED": unbuffered},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
         )
     assert said.returncode == 1 and "No space left" in one_sentence(said.stderr)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_is_gone(unbuffered):
+    read, write = os.pipe()
+    os.close(read)
+    said = subprocess.run(
+        [sys.executable, "-m", "marl", "games", "list"],
+        env=environment() | {"PYTHONUNBUFFERED": unbuffered},
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(write)
+    assert said.returncode == 1 and said.stderr == ""
 
 
 @pytest.mark.parametrize(
