@@ -17,12 +17,12 @@ from marl.agents.foreign import DECISION_SECONDS
 from marl.agents.load import Entrant, entered
 from marl.base import engine as engines
 from marl.base import lock
+from marl.base.display import Display
 from marl.base.drives import notes_on
 from marl.base.files import refuse_links, write_text
+from marl.base.schema import Count, OfGame, References, Size, dump
 from marl.base.terminal import Terminal
 from marl.rollout.loop import most_steps
-from marl.training.config import Count, OfGame, References, Size, dump
-from marl.training.runlog import Display
 from tournaments.match import chunks, dismiss, play_chunk
 from tournaments.schedule import Fixture, round_robin
 from tournaments.store import PlayedGame, Store

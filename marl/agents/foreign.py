@@ -39,8 +39,9 @@ from games.contract import Spec
 from games.errors import RunFailed, UserError, in_words
 from games.processes import PATIENCE, how_it_ended, launch
 from games.registry import attribute, call, parameters_of, parse
+from marl.agents.identity import digest_of_code
 from marl.base.memory import physical_memory
-from marl.rollout.agent import AgentFailed, Offence, digest_of_code, told
+from marl.rollout.referee import AgentFailed, Offence, told
 from marl.rollout.types import Decision, Hidden, View
 
 DECISION_SECONDS = 60.0  # one decision, asked alone, may take no longer

@@ -20,17 +20,20 @@ from pydantic import BaseModel, Field
 from games.contract import Spec
 from games.errors import UserError, nearest, written
 from games.keys import fold_one
-from games.registry import Reference, call, check_types, from_file, parameters_of, parse, resolve
+from games.registry import Reference, call, check_types, from_file, parameters_of, parse
 from games.text import cut
 from marl.agents import checkpoint
 from marl.agents.foreign import DECISION_SECONDS, ForeignAgent
+from marl.agents.identity import called, digest_of_code
+from marl.agents.mcts import Mcts
 from marl.agents.scripted import SCRIPTED
 from marl.base.files import inside, parse_json, read_text, typed_path
-from marl.rollout.agent import Agent, Answerable, Mcts, Random, Trusted, called, digest_of_code
+from marl.base.schema import FolderName, validate
+from marl.learning.registry import algorithm
+from marl.rollout.agent import Agent, Random
+from marl.rollout.referee import Answerable, Trusted
 from marl.search.agent import UctAgent
-from marl.training.config import FolderName, validate
 
-GROUP = "marl.algorithms"
 LOADED = ("config", "spec", "state", "device")  # what load_agent is given; its other parameters are a user's to set
 BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | SCRIPTED
 
@@ -223,21 +226,6 @@ def game_of(text: str) -> str:
     game = checkpoint.read(checkpoint_folder(Path(reference.name)))["game"]
     typed = f"marl evaluate {shlex.quote(text)} --game {shlex.quote(game)}"
     return from_file(game, f"if you trust it, type it yourself: {typed}")
-
-
-def algorithm(name: str) -> Any:
-    """Return the Learner class of a registered algorithm."""
-    return resolve(Reference("", name, ()), GROUP, "algorithm")
-
-
-def configured(section: dict[str, Any], where: str) -> tuple[str, Any, BaseModel]:
-    """Return the algorithm that a section of a config names, its Learner class, and its settings by its own schema."""
-    settings = dict(section)
-    name = settings.pop("name", None)
-    if not isinstance(name, str):
-        raise UserError(f"the key 'name' is missing in '{where}'; `marl algorithms` names what is installed")
-    learner = algorithm(name)
-    return name, learner, validate(learner.Config, settings, f"the section '{where}' of {name}")
 
 
 def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:

@@ -29,7 +29,8 @@ from games.processes import Worker, shares, stop_all
 from games.registry import make
 from marl.agents.load import Entrant, enter
 from marl.rollout.agent import Agent
-from marl.rollout.loop import Carry, Moment, Recording, play, rollout, side_by_side
+from marl.rollout.loop import Carry, play, rollout
+from marl.rollout.recording import Moment, Recording, side_by_side
 from marl.rollout.seating import Seating
 from marl.rollout.types import Trajectory
 

@@ -21,17 +21,20 @@ from games.keys import fold_one, stream
 from games.registry import make
 from games.workers import Workers
 from marl.agents import checkpoint
-from marl.agents.load import Entrant, configured, entered, panel_from_file, panel_of
+from marl.agents.load import Entrant, entered, panel_from_file, panel_of
+from marl.base.display import Display
 from marl.base.drives import notes_on
 from marl.base.files import refuse_links, write_text
 from marl.base.lock import held
+from marl.base.schema import dump, load, validate
 from marl.base.terminal import Terminal
 from marl.evaluation.evaluate import evaluate
 from marl.learning.learner import Learner
+from marl.learning.registry import configured
 from marl.rollout.seating import seat
 from marl.training.collectors import Collector, WorkerCollector, beginning
-from marl.training.config import TrainConfig, dump, load, validate
-from marl.training.runlog import LOGS, Display, RunLog
+from marl.training.config import TrainConfig
+from marl.training.runlog import LOGS, RunLog
 
 ROLLOUT_LENGTH = 64  # where neither the config nor the learner says
 

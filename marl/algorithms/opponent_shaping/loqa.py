@@ -28,7 +28,9 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from games.contract import Spec
-from marl.algorithms.opponent_shaping.learner import Encounters, Estimates, PairwiseConfig, PairwiseLearner, discounted
+from marl.algorithms.opponent_shaping.encounters import Encounters, Estimates, discounted
+from marl.algorithms.opponent_shaping.learner import PairwiseLearner
+from marl.algorithms.opponent_shaping.networks import PairwiseConfig
 
 
 class Naive(PairwiseLearner):

@@ -14,8 +14,9 @@ from games.registry import make
 from marl.agents import foreign
 from marl.agents.foreign import ForeignAgent
 from marl.agents.load import enter
-from marl.rollout.agent import AgentFailed, Stateless, told
+from marl.rollout.agent import Stateless
 from marl.rollout.loop import episodes
+from marl.rollout.referee import AgentFailed, told
 from marl.rollout.types import View
 from tests.bots import Bad, Counting, First, Looking
 

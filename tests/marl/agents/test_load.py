@@ -17,10 +17,12 @@ from games.contract import Discrete
 from games.errors import UserError
 from games.registry import from_file, make, parse
 from marl.agents import checkpoint
-from marl.agents.load import algorithm, checkpoint_folder, enter, entered, game_of, members, read
+from marl.agents.load import checkpoint_folder, enter, entered, game_of, members, read
+from marl.agents.mcts import Mcts
 from marl.algorithms.policy_gradient.ippo import Ippo, PolicyAgent
+from marl.learning.registry import algorithm
 from marl.rollout import agent
-from marl.rollout.agent import Mcts, Random
+from marl.rollout.agent import Random
 from marl.rollout.types import View
 from marl.training import population
 from tests.marl.agents.test_checkpoint import SPEC, written

@@ -10,8 +10,9 @@ from games.errors import RunFailed
 from games.registry import make
 from marl.agents.load import Entrant, enter
 from marl.evaluation.evaluate import evaluate
-from marl.rollout.agent import AgentFailed, Random, Stateless
+from marl.rollout.agent import Random, Stateless
 from marl.rollout.loop import most_steps
+from marl.rollout.referee import AgentFailed
 from marl.rollout.types import Decision
 
 

@@ -10,8 +10,11 @@ from games.contract import Array, Box, Spec
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make, parse
+from marl.agents.identity import digest_of_code
+from marl.agents.mcts import Mcts
 from marl.rollout import agent
-from marl.rollout.agent import Agent, Mcts, Random, Referee, Stateless, digest_of_code
+from marl.rollout.agent import Agent, Random, Stateless
+from marl.rollout.referee import Referee
 from marl.rollout.types import Decision, View
 from marl.search.agent import UctAgent
 

@@ -14,7 +14,8 @@ from games.keys import fold
 from games.registry import make
 from marl.agents.load import enter
 from marl.rollout.agent import Random
-from marl.rollout.loop import play, side_by_side
+from marl.rollout.loop import play
+from marl.rollout.recording import side_by_side
 from marl.rollout.seating import seat, self_play
 from marl.rollout.types import Decision, Trajectory
 from marl.training.collectors import Collector, WorkerCollector, beginning

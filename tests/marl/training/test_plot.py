@@ -13,10 +13,13 @@ from matplotlib.image import imread
 from games.errors import UserError
 from games.keys import uniform
 from marl.base.picture import COLOURS
+from marl.base.schema import dump
 from marl.cli.app import main
 from marl.training import plot
-from marl.training.config import TrainConfig, dump
-from marl.training.plot import align, beside, bootstrap, draw, estimate, iqm, labels, read, runs_of, table
+from marl.training.config import TrainConfig
+from marl.training.curves import align, labels, read, runs_of
+from marl.training.plot import beside, draw, table
+from marl.training.statistics import bootstrap, estimate, iqm
 from tests.properties import examples
 
 GAME = "openspiel:tic_tac_toe"

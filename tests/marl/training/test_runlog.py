@@ -1,5 +1,5 @@
+from marl.base.display import Display
 from marl.base.terminal import Terminal
-from marl.training.runlog import Display
 
 
 def test_the_time_left_follows_from_this_session_alone():

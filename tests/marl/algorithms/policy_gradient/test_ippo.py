@@ -14,10 +14,11 @@ from games.registry import make
 from marl.agents.load import enter
 from marl.algorithms.policy_gradient import ippo
 from marl.algorithms.policy_gradient.ippo import Ippo, actor_loss, critic_loss
+from marl.base.schema import load
 from marl.evaluation.evaluate import evaluate
 from marl.rollout.loop import Carry, rollout
 from marl.rollout.types import View
-from marl.training.config import TrainConfig, load
+from marl.training.config import TrainConfig
 from marl.training.train import train
 
 ROOT = Path(__file__).parents[4]
