@@ -13,7 +13,6 @@ from games.errors import UserError
 from games.keys import Keys, draw, fold, uniform
 from games.registry import twin
 from marl.rollout.types import Decision, Hidden, View
-from marl.search import evaluators, information, models, reuse, search, selection, tree
 from marl.search.evaluators import Playouts
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
 from marl.search.models import Model, exact
@@ -127,7 +126,7 @@ class UctAgent:
     keeps the part of the last tree that the game has come to.
     """
 
-    made_of = (evaluators, information, models, reuse, search, selection, tree)  # another search is another agent
+    revision = 1
 
     def __init__(
         self,
