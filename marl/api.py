@@ -98,13 +98,11 @@ def play(
     """
     from marl.rollout.loop import episodes as play_episodes
 
-    for name, value, least in (("episodes", episodes, 1), ("seed", seed, 0), ("opening_moves", opening_moves, 0)):
-        _whole(name, value, least)
-    _whole("max_steps", 1 if max_steps is None else max_steps, 1)
+    _check_quota("episodes", episodes, seed, opening_moves, max_steps)
     venv = _environments(game, episodes)
-    entrants = _seated(agents, venv.spec, device)
-    players, turn = venv.spec.num_players, np.arange(episodes)
-    seats = (np.arange(players) + (turn[:, None] if rotate else 0 * turn[:, None])) % players  # [K, N]
+    entrants, players = _seated(agents, venv.spec, device), venv.spec.num_players
+    fixture, shift = np.divmod(np.arange(episodes), players if rotate else 1)  # [K], [K]
+    seats = (np.arange(players) + shift[:, None]) % players  # [K, N]
     key = stream(seed, "play")
     with _at_play(entrants):
         played = sorted(
@@ -112,7 +110,7 @@ def play(
                 venv,
                 [entrant.answerable(venv.spec) for entrant in entrants],
                 np.array([entrant.stream(key) for entrant in entrants], np.uint64),
-                fold(key, turn // players if rotate else turn),
+                fold(key, fixture),
                 np.argsort(seats, axis=1),  # [K, N] the agent that holds each player
                 opening_moves=opening_moves,
                 max_steps=max_steps,
@@ -146,9 +144,7 @@ def evaluate(
     """
     from marl.evaluation.evaluate import evaluate as evaluate_entrant
 
-    for name, value, least in (("seeds", seeds, 1), ("seed", seed, 0), ("opening_moves", opening_moves, 0)):
-        _whole(name, value, least)
-    _whole("max_steps", 1 if max_steps is None else max_steps, 1)
+    _check_quota("seeds", seeds, seed, opening_moves, max_steps)
     venv = _environments(_game_of(agent) if game is None else game, seeds)
     entrant = _entrant(agent, venv.spec, device)
     opponent = None if against == "self" else _entrant(against, venv.spec, device)
@@ -339,6 +335,14 @@ def _console(quiet: bool) -> Any:
     from marl.base.terminal import Terminal
 
     return Terminal(file=io.StringIO()) if quiet else Terminal()
+
+
+def _check_quota(what: str, number: int, seed: int, opening_moves: int, max_steps: int | None) -> None:
+    """Raise UserError for a quota of play that is none; `what` is its name."""
+    for name, value, least in ((what, number, 1), ("seed", seed, 0), ("opening_moves", opening_moves, 0)):
+        _whole(name, value, least)
+    if max_steps is not None:
+        _whole("max_steps", max_steps, 1)
 
 
 def _whole(name: str, value: Any, least: int) -> None:
