@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-GUIDE = (ROOT / "docs" / "games.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "how-to" / "games.md").read_text(encoding="utf-8")
 PACKAGE = ROOT / "tests" / "plugin_package"
 BLOCK = re.compile(r'```(?:\w+ title="(?P<file>[^"]+)"|console)\n(?P<body>.*?)```', re.DOTALL)
 
