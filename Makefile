@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install quickstart test test-slow fuzz torture check format bench
+.PHONY: install quickstart docs test test-slow fuzz torture check format bench
 install: .venv/developing
 
 .venv/playing: pyproject.toml constraints.txt
@@ -16,10 +16,19 @@ install: .venv/developing
 	$(PIP) -e '.[dev]'
 	touch $@
 
+.venv/documenting: .venv/playing
+	$(PIP) -e '.[docs]'
+	touch $@
+
 quickstart: .venv/playing
 	$(BIN)/marl population configs/population/quickstart.yaml --resume
 	$(BIN)/marl tournament run configs/tournament/connect_four.yaml
 	@echo "Training curves: $(BIN)/tensorboard --logdir runs/quickstart"
+
+# A broken link, a missing anchor or a page out of the navigation fails the build.
+docs: .venv/documenting
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The documentation: build/docs/index.html"
 
 test: install
 	$(BIN)/python -m pytest -n 2 -m "not slow" -rs

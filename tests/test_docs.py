@@ -45,12 +45,14 @@ def test_the_guide_to_games_works_word_for_word(tmp_path):
             assert command != line, line
             said[command] = type_in(command, folder, tmp_path / "site")
     checks = [text for command, text in said.items() if command.startswith("marl games check")]
-    assert len(checks) >= 6 and all(": passed" in text for text in checks)
-    assert {"nim", "pennies", "rendezvous"} <= set(said["marl games list"].split())
+    assert len(checks) >= 7 and all(": passed" in text for text in checks)
+    assert {"high_card", "nim", "pennies", "rendezvous"} <= set(said["marl games list"].split())
     assert (folder / "nim.txt").exists() and "take two" in said["marl games show 'my_games:Nim(stones=4)'"]
     table = said["marl evaluate 'runs/nim(greedy=true)' --game my_games:Nim --against random"]
     [first] = re.findall(r"│ 0 +│ ([+-][\d.]+)", table)
     assert float(first) == 1.0, table  # the first to move wins Nim of seven stones
+    searched = said["marl evaluate 'uct(simulations=50)' --game my_games:HighCard --against random --seeds 30"]
+    assert sum(map(float, re.findall(r"│ [012] +│ ([+-][\d.]+)", searched))) > 0, searched
 
 
 def test_the_example_package_is_what_the_guide_writes():
@@ -67,3 +69,21 @@ def test_the_example_package_is_what_the_guide_writes():
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
         assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+LOADED = re.compile(
+    r"""<(?:script|img|iframe)\b[^>]*\bsrc=["']?(?:https?:)?//|<link\b[^>]*\bhref=["']?(?:https?:)?//"""
+)
+
+
+def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
+    """A broken link, a missing anchor or a page out of the navigation fails the build."""
+    pytest.importorskip("mkdocs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for page in tmp_path.rglob("*.html"):
+        assert not LOADED.search(page.read_text(encoding="utf-8")), page
+    api = (tmp_path / "reference" / "api.html").read_text(encoding="utf-8")
+    assert "Describe continuous actions of" in api and "action_mask" in api
