@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from games.errors import UserError
-from marl import picture
+from marl.base import picture
 from tournaments.metagame import Matchups, matchups
 from tournaments.ratings import Floats
-from tournaments.report import Summary, written
+from tournaments.report import written
+from tournaments.summary import Summary
 
 COLOURS = "RdYlBu"  # told apart by the colour-blind, too
 DARK = 0.5  # luminance below which text is white

@@ -35,9 +35,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.errors import RunFailed, UserError
-from marl.drives import network_drive
-from marl.spread import MIN_SEEDS
-from tournaments.ratings import FORFEITS, Results
+from marl.base.drives import network_drive
+from marl.base.intervals import MIN_SEEDS
+from tournaments.results import FORFEITS, Results
 from tournaments.schedule import Fixture
 
 SCHEMA_VERSION = 3  # 1 had no payoffs that are null; 2 had agents by id, no rounding, failures and notes

@@ -8,13 +8,13 @@ import pytest
 
 from games.errors import UserError
 from games.registry import parse
-from marl import picture
-from marl.cli import main
+from marl.base import picture
+from marl.cli.app import main
 from tests.tournaments.test_report import make_store
 from tournaments.curves import draw, family_of, gather, numbers, table
-from tournaments.report import summarize
 from tournaments.schedule import Fixture, round_robin
 from tournaments.store import PlayedGame, Store
+from tournaments.summary import summarize
 
 RUN = "runs/c4/checkpoints"
 

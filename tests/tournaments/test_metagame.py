@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from games.errors import UserError
 from games.registry import make
-from marl.entrants import enter
+from marl.agents.load import enter
 from tests.properties import examples
 from tournaments.match import play
 from tournaments.metagame import matchups
-from tournaments.ratings import Result, Results
+from tournaments.results import Result, Results
 from tournaments.schedule import round_robin
 
 T1 = 12.706205  # t(0.975, 1)

@@ -11,25 +11,15 @@ from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
 from games.errors import UserError
-from marl.spread import MIN_SEEDS
+from marl.base.intervals import MIN_SEEDS
 from tests.benchmarks.coverage import Kind, draw
 from tests.properties import examples
 from tournaments import ratings
-from tournaments.ratings import (
-    Counts,
-    K,
-    Result,
-    Results,
-    count,
-    fit,
-    hessian,
-    mean_payoffs,
-    offended,
-    rate,
-    refusal,
-    sandwich,
-    settle,
-)
+from tournaments.covariance import hessian, sandwich
+from tournaments.davidson import Counts, count, fit
+from tournaments.payoffs import mean_payoffs
+from tournaments.ratings import K, rate, refusal
+from tournaments.results import Result, Results, offended, settle
 
 # Seat 0's wins, draws and losses of each ordered pair.
 FOUR = {
