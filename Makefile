@@ -27,7 +27,7 @@ quickstart: .venv/playing
 
 # A broken link, a missing anchor or a page out of the navigation fails the build.
 docs: .venv/documenting
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The documentation: build/docs/index.html"
 
 test: install

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,14 +77,31 @@ LOADED = re.compile(
 )
 
 
-def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
-    """A broken link, a missing anchor or a page out of the navigation fails the build."""
+def build_site(config: Path, site: Path) -> subprocess.CompletedProcess[str]:
+    """Build a site as `make docs` does. `--quiet` would hide warnings from `--strict`, too."""
     pytest.importorskip("mkdocs")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", str(config), "--site-dir", str(site)]
     quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True, timeout=300)
+
+
+def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
+    done = build_site(ROOT / "mkdocs.yml", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     for page in tmp_path.rglob("*.html"):
         assert not LOADED.search(page.read_text(encoding="utf-8")), page
     api = (tmp_path / "reference" / "api.html").read_text(encoding="utf-8")
     assert "Describe continuous actions of" in api and "action_mask" in api
+
+
+def test_a_broken_link_a_missing_anchor_and_a_page_out_of_the_navigation_fail_the_site(tmp_path):
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    for package in ("games", "marl"):
+        (tmp_path / package).symlink_to(ROOT / package)
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    with (tmp_path / "docs" / "index.md").open("a", encoding="utf-8") as index:
+        index.write("[a page](nowhere.md) and [an anchor](how-to/games.md#nowhere)")
+    (tmp_path / "docs" / "lost.md").write_text("# A page out of the navigation", encoding="utf-8")
+    done = build_site(tmp_path / "mkdocs.yml", tmp_path / "site")
+    assert done.returncode != 0
+    assert all(fault in done.stderr for fault in ("nowhere.md", "#nowhere", "lost.md")), done.stderr
