@@ -23,6 +23,14 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in the folder; start afresh if there is none.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Algorithms = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--algorithm",
+        help="Trust this class, which is not registered: checkpoints that it trained may be loaded.",
+        metavar="PACKAGE.MODULE:CLASS",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
