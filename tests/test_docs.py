@@ -12,16 +12,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-GUIDE = (ROOT / "docs" / "how-to" / "games.md").read_text(encoding="utf-8")
 PACKAGE = ROOT / "tests" / "plugin_package"
 BLOCK = re.compile(r'```(?:\w+ title="(?P<file>[^"]+)"|console)\n(?P<body>.*?)```', re.DOTALL)
 
 
 def environment(site: Path) -> dict[str, str]:
     """Return an environment in which pip installs into a folder of its own, without a network, and marl finds it."""
-    here = os.environ | {"PIP_TARGET": str(site), "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    found = [str(site), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    here = os.environ | {"PIP_TARGET": str(site), "PYTHONPATH": os.pathsep.join(found), "OMP_NUM_THREADS": "1"}
     here |= {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0"}  # pip reads its negatives so
-    return here | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    return here | {"COLUMNS": "200", "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
 
 def type_in(command: str, folder: Path, site: Path) -> str:
@@ -33,34 +33,63 @@ def type_in(command: str, folder: Path, site: Path) -> str:
     return done.stdout
 
 
-def test_the_guide_to_games_works_word_for_word(tmp_path):
-    folder, said = tmp_path / "my_folder", {}
-    folder.mkdir()
-    for block in BLOCK.finditer(GUIDE):
-        if block["file"]:
-            with (folder / block["file"]).open("a", encoding="utf-8") as file:
-                file.write(block["body"] + "\n\n")
+def blocks(page: str) -> list[tuple[str | None, str]]:
+    """Return what a page says to write and to type, in its order: (file, text to append), or (None, commands)."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return [(block["file"], block["body"]) for block in BLOCK.finditer(text)]
+
+
+def type_page(page: str, folder: Path, site: Path) -> dict[str, str]:
+    """Write and type in `folder` what a page says, and return what each command printed."""
+    printed = {}
+    for file, body in blocks(page):
+        if file:
+            with (folder / file).open("a", encoding="utf-8") as opened:
+                opened.write(body + "\n\n")
             continue
-        for line in block["body"].splitlines():
-            command = line.removeprefix("$ ")
-            assert command != line, line
-            said[command] = type_in(command, folder, tmp_path / "site")
-    checks = [text for command, text in said.items() if command.startswith("marl games check")]
+        for line in body.splitlines():
+            assert line.startswith("$ "), f"{page}: {line}"
+            printed[line[2:]] = type_in(line[2:], folder, site)
+    return printed
+
+
+def means(table: str) -> list[float]:
+    """Return the mean returns in a table of `marl evaluate`, from the first player on."""
+    return [float(mean) for mean in re.findall(r"│ \d+ +│ ([+-][\d.]+)", table)]
+
+
+def games(printed: dict[str, str], folder: Path) -> None:
+    checks = [text for command, text in printed.items() if command.startswith("marl games check")]
     assert len(checks) >= 7 and all(": passed" in text for text in checks)
-    assert {"high_card", "nim", "pennies", "rendezvous"} <= set(said["marl games list"].split())
-    assert (folder / "nim.txt").exists() and "take two" in said["marl games show 'my_games:Nim(stones=4)'"]
-    table = said["marl evaluate 'runs/nim(greedy=true)' --game my_games:Nim --against random"]
-    [first] = re.findall(r"│ 0 +│ ([+-][\d.]+)", table)
-    assert float(first) == 1.0, table  # the first to move wins Nim of seven stones
-    searched = said["marl evaluate 'uct(simulations=50)' --game my_games:HighCard --against random --seeds 30"]
-    assert sum(map(float, re.findall(r"│ [012] +│ ([+-][\d.]+)", searched))) > 0, searched
+    assert {"high_card", "nim", "pennies", "rendezvous"} <= set(printed["marl games list"].split())
+    assert (folder / "nim.txt").exists() and "take two" in printed["marl games show 'my_games:Nim(stones=4)'"]
+    first, _ = means(printed["marl evaluate 'runs/nim(greedy=true)' --game my_games:Nim --against random"])
+    assert first == 1.0  # the first to move wins Nim of seven stones
+    searched = printed["marl evaluate 'uct(simulations=50)' --game my_games:HighCard --against random --seeds 30"]
+    assert sum(means(searched)) > 0, searched
+
+
+TYPED = {
+    "docs/how-to/games.md": games,
+}
+
+
+@pytest.mark.parametrize("page", TYPED)
+def test_a_page_works_word_for_word_in_an_empty_folder(page, tmp_path):
+    folder = tmp_path / "my_folder"
+    folder.mkdir()
+    TYPED[page](type_page(page, folder, tmp_path / "site"), folder)
+
+
+def test_every_page_with_commands_to_type_is_typed():
+    assert {str(page.relative_to(ROOT)) for page in PAGES if "```console" in page.read_text("utf-8")} == set(TYPED)
 
 
 def test_the_example_package_is_what_the_guide_writes():
     written: dict[str, list[str]] = {}
-    for block in BLOCK.finditer(GUIDE):
-        if block["file"]:
-            written.setdefault(block["file"], []).append(block["body"])
+    for file, body in blocks("docs/how-to/games.md"):
+        if file:
+            written.setdefault(file, []).append(body)
     assert set(written) == {path.name for path in PACKAGE.iterdir() if path.is_file()}
     for name, bodies in written.items():
         assert (PACKAGE / name).read_text(encoding="utf-8") == "\n\n".join(bodies), name
