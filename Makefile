@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install quickstart test test-slow fuzz torture check format bench
+.PHONY: install quickstart docs test test-slow fuzz torture check format bench
 install: .venv/developing
 
 .venv/playing: pyproject.toml constraints.txt
@@ -18,11 +18,20 @@ install: .venv/developing
 	$(PIP) -e '.[dev]'
 	touch $@
 
+.venv/documenting: .venv/playing
+	$(PIP) -e '.[docs]'
+	touch $@
+
 quickstart: .venv/playing
 	@echo "Training three agents at connect four, then a round robin with four anchors (two to three minutes on two cores)"
 	$(BIN)/marl population configs/population/quickstart.yaml --resume
 	$(BIN)/marl tournament run configs/tournament/connect_four.yaml
 	@echo "Training curves: $(BIN)/tensorboard --logdir runs/quickstart"
+
+# A broken link, a missing anchor or a page out of the navigation fails the build.
+docs: .venv/documenting
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The documentation: build/docs/index.html"
 
 test: install
 	@echo "The fast tests (about ten minutes on two cores)"

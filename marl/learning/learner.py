@@ -42,7 +42,7 @@ class Learner(ABC):
 
     @abstractmethod
     def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
-        """Learn from the decisions of its actors; return metrics (their units: docs/metrics.md).
+        """Learn from the decisions of its actors; return metrics (their units: docs/reference/metrics.md).
 
         `mine` are their entries in the trajectory's seating, in the order of `actors()`.
         """
