@@ -71,7 +71,8 @@ def load_agent(reference: Name, game: "str | Game | Spec | VecEnv | None" = None
 
     `reference` is a name (`"random"`, `"uct(simulations=100)"`), a class (`"my_package.bots:Pavlov()"`, which plays in
     a process of its own), or the folder of a run (its newest checkpoint) or of a checkpoint, with options behind it:
-    `"runs/x(greedy=true)"`. A checkpoint knows its own game. Raises UserError where the agent cannot play the game.
+    `"runs/x(greedy=true)"`. A checkpoint knows its own game; one of a class that is not registered needs the class's
+    name: `"runs/x(algorithm='my_package.algorithms:Mine')"`. Raises UserError where the agent cannot play the game.
     """
     return _entrant(reference, _spec(_game_of(reference) if game is None else game), device).agent
 
@@ -265,10 +266,11 @@ def _known_as(agent: Any) -> Any:
 
 def _entrant(agent: Any, spec: Spec, device: str) -> "Entrant":
     """Return an agent with its name; raises UserError for what is none."""
-    from marl.agents.load import Entrant, enter
+    from marl.agents.load import Entrant
+    from marl.agents.load import load_agent as load_entrant
 
     if isinstance(agent, NAMES):
-        return enter(os.fspath(agent), spec, device)
+        return load_entrant(os.fspath(agent), spec, device)
     if isinstance(agent, type) or not hasattr(agent, "act"):
         raise UserError(f"expected an agent's reference or an object with act(view, hidden), got {written(agent)}")
     if not hasattr(agent, "initial_hidden"):

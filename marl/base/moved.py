@@ -81,6 +81,9 @@ MOVED: dict[str, tuple[str, ...]] = {
 RENAMED: dict[str, str] = {
     "marl.config.Evaluation": "EvaluationConfig",
     "marl.config.Opponents": "OpponentsConfig",
+    "marl.entrants.enter": "load_agent",
+    "marl.entrants.entered": "load_agents",
+    "marl.entrants.panel_of": "load_panel",
 }
 # Modules whose names are functions now.
 FUNCTIONS = {

@@ -65,7 +65,8 @@ class DecoupledUct:
         scores = np.where(
             outlook.visits > 0, self.rule.scores(tree, outlook), 1e9 + uniform(keys, outlook.real.shape[1])
         )
-        return np.where(outlook.real, scores, -np.inf).argmax(1)
+        place: NDArray[np.int64] = np.where(outlook.real, scores, -np.inf).argmax(1)
+        return place
 
     def learn(
         self, tree: Tree, outlook: Outlook, explores: NDArray[np.bool_], place: NDArray[np.int64], gain: Scores
@@ -105,7 +106,7 @@ class RegretMatching:
         played = outlook.real & ~explores[:, None]
         self._played[outlook.edges[played]] += strategy[played]
         explore = self.explore * explores[:, None]
-        return draw(keys, (1 - explore) * strategy + explore * _uniform(outlook))  # type: ignore[arg-type]
+        return draw(keys, (1 - explore) * strategy + explore * _uniform(outlook))
 
     def learn(
         self, tree: Tree, outlook: Outlook, explores: NDArray[np.bool_], place: NDArray[np.int64], gain: Scores
@@ -126,7 +127,7 @@ class RegretMatching:
 
     def best(self, tree: Tree, outlook: Outlook, keys: Keys) -> NDArray[np.int64]:
         """Drawn: the best reply to a mixed strategy is what its opponent waits for."""
-        return draw(keys, self.policy(tree, outlook))  # type: ignore[arg-type]
+        return draw(keys, self.policy(tree, outlook))
 
 
 def _shares(weights: Scores, outlook: Outlook) -> Scores:

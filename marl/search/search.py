@@ -177,10 +177,11 @@ class Search:
         chance = np.flatnonzero(tree.mover[nodes] == CHANCE)
         if len(chance):
             probability = np.where(outlook.real[chance], tree.prior[outlook.edges[chance]], 0.0)
-            drawn = draw(keys[chance], probability)  # type: ignore[arg-type]
+            drawn = draw(keys[chance], probability)
             scores[chance, drawn] = np.inf
         place = np.where(outlook.real, scores, -np.inf).argmax(1)
-        return outlook.edges[np.arange(len(nodes)), place]
+        edges: Edges = outlook.edges[np.arange(len(nodes)), place]
+        return edges
 
     def _outlook(self, nodes: Nodes, games: NDArray[np.int64]) -> Outlook:
         """Return the edges of nodes as the players who move there see them, exact where they are proven."""

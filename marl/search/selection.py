@@ -99,7 +99,8 @@ class MostVisited:
 
     def best(self, tree: Tree, outlook: Outlook) -> NDArray[np.int64]:
         """The most visited; of equals the one of the better Q."""
-        return np.where(outlook.real, outlook.visits + outlook.q / 2, -np.inf).argmax(1)
+        place: NDArray[np.int64] = np.where(outlook.real, outlook.visits + outlook.q / 2, -np.inf).argmax(1)
+        return place
 
 
 @dataclass
@@ -178,7 +179,8 @@ class Gumbel:
         """Of the most visited the one that the root would walk next."""
         visits = np.where(outlook.real, outlook.visits, -1)
         wanted = self._noise[:, : visits.shape[1]] + tree.logit[outlook.edges] + self.sigma(tree, outlook)
-        return np.where(visits == visits.max(1, keepdims=True), wanted, -np.inf).argmax(1)
+        place: NDArray[np.int64] = np.where(visits == visits.max(1, keepdims=True), wanted, -np.inf).argmax(1)
+        return place
 
     def improved(self, tree: Tree, outlook: Outlook) -> Scores:
         """Return π' = softmax(logits + σ(completed q))."""

@@ -106,7 +106,8 @@ def along(policy: Head, g: Tensor, views: Tensor, legal: Tensor, action: Tensor)
         for sign in (1, -1):
             nn.utils.vector_to_parameters(weights + sign * step * g, policy.parameters())
             sides.append(log_prob(policy, views, legal, action))
-    return (sides[0] - sides[1]) / (2 * step)
+    change: Tensor = (sides[0] - sides[1]) / (2 * step)
+    return change
 
 
 def payoffs(reward: Tensor, action: Tensor, other: Tensor, actions: int) -> Tensor:
@@ -126,7 +127,7 @@ def value(policy: Tensor, other: Tensor, pays: Tensor, gamma: float) -> Tensor:
     other = torch.cat([other[:1], other[1:][mirrored]])
     joint = (policy[:, :, None] * other[:, None, :]).flatten(1)  # [1 + A*A, A*A]
     paid = pays.flatten()
-    later = torch.linalg.solve(
+    later: Tensor = torch.linalg.solve(
         torch.eye(actions**2, dtype=paid.dtype, device=paid.device) - gamma * joint[1:], joint[1:] @ paid
     )
     return (1 - gamma) * joint[0] @ (paid + gamma * later)
@@ -137,7 +138,8 @@ def looked_ahead(me: Head, other: Head, pays: Tensor, pays_other: Tensor, *, gam
     views = torch.eye(1 + pays.numel(), dtype=pays.dtype, device=pays.device)[:, None]  # [1 + A*A, 1, 1 + A*A]
 
     def table(policy: Head, parameters: dict[str, Tensor]) -> Tensor:
-        return functional_call(policy, parameters, (views,))[:, 0].softmax(1)  # type: ignore[no-any-return]
+        probabilities: Tensor = functional_call(policy, parameters, (views,))[:, 0].softmax(1)
+        return probabilities
 
     mine = table(me, dict(me.named_parameters()))
     theirs = {name: p.detach().clone().requires_grad_() for name, p in other.named_parameters()}

@@ -44,7 +44,7 @@ class TeamAgent:
 
     def choose(self, outputs: NDArray[np.float32], view: View) -> NDArray[np.int64]:
         """Return an action for each row of outputs [B, A]."""
-        action = np.where(view.action_mask, outputs, -np.inf).argmax(1)
+        action: NDArray[np.int64] = np.where(view.action_mask, outputs, -np.inf).argmax(1)
         if self.epsilon == 0:
             return action
         explore = uniform(fold(view.key, 0)) < self.epsilon

@@ -7,7 +7,7 @@ An algorithm (marl/algorithms/) says what its networks are and what its loss is.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ from marl.learning.learner import Learner
 from marl.learning.optimizers import Adam, Optimizer, RMSprop
 from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors, Trajectory, prefixed, under
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class EpisodicConfig(TeamConfig):
@@ -79,12 +81,12 @@ class EpisodicLearner(Learner):
         """Take one step of gradients; return metrics."""
         raise NotImplementedError
 
-    def single(self, name: str, build: Callable[[int], nn.Module]) -> Any:
+    def single(self, name: str, build: Callable[[int], Network]) -> Network:
         """Build a network from a key of its own."""
-        self.modules[name] = build(stream(self.key, name)).to(self.device)
-        return self.modules[name]
+        network = self.modules[name] = build(stream(self.key, name)).to(self.device)
+        return network
 
-    def twins(self, name: str, build: Callable[[int], nn.Module]) -> tuple[Any, Any]:
+    def twins(self, name: str, build: Callable[[int], Network]) -> tuple[Network, Network]:
         """Build a network twice from a key of its own: one to learn, and a target that follows it."""
         online, target = self.single(name, build), self.single(f"{name}_target", build)
         target.load_state_dict(online.state_dict())

@@ -114,7 +114,7 @@ class MuZeroNetwork(nn.Module):
         for action in actions.unbind(1):
             states.append(rescaled(self.dynamics(self.taken(halved(states[-1]), action))))
         said, ways = self.prediction(torch.cat(states)), self.transition(torch.cat(states[1:]))
-        return tuple(x.unflatten(0, (-1, len(obs))).transpose(0, 1) for x in (said, ways))  # type: ignore[return-value]
+        return said.unflatten(0, (-1, len(obs))).transpose(0, 1), ways.unflatten(0, (-1, len(obs))).transpose(0, 1)
 
 
 def _action_planes(actions: int, planes: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -41,7 +41,8 @@ class Normalized(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.convolution(x))  # type: ignore[no-any-return]
+        normalized: Tensor = self.norm(self.convolution(x))
+        return normalized
 
     def folded(self) -> nn.Conv2d:
         return nn.utils.fusion.fuse_conv_bn_eval(self.convolution.eval(), self.norm.eval())
@@ -173,7 +174,7 @@ class Asked(Generic[Network]):
         """Return what a part of the network says of rows [B, ...], each shown as `see` shows it."""
         with torch.inference_mode():
             shown = see(*(torch.from_numpy(array).to(self._device) for array in arrays))
-            return self._rowwise(part, shown).cpu().numpy()  # type: ignore[no-any-return]
+            return self._rowwise(part, shown).cpu().numpy()
 
 
 class Judge(Asked[PolicyValue]):

@@ -20,13 +20,10 @@ NAMES = json.loads((ROOT / "tests" / "golden" / "names_of_0.1.json").read_text(e
 
 @pytest.fixture
 def afresh(monkeypatch):
-    """Let old modules be imported, and old names be found, as if for the first time."""
+    """Let old modules be imported, and an old name be found, as if for the first time."""
     for name in [name for name in sys.modules if name in MOVED and sys.modules[name].__spec__.loader is Finder]:
         monkeypatch.delitem(sys.modules, name)
-    for name in MOVED:
-        if name in sys.modules:
-            for moved in NAMES[name]:
-                vars(sys.modules[name]).pop(moved, None)
+    monkeypatch.delitem(vars(importlib.import_module("marl.rollout")), "episodes", raising=False)
 
 
 @pytest.mark.parametrize("old", NAMES)
