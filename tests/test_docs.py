@@ -69,8 +69,39 @@ def games(printed: dict[str, str], folder: Path) -> None:
     assert sum(means(searched)) > 0, searched
 
 
+def agents(printed: dict[str, str], folder: Path) -> None:
+    *_, wins = (text for command, text in printed.items() if command.startswith("marl evaluate my_agents"))
+    against_random, against_itself = means(wins)[:2], means(wins)[2:]
+    assert min(against_random) > 0 and sum(against_itself) > 0, wins  # looking one move further ahead pays
+    assert "Alternates" in printed["marl tournament run tournament.yaml"]
+    [alternates] = [text for command, text in printed.items() if command.startswith("marl evaluate alternates")]
+    assert len(set(means(alternates))) == 1, alternates  # both seats alike
+
+
+def algorithms(printed: dict[str, str], folder: Path) -> None:
+    [greedy] = [text for command, text in printed.items() if "greedy=true" in command]
+    assert means(greedy)[0] > 0.3, greedy  # untrained, an agent earns 0.2 in the first seat
+    assert "reinforce: REINFORCE" in printed["marl algorithms"]
+    one, other = (folder / "runs" / run / "metrics.jsonl" for run in ("reinforce", "registered"))
+    assert len(one.read_text("utf-8").splitlines()) == len(other.read_text("utf-8").splitlines()) > 0
+
+
+def first_steps(printed: dict[str, str], folder: Path) -> None:
+    assert "openspiel:tic_tac_toe" in printed["marl games list"] and "ippo_tic_tac_toe" in printed["marl configs"]
+    sampled, greedy = (means(text) for command, text in printed.items() if command.startswith("marl evaluate"))
+    assert sum(sampled[:2]) > 0.5 and sum(greedy[:2]) > 0.5  # random players are beaten
+    first, second = (text for command, text in printed.items() if command.startswith("marl tournament run"))
+    assert "240 games among 4 agents" in first and "400 games among 5 agents; 240 are stored already" in second
+    assert (folder / "runs" / "first" / "plot.png").exists()
+    by_python = printed["python first_steps.py"]
+    assert "of 100 games against random" in by_python and by_python.count("±") == 6
+
+
 TYPED = {
+    "docs/tutorials/first-steps.md": first_steps,
     "docs/how-to/games.md": games,
+    "docs/how-to/agents.md": agents,
+    "docs/how-to/algorithms.md": algorithms,
 }
 
 
