@@ -26,7 +26,7 @@ import pyspiel
 from games.contract import Box, Discrete, Spec
 from games.errors import RunFailed, UserError, in_words
 from games.keys import choose, uniform
-from games.registry import Reference
+from games.references import Reference
 from games.text import cut, shown
 from marl.types import Decision, Hidden, View
 

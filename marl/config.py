@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from games.errors import UserError, closest, nearest, written
-from games.registry import rejoin, wrapped
+from games.references import rejoin, wrapped
 from marl import yaml
 from marl.engine import Engine
 from marl.files import read_text

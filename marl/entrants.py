@@ -20,7 +20,8 @@ from pydantic import BaseModel, Field
 from games.contract import Spec
 from games.errors import UserError, nearest, written
 from games.keys import fold_one
-from games.registry import Reference, call, check_types, from_file, parameters_of, parse, resolve
+from games.references import Reference, call, check_types, parameters_of, parse, resolve
+from games.registry import from_file
 from games.text import cut
 from marl import checkpoint
 from marl.agent import Agent, Answerable, Mcts, Random, Trusted, called, digest_of_code

@@ -38,7 +38,7 @@ import numpy as np
 from games.contract import Spec
 from games.errors import RunFailed, UserError, in_words
 from games.processes import PATIENCE, how_it_ended, launch
-from games.registry import attribute, call, parameters_of, parse
+from games.references import attribute, call, parameters_of, parse
 from marl.agent import AgentFailed, Offence, digest_of_code, told
 from marl.memory import physical_memory
 from marl.types import Decision, Hidden, View

@@ -33,7 +33,7 @@ from games.adapters.reshaping import Change, Reshaping, reshaping
 from games.adapters.spaces import MOST_IDLE, Seats, described, said
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
-from games.registry import Reference
+from games.references import Reference
 from games.vector import Row, Vector
 
 EXTRAS = {"lbforaging": "marl[lbforaging]", "rware": "marl[rware]"}

@@ -43,7 +43,7 @@ from games.adapters.reshaping import Reshaping, reshaping
 from games.adapters.spaces import MOST_IDLE, Seats, bare, described, plain, said
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
-from games.registry import Reference, bound
+from games.references import Reference, bound
 from games.vector import Row, Vector
 from games.wrappers import ON_SPACES
 

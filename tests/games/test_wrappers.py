@@ -7,7 +7,8 @@ from games.check import check_game
 from games.errors import UserError
 from games.keys import fold
 from games.random_play import random_actions
-from games.registry import layers, make, wrapped
+from games.references import layers, wrapped
+from games.registry import make
 from tests.games.native.play import play
 
 GAMES = ["openspiel:tic_tac_toe", "openspiel:kuhn_poker", "coin_game(horizon=6)", "predator_prey(horizon=20, size=5)"]

@@ -9,7 +9,8 @@ import pytest
 from games.contract import Array, Box, Spec
 from games.errors import UserError
 from games.keys import fold
-from games.registry import make, parse
+from games.references import parse
+from games.registry import make
 from marl import agent
 from marl.agent import Agent, Mcts, Random, Referee, Stateless, digest_of_code
 from marl.search.agent import UctAgent

@@ -15,7 +15,8 @@ import safetensors.torch
 
 from games.contract import Discrete
 from games.errors import UserError
-from games.registry import from_file, make, parse
+from games.references import parse
+from games.registry import from_file, make
 from marl import agent, checkpoint, population
 from marl.agent import Mcts, Random
 from marl.algorithms.ippo import Ippo, PolicyAgent
