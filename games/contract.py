@@ -20,7 +20,7 @@ The step after a last step ignores its actions and returns `first` (dm_env's rul
 A player is `terminated` when its return is complete: nothing is paid to it after that. A player who is out of the game
 but may still be paid is not acting, and not terminated. A team's reward is everybody's, dead or alive, so in a team
 game all players are paid the same at every step and terminate together, when the episode ends. What a player is paid
-while it does not act belongs to its last decision (marl/returns.py).
+while it does not act belongs to its last decision (marl/learning/returns.py).
 """
 
 import math

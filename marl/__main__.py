@@ -10,7 +10,7 @@ def main() -> None:
             "marl: expected Linux, macOS or WSL2, got native Windows, where it is not supported; install it in WSL2\n"
         )
         sys.exit(2)
-    from marl.cli import main as command_line
+    from marl.cli.app import main as command_line
 
     command_line()
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from marl.cli import main
+from marl.cli.app import main
 
 RUNS_CODE = {  # https://docs.python.org/3/library/audit_events.html
     *("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn"),

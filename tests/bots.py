@@ -10,9 +10,9 @@ import time
 import numpy as np
 
 from games.keys import choose
-from marl.agent import Random, Stateless
-from marl.foreign import Host
-from marl.types import Decision
+from marl.agents.foreign import Host
+from marl.rollout.agent import Random, Stateless
+from marl.rollout.types import Decision
 
 
 class Second(Random):

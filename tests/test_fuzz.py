@@ -3,7 +3,7 @@
 import pytest
 
 from games.errors import UserError
-from marl import cli
+from marl.cli import app as cli
 from tests.fuzz.kinds import KINDS
 from tests.fuzz.runner import Case, Fuzzer, Ran, promises_broken
 

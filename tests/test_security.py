@@ -284,5 +284,5 @@ def test_few_places_turn_text_into_code():
         "games/processes.py",  # our own workers
         "games/adapters/gymnasium.py",  # packages: of a file's game, those of `is_own` alone
         "games/adapters/pettingzoo.py",
-        "marl/backends.py",  # openvino
+        "marl/learning/backends.py",  # openvino
     }

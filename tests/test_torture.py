@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from tests.marl.test_checkpoint import flip, written
+from tests.marl.agents.test_checkpoint import flip, written
 from tests.torture import Games, Runs, _alive, _descendants, main, subjects
 
 RUNS, GAMES = Runs(), Games()

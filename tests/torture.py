@@ -31,8 +31,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from marl import checkpoint
-from tests.marl.test_train import lines, same
+from marl.agents import checkpoint
+from tests.marl.training.test_train import lines, same
 
 ROOT = Path(__file__).parents[1]
 FAULTS = ("lost", "doubled", "mismatched", "refused", "hung")
@@ -311,7 +311,7 @@ class Torture:
         words = [*self.subject.words, f"{self.subject.name}.json", "--run-dir", str(folder), *self.subject.resume]
         with (self.home / "complaint").open("w") as complaint:
             return subprocess.Popen(
-                [sys.executable, "-m", "marl.cli", *words],
+                [sys.executable, "-m", "marl", *words],
                 cwd=self.home,
                 env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
                 stdout=subprocess.DEVNULL,

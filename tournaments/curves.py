@@ -13,7 +13,7 @@ from typing import Any
 from games.errors import UserError, nearest
 from games.references import Reference, parse
 from games.text import markdown_cell, markdown_table
-from marl import picture
+from marl.base import picture
 from tournaments.ratings import Rating
 from tournaments.report import Summary, half_width, listed, title
 

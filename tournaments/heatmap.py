@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from games.errors import UserError
-from marl import picture
+from marl.base import picture
 from tournaments.metagame import Matchups, matchups
 from tournaments.ratings import Floats
 from tournaments.report import Summary, written

@@ -16,9 +16,9 @@ from games.contract import Spec
 from games.errors import RunFailed, UserError
 from games.keys import stream
 from games.registry import make
-from marl.entrants import Entrant, enter
-from marl.foreign import DECISION_SECONDS
-from marl.rollout import Episode, episodes
+from marl.agents.foreign import DECISION_SECONDS
+from marl.agents.load import Entrant, enter
+from marl.rollout.loop import Episode, episodes
 from tournaments.schedule import Fixture
 from tournaments.store import Failure, PlayedGame
 

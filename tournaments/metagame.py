@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from games import rounding
 from games.errors import UserError
-from marl.spread import Floats, of_pulls
+from marl.base.intervals import Floats, of_pulls
 from tournaments.ratings import FORFEITS, Ints, Results, rounding_of
 
 Unit = Literal["game", "step"]

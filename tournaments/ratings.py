@@ -39,7 +39,7 @@ from scipy.special import stdtr
 
 from games import rounding
 from games.errors import UserError
-from marl.spread import MIN_SEEDS, Z95, Floats, effective, interval, of_pulls, quantile
+from marl.base.intervals import MIN_SEEDS, Z95, Floats, effective, interval, of_pulls, quantile
 
 Ints = NDArray[np.int64]
 

@@ -21,9 +21,9 @@ from rich.table import Table
 from games.contract import Payoff
 from games.errors import RunFailed, UserError
 from games.text import csv_line, markdown_cell, markdown_table, shown
-from marl.files import write_text
-from marl.spread import MIN_SEEDS
-from marl.terminal import Terminal
+from marl.base.files import write_text
+from marl.base.intervals import MIN_SEEDS
+from marl.base.terminal import Terminal
 from tournaments.metagame import Matchups, matchups
 from tournaments.ratings import (
     FORFEITS,

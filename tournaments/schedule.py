@@ -22,7 +22,7 @@ from games.keys import fold_one, stream
 class Fixture:
     """One match to be played: the game's reference, the agents' ids by seat, and the 64-bit seed of its randomness.
 
-    Its first `opening_moves` are drawn at random; after `max_steps` it is cut (None: `marl.rollout.most_steps`).
+    Its first `opening_moves` are drawn at random; after `max_steps` it is cut (None: `marl.rollout.loop.most_steps`).
     """
 
     game: str

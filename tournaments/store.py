@@ -35,8 +35,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.errors import RunFailed, UserError
-from marl.drives import network_drive
-from marl.spread import MIN_SEEDS
+from marl.base.drives import network_drive
+from marl.base.intervals import MIN_SEEDS
 from tournaments.ratings import FORFEITS, Results
 from tournaments.schedule import Fixture
 

@@ -13,16 +13,16 @@ from pydantic import Field, PositiveFloat
 from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
-from marl import engine as engines
-from marl import lock
-from marl.config import Count, OfGame, References, Size, dump
-from marl.drives import notes_on
-from marl.entrants import Entrant, entered
-from marl.files import refuse_links, write_text
-from marl.foreign import DECISION_SECONDS
-from marl.rollout import most_steps
-from marl.runlog import Display
-from marl.terminal import Terminal
+from marl.agents.foreign import DECISION_SECONDS
+from marl.agents.load import Entrant, entered
+from marl.base import engine as engines
+from marl.base import lock
+from marl.base.drives import notes_on
+from marl.base.files import refuse_links, write_text
+from marl.base.terminal import Terminal
+from marl.rollout.loop import most_steps
+from marl.training.config import Count, OfGame, References, Size, dump
+from marl.training.runlog import Display
 from tournaments.match import chunks, dismiss, play_chunk
 from tournaments.schedule import Fixture, round_robin
 from tournaments.store import PlayedGame, Store

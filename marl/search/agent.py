@@ -12,6 +12,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.keys import Keys, draw, fold, uniform
 from games.registry import twin
+from marl.rollout.types import Decision, Hidden, View
 from marl.search import evaluators, information, models, reuse, search, selection, tree
 from marl.search.evaluators import Judgement, Playouts
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
@@ -19,7 +20,6 @@ from marl.search.models import Model, exact
 from marl.search.search import Found, Search
 from marl.search.selection import Gumbel, Rule, Uct
 from marl.search.values import scaled
-from marl.types import Decision, Hidden, View
 
 MEMORY = np.dtype(
     [

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from games.contract import Spec, State
 from games.keys import Keys, draw_one, fold_one, uniform_one
-from marl.rollout import most_steps
+from marl.rollout.loop import most_steps
 from marl.search.tree import Values
 
 Judgement = tuple[NDArray[np.float32], Values]  # logits [B, A], and the return that each player may expect [B, N]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from games.contract import Spec, State
 from games.keys import Keys
+from marl.rollout.types import View
 from marl.search.evaluators import Evaluator, Judgement
 from marl.search.tree import CHANCE, END, Nodes, Values
-from marl.types import View
 
 
 @dataclass(frozen=True)

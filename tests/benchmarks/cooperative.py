@@ -26,11 +26,11 @@ import numpy as np
 
 from games.keys import fold
 from games.registry import make
-from marl.agent import Random
-from marl.config import TrainConfig
-from marl.replay import EpisodeReplay
-from marl.rollout import Carry, rollout
-from marl.train import Run, prepare
+from marl.algorithms.value_factorization.replay import EpisodeReplay
+from marl.rollout.agent import Random
+from marl.rollout.loop import Carry, rollout
+from marl.training.config import TrainConfig
+from marl.training.train import Run, prepare
 from tests.benchmarks import timing
 from tests.benchmarks.timing import Row, clock, medians
 

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from games.keys import fold
-from marl.config import TrainConfig, load
-from marl.pairwise import PairwiseConfig
-from marl.rollout import Carry, rollout
-from marl.train import prepare
+from marl.algorithms.opponent_shaping.learner import PairwiseConfig
+from marl.rollout.loop import Carry, rollout
+from marl.training.config import TrainConfig, load
+from marl.training.train import prepare
 from tests.benchmarks import timing
 from tests.benchmarks.timing import Row, clock
 

@@ -25,11 +25,11 @@ from open_spiel.python.algorithms import mcts
 
 from games.adapters.openspiel import OpenSpielGame, OpenSpielState, load
 from games.keys import fold, fold_one
-from marl.backends import BackendName, Precision
-from marl.networks import generator_of
+from marl.algorithms.zero.networks import Judge, PolicyValue
+from marl.learning.backends import BackendName, Precision
+from marl.learning.networks import generator_of
 from marl.search.evaluators import NetworkEvaluator
 from marl.search.models import ExactModel
-from marl.search.networks import Judge, PolicyValue
 from marl.search.search import Search
 from marl.search.selection import Puct
 from tests.benchmarks import timing

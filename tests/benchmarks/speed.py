@@ -32,11 +32,11 @@ from games.random_play import random_actions
 from games.registry import load as load_game
 from games.registry import make
 from games.workers import Workers
-from marl.config import TrainConfig, load
-from marl.rollout import Carry, rollout
-from marl.seating import seat
-from marl.terminal import Terminal
-from marl.train import prepare
+from marl.base.terminal import Terminal
+from marl.rollout.loop import Carry, rollout
+from marl.rollout.seating import seat
+from marl.training.config import TrainConfig, load
+from marl.training.train import prepare
 from tests.benchmarks import timing
 from tests.benchmarks.timing import Row, Work, medians
 from tournaments import ratings

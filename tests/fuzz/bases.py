@@ -5,7 +5,7 @@ import io
 import shutil
 from pathlib import Path
 
-from marl.cli import main
+from marl.cli.app import main
 from tests.fuzz.mutators import written
 
 TRAIN = {

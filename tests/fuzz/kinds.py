@@ -11,8 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from marl.config import MemberConfig, PopulationConfig, TrainConfig
-from marl.entrants import algorithm as learner
+from marl.agents.load import algorithm as learner
+from marl.training.config import MemberConfig, PopulationConfig, TrainConfig
 from tests.fuzz import bases
 from tests.fuzz.bases import Bases
 from tests.fuzz.hostile import PATHS, VALUES, WORDS
@@ -181,11 +181,16 @@ GAMES = (
         "coin_game",
         "openspiel:tic_tac_toe | agent_id",
     ),
-    *("gymnasium:CartPole-v1", "pettingzoo:mpe2.simple_spread_v3(N=2)", "tests.test_cli:Steering()", "dec_tiger"),
+    *(
+        "gymnasium:CartPole-v1",
+        "pettingzoo:mpe2.simple_spread_v3(N=2)",
+        "tests.marl.cli.test_cli:Steering()",
+        "dec_tiger",
+    ),
 )
 AGENTS = (
     *("random", "mcts(simulations=2)", "uct(simulations=2)", "run", "run/checkpoints/000000064", "run(greedy=true)"),
-    *("population", "population/members/a", "tit_for_tat", "always_defect", "marl.agent:Random()", "self"),
+    *("population", "population/members/a", "tit_for_tat", "always_defect", "marl.rollout.agent:Random()", "self"),
 )
 
 

@@ -9,14 +9,15 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-import games.check
 import marl.engine
 import marl.evaluate
 import marl.population
 import marl.train
+
+import games.check
 import tournaments.tournament
 from games.registry import make
-from marl.collectors import Collector
+from marl.training.collectors import Collector
 
 HOPELESS = 2**40
 MOST = {"steps": 128, "stretch": 64, "num_envs": 16, "rollout_length": 32, "seeds": 3, "batch": 64, "episodes": 2}

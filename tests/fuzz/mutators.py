@@ -143,7 +143,17 @@ def change_reference(rng: Random, text: str) -> tuple[str, str]:
 
 _WRAPPERS = ("agent_id", "team_reward", "messy", "frame_stack_v1", "x", "", "evil:Wrapper", "builtins:print", "x_v0")
 _MODULES = (
-    *("openspiel", "openspeil", "gymnasium", "pettingzoo", "vmas", "jaxmarl", "marl.agent", "tests.test_cli", "evil"),
+    *(
+        "openspiel",
+        "openspeil",
+        "gymnasium",
+        "pettingzoo",
+        "vmas",
+        "jaxmarl",
+        "marl.rollout.agent",
+        "tests.marl.cli.test_cli",
+        "evil",
+    ),
     *("builtins", "json", "collections", "games.errors", "nowhere", "nowhere.at.all", "", ".", "..", "marl.", ".marl"),
 )
 
@@ -291,7 +301,7 @@ def change_store(rng: Random, path: Path) -> str:
 
 def sign(folder: Path) -> str:
     """Make a checkpoint's digests those of its files, as a stranger would who wants to be believed."""
-    from marl import checkpoint
+    from marl.agents import checkpoint
 
     path = folder / "checkpoint.json"
     if path.is_symlink():  # perhaps to what never ends

@@ -22,7 +22,7 @@ from time import perf_counter
 from typing import Any
 from unittest.mock import patch
 
-from marl.cli import main
+from marl.cli.app import main
 from tests.fuzz.bases import Bases
 from tests.fuzz.kinds import Trial, build
 from tests.fuzz.limits import limited
@@ -165,7 +165,7 @@ def promises_broken(ran: Ran, before: dict[str, Any], after: dict[str, Any]) -> 
 def run_there(trial: Trial, limit: float) -> Ran:
     """Run a command as a user does."""
     began = perf_counter()
-    command = [sys.executable, "-m", "marl.cli", *trial.arguments]
+    command = [sys.executable, "-m", "marl", *trial.arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     try:
         done = subprocess.run(

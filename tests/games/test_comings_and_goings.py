@@ -14,10 +14,10 @@ from games.contract import VecEnv
 from games.errors import GameFailed
 from games.registry import make
 from games.wrappers import Wrapper
-from marl.config import TrainConfig
-from marl.runlog import EVALUATIONS
-from marl.terminal import Terminal
-from marl.train import train
+from marl.base.terminal import Terminal
+from marl.training.config import TrainConfig
+from marl.training.runlog import EVALUATIONS
+from marl.training.train import train
 
 HERE = "tests.games.test_comings_and_goings"
 

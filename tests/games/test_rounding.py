@@ -8,8 +8,8 @@ import pytest
 from games.registry import make
 from games.rounding import of_payments, of_sums, sign
 from games.solvers.exhaustive import every_end
-from marl.agent import Random
-from marl.rollout import episodes
+from marl.rollout.agent import Random
+from marl.rollout.loop import episodes
 from tests.games.ledger import LEDGERS, Ledger
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from games.errors import UserError
 from games.references import parse
-from marl import picture
-from marl.cli import main
+from marl.base import picture
+from marl.cli.app import main
 from tests.tournaments.test_report import make_store
 from tournaments.curves import draw, family_of, gather, numbers, table
 from tournaments.report import summarize

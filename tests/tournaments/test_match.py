@@ -7,10 +7,10 @@ import pytest
 
 from games.errors import RunFailed
 from games.registry import make
-from marl.config import TrainConfig
-from marl.entrants import enter
-from marl.terminal import Terminal
-from marl.train import train
+from marl.agents.load import enter
+from marl.base.terminal import Terminal
+from marl.training.config import TrainConfig
+from marl.training.train import train
 from tests.games.ledger import LEDGERS
 from tournaments.match import chunks, dismiss, forfeit_payoffs, play, play_chunk
 from tournaments.ratings import Result, Results, outcomes

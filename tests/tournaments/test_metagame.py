@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from games.errors import UserError
 from games.registry import make
-from marl.entrants import enter
+from marl.agents.load import enter
 from tests.properties import examples
 from tournaments.match import play
 from tournaments.metagame import matchups

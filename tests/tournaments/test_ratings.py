@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
 from games.errors import UserError
-from marl.spread import MIN_SEEDS
+from marl.base.intervals import MIN_SEEDS
 from tests.benchmarks.coverage import Kind, draw
 from tests.properties import examples
 from tournaments import ratings

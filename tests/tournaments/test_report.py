@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from games.errors import UserError
-from marl.terminal import Terminal
+from marl.base.terminal import Terminal
 from tournaments.ratings import Result
 from tournaments.report import print_leaderboard, summarize, write_report
 from tournaments.schedule import Fixture, round_robin

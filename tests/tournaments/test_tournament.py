@@ -13,11 +13,11 @@ import pytest
 
 from games.errors import RunFailed, UserError
 from games.registry import make
-from marl import lock
-from marl.cli import main
-from marl.config import load
+from marl.base import lock
+from marl.base.terminal import Terminal
+from marl.cli.app import main
 from marl.search.agent import UctAgent
-from marl.terminal import Terminal
+from marl.training.config import load
 from tournaments import tournament
 from tournaments.report import summarize, write_report
 from tournaments.schedule import round_robin
@@ -93,7 +93,7 @@ def test_killed_and_resumed(tmp_path):
     whole = rows(play(wanted, tmp_path / "whole"))
     (tmp_path / "tournament.yaml").write_text(json.dumps(wanted.model_dump(mode="json")))
     draw = random.Random(0)
-    command = [sys.executable, "-m", "marl.cli", "tournament", "run", "tournament.yaml", "--run-dir", "killed"]
+    command = [sys.executable, "-m", "marl", "tournament", "run", "tournament.yaml", "--run-dir", "killed"]
     before = 0
     for _ in range(3):
         moment = before + draw.randrange(1, len(whole) // 6)

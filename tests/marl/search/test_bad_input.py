@@ -8,11 +8,11 @@ import pytest
 from games.contract import Discrete
 from games.errors import UserError
 from games.registry import make
-from marl.algorithms.alphazero import AlphaZero, AlphaZeroConfig
-from marl.cli import main
-from marl.config import TrainConfig
-from marl.entrants import enter
-from marl.train import train
+from marl.agents.load import enter
+from marl.algorithms.zero.alphazero import AlphaZero, AlphaZeroConfig
+from marl.cli.app import main
+from marl.training.config import TrainConfig
+from marl.training.train import train
 
 TINY = {"name": "alphazero", "simulations": 2, "channels": 4, "blocks": 1, "batch_size": 16, "sampled_moves": 2}
 

@@ -5,8 +5,8 @@ from games.adapters.openspiel import load
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
-from marl.entrants import enter
-from marl.evaluate import evaluate
+from marl.agents.load import enter
+from marl.evaluation.evaluate import evaluate
 from marl.search.evaluators import Playouts
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
 

@@ -7,10 +7,10 @@ import pytest
 
 from games.adapters.openspiel import load
 from games.keys import fold
+from marl.rollout.types import View
 from marl.search.models import ExactModel, Imagined, LearnedModel
 from marl.search.search import Search
 from marl.search.selection import Gumbel, Puct
-from marl.types import View
 from tests.marl.search.reference import Table
 from tests.marl.search.test_search import positions
 

@@ -9,8 +9,8 @@ from games.adapters.openspiel import load
 from games.errors import UserError
 from games.keys import fold, fold_one, uniform_one
 from games.registry import make
-from marl.entrants import enter
-from marl.rollout import episodes
+from marl.agents.load import enter
+from marl.rollout.loop import episodes
 from marl.search.agent import SearchAgent, UctAgent
 from marl.search.models import ExactModel, exact
 from marl.search.reuse import Known

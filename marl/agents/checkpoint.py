@@ -1,0 +1,399 @@
+"""Checkpoints: a folder of JSON and safetensors, written beside, fsynced and renamed, verified when it is read.
+
+    checkpoints/
+      000500000/
+        checkpoint.json         what it is: algorithm, game, Spec, config, step, parent, versions, sha256 of each file
+        agent.safetensors       enough to play
+        learner.safetensors     everything that training goes on from; only the two newest checkpoints keep it
+      shards/                   the tables of those two learners, in files that they share (marl/agents/shards.py)
+
+A checkpoint names no code: its algorithm resolves through the installed entry points.
+
+    digest        who the agent is: its algorithm, settings and weights
+    integrity     that nothing was changed: the SHA-256 of checkpoint.json without these 64 letters; not in format 1
+"""
+
+import functools
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from games.contract import Spec
+from games.errors import RunFailed, UserError, written
+from games.text import sentence
+from marl.agents import shards
+from marl.base.files import MEMORY, MOST_TEXT, parse_json, read_bytes
+from marl.rollout.types import Tensors
+
+FORMAT = 2
+UNVERIFIED = 1  # the format before
+PACKAGES = ("marl", "torch", "numpy", "open-spiel")
+AGENT, LEARNER = "agent.safetensors", "learner.safetensors"
+SHARDS = "shards"
+UNVERIFIED_SAYS = "the checkpoint '%s' is of format 1: its agent is verified, its step, seed, game and config are not"
+_END = '"\n}'  # of checkpoint.json, after its integrity
+RESUMABLE = 2  # the newest checkpoints, of which so many keep the learner's state
+
+_log = logging.getLogger(__name__)
+
+Natural = Annotated[int, Field(ge=0, lt=2**63)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Players(_Part):
+    """The parts of a Spec's JSON that say whom an agent can play with."""
+
+    num_players: int
+    observation: dict[str, Any]
+    action: dict[str, Any]
+
+
+class _Hashes(_Part):
+    agent: Sha256 = Field(alias="agent.safetensors")
+    learner: Sha256 = Field(alias="learner.safetensors")
+
+
+class _About(_Part):
+    """The fields of checkpoint.json that are read."""
+
+    algorithm: str
+    settings: dict[str, Any]
+    game: str
+    spec: _Players
+    config: dict[str, Any]
+    step: Natural
+    parent: Sha256 | None
+    parent_step: Natural | None = None  # not in format 1
+    seed: Natural
+    digest: Sha256
+    sha256: _Hashes
+
+
+class Damaged(UserError):
+    """Report a checkpoint that is not what was written."""
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run's newest whole checkpoint, with what training goes on from."""
+
+    folder: Path
+    about: dict[str, Any]
+    learner: Tensors
+    damaged: Sequence[Path]  # newer ones that are not whole
+    why: str  # the first of them is not
+
+
+def folder_of(run: Path, step: int) -> Path:
+    """Return where a run keeps the checkpoint of a step."""
+    return run / "checkpoints" / f"{step:09d}"
+
+
+def write(
+    folder: Path,
+    *,
+    algorithm: str,
+    settings: dict[str, Any],
+    spec: Spec,
+    config: dict[str, Any],
+    step: int,
+    parent: tuple[str, int] | None,
+    agent: Tensors,
+    learner: Tensors,
+) -> str:
+    """Write a checkpoint atomically and return the agent's digest; raises RunFailed where the disk refuses.
+
+    `parent` is the digest and the step of the checkpoint before.
+    """
+    beside = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        learner = shards.cut(learner, functools.partial(_write_shard, folder.with_name(SHARDS)))
+        hashes = {
+            name: _write_tensors(beside / name, tensors) for name, tensors in ((AGENT, agent), (LEARNER, learner))
+        }
+        about = {
+            "format": FORMAT,
+            "algorithm": algorithm,
+            "settings": settings,
+            "game": config["game"],
+            "spec": spec.to_json(),
+            "config": config,
+            "step": step,
+            "parent": parent and parent[0],
+            "parent_step": parent and parent[1],
+            "seed": config["seed"],
+            "digest": "",
+            "versions": {package: version(package) for package in PACKAGES},
+            "sha256": hashes,
+        }
+        digest = about["digest"] = _digest_of(about)
+        (beside / "checkpoint.json").write_bytes(_sealed(about))
+        _sync(beside / "checkpoint.json")
+        _sync(beside)
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.rename(folder)
+        _sync(folder.parent)
+    except (OSError, safetensors.SafetensorError) as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise RunFailed(
+            f"the checkpoint '{folder}' could not be written ({error}); the one before it is kept"
+        ) from error
+    shutil.rmtree(_aside(folder), ignore_errors=True)
+    return digest
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return what a checkpoint's JSON says, verified.
+
+    Raises Damaged where it is not what was written, and UserError where it is of another format. Of format 1 nothing
+    but the agent's identity can be verified.
+    """
+    path = folder / "checkpoint.json"
+    data = _bytes(path)
+    try:
+        about = parse_json(data.decode("utf-8"))
+        found = about["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, f"it is no JSON of a checkpoint: {error}") from error
+    if "integrity" in about and not _is_sealed(data, about["integrity"]):  # in later formats, too
+        raise _damaged(path, "its integrity differs")
+    if type(found) is not int or found not in (UNVERIFIED, FORMAT):
+        raise UserError(
+            f"'{path}' has format {written(found)}, this version reads {UNVERIFIED} and {FORMAT}; install the version "
+            "that wrote it"
+        )
+    if ("integrity" in about) == (found == UNVERIFIED):
+        raise _damaged(path, f"format {found} has {'an' if found == UNVERIFIED else 'no'} 'integrity'")
+    try:
+        _About.model_validate(about)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        lacks = first["type"] == "missing"
+        raise _damaged(path, f"it lacks '{key}'" if lacks else f"'{key}': {first['msg']}") from None
+    if about["digest"] != _digest_of(about):
+        raise _damaged(path, "its digest differs")
+    return about  # type: ignore[no-any-return]
+
+
+@functools.cache
+def note_unverified(folder: Path) -> None:
+    """Log, once and not in worker processes again, that what a checkpoint of format 1 says is not verified."""
+    if multiprocessing.parent_process() is None:
+        _log.warning("note: %s", sentence(UNVERIFIED_SAYS % folder))
+
+
+def tensors(folder: Path, about: dict[str, Any], name: str) -> Tensors:
+    """Return a tensor file of a checkpoint, verified; raises Damaged where it is missing or not what was written."""
+    path = folder / name
+    try:
+        return safetensors.torch.load(_verified(path, about["sha256"][name]))
+    except (safetensors.SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        raise _damaged(path, f"it holds no tensors: {error}") from error
+
+
+def learner_state(folder: Path, about: dict[str, Any]) -> Tensors:
+    """Return what training goes on from, verified; raises Damaged as `tensors` does."""
+    path = folder / LEARNER
+
+    def fetch(digest: bytes) -> bytes:
+        return _verified(_shard(folder.with_name(SHARDS), digest), digest.hex())
+
+    try:
+        return shards.join(tensors(folder, about, LEARNER), fetch)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise _damaged(path, f"its shards are those of another: {error}") from error
+
+
+def newest(run: Path) -> Path | None:
+    """Return a run's newest checkpoint."""
+    found = [folder for folder in _folders(run) if (folder / "checkpoint.json").exists()]
+    return found[-1] if found else None
+
+
+def resumed(run: Path) -> Resumed | None:
+    """Return the newest checkpoint of a run of which every file is what was written; None where there are none yet.
+
+    Raises UserError where none of them is whole.
+    """
+    damaged: list[Path] = []
+    why = ""
+    for folder in reversed(_folders(run)):
+        try:
+            about = read(folder)
+            _verify_place(run, folder, about)
+            learner = learner_state(folder, about)
+            _verified(folder / AGENT, about["sha256"][AGENT])
+            return Resumed(folder, about, learner, damaged, why)
+        except Damaged as error:
+            why = why or str(error).rpartition("; ")[0]
+            damaged.append(folder)
+    if damaged:
+        raise UserError(
+            f"no checkpoint of '{run}' can be resumed: {why}; put back a copy of one, or name another --run-dir"
+        )
+    return None
+
+
+def set_aside(folders: Sequence[Path]) -> None:
+    """Rename damaged checkpoints of a run, so that those before them are its newest ones; raises OSError."""
+    for folder in folders:
+        shutil.rmtree(_aside(folder), ignore_errors=True)
+        folder.rename(_aside(folder))
+
+
+def retain(run: Path, keep: int | None) -> None:
+    """Drop the learner's state from all but the two newest checkpoints, and the oldest checkpoints beyond `keep`."""
+    folders = _folders(run)
+    for folder in folders[:-RESUMABLE]:
+        (folder / LEARNER).unlink(missing_ok=True)
+    for folder in folders[:-keep] if keep else []:
+        shutil.rmtree(folder)
+    for partial in (run / "checkpoints").glob("*.partial"):
+        shutil.rmtree(partial)
+    _drop_shards(run)
+
+
+def _folders(run: Path) -> list[Path]:
+    """Return the folders of a run's checkpoints, which are there when they are whole, the oldest first."""
+    found = [path for path in (run / "checkpoints").glob("*") if path.name.isascii() and path.name.isdigit()]
+    return sorted((path for path in found if path.is_dir()), key=lambda folder: int(folder.name))
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".damaged")
+
+
+def _verify_place(run: Path, folder: Path, about: dict[str, Any]) -> None:
+    """Raise Damaged where a checkpoint is not the one of its folder's step, or does not follow on the one before."""
+    if folder != folder_of(run, about["step"]):
+        raise _damaged(folder, f"it holds step {about['step']:,}")
+    before = about.get("parent_step")
+    if before is None:
+        return
+    try:
+        parent = read(folder_of(run, before))["digest"]
+    except UserError:  # it was dropped, or is damaged itself
+        return
+    if parent != about["parent"]:
+        raise _damaged(folder, f"it does not follow on the checkpoint of step {before:,}")
+
+
+def _damaged(path: Path, why: str) -> Damaged:
+    return Damaged(f"'{path}' is not what was written ({why}); choose another checkpoint of the run")
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return read_bytes(path, MOST_TEXT if path.suffix == ".json" else MEMORY)
+    except (FileNotFoundError, NotADirectoryError):
+        raise Damaged(
+            f"the checkpoint '{path.parent}' lacks {path.name}; choose another checkpoint of the run"
+        ) from None
+    except PermissionError as error:
+        raise UserError(f"'{path}' cannot be read ({error.strerror}); ask its owner for the right to") from error
+    except OSError as error:
+        raise _damaged(path, str(error.strerror)) from error
+
+
+def _verified(path: Path, sha256: str) -> bytes:
+    data = _bytes(path)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise _damaged(path, "its sha256 differs")
+    return data
+
+
+def _sealed(about: dict[str, Any]) -> bytes:
+    """Return a checkpoint's JSON with its integrity, which is the hash of the same text with an empty one."""
+    text = json.dumps(about | {"integrity": ""}, indent=1)
+    return (text.removesuffix(_END) + hashlib.sha256(text.encode()).hexdigest() + _END).encode()
+
+
+def _is_sealed(data: bytes, integrity: Any) -> bool:
+    end = f"{integrity}{_END}".encode(errors="replace")
+    text = data.removesuffix(end) + _END.encode()
+    return data.endswith(end) and hashlib.sha256(text).hexdigest() == integrity
+
+
+def _digest_of(about: dict[str, Any]) -> str:
+    """Return an agent's identity: its algorithm, settings and weights."""
+    identity = [about["algorithm"], about["settings"], about["sha256"][AGENT]]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _write_shard(folder: Path, data: bytes) -> bytes:
+    """Write a shard, unless an earlier checkpoint has written it, and return its SHA-256."""
+    digest = hashlib.sha256(data).digest()
+    path = _shard(folder, digest)
+    if not (path.exists() and path.stat().st_size == len(data)):
+        folder.mkdir(exist_ok=True)
+        beside = path.with_suffix(".partial")
+        beside.write_bytes(data)
+        _sync(beside)
+        beside.rename(path)
+    return digest
+
+
+def _shard(folder: Path, digest: bytes) -> Path:
+    return folder / f"{digest.hex()}.safetensors"
+
+
+def _drop_shards(run: Path) -> None:
+    """Drop the shards that no checkpoint of a run names."""
+    folder = run / "checkpoints" / SHARDS
+    if not folder.exists():
+        return
+    learners = (run / "checkpoints").glob(f"*/{LEARNER}")
+    named = {_shard(folder, digest) for path in learners for digest in _named_by(path)}
+    for path in set(folder.iterdir()) - named:
+        path.unlink()
+
+
+def _named_by(path: Path) -> list[bytes]:
+    """Return the hashes of the shards that a learner's file names: none where it is damaged."""
+    try:
+        with safetensors.safe_open(path, "pt") as state:
+            tables = [state.get_tensor(name) for name in state.keys() if name.startswith(shards.MARK)]  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError):
+        return []
+    return [digest for table in tables for digest in shards.hashes_of(table)]
+
+
+def _write_tensors(path: Path, state: Tensors) -> str:
+    """Write tensors without a copy of them in memory, and return the sha256 of the file."""
+    path.touch()
+    mode = path.stat().st_mode
+    tensors = {name: torch.as_tensor(t).cpu().contiguous() for name, t in state.items()}
+    safetensors.torch.save_file(tensors, path)
+    path.chmod(mode)  # what it puts in the file's place is its owner's alone
+    _sync(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Make a file, or a rename in a folder, last through a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

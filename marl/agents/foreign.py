@@ -1,0 +1,372 @@
+"""Foreign agents: classes of a user's own (`package.module:Class`), each of which plays in a process of its own.
+
+    our process                                          the agent's process
+    ForeignAgent.act     request: a view, hidden states ->    Host: the agent's act
+                         <- positions, please                 where it calls view.states()
+                         positions ->
+                         <- answer: actions, hidden states
+
+So whatever an agent does (it ends its process, changes its folder, closes files, writes into its view, eats memory,
+never answers), it does there, and to nobody else. A process that ends, or takes longer than the limit of one decision,
+is replaced; the agent keeps nothing between two calls, so the new one goes on.
+
+Requests are pickled. Answers never are: what comes from the agent's process is JSON and plain arrays. Hidden states
+travel as bytes that only the agent's own process reads.
+"""
+
+import contextlib
+import json
+import os
+import pickle  # noqa: TID251 - from our process to the agent's, never in a file, and never from the agent's to ours
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import warnings
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from games.contract import Spec
+from games.errors import RunFailed, UserError, in_words
+from games.processes import PATIENCE, how_it_ended, launch
+from games.references import attribute, call, parameters_of, parse
+from marl.base.memory import physical_memory
+from marl.rollout.agent import AgentFailed, Offence, digest_of_code, told
+from marl.rollout.types import Decision, Hidden, View
+
+DECISION_SECONDS = 60.0  # one decision, asked alone, may take no longer
+BUILD_SECONDS = 600.0  # nor may importing a class and building the agent
+MOST_MEMORY = physical_memory() // 2  # bytes of one agent's process
+MOST_ANSWER = 1 << 30  # bytes
+TICK, MOMENT = 0.2, 0.001  # seconds: between two looks at a silent process; the least wait
+
+
+class _Gone(Exception):
+    """An agent's process has ended, or has been silent for too long."""
+
+    def __init__(self, how: Offence, detail: str) -> None:
+        self.how, self.detail = how, detail
+
+
+class ForeignAgent:
+    """An agent that plays in a process of its own, seen from ours.
+
+    Raises UserError where the class cannot be found or built; AgentFailed where it raises, ends its process, or takes
+    longer than `seconds`, for a single row twice in a row; RunFailed where its code has changed since it was built.
+    """
+
+    def __init__(self, reference: str, spec: Spec, seconds: float = DECISION_SECONDS) -> None:
+        self._reference, self._spec, self._seconds = reference, spec, seconds
+        self._line: _Line | None = None
+        self._requests = 0
+        try:
+            self.digest = self._start()
+        except (_Gone, AgentFailed) as failure:
+            raise UserError(f"'{reference}' could not be built: it {failure.detail}; mend it") from failure
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        hidden = self._insist(rows, "initial_hidden", rows)[1]
+        return self._rows(hidden, rows)
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        plain = replace(view, states=None)
+        given = None if hidden is None else hidden.tolist()
+        said, after = self._insist(len(view), "act", plain, given, view.states is not None, states=view.states)
+        try:
+            blob = after.pop(0)
+            action = np.frombuffer(blob, np.dtype(said["dtype"])).reshape(said["shape"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise self._unreadable() from error
+        return Decision(action), None if hidden is None else self._rows(after, len(view))
+
+    def close(self) -> None:
+        """End the process, and all that it has started; the next call starts another."""
+        if self._line is not None:
+            self._line.close()
+        self._line = None
+
+    def _rows(self, blobs: list[bytes], rows: int) -> Hidden:
+        if not blobs:
+            return None
+        if len(blobs) != rows:
+            raise self._unreadable()
+        hidden = np.empty(rows, object)
+        hidden[:] = blobs
+        return hidden
+
+    def _unreadable(self) -> AgentFailed:
+        self.close()
+        return AgentFailed("agent_error", "sent an answer that cannot be read")
+
+    def _insist(
+        self, rows: int, *request: Any, states: Callable[[], list[Any]] | None = None
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        """Ask; where the process ends or is silent over a single row, ask once more, in a new one."""
+        for last in (rows > 1, True):
+            try:
+                if self._line is None:
+                    self._start_again()
+                return self._ask(self._seconds, *request, states=states)
+            except _Gone as gone:
+                if last:
+                    raise AgentFailed(gone.how, gone.detail) from gone
+        raise AssertionError("the last attempt returns or raises")
+
+    def _start_again(self) -> None:
+        try:
+            digest = self._start()
+        except RunFailed:
+            raise
+        except UserError as refusal:
+            raise AgentFailed("agent_error", f"could not be built again: {told(str(refusal))}") from refusal
+        if digest != self.digest:
+            raise RunFailed(f"the agent '{self._reference}' changed while it was being played; run again to go on")
+
+    def _start(self) -> str:
+        """Start the process, and return the digest of the agent that it has built."""
+        process, connection = launch(f"the process of '{self._reference}'", "marl.agents.foreign:serve", shielded=True)
+        self._line = _Line(process, connection)
+        said, _ = self._ask(BUILD_SECONDS, "build", self._reference, self._spec, MOST_MEMORY)
+        return str(said.get("digest"))
+
+    def _ask(
+        self, seconds: float, *request: Any, states: Callable[[], list[Any]] | None = None
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        assert self._line is not None
+        self._requests += 1
+        deadline = time.monotonic() + seconds
+        try:
+            self._line.send(pickle.dumps((self._requests, *request)), deadline)
+            while True:
+                said, blobs = self._answer(deadline)
+                if said["kind"] != "states" or states is None:
+                    break
+                self._line.send(self._pickled(states), deadline)
+        except _Silent:
+            self.close()
+            raise _Gone("timeout", f"took longer than {seconds:g} s to answer") from None
+        except BaseException:
+            self.close()
+            raise
+        if said["kind"] == "refused" and request[0] == "build":  # later it would end everybody's run
+            self.close()
+            raise UserError(said["detail"])
+        if said["kind"] == "failed":
+            raise AgentFailed("agent_error", told(said["detail"]))
+        if said["kind"] != "done":
+            raise self._unreadable()
+        return said, blobs
+
+    def _pickled(self, states: Callable[[], list[Any]]) -> bytes:
+        try:
+            return pickle.dumps(states())
+        except UserError:
+            raise
+        except Exception as error:  # a plug-in's positions may hold and raise anything, which is no fault of the agent
+            raise RunFailed(
+                f"the positions of '{self._spec.name}' cannot be sent to the process of '{self._reference}' "
+                f"({in_words(error)}); let its State be cloned and pickled, or leave this agent out"
+            ) from error
+
+    def _answer(self, deadline: float) -> tuple[dict[str, Any], list[bytes]]:
+        """Return what the process says next."""
+        assert self._line is not None
+        try:
+            said, blobs = _unpacked(self._line.receive(deadline))
+        except EOFError:
+            raise _Gone("agent_error", f"stopped, for its process {self._line.end()}") from None
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
+            raise self._unreadable() from error
+        if said.get("request") != self._requests or not isinstance(said.get("detail"), str):
+            raise self._unreadable()
+        return said, blobs
+
+
+class _Silent(Exception):
+    """A process has not done by the deadline what it was asked for."""
+
+
+class _Line:
+    """Our end of the connection with a process: messages as `multiprocessing` frames them, by a deadline each."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", connection: Connection) -> None:
+        self._process = process
+        self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+        connection.close()
+        self.close = weakref.finalize(self, _end, process, self._socket)
+
+    def send(self, message: bytes, deadline: float) -> None:
+        """Send a message; a process that has ended gets none. Raises _Silent."""
+        self._socket.settimeout(max(MOMENT, deadline - time.monotonic()))
+        try:
+            self._socket.sendall(struct.pack("!i", len(message)) + message)
+        except TimeoutError:
+            raise _Silent from None
+        except OSError:  # it is dead, and so its answer will say
+            pass
+
+    def receive(self, deadline: float) -> bytes:
+        """Return the next message; raises _Silent, EOFError where the process has ended, ValueError for nonsense."""
+        (size,) = struct.unpack("!i", self._read(4, deadline))
+        if not 0 <= size <= MOST_ANSWER:
+            raise ValueError(f"a message of {size} bytes")
+        return self._read(size, deadline)
+
+    def _read(self, size: int, deadline: float) -> bytes:
+        parts, ended = bytearray(), False
+        while len(parts) < size:
+            self._socket.settimeout(max(MOMENT, min(TICK, deadline - time.monotonic())))
+            try:
+                part = self._socket.recv(min(size - len(parts), 1 << 20))
+            except TimeoutError:
+                if ended:
+                    raise EOFError from None
+                ended = self._process.poll() is not None  # the connection stays open in processes that it has started
+                if time.monotonic() >= deadline and not ended:
+                    raise _Silent from None
+                continue
+            except OSError:
+                raise EOFError from None
+            if not part:
+                raise EOFError
+            parts += part
+        return bytes(parts)
+
+    def end(self) -> str:
+        """Return in words how the process has ended."""
+        try:
+            return how_it_ended(self._process.wait(PATIENCE))
+        except subprocess.TimeoutExpired:
+            return "closed its connection"
+
+
+def _end(process: "subprocess.Popen[bytes]", channel: socket.socket) -> None:
+    """Kill a process and all that it has started, and wait until it is gone."""
+    channel.close()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _packed(said: dict[str, Any], blobs: list[bytes]) -> bytes:
+    line = json.dumps(said | {"sizes": [len(blob) for blob in blobs]}).encode()
+    return b"".join([line, b"\n", *blobs])
+
+
+def _unpacked(message: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    line, _, rest = message.partition(b"\n")
+    said = json.loads(line)
+    ends = np.cumsum([0, *said["sizes"]]).tolist()
+    if ends[-1] != len(rest) or said["kind"] not in ("done", "failed", "refused", "states"):
+        raise ValueError("no answer of ours")
+    return said, [rest[start:end] for start, end in pairwise(ends)]
+
+
+def serve(channel: int) -> None:
+    """Be the process of an agent: do what is asked until nobody is there to ask."""
+    host = Host(Connection(channel))
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            host.answer()
+    os._exit(1)  # threads that the agent has started keep nobody waiting
+
+
+class Host:
+    """What holds the agent in its own process, and answers for it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._pid = connection, os.getpid()
+
+    def answer(self) -> None:
+        """Do what is asked next."""
+        self._request, method, *arguments = pickle.loads(self._connection.recv_bytes())
+        try:
+            said, blobs = getattr(self, method)(*arguments)
+        except BaseException as error:  # a user's code may raise anything
+            refused = method == "build" and isinstance(error, UserError)
+            detail = str(error) if refused else f"raised {told(in_words(error))}"
+            said, blobs = {"kind": "refused" if refused else "failed", "detail": detail}, []
+        self._send(said, blobs)
+
+    def _send(self, said: dict[str, Any], blobs: list[bytes]) -> None:
+        if os.getpid() != self._pid:  # the agent has forked, and this is the other one
+            os._exit(0)
+        self._connection.send_bytes(_packed({"kind": "done", "detail": "", "request": self._request} | said, blobs))
+
+    def build(self, text: str, spec: Spec, most_memory: int) -> tuple[dict[str, Any], list[bytes]]:
+        """Import the class and build the agent."""
+        _bound(most_memory)
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # torch's; it reads it all the same
+        reference = parse(text)
+        try:
+            target = attribute(reference)
+            takes_spec = "spec" in parameters_of(target)
+            self._agent = call(target, reference, **({"spec": spec} if takes_spec else {}))
+        except UserError:
+            raise
+        except BaseException as error:
+            raise UserError(f"'{text}' could not be built: it raised {told(in_words(error))}; mend it") from error
+        if not (hasattr(self._agent, "act") and hasattr(self._agent, "initial_hidden")):
+            raise UserError(f"expected an agent with act(view, hidden) and initial_hidden(rows), got '{text}'")
+        return {"digest": digest_of_code(target, reference)}, []
+
+    def initial_hidden(self, rows: int) -> tuple[dict[str, Any], list[bytes]]:
+        hidden = self._agent.initial_hidden(rows)
+        return {}, [] if hidden is None else _apart(hidden, rows)
+
+    def act(self, view: View, given: list[bytes] | None, searchable: bool) -> tuple[dict[str, Any], list[bytes]]:
+        for array in (view.obs, view.action_mask, view.player, view.row, view.first, view.key):
+            array.flags.writeable = False
+        hidden = None if given is None else _together(given)
+        shape = None if hidden is None else tuple(hidden.shape)
+        decision, after = self._agent.act(replace(view, states=self._positions if searchable else None), hidden)
+        action = np.asarray(decision.action)
+        if action.dtype.kind not in "biuf":
+            raise ValueError(f"expected numbers as actions, got {action.dtype} of shape {action.shape}")
+        if shape is not None and tuple(np.shape(after)) != shape:
+            raise ValueError(f"expected hidden states of shape {shape}, got {np.shape(after)}")
+        blobs = [np.ascontiguousarray(action).tobytes()]
+        blobs += [] if shape is None else _apart(after, len(view))
+        return {"dtype": action.dtype.str, "shape": list(action.shape)}, blobs
+
+    def _positions(self) -> list[Any]:
+        self._send({"kind": "states"}, [])
+        return pickle.loads(self._connection.recv_bytes())  # type: ignore[no-any-return]
+
+
+def _apart(hidden: Any, rows: int) -> list[bytes]:
+    """Return hidden states by row, as bytes."""
+    if not hasattr(hidden, "shape"):
+        raise TypeError(f"expected hidden states as an array or a tensor, got {type(hidden).__name__}")
+    if len(hidden) != rows:
+        raise ValueError(f"expected hidden states of {rows} rows, got {len(hidden)}")
+    return [pickle.dumps(hidden[i : i + 1]) for i in range(rows)]
+
+
+def _together(rows: list[bytes]) -> Any:
+    """Put together what `_apart` took apart."""
+    parts = [pickle.loads(row) for row in rows]
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    import torch  # an agent whose hidden states are tensors has imported it
+
+    return torch.cat(parts)
+
+
+def _bound(most_memory: int) -> None:
+    """Let this process fail before the machine does: it may not take all memory, and is the first to be ended."""
+    for limit, most in ((resource.RLIMIT_DATA, most_memory), (resource.RLIMIT_CORE, 0)):
+        hard = resource.getrlimit(limit)[1]
+        resource.setrlimit(limit, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("1000")

@@ -1,0 +1,307 @@
+"""Agents by reference: what a name, a class or a checkpoint folder becomes when it is asked to play a game.
+
+Text that a user typed becomes a Reference once, in `read`. Text in a file may be a stranger's, and names no code: a
+population names folders within its own, a checkpoint an installed algorithm, and a game that `registry.from_file` lets
+pass, a run's config a panel that `panel_from_file` lets pass.
+"""
+
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, Field
+
+from games.contract import Spec
+from games.errors import UserError, nearest, written
+from games.keys import fold_one
+from games.references import Reference, call, check_types, parameters_of, parse, resolve
+from games.registry import from_file
+from games.text import cut
+from marl.agents import checkpoint
+from marl.agents.foreign import DECISION_SECONDS, ForeignAgent
+from marl.agents.scripted import SCRIPTED
+from marl.base.files import inside, parse_json, read_text, typed_path
+from marl.rollout.agent import Agent, Answerable, Mcts, Random, Trusted, called, digest_of_code
+from marl.search.agent import UctAgent
+from marl.training.config import FolderName, validate
+
+GROUP = "marl.algorithms"
+LOADED = ("config", "spec", "state", "device")  # what load_agent is given; its other parameters are a user's to set
+BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | SCRIPTED
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """An agent that was asked by name: the name it is shown by, and the digest that says who it is."""
+
+    name: str
+    reference: str  # that `read` reads back, wherever it is read
+    digest: str  # of its code or its weights, and its arguments
+    agent: Agent
+    draws: int  # its randomness: of its weights, or of what it is called, so that a comment in its code moves nothing
+
+    def stream(self, key: int) -> int:
+        """Return the key of this agent's randomness: another agent in the same seat draws other numbers."""
+        return fold_one(key, self.draws)
+
+    def answerable(self, spec: Spec) -> Agent:
+        """Return the agent as it plays outside tournaments: what it breaks ends the run in words that name it."""
+        return Answerable(self.agent, self.name, spec.action)
+
+    @property
+    def foreign(self) -> bool:
+        """True where the agent is a class of a user's, and plays in a process of its own."""
+        return isinstance(self.agent, ForeignAgent)
+
+    def rated(self) -> Agent:
+        """Return the agent as it plays in tournaments: a foreign one that fails forfeits, another ends the run."""
+        return self.agent if self.foreign else Trusted(self.agent, self.name)
+
+    def rest(self) -> None:
+        """End the agent's process, where it has one, until it is asked again."""
+        if isinstance(self.agent, ForeignAgent):
+            self.agent.close()
+
+
+def read(text: str) -> Reference:
+    """Read an agent's reference; raises UserError where the text is none.
+
+    A built-in agent's name comes first, then a path that exists, whatever letters it has, with or without arguments in
+    brackets behind it.
+    """
+    path = _existing(text)
+    try:
+        reference = parse(text)
+    except UserError:
+        if path is None and "/" in text:
+            raise UserError(f"expected a checkpoint or a run folder, got '{text}', which does not exist") from None
+        if path is None:
+            raise
+        reference = Reference("", path, ())
+    if not reference.source and not _is_built_in(reference):
+        typed_path(path or reference.name)
+    if path is None or _is_built_in(reference):
+        return reference
+    behind = text[len(path) :]
+    return Reference("", path, parse(f"agent{behind}").arguments if behind else ())
+
+
+def _existing(text: str) -> str | None:
+    """Return the path that a text begins with: all of it, or all before a bracket that its last letter closes."""
+    brackets = [place for place, letter in enumerate(text) if letter == "("] if text.endswith(")") else []
+    places = [len(text), *reversed(brackets)]
+    return next((text[:place] for place in places if place and os.path.lexists(text[:place])), None)
+
+
+def enter(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
+    """Build the agent that a reference names, for a game; raises UserError where it cannot play it.
+
+    A class of a user's plays in a process of its own, and may take `decision_seconds` for a single decision.
+    """
+    return _enter(read(text), text, spec, device, decision_seconds)
+
+
+def _enter(
+    reference: Reference, text: str, spec: Spec, device: str, decision_seconds: float = DECISION_SECONDS
+) -> Entrant:
+    if reference.source:
+        agent = ForeignAgent(text, spec, decision_seconds)
+        return Entrant(text, text, agent.digest, agent, draws=_drawn_from(reference))
+    if _is_built_in(reference):
+        return _scripted(text, BUILT_IN[reference.name], reference, spec)
+    if "/" in reference.name or os.path.lexists(reference.name):
+        return _trained(reference, spec, device)
+    hint = nearest(reference.name, BUILT_IN) or "; a checkpoint is named by its folder"
+    raise UserError(f"expected one of {', '.join(BUILT_IN)}, a class or a checkpoint folder, got '{text}'{hint}")
+
+
+def _is_built_in(reference: Reference) -> bool:
+    return not reference.source and reference.name in BUILT_IN
+
+
+def entered(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
+    """Build the agents that a reference stands for, by name: a population folder stands for its members."""
+    reference = read(text)
+    if _is_population(reference):
+        return {
+            name: replace(_trained(member, spec, device), name=name) for name, member in _members(reference).items()
+        }
+    entrant = _enter(reference, text, spec, device)
+    return {entrant.name: entrant}
+
+
+def _is_population(reference: Reference) -> bool:
+    named = not reference.source and not _is_built_in(reference)
+    return named and os.path.isfile(Path(reference.name) / "population.json")
+
+
+def _members(reference: Reference) -> dict[str, Reference]:
+    """Return the members of a population by name; they take the arguments that the population was given."""
+    folder = Path(reference.name)
+    return {name: Reference("", str(path), reference.arguments) for name, path in members(folder).items()}
+
+
+def panel_of(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str, Entrant | None]:
+    """Build those against whom an agent is evaluated, by the text that asked for them: `self` is self-play, None.
+
+    Members of a population that has several are called `text/member`.
+    """
+    panel: dict[str, Entrant | None] = {}
+    for text in texts:
+        if text == "self":
+            panel["self"] = None
+        elif len(found := entered(text, spec, device)) == 1:
+            panel[text] = next(iter(found.values()))
+        else:
+            panel |= {f"{text}/{name}": entrant for name, entrant in found.items()}
+    return panel
+
+
+def panel_from_file(texts: Sequence[str], path: Path) -> Sequence[str]:
+    """Return a panel that stands in a file; raises UserError where one of it is a class, which would be imported."""
+    for text in texts:
+        if read(text).source:
+            typed = shlex.quote(f"evaluation.panel={json.dumps(list(texts), ensure_ascii=False)}")
+            raise UserError(
+                f"the panel in '{path}' names code, {written(text)}: not run; if you trust it, type it yourself: "
+                f"--set {typed}"
+            )
+    return texts
+
+
+class _Member(BaseModel):
+    """What is read of an entry of population.json."""
+
+    id: FolderName
+    checkpoint: str
+
+
+class _Population(BaseModel):
+    members: Annotated[list[_Member], Field(min_length=1)]
+
+
+def members(folder: Path) -> dict[str, Path]:
+    """Return the checkpoints of a population's members by id; raises UserError where the folder holds none."""
+    path = folder / "population.json"
+    try:
+        listed = validate(_Population, parse_json(read_text(path)), "it").members
+        found = {member.id: inside(folder, member.checkpoint) for member in listed}
+        lost = next((member.checkpoint for member in listed if not os.path.isdir(found[member.id])), None)
+        if lost is not None:
+            raise ValueError(f"no checkpoint is at '{lost}'")
+        return found
+    except (OSError, ValueError, UserError) as error:
+        raise UserError(
+            f"'{folder}' holds no readable population.json ({error}); train it with `marl population`"
+        ) from error
+
+
+def checkpoint_folder(path: Path) -> Path:
+    """Return the checkpoint that a path means: the folder itself, or the newest of a run."""
+    if os.path.isfile(path / "checkpoint.json"):
+        return path
+    newest = checkpoint.newest(path)
+    if newest is None:
+        what = "holds no checkpoint" if os.path.lexists(path) else "does not exist"
+        raise UserError(f"expected a checkpoint or a run folder, got '{path}', which {what}")
+    return newest
+
+
+def game_of(text: str) -> str:
+    """Return the game that a checkpoint was trained on.
+
+    Raises UserError for an agent that knows no game, and where the checkpoint names a game that is not registered here.
+    """
+    reference = read(text)
+    if reference.source or _is_built_in(reference):
+        raise UserError(f"'{text}' knows no game of its own; name one with --game")
+    game = checkpoint.read(checkpoint_folder(Path(reference.name)))["game"]
+    typed = f"marl evaluate {shlex.quote(text)} --game {shlex.quote(game)}"
+    return from_file(game, f"if you trust it, type it yourself: {typed}")
+
+
+def algorithm(name: str) -> Any:
+    """Return the Learner class of a registered algorithm."""
+    return resolve(Reference("", name, ()), GROUP, "algorithm")
+
+
+def configured(section: dict[str, Any], where: str) -> tuple[str, Any, BaseModel]:
+    """Return the algorithm that a section of a config names, its Learner class, and its settings by its own schema."""
+    settings = dict(section)
+    name = settings.pop("name", None)
+    if not isinstance(name, str):
+        raise UserError(f"the key 'name' is missing in '{where}'; `marl algorithms` names what is installed")
+    learner = algorithm(name)
+    return name, learner, validate(learner.Config, settings, f"the section '{where}' of {name}")
+
+
+def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
+    folder = checkpoint_folder(Path(reference.name))
+    about = checkpoint.read(folder)
+    if about["format"] == checkpoint.UNVERIFIED:
+        checkpoint.note_unverified(folder)
+    ours, theirs = spec.to_json(), about["spec"]
+    for part, what in (("num_players", "players"), ("observation", "views"), ("action", "actions")):
+        if ours[part] != theirs[part]:
+            raise UserError(
+                f"'{folder}' was trained on '{cut(about['game'], 100)}', whose {what} ({_plain(theirs[part])}) are not "
+                f"those of '{spec.name}' ({_plain(ours[part])}); name an agent that was trained on such a game"
+            )
+    learner = algorithm(about["algorithm"])
+    state = checkpoint.tensors(folder, about, "agent.safetensors")
+    if not all(torch.isfinite(torch.as_tensor(tensor)).all() for tensor in state.values()):
+        raise UserError(f"the weights of '{folder}' are not all finite; choose another checkpoint of the run")
+    config = validate(learner.Config, about["settings"], f"the checkpoint '{folder}', written by another version")
+    options = dict(reference.arguments)
+    known = parameters_of(learner.load_agent)
+    allowed = [name for name in known if name not in LOADED]
+    for option in options:
+        if option not in allowed:
+            raise UserError(
+                f"a checkpoint of {about['algorithm']} takes {', '.join(allowed) or 'no arguments'}, got '{option}'"
+                f"{nearest(option, allowed) or '; leave it out'}"
+            )
+    check_types(reference.name, known, options)
+    try:
+        agent = learner.load_agent(config, spec, state, device=device, **options)
+    except (KeyError, RuntimeError) as error:  # how torch says that weights are not those of a network
+        raise UserError(
+            f"the weights of '{folder}' are not those of {about['algorithm']} as it is here; install the version that "
+            "wrote them"
+        ) from error
+    digest = _variant(about["digest"], options)
+    path = replace(reference, name=f"./{reference.name}") if _is_built_in(reference) else reference
+    return Entrant(_short(reference), str(path), digest, agent, draws=int(digest[:16], 16))
+
+
+def _plain(value: Any) -> str:
+    """Return a part of a Spec's JSON as words."""
+    return ", ".join(f"{key} {entry}" for key, entry in value.items()) if isinstance(value, dict) else str(value)
+
+
+def _variant(digest: str, options: dict[str, Any]) -> str:
+    """Return who plays: the same weights with other options are another player."""
+    return hashlib.sha256(f"{digest}{sorted(options.items())}".encode()).hexdigest() if options else digest
+
+
+def _scripted(text: str, target: Any, reference: Reference, spec: Spec) -> Entrant:
+    takes_spec = "spec" in parameters_of(target)
+    agent = call(target, reference, **({"spec": spec} if takes_spec else {}))
+    return Entrant(text, text, digest_of_code(target, reference), agent, draws=_drawn_from(reference))
+
+
+def _drawn_from(reference: Reference) -> int:
+    return int(hashlib.sha256(called(reference).encode()).hexdigest()[:16], 16)
+
+
+def _short(reference: Reference) -> str:
+    """Return a short name: a run's folder name for its newest checkpoint, `run/step` for another."""
+    path = Path(reference.name)
+    name = f"{path.parent.parent.name}/{path.name}" if path.parent.name == "checkpoints" else path.name
+    return (name or reference.name) + reference.brackets

@@ -1,0 +1,139 @@
+"""Scripted agents for social dilemmas: the company in which opponent-aware learners are judged.
+
+tit_for_tat         cooperate, then do what the other did last (Axelrod 1984)
+grim_trigger        cooperate until the other defects; never forgive
+always_cooperate    cooperate, whatever the other does
+always_defect       defect, whatever the other does
+
+In the matrix games of two players and two actions, action 0 cooperates (swerves, hunts the stag) and 1 defects. At the
+Coin Game who cooperates fetches its own coins and leaves the other's, and who defects runs for every coin.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.contract import Discrete, Spec
+from games.errors import UserError
+from games.keys import choose
+from games.native.coin_game import MOVES
+from marl.rollout.agent import Stateless
+from marl.rollout.types import Decision, Hidden, View
+
+COOPERATE, DEFECT = 0, 1
+DILEMMAS = ("prisoners_dilemma", "chicken", "stag_hunt")
+_MATRIX = f"matrix games of two actions ({', '.join(DILEMMAS)}, or payoffs of your own)"
+CD, DD = 2, 4  # where the other defected, among a view's entries: start, CC, CD, DC, DD, one's own action first
+
+
+class TitForTat(Stateless):
+    """Cooperate first, then do what the other did last."""
+
+    def __init__(self, spec: Spec) -> None:
+        _need_memory("tit_for_tat", spec)
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        return Decision(np.where(_was_defected(view), DEFECT, COOPERATE)), None
+
+
+class GrimTrigger:
+    """Cooperate until the other defects, and defect ever after; hidden [B]: whether the other has."""
+
+    def __init__(self, spec: Spec) -> None:
+        _need_memory("grim_trigger", spec)
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        return np.zeros(rows, bool)
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        betrayed = hidden | _was_defected(view)
+        return Decision(np.where(betrayed, DEFECT, COOPERATE)), betrayed
+
+
+class AlwaysCooperate(Stateless):
+    """Cooperate. At the Coin Game: a shortest path to one's own coin, and no step onto the other's."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._walks = _walks("always_cooperate", spec)
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        if not self._walks:
+            return Decision(np.full(len(view), COOPERATE)), None
+        distance = _distances(view.obs)
+        own = view.obs[:, 2].reshape(len(view), -1).any(1, keepdims=True)  # [B, 1] the coin is one's own
+        return Decision(choose(view.key, np.where(own, _shortest(distance), distance > 0))), None
+
+
+class AlwaysDefect(Stateless):
+    """Defect. At the Coin Game: a shortest path to every coin."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._walks = _walks("always_defect", spec)
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        if not self._walks:
+            return Decision(np.full(len(view), DEFECT)), None
+        return Decision(choose(view.key, _shortest(_distances(view.obs)))), None
+
+
+SCRIPTED: dict[str, type] = {
+    "tit_for_tat": TitForTat,
+    "grim_trigger": GrimTrigger,
+    "always_cooperate": AlwaysCooperate,
+    "always_defect": AlwaysDefect,
+}
+
+
+def _was_defected(view: View) -> NDArray[np.bool_]:
+    """Return where the other defected last [B]."""
+    return np.asarray((view.obs[:, [CD, DD]] > 0).any(1))
+
+
+def _distances(obs: NDArray[Any]) -> NDArray[np.int64]:
+    """Return how far the coin would be after each move [B, A], in steps on the torus; `obs` [B, 4, height, width]."""
+    size = obs.shape[2:]
+    planes = (obs[:, 0], obs[:, 2] + obs[:, 3])
+    own, coin = (np.stack(np.unravel_index(p.reshape(len(p), -1).argmax(1), size), 1) for p in planes)  # [B, 2]
+    gap = (own[:, None] + MOVES - coin[:, None]) % size
+    return np.asarray(np.minimum(gap, size - gap).sum(2))
+
+
+def _shortest(distance: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which moves lie on a shortest path [B, A]."""
+    return np.asarray(distance == distance.min(1, keepdims=True))
+
+
+def _need_memory(agent: str, spec: Spec) -> None:
+    """Raise UserError where a game is no dilemma, or a player does not see what was played last."""
+    if not _is_dilemma(spec):
+        raise UserError(f"{agent} plays {_MATRIX}, got '{spec.name}'; use another agent")
+    if spec.observation.shape != (5,):
+        raise UserError(
+            f"{agent} must see what was played last, and views of '{spec.name}' have the shape "
+            f"{spec.observation.shape} instead of (5,); add memory=true, and no wrapper that changes views"
+        )
+
+
+def _walks(agent: str, spec: Spec) -> bool:
+    """Return whether the game is the Coin Game, rather than a dilemma; raises UserError where it is neither."""
+    if _is_dilemma(spec):
+        return False
+    if _unwrapped(spec) != "coin_game":
+        raise UserError(f"{agent} plays coin_game and {_MATRIX}, got '{spec.name}'; use another agent")
+    if len(spec.observation.shape) != 3:
+        raise UserError(
+            f"{agent} must see the planes [4, height, width], and views of '{spec.name}' have the shape "
+            f"{spec.observation.shape}; leave out the wrapper that changes them"
+        )
+    return True
+
+
+def _is_dilemma(spec: Spec) -> bool:
+    """Say whether action 0 cooperates and 1 defects; of payoffs that a user wrote, the user says so."""
+    names = ("matrix", *(f"matrix({game})" for game in DILEMMAS))
+    return _unwrapped(spec) in names and spec.num_players == 2 and spec.action == Discrete(2)
+
+
+def _unwrapped(spec: Spec) -> str:
+    return spec.name.partition(" | ")[0]

@@ -1,0 +1,119 @@
+"""Versus: several learners at one table, each by its own algorithm, each improving against the others as they improve.
+
+    algorithm: {name: versus, learners: [{name: loqa}, {name: naive}]}
+
+Every learner learns from its own decisions alone; to it the others are strangers. They change seats from environment
+to environment. `runs/x` is the first of them, `runs/x(learner=1)` the second.
+"""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, Field, field_validator
+
+from games.contract import Spec
+from games.errors import UserError
+from games.keys import stream
+from marl.agents.load import configured
+from marl.learning.learner import Learner
+from marl.rollout.agent import Agent
+from marl.rollout.seating import Seating
+from marl.rollout.types import Tensors, Trajectory, prefixed, under
+from marl.training.config import Frozen, Section
+
+
+class VersusConfig(Frozen):
+    """The settings of each learner: its algorithm's name, and all that this algorithm takes."""
+
+    learners: tuple[Section, ...] = Field(min_length=2)
+
+    @field_validator("learners")
+    @classmethod
+    def _complete(cls, sections: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        """Write down defaults too: a checkpoint says what its learners were."""
+        made = [_section(section) for section in sections]
+        return tuple({"name": name} | settings.model_dump(mode="json") for name, _, settings in made)
+
+
+class Versus(Learner):
+    """Several learners against each other.
+
+    Raises UserError where there are more learners than players, one brings past selves, or they need trajectories of
+    different lengths.
+    """
+
+    Config: ClassVar[type[BaseModel]] = VersusConfig
+
+    def __init__(self, config: VersusConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
+        self.config, self.spec = config, spec
+        if len(config.learners) > spec.num_players:
+            raise UserError(
+                f"{len(config.learners)} learners need as many players, and '{spec.name}' has {spec.num_players}; "
+                "name fewer"
+            )
+        self._learners: dict[str, Learner] = {}
+        for k, section in enumerate(config.learners):
+            name, made, settings = _section(section)
+            learner = made(settings, spec, key=stream(key, f"learner.{k}"), total_steps=total_steps, device=device)
+            if len(learner.actors()) > 1:
+                raise UserError(f"versus seats one of each learner, and {name} brings past selves; set past_selves: 0")
+            self._learners[_prefix(k, name)] = learner
+        self.notes = [note for learner in self._learners.values() for note in learner.notes]
+        lengths = {learner.rollout_length for learner in self._learners.values()} - {None}
+        if len(lengths) > 1:
+            raise UserError(f"the learners need trajectories of different lengths, {lengths}; choose others")
+        self.rollout_length = next(iter(lengths), None)
+
+    def actors(self) -> Sequence[Agent]:
+        return [learner.actors()[0] for learner in self._learners.values()]
+
+    def agent(self) -> Agent:
+        return next(iter(self._learners.values())).agent()
+
+    def seating(self, num_envs: int) -> Seating:
+        """Seat the learners one beside the other, moved on by a seat from each environment to the next."""
+        env, player = np.arange(num_envs)[:, None], np.arange(self.spec.num_players)[None, :]
+        return (env + player) % len(self._learners)
+
+    def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
+        metrics: dict[str, float] = {}
+        for (name, learner), entry in zip(self._learners.items(), mine, strict=True):
+            metrics |= prefixed(name, learner.update(trajectory, [entry]))
+        return metrics
+
+    def state(self) -> Tensors:
+        return {k: v for name, learner in self._learners.items() for k, v in prefixed(name, learner.state()).items()}
+
+    def load_state(self, state: Tensors) -> None:
+        for name, learner in self._learners.items():
+            learner.load_state(under(name, state))
+
+    def agent_state(self) -> Tensors:
+        states = {name: learner.agent_state() for name, learner in self._learners.items()}
+        return {k: v for name, state in states.items() for k, v in prefixed(name, state).items()}
+
+    @classmethod
+    def load_agent(
+        cls, config: VersusConfig, spec: Spec, state: Tensors, *, device: str, learner: int = 0, greedy: bool = False
+    ) -> Agent:
+        if type(learner) is not int or not 0 <= learner < len(config.learners):
+            held = ", ".join(f"{k} is {section['name']}" for k, section in enumerate(config.learners))
+            raise UserError(f"expected learner=0 to {len(config.learners) - 1}, got learner={learner}; {held}")
+        name, made, settings = _section(config.learners[learner])
+        takes = inspect.signature(made.load_agent).parameters
+        draws = "greedy" in takes and "search" not in takes  # others play their mode, or their search's best, anyway
+        mode = {"greedy": True} if greedy and draws else {}
+        return made.load_agent(settings, spec, under(_prefix(learner, name), state), device=device, **mode)  # type: ignore[no-any-return]
+
+
+def _prefix(k: int, name: str) -> str:
+    return f"{k}.{name}"
+
+
+def _section(section: dict[str, Any]) -> tuple[str, Any, BaseModel]:
+    """Return a learner's name, its class and its settings."""
+    if section.get("name") == "versus":
+        raise UserError("versus cannot hold versus; name the learners themselves")
+    return configured(section, "algorithm.learners")

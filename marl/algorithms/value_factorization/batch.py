@@ -1,0 +1,185 @@
+"""A sample of whole episodes as tensors, laid out for recurrent networks and for mixers."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from games.contract import Spec
+from marl.algorithms.value_factorization.networks import Inputs
+from marl.learning import returns
+from marl.learning.recurrent import Packed, pack
+from marl.rollout.types import Tensors, Trajectory
+
+
+class Standard:
+    """The running mean and deviation of all that was sampled (Chan et al. 1979: parallel variance)."""
+
+    def __init__(self, *shape: int) -> None:
+        self.mean, self.variance, self.count = np.zeros(shape), np.ones(shape), 0.0
+
+    def see(self, sample: NDArray[np.float32]) -> None:
+        """Take in rows [B, *shape]."""
+        mean, variance, count = sample.mean(0, dtype=np.float64), sample.var(0, dtype=np.float64), len(sample)
+        total, apart = self.count + count, mean - self.mean
+        both = self.variance * self.count + variance * count
+        self.variance = (both + apart * apart * self.count * count / total) / total
+        self.mean = self.mean + apart * count / total
+        self.count = total
+
+    def apply(self, sample: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return rows of mean 0 and deviation 1; what has never varied stays as it is."""
+        varies = self.variance > 1e-8
+        mean, deviation = np.where(varies, self.mean, 0), np.sqrt(np.where(varies, self.variance, 1))
+        return ((sample - mean) / deviation).astype(np.float32)
+
+    def state(self) -> Tensors:
+        return {"mean": self.mean, "variance": self.variance, "count": np.array(self.count)}
+
+    def load_state(self, state: Tensors) -> None:
+        self.mean, self.variance = np.asarray(state["mean"]).copy(), np.asarray(state["variance"]).copy()
+        self.count = float(state["count"])
+
+
+class EpisodeBatch:
+    """Whole episodes as tensors.
+
+    Axis letters: R rows, the views on which somebody decided, and those at which a recording was cut, packed for the
+    recurrent networks; P points, the steps of all episodes with their ends; N players.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        trajectory: Trajectory,
+        inputs: Inputs,
+        device: str,
+        *,
+        shared: bool,
+        states: Standard | None = None,
+        rewards: Standard | None = None,
+    ) -> None:
+        """Lay out a sample for networks that are `shared` by all players; standardise what has a standard."""
+        acting, truncated = trajectory.acting, trajectory.truncated & ~trajectory.terminated
+        t, k, n = np.nonzero(trajectory.index >= 0)  # in the order of the rows
+        self._length = (trajectory.terminated | trajectory.truncated).all(2).argmax(0)  # [K] steps
+        self._real = np.arange(len(acting))[:, None] <= self._length  # [T+1, K]
+        self.num_points, self.num_players = int(self._real.sum()), spec.num_players
+        point = np.cumsum(self._real).reshape(self._real.shape) - 1
+        order, blocks = _pack(k * spec.num_players + n, n, spec.num_players, shared)
+        before = _rows_before(blocks)
+        t, k, n = t[order], k[order], n[order]
+        acts = acting[t, k, n]
+        action = np.where(acts, trajectory.action[np.minimum(t, len(trajectory.action) - 1), k, n], 0)
+        mask = trajectory.action_mask[order]
+        # What is legal where a recording was cut is not known: what was legal at the player's last decision stands in.
+        mask = np.where(acts[:, None], mask, np.where((before >= 0)[:, None], mask[before], True))
+
+        def tensor(array: NDArray[Any]) -> Tensor:
+            return torch.from_numpy(array).to(device)
+
+        last = tensor(np.where(before >= 0, action[before], -1))
+        self.packed = Packed(inputs(tensor(trajectory.obs[order]), tensor(n), last), blocks)
+        self.action_mask = tensor(mask)  # [R, A]
+        self.action = tensor(action)  # [R]
+        self.acts = tensor(acts)  # [R] False where a recording was cut
+        self._cell = tensor(point[t, k] * spec.num_players + n)  # [R]
+        alive = np.ones_like(acting[:-1])
+        alive[1:] = ~(trajectory.terminated | trajectory.truncated)[1:-1]
+        self._reward = _mean(trajectory.reward, alive)  # [T, K] the team's
+        if rewards:
+            rewards.see(self._reward[self._real[1:]])
+            self._reward = rewards.apply(self._reward)
+        self.acting = tensor(acting[self._real])  # [P, N]
+        self._acting, self._cut = acting, truncated
+        state = self._state(trajectory, spec)
+        if states:
+            states.see(state)
+            state = states.apply(state)
+        self.global_state = tensor(state)  # [P, S]
+
+    def _state(self, trajectory: Trajectory, spec: Spec) -> NDArray[np.float32]:
+        """Return the global state [P, S], or all players' views side by side, where a game has none."""
+        if spec.global_state_size:
+            return trajectory.global_state[self._real]
+        views = trajectory.obs.reshape(len(trajectory.obs), -1)[trajectory.index]
+        views = np.where(trajectory.index[..., None] >= 0, views, 0)
+        return views[self._real].reshape(self.num_points, -1).astype(np.float32)
+
+    def greedy(self, rows: Tensor) -> Tensor:
+        """Return the best legal action of each row of outputs [R, A]."""
+        return rows.detach().masked_fill(~self.action_mask, -torch.inf).argmax(1)
+
+    def seats(self, rows: Tensor) -> Tensor:
+        """Lay out what belongs to rows [R, ...] by point and player [P, N, ...]: 0 where nobody saw anything."""
+        out = rows.new_zeros(self.num_points * self.num_players, *rows.shape[1:])
+        out = out.index_copy(0, self._cell, rows)
+        return out.view(self.num_points, self.num_players, *rows.shape[1:])
+
+    def rows(self, seats: Tensor) -> Tensor:
+        """Return what belongs to rows [R, ...] of what is laid out by point and player [P, N, ...]."""
+        return seats.flatten(0, 1)[self._cell]
+
+    def taken(self, rows: Tensor) -> Tensor:
+        """Return of outputs [R, A] those of the actions that were taken [P, N]: 0 where nobody acted."""
+        return self.seats(rows.gather(1, self.action[:, None])[:, 0] * self.acts)
+
+    def chosen(self, rows: Tensor, joint: Tensor) -> Tensor:
+        """Return of outputs [R, A] those of joint actions [P, N]: [P, N], 0 where nobody saw anything."""
+        return self.seats(rows.gather(1, self.rows(joint)[:, None])[:, 0])
+
+    def legal(self) -> Tensor:
+        """Return the legal actions [P, N, A]; of who sees nothing, the first one alone."""
+        legal = self.seats(self.action_mask)
+        legal[..., 0] |= ~legal.any(2)
+        return legal
+
+    @property
+    def taken_actions(self) -> Tensor:
+        """The actions that were taken [P, N]: 0 where nobody acted."""
+        return self.seats(self.action)
+
+    def decided(self, each: bool) -> Tensor:
+        """Return where the team decided anything [P, 1], or each of its players [P, N]."""
+        return self.acting if each else self.acting.any(1, keepdim=True)
+
+    def targets(self, value: Tensor, *, gamma: float, td_lambda: float) -> Tensor:
+        """Return the TD(λ) targets [P, M] of values [P, M]: M is 1, the team's, or N, each player's own."""
+        each = value.shape[1] == self.num_players
+        decided, cut = self._acting, self._cut
+        if not each:
+            decided, cut = (np.asarray(a.any(2, keepdims=True)) for a in (decided, cut))
+        dense = np.zeros(decided.shape, np.float32)
+        dense[self._real] = value.cpu().numpy()
+        dense *= decided | cut  # an end that was none has a value; others have 0
+        reward = np.repeat(self._reward[..., None], decided.shape[2], 2)
+        target = np.zeros_like(dense)
+        target[:-1] = returns.td_lambda(dense, decided, reward, self._length, gamma=gamma, td_lambda=td_lambda)
+        return torch.from_numpy(target[self._real]).to(value.device)
+
+
+def _pack(
+    sequence: NDArray[np.int64], player: NDArray[np.int64], num_players: int, shared: bool
+) -> tuple[NDArray[np.int64], list[list[int]]]:
+    """Return the order of the rows, and the blocks' sizes of each network."""
+    members = [np.arange(len(player))] if shared else [np.flatnonzero(player == p) for p in range(num_players)]
+    packed = [pack(np.unique(sequence[rows], return_inverse=True)[1]) for rows in members]
+    order = np.concatenate([rows[order] for rows, (order, _) in zip(members, packed, strict=True)])
+    return order, [sizes.tolist() for _, sizes in packed]
+
+
+def _rows_before(blocks: list[list[int]]) -> NDArray[np.int64]:
+    """Return for each packed row the one before it in its sequence, or -1 [R]."""
+    before, start = [], 0
+    for sizes in blocks:
+        for last, size in zip([0, *sizes], sizes, strict=False):
+            before.append(np.arange(start, start + size) - last if last else np.full(size, -1))
+            start += size
+    return np.concatenate(before) if before else np.zeros(0, np.int64)
+
+
+def _mean(reward: NDArray[np.float32], alive: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the mean over the players who were still in the game [T, K]: what each of a team is paid."""
+    return np.asarray((reward * alive).sum(2) / np.maximum(alive.sum(2), 1), np.float32)

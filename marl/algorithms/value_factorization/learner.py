@@ -1,0 +1,209 @@
+"""What learners of a team share that replay whole episodes: their settings, and the loop.
+
+    trajectory -> replay -> every `steps_per_update` environment steps: a batch -> the algorithm's losses -> one step
+
+The number of updates follows from the number of environment steps alone, not from how many environments made them.
+An algorithm (marl/algorithms/) says what its networks are and what its loss is.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from games.contract import Discrete, Spec
+from games.errors import UserError
+from games.keys import fold_one, stream
+from marl.algorithms.value_factorization.batch import EpisodeBatch, Standard
+from marl.algorithms.value_factorization.networks import Team, TeamAgent, TeamConfig
+from marl.algorithms.value_factorization.replay import EpisodeReplay
+from marl.learning.learner import Learner
+from marl.learning.optimizers import Adam, Optimizer, RMSprop
+from marl.rollout.agent import Agent
+from marl.rollout.types import Tensors, Trajectory, prefixed, under
+from marl.training.config import Size
+
+
+class EpisodicConfig(TeamConfig):
+    """The settings that learners from replayed episodes share."""
+
+    learning_rate: PositiveFloat = 5e-4
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    gamma: float = Field(0.99, ge=0, le=1)  # per decision of the team
+    td_lambda: float = Field(0.0, ge=0, le=1)
+    steps_per_update: PositiveInt = 50  # environment steps between two updates, however many environments made them
+    replay_episodes: Size = 5000
+    batch_episodes: Size = 32
+    target_update: PositiveFloat = 200  # from 1 on: updates between two copies; below 1: the rate of a moving average
+    epsilon_start: float = Field(1.0, ge=0, le=1)
+    epsilon_end: float = Field(0.05, ge=0, le=1)
+    epsilon_steps: PositiveInt = 50_000  # environment steps from the one to the other, linearly
+    standardise_rewards: bool = False  # by the running mean and deviation of the rewards sampled so far
+    max_grad_norm: PositiveFloat = 10.0
+
+
+class EpisodicLearner(Learner):
+    """The loop of a learner from replayed episodes; an algorithm builds its networks and writes `learn`.
+
+    Raises UserError for a game that is not a team's, has continuous actions, or shows no global state while players
+    take turns.
+    """
+
+    Config: ClassVar[type[BaseModel]]
+    Plays: ClassVar[type["TeamAgent"]] = TeamAgent
+    name: ClassVar[str]
+    needs_state: ClassVar[bool] = True  # the algorithm looks at the global state in training
+
+    def __init__(self, config: Any, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
+        self.notes = _refuse(self.name, spec, self.needs_state)
+        self.config, self.spec, self.device = config, spec, device
+        self.key = key
+        self.state_size = spec.global_state_size or spec.num_players * int(np.prod(spec.observation.shape))
+        self.replay = EpisodeReplay(spec, config.replay_episodes)
+        self.standards = {"states": Standard(self.state_size), "rewards": Standard()}
+        self.steps = self.updates = 0
+        self.modules: dict[str, nn.Module] = {}  # all that is saved, by name
+        self.optimizers: dict[str, Optimizer] = {}
+        self._plays = self.build()
+        self._actor = self.Plays(self._plays, device, explores=True)
+
+    def build(self) -> Team:
+        """Build the networks (`twins`) and their `optimizers`; return those that play."""
+        raise NotImplementedError
+
+    def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+        """Take one step of gradients; return metrics."""
+        raise NotImplementedError
+
+    def single(self, name: str, build: Callable[[int], nn.Module]) -> Any:
+        """Build a network from a key of its own."""
+        self.modules[name] = build(stream(self.key, name)).to(self.device)
+        return self.modules[name]
+
+    def twins(self, name: str, build: Callable[[int], nn.Module]) -> tuple[Any, Any]:
+        """Build a network twice from a key of its own: one to learn, and a target that follows it."""
+        online, target = self.single(name, build), self.single(f"{name}_target", build)
+        target.load_state_dict(online.state_dict())
+        return online, target.requires_grad_(False)
+
+    def actors(self) -> Sequence[Agent]:
+        self._actor.epsilon = self.epsilon
+        return [self._actor]
+
+    def agent(self) -> Agent:
+        return self.Plays(self._plays, self.device)
+
+    @property
+    def epsilon(self) -> float:
+        config = self.config
+        done = min(1.0, self.steps / config.epsilon_steps)
+        return float(config.epsilon_start + done * (config.epsilon_end - config.epsilon_start))
+
+    def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
+        config = self.config
+        self.replay.add(trajectory, mine)
+        due = self.steps // config.steps_per_update
+        self.steps += trajectory.steps
+        due = self.steps // config.steps_per_update - due
+        logged: dict[str, list[Tensor]] = {}
+        for _ in range(due if len(self.replay) >= config.batch_episodes else 0):
+            for name, value in self.learn(self.batch()).items():
+                logged.setdefault(name, []).append(value)
+            self.updates += 1
+        self._actor.epsilon = self.epsilon
+        means = {name: float(torch.stack(values).mean()) for name, values in logged.items()}
+        return means | {"epsilon": self.epsilon, "updates": self.updates, "replay_episodes": len(self.replay)}
+
+    def batch(self) -> EpisodeBatch:
+        """Draw the episodes of the next update."""
+        trajectory = self.replay.sample(self.config.batch_episodes, fold_one(self.key, self.updates))
+        return self.lay_out(trajectory)
+
+    def lay_out(self, trajectory: Trajectory) -> EpisodeBatch:
+        """Return whole episodes as a batch."""
+        config = self.config
+        return EpisodeBatch(
+            self.spec,
+            trajectory,
+            self._plays.inputs,
+            self.device,
+            shared=config.share_parameters,
+            states=self.standards["states"] if self.needs_state else None,
+            rewards=self.standards["rewards"] if config.standardise_rewards else None,
+        )
+
+    def targets(self, batch: EpisodeBatch, value: Tensor) -> Tensor:
+        """Return the TD(λ) targets [P, M] of the next values [P, M]."""
+        return batch.targets(value, gamma=self.config.gamma, td_lambda=self.config.td_lambda)
+
+    def optimizer(self, *modules: nn.Module) -> Optimizer:
+        parameters = [parameter for module in modules for parameter in module.parameters()]
+        rate, max_norm = self.config.learning_rate, self.config.max_grad_norm
+        if self.config.optimizer == "rmsprop":
+            return RMSprop(parameters, learning_rate=rate, eps=1e-5, max_norm=max_norm)
+        return Adam(parameters, learning_rate=rate, eps=1e-8, max_norm=max_norm)
+
+    def follow(self, *pairs: tuple[nn.Module, nn.Module]) -> None:
+        """Move targets towards the networks that they follow, `(target, network)`, when that is due."""
+        rate = self.config.target_update
+        if rate >= 1 and (self.updates + 1) % round(rate):
+            return
+        with torch.no_grad():
+            for target, network in pairs:
+                for kept, new in zip(target.parameters(), network.parameters(), strict=True):
+                    kept.lerp_(new, min(rate, 1.0))
+
+    def agent_state(self) -> Tensors:
+        return self._plays.state_dict()
+
+    @classmethod
+    def load_agent(cls, config: Any, spec: Spec, state: Tensors, *, device: str, epsilon: float = 0.0) -> Agent:
+        if not 0 <= epsilon <= 1:
+            raise UserError(f"epsilon is a share of uniform actions, 0 to 1, got {epsilon}")
+        team = Team(config, spec, 0).to(device)
+        team.load_state_dict(state)
+        agent = cls.Plays(team, device)
+        agent.epsilon = epsilon
+        return agent
+
+    def state(self) -> Tensors:
+        state: Tensors = {"counters": torch.tensor([self.steps, self.updates])}
+        for name, standard in self.standards.items():
+            state |= prefixed(f"standard.{name}", standard.state())
+        for name, module in self.modules.items():
+            state |= prefixed(f"module.{name}", module.state_dict())
+        for name, optimizer in self.optimizers.items():
+            state |= prefixed(f"optimizer.{name}", optimizer.state())
+        return state | prefixed("replay", self.replay.state())
+
+    def load_state(self, state: Tensors) -> None:
+        self.steps, self.updates = state["counters"].tolist()
+        for name, standard in self.standards.items():
+            standard.load_state(under(f"standard.{name}", state))
+        for name, module in self.modules.items():
+            module.load_state_dict(under(f"module.{name}", state))
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state(under(f"optimizer.{name}", state))
+        self.replay.load_state(under("replay", state))
+
+
+def _refuse(name: str, spec: Spec, needs_state: bool) -> list[str]:
+    """Raise UserError for a game that does not fit; return what the user should know of one that does."""
+    if spec.payoff != "team":
+        # What adds up to zero leaves a team nothing to gain: the wrapper refuses it.
+        remedy = "append ' | team_reward' to the game, or use ippo" if spec.payoff == "general_sum" else "use ippo"
+        raise UserError(
+            f"{name} needs a team, and the payoff of '{spec.name}' is {spec.payoff.replace('_', '-')}: {remedy}"
+        )
+    if not isinstance(spec.action, Discrete):
+        raise UserError(f"{name} needs discrete actions, and '{spec.name}' has continuous ones; choose another game")
+    if spec.global_state_size or not needs_state:
+        return []
+    if spec.turns != "simultaneous":
+        raise UserError(
+            f"{name} needs a global state, or all players' views at once, and '{spec.name}' has neither; use iql or vdn"
+        )
+    return [f"'{spec.name}' has no global state: all players' views stand in for it"]

@@ -1,0 +1,111 @@
+"""A team's networks, and the agents that play by them: every player decides by its own view and memory.
+
+With shared parameters one network holds every player, told apart by its index; else each has its own.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from games.contract import Spec
+from games.keys import choose, fold, fold_one, uniform
+from marl.learning.networks import generator_of, rows_by_network
+from marl.learning.recurrent import AgentNetwork, Packed
+from marl.learning.rowwise import Rowwise
+from marl.rollout.types import Decision, Hidden, View
+from marl.training.config import Frozen, Size
+
+
+class TeamConfig(Frozen):
+    """The settings of a team's networks."""
+
+    recurrent: bool = True  # a GRU; without it the agent sees its present view alone
+    hidden: Size = 64
+    last_action: bool = True  # the agent sees what it did last
+    share_parameters: bool = True  # one network for all players, told apart by the player's index
+
+
+class Inputs:
+    """What an agent's network sees: the flat view, the last action, the player's index; as rows [B, size]."""
+
+    def __init__(self, config: TeamConfig, spec: Spec) -> None:
+        self.scale = 1 / 255 if spec.observation.dtype == "uint8" else 1.0
+        self.actions = spec.num_actions if config.last_action else 0
+        self.players = spec.num_players if config.share_parameters and spec.num_players > 1 else 0
+        self.size = int(np.prod(spec.observation.shape)) + self.actions + self.players
+
+    def __call__(self, obs: Tensor, player: Tensor, last_action: Tensor) -> Tensor:
+        """Put together views [B, *O], players [B] and last actions [B], which are -1 at first."""
+        parts = [obs.flatten(1).float() * self.scale]
+        if self.actions:
+            parts.append(functional.one_hot(last_action + 1, self.actions + 1)[:, 1:].float())
+        if self.players:
+            parts.append(functional.one_hot(player, self.players).float())
+        return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
+
+
+class Team(nn.Module):
+    """The networks of all players: one that they share, or one each."""
+
+    def __init__(self, config: TeamConfig, spec: Spec, key: int) -> None:
+        super().__init__()
+        self.config, self.inputs = config, Inputs(config, spec)
+        count = 1 if config.share_parameters else spec.num_players
+        self.networks = nn.ModuleList(
+            AgentNetwork(
+                self.inputs.size,
+                spec.num_actions,
+                hidden=config.hidden,
+                recurrent=config.recurrent,
+                generator=generator_of(fold_one(key, p)),
+            )
+            for p in range(count)
+        )
+
+    def forward(self, packed: Packed) -> tuple[Tensor, Tensor]:
+        """Return outputs [R, A] and features [R, H] for packed rows."""
+        parts = packed.inputs.split([sum(sizes) for sizes in packed.blocks])
+        done = [net(part, sizes) for net, part, sizes in zip(self.networks, parts, packed.blocks, strict=True)]
+        return done[0] if len(done) == 1 else (torch.cat([o for o, _ in done]), torch.cat([f for _, f in done]))
+
+
+class TeamAgent:
+    """Play by a team's networks, each player by its own view and memory.
+
+    Greedily, but for a legal action at random with probability `epsilon`.
+    """
+
+    def __init__(self, team: Team, device: str, *, explores: bool = False) -> None:
+        self._config, self._inputs = team.config, team.inputs
+        self._networks = [Rowwise(network, device) for network in team.networks]
+        self.explores = explores  # in training
+        self.epsilon = 0.0
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        """Return hidden states [rows, 1 + H]: what was done last, plus 1, and what is remembered."""
+        return np.zeros((rows, 1 + (self._config.hidden if self._config.recurrent else 0)), np.float32)
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        outputs = np.empty(view.action_mask.shape, np.float32)
+        after: NDArray[Any] = np.empty_like(hidden)
+        shown = (torch.from_numpy(array) for array in (view.obs, view.player, hidden[:, 0].astype(np.int64) - 1))
+        inputs = self._inputs(*shown).numpy()
+        for rows, network in rows_by_network(view.player, self._networks):
+            out = network.ask("decide", inputs[rows], hidden[rows, 1:])
+            outputs[rows] = out[:, : view.action_mask.shape[1]]
+            after[rows, 1:] = out[:, view.action_mask.shape[1] :]
+        action = self.choose(outputs, view)
+        after[:, 0] = action + 1
+        return Decision(action), after
+
+    def choose(self, outputs: NDArray[np.float32], view: View) -> NDArray[np.int64]:
+        """Return an action for each row of outputs [B, A]."""
+        action = np.where(view.action_mask, outputs, -np.inf).argmax(1)
+        if self.epsilon == 0:
+            return action
+        explore = uniform(fold(view.key, 0)) < self.epsilon
+        return np.where(explore, choose(fold(view.key, 1), view.action_mask), action)

@@ -1,0 +1,201 @@
+"""Replay of whole episodes: each step is kept once, without padding, and sampled without a loop.
+
+Steps are rows of a ring, in the order in which they were played: [t, e] of one recording, then of the next. So an
+episode of environment e is every E-th row from its first one. Rows lie in pages, which are used again when the last
+episode that reaches into them has been forgotten; memory grows with what is kept, not with what could be.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.contract import Box, Spec
+from games.keys import fold, uniform
+from marl.agents.shards import ROWS
+from marl.base.memory import refuse_beyond_memory
+from marl.rollout.types import Tensors, Trajectory
+
+PAGE = ROWS  # a page of rows is a shard of a checkpoint
+GROWTH = 1 / 16  # of the pages at hand, when there is no free one
+
+
+class EpisodeReplay:
+    """Keep the newest `capacity` episodes that were played to their ends.
+
+    Raises UserError where so many episodes of a game could not be held in memory.
+    """
+
+    def __init__(self, spec: Spec, capacity: int) -> None:
+        self.spec, self.capacity = spec, capacity
+        row = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in _row(spec).values())
+        episode = row * ((spec.max_length or 0) + 1)  # where their length is not known nobody can say
+        # 2.1, as measured: the pages at hand, and the rows that `state` gathers from them or `load_state` is given.
+        refuse_beyond_memory(capacity, f"episodes of '{spec.name}'", episode, 2.1, "replay_episodes")
+        self._fields = {name: np.zeros((0, *shape), dtype) for name, (shape, dtype) in _row(spec).items()}
+        self._page = np.zeros(0, np.int64)  # [P] where the pages of the live rows lie
+        self._free: list[int] = []
+        self._forgotten = 0  # pages that were given back: row r lies on the page r // PAGE - forgotten
+        self._next = 0  # the row that is written next, counted from the first one ever
+        self._episodes = np.zeros((0, 3), np.int64)  # [K, 3] first row, stride, length in steps; the oldest first
+        self._open = np.zeros(0, np.int64)  # [E] the first row of the open episode; -1 where its beginning is lost
+
+    def __len__(self) -> int:
+        """Return the number of episodes."""
+        return len(self._episodes)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pages at hand."""
+        return sum(field.nbytes for field in self._fields.values())
+
+    def add(self, trajectory: Trajectory, mine: Collection[int]) -> None:
+        """Write what is new in a recording.
+
+        Who is held by others than `mine` counts as part of the game: it does not act, and a cut is an end to it.
+        """
+        fresh = slice(trajectory.recorded, len(trajectory.action))
+        first = trajectory.first[fresh]
+        length, num_envs = first.shape
+        if length == 0:
+            return
+        at = self._allocate(length * num_envs)
+        ours = np.isin(trajectory.seating[fresh], list(mine))
+        truncated = trajectory.truncated[fresh]
+        # Of others nothing is seen at their decisions, so no value of theirs is asked for at a cut.
+        terminated = np.where(ours, trajectory.terminated[fresh], trajectory.terminated[fresh] | truncated)
+        dense = {"acting": trajectory.acting[fresh] & ours, "terminated": terminated, "truncated": truncated}
+        dense |= {name: getattr(trajectory, name)[fresh] for name in ("action", "reward", "global_state")}
+        for name, array in dense.items():
+            self._fields[name][at] = array.reshape(len(at), *array.shape[2:])
+        index = trajectory.index[fresh].reshape(len(at), -1)
+        for name in ("obs", "action_mask"):
+            rows = getattr(trajectory, name)
+            views = np.zeros((*index.shape, *rows.shape[1:]), rows.dtype)
+            views[index >= 0] = rows[index[index >= 0]]
+            self._fields[name][at] = views
+        self._close(first, np.asarray((terminated | truncated).all(2)))
+        self._forget()
+
+    def sample(self, count: int, key: int) -> Trajectory:
+        """Draw `count` episodes by `key`, with replacement, as a Trajectory of as many environments [T+1, K, ...].
+
+        Environment k is open from 0 to its episode's end; behind that nobody acts, and all is 0.
+        """
+        drawn = (uniform(fold(key, np.arange(count))) * len(self)).astype(np.int64)
+        start, stride, length = self._episodes[drawn].T
+        time = np.arange(length.max() + 1)[:, None]
+        real = time <= length  # [T+1, K]
+        at = self._lies((start + stride * time)[real])
+
+        def dense(name: str) -> NDArray[Any]:
+            field = self._fields[name]
+            out = np.zeros((*real.shape, *field.shape[1:]), field.dtype)
+            out[real] = field[at]
+            return out
+
+        acting, terminated, truncated = dense("acting"), dense("terminated"), dense("truncated")
+        seen = acting | (truncated & ~terminated)
+        index = np.where(seen, np.cumsum(seen).reshape(seen.shape) - 1, -1)
+        seats = (at[:, None] * self.spec.num_players + np.arange(self.spec.num_players))[seen[real]]  # [R]
+        action = dense("action")[:-1]
+        return Trajectory(
+            obs=self._fields["obs"].reshape(-1, *self.spec.observation.shape)[seats],
+            action_mask=self._fields["action_mask"].reshape(-1, self.spec.num_actions)[seats],
+            index=index,
+            acting=acting,
+            terminated=terminated,
+            truncated=truncated,
+            first=(time == 0) & real,
+            global_state=dense("global_state"),
+            action=action if isinstance(self.spec.action, Box) else action.astype(np.int64),
+            reward=dense("reward")[:-1],
+            extras={},
+            seating=np.zeros(acting[:-1].shape, np.int64),
+            complete=acting[:-1],
+            recorded=0,
+        )
+
+    def state(self) -> Tensors:
+        """Return the episodes and the pages of rows that they reach into; open episodes are not part of it."""
+        start = self._oldest() // PAGE * PAGE
+        at = self._lies(np.arange(start, self._next))
+        state = {"next": np.array(self._next), "episodes": self._episodes}
+        return state | {name: field[at] for name, field in self._fields.items()}
+
+    def load_state(self, state: Tensors) -> None:
+        """Go on from what `state` returned."""
+        rows, episodes = len(state["reward"]), np.asarray(state["episodes"])
+        self.__init__(self.spec, self.capacity)  # type: ignore[misc]
+        self._next = int(state.get("next", rows)) - rows  # checkpoints of format 1 count from their oldest row on
+        self._forgotten = self._next // PAGE
+        at = self._allocate(rows)
+        for name, field in self._fields.items():
+            field[at] = np.asarray(state[name])
+        self._episodes = episodes.copy()
+
+    def _close(self, first: NDArray[np.bool_], last: NDArray[np.bool_]) -> None:
+        """Note the episodes that a recording [T, E] of the newest rows ends, and those that it leaves open."""
+        num_envs = first.shape[1]
+        if len(self._open) != num_envs or first[0].all():  # the environments were opened afresh
+            self._open = np.full(num_envs, -1)
+        row = (self._next - first.size + np.arange(first.size)).reshape(first.shape)
+        opened = np.maximum.accumulate(np.concatenate([self._open[None], np.where(first, row, -1)]))[1:]  # [T, E]
+        ended = last & (opened >= 0)
+        steps = (row[ended] - opened[ended]) // num_envs
+        played = np.stack([opened[ended], np.full(len(steps), num_envs), steps], 1)
+        self._episodes = np.concatenate([self._episodes, played[steps > 0]])[-self.capacity :]
+        self._open = np.where(last[-1], -1, opened[-1])
+
+    def _oldest(self) -> int:
+        """Return the first row of the oldest episode."""
+        return int(self._episodes[:, 0].min(initial=self._next))
+
+    def _forget(self) -> None:
+        """Give back the pages that no episode reaches into."""
+        live = min(self._oldest(), int(self._open[self._open >= 0].min(initial=self._next)))
+        spare = live // PAGE - self._forgotten
+        self._free += self._page[:spare].tolist()
+        self._page = self._page[spare:]
+        self._forgotten += spare
+
+    def _allocate(self, count: int) -> NDArray[np.int64]:
+        """Return where the next `count` rows lie [count], and count them as written."""
+        rows = np.arange(self._next, self._next + count)
+        wanted = int(rows[-1]) // PAGE + 1 - self._forgotten - len(self._page) if count else 0
+        while len(self._free) < wanted:
+            self._grow()
+        self._page = np.concatenate([self._page, np.array([self._free.pop() for _ in range(wanted)], np.int64)])
+        self._next += count
+        return self._lies(rows)
+
+    def _grow(self) -> None:
+        pages = len(self._fields["reward"]) // PAGE
+        more = max(1, int(pages * GROWTH))
+        for field in self._fields.values():
+            # In place: no array of the old size lives beside one of the new size.
+            field.resize(((pages + more) * PAGE, *field.shape[1:]), refcheck=False)
+        self._free += range(pages + more - 1, pages - 1, -1)
+
+    def _lies(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where rows lie in the fields."""
+        return self._page[rows // PAGE - self._forgotten] * PAGE + rows % PAGE
+
+
+def _row(spec: Spec) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """Return the shape and the type of each part of a step."""
+    seats = (spec.num_players,)
+    action: tuple[tuple[int, ...], Any] = (seats, np.min_scalar_type(spec.num_actions))
+    if isinstance(spec.action, Box):
+        action = (*seats, spec.action.size), np.float32
+    return {
+        "obs": ((*seats, *spec.observation.shape), spec.observation.dtype),
+        "action_mask": ((*seats, spec.num_actions), bool),
+        "global_state": ((spec.global_state_size,), np.float32),
+        "action": action,
+        "reward": (seats, np.float32),
+        "acting": (seats, bool),
+        "terminated": (seats, bool),
+        "truncated": (seats, bool),
+    }

@@ -1,0 +1,199 @@
+"""Networks that a search asks: towers of convolutions or of dense layers, the two heads on them, and who asks them.
+
+    PolicyValue     a view and who moves -> a policy and values
+    Prediction      the heads alone, on the features of any torso
+    Asked           a network as those ask it who play: folded, row by row
+    Judge           a PolicyValue as an evaluator asks it
+
+Values are a number for each player, as marl/search/values.py has them for networks.
+"""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from itertools import pairwise
+from typing import Any, Generic, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from games.contract import Discrete, Spec
+from games.errors import UserError
+from marl.learning.backends import Precision
+from marl.learning.networks import convolution, linear
+from marl.learning.rowwise import Network, Rowwise
+from marl.search.evaluators import Judgement
+from marl.search.values import by_player, unscaled
+
+Encoder = Literal["auto", "mlp", "residual"]  # auto: residual for views of three axes
+
+MOST_ACTIONS = 20_000  # of a network's head
+
+
+class Normalized(nn.Module):
+    """A 3x3 convolution and its batch normalisation; `folded` is the one convolution that does the same."""
+
+    def __init__(self, inputs: int, outputs: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.convolution = convolution(inputs, outputs, generator)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.convolution(x))  # type: ignore[no-any-return]
+
+    def folded(self) -> nn.Conv2d:
+        return nn.utils.fusion.fuse_conv_bn_eval(self.convolution.eval(), self.norm.eval())
+
+
+class Block(nn.Module):
+    """Two convolutions and a way around them (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
+
+    def __init__(self, channels: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.first = Normalized(channels, channels, generator)
+        self.second = Normalized(channels, channels, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(x + self.second(functional.relu(self.first(x))))
+
+
+def tower(inputs: int, channels: int, blocks: int, generator: torch.Generator) -> nn.Sequential:
+    """Build a residual network: planes [B, inputs, H, W] -> [B, channels, H, W]."""
+    rest = (Block(channels, generator) for _ in range(blocks))
+    return nn.Sequential(Normalized(inputs, channels, generator), nn.ReLU(), *rest)
+
+
+def dense(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
+    """Build layers of these sizes, a ReLU after each."""
+    layers = [linear(a, b, 2**0.5, generator) for a, b in pairwise(sizes)]
+    return nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))
+
+
+def is_residual(encoder: Encoder, spec: Spec) -> bool:
+    """Return whether an encoder of this name looks at this game's views through convolutions."""
+    return encoder == "residual" or (encoder == "auto" and len(spec.observation.shape) == 3)
+
+
+def seen(obs: Tensor, mover: Tensor, players: int, *, residual: bool) -> Tensor:
+    """Return views [B, *O] and who moves, one-hot: planes [B, C + N, H, W], or numbers beside each other."""
+    x = obs.float() * (1 / 255 if obs.dtype == torch.uint8 else 1.0)
+    who = functional.one_hot(mover, players).float()
+    if not residual:
+        return torch.cat([x.flatten(1), who], 1)
+    return torch.cat([x, who[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
+
+
+class Prediction(nn.Module):
+    """A torso, and on its features, [C, H, W] or [F], logits of actions and values, beside each other: [B, A + N]."""
+
+    def __init__(self, torso: nn.Module, features: tuple[int, ...], spec: Spec, generator: torch.Generator) -> None:
+        super().__init__()
+        self.torso = torso
+        self.convolves, self.bounded = len(features) == 3, spec.return_bounds is not None
+        of_policy = of_value = int(np.prod(features))
+        if self.convolves:
+            channels, height, width = features
+            self.of_policy = Normalized(channels, 8, generator)
+            self.of_value = Normalized(channels, 4, generator)
+            of_policy, of_value = 8 * height * width, 4 * height * width
+        self.value_hidden = linear(of_value, 64, 2**0.5, generator)
+        self.policy = linear(of_policy, spec.num_actions, 0.01, generator)
+        self.value = linear(64, spec.num_players, 0.01, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        of_policy = of_value = x = self.torso(x)
+        if self.convolves:
+            of_policy, of_value = (functional.relu(part(x)).flatten(1) for part in (self.of_policy, self.of_value))
+        value = self.value(functional.relu(self.value_hidden(of_value)))
+        return torch.cat([self.policy(of_policy), torch.tanh(value) if self.bounded else value], 1)
+
+
+class PolicyValue(Prediction):
+    """What there is to see of views [B, *O] and who moves [B] -> logits of actions and values: [B, A + N].
+
+    `hidden` are the layers of an mlp; `channels` and `blocks` those of a residual network.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        generator: torch.Generator,
+        *,
+        encoder: Encoder,
+        hidden: tuple[int, ...],
+        channels: int,
+        blocks: int,
+    ) -> None:
+        shape, players = spec.observation.shape, spec.num_players
+        residual = is_residual(encoder, spec)
+        sizes = [int(np.prod(shape)) + players, *hidden]
+        torso = tower(shape[0] + players, channels, blocks, generator) if residual else dense(sizes, generator)
+        super().__init__(torso, (channels, *shape[1:]) if residual else (sizes[-1],), spec, generator)
+        self.players = players
+
+    def see(self, obs: Tensor, mover: Tensor) -> Tensor:
+        """Return what the network is shown of views [B, *O] and who moves [B]."""
+        return seen(obs, mover, self.players, residual=self.convolves)
+
+
+def folded(network: Network) -> Network:
+    """Return a copy that plays: each batch normalisation folded into its convolution."""
+    twin = deepcopy(network).eval()
+    for parent in list(twin.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, Normalized):
+                setattr(parent, name, child.folded())
+    return twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+class Asked(Generic[Network]):
+    """A network as those ask it who play; what it says of a row does not depend on its batch-mates."""
+
+    def __init__(
+        self,
+        network: Network,
+        spec: Spec,
+        device: str,
+        *,
+        precision: Precision = "float32",
+        backend: str = "torch",
+    ) -> None:
+        self._spec, self._device = spec, device
+        self._network = folded(network)
+        self._rowwise = Rowwise(self._network, device, precision=precision, backend=backend)
+
+    def renew(self, network: Network) -> None:
+        """Say what the network says now."""
+        self._network = folded(network)
+        self._rowwise.renew(self._network)
+
+    def _ask(self, part: str, see: Callable[..., Tensor], *arrays: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what a part of the network says of rows [B, ...], each shown as `see` shows it."""
+        with torch.inference_mode():
+            shown = see(*(torch.from_numpy(array).to(self._device) for array in arrays))
+            return self._rowwise(part, shown).cpu().numpy()  # type: ignore[no-any-return]
+
+
+class Judge(Asked[PolicyValue]):
+    """A network as an evaluator asks it: logits, and every player's expected return."""
+
+    def __call__(self, views: NDArray[Any], movers: NDArray[np.int64]) -> Judgement:
+        said = self._ask("forward", self._network.see, views, movers)
+        logits, value = np.split(said, [self._spec.num_actions], 1)
+        return logits, unscaled(by_player(value, movers), self._spec)
+
+
+def refuse_network(spec: Spec, name: str, encoder: Encoder) -> None:
+    """Raise UserError for more actions than a network's head should have, and views that its encoder cannot take."""
+    if not isinstance(spec.action, Discrete) or spec.num_actions > MOST_ACTIONS:
+        raise UserError(
+            f"{name}'s network has a head of at most {MOST_ACTIONS:,} actions, and '{spec.name}' has "
+            f"{spec.num_actions:,}; choose another game, or uct"
+        )
+    if encoder == "residual" and len(spec.observation.shape) != 3:
+        raise UserError(
+            f"encoder: residual wants views of three axes, and those of '{spec.name}' have the shape "
+            f"{spec.observation.shape}; use mlp or auto"
+        )

@@ -1,0 +1,184 @@
+"""A person at the terminal against any agent, in any game whose players choose among moves.
+
+The person is shown what its player may see and nothing else: the position where the game hides nothing, else the
+game's own words for this player (`describe`), else the numbers of its view. What another did is said where this player
+sees it.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games import rounding
+from games.contract import Box, Spec, VecEnv
+from games.errors import UserError
+from games.keys import fold_one, stream
+from games.registry import make
+from marl.agents.load import enter
+from marl.base.terminal import Terminal
+from marl.rollout.agent import Agent, Stateless
+from marl.rollout.loop import Episode, episodes
+from marl.rollout.types import Decision, Hidden, View
+
+MOST_LISTED = 500  # letters of the moves that are listed at every decision
+MOST_NUMBERS = 200  # of a view that are written out
+
+
+class Left(Exception):
+    """Say that the person has had enough."""
+
+
+class Moves:
+    """The moves of one decision, by their names, and by their places in the list, counted from 1.
+
+    A game without words calls its moves by numbers; these are then the only ones.
+    """
+
+    def __init__(self, names: Sequence[str], actions: Sequence[int]) -> None:
+        self._names, self._actions = [name.strip() for name in names], actions
+        self.numbered = not any(name.isdecimal() for name in self._names)
+
+    def listed(self, most: float = math.inf) -> str:
+        """Return the moves as a person may type them, in about `most` letters, and how many more there are."""
+        words = [f"{place} {name}" for place, name in enumerate(self._names, 1)] if self.numbered else self._names
+        ends = accumulate(len(word) + 2 for word in words)
+        first = [word for word, end in zip(words, ends, strict=True) if end <= most] or words[:1]
+        return ", ".join(first) + (f" and {len(words) - len(first)} more" if len(words) > len(first) else "")
+
+    def find(self, said: str) -> int | None:
+        """Return the action that was typed; None where it is none, or several are called so."""
+        places = [str(place + 1) for place in range(len(self._actions))] if self.numbered else []
+        folded = [name.casefold() for name in self._names]
+        for names, word in ((self._names, said), (folded, said.casefold()), (places, said)):
+            if names.count(word) == 1:
+                return self._actions[names.index(word)]
+        return None
+
+
+class Person(Stateless):
+    """Ask at the terminal for every decision of one player, in the one environment of `venv`."""
+
+    def __init__(self, venv: VecEnv, player: int, console: Terminal) -> None:
+        self._venv, self.player, self._console = venv, player, console
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        self.show(self.sees() or _numbers(view.obs[0]))
+        legal = np.flatnonzero(view.action_mask[0]).tolist()
+        words = [_word(self._venv, self.player, action) for action in legal]
+        return Decision(np.array([self._ask(Moves(words, legal))])), None
+
+    def sees(self) -> str:
+        """Return what this player may see now, in words; empty where the game has none for it."""
+        describe, render = getattr(self._venv, "describe", None), getattr(self._venv, "render", None)
+        told = describe(0, self.player) if describe else ""
+        if not told and render and self._venv.spec.perfect_information:
+            told = render(0)
+        return str(told).rstrip()
+
+    def show(self, text: str) -> None:
+        """Print what the person sees, apart from what is printed before and after it."""
+        self._console.block(f"\n{text}\n" if text else "")
+
+    def _ask(self, moves: Moves) -> int:
+        self._console.print(f"Your moves: {moves.listed(MOST_LISTED)}")
+        while True:
+            try:
+                said = self._console.ask("Your move: ").strip()
+            except EOFError:
+                raise Left from None
+            if (action := moves.find(said)) is not None:
+                return action
+            if said.casefold() in ("quit", "q"):
+                raise Left
+            if said.casefold() in ("help", "?"):
+                how = "by its name or its number" if moves.numbered else "by its number"
+                self._console.print(f"Type a move, {how}; help shows them all, quit leaves the game.")
+                self._console.print(f"Your moves: {moves.listed()}")
+            else:
+                self._console.print(f"'{said}' is not one of the moves; help says what you can type")
+
+
+class Announced:
+    """Say at the terminal what another agent does, where the person sees it."""
+
+    def __init__(self, agent: Agent, name: str, person: Person, venv: VecEnv, console: Terminal) -> None:
+        self._agent, self._name, self._person, self._venv, self._console = agent, name, person, venv, console
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        return self._agent.initial_hidden(rows)
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        decision, hidden = self._agent.act(view, hidden)
+        for row, (player, action) in enumerate(zip(view.player.tolist(), decision.action.tolist(), strict=True)):
+            if self._venv.spec.perfect_information or self._seen(view.take(row), player):
+                self._console.print(f"{self._name} (player {player}) plays {_word(self._venv, player, action)}")
+        return decision, hidden
+
+    def _seen(self, view: View, player: int) -> bool:
+        """Return whether the person can tell which move was made: each that is legal, and none, reads otherwise to it.
+
+        Where positions cannot be cloned, or do not tell what a player may see, the person's next view has to do.
+        """
+        before: Any = view.states()[0] if view.states else None
+        if not hasattr(before, "describe") or before.acting() != (player,):
+            return False
+        legal = np.flatnonzero(view.action_mask[0]).tolist()
+        told = [before.describe(self._person.player)]
+        for action in legal:
+            after = before.clone()
+            after.apply([action] * self._venv.spec.num_players)  # the entries of those who do not act are ignored
+            told.append(after.describe(self._person.player))
+        return len(legal) > 1 and len(set(told)) == len(told)
+
+
+def play(game: str, against: str, seat: int, seed: int, console: Terminal) -> None:
+    """Play one game; raises UserError for a game whose players do not choose among moves, and for a seat it lacks."""
+    venv = make(game, 1)
+    spec = venv.spec
+    if isinstance(spec.action, Box):
+        raise UserError(f"play needs moves to choose among, and in '{game}' actions are numbers; choose another game")
+    if seat >= spec.num_players:
+        raise UserError(f"'{game}' has seats 0 to {spec.num_players - 1}, got --seat {seat}")
+    entrant = enter(against, spec)
+    person = Person(venv, seat, console)
+    roster: list[Agent] = [person, Announced(entrant.answerable(spec), entrant.name, person, venv, console)]
+    seating = np.array([[0 if player == seat else 1 for player in range(spec.num_players)]])
+    streams = np.array([0, entrant.stream(stream(seed, "play"))], np.uint64)
+    console.print(f"{game} against {entrant.name}: you are player {seat}; help says what you can type")
+    if not spec.perfect_information:
+        console.print(f"note: something is hidden here, and you are shown what player {seat} may see", style="yellow")
+    try:
+        for episode in episodes(venv, roster, streams, np.array([fold_one(seed, 0)], np.uint64), seating):
+            person.show(person.sees())  # the position in which it ended, before another episode opens
+            console.print(f"{_verdict(spec, seat, episode)}; --seed {seed} is the same game again")
+    except Left:
+        console.print()
+        console.print("You left the game.")
+
+
+def _verdict(spec: Spec, seat: int, episode: Episode) -> str:
+    paid = ", ".join(f"player {p}: {value:+g}" for p, value in enumerate(episode.returns))
+    own, others = episode.returns[seat], np.delete(episode.returns, seat)
+    how = "The end"
+    if spec.payoff == "zero_sum" and len(others):
+        how = {1: "You won", 0: "A draw", -1: "You lost"}[int(rounding.sign(own - others.max(), episode.rounding))]
+    return f"{how} after {episode.length} moves ({paid})"
+
+
+def _word(venv: VecEnv, player: int, action: int) -> str:
+    """Return the word that a game has for an action, else its number."""
+    named = getattr(venv, "action_name", None)
+    return str(named(0, player, action)) if named else str(action)
+
+
+def _numbers(view: NDArray[Any]) -> str:
+    """Return a view that has no words as numbers; the middle of a long one is left out."""
+    view = view.astype(np.float64)
+    if np.isfinite(view).all() and (view == view.round()).all():
+        view = view.astype(np.int64)
+    written = np.array2string(view, precision=3, suppress_small=True, threshold=MOST_NUMBERS)
+    return f"you see {' x '.join(map(str, view.shape))} numbers:\n{written}"

@@ -1,0 +1,189 @@
+"""Backends: what computes a network that plays.
+
+    torch       PyTorch
+    openvino    OpenVINO, on a CPU the faster one, above all in small batches (`pip install 'marl[openvino]'`)
+
+A `Backend` is asked for a part of its network: a method that maps tensors [B, ...] to one tensor [B, F]. The result for
+a row may depend on B and on the row's place; marl/learning/rowwise.py sees to it that it does not.
+"""
+
+import importlib
+import operator
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from games.errors import RunFailed, UserError
+
+BackendName = Literal["torch", "openvino"]
+Precision = Literal["float32", "bfloat16"]
+
+
+class Backend(Protocol):
+    """Compute parts of a network that does not change."""
+
+    def __call__(self, part: str, *inputs: Tensor) -> Tensor:
+        """Return what the method `part` of the network says of rows [B, ...]: [B, F], in float32."""
+        ...
+
+
+def refuse_backend(name: str, device: str) -> None:
+    """Raise UserError for a backend that is not known, not installed, or not for this device."""
+    if name not in get_args(BackendName):
+        raise UserError(f"expected backend {' or '.join(get_args(BackendName))}, got '{name}'")
+    if name != "openvino":
+        return
+    if torch.device(device).type != "cpu":
+        raise UserError(
+            f"backend: openvino computes on the CPU, got device '{device}'; use torch there, or --device cpu"
+        )
+    try:
+        _openvino()
+    except ImportError as error:
+        raise UserError(
+            f"backend: openvino needs a package that cannot be imported ({error}); pip install 'marl[openvino]', or "
+            "play with backend=torch"
+        ) from error
+
+
+def backend_of(name: str, network: nn.Module, device: str, precision: Precision) -> Backend:
+    """Return what computes a folded network; raises UserError as `refuse_backend` does."""
+    refuse_backend(name, device)
+    return OpenVino(network, precision) if name == "openvino" else Torch(network, device, precision)
+
+
+def _openvino(module: str = "openvino") -> Any:
+    """Import OpenVINO without its telemetry, which reports each import over the network, from a forked process."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module(module)
+
+
+class Torch:
+    """PyTorch as it is, in lower precision by autocast."""
+
+    def __init__(self, network: nn.Module, device: str, precision: Precision) -> None:
+        self._network, self._device, self._half = network, torch.device(device).type, precision == "bfloat16"
+
+    def __call__(self, part: str, *inputs: Tensor) -> Tensor:
+        with torch.autocast(self._device, torch.bfloat16) if self._half else nullcontext():
+            return getattr(self._network, part)(*inputs).float()  # type: ignore[no-any-return]
+
+
+class OpenVino:
+    """OpenVINO: each part, of one input, is compiled when it is first asked for, in about 20 ms."""
+
+    def __init__(self, network: nn.Module, precision: Precision) -> None:
+        self._network, self._precision = network, precision
+        self._compiled: dict[tuple[str, tuple[int, ...]], Any] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is compiled: it belongs to a process."""
+        return vars(self) | {"_compiled": {}}
+
+    def __call__(self, part: str, *inputs: Tensor) -> Tensor:
+        (x,) = inputs
+        key = (part, tuple(x.shape[1:]))
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(*key)
+        infer = self._compiled[key]
+        said = torch.from_numpy(infer([x.contiguous().numpy()], share_inputs=True)[0])
+        if len(said) != len(x):  # so it is where its oneDNN is kept from the instructions that it needs
+            raise RunFailed(
+                f"OpenVINO was asked about {len(x)} rows in {self._precision} and answered {len(said)}; "
+                "use precision: float32, or backend: torch"
+            )
+        return said
+
+    def _compile(self, part: str, shape: tuple[int, ...]) -> Callable[..., Any]:
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[self._precision],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "ENABLE_CPU_PINNING": False,  # rollout workers would all be pinned to the same core
+        }
+        model = translated(self._network, part, shape)
+        return _openvino().Core().compile_model(model, "CPU", settings).create_infer_request().infer  # type: ignore[no-any-return]
+
+
+LAYERS = (nn.Conv2d, nn.Linear, nn.ReLU, nn.Flatten)  # and what is made of them, by the functions below
+
+
+class _Tracer(fx.Tracer):
+    """Follow a method of a module down to its layers."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__()
+        self.traced_func_name = part
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return isinstance(module, LAYERS)
+
+
+def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
+    """Return OpenVINO's model of a method of the network that takes rows [B, *shape]; raises NotImplementedError where
+    the method does what has no translation here."""
+    op = _openvino("openvino.opset13")
+
+    def constant(value: Any) -> Any:
+        return op.constant(value.detach().contiguous().numpy() if isinstance(value, Tensor) else np.float32(value))
+
+    def operand(x: Any) -> Any:
+        return constant(x) if isinstance(x, float) else x
+
+    def flattened(x: Any, start: int) -> Any:
+        return op.reshape(x, op.constant(np.array([0] * start + [-1])), special_zero=True)
+
+    def layer(module: nn.Module, x: Any) -> Any:
+        if isinstance(module, nn.Conv2d) and (module.padding_mode, module.groups) == ("zeros", 1):
+            weight, bias = module.parameters()
+            pads = list(module.padding)
+            x = op.convolution(x, constant(weight), list(module.stride), pads, pads, list(module.dilation))
+            return op.add(x, constant(bias[:, None, None]))
+        if isinstance(module, nn.Linear):
+            weight, bias = module.parameters()
+            return op.add(op.matmul(x, constant(weight), transpose_a=False, transpose_b=True), constant(bias))
+        if isinstance(module, nn.ReLU):
+            return op.relu(x)
+        if isinstance(module, nn.Flatten):
+            return flattened(x, module.start_dim)
+        raise NotImplementedError(f"nobody has translated {module}")
+
+    def extreme(reduce: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda x, axis, keepdim=False: reduce(x, op.constant(np.array([axis])), keep_dims=keepdim)
+
+    functions: dict[Any, Callable[..., Any]] = {
+        functional.relu: lambda x, inplace=False: op.relu(x),
+        torch.tanh: op.tanh,
+        torch.cat: lambda tensors, dim: op.concat(list(tensors), dim),
+        operator.add: lambda a, b: op.add(operand(a), operand(b)),
+        operator.sub: lambda a, b: op.subtract(operand(a), operand(b)),
+        operator.truediv: lambda a, b: op.divide(operand(a), operand(b)),
+        "flatten": flattened,
+        "amin": extreme(op.reduce_min),
+        "amax": extreme(op.reduce_max),
+        "view_as": lambda x, like: op.reshape(x, op.shape_of(like), special_zero=False),
+    }
+    modules = dict(network.named_modules())
+    inputs: list[Any] = []
+    made: dict[fx.Node, Any] = {}
+    said = None
+    for node in _Tracer(part).trace(network).nodes:
+        args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), lambda of: made[of])
+        if node.op == "placeholder":
+            made[node] = op.parameter([-1, *shape], np.float32)
+            inputs.append(made[node])
+        elif node.op == "output":
+            said = args[0]
+        elif node.op == "call_module":
+            made[node] = layer(modules[node.target], *args)
+        else:
+            if node.target not in functions:
+                raise NotImplementedError(f"nobody has translated {node.target}")
+            made[node] = functions[node.target](*args, **kwargs)
+    return _openvino().Model([said], inputs)

@@ -1,0 +1,171 @@
+"""Networks of agents that remember: a view in, one number an action out, over whole episodes at once or step by step.
+
+Rows are decisions. To unroll them they are packed: every sequence's first decision, then every second one, ... with the
+longest sequences first, so that those which go on are always the first rows of the block before (PyTorch's
+PackedSequence). Deaths, turns and episodes of unequal length then cost nothing, and nothing is padded.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from marl.learning.networks import linear
+
+
+def pack(sequence: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the order [R] in which rows are packed, and the blocks' sizes [D]: how many sequences have a d-th row.
+
+    `sequence` [R] says which sequence each row belongs to; the rows of one come in the order of time.
+    """
+    if len(sequence) == 0:
+        return sequence, sequence
+    count = np.bincount(sequence)
+    grouped = np.argsort(sequence, kind="stable")
+    start = np.cumsum(count) - count
+    step = np.arange(len(sequence)) - start[sequence[grouped]]  # of the grouped rows: the how-manieth of its sequence
+    rank = np.empty(len(count), np.int64)
+    rank[np.argsort(-count, kind="stable")] = np.arange(len(count))
+    sizes = np.bincount(step)
+    order = np.empty(len(sequence), np.int64)
+    order[(np.cumsum(sizes) - sizes)[step] + rank[sequence[grouped]]] = grouped
+    return order, sizes
+
+
+class Packed(NamedTuple):
+    """What networks are unrolled over: packed rows, and the blocks' sizes of each network that holds some of them."""
+
+    inputs: Tensor  # [R, I]
+    blocks: list[list[int]]  # of one network for all, or of one for each player, whose rows follow each other
+
+
+class GRU(nn.Module):
+    """A gated recurrent unit over packed rows (Cho et al. 2014, https://arxiv.org/abs/1406.1078; as in PyTorch):
+
+    r, z = sigmoid(W x + U h + b),  n = tanh(W x + b + r (U h + b')),  h' = (1 - z) n + z h
+    """
+
+    def __init__(self, inputs: int, size: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.size = size
+
+        def weights(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(shape).uniform_(-(size**-0.5), size**-0.5, generator=generator))
+
+        self.weight_x, self.weight_h = weights(3 * size, inputs), weights(3 * size, size)
+        self.bias_x, self.bias_h = weights(3 * size), weights(3 * size)
+
+    def forward(self, x: Tensor, sizes: list[int]) -> Tensor:
+        """Map packed inputs [R, I] to hidden states [R, H], beginning at zero; `sizes` [D] are the blocks'."""
+        return _Unroll.apply(x, sizes, self.weight_x, self.weight_h, self.bias_x, self.bias_h)  # type: ignore[no-any-return]
+
+    def step(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """Map inputs [B, I] and hidden states [B, H] to the next hidden states [B, H]."""
+        gates = slice(0, 2 * self.size)
+        from_x = functional.linear(x, self.weight_x, self.bias_x)
+        from_h = functional.linear(hidden, self.weight_h, self.bias_h)
+        reset, update = (from_x[:, gates] + from_h[:, gates]).sigmoid_().split(self.size, 1)
+        candidate = torch.addcmul(from_x[:, 2 * self.size :], reset, from_h[:, 2 * self.size :]).tanh_()
+        return torch.lerp(candidate, hidden, update)
+
+
+class _Unroll(torch.autograd.Function):
+    """The unrolled GRU with its gradient written out.
+
+    With d = dL/dh', all gradients of a step are d times factors that the way forward has fixed. They are made for all
+    rows at once, so that the way back is one product by element and one matrix product a step.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, sizes: list[int], weight_x: Tensor, weight_h: Tensor, bias_x: Tensor, bias_h: Tensor
+    ) -> Tensor:
+        size = weight_h.shape[1]
+        gates, last = slice(0, 2 * size), slice(2 * size, 3 * size)
+        bias = torch.cat([bias_x[gates] + bias_h[gates], bias_x[last]])
+        mixed = torch.addmm(bias, x, weight_x.t())  # [R, 3H] becomes r, z and U h + b' of the candidates
+        candidate = mixed[:, last].clone()  # [R, H] becomes n
+        mixed[:, last] = bias_h[last]
+        out = torch.empty_like(candidate)
+        hidden, by = x.new_zeros(sizes[0] if sizes else 0, size), weight_h.t()
+        for block, n, after in zip(mixed.split(sizes), candidate.split(sizes), out.split(sizes), strict=True):
+            before = hidden[: len(block)]
+            block.addmm_(before, by)
+            block[:, gates].sigmoid_()
+            n.addcmul_(block[:, :size], block[:, last]).tanh_()
+            hidden = torch.lerp(n, before, block[:, size : 2 * size], out=after)
+        ctx.save_for_backward(x, weight_x, weight_h, mixed, candidate, out)
+        ctx.sizes = sizes
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        x, weight_x, weight_h, mixed, candidate, out = ctx.saved_tensors
+        sizes, size = ctx.sizes, weight_h.shape[1]
+        reset, update, of_h = mixed.split(size, 1)
+        update = update.contiguous()
+        before = _before(out, sizes)
+        of_candidate = (1 - update) * (1 - candidate.square())  # d's factor at n, ahead of the tanh
+        factor = x.new_empty(len(x), 3, size)  # at r, at z, and at U h + b', ahead of their functions
+        torch.mul(of_candidate, reset, out=factor[:, 2])
+        torch.mul(factor[:, 2], of_h * (1 - reset), out=factor[:, 0])
+        torch.mul(before - candidate, update * (1 - update), out=factor[:, 1])
+        d = grads[0].clone()
+        later = d.new_zeros(0, size)
+        blocks = zip(d.split(sizes), factor.split(sizes), update.split(sizes), strict=True)
+        for d_block, f_block, z in reversed(list(blocks)):
+            d_block[: len(later)] += later  # of the sequences that go on
+            f_block *= d_block[:, None]
+            later = torch.mm(f_block.view(-1, 3 * size), weight_h).addcmul_(d_block, z)
+        d_h = factor.view(-1, 3 * size)
+        d_x = torch.cat([d_h[:, : 2 * size], d * of_candidate], 1)
+        return (
+            d_x @ weight_x if ctx.needs_input_grad[0] else None,
+            None,
+            d_x.t() @ x,
+            d_h.t() @ before,
+            d_x.sum(0),
+            d_h.sum(0),
+        )
+
+
+def _before(hidden: Tensor, sizes: list[int]) -> Tensor:
+    """Return the hidden states ahead of each packed row [R, H]: those of the block before, zeros ahead of the first."""
+    if not sizes:
+        return hidden
+    first = hidden.new_zeros(sizes[0], hidden.shape[1])
+    return torch.cat([first, *(block[:n] for block, n in zip(hidden.split(sizes), sizes[1:], strict=False))])
+
+
+class AgentNetwork(nn.Module):
+    """An agent: inputs -> Linear, ReLU -> GRU, or Linear and ReLU -> Linear -> `outputs` numbers.
+
+    The form of PyMARL's agents (Samvelyan et al. 2019, https://arxiv.org/abs/1902.04043, appendix).
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, hidden: int, recurrent: bool, generator: torch.Generator) -> None:
+        super().__init__()
+        self.encode = linear(inputs, hidden, 2**0.5, generator)
+        self.remember = GRU(hidden, hidden, generator) if recurrent else None
+        self.think = None if recurrent else linear(hidden, hidden, 2**0.5, generator)
+        self.choose = linear(hidden, outputs, 0.1, generator)
+
+    def forward(self, inputs: Tensor, sizes: list[int]) -> tuple[Tensor, Tensor]:
+        """Map packed rows [R, I] to outputs [R, outputs] and features [R, H], which are what a GRU remembers."""
+        features = functional.relu(self.encode(inputs))
+        features = self.remember(features, sizes) if self.remember else functional.relu(self.think(features))  # type: ignore[misc]
+        return self.choose(features), features
+
+    def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Map rows [B, I] and hidden states [B, H] to outputs [B, outputs] and the next hidden states."""
+        features = functional.relu(self.encode(inputs))
+        features = self.remember.step(features, hidden) if self.remember else functional.relu(self.think(features))  # type: ignore[misc]
+        return self.choose(features), features
+
+    def decide(self, inputs: Tensor, hidden: Tensor) -> Tensor:
+        """Return outputs of rows [B, I] and, where it remembers, the next hidden states, beside each other."""
+        outputs, features = self.step(inputs, hidden)
+        return torch.cat([outputs, features], 1) if self.remember else outputs

@@ -1,0 +1,211 @@
+"""Networks whose result for a row depends on that row alone: not on the other rows of the call, nor on their number.
+
+Libraries do not promise that. A matrix product of 8 rows may be summed in another order than one of 16, and the last
+rows of a product in another order than the first; which, depends on the library, the processor and the layer. So a
+network is asked in blocks of a few sizes only, and a size is used when it has been verified on this processor:
+
+    1. The network's twin, of the same layers with weights that make the order of summation show, is asked about known
+       rows, in every place of a block and beside different rows.
+    2. The largest size in which every place gives the same result is the network's block.
+    3. Few rows are asked in the smallest size that holds them and gives the block's results, bit by bit.
+
+One row a call needs no verification: there is one place, and nobody else in it. It is what remains if all else fails.
+
+The order of summation depends on shapes, not on weights: all networks of one kind share the verification of their
+process, and every process of a machine comes to the same result.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from copy import deepcopy
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from marl.learning.backends import Backend, Precision, backend_of
+from marl.learning.networks import generator_of
+
+BLOCK = 64  # the most rows of a call, where a network's user does not ask for more
+SMALLER = (64, 48, 32, 16, 8, 1)  # blocks that are tried one after the other
+STEP = 8  # blocks of fewer than BLOCK rows are a multiple of it
+PROBES = 3  # known rows, which change places so often: each stands in every place of a block
+GAIN = 2.0**16  # of the twin's weights that cancel: rounding to float32 between them shows in bfloat16
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Rowwise(Generic[Network]):
+    """Ask parts of a network, methods that map tensors [B, ...] to one tensor [B, F], about any number of rows.
+
+    `largest` is the most rows of one call: a small network is faster in larger blocks.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        device: str,
+        *,
+        precision: Precision = "float32",
+        backend: str = "torch",
+        largest: int = BLOCK,
+    ) -> None:
+        self._how, self._device, self._largest = (backend, device, precision), device, largest
+        self._kind = kind_of(network)
+        self._sizes: dict[Hashable, Sizes] = {}
+        self.renew(network)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what was verified: it belongs to a process."""
+        return vars(self) | {"_sizes": {}}
+
+    def renew(self, network: Network) -> None:
+        """Ask another network of the same kind from now on."""
+        self._backend = self._computed(network)
+        self.network = network
+
+    def __call__(self, part: str, *inputs: Tensor) -> Tensor:
+        """Return what a part of the network says of rows [B, ...]: [B, F]."""
+        rows, at, said = len(inputs[0]), 0, []
+        with torch.inference_mode():
+            sizes = self._sizes_of(part, inputs)
+            while at < rows:
+                size = sizes.size(rows - at)
+                said.append(self._backend(part, *(_block(x, at, size) for x in inputs)))
+                at += size
+        return torch.cat(said)[:rows]
+
+    def ask(self, part: str, *arrays: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what a part of the network says of rows [B, ...]: [B, F]."""
+        said = self(part, *(torch.from_numpy(array).to(self._device) for array in arrays))
+        return said.cpu().numpy()  # type: ignore[no-any-return]
+
+    def _computed(self, network: Network) -> Backend:
+        name, device, precision = self._how
+        return backend_of(name, network, device, precision)
+
+    def _sizes_of(self, part: str, inputs: Sequence[Tensor]) -> "Sizes":
+        shapes = (part, *((x.shape[1:], x.dtype) for x in inputs))
+        found = self._sizes.get(shapes)
+        if found is None:
+            found = self._sizes[shapes] = self._verified(shapes, part, inputs)
+        return found
+
+    def _verified(self, shapes: Hashable, part: str, inputs: Sequence[Tensor]) -> "Sizes":
+        key = (self._kind, shapes, self._how, self._largest, torch.get_num_threads())
+        if key not in _verified:
+            twin, generator = self._computed(twin_of(self.network)), generator_of(0)
+            probes = [_probes(x, generator) for x in inputs]
+            _verified[key] = Sizes(lambda *rows: twin(part, *rows), probes, self._largest)
+        return _verified[key]
+
+
+class Sizes:
+    """The sizes of blocks in which `ask`, a function of rows, gives a row the same result in every place.
+
+    `probes` are the inputs of PROBES known rows.
+    """
+
+    def __init__(self, ask: Callable[..., Tensor], probes: Sequence[Tensor], largest: int) -> None:
+        self._ask, self._probes = ask, probes
+        for size in (largest, *(size for size in SMALLER if size < largest)):
+            self._expected = self._said(size)
+            if self._expected is not None or size == 1:
+                break
+        self.largest = size
+        self._agrees: dict[int, bool] = {}
+
+    def size(self, rows: int) -> int:
+        """Return the size of the block in which so many rows are asked, or the first of them."""
+        step = STEP if rows <= BLOCK else BLOCK
+        for size in range(-(-rows // step) * step, self.largest, step):
+            if size not in self._agrees:
+                self._agrees[size] = _same(self._said(size), self._expected)
+            if self._agrees[size]:
+                return size
+        return self.largest
+
+    @torch.inference_mode()
+    def _said(self, size: int) -> Tensor | None:
+        """Return the results of the known rows [PROBES, F] if blocks of a size give them in every place."""
+        turns = [torch.arange(turn, turn + size) % PROBES for turn in range(PROBES)]
+        said = [self._ask(*(x[rows.to(x.device)] for x in self._probes)) for rows in turns]
+        first = torch.stack([block[0] for block in said])
+        alike = all(_same(block, first[rows.to(first.device)]) for block, rows in zip(said, turns, strict=True))
+        return first if alike else None
+
+
+_verified: dict[Hashable, Sizes] = {}  # of this process
+
+
+def kind_of(network: nn.Module) -> Hashable:
+    """Return what networks of one kind share: their layers, settings and shapes, all but the weights."""
+    return tuple(
+        (
+            name,
+            type(module),
+            repr({k: v for k, v in vars(module).items() if isinstance(v, bool | int | float | str | tuple)}),
+            *((k, p.shape) for k, p in module.named_parameters(recurse=False)),
+        )
+        for name, module in network.named_modules()
+    )
+
+
+@torch.no_grad()
+def twin_of(network: Network) -> Network:
+    """Return a network of the same kind whose results change visibly with the order in which its layers sum.
+
+    In each layer of 4 outputs and more the second half of them repeats the first. Every other output of a half sums
+    large products that cancel, an input of the first half against its repetition, between small ones: what is left is
+    the small ones and the rounding errors, of the same magnitude.
+    """
+    twin, generator = deepcopy(network), generator_of(0)
+    for weight in twin.parameters():
+        drawn = torch.randn(weight.shape, generator=generator)
+        if weight.ndim < 2:
+            drawn *= 0.1
+        else:
+            drawn *= (2 / weight[0].numel()) ** 0.5
+            large = GAIN * (1 + torch.rand(weight.shape, generator=generator)) * drawn.sign()
+            half = weight.shape[1] // 2
+            drawn[::2, 1:half:2] = large[::2, 1:half:2]
+            drawn[::2, half + 1 : 2 * half : 2] = -large[::2, 1:half:2]
+        half = len(weight) // 2 if len(weight) > 3 else 0  # the logits of two actions must differ
+        drawn[half : 2 * half] = drawn[:half]
+        weight.copy_(drawn)
+    return twin
+
+
+def _probes(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Return PROBES rows for a network that takes rows like these; the second half of a row repeats the first.
+
+    Booleans are true, bytes any, other integers 0: the players and actions that every game has.
+    """
+    shape = (PROBES, *like.shape[1:])
+    if like.dtype == torch.bool:
+        return torch.ones(shape, dtype=torch.bool, device=like.device)
+    if not (like.is_floating_point() or like.dtype == torch.uint8):
+        return torch.zeros(shape, dtype=like.dtype, device=like.device)
+    drawn = torch.randn(shape, generator=generator)
+    half = shape[1] // 2
+    drawn[:, half : 2 * half] = drawn[:, :half]
+    drawn = drawn if like.is_floating_point() else (64 * drawn.abs()).clamp(max=255)
+    return drawn.to(like.device, like.dtype)
+
+
+def _block(x: Tensor, start: int, size: int) -> Tensor:
+    """Return rows of x from `start` on, filled up with zeros, in memory of their own: some libraries sum in another
+    order where rows begin at another offset."""
+    some = x[start : start + size]
+    block = x.new_empty((size, *x.shape[1:]))
+    block[: len(some)] = some
+    block[len(some) :] = 0
+    return block
+
+
+def _same(some: Tensor | None, others: Tensor | None) -> bool:
+    """Return whether two tensors of numbers are equal, bit by bit."""
+    if some is None or others is None or not some.isfinite().all():
+        return False
+    return torch.equal(some.view(torch.int32), others.view(torch.int32))

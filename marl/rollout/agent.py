@@ -1,0 +1,375 @@
+"""Agents: who decides. An agent keeps nothing between two calls; the rollout owns its hidden state.
+
+random                              a legal action, uniformly
+mcts(simulations=100)               OpenSpiel's own C++ search with random playouts: a fixed anchor
+uct(simulations=100)                ours, for every game with positions (marl/search/agent.py)
+tit_for_tat                         and others for social dilemmas (marl/agents/scripted.py)
+runs/x/checkpoints/000500000        what a run trained (marl/agents/checkpoint.py)
+my_package.bots:Pavlov()            anyone's class with `act(view, hidden)`
+"""
+
+import hashlib
+import inspect
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from types import ModuleType
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pyspiel
+
+from games.contract import Box, Discrete, Spec
+from games.errors import RunFailed, UserError, in_words
+from games.keys import choose, uniform
+from games.references import Reference
+from games.text import cut, shown
+from marl.rollout.types import Decision, Hidden, View
+
+_PYTHON = sys.stdlib_module_names  # another release of Python is no other agent
+
+
+class Agent(Protocol):
+    """Decide for rows of seats."""
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        """Return the hidden state of `rows` seats at an episode's start; None for an agent that has none."""
+        ...
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        """Choose for every row of `view`, given the hidden states of those rows; keep nothing."""
+        ...
+
+
+class Stateless:
+    """Spare an agent without hidden state the saying so."""
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        return None
+
+
+class Random(Stateless):
+    """Choose a legal action, or a point of the box, uniformly."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._action = spec.action
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        if isinstance(self._action, Box):
+            low, high = self._action.low, self._action.high
+            return Decision((low + (high - low) * uniform(view.key, self._action.size)).astype(np.float32)), None
+        return Decision(choose(view.key, view.action_mask)), None
+
+
+class Mcts(Stateless):
+    """Search with OpenSpiel's C++ MCTS: UCT, one random playout a leaf, proven wins and losses backed up.
+
+    A fresh search for every decision, seeded by its key. Raises UserError for a game that is not OpenSpiel's, that
+    hides information, or in which players move at the same time.
+    """
+
+    made_of = (pyspiel,)
+
+    def __init__(self, spec: Spec, simulations: int = 100, uct_c: float = math.sqrt(2), solve: bool = True) -> None:
+        if not spec.name.startswith("openspiel:"):
+            raise UserError(f"mcts searches OpenSpiel's games, got '{spec.name}'; choose another agent, such as random")
+        if not spec.perfect_information or spec.turns != "sequential":
+            raise UserError(f"mcts needs turns and perfect information, and '{spec.name}' is not so; use random")
+        if not spec.searchable:
+            raise UserError(f"mcts needs positions, and those of '{spec.name}' stay in its workers; use env_workers: 0")
+        if simulations < 1:
+            raise UserError(f"mcts needs at least 1 simulation, got {simulations}")
+        if not uct_c >= 0:
+            raise UserError(f"mcts explores by uct_c of at least 0, got {uct_c}")
+        self._simulations, self._uct_c, self._solve = simulations, uct_c, solve
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        assert view.states is not None, "the constructor refuses games without states"
+        actions = [self._search(s, int(k)) for s, k in zip(view.states(), view.key, strict=True)]
+        return Decision(np.array(actions, np.int64)), None
+
+    def _search(self, state: Any, key: int) -> int:
+        native, seed = state.native, key & 0x7FFFFFFF
+        evaluator = pyspiel.RandomRolloutEvaluator(1, seed)
+        memory_mb = 1000
+        bot = pyspiel.MCTSBot(
+            native.get_game(), evaluator, self._uct_c, self._simulations, memory_mb, self._solve, seed, False
+        )
+        return int(bot.step(native))
+
+
+Offence = Literal["illegal_action", "agent_error", "timeout"]
+MOST_DETAIL = 300  # characters that are kept of what an agent did
+
+
+class AgentFailed(Exception):
+    """Report an agent that did not decide: how it failed, and what it did (a verb and more), as in `raised ...`."""
+
+    def __init__(self, how: Offence, detail: str) -> None:
+        super().__init__(how, detail)
+        self.how, self.detail = how, detail
+
+
+@dataclass(frozen=True)
+class Forfeit:
+    """Say who broke off a game, how, and what exactly it did."""
+
+    player: int
+    how: Offence
+    detail: str  # a verb and more: `raised ValueError: no`
+    error: Exception | None = field(default=None, compare=False, repr=False)  # what was raised
+
+
+def told(text: str) -> str:
+    """Return somebody's words in one printable line of at most MOST_DETAIL characters."""
+    return cut(shown(" ".join(text.split())), MOST_DETAIL)
+
+
+class Referee:
+    """Watch agents play: one that fails or moves illegally forfeits that game, and the rest plays on."""
+
+    def __init__(self, action: Discrete | Box) -> None:
+        self._action = action
+        self._forfeits: dict[int, Forfeit] = {}  # by row
+
+    def watch(self, agent: Agent) -> Agent:
+        """Return the agent under this referee's eyes."""
+        return _Watched(agent, self._action, self._forfeits)
+
+    def take(self, num_players: int) -> dict[int, list[Forfeit]]:
+        """Return the forfeits since the last call, by environment, in the order of the players."""
+        taken: dict[int, list[Forfeit]] = {}
+        for row in sorted(self._forfeits):
+            taken.setdefault(row // num_players, []).append(self._forfeits[row])
+        self._forfeits.clear()
+        return taken
+
+
+class _Watched:
+    """An agent and what it breaks, by row. A UserError is no agent's failure, and passes.
+
+    `alone`: after a failure each row is asked by itself, so that only the row that fails loses. A batch that takes too
+    long is always asked so: the limit is one of a single decision.
+    """
+
+    def __init__(
+        self, agent: Agent, action: Discrete | Box, forfeits: dict[int, Forfeit], *, alone: bool = True
+    ) -> None:
+        self._agent, self._action, self._forfeits, self._alone = agent, action, forfeits, alone
+        self.unready: AgentFailed | None = None  # why there are no hidden states for those who begin
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        """Return hidden states, or None where the agent has none, or fails: who begins then loses at its decision."""
+        try:
+            return self._asked_to_begin(rows)
+        except AgentFailed as failure:
+            if rows > 1:
+                hidden = self.initial_hidden(1)
+                return hidden if hidden is None else hidden[np.zeros(rows, np.int64)]
+            self.unready = failure
+            return None
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        if self.unready is not None:
+            return self._without_a_beginning(view, hidden)
+        try:
+            actions, after = self._asked(view, hidden)
+        except AgentFailed as failure:
+            if len(view) > 1 and (self._alone or failure.how == "timeout"):
+                return self._one_by_one(view, hidden)
+            self._forfeit(view, 0, failure)
+            return Decision(self._placeholder(view)), hidden
+        legal = self._inside if isinstance(self._action, Box) else self._legal
+        return Decision(legal(view, actions)), after
+
+    def _asked_to_begin(self, rows: int) -> Hidden:
+        try:
+            hidden = self._agent.initial_hidden(rows)
+            if hidden is not None and len(hidden) != rows:
+                raise ValueError(f"expected hidden states of {rows} rows, got {len(hidden)}")
+        except (UserError, AgentFailed):
+            raise
+        except Exception as error:  # a user's code may raise anything
+            raise _failed(error) from error
+        return hidden
+
+    def _asked(self, view: View, hidden: Hidden) -> tuple[Any, Hidden]:
+        """Return the actions and the hidden states after them; raises AgentFailed for what is none."""
+        try:
+            decision, after = self._agent.act(view, hidden)
+            actions = np.asarray(decision.action)
+            expected = self._placeholder(view).shape
+            if actions.shape != expected or actions.dtype.kind not in "biuf":
+                raise ValueError(f"expected actions of shape {expected}, got {actions.dtype} of shape {actions.shape}")
+            if hidden is not None and np.shape(after) != np.shape(hidden):
+                raise ValueError(f"expected hidden states of shape {np.shape(hidden)}, got {np.shape(after)}")
+        except (UserError, AgentFailed):
+            raise
+        except Exception as error:  # a user's code may raise anything
+            raise _failed(error) from error
+        return actions, after
+
+    def _one_by_one(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        """Ask again row by row, so that only the row that fails loses."""
+        actions = []
+        for i in range(len(view)):
+            decision, kept = self.act(view.take(i), None if hidden is None else hidden[i : i + 1])
+            actions.append(decision.action)
+            if hidden is not None:
+                hidden[i : i + 1] = kept
+        return Decision(np.concatenate(actions)), hidden
+
+    def _without_a_beginning(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        """Let those lose who have no hidden states to begin with; without any, those are all."""
+        assert self.unready is not None
+        failure = self.unready
+        begins = view.first if hidden is not None else np.ones(len(view), bool)
+        for i in np.flatnonzero(begins).tolist():
+            self._forfeit(view, i, failure)
+        if hidden is None:
+            return Decision(self._placeholder(view)), None
+        self.unready = None
+        actions = self._placeholder(view)
+        for i in np.flatnonzero(~begins).tolist():
+            decision, hidden[i : i + 1] = self.act(view.take(i), hidden[i : i + 1])
+            actions[i] = decision.action[0]
+        return Decision(actions), hidden
+
+    def _legal(self, view: View, actions: Any) -> Any:
+        in_range = (actions >= 0) & (actions < view.action_mask.shape[1])
+        chosen = np.where(in_range, actions, 0).astype(np.int64)
+        legal = in_range & (chosen == actions) & view.action_mask[np.arange(len(view)), chosen]
+        for i in np.flatnonzero(~legal).tolist():
+            self._forfeit(view, i, AgentFailed("illegal_action", f"chose {actions[i]}"))
+        return np.where(legal, chosen, self._placeholder(view))
+
+    def _inside(self, view: View, actions: Any) -> Any:
+        assert isinstance(self._action, Box)
+        with np.errstate(over="ignore"):
+            points = actions.astype(np.float32)
+        inside = (np.isfinite(points) & (points >= self._action.low) & (points <= self._action.high)).all(1)
+        for i in np.flatnonzero(~inside).tolist():
+            self._forfeit(view, i, AgentFailed("illegal_action", f"chose {actions[i].tolist()}"))
+        return np.where(inside[:, None], points, self._placeholder(view))
+
+    def _forfeit(self, view: View, i: int, failure: AgentFailed) -> None:
+        cause = failure.__cause__
+        error = cause if isinstance(cause, Exception) else None
+        player = int(view.player[i])
+        self._forfeits[int(view.row[i])] = Forfeit(player, failure.how, told(failure.detail), error)
+
+    def _placeholder(self, view: View) -> Any:
+        """Return a legal action: the environment steps once more before the game is broken off."""
+        if isinstance(self._action, Box):
+            return np.full((len(view), self._action.size), self._action.low, np.float32)
+        return view.action_mask.argmax(1)
+
+
+def _failed(error: Exception) -> AgentFailed:
+    return AgentFailed("agent_error", f"raised {in_words(error)}")
+
+
+class Answerable:
+    """An agent for whom nobody forfeits: its failure, or its illegal move, ends the run with a sentence that names it.
+
+    Raises RunFailed; a UserError that the agent raises stays as it is.
+    """
+
+    def __init__(self, agent: Agent, name: str, action: Discrete | Box) -> None:
+        self._forfeits: dict[int, Forfeit] = {}
+        self._agent, self._name = _Watched(agent, action, self._forfeits, alone=False), name
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        hidden, failure = self._agent.initial_hidden(rows), self._agent.unready
+        if failure is not None:
+            raise RunFailed(
+                f"the agent '{self._name}' {told(failure.detail)}, as an episode began; mend it, or leave it out"
+            ) from failure
+        return hidden
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        answer = self._agent.act(view, hidden)
+        if self._forfeits:
+            forfeit = self._forfeits[min(self._forfeits)]
+            self._forfeits.clear()
+            did = "moved illegally: it " if forfeit.how == "illegal_action" else ""
+            raise RunFailed(
+                f"the agent '{self._name}' {did}{forfeit.detail}, as player {forfeit.player}; mend it, or leave it out"
+            ) from forfeit.error
+        return answer
+
+
+class Trusted:
+    """A built-in agent or a checkpoint in a tournament: it plays in our process, and an error of it is a fault of ours
+    or of the game. It costs nobody a game, and ends the run: raises RunFailed.
+    """
+
+    def __init__(self, agent: Agent, name: str) -> None:
+        self._agent, self._name = agent, name
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        with self._no_forfeit():
+            return self._agent.initial_hidden(rows)
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        with self._no_forfeit():
+            return self._agent.act(view, hidden)
+
+    @contextmanager
+    def _no_forfeit(self) -> Iterator[None]:
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            raise RunFailed(
+                f"the agent '{self._name}' {told(_failed(error).detail)}, which is a fault of the game or of this "
+                "program, and costs nobody a game; mend the game, or leave the agent out, and run again to go on"
+            ) from error
+
+
+def digest_of_code(target: Any, reference: Reference) -> str:
+    """Return the identity of a scripted agent: a hash of its reference, and of the code behind it.
+
+    That is the source of the module that it was asked from and of its class's, of those that this inherits from, and of
+    the modules that it names in `made_of`, because they play for it. With each goes the version of its package; of a
+    compiled module that is all there is.
+    """
+    made = target
+    while isinstance(made, partial):
+        made = made.func
+    kinds = getattr(made, "__mro__", (made,))
+    parts = [sys.modules.get(reference.source), *map(inspect.getmodule, kinds), *getattr(made, "made_of", ())]
+    code = [f"{_source(m)}\n{_release(_package(m))}" for m in dict.fromkeys(parts) if m and _package(m) not in _PYTHON]
+    return hashlib.sha256("\n".join([called(reference), *code]).encode()).hexdigest()
+
+
+def called(reference: Reference) -> str:
+    """Return what an agent is asked as, its arguments in one order."""
+    return f"{reference.source}:{reference.name}{sorted(reference.arguments)}"
+
+
+def _package(module: ModuleType) -> str:
+    return module.__name__.partition(".")[0]
+
+
+@cache
+def _source(module: ModuleType) -> str:
+    """Return a module's source as it was when somebody first asked: what has been imported plays on."""
+    try:
+        return inspect.getsource(module)
+    except (OSError, TypeError):
+        return ""
+
+
+@cache
+def _release(package: str) -> str:
+    """Return the version of an installed package; looking through everything that is installed takes 0.1 s."""
+    try:
+        return version(packages_distributions().get(package, [package])[0])
+    except PackageNotFoundError:
+        return ""

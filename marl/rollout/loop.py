@@ -1,0 +1,348 @@
+"""The one loop in which agents meet an environment: self-play, mixed seats, evaluation and tournament matches.
+
+    decide      every agent of the roster chooses for the seats it holds
+    play        decide and step, `length` times, and write down every moment
+    rollout     play, recorded as a Trajectory for the learners
+    episodes    decide and step until each of a list of episodes has been played, for whoever keeps score
+
+All randomness of a decision comes from its key = fold(fold(fold(the agent's stream, the episode's seed), player),
+decision), so a game does not depend on its batch-mates, on E, or on how many workers play.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games import rounding
+from games.contract import MOST_STEPS, Box, Spec, TimeStep, VecEnv
+from games.keys import Keys, fold, stream
+from marl.learning.returns import successor_known
+from marl.rollout.agent import Agent, Forfeit, Random, Referee
+from marl.rollout.seating import EMPTY, Seating
+from marl.rollout.types import Decision, Hidden, Trajectory, View
+
+OPENING = stream(0, "opening moves")
+
+
+@dataclass
+class Moment:
+    """What was seen and done at one step, copied out of the environment's arrays."""
+
+    obs: NDArray[Any]  # [B, *O] of the players who were acting or truncated
+    action_mask: NDArray[np.bool_]  # [B, A]
+    seen: NDArray[np.bool_]  # [E, N] whose views these are, in row-major order
+    acting: NDArray[np.bool_]  # [E, N]
+    terminated: NDArray[np.bool_]  # [E, N]
+    truncated: NDArray[np.bool_]  # [E, N]
+    first: NDArray[np.bool_]  # [E]
+    global_state: NDArray[np.float32]  # [E, S]
+    seating: Seating  # [E, N]
+    action: NDArray[Any]  # [E, N] or [E, N, D]
+    extras: dict[str, NDArray[Any]]  # [E, N, ...]
+    reward: NDArray[np.float32]  # [E, N] paid by the transition that followed
+    handed_over: NDArray[np.bool_]  # [E, N] decisions that an earlier trajectory gave to the learners
+
+
+class Carry:
+    """Where play stands between two calls: open episodes, hidden states, the recording."""
+
+    def __init__(self, venv: VecEnv, roster: Sequence[Agent], streams: Keys, seeds: Keys) -> None:
+        """Open an episode in every environment; `streams` are the roster's keys, `seeds` [E] the episodes'."""
+        seats = (venv.num_envs, venv.spec.num_players)
+        self.streams = streams
+        self.timestep: TimeStep = venv.reset(seeds)
+        self.hidden: list[Hidden] = [agent.initial_hidden(seats[0] * seats[1]) for agent in roster]
+        self.decisions = np.zeros(seats, np.int64)  # [E, N] taken in this episode
+        self.recording = Recording()
+
+
+def decide(
+    venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry
+) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+    """Let every agent choose for the seats that it holds and that are acting; return actions and extras [E, N, ...].
+
+    Where a seat is EMPTY the first legal action is played, so that an idle environment stays well.
+    """
+    timestep, spec = carry.timestep, venv.spec
+    env, player = np.nonzero(timestep.acting)
+    actions = _no_actions(spec, venv.num_envs)
+    extras: dict[str, NDArray[Any]] = {}
+    holder = seating[env, player]
+    key = fold(fold(fold(carry.streams[holder], timestep.seed[env]), player), carry.decisions[env, player])
+    for entry, agent in enumerate(roster):
+        rows = np.flatnonzero(holder == entry)
+        if len(rows) == 0:
+            continue
+        e, p = env[rows], player[rows]
+        view = View(
+            obs=timestep.obs[e, p],
+            action_mask=timestep.action_mask[e, p],
+            player=p,
+            row=e * spec.num_players + p,
+            first=carry.decisions[e, p] == 0,
+            key=key[rows],
+            states=_states(venv, e),
+        )
+        decision = _act(agent, view, carry.hidden, entry)
+        actions[e, p] = decision.action
+        for name, value in decision.extras.items():
+            if name not in extras:
+                extras[name] = np.zeros((*seating.shape, *value.shape[1:]), value.dtype)
+            extras[name][e, p] = value
+    idle = np.flatnonzero(holder == EMPTY)
+    if len(idle) and not isinstance(spec.action, Box):
+        e, p = env[idle], player[idle]
+        actions[e, p] = timestep.action_mask[e, p].argmax(1)
+    carry.decisions[env, player] += 1
+    return actions, extras
+
+
+def _act(agent: Agent, view: View, hidden: list[Hidden], entry: int) -> Decision:
+    """Ask one agent, and keep its hidden state: zeroed at `first`, advanced only at its own decisions."""
+    if hidden[entry] is None:
+        return agent.act(view, None)[0]
+    fresh = view.row[view.first]
+    beginning = agent.initial_hidden(len(fresh)) if len(fresh) else None
+    if beginning is not None:  # else the agent failed, which its referee knows
+        hidden[entry][fresh] = beginning
+    decision, hidden[entry][view.row] = agent.act(view, hidden[entry][view.row])
+    return decision
+
+
+def _no_actions(spec: Spec, num_envs: int) -> NDArray[Any]:
+    seats = (num_envs, spec.num_players)
+    return (
+        np.zeros((*seats, spec.action.size), np.float32) if isinstance(spec.action, Box) else np.zeros(seats, np.int64)
+    )
+
+
+def _states(venv: VecEnv, env: NDArray[np.int64]) -> Callable[[], list[Any]] | None:
+    return (lambda: venv.states(env)) if venv.spec.searchable else None  # type: ignore[attr-defined]
+
+
+def _advance(venv: VecEnv, actions: NDArray[Any], carry: Carry) -> None:
+    carry.timestep = venv.step(actions)
+    carry.decisions[carry.timestep.first] = 0
+
+
+def rollout(venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry, length: int) -> Trajectory:
+    """Play `length` steps and record them. `seating` [E, N] holds for the whole call."""
+    return carry.recording.add(play(venv, roster, seating, carry, length))
+
+
+def play(venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry, length: int) -> list[Moment]:
+    """Play `length` steps; return their moments, and the one at which they end."""
+    moments = []
+    for _ in range(length):
+        moment = _see(carry.timestep, seating)
+        moment.action, moment.extras = decide(venv, roster, seating, carry)
+        _advance(venv, moment.action, carry)
+        moment.reward = carry.timestep.reward.copy()
+        moments.append(moment)
+    return [*moments, _see(carry.timestep, seating)]
+
+
+def side_by_side(parts: Sequence[Sequence[Moment]]) -> list[Moment]:
+    """Return the moments of several plays of one length as if their environments had been one batch."""
+    return [_joined(moments) for moments in zip(*parts, strict=True)]
+
+
+def _joined(moments: Sequence[Moment]) -> Moment:
+    rows = {
+        field.name: np.concatenate([getattr(moment, field.name) for moment in moments])
+        for field in fields(Moment)
+        if field.name != "extras"
+    }
+    like = {name: value for moment in moments for name, value in moment.extras.items()}
+    extras = {
+        name: np.concatenate(
+            [
+                moment.extras.get(name, np.zeros((len(moment.first), *value.shape[1:]), value.dtype))
+                for moment in moments
+            ]
+        )
+        for name, value in like.items()
+    }
+    return Moment(**rows, extras=extras)
+
+
+class Recording:
+    """Moments become trajectories.
+
+    A decision whose successor lies beyond a trajectory's end is handed over by the next one, which begins with the
+    moments that waited; decisions that wait for longer than a trajectory are given up.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[Moment] = []  # the last moments, from the first decision whose successor is unknown
+
+    def add(self, played: list[Moment]) -> Trajectory:
+        """Return what `play` wrote down as a trajectory, behind what waited."""
+        recorded, moments = len(self._waiting), [*self._waiting, *played[:-1]]
+        trajectory = _assemble(moments, played[-1], recorded)
+        for moment, complete in zip(moments, trajectory.complete, strict=True):
+            moment.handed_over = moment.handed_over | complete
+        waits = [t for t, moment in enumerate(moments) if (moment.acting & ~moment.handed_over).any()]
+        self._waiting = moments[max(min(waits), recorded) :] if waits else []
+        return trajectory
+
+
+def _see(timestep: TimeStep, seating: Seating) -> Moment:
+    seen = timestep.acting | (timestep.truncated & ~timestep.terminated)
+    return Moment(
+        obs=timestep.obs[seen],
+        action_mask=timestep.action_mask[seen],
+        seen=seen,
+        acting=timestep.acting.copy(),
+        terminated=timestep.terminated.copy(),
+        truncated=timestep.truncated.copy(),
+        first=timestep.first.copy(),
+        global_state=timestep.global_state.copy(),
+        seating=seating,
+        action=np.zeros(0),
+        extras={},
+        reward=np.zeros_like(timestep.reward),
+        handed_over=np.zeros_like(timestep.acting),
+    )
+
+
+def _assemble(moments: list[Moment], final: Moment, recorded: int) -> Trajectory:
+    """Stack moments into a Trajectory; the first `recorded` of them were part of the one before."""
+    every = [*moments, final]
+
+    def seen(name: str) -> NDArray[Any]:
+        return np.stack([getattr(moment, name) for moment in every])
+
+    def done(name: str) -> NDArray[Any]:
+        return np.stack([getattr(moment, name) for moment in moments])
+
+    mask = seen("seen")
+    index = np.where(mask, np.cumsum(mask).reshape(mask.shape) - 1, -1)
+    acting, terminated, truncated = seen("acting"), seen("terminated"), seen("truncated")
+    names = {name: moment.extras[name] for moment in moments for name in moment.extras}
+    return Trajectory(
+        obs=np.concatenate([moment.obs for moment in every]),
+        action_mask=np.concatenate([moment.action_mask for moment in every]),
+        index=index,
+        acting=acting,
+        terminated=terminated,
+        truncated=truncated,
+        first=seen("first"),
+        global_state=seen("global_state"),
+        action=done("action"),
+        reward=done("reward"),
+        extras={
+            name: np.stack([moment.extras.get(name, np.zeros_like(like)) for moment in moments])
+            for name, like in names.items()
+        },
+        seating=done("seating"),
+        complete=successor_known(acting, terminated, truncated) & ~done("handed_over"),
+        recorded=recorded,
+    )
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode that was played to its end, or until it was cut."""
+
+    index: int  # which of the episodes that were asked for
+    returns: NDArray[np.float64]  # [N] what each player was paid, of a cut episode until then
+    rounding: float  # bound on the rounding error of the difference of two returns (games/rounding.py)
+    length: int  # steps
+    truncated: bool  # by the game
+    cut: bool  # it had not ended after the most steps that it may take
+    forfeits: Sequence[Forfeit]  # who broke off the game, and how: several, where players move at the same time
+    moves: NDArray[Any]  # [length, N] or [length, N, D]; entries of players who were not acting are 0
+
+
+def episodes(
+    venv: VecEnv,
+    roster: Sequence[Agent],
+    streams: Keys,
+    seeds: Keys,
+    seatings: Seating,
+    *,
+    opening_moves: int = 0,
+    max_steps: int | None = None,
+    forfeits: bool = False,
+) -> Iterator[Episode]:
+    """Play each of K episodes once and yield it when it ends: episode k from `seeds[k]`, seated as `seatings[k]`.
+
+    `streams` [roster] are the agents' keys, `seeds` is [K], `seatings` [K, N]. The first `opening_moves` steps are
+    drawn at random among what is legal, by the episode's seed alone: episodes of one seed begin alike, whoever plays.
+    Agents begin where the opening ends, in a state that is fresh; what the opening paid counts.
+    An episode that has not ended after `max_steps` steps is cut there; `most_steps` of the game by default.
+    With `forfeits`, an agent that raises or chooses an illegal action loses that game alone and the rest plays on;
+    without, its error is raised here.
+    """
+    if len(seeds) == 0:
+        return
+    referee = Referee(venv.spec.action) if forfeits else None
+    most = max_steps or most_steps(venv.spec)
+    roster = [referee.watch(agent) for agent in roster] if referee else list(roster)
+    opener = len(roster)
+    roster, streams = [*roster, Random(venv.spec)], np.append(streams[:opener], np.uint64(OPENING))
+    num_envs, num_players = venv.num_envs, venv.spec.num_players
+    table = np.full(num_envs, EMPTY)  # [E] which episode is being played where
+    queue = iter(range(len(seeds)))
+    for e, k in zip(range(num_envs), queue, strict=False):
+        table[e] = k
+    seating = np.where(table[:, None] == EMPTY, EMPTY, seatings[table])
+    carry = Carry(venv, roster, streams, np.where(table == EMPTY, np.uint64(0), seeds[table]))
+    returns = np.zeros((num_envs, num_players))
+    rounded = np.zeros(num_envs)  # [E] rounding bound of the payments
+    started = np.zeros(num_envs, np.int64)  # [E] the index into `history` of an episode's first joint action
+    history: list[NDArray[Any]] = []
+    while (table != EMPTY).any():
+        at = len(history) - started  # [E] steps into the episodes
+        opens = (at < opening_moves)[:, None] & (seating != EMPTY)
+        carry.decisions[at == opening_moves] = 0
+        actions, _ = decide(venv, roster, np.where(opens, opener, seating), carry)
+        lost = referee.take(num_players) if referee else {}
+        history.append(actions)
+        _advance(venv, actions, carry)
+        paid = carry.timestep.reward.copy()
+        paid[list(lost)] = 0  # the action of a forfeit was nobody's choice, and pays nobody
+        returns += paid
+        rounded += rounding.of_payments(paid)
+        ended = carry.timestep.last & (table != EMPTY)
+        for e in lost:
+            ended[e] = table[e] != EMPTY
+        cut = (len(history) - started >= most) & (table != EMPTY) & ~ended
+        ended |= cut
+        if not ended.any():
+            continue
+        for e in np.flatnonzero(ended).tolist():
+            moves = np.stack([joint[e] for joint in history[started[e] :]])
+            truncated = bool(carry.timestep.truncated[e].any()) and e not in lost
+            yield Episode(
+                index=int(table[e]),
+                returns=returns[e].copy(),
+                rounding=float(rounded[e]) + rounding.of_sums(venv.spec, len(moves)),
+                length=len(moves),
+                truncated=truncated,
+                cut=bool(cut[e]),
+                forfeits=lost.get(e, ()),
+                moves=moves,
+            )
+            table[e] = next(queue, EMPTY)
+        seating[ended] = np.where(table[ended, None] == EMPTY, EMPTY, seatings[table[ended]])
+        carry.timestep = venv.reset(np.where(table == EMPTY, np.uint64(0), seeds[table]), ended)
+        carry.decisions[ended] = 0
+        returns[ended] = rounded[ended] = 0
+        started[ended] = len(history)
+        history, started = _forget(history, started, table)
+
+
+def most_steps(spec: Spec) -> int:
+    """Return after how many steps an episode of evaluation or of a tournament is cut, where nobody says otherwise."""
+    return spec.max_length or MOST_STEPS
+
+
+def _forget(history: list[NDArray[Any]], started: NDArray[np.int64], table: NDArray[np.int64]) -> tuple[Any, Any]:
+    """Drop the joint actions that belong to no open episode."""
+    open_since = int(started[table != EMPTY].min(initial=len(history)))
+    return (history[open_since:], started - open_since) if open_since > 512 else (history, started)

@@ -1,0 +1,205 @@
+"""Who plays while a learner learns: this process, by turns with learning, or worker processes, meanwhile.
+
+    Collector          plays when its recording is taken, with the actors as they are then
+    WorkerCollector    plays from the moment it is told to, with the actors as they were then:
+
+        workers    | generation 1 |   generation 2   |   generation 3   |
+        learner                   | update 1         | update 2         |
+                   actors of:  0                  0                  1
+
+All randomness comes from keys, so games are the same in one worker and in seven. A worker that dies is replaced, and
+its games since the stretch began are played again from their keys: the actors of every generation are kept as long.
+"""
+
+import logging
+import pickle  # noqa: TID251 - from a run to its own workers, never in a file
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from games.contract import VecEnv
+from games.errors import RunFailed, WorkerDied, numbered_from
+from games.keys import Keys, fold, stream
+from games.processes import Worker, shares, stop_all
+from games.registry import make
+from marl.agents.load import Entrant, enter
+from marl.rollout.agent import Agent
+from marl.rollout.loop import Carry, Moment, Recording, play, rollout, side_by_side
+from marl.rollout.seating import Seating
+from marl.rollout.types import Trajectory
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """How a stretch begins: who sits where, and the keys of agents and episodes."""
+
+    seating: Seating  # [E, N]
+    streams: Keys  # [roster]
+    seeds: Keys  # [E]
+
+    def share(self, start: int, stop: int) -> "Beginning":
+        """Return that of the environments `start` to `stop`, excluded."""
+        return Beginning(self.seating[start:stop], self.streams, self.seeds[start:stop])
+
+    def carry(self, venv: VecEnv, roster: Sequence[Agent]) -> Carry:
+        return Carry(venv, roster, self.streams, self.seeds)
+
+
+def beginning(key: int, seating: Seating, roster: int) -> Beginning:
+    """Return the beginning of a stretch whose randomness is `key`, for a roster of so many agents."""
+    return Beginning(seating, fold(stream(key, "agents"), np.arange(roster)), fold(key, np.arange(len(seating))))
+
+
+class Collector:
+    """Play in this process, `length` steps a generation."""
+
+    elsewhere = 0.0  # CPU-seconds spent in other processes, so far
+
+    def __init__(self, venv: VecEnv, opponents: Sequence[Entrant], length: int) -> None:
+        self._venv, self._length = venv, length
+        self._opponents = [entrant.answerable(venv.spec) for entrant in opponents]
+
+    def open(self, actors: Sequence[Agent], how: Beginning) -> None:
+        """Leave what was being played, and open an episode in every environment."""
+        self._roster, self._seating = [*actors, *self._opponents], how.seating
+        self._carry = how.carry(self._venv, self._roster)
+
+    def begin(self) -> None:
+        """Let the next generation be played."""
+
+    def take(self) -> Trajectory:
+        """Return the recording of the generation that was begun."""
+        return rollout(self._venv, self._roster, self._seating, self._carry, self._length)
+
+    def close(self) -> None:
+        """Stop the processes, where there are any."""
+
+
+class WorkerCollector(Collector):
+    """Play in worker processes, each of which holds a share of the environments.
+
+    Raises what a worker raised; WorkerDied where one dies twice over the same games, or more than
+    MOST_DEATHS die in a stretch.
+    """
+
+    MOST_DEATHS = 8
+
+    def __init__(self, game: str, num_envs: int, workers: int, opponents: Sequence[Entrant], length: int) -> None:
+        who = tuple((entrant.reference, entrant.digest) for entrant in opponents)
+        held = enumerate(shares(num_envs, workers))
+        self._tables = [Table(game, index, start, stop, who) for index, (start, stop) in held]
+        self._length = length
+        self._workers: list[Worker] = []
+        self._stop = weakref.finalize(self, stop_all, self._workers)
+
+    def open(self, actors: Sequence[Agent], how: Beginning) -> None:
+        self._actors, self._beginning, self._deaths = actors, how, 0
+        self._recording = Recording()
+        self._generations: list[bytes] = []  # the actors of each since the beginning, as they were
+        if not self._workers:
+            self._workers += [self._hire(table) for table in self._tables]
+
+    def begin(self) -> None:
+        actors = pickle.dumps(list(self._actors))
+        unchanged = self._generations and self._generations[-1] == actors
+        self._generations.append(self._generations[-1] if unchanged else actors)
+        for index in range(len(self._workers)):
+            self._ask(index, len(self._generations) - 1)
+
+    def take(self) -> Trajectory:
+        try:
+            parts = [self._answer(index) for index in range(len(self._workers))]
+        except BaseException:
+            self.close()
+            raise
+        return self._recording.add(side_by_side(parts))
+
+    def close(self) -> None:
+        self._stop()
+
+    def _hire(self, table: "Table") -> Worker:
+        return Worker(str(table), "marl.training.collectors:Host", [table])
+
+    def _ask(self, index: int, generation: int) -> None:
+        table = self._tables[index]
+        how = self._beginning.share(table.start, table.stop) if generation == 0 else None
+        self._workers[index].ask("play", self._generations[generation], how, self._length)
+
+    def _answer(self, index: int) -> list[Moment]:
+        try:
+            return self._heard(index)
+        except WorkerDied as error:
+            self._deaths += 1
+            if self._deaths > self.MOST_DEATHS:
+                raise
+            _log.warning("%s; another one plays its games again", str(error).partition(";")[0])
+            self._workers[index].connection.close()
+            self._workers[index] = self._hire(self._tables[index])
+            for generation in range(len(self._generations) - 1):
+                self._ask(index, generation)
+                self._heard(index)
+            self._ask(index, len(self._generations) - 1)
+            return self._heard(index)
+
+    def _heard(self, index: int) -> list[Moment]:
+        moments, spent = self._workers[index].answer()
+        self.elsewhere += spent
+        return moments  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The environments `start` to `stop` (excluded) that one worker plays, and the strangers it plays against."""
+
+    game: str
+    worker: int
+    start: int
+    stop: int
+    opponents: tuple[tuple[str, str], ...]  # references and digests
+
+    def __str__(self) -> str:
+        return f"rollout worker {self.worker} of '{self.game}' (environments {self.start} to {self.stop - 1})"
+
+
+class Host:
+    """What a worker does: play the environments of its table."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._venv: VecEnv | None = None
+        self._spent = 0.0
+
+    def play(self, actors: bytes, how: Beginning | None, length: int) -> tuple[list[Moment], float]:
+        """Play one generation, from a beginning or from where the one before ended.
+
+        Returns its moments, and the CPU-seconds that this process has spent since it last said so.
+        """
+        if self._venv is None:
+            self._set_up()
+        assert self._venv is not None
+        roster: list[Agent] = [*pickle.loads(actors), *self._opponents]
+        with numbered_from(self._table.start):
+            if how is not None:
+                self._seating, self._carry = how.seating, how.carry(self._venv, roster)
+            moments = play(self._venv, roster, self._seating, self._carry, length)
+        before, self._spent = self._spent, time.process_time()
+        return moments, self._spent - before
+
+    def _set_up(self) -> None:
+        torch.set_num_threads(1)
+        self._venv = make(self._table.game, self._table.stop - self._table.start)
+        self._opponents: list[Any] = []
+        for reference, digest in self._table.opponents:
+            entrant = enter(reference, self._venv.spec)
+            if entrant.digest != digest:
+                raise RunFailed(
+                    f"the opponent '{reference}' changed while it was being played against; go on with --resume"
+                )
+            self._opponents.append(entrant.answerable(self._venv.spec))

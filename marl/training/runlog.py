@@ -1,0 +1,143 @@
+"""What a run says while it goes: metrics.jsonl, evaluations.jsonl, TensorBoard; lines or a bar on the terminal."""
+
+import json
+import os
+import time
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+from games.text import shown
+from marl.base.files import MOST_LOG, append_text, parse_json, read_text, write_text
+from marl.base.terminal import Terminal, Words
+
+LOGS = METRICS, EVALUATIONS, BOARD = "metrics.jsonl", "evaluations.jsonl", "tensorboard"
+FLUSH = 5.0  # seconds after which what was logged can be read
+QUIET = 10.0  # seconds between lines that say how far something is
+TAIL = 65_536  # bytes of a log in which its last whole line is looked for
+
+
+class RunLog:
+    """Append to a run's logs. A resumed run first cuts them back to its checkpoint, as if the rest had never been."""
+
+    def __init__(self, run: Path, step: int) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # TensorBoard's own imports
+            from torch.utils.tensorboard import SummaryWriter
+        for name in (METRICS, EVALUATIONS):
+            _cut(run / name, step)
+        self._metrics, self._evaluations = append_text(run / METRICS), append_text(run / EVALUATIONS)
+        self._board: Any = SummaryWriter(str(run / BOARD), purge_step=step + 1)
+        self._flushed = time.monotonic()
+
+    def metrics(self, step: int, values: dict[str, float]) -> None:
+        """Write the metrics of a rollout and what was learned from it."""
+        self._metrics.write(json.dumps({"step": step} | values) + "\n")
+        for name, value in values.items():
+            self._board.add_scalar(f"train/{name}", value, step)
+        if time.monotonic() - self._flushed > FLUSH:
+            self.flush()
+
+    def evaluation(self, step: int, opponent: str, result: dict[str, Any]) -> None:
+        """Write one evaluation against one of the panel."""
+        self._evaluations.write(json.dumps({"step": step, "against": opponent} | result) + "\n")
+        for player, mean in enumerate(result["return_mean"]):
+            self._board.add_scalar(f"evaluation/{opponent}/player_{player}", mean, step)
+
+    def flush(self) -> None:
+        """Bring everything to the disk: what a checkpoint says has happened must be in the logs."""
+        for file in (self._metrics, self._evaluations):
+            file.flush()
+        self._board.flush()
+        self._flushed = time.monotonic()
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for closing in (self._metrics, self._evaluations, self._board):
+            closing.close()
+
+
+def logged_step(run: Path) -> int:
+    """Return the last step in a run's metrics, 0 where there are none yet."""
+    try:
+        with (run / METRICS).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            lines = file.read().splitlines()
+    except OSError:
+        return 0
+    for line in reversed(lines):
+        with suppress(ValueError, KeyError, TypeError, OverflowError):  # torn, or cut by the tail's beginning
+            return int(parse_json(line.decode())["step"])
+    return 0
+
+
+def _cut(path: Path, step: int) -> None:
+    """Drop the lines after a step, and a last line that was torn."""
+    if not path.exists():
+        return
+    kept = []
+    for line in read_text(path, MOST_LOG).splitlines(keepends=True):
+        try:
+            if line.endswith("\n") and parse_json(line)["step"] <= step:
+                kept.append(line)
+        except (ValueError, KeyError, TypeError):
+            continue
+    write_text(path, "".join(kept))
+
+
+class Display:
+    """Show progress: a bar with the time left on a terminal, plain lines off it.
+
+    The time left follows from the rate of the last RECENT seconds; what was `done` before has no part in it.
+    """
+
+    RECENT = 600.0
+
+    def __init__(self, label: str, total: int, unit: str, console: Terminal, done: int = 0) -> None:
+        self._label, self._total, self._console = label, total, console
+        columns = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), Words(unit))
+        self._bar = Progress(
+            *columns,
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            speed_estimate_period=self.RECENT,
+        )
+        self._task = self._bar.add_task(shown(label), total=total, completed=done)
+        self._spoke = time.monotonic()
+
+    def __enter__(self) -> "Display":
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._bar.stop()
+
+    def advance_to(self, done: int) -> None:
+        """Move the bar."""
+        self._bar.update(self._task, completed=min(done, self._total))
+
+    def tell(self, done: int, total: int, text: str) -> None:
+        """Move the bar on a terminal; off it say how far it is, at most every QUIET seconds."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=done, total=total)
+        elif time.monotonic() - self._spoke >= QUIET:
+            self._spoke = time.monotonic()
+            self.line(text)
+
+    def line(self, text: str) -> None:
+        """Print one line."""
+        self._console.print(f"{self._label}: {text}")

@@ -1,0 +1,107 @@
+"""Sweeps: one training config with several seeds, and with every combination of the values of a grid.
+
+A sweep is a population whose members are config x grid x seed.
+"""
+
+import itertools
+import json
+import re
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from games.errors import UserError, written
+from games.references import rejoin
+from marl.base import yaml
+from marl.training.config import MemberConfig, PopulationConfig, TrainConfig, change, load
+
+Axis = tuple[str, list[Any]]  # a key's path, and the values that it takes
+
+_LONGEST = 40  # letters of a value in a member's name
+
+
+def sweep(config: Path, *, seeds: int, sets: Sequence[str], grid: Sequence[str], workers: int) -> PopulationConfig:
+    """Return the population that a sweep is: `seeds` members, counted up from the config's seed, for every combination.
+
+    `sets` are `a.b=c`, as in --set; `grid` are `a.b=c,d,e`, each an axis. Names tell the axes' values and the seed.
+    Raises UserError where an axis cannot be read, is given twice or by `sets` too, or is the seed.
+    """
+    fixed: dict[str, Any] = {}
+    for text in sets:
+        path, value = _assignment(text)
+        fixed.pop(path, None)  # changes apply in order: a later one of the same path goes to the end
+        fixed[path] = value
+    axes: dict[str, list[Any]] = {}
+    for text in grid:
+        path, values = axis(text)
+        lost = [earlier for earlier in (*fixed, *axes) if f"{earlier}.".startswith(f"{path}.")]
+        if lost:
+            raise UserError(f"--grid {path} would undo what is given for '{lost[0]}'; give each key once")
+        axes[path] = values
+    named = [
+        [(path, value, name) for value, name in zip(values, names_of(path, values, list(axes)), strict=True)]
+        for path, values in axes.items()
+    ]
+    members = {}
+    for point in itertools.product(*named):
+        chosen = {path: value for path, value, _ in point}
+        first = load(
+            TrainConfig,
+            config,
+            [*sets, *(f"{path}={json.dumps(value, ensure_ascii=False)}" for path, value in chosen.items())],
+        )
+        for seed in range(first.seed, first.seed + seeds):
+            name = "_".join([*(name for _, _, name in point), f"seed-{seed}"])
+            members[name] = MemberConfig(train=str(config), set=fixed | chosen | {"seed": seed})
+    return PopulationConfig(members=members, workers=workers)
+
+
+def axis(text: str) -> Axis:
+    """Read `a.b=1,2,3`: the values are a YAML list without its brackets, so `a.b=[8],[16, 16]` are two lists."""
+    path, equals, values = text.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise UserError(f"expected --grid a.b=1,2,3, got '{text}'")
+    if path == "seed":
+        raise UserError("a sweep counts its seeds up from the config's; say how many with --seeds, not --grid seed")
+    try:
+        found = yaml.read(f"[{values}]")
+    except yaml.YamlError as error:
+        raise UserError(f"the values of --grid {path} are no list in YAML: {written(values)} ({error})") from error
+    if found and all(isinstance(value, str) for value in found):
+        found = rejoin(found)  # mcts(simulations=20, c=1) is one value
+    if not found:
+        raise UserError(f"--grid {path} has no values; write them as --grid {path}=1,2,3")
+    texts = [json.dumps(value) for value in found]
+    for place, value in enumerate(texts):
+        if value in texts[:place]:
+            raise UserError(f"--grid {path} has the value {value} twice; name it once")
+    return path, json.loads(f"[{','.join(texts)}]")
+
+
+def names_of(path: str, values: Sequence[Any], paths: Sequence[str]) -> list[str]:
+    """Return a short name for each value of an axis, safe as a part of a folder's name and of a reference (no '=').
+
+    The key goes by its last part where no other of `paths` ends so; values that would read alike, or that are long,
+    carry a hash.
+    """
+    last = path.split(".")[-1]
+    key = last if [other.split(".")[-1] for other in paths].count(last) == 1 else path
+    texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
+    safe = [re.sub(r"[^\w.+-]+", "-", text.strip("[](){}\"' "), flags=re.ASCII) for text in texts]
+    return [
+        f"{key}-{word}"
+        if safe.count(word) == 1 and len(word) <= _LONGEST
+        else f"{key}-{word[:_LONGEST]}-{zlib.crc32(text.encode()):08x}"
+        for text, word in zip(texts, safe, strict=True)
+    ]
+
+
+def _assignment(text: str) -> Axis:
+    """Return the path and the value of `a.b=c`."""
+    value: Any = change({}, [text])
+    path = text.partition("=")[0].strip()
+    for part in path.split("."):
+        value = value[part]
+    return path, value

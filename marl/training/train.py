@@ -1,0 +1,353 @@
+"""Training: collect, update, log; evaluate and checkpoint at the end of every stretch.
+
+The run advances in stretches. At a stretch's start the environments are reset from seeds derived from (seed, stretch),
+in a run that goes on as in a run that is resumed: training 2N steps equals training N, killed, resumed, to the byte.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+
+from games.contract import Spec, VecEnv
+from games.errors import RunFailed, UserError
+from games.keys import fold_one, stream
+from games.registry import make
+from games.workers import Workers
+from marl.agents import checkpoint
+from marl.agents.load import Entrant, configured, entered, panel_from_file, panel_of
+from marl.base.drives import notes_on
+from marl.base.files import refuse_links, write_text
+from marl.base.lock import held
+from marl.base.terminal import Terminal
+from marl.evaluation.evaluate import evaluate
+from marl.learning.learner import Learner
+from marl.rollout.seating import seat
+from marl.training.collectors import Collector, WorkerCollector, beginning
+from marl.training.config import TrainConfig, dump, load, validate
+from marl.training.runlog import LOGS, Display, RunLog
+
+ROLLOUT_LENGTH = 64  # where neither the config nor the learner says
+
+
+@dataclass
+class Run:
+    """A run that has been checked and can start: everything that its config names was found and fits together."""
+
+    config: TrainConfig
+    folder: Path
+    name: str  # the algorithm's registered name
+    settings: BaseModel
+    venv: VecEnv
+    collector: Collector
+    learner: Learner
+    opponents: list[Entrant]
+    panel: dict[str, Entrant | None]  # by name; None: self-play
+    step: int = 0
+    parent: tuple[str, int] | None = None  # digest and step of its newest checkpoint
+    noted: set[str] = field(default_factory=set)  # those of the panel of whom it was said that episodes were cut
+
+
+def train(
+    config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto", console: Terminal | None = None
+) -> Path:
+    """Train to the config's last step and return the newest checkpoint.
+
+    Raises UserError before anything is written where the config, the game, the algorithm or the folder does not fit,
+    or another process trains there; RunFailed on the way, with the last checkpoint kept. An interrupted run can be
+    resumed.
+    """
+    console = console or Terminal()
+    if resume:
+        config = as_begun(config, folder)
+    run = prepare(config, folder, device=device)
+    with closing(run.collector), held(folder, "a training run"):
+        notes = [*run.learner.notes, *notes_on(folder), *_open_folder(run, resume)]
+        if run.step >= config.steps:
+            says = f"already trained to {run.step:,} steps; nothing to do"
+        else:
+            begins = f"goes on from step {run.step:,}" if run.parent else "starts afresh"
+            says = f"{begins}, to {config.steps:,} steps of {config.game} by {run.name}"
+        console.print(f"{folder}: {says}")
+        for note in notes:
+            console.print(f"note: {note}", style="yellow")
+        if run.step < config.steps:
+            _train(run, console)
+    return checkpoint.folder_of(folder, run.step)
+
+
+def _train(run: Run, console: Terminal) -> None:
+    """Train a run that has been opened to its last step."""
+    steps = run.config.steps
+    try:
+        # Without a checkpoint nothing has been yet, not even step 0.
+        with (
+            RunLog(run.folder, run.step if run.parent else -1) as log,
+            Display(str(run.folder), steps, "steps", console, done=run.step) as display,
+        ):
+            if run.parent is None:
+                _finish_stretch(run, log, display)
+            while run.step < steps:
+                _stretch(run, log, display)
+                _finish_stretch(run, log, display)
+    except OSError as error:
+        raise RunFailed(
+            f"'{run.folder}' could not be written ({error}); --resume goes on from its last checkpoint"
+        ) from error
+
+
+def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
+    """Return a run in which everything that it needs has been found and fits together; its folder is not touched.
+
+    Raises UserError where something does not fit.
+    """
+    torch.set_num_threads(config.threads)
+    device = device_of(device)
+    name, learns, settings = configured(config.algorithm, "algorithm")
+    venv = _environments(config)
+    key = stream(config.seed, "learner")
+    learner = learns(settings, venv.spec, key=key, total_steps=config.steps, device=device)
+    opponents = [opponent for text in config.opponents.agents for opponent in entered(text, venv.spec, device).values()]
+    length = _rollout_length(config, name, learner)
+    against = _panel(config, venv.spec)
+    panel = panel_of(against, venv.spec, device)
+    evaluation = config.evaluation.model_copy(update={"panel": against})
+    resolved = spelled_out(config).model_copy(update={"rollout_length": length, "evaluation": evaluation})
+    if config.rollout_workers:
+        collector: Collector = WorkerCollector(config.game, config.num_envs, config.rollout_workers, opponents, length)
+    else:
+        collector = Collector(venv, opponents, length)
+    return Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel)
+
+
+def check(config: TrainConfig, device: str = "auto") -> None:
+    """Check a config as far as that goes without its environments and its folder; raises UserError."""
+    name, learns, settings = configured(config.algorithm, "algorithm")
+    spec = make(config.game, 1).spec
+    learner = learns(settings, spec, key=0, total_steps=1, device=device_of(device))
+    _rollout_length(config, name, learner)
+    for text in config.opponents.agents:
+        entered(text, spec)
+    panel_of(_panel(config, spec), spec)
+
+
+def _panel(config: TrainConfig, spec: Spec) -> Sequence[str]:
+    """Return whom a run is evaluated against; by default a team plays as it was trained, with itself, first."""
+    if config.evaluation.panel is not None:
+        return config.evaluation.panel
+    return ("self", "random") if spec.payoff == "team" else ("random",)
+
+
+def _environments(config: TrainConfig) -> VecEnv:
+    if config.env_workers:
+        return Workers(config.game, config.num_envs, config.env_workers)
+    return make(config.game, config.num_envs)
+
+
+def _rollout_length(config: TrainConfig, name: str, learner: Learner) -> int:
+    """Return the steps of a rollout; raises UserError where a learner cannot learn from games played as configured."""
+    wanted = learner.rollout_length
+    if wanted and config.rollout_length not in (None, wanted):
+        raise UserError(
+            f"{name} learns from whole episodes, {wanted} steps of '{learner.spec.name}' with the one that resets it; "
+            f"got rollout_length: {config.rollout_length}; leave it out"
+        )
+    if config.rollout_workers and not learner.may_lag:
+        raise UserError(
+            f"rollout workers play with weights that are one rollout old, and {name} learns from its present policy; "
+            "set rollout_workers to 0"
+        )
+    if config.rollout_workers and (config.env_workers or config.rollout_workers > config.num_envs):
+        raise UserError(
+            f"expected up to {config.num_envs} rollout_workers, one for each of num_envs, and no env_workers beside "
+            f"them, got rollout_workers: {config.rollout_workers}, env_workers: {config.env_workers}"
+        )
+    return wanted or config.rollout_length or ROLLOUT_LENGTH
+
+
+def spelled_out(config: TrainConfig) -> TrainConfig:
+    """Return the config with every setting of its algorithm, defaults included."""
+    name, _, settings = configured(config.algorithm, "algorithm")
+    return config.model_copy(update={"algorithm": {"name": name} | settings.model_dump(mode="json")})
+
+
+def device_of(name: str) -> str:
+    """Return cpu or cuda, what `auto` finds or what was asked for; raises UserError where that is not here."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise UserError(f"expected --device auto, cpu or cuda, got '{name}'")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda was asked for, and torch finds no GPU here; use --device auto")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _open_folder(run: Run, resume: bool) -> list[str]:
+    """Make the run's folder, or load the newest whole checkpoint of the run that it holds; return what is to be said.
+
+    Raises UserError, with nothing changed, where the folder holds what this run cannot go on from.
+    """
+    path = run.folder / "config.yaml"
+    notes: list[str] = []
+    damaged: Sequence[Path] = ()
+    refuse_links(*(run.folder / name for name in ("config.yaml", "checkpoints", *LOGS)))
+    if path.exists():
+        if not resume:
+            raise UserError(
+                f"'{run.folder}' already holds a run; add --resume to go on with it, or name another --run-dir"
+            )
+        resumed = checkpoint.resumed(run.folder)
+        if resumed is not None:
+            _go_on(run, resumed)
+            notes, damaged = _notes_of(resumed), resumed.damaged
+            if run.step >= run.config.steps:
+                return notes  # nothing is to be done: its config stays as it is
+    try:
+        write_text(path, dump(run.config))  # a run that is killed here still has the config that it was begun with
+        checkpoint.set_aside(damaged)
+    except OSError as error:
+        raise UserError(f"the run folder '{run.folder}' cannot be written: {error}; name another --run-dir") from error
+    return notes
+
+
+def _go_on(run: Run, resumed: checkpoint.Resumed) -> None:
+    """Load a checkpoint into a run; raises UserError where it is not one of this run, or of another version."""
+    about = resumed.about
+    where = f"'{resumed.folder / 'checkpoint.json'}'"
+    _refuse_other(run.config, validate(TrainConfig, about["config"], where), f"the checkpoint '{resumed.folder}'")
+    try:
+        run.learner.load_state(resumed.learner)
+    except (KeyError, ValueError, RuntimeError) as error:  # how dictionaries, numpy and torch say so
+        raise UserError(
+            f"what '{resumed.folder}' holds is not what {run.name} learns from as it is here; go on with the version "
+            "that wrote it, or name another --run-dir"
+        ) from error
+    run.step, run.parent = about["step"], (about["digest"], about["step"])
+
+
+def _notes_of(resumed: checkpoint.Resumed) -> list[str]:
+    notes = []
+    if resumed.damaged:
+        aside = ", ".join(folder.name for folder in resumed.damaged)
+        notes.append(
+            f"{resumed.why}; the newest whole checkpoint is that of step {resumed.about['step']:,}, and what came "
+            f"after it ({aside}) is trained again"
+        )
+    if resumed.about["format"] == checkpoint.UNVERIFIED:
+        notes.append(checkpoint.UNVERIFIED_SAYS % resumed.folder)
+    return notes
+
+
+def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
+    """Return the config of a run that goes on: what it leaves open is as the run has it.
+
+    Raises UserError where it is another config, or would run code that the run's config names; what may change are the
+    steps, and the number of rollout workers.
+    """
+    path = folder / "config.yaml"
+    if not path.exists():
+        return config
+    try:
+        begun = load(TrainConfig, path)
+    except UserError as error:
+        raise UserError(f"'{path}' is damaged ({error}); put back the config that the run was begun with") from error
+    evaluation = config.evaluation
+    if evaluation.panel is None:
+        panel = begun.evaluation.panel
+        evaluation = evaluation.model_copy(update={"panel": panel and panel_from_file(panel, path)})
+    length = config.rollout_length or begun.rollout_length
+    config = config.model_copy(update={"evaluation": evaluation, "rollout_length": length})
+    _refuse_other(config, begun, "the run")
+    return config
+
+
+def _refuse_other(config: TrainConfig, begun: TrainConfig, what: str) -> None:
+    """Raise UserError where a config is not the one with which something was begun."""
+    before, now = (spelled_out(each).model_dump(mode="json") for each in (begun, config))
+    may_change = {"steps"}
+    if config.rollout_workers and begun.rollout_workers:
+        may_change.add("rollout_workers")  # however many there are, they play the same games
+    for key in now:
+        if key not in may_change and before[key] != now[key]:
+            setting, was, is_now = _difference(key, before[key], now[key])
+            raise UserError(
+                f"{what} was begun with {setting}: {was!r}, the config now says {is_now!r}; "
+                "resume with the same, or name another --run-dir"
+            )
+
+
+def _difference(path: str, before: Any, now: Any) -> tuple[str, Any, Any]:
+    """Return the path of the first setting that differs, and what it was and is."""
+    if isinstance(before, dict) and isinstance(now, dict) and before.keys() == now.keys():
+        key = next(key for key in now if before[key] != now[key])
+        return _difference(f"{path}.{key}", before[key], now[key])
+    return path, before, now
+
+
+def _stretch(run: Run, log: RunLog, display: Display) -> None:
+    """Train until the next checkpoint is due."""
+    config, learner = run.config, run.learner
+    key = fold_one(stream(config.seed, "stretch"), run.step // config.stretch)
+    end = min((run.step // config.stretch + 1) * config.stretch, config.steps)
+    actors = list(learner.actors())
+    mine = range(len(actors))
+    own = learner.seating(config.num_envs)
+    seating = seat(own, learner.leaders(), len(actors), len(run.opponents), config.opponents.share)
+    collector = run.collector
+    collector.open(actors, beginning(key, seating, len(actors) + len(run.opponents)))
+    collector.begin()
+    wall, cpu = time.perf_counter(), time.process_time() + collector.elsewhere
+    while run.step < end:
+        trajectory = collector.take()
+        run.step += trajectory.steps
+        if run.step < end:
+            collector.begin()
+        metrics = learner.update(trajectory, mine)
+        before, wall = wall, time.perf_counter()
+        metrics["steps_per_second"] = trajectory.steps / (wall - before)
+        before, cpu = cpu, time.process_time() + collector.elsewhere
+        metrics["steps_per_cpu_second"] = trajectory.steps / (cpu - before)
+        bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+        if bad:
+            raise RunFailed(
+                f"'{bad[0]}' is not finite at step {run.step:,}; the last checkpoint is kept: lower the learning rate"
+            )
+        log.metrics(run.step, metrics)
+        display.advance_to(run.step)
+
+
+def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
+    """Evaluate against the panel and write a checkpoint."""
+    config = run.config
+    said = []
+    agent = Entrant("learner", "learner", f"{0:064x}", run.learner.agent(), draws=0)
+    for name, against in run.panel.items():
+        key = stream(config.seed, "evaluation")
+        seeds, max_steps = config.evaluation.seeds, config.evaluation.max_steps
+        result = evaluate(run.venv, agent, against, seeds=seeds, key=key, max_steps=max_steps)
+        if result.cut and name not in run.noted:
+            run.noted.add(name)
+            display.line(f"note: {result.note(name)}")
+        log.evaluation(run.step, name, result.to_json())
+        means = " ".join(f"{mean:+.2f}" for mean in result.return_mean)
+        said.append(f"{name} {means}")
+    log.flush()
+    digest = checkpoint.write(
+        checkpoint.folder_of(run.folder, run.step),
+        algorithm=run.name,
+        settings=run.settings.model_dump(mode="json"),
+        spec=run.venv.spec,
+        config=config.model_dump(mode="json"),
+        step=run.step,
+        parent=run.parent,
+        agent=run.learner.agent_state(),
+        learner=run.learner.state(),
+    )
+    run.parent = digest, run.step
+    checkpoint.retain(run.folder, config.keep)
+    against_all = "; ".join(said) or "no panel"
+    display.line(f"step {run.step:,} of {config.steps:,}; mean return by seat against {against_all}")

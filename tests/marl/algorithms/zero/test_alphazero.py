@@ -1,0 +1,307 @@
+"""AlphaZero: what it learns is what the search found, it resumes exactly, and it learns something tiny."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from games.errors import UserError
+from games.keys import fold
+from games.registry import make
+from marl.agents import checkpoint
+from marl.agents.load import enter
+from marl.algorithms.zero.alphazero import AlphaZero, AlphaZeroConfig, loss
+from marl.algorithms.zero.networks import Judge, PolicyValue, folded
+from marl.evaluation.evaluate import evaluate
+from marl.learning.networks import generator_of
+from marl.rollout.loop import Carry, episodes, rollout
+from marl.search.values import scaled, unscaled
+from marl.training.config import TrainConfig
+from marl.training.train import train
+
+GAME = "openspiel:tic_tac_toe"
+SMALL = {"simulations": 8, "channels": 8, "blocks": 1, "batch_size": 16, "steps_per_update": 16, "sampled_moves": 3}
+
+
+def spec_of(game):
+    return make(game, 1).spec
+
+
+def learner(game=GAME, **settings):
+    return AlphaZero(AlphaZeroConfig(**SMALL | settings), spec_of(game), key=1, total_steps=100, device="cpu")
+
+
+def network_of(spec, encoder="auto", hidden=(4,)):
+    return PolicyValue(spec, generator_of(3), encoder=encoder, hidden=hidden, channels=8, blocks=1)
+
+
+def trained(folder, steps=600, stretch=300, game=GAME, rollout_workers=0, **settings):
+    algorithm = {"name": "alphazero"} | SMALL | settings
+    evaluation = {"panel": ["random"], "seeds": 2}
+    config = TrainConfig(
+        game=game,
+        algorithm=algorithm,
+        steps=steps,
+        stretch=stretch,
+        num_envs=8,
+        rollout_length=8,
+        rollout_workers=rollout_workers,
+        evaluation=evaluation,
+    )
+    return train(config, folder, resume=(folder / "config.yaml").exists(), device="cpu")
+
+
+def test_the_folded_network_says_the_same():
+    spec = spec_of("openspiel:connect_four")
+    network = network_of(spec)
+    views, movers = torch.rand(40, 3, 6, 7), torch.arange(40) % 2
+    for _ in range(5):
+        network.train()(network.see(views, movers))  # batch normalisation gets means and deviations of its own
+    x = network.see(views, movers)
+    torch.testing.assert_close(folded(network)(x), network.eval()(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.processor
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_what_the_judge_says_does_not_depend_on_batch_mates(precision, backend):
+    spec = spec_of("openspiel:connect_four")
+    judge = Judge(network_of(spec), spec, "cpu", precision=precision, backend=backend)
+    views = np.random.default_rng(0).random((107, 3, 6, 7), np.float32)
+    movers = np.arange(107) % 2
+    logits, values = judge(views, movers)
+    for few in (5, 20, 41):
+        some = judge(views[:few], movers[:few])
+        assert (some[0] == logits[:few]).all() and (some[1] == values[:few]).all()
+    for row in (0, 63, 64, 99, 106):
+        alone = judge(views[row : row + 1], movers[row : row + 1])
+        assert (alone[0][0] == logits[row]).all() and (alone[1][0] == values[row]).all()
+    assert values.sum(1) == pytest.approx(np.zeros(107))
+
+
+def test_values_are_told_to_the_right_players():
+    """The network speaks of the mover first."""
+    spec = spec_of("openspiel:pig(players=3)")
+    network = network_of(spec, "mlp")
+    with torch.no_grad():
+        network.value.weight.zero_()
+        network.value.bias.copy_(torch.tensor([0.9, 0.5, -0.3]))
+    said = torch.tanh(torch.tensor([0.9, 0.5, -0.3])).tolist()
+    views = np.zeros((3, *spec.observation.shape), np.float32)
+    _, values = Judge(network, spec, "cpu")(views, np.arange(3))
+    values = scaled(values, spec)
+    assert values[0] == pytest.approx(said, abs=1e-5)
+    assert values[1] == pytest.approx([said[2], said[0], said[1]], abs=1e-5)
+    assert values[2] == pytest.approx([said[1], said[2], said[0]], abs=1e-5)
+
+
+def test_scaled_and_back():
+    spec = spec_of("openspiel:backgammon")
+    value = np.array([[1.0, -1.0], [0.25, -0.25]])
+    np.testing.assert_allclose(unscaled(scaled(value, spec), spec), value)
+
+
+def test_loss_by_hand():
+    said = torch.tensor([[0.0, 0.0, 5.0, 0.5], [1.0, 0.0, 0.0, -1.0]])
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    policy = torch.tensor([[0.25, 0.75, 0.0], [1.0, 0.0, 0.0]])
+    total, metrics = loss(said, mask, policy, torch.tensor([[1.0], [-1.0]]), torch.tensor([True, False]))
+    assert metrics["policy_loss"] == pytest.approx(np.log(2))  # the second position was searched cheaply
+    assert metrics["value_loss"] == pytest.approx(0.125)
+    assert total == pytest.approx(np.log(2) + 0.125)
+
+
+RESIGNING = {"resign_below": -0.1, "no_resign_share": 0.5, "cheap_simulations": 2}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, marks=pytest.mark.processor),
+        {"rule": "gumbel", "cheap_share": 0.5, "root_value_share": 0.5},
+        RESIGNING,
+    ],
+)
+def test_resumed_is_the_same_to_the_byte(settings, tmp_path):
+    whole = trained(tmp_path / "whole", **settings)
+    trained(tmp_path / "parts", steps=300, **settings)
+    parts = trained(tmp_path / "parts", **settings)
+    assert whole.name == parts.name
+    for name in ("agent.safetensors", "learner.safetensors"):
+        assert (whole / name).read_bytes() == (parts / name).read_bytes()
+
+
+def test_a_checkpoint_plays_as_the_learner_does(tmp_path):
+    folder = trained(tmp_path / "run", steps=300)
+    assert checkpoint.read(folder)["algorithm"] == "alphazero"
+    venv = make(GAME, 4)
+    for text in (
+        str(folder),
+        f"{folder}(simulations=3)",
+        f"{folder}(search=false)",
+        f"{folder}(search=false, greedy=true)",
+    ):
+        assert evaluate(venv, enter(text, venv.spec), enter("random", venv.spec), seeds=3, key=0).episodes == 6
+    for argument in ("simulations=9", "solve=true", "sampled_moves=2", "reuse=true", "leaves=2"):
+        with pytest.raises(UserError, match=f"search=false plays .* alone, got {argument.partition('=')[0]} too"):
+            enter(f"{folder}(search=false, {argument})", venv.spec)
+    enter(f"{folder}(leaves=4)", venv.spec)
+    with pytest.raises(UserError, match="at least 1 leaf of a tree at a time, got leaves=0"):
+        enter(f"{folder}(leaves=0)", venv.spec)
+    with pytest.raises(UserError, match="greedy=true plays the mode of the network's policy alone; add search=false"):
+        enter(f"{folder}(greedy=true)", venv.spec)
+    with pytest.raises(UserError, match="samples 0 or more of its first moves, got sampled_moves=-1"):
+        enter(f"{folder}(sampled_moves=-1)", venv.spec)
+    with pytest.raises(UserError, match="at least 1 simulation, got 0"):
+        enter(f"{folder}(simulations=0)", venv.spec)
+
+
+def test_cheap_moves_are_marked():
+    made = learner(cheap_share=0.5, cheap_simulations=2, solve=False)
+    trajectory = recorded(made, steps=2)
+    full = trajectory.extras["searched"][trajectory.acting[:-1]]
+    assert 0.3 < full.mean() < 0.7
+    policy = trajectory.extras["policy"][trajectory.acting[:-1]]
+    assert policy.sum(1) == pytest.approx(np.ones(len(policy)), abs=1e-5)
+    assert ((policy[~full] * 2).round(5) % 1 == 0).all()  # of two simulations
+
+
+def recorded(made, steps=8, num_envs=64):
+    venv = make(GAME, num_envs)
+    carry = Carry(venv, made.actors(), fold(0, np.arange(1)), fold(1, np.arange(num_envs)))
+    return rollout(venv, made.actors(), np.zeros((num_envs, 2), np.int64), carry, steps)
+
+
+def test_who_has_given_up_plays_on_cheaply():
+    made = learner(resign_below=1.0, no_resign_share=0.25, cheap_simulations=2, solve=False)  # all give up at once
+    trajectory = recorded(made, steps=5)
+    assert not trajectory.first[1:].any()
+    full, would = (trajectory.extras[name] for name in ("searched", "would_resign"))
+    for player in (0, 1):
+        mine = trajectory.acting[:-1, :, player]
+        assert (mine == (np.arange(5) % 2 == player)[:, None]).all()
+        first, later = full[player, :, player], full[player + 2 :: 2, :, player]
+        stays = would[player, :, player]
+        assert first.all() and 0.1 < stays.mean() < 0.4
+        assert (later == stays).all() and not would[player + 2 :: 2, :, player].any()  # said once a game
+    assert (would[0, :, 0] != would[1, :, 1]).any()  # each player decides for itself
+
+
+def test_nobody_gives_up_unless_told_to():
+    trajectory = recorded(learner(no_resign_share=0.0))
+    assert trajectory.extras["searched"][trajectory.acting[:-1]].all() and "would_resign" not in trajectory.extras
+
+
+def test_wrong_resignations_are_counted():
+    made = learner(resign_below=1.0, no_resign_share=1.0, simulations=2)
+    trajectory = recorded(made, steps=10)
+    metrics = made.update(trajectory, [0])
+    ended = trajectory.terminated[1:].all(2)
+    assert ended.any(0).all()  # every game has ended once; nobody has given up, and all would have
+    outcome = np.array([trajectory.reward[: end + 1, e].sum(0) for e, end in enumerate(ended.argmax(0))])
+    assert metrics["resigned_wrongly"] == pytest.approx((outcome >= 0).mean(), abs=1e-6)
+    assert "resigned_wrongly" not in learner(simulations=2).update(trajectory, [0])
+
+
+def test_a_kept_tree_is_an_argument_of_players(tmp_path):
+    folder, venv = trained(tmp_path / "run", steps=1, stretch=1), make(GAME, 4)
+    keeping = enter(f"{folder}(reuse=true)", venv.spec)
+    assert evaluate(venv, keeping, enter("random", venv.spec), seeds=3, key=0).episodes == 6
+    assert keeping.digest != enter(str(folder), venv.spec).digest
+    folder = trained(tmp_path / "gumbel", steps=1, stretch=1, rule="gumbel")
+    with pytest.raises(UserError, match="reuse=true goes on from the visits of an earlier search"):
+        enter(f"{folder}(reuse=true)", venv.spec)
+
+
+def test_first_moves_are_sampled_where_games_should_differ(tmp_path):
+    folder, venv = trained(tmp_path / "run", steps=300), make(GAME, 4)
+    games = {}
+    for text in (f"{folder}(sampled_moves=2)", str(folder)):
+        agent = enter(text, venv.spec).agent
+        seats = np.zeros((8, 2), np.int64)
+        played = episodes(venv, [agent], np.array([1], np.uint64), fold(2, np.arange(8)), seats)
+        games[text] = {episode.moves.tobytes() for episode in played}
+    assert [len(found) for found in games.values()] == [8, 1]
+
+
+def test_workers_play_resigning_games_alike(tmp_path):
+    runs = [trained(tmp_path / str(n), rollout_workers=n, **RESIGNING) for n in (1, 3)]
+    assert runs[0].name == runs[1].name
+    assert len({(run / "agent.safetensors").read_bytes() for run in runs}) == 1
+
+
+@pytest.mark.parametrize(
+    "game", ["openspiel:leduc_poker", "openspiel:goofspiel", "spread", "matrix(game=chicken)", f"{GAME} | agent_id"]
+)
+def test_games_that_it_cannot_search_are_refused(game):
+    with pytest.raises(UserError, match="alphazero"):
+        learner(game)
+
+
+def test_a_search_without_simulations_is_refused():
+    with pytest.raises(ValidationError, match="simulations"):
+        AlphaZeroConfig(simulations=0)
+
+
+@pytest.mark.parametrize(
+    ("game", "settings", "said"),
+    [
+        ("openspiel:pig", {"encoder": "residual"}, "three axes"),
+        (GAME, {"replay_positions": 8}, "at least batch_size, 16, got 8"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(game, settings, said):
+    with pytest.raises(UserError, match=said):
+        learner(game, **settings)
+
+
+def test_a_network_of_another_board_is_refused(tmp_path):
+    folder = trained(tmp_path / "run", steps=300)
+    with pytest.raises(UserError, match="tic_tac_toe"):
+        enter(str(folder), spec_of("openspiel:connect_four"))
+
+
+def test_a_run_searches_only_where_there_are_positions(tmp_path):
+    folder, spec = trained(tmp_path / "run", steps=300), spec_of(GAME)
+    elsewhere = replace(spec, searchable=False)
+    with pytest.raises(UserError, match=r"alphazero needs positions to search, .* with env_workers: 0"):
+        enter(str(folder), elsewhere)
+    enter(f"{folder}(search=false)", elsewhere)
+
+
+def test_three_players_and_chance(tmp_path):
+    trained(tmp_path / "run", steps=300, game="openspiel:pig(players=3,winscore=10)")
+
+
+def test_uct_plays_every_game_of_turns():
+    venv = make("openspiel:tic_tac_toe", 10)
+    spec = venv.spec
+    result = evaluate(venv, enter("uct(simulations=100)", spec), enter("random", spec), seeds=100, key=0)
+    assert min(result.return_mean) > 0.6
+    draws = list(
+        episodes(
+            venv,
+            [enter("uct(simulations=400)", spec).agent] * 2,
+            fold(0, np.arange(2)),
+            fold(1, np.arange(10)),
+            np.tile([0, 1], (10, 1)),
+        )
+    )
+    assert np.mean([episode.returns[0] == 0 for episode in draws]) > 0.6
+
+
+@pytest.mark.slow
+def test_learns_tic_tac_toe(tmp_path):
+    """Its policy alone, which has seen a search's policies and no opponent, hardly loses to random."""
+    folder = trained(tmp_path / "run", steps=12_000, stretch=6_000, simulations=24, channels=16, batch_size=64)
+    venv = make(GAME, 32)
+    spec = venv.spec
+    result = evaluate(
+        venv, enter(f"{folder}(search=false, greedy=true)", spec), enter("random", spec), seeds=100, key=0
+    )
+    before = trained(tmp_path / "before", steps=1, stretch=1, simulations=24, channels=16)
+    start = evaluate(venv, enter(f"{before}(search=false, greedy=true)", spec), enter("random", spec), seeds=100, key=0)
+    assert min(result.return_mean) > 0.5
+    assert sum(start.return_mean) < sum(result.return_mean) - 0.5

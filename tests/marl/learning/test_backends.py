@@ -1,0 +1,140 @@
+"""Backends: they say the same of a network, whichever computes it."""
+
+import sys
+from multiprocessing.reduction import ForkingPickler
+
+import numpy as np
+import pytest
+import torch
+
+from games.errors import UserError
+from games.registry import make
+from marl.agents.load import enter
+from marl.algorithms.zero.muzero import MuZeroConfig, MuZeroNetwork
+from marl.algorithms.zero.networks import Judge, PolicyValue, folded
+from marl.evaluation.evaluate import evaluate
+from marl.learning.backends import OpenVino, backend_of
+from marl.learning.networks import generator_of
+from marl.training.config import TrainConfig
+from marl.training.train import train
+
+GAME = "openspiel:connect_four"
+CLOSE = {"float32": 1e-5, "bfloat16": 3e-2}
+
+
+def alphazeros(encoder):
+    spec = make(GAME, 1).spec
+    network = PolicyValue(spec, generator_of(3), encoder=encoder, hidden=(24, 20), channels=16, blocks=2)
+    x = torch.rand(40, 3, 6, 7, generator=generator_of(1))
+    return network, {"forward": network.see(x, torch.arange(40) % 2)}
+
+
+def muzeros(encoder):
+    config = MuZeroConfig(encoder=encoder, hidden=(24, 20), channels=16, blocks=2)
+    network = MuZeroNetwork(config, make(GAME, 1).spec, generator_of(3))
+    x = torch.rand(40, 3, 6, 7, generator=generator_of(1))
+    hidden = torch.rand(40, *network.features, generator=generator_of(2))
+    with torch.no_grad():
+        taken = network.taken(hidden, torch.arange(40) % 7)
+    return network, {"initial": network.see(x, torch.arange(40) % 2), "recurrent": taken}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("encoder", ["residual", "mlp"])
+@pytest.mark.parametrize("made", [alphazeros, muzeros])
+def test_openvino_says_what_torch_says(made, encoder, precision):
+    network, shown = made(encoder)
+    for parameter in network.parameters():  # heads that begin at nothing would say nothing
+        torch.nn.init.normal_(parameter, std=0.2, generator=generator_of(5))
+    network = folded(network)
+    torchs, openvinos = (backend_of(name, network, "cpu", precision) for name in ("torch", "openvino"))
+    for part, x in shown.items():
+        with torch.inference_mode():
+            said, expected = openvinos(part, x), torchs(part, x)
+        assert said.shape == expected.shape and expected.std() > 0.1
+        torch.testing.assert_close(said, expected, rtol=CLOSE[precision], atol=CLOSE[precision] * expected.abs().max())
+
+
+def test_what_is_compiled_stays_in_its_process():
+    network, shown = alphazeros("residual")
+    made = backend_of("openvino", folded(network), "cpu", "float32")
+    with torch.inference_mode():
+        said = made("forward", shown["forward"])
+        again = ForkingPickler.loads(ForkingPickler.dumps(made))("forward", shown["forward"])
+    assert torch.equal(said, again)
+
+
+def test_a_renewed_network_is_compiled_anew():
+    spec, (network, _) = make(GAME, 1).spec, alphazeros("residual")
+    judge = Judge(network, spec, "cpu", backend="openvino")
+    views = np.zeros((1, 3, 6, 7), np.float32)
+    before = judge(views, np.array([0]))[0]
+    with torch.no_grad():
+        network.policy.bias += torch.arange(7)
+    assert np.array_equal(judge(views, np.array([0]))[0], before)
+    judge.renew(network)
+    assert judge(views, np.array([0]))[0] - before == pytest.approx(np.arange(7)[None], abs=1e-6)
+
+
+def test_nothing_is_sent_anywhere():
+    """OpenVINO would fork a process that reports its import."""
+    network, _ = alphazeros("mlp")
+    backend_of("openvino", folded(network), "cpu", "float32")
+    assert sys.modules["openvino"] and sys.modules["openvino_telemetry"] is None
+
+
+def test_what_cannot_compute_is_refused(monkeypatch):
+    network, _ = alphazeros("mlp")
+    with pytest.raises(UserError, match="expected backend torch or openvino, got 'jax'"):
+        backend_of("jax", network, "cpu", "float32")
+    with pytest.raises(UserError, match="on the CPU, got device 'cuda:0'; use torch there"):
+        backend_of("openvino", network, "cuda:0", "float32")
+    monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not installed
+    with pytest.raises(UserError, match="pip install 'marl\\[openvino\\]', or play with backend=torch"):
+        backend_of("openvino", network, "cpu", "float32")
+
+
+def test_what_has_no_translation_is_told():
+    class Odd(torch.nn.Module):
+        def forward(self, x):
+            return self.layer(x) if self.layer else torch.sin(x)
+
+    for layer in (None, torch.nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular")):
+        made = Odd()
+        made.layer = layer
+        with pytest.raises(NotImplementedError, match="nobody has translated"):
+            backend_of("openvino", made, "cpu", "float32")("forward", torch.zeros(8, 1, 4, 4))
+
+
+@pytest.mark.parametrize("algorithm", ["alphazero", "muzero"])
+def test_a_run_learns_with_it_resumes_and_plays_without(algorithm, tmp_path, monkeypatch):
+    settings = {"simulations": 4, "hidden": [8], "encoder": "mlp", "batch_size": 8, "steps_per_update": 16}
+
+    def trained(folder, steps, workers):
+        config = TrainConfig(
+            game="openspiel:tic_tac_toe",
+            algorithm={"name": algorithm, "backend": "openvino"} | settings,
+            steps=steps,
+            stretch=128,
+            num_envs=8,
+            rollout_length=8,
+            rollout_workers=workers,
+        )
+        return train(config, tmp_path / folder, resume=(tmp_path / folder / "config.yaml").exists(), device="cpu")
+
+    whole = trained("whole", 256, 1)
+    trained("parts", 128, 2)
+    parts = trained("parts", 256, 2)
+    assert (whole / "learner.safetensors").read_bytes() == (parts / "learner.safetensors").read_bytes()
+    asked, ask = [], OpenVino.__call__
+    monkeypatch.setattr(OpenVino, "__call__", lambda *args: asked.append(args[1]) or ask(*args))
+    venv = make("openspiel:tic_tac_toe", 2)
+    for text, computes in (("", True), ("(backend=torch)", False), ("(backend=torch, search=false)", False)):
+        asked.clear()
+        evaluate(venv, enter(f"{whole}{text}", venv.spec), enter("random", venv.spec), seeds=1, key=0)
+        assert bool(asked) == computes
+    trained("here", 128, 0)
+    assert asked
+    for wrong in ("jax", "''"):
+        with pytest.raises(UserError, match="expected backend torch or openvino, got"):
+            enter(f"{whole}(backend={wrong})", venv.spec)
