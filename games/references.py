@@ -15,22 +15,20 @@ import ast
 import importlib
 import inspect
 import re
-import sysconfig
-import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
-from games.errors import UserError, in_words, nearest, written
+from games import plugins, working_folder
+from games.errors import UserError, nearest, refused_by_us, theirs, written
 
 _PLAIN = {int, float, bool, str, NoneType}  # what an argument may be declared as and is checked for
 _ARTICLE = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a word"}
+OURS = ("games", "marl", "tournaments")  # the top-level packages of this project
 LONGEST = 10_000  # characters of a reference
 MOST_WRAPPERS = 100  # around one game; each is a call within another
 MOST_PARTS = 100  # into which commas may part one
@@ -168,44 +166,59 @@ def resolve(
     reference: Reference,
     group: str,
     what: str,
-    sources: tuple[str, ...] = (),
+    sources: Sequence[str] = (),
     hint: Callable[[str, Iterable[str]], str] = nearest,
 ) -> Any:
-    """Find what a reference names: an entry point of `group`, or an attribute of an installed module.
+    """Find what a reference names: a name that is registered in `group`, or an attribute of a module.
 
-    `hint(name, known)` says in the refusal of an unknown name which known one may be meant.
+    `hint(name, known)` says in the refusal of an unknown name which known one may be meant. Raises UserError where
+    nothing has the name, where two packages register it, and where it cannot be imported.
     """
     if reference.source:
         return attribute(reference, sources)
-    found = {point.name: point for point in entry_points(group=group)}
-    if reference.name not in found:
-        meant = hint(reference.name, found) or f"; installed: {', '.join(sorted(found)) or 'none'}"
-        raise UserError(f"expected a known {what}, got '{reference.name}'{meant}")
-    with theirs(f"'{reference.name}' could not be imported"):
-        return found[reference.name].load()
+    try:
+        return plugins.load(group, reference.name)
+    except KeyError:
+        known = plugins.names(group)
+        meant = hint(reference.name, known) or f"; installed: {', '.join(known) or 'none'}"
+        raise UserError(f"expected a known {what}, got '{reference.name}'{meant}") from None
 
 
-def attribute(reference: Reference, sources: tuple[str, ...] = ()) -> Any:
-    """Return what `module:name` names; raises UserError where there is no such module, or no such name in it."""
+def attribute(reference: Reference, sources: Sequence[str] = ()) -> Any:
+    """Return what `module:name` names; the module is installed, or lies in the working folder.
+
+    Raises UserError where there is no such module, or no such name in it, and where it cannot be imported.
+    """
     with theirs(f"'{reference}' could not be imported"):
         module = _import(reference, sources)
     if not hasattr(module, reference.name):
         public = [name for name in vars(module) if not name.startswith("_")]
-        raise UserError(f"the module '{reference.source}' has no '{reference.name}'{nearest(reference.name, public)}")
+        hint = _taken(reference.source) or nearest(reference.name, public)
+        raise UserError(f"the module '{reference.source}' has no '{reference.name}'{hint}")
     return getattr(module, reference.name)
 
 
-def _import(reference: Reference, sources: tuple[str, ...]) -> Any:
+def _import(reference: Reference, sources: Sequence[str]) -> Any:
+    working_folder.allow(reference.source)
     try:
         return importlib.import_module(reference.source)
     except ModuleNotFoundError as error:
         if error.name and not (reference.source + ".").startswith(error.name + "."):
             raise UserError(f"'{reference.source}' needs the package '{error.name}', which is not installed") from error
         known = f"{', '.join(sources)} or " if sources else ""
-        hint = nearest(reference.source, sources)
+        hint = _taken(reference.source) or nearest(reference.source, sources)
         raise UserError(
             f"expected {known}an importable module, got '{reference.source}' in '{reference}'{hint}"
         ) from error
+
+
+def _taken(module: str) -> str:
+    """Say which of the user's files has the name of a package of this project's; an empty string where none has."""
+    name, home = module.partition(".")[0], Path(__file__).parents[1]
+    mine = [path for path in (Path(f"{name}.py"), Path(name)) if path.exists() and path.resolve().parent != home]
+    if name not in OURS or not mine:
+        return ""
+    return f"; '{name}' is a package of marl's: rename '{mine[0]}', to my_{mine[0]} for example"
 
 
 def call(target: Callable[..., Any], reference: Reference, **more: Any) -> Any:
@@ -215,7 +228,7 @@ def call(target: Callable[..., Any], reference: Reference, **more: Any) -> Any:
         try:
             return build()
         except (TypeError, ValueError) as error:
-            if not _refused(error):
+            if not refused_by_us(error):
                 raise
             raise UserError(f"{what}: {' '.join(str(error).split())}") from error
 
@@ -241,43 +254,6 @@ def bound(target: Callable[..., Any], reference: Reference, **more: Any) -> Call
         )
     check_types(reference.name, parameters, dict(reference.arguments))
     return partial(target, **arguments)
-
-
-@contextmanager
-def theirs(what: str, remedy: str = "mend it") -> Iterator[None]:
-    """Say in one sentence what went wrong in somebody else's code, and where; a UserError has said it already."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:  # a plug-in may raise anything
-        raise UserError(f"{what}: {_raised(error)}; {remedy}") from error
-
-
-def _refused(error: Exception) -> bool:
-    """Say whether an error is a refusal of this project's own: raised within its packages, not by the call itself."""
-    frames = _outside(_frames(error), __file__)
-    packages = (Path(__file__).parents[1] / name for name in ("games", "marl"))
-    return bool(frames) and not _outside(frames, *packages)
-
-
-def _raised(error: Exception) -> str:
-    """Return an error in one line, with where its author's own code was when it came: in no library, if it can be."""
-    words = in_words(error)
-    frames = _outside(_frames(error), Path(__file__).parent, Path(importlib.__file__).parent)
-    frames = _outside(frames, *(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib"))) or frames
-    if not frames or isinstance(error, SyntaxError):  # which says itself where
-        return words
-    return f"{words} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
-
-
-def _frames(error: Exception) -> list[traceback.FrameSummary]:
-    """Return where an error passed, but for code that has no file."""
-    return [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_absolute()]
-
-
-def _outside(frames: list[traceback.FrameSummary], *folders: str | Path) -> list[traceback.FrameSummary]:
-    return [frame for frame in frames if not any(Path(frame.filename).is_relative_to(folder) for folder in folders)]
 
 
 def check_types(name: str, parameters: Mapping[str, inspect.Parameter], arguments: dict[str, Any]) -> None:

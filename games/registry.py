@@ -4,24 +4,21 @@ What a user types may name any code: `package.module:Class` is imported and call
 else may have written must not: it goes through `from_file`, which lets only the names of registered things pass.
 """
 
-import importlib
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from importlib.metadata import entry_points
 from itertools import takewhile
 from typing import Any
 
+from games import plugins, sources
 from games.contract import Game, Spec, VecEnv
-from games.errors import UserError, closest, nearest, written
+from games.errors import UserError, closest, nearest, theirs, written
 from games.guard import Guard
-from games.references import Reference, attribute, call, layers, parameters_of, resolve, theirs
+from games.references import Reference, call, layers, parameters_of, resolve
+from games.sources import Source
 from games.vector import vectorize
-from games.wrappers import ON_SPACES, WRAPPERS
-
-GROUP = "marl.games"
-SOURCES = ("openspiel", "pettingzoo", "gymnasium", "vmas", "jaxmarl")  # each an adapter in games/adapters/
+from games.wrappers import ON_SPACES
 
 
 def make(text: str, num_envs: int, *, guard: bool = True) -> VecEnv:
@@ -31,11 +28,16 @@ def make(text: str, num_envs: int, *, guard: bool = True) -> VecEnv:
     Raises UserError for an unknown name, a wrong argument, and an optional package that is not installed.
     """
     reference, wrappers = layers(text)
-    preprocessing = list(takewhile(_of_single, wrappers))
-    venv = _build(reference, preprocessing, num_envs)
-    if guard and not _ours(venv):
+    source = _source(reference)
+    if source is None:
+        venv, outer = _build(reference, wrappers, num_envs)
+    else:
+        inner, outer = _parted(source, wrappers)
+        venv = source.make(reference.name, dict(reference.arguments), num_envs, inner)
+    trusted = source.trusted if source else type(venv).__module__.startswith("games.native.")
+    if guard and not trusted:
         venv = Guard(venv)
-    for wrapper in wrappers[len(preprocessing) :]:
+    for wrapper in outer:
         venv = _wrap(venv, wrapper)
     return venv
 
@@ -62,10 +64,10 @@ def from_file(text: str, remedy: str) -> str:
 
 def _code(game: Reference) -> str:
     """Return what code a game names beside that of its source, or an empty string."""
-    if game.source not in SOURCES:
+    source = _source(game)
+    if source is None:
         return f"code of '{game.source}'"
-    is_own = getattr(adapter(game.source), "is_own", None)  # the others import nothing by name
-    return "" if is_own is None or is_own(game.name) else f"a package that is not one of {game.source}'s own"
+    return "" if source.is_own(game.name) else f"a package that is not one of {game.source}'s own"
 
 
 def _paths(value: Any) -> Iterator[str | bytes]:
@@ -79,124 +81,107 @@ def _paths(value: Any) -> Iterator[str | bytes]:
         yield value
 
 
-def _build(reference: Reference, preprocessing: list[Reference], num_envs: int) -> VecEnv:
-    if reference.source in SOURCES:
-        more = {"wrappers": preprocessing} if preprocessing else {}
-        if reference.source != "pettingzoo":
-            _no_supersuit(preprocessing, reference)
-        if reference.source not in ("pettingzoo", "gymnasium"):
-            _no_reshaping(preprocessing, reference)
-        return adapter(reference.source).make(reference.name, dict(reference.arguments), num_envs, **more)  # type: ignore[no-any-return]
-    target = resolve(reference, GROUP, "game", SOURCES, _known_game)
-    batched = "num_envs" in parameters_of(target)
-    made = call(target, reference, **({"num_envs": num_envs} if batched else {}))
-    if not batched and not isinstance(made, Game):
-        return _vectorize(reference, made, lambda: call(target, reference), preprocessing, num_envs)
+def _source(reference: Reference) -> Source | None:
+    """Return the source that stands before the colon; None where that is a module, or nothing."""
+    try:
+        return sources.source(reference.source) if reference.source else None
+    except KeyError:
+        return None
+
+
+def _parted(source: Source, wrappers: list[Reference]) -> tuple[list[Reference], list[Reference]]:
+    """Part wrappers: those that the source puts around single environments, and those that go around the batch."""
+    inner = list(takewhile(source.wraps, wrappers))
+    return inner, wrappers[len(inner) :]
+
+
+def _target(reference: Reference) -> Any:
+    """Return what builds a game that is of no source: what is registered, or a class."""
+    return resolve(reference, plugins.GAMES, "game", plugins.names(plugins.SOURCES), _known_game)
+
+
+def _build(reference: Reference, wrappers: list[Reference], num_envs: int) -> tuple[VecEnv, list[Reference]]:
+    """Build a game that is of no source; return it, and the wrappers that are not yet around it."""
+    target = _target(reference)
+    if "num_envs" in parameters_of(target):
+        return _specified(call(target, reference, num_envs=num_envs), reference), wrappers
+    made = call(target, reference)
+    if isinstance(made, Game):
+        game = _specified(made, reference)
+        with theirs(f"'{reference}' could not be opened"):
+            return vectorize(game, num_envs), wrappers
+    source = sources.adapting(made)
+    if source is None:
+        kinds = "a Game, a VecEnv, or a PettingZoo AECEnv or ParallelEnv, or a Gymnasium Env"
+        raise UserError(f"expected {kinds} from '{reference}', got {type(made).__name__}")
+    inner, outer = _parted(source, wrappers)
+    return source.vectorize(str(reference), made, lambda: call(target, reference), num_envs, inner), outer
+
+
+def _specified(made: Any, reference: Reference) -> Any:
+    """Return what was made; raises UserError where it has no Spec."""
     if not isinstance(spec := getattr(made, "spec", None), Spec):
         raise UserError(f"expected `spec` of '{reference}' to be a Spec (games/contract.py), got {spec!r}")
-    if not batched:
-        with theirs(f"'{reference}' could not be opened"):
-            made = vectorize(made, num_envs)
-    _no_supersuit(preprocessing, reference)
-    _no_reshaping(preprocessing, reference)
+    return made
+
+
+def _wrap(venv: VecEnv, wrapper: Reference) -> VecEnv:
+    if not wrapper.source and wrapper.name not in plugins.names(plugins.WRAPPERS):
+        _refuse_single(venv, wrapper)
+    target = resolve(wrapper, plugins.WRAPPERS, "wrapper", hint=_known_wrapper)
+    made = call(target, wrapper, venv=venv)
+    made.spec = replace(made.spec, name=f"{venv.spec.name} | {wrapper}")
     return made  # type: ignore[no-any-return]
 
 
-def _no_supersuit(preprocessing: list[Reference], reference: Reference) -> None:
-    if odd := next(filter(_supersuit, preprocessing), None):
-        raise UserError(f"SuperSuit's '{odd.name}' wraps PettingZoo's environments, got '{reference}'")
-
-
-def _no_reshaping(preprocessing: list[Reference], reference: Reference) -> None:
-    if preprocessing:
+def _refuse_single(venv: VecEnv, wrapper: Reference) -> None:
+    """Raise UserError where a wrapper that some source puts around single environments stands elsewhere."""
+    takers = [name for name, source in sources.every() if source.wraps(wrapper)]
+    if takers:
         raise UserError(
-            f"'{preprocessing[0].name}' changes the spaces of PettingZoo's and Gymnasium's environments, "
-            f"got '{reference}'"
+            f"expected '{wrapper.name}' directly behind an environment of {' or '.join(takers)}, "
+            f"got it behind '{venv.spec.name}'"
         )
 
 
-def _vectorize(
-    reference: Reference, made: Any, build: Callable[[], Any], preprocessing: list[Reference], num_envs: int
-) -> VecEnv:
-    """Adapt an environment of somebody's own class: Gymnasium's have one action space, PettingZoo's one an agent."""
-    if hasattr(made, "action_space") and not callable(made.action_space):
-        _no_supersuit(preprocessing, reference)
-        return adapter("gymnasium").vectorize(str(reference), made, build, num_envs, preprocessing)  # type: ignore[no-any-return]
-    more = {"wrappers": preprocessing} if preprocessing else {}
-    return adapter("pettingzoo").vectorize(str(reference), made, build, num_envs, **more)  # type: ignore[no-any-return]
-
-
-def adapter(source: str) -> Any:
-    """Return the module that adapts a source's games; raises UserError where its package is not installed."""
-    try:
-        return importlib.import_module(f"games.adapters.{source}")
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"'{source}' needs the package '{error.name}', which is not installed; pip install 'marl[{source}]'"
-        ) from error
-
-
-def _supersuit(wrapper: Reference) -> bool:
-    return not wrapper.source and re.search(r"_v\d+$", wrapper.name) is not None
-
-
-def _of_single(wrapper: Reference) -> bool:
-    """Say whether a wrapper is of single environments, before they are batched."""
-    return _supersuit(wrapper) or (not wrapper.source and wrapper.name in ON_SPACES)
-
-
-def _wrap(venv: VecEnv, reference: Reference) -> VecEnv:
-    if _of_single(reference):
-        whose = "SuperSuit's wrappers" if _supersuit(reference) else "wrappers of spaces"
-        raise UserError(f"{whose} stand before all others, got '{reference}' behind another")
-    if reference.source:
-        target = attribute(reference)
-    elif reference.name in WRAPPERS:
-        target = WRAPPERS[reference.name]
-    else:
-        raise UserError(
-            f"expected a wrapper ({', '.join((*WRAPPERS, *ON_SPACES))}, SuperSuit's, or package.module:Class), got "
-            f"'{reference}'{nearest(reference.name, (*WRAPPERS, *ON_SPACES))}"
-        )
-    made = call(target, reference, venv=venv)
-    made.spec = replace(made.spec, name=f"{venv.spec.name} | {reference}")
-    return made  # type: ignore[no-any-return]
-
-
-def _ours(venv: VecEnv) -> bool:
-    """Say whether a game needs no guard: its steps are this project's own code, or a library's that it trusts."""
-    game = venv.spec.name.partition(":")[0]
-    return type(venv).__module__.startswith(("games.native.", "games.adapters.")) or game == "openspiel"
+def _known_wrapper(name: str, registered: Iterable[str]) -> str:
+    """Return a hint at the nearest wrapper."""
+    return nearest(name, (*registered, *ON_SPACES))
 
 
 def load(text: str) -> Game:
     """Build a game by reference, with positions to clone; raises UserError for a pure environment, which has none."""
     reference, _ = layers(text)
-    if reference.source == "openspiel":
-        return adapter("openspiel").load(reference.name, dict(reference.arguments))  # type: ignore[no-any-return]
-    if reference.source not in SOURCES:
-        target = resolve(reference, GROUP, "game", SOURCES, _known_game)
+    source = _source(reference)
+    if source is not None:
+        made = source.load(reference.name, dict(reference.arguments))
+    else:
+        target = _target(reference)
         made = None if "num_envs" in parameters_of(target) else call(target, reference)
-        if isinstance(made, Game):
-            return made
-    raise UserError(f"expected a game with positions that can be cloned, got the environment '{text}'; use a Game")
+    if not isinstance(made, Game):
+        raise UserError(f"expected a game with positions that can be cloned, got the environment '{text}'; use a Game")
+    return made
 
 
 def names() -> list[str]:
-    """Return the plain names that installed packages registered."""
-    return sorted(point.name for point in entry_points(group=GROUP))
+    """Return the plain names of games that installed packages registered."""
+    return plugins.names(plugins.GAMES)
 
 
 def twin(text: str) -> str:
-    """Return OpenSpiel's game of the same name, whose positions can be cloned; "" where it has none."""
-    name = re.split(r"[.:]", re.split(r"[(| ]", text)[0])[-1]
-    plain = re.sub(r"_v\d+$", "", name).replace("_", "")
-    same = (known for known in adapter("openspiel").names() if known.replace("_", "") == plain)
-    return next((f"openspiel:{known}" for known in same), "")
+    """Return a game of the same name whose positions can be cloned, of a source that has such; "" where it has none."""
+    plain = _bare(re.split(r"[.:]", re.split(r"[(| ]", text)[0])[-1])
+    having = (f"{name}:{game}" for name, source in sources.every() if source.positions for game in source.names())
+    return next((game for game in having if _bare(game.partition(":")[2]) == plain), "")
+
+
+def _bare(name: str) -> str:
+    """Return a game's name without its version and underscores."""
+    return re.sub(r"_v\d+$", "", name).replace("_", "")
 
 
 def _known_game(name: str, plain: Iterable[str]) -> str:
-    """Return a hint at the nearest game that has a plain name or is OpenSpiel's, or else at the list of all."""
-    known = {same: f"openspiel:{same}" for same in adapter("openspiel").names()} | {same: same for same in plain}
+    """Return a hint at the nearest game that is registered, or listed by its source, or else at the list of all."""
+    known = {game.partition(":")[2]: game for game in sources.listed()} | {same: same for same in plain}
     match = closest(name, known)
     return f"; did you mean '{known[match]}'?" if match else "; `marl games list` names them"

@@ -280,7 +280,7 @@ def test_few_places_turn_text_into_code():
                 found.setdefault(path, set()).add(called)
     assert found.keys() == {
         "games/references.py",  # what a user types
-        "games/registry.py",  # our own adapters
+        "games/adapters/sources.py",  # our own adapters
         "games/processes.py",  # our own workers
         "games/adapters/gymnasium.py",  # packages: of a file's game, those of `is_own` alone
         "games/adapters/pettingzoo.py",

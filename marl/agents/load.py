@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import BaseModel, Field
 
+from games import plugins
 from games.contract import Spec
 from games.errors import UserError, nearest, written
 from games.keys import fold_one
@@ -31,7 +32,6 @@ from marl.rollout.agent import Agent, Answerable, Mcts, Random, Trusted, called,
 from marl.search.agent import UctAgent
 from marl.training.config import FolderName, validate
 
-GROUP = "marl.algorithms"
 LOADED = ("config", "spec", "state", "device")  # what load_agent is given; its other parameters are a user's to set
 BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | SCRIPTED
 
@@ -228,7 +228,7 @@ def game_of(text: str) -> str:
 
 def algorithm(name: str) -> Any:
     """Return the Learner class of a registered algorithm."""
-    return resolve(Reference("", name, ()), GROUP, "algorithm")
+    return resolve(Reference("", name, ()), plugins.ALGORITHMS, "algorithm")
 
 
 def configured(section: dict[str, Any], where: str) -> tuple[str, Any, BaseModel]:

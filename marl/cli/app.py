@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from importlib.metadata import entry_points
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -314,15 +314,28 @@ def play(
 @app.command()
 def algorithms(as_json: AsJson = False) -> None:
     """List the installed algorithms."""
-    from marl.agents.load import GROUP
+    from games import plugins
 
-    found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     if as_json:
-        _print_json({"algorithms": [{"name": point.name, "learner": point.value} for point in found]})
+        points = _each(plugins.ALGORITHMS, partial(plugins.entry_point, plugins.ALGORITHMS))
+        _print_json({"algorithms": [{"name": name, "learner": point.value} for name, point in points.items()]})
         return
-    for point in found:
-        summary = (point.load().__doc__ or "").strip().splitlines() or [""]
-        _say(f"{point.name}: {summary[0]}")
+    for name, learner in _each(plugins.ALGORITHMS, partial(plugins.load, plugins.ALGORITHMS)).items():
+        summary = (learner.__doc__ or "").strip().splitlines() or [""]
+        _say(f"{name}: {summary[0]}")
+
+
+def _each(group: str, load: Callable[[str], Any]) -> dict[str, Any]:
+    """Load every plug-in of a group; complain of those that cannot be had, and return the others by name."""
+    from games import plugins
+
+    found = {}
+    for name in plugins.names(group):
+        try:
+            found[name] = load(name)
+        except UserError as error:
+            _complain(str(error), 0)
+    return found
 
 
 @tournament.command("run")
@@ -428,19 +441,19 @@ def _plot_elo(summary: "Summary", by: str, out: Path, as_json: bool) -> None:
 @games.command("list")
 def games_list(as_json: AsJson = False) -> None:
     """List the games that have a name here, and the sources of more."""
-    from games import registry
-    from games.wrappers import ON_SPACES, WRAPPERS
+    from games import plugins, registry, sources
+    from games.wrappers import ON_SPACES
 
-    found = registry.names() + [f"openspiel:{name}" for name in registry.adapter("openspiel").names()]
+    found = registry.names() + list(sources.listed())
+    wrappers, known = sorted((*plugins.names(plugins.WRAPPERS), *ON_SPACES)), plugins.names(plugins.SOURCES)
     if as_json:
-        _print_json({"games": found, "sources": list(registry.SOURCES), "wrappers": sorted((*WRAPPERS, *ON_SPACES))})
+        _print_json({"games": found, "sources": known, "wrappers": wrappers})
         return
     for name in found:
         _say(name)
-    more = [f"{source}:..." for source in registry.SOURCES if source != "openspiel"]
-    _say(f"and {', '.join(more)}, package.module:Class(...)")
-    wrappers = ", ".join(sorted((*WRAPPERS, *ON_SPACES)))
-    _say(f"each with wrappers behind it, as in 'spread | agent_id': {wrappers}, SuperSuit's")
+    _say(f"and {', '.join(f'{source}:...' for source in known)}, package.module:Class(...)")
+    _say(f"each with wrappers behind it, as in 'spread | agent_id': {', '.join(wrappers)}, SuperSuit's")
+    _each(plugins.SOURCES, sources.source)  # names those that cannot be had
 
 
 @games.command("table")
@@ -514,7 +527,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = [argument for argument in arguments if argument != "--debug"]
 
     def command() -> Any:
-        sys.path.append(str(Path.cwd()))  # a plug-in may lie in the folder where one stands
         return app(args=arguments, standalone_mode=False, prog_name="marl")
 
     try:
