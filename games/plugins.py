@@ -18,6 +18,7 @@ SOURCES = "marl.sources"
 WRAPPERS = "marl.wrappers"
 AGENTS = "marl.agents"
 ALGORITHMS = "marl.algorithms"
+COMMANDS = "marl.commands"
 
 
 def names(group: str) -> list[str]:

@@ -1,0 +1,3 @@
+from marl.names import keep_ours
+
+keep_ours()

@@ -15,7 +15,8 @@ from games.references import Reference, parse
 from games.text import markdown_cell, markdown_table
 from marl.base import picture
 from tournaments.ratings import Rating
-from tournaments.report import Summary, half_width, listed, title
+from tournaments.report import half_width
+from tournaments.summary import Summary, listed, title
 
 STEPS = "steps"  # of the run whose checkpoint an agent is, as its folder's name says
 LINEAR_SPAN = 20  # the greatest value over the least, up to which an axis stays linear

@@ -9,7 +9,8 @@ from games.errors import UserError
 from marl.base import picture
 from tournaments.metagame import Matchups, matchups
 from tournaments.ratings import Floats
-from tournaments.report import Summary, written
+from tournaments.report import written
+from tournaments.summary import Summary
 
 COLOURS = "RdYlBu"  # told apart by the colour-blind, too
 DARK = 0.5  # luminance below which text is white

@@ -5,8 +5,9 @@ per step as papers on social dilemmas quote it: with payoffs x, and sizes d of 1
 
     M = Σ x / Σ d        z_s = Σ_{k∈s} (x_k − M d_k) / Σ d
 
-z_s is the pull of seed s (spread.py says what interval follows). The pool is every agent, each as likely as another and
-itself among them (Axelrod 1984): a payoff against the pool is the mean of a row, and so are a seed's pulls on it.
+z_s is the pull of seed s (marl/base/intervals.py derives the interval). The pool is every agent, each as likely as
+another and itself among them (Axelrod 1984): a payoff against the pool is the mean of a row, and so are a seed's pulls
+on it.
 
 A game that one player broke off says nothing of the other: its payoff is NaN there, and is left out of all sums.
 """
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from games import rounding
 from games.errors import UserError
 from marl.base.intervals import Floats, of_pulls
-from tournaments.ratings import FORFEITS, Ints, Results, rounding_of
+from tournaments.results import FORFEITS, Ints, Results, rounding_of
 
 Unit = Literal["game", "step"]
 

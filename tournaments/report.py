@@ -3,298 +3,30 @@
 All of it is a pure function of the store: no clock, so the same store gives the same bytes.
 """
 
-import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 from rich.cells import cell_len
 from rich.table import Table
 
-from games.contract import Payoff
-from games.errors import RunFailed, UserError
+from games.errors import RunFailed
 from games.text import csv_line, markdown_cell, markdown_table, shown
 from marl.base.files import write_text
-from marl.base.intervals import MIN_SEEDS
+from marl.base.intervals import Floats
 from marl.base.terminal import Terminal
-from tournaments.metagame import Matchups, matchups
-from tournaments.ratings import (
-    FORFEITS,
-    PRIOR_SD,
-    Floats,
-    K,
-    MeanPayoff,
-    Rating,
-    Ratings,
-    Results,
-    mean_payoffs,
-    offended,
-    outcomes,
-    rate,
-    refusal,
-    rounding_of,
-    settle,
-)
-from tournaments.store import TERMINATIONS, AgentFailures, Store
+from tournaments.davidson import PRIOR_SD
+from tournaments.metagame import Matchups
+from tournaments.ratings import K, Rating, Ratings
+from tournaments.store import TERMINATIONS
+from tournaments.summary import Summary, listed
 
 RATING_TITLES = ("rank", "agent", "Elo", "±95 %", "games", "score")
-MOST_FAILURES = 8  # agents whose first failure is shown
-_NO_RESULT = {"cut": "had not ended after max_steps", "no_contest": "were no contest"}
 NAME_WIDTH = 6  # what names keep of a terminal, however narrow it is
-
-
-@dataclass(frozen=True)
-class Endings:
-    """How an agent's games ended; `forfeited` of them it broke off."""
-
-    agent: str
-    counts: dict[str, int]  # by termination
-    forfeited: int
-
-
-@dataclass(frozen=True, eq=False)
-class Summary:
-    """All that a report says: `ratings` where the game gets Elo, else `reason` says why not; `payoffs` always."""
-
-    game: str
-    num_players: int
-    results: Results
-    agents: tuple[str, ...]  # in the leaderboard's order
-    references: dict[str, str]  # what loads each agent, by its name
-    ratings: Ratings | None
-    reason: str | None
-    matchups: Matchups | None  # of games without Elo that two players play
-    payoffs: list[MeanPayoff]
-    endings: list[Endings]
-    unplayed: tuple[str, ...]  # agents without a game
-    set_aside: tuple[str, ...]  # agents all of whose games had copies at the table and count no more
-    repeated: int  # seatings of agents that played one and the same game on every seed
-    opening_moves: int = 0  # drawn at random
-    failures: Sequence[AgentFailures] = ()  # of those who broke games off, where the store says why
-    without_result: Mapping[str, Mapping[tuple[str, ...], int]] = field(default_factory=dict)  # by termination, seats
-
-    @property
-    def title(self) -> str:
-        """The game, and how many of its first moves nobody chose."""
-        return title(self.game, self.opening_moves)
-
-    @cached_property
-    def wdl(self) -> NDArray[np.int64]:
-        """Wins, draws and losses of the row agent against the column agent [n, n, 3], both seatings together."""
-        n, place = len(self.agents), {agent: k for k, agent in enumerate(self.agents)}
-        row, column = np.array([place[a] for a in self.results.agents], np.int64)[self.results.seats].T
-        outcome = outcomes(self.results)
-        there = np.bincount((row * n + column) * 3 + outcome, minlength=3 * n * n)
-        back = np.bincount((column * n + row) * 3 + 2 - outcome, minlength=3 * n * n)
-        return (there + back).reshape(n, n, 3)
-
-    @cached_property
-    def never_finished(self) -> dict[str, str]:
-        """Those who broke off all of their games, and a sentence on each: its rating says no more than that."""
-        why = {failures.agent: f"; in the first, {_described(failures)}" for failures in self.failures}
-        return {
-            e.agent: f"{e.agent} never finished a game: it broke off {e.forfeited} of {sum(e.counts.values())}"
-            f"{why.get(e.agent, '')}."
-            for e in self.endings
-            if e.forfeited and not any(count for kind, count in e.counts.items() if kind not in FORFEITS)
-        }
-
-    @cached_property
-    def warnings(self) -> list[str]:
-        """What a reader should know before trusting the numbers: a sentence each."""
-        found = []
-        if self.ratings:
-            parts = self.ratings.parts
-            if len(parts) > 1:
-                found.append(
-                    f"No games connect the {len(parts)} parts, so their ratings cannot be compared; play between them."
-                )
-            for number, part in enumerate(parts, start=1):
-                if part.one_sided:
-                    where = f"in part {number} " if len(parts) > 1 else ""
-                    found.append(
-                        f"Some results {where}are one-sided (all won or all lost), so the prior alone holds those "
-                        "distances; add opponents in between."
-                    )
-            weak = [rating.agent for rating in self.ratings.ratings if rating.prior_dominated]
-            if weak:
-                found.append(f"More the prior's doing than the games': {listed(weak)}.")
-            found += self._few_seeds(self.ratings)
-            if self.repeated:
-                found.append(
-                    f"Seatings of two agents that repeated one game on every seed, as neither draws by chance: "
-                    f"{self.repeated}. They count as if each game were another, so intervals are too short; "
-                    "opening_moves makes games differ."
-                )
-        if self.matchups and self.matchups.missing:
-            found.append(
-                f"Pairings without a game, an agent with itself among them: {self.matchups.missing}. Payoffs against "
-                "the pool are over those that have one; run the tournament again to play the rest."
-            )
-        within = 0 if self.results.lengths is None else int((self.results.lengths <= self.opening_moves).sum())
-        if within:
-            found.append(
-                f"{within} of {len(self.results)} games ended within their opening, whoever played; they count, and "
-                "say nothing of the agents."
-            )
-        cut = int((self.results.terminations == "truncated").sum())
-        if cut and (self.ratings or cut < len(self.results)):  # where all were, the game has no end
-            found.append(f"{cut} of {len(self.results)} games were cut short; they count by the payoffs at the cut.")
-        guilty = [f"{e.agent} ({e.forfeited})" for e in self.endings if e.forfeited]
-        if guilty:
-            found.append(f"Games lost by an illegal action or an agent's failure: {listed(guilty)}.")
-        failures = [failures for failures in self.failures if failures.agent not in self.never_finished]
-        found += [f"The first game that {f.agent} broke off: {_described(f)}." for f in failures[:MOST_FAILURES]]
-        if len(failures) > MOST_FAILURES:
-            found.append(f"And {len(failures) - MOST_FAILURES} more agents broke games off; --json has them all.")
-        if any(e.counts["timeout"] for e in self.endings):
-            found.append("Some agents took too long; `marl tournament run --retry-timeouts` plays those games again.")
-        for termination, tables in self.without_result.items():
-            pairs = Counter[str]()
-            for seats, count in tables.items():
-                pairs[" – ".join(sorted(seats))] += count
-            games = listed([f"{agents} ({count})" for agents, count in sorted(pairs.items())])
-            found.append(f"Games that {_NO_RESULT[termination]}, and are no result: {games}.")
-        if self.unplayed:
-            found.append(f"Not played yet: {listed(self.unplayed)}.")
-        if self.set_aside:
-            found.append(
-                f"Played only with copies at the table, in games that count no more: {listed(self.set_aside)}."
-            )
-        return found
-
-    @staticmethod
-    def _few_seeds(ratings: Ratings) -> list[str]:
-        """Say whose intervals one seed cannot show, and whose rest on few."""
-        seeds = dict(zip(ratings.agents, ratings.seeds.tolist(), strict=True))
-        one = [rating.agent for rating in ratings.ratings if not np.isfinite(rating.ci95)]
-        few = [agent for agent in ratings.agents if seeds[agent] < MIN_SEEDS and agent not in one]
-        found = []
-        if one:
-            found.append(f"No intervals, as one seed cannot show how much is its luck: {listed(one)}; play more seeds.")
-        if few:
-            found.append(
-                f"Intervals that rest on fewer than {MIN_SEEDS} seeds, and are long: {listed(few)}; play more seeds."
-            )
-        return found
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the ratings, or the payoffs and why there is no Elo, as JSON data."""
-        facts: dict[str, Any] = {"game": self.game, "opening_moves": self.opening_moves}
-        if self.failures:
-            facts["failures"] = [asdict(failure) for failure in self.failures]
-        if self.without_result:
-            facts["without_result"] = {kind: sum(tables.values()) for kind, tables in self.without_result.items()}
-        if self.ratings:
-            return facts | self.ratings.to_json()
-        data = facts | {"rating_rule": "payoff", "reason": self.reason}
-        data |= {"payoffs": [vars(payoff) for payoff in self.payoffs]}
-        return data | ({"matchups": self.matchups.to_json()} if self.matchups else {})
-
-
-def _described(failures: AgentFailures) -> str:
-    """Say what an agent did in the first game that it broke off, and where."""
-    first = failures.first
-    return f"as player {first.player} at step {first.ply} (seed {failures.seed}) it {first.detail}"
-
-
-def title(game: str, opening_moves: int) -> str:
-    """Name a tournament's game, and how many of its first moves nobody chose."""
-    return game + (f", {opening_moves} random opening moves" if opening_moves else "")
-
-
-def listed(names: Sequence[str], most: int = 8) -> str:
-    """Write names one after the other, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-class _Facts(BaseModel):
-    """What a report needs of a store's facts: its game (a reference), and some fields of the game's Spec."""
-
-    model_config = ConfigDict(strict=True)
-
-    game: str
-    num_players: PositiveInt
-    payoff: Payoff
-    step_rewards: bool = False
-    return_bounds: tuple[float, float] | None = None
-    opening_moves: NonNegativeInt = 0
-
-    @classmethod
-    def of(cls, store: Store) -> "_Facts":
-        """Read them; raises UserError where they are missing, or no release wrote them."""
-        spec, own = store.get("spec"), {"game": store.get("game"), "opening_moves": store.get("opening_moves", 0)}
-        try:
-            return cls.model_validate_json(json.dumps(dict(spec) | own))
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"expected a store that says which game it holds, got '{store.path}'; run its tournament again"
-            ) from error
-
-
-def summarize(store: Store) -> Summary:
-    """Rate what is in a store.
-
-    Match-ups are in payoffs per step where the game pays along the way, else per game. Raises UserError where the store
-    is damaged, or does not say which game it holds.
-    """
-    facts = _Facts.of(store)
-    results, labels = store.results(), store.labels()
-    if len(results) and results.seats.shape[1] != facts.num_players:
-        raise UserError(
-            f"expected games of {facts.num_players} players, as the store '{store.path}' says of its game, "
-            f"got games of {results.seats.shape[1]}; run its tournament again"
-        )
-    bounds = facts.return_bounds
-    if bounds is None:
-        results = settle(results, facts.payoff == "zero_sum")
-    results = replace(results, rounding=rounding_of(results, bounds and max(map(abs, bounds))))
-    seated, without_result = store.seated(), store.without_result()
-    inconclusive = {label for tables in without_result.values() for seats in tables for label in seats}
-    uncounted = sorted((label, id) for id, label in labels.items() if label not in results.agents)
-    reason = refusal(facts.num_players, facts.payoff)
-    ratings = None if reason else rate(results)
-    two = reason is not None and facts.num_players == 2
-    table = matchups(results, "step" if facts.step_rewards else "game") if two else None
-    payoffs = mean_payoffs(results)
-    ranked = ratings or table
-    agents = ranked.agents if ranked else tuple(p.agent for p in payoffs if p.seat is None)
-    return Summary(
-        game=facts.game,
-        num_players=facts.num_players,
-        results=results,
-        agents=agents,
-        references={agent: agent for agent in agents} | {labels[e.id]: e.reference for e in store.agents()},
-        ratings=ratings,
-        reason=reason,
-        matchups=table,
-        payoffs=payoffs,
-        endings=_endings(results, agents),
-        unplayed=tuple(label for label, id in uncounted if id not in seated),
-        set_aside=tuple(label for label, id in uncounted if id in seated and label not in inconclusive),
-        repeated=store.repeated(),
-        opening_moves=facts.opening_moves,
-        failures=store.failures(),
-        without_result=without_result,
-    )
-
-
-def _endings(results: Results, order: Sequence[str]) -> list[Endings]:
-    lost = offended(results)
-    found = []
-    for agent in order:
-        mine = results.seats == results.agents.index(agent)  # [G, N]
-        ended = results.terminations[mine.any(1)]
-        counts = {kind: int((ended == kind).sum()) for kind in TERMINATIONS}
-        found.append(Endings(agent, counts, int((mine & lost).any(1).sum())))
-    return found
 
 
 def print_leaderboard(console: Terminal, summary: Summary) -> None:

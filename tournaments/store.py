@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from games.errors import RunFailed, UserError
 from marl.base.drives import network_drive
 from marl.base.intervals import MIN_SEEDS
-from tournaments.ratings import FORFEITS, Results
+from tournaments.results import FORFEITS, Results
 from tournaments.schedule import Fixture
 
 SCHEMA_VERSION = 3  # 1 had no payoffs that are null; 2 had agents by id, no rounding, failures and notes

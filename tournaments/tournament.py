@@ -14,15 +14,15 @@ from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl.agents.foreign import DECISION_SECONDS
-from marl.agents.load import Entrant, entered
+from marl.agents.load import Entrant, load_agents
 from marl.base import engine as engines
 from marl.base import lock
+from marl.base.display import Display
 from marl.base.drives import notes_on
 from marl.base.files import refuse_links, write_text
+from marl.base.schema import Count, OfGame, References, Size, dump
 from marl.base.terminal import Terminal
 from marl.rollout.loop import most_steps
-from marl.training.config import Count, OfGame, References, Size, dump
-from marl.training.runlog import Display
 from tournaments.match import chunks, dismiss, play_chunk
 from tournaments.schedule import Fixture, round_robin
 from tournaments.store import PlayedGame, Store
@@ -109,7 +109,7 @@ def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
     Raises UserError where one is missing, does not fit, or is named twice.
     """
     entrants: list[Entrant] = []
-    for entrant in (entrant for text in config.agents for entrant in entered(text, spec).values()):
+    for entrant in (entrant for text in config.agents for entrant in load_agents(text, spec).values()):
         entrant.rest()
         twin = next((other for other in entrants if other.digest == entrant.digest), None)
         if twin:

@@ -27,7 +27,9 @@ from games.contract import State
 from games.errors import UserError
 
 try:
-    from numba import njit as _compiled
+    import numba
+
+    _compiled = numba.njit
 except ModuleNotFoundError:
 
     def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:

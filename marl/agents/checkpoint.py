@@ -34,8 +34,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from games.contract import Spec
 from games.errors import RunFailed, UserError, written
 from games.text import sentence
-from marl.agents import shards
 from marl.base.files import MEMORY, MOST_TEXT, parse_json, read_bytes
+from marl.learning import shards
 from marl.rollout.types import Tensors
 
 FORMAT = 2

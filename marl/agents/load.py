@@ -21,18 +21,24 @@ from games import plugins
 from games.contract import Spec
 from games.errors import UserError, nearest, written
 from games.keys import fold_one
-from games.references import Reference, call, check_types, parameters_of, parse, resolve
+from games.references import Reference, call, check_types, parameters_of, parse
 from games.registry import from_file
 from games.text import cut
 from marl.agents import checkpoint
 from marl.agents.foreign import DECISION_SECONDS, ForeignAgent
+from marl.agents.identity import called, digest_of_code
+from marl.agents.mcts import Mcts
 from marl.agents.scripted import SCRIPTED
 from marl.base.files import inside, parse_json, read_text, typed_path
-from marl.rollout.agent import Agent, Answerable, Mcts, Random, Trusted, called, digest_of_code
+from marl.base.schema import FolderName, validate
+from marl.learning.learner import Learner
+from marl.learning.registry import algorithm
+from marl.rollout.agent import Agent, Random
+from marl.rollout.referee import Answerable, Trusted
 from marl.search.agent import UctAgent
-from marl.training.config import FolderName, validate
 
 LOADED = ("config", "spec", "state", "device")  # what load_agent is given; its other parameters are a user's to set
+ALGORITHM = "algorithm"  # the argument by which a user names the class that trained a checkpoint
 BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | SCRIPTED
 
 
@@ -84,9 +90,9 @@ def read(text: str) -> Reference:
         if path is None:
             raise
         reference = Reference("", path, ())
-    if not reference.source and not _is_built_in(reference):
+    if not reference.source and not _has_plain_name(reference):
         typed_path(path or reference.name)
-    if path is None or _is_built_in(reference):
+    if path is None or _has_plain_name(reference):
         return reference
     behind = text[len(path) :]
     return Reference("", path, parse(f"agent{behind}").arguments if behind else ())
@@ -99,7 +105,7 @@ def _existing(text: str) -> str | None:
     return next((text[:place] for place in places if place and os.path.lexists(text[:place])), None)
 
 
-def enter(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
+def load_agent(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
     """Build the agent that a reference names, for a game; raises UserError where it cannot play it.
 
     A class of a user's plays in a process of its own, and may take `decision_seconds` for a single decision.
@@ -110,22 +116,28 @@ def enter(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = 
 def _enter(
     reference: Reference, text: str, spec: Spec, device: str, decision_seconds: float = DECISION_SECONDS
 ) -> Entrant:
-    if reference.source:
+    registered = plugins.names(plugins.AGENTS)
+    if reference.source or (reference.name in registered and reference.name not in BUILT_IN):
         agent = ForeignAgent(text, spec, decision_seconds)
         return Entrant(text, text, agent.digest, agent, draws=_drawn_from(reference))
-    if _is_built_in(reference):
+    if reference.name in BUILT_IN and reference.name in registered:
+        value = plugins.entry_point(plugins.AGENTS, reference.name).value
+        raise UserError(f"expected one agent '{reference.name}', got two: marl's own and '{value}'; uninstall that one")
+    if reference.name in BUILT_IN:
         return _scripted(text, BUILT_IN[reference.name], reference, spec)
     if "/" in reference.name or os.path.lexists(reference.name):
         return _trained(reference, spec, device)
-    hint = nearest(reference.name, BUILT_IN) or "; a checkpoint is named by its folder"
-    raise UserError(f"expected one of {', '.join(BUILT_IN)}, a class or a checkpoint folder, got '{text}'{hint}")
+    known = (*BUILT_IN, *registered)
+    hint = nearest(reference.name, known) or "; a checkpoint is named by its folder"
+    raise UserError(f"expected one of {', '.join(known)}, a class or a checkpoint folder, got '{text}'{hint}")
 
 
-def _is_built_in(reference: Reference) -> bool:
-    return not reference.source and reference.name in BUILT_IN
+def _has_plain_name(reference: Reference) -> bool:
+    """Say whether an agent is built in, or registered by an installed package."""
+    return not reference.source and (reference.name in BUILT_IN or reference.name in plugins.names(plugins.AGENTS))
 
 
-def entered(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
+def load_agents(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
     """Build the agents that a reference stands for, by name: a population folder stands for its members."""
     reference = read(text)
     if _is_population(reference):
@@ -137,7 +149,7 @@ def entered(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
 
 
 def _is_population(reference: Reference) -> bool:
-    named = not reference.source and not _is_built_in(reference)
+    named = not reference.source and not _has_plain_name(reference)
     return named and os.path.isfile(Path(reference.name) / "population.json")
 
 
@@ -147,7 +159,7 @@ def _members(reference: Reference) -> dict[str, Reference]:
     return {name: Reference("", str(path), reference.arguments) for name, path in members(folder).items()}
 
 
-def panel_of(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str, Entrant | None]:
+def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str, Entrant | None]:
     """Build those against whom an agent is evaluated, by the text that asked for them: `self` is self-play, None.
 
     Members of a population that has several are called `text/member`.
@@ -156,7 +168,7 @@ def panel_of(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str,
     for text in texts:
         if text == "self":
             panel["self"] = None
-        elif len(found := entered(text, spec, device)) == 1:
+        elif len(found := load_agents(text, spec, device)) == 1:
             panel[text] = next(iter(found.values()))
         else:
             panel |= {f"{text}/{name}": entrant for name, entrant in found.items()}
@@ -166,7 +178,8 @@ def panel_of(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str,
 def panel_from_file(texts: Sequence[str], path: Path) -> Sequence[str]:
     """Return a panel that stands in a file; raises UserError where one of it is a class, which would be imported."""
     for text in texts:
-        if read(text).source:
+        reference = read(text)
+        if reference.source or ALGORITHM in dict(reference.arguments):
             typed = shlex.quote(f"evaluation.panel={json.dumps(list(texts), ensure_ascii=False)}")
             raise UserError(
                 f"the panel in '{path}' names code, {written(text)}: not run; if you trust it, type it yourself: "
@@ -219,26 +232,11 @@ def game_of(text: str) -> str:
     Raises UserError for an agent that knows no game, and where the checkpoint names a game that is not registered here.
     """
     reference = read(text)
-    if reference.source or _is_built_in(reference):
+    if reference.source or _has_plain_name(reference):
         raise UserError(f"'{text}' knows no game of its own; name one with --game")
     game = checkpoint.read(checkpoint_folder(Path(reference.name)))["game"]
     typed = f"marl evaluate {shlex.quote(text)} --game {shlex.quote(game)}"
     return from_file(game, f"if you trust it, type it yourself: {typed}")
-
-
-def algorithm(name: str) -> Any:
-    """Return the Learner class of a registered algorithm."""
-    return resolve(Reference("", name, ()), plugins.ALGORITHMS, "algorithm")
-
-
-def configured(section: dict[str, Any], where: str) -> tuple[str, Any, BaseModel]:
-    """Return the algorithm that a section of a config names, its Learner class, and its settings by its own schema."""
-    settings = dict(section)
-    name = settings.pop("name", None)
-    if not isinstance(name, str):
-        raise UserError(f"the key 'name' is missing in '{where}'; `marl algorithms` names what is installed")
-    learner = algorithm(name)
-    return name, learner, validate(learner.Config, settings, f"the section '{where}' of {name}")
 
 
 def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
@@ -253,12 +251,13 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
                 f"'{folder}' was trained on '{cut(about['game'], 100)}', whose {what} ({_plain(theirs[part])}) are not "
                 f"those of '{spec.name}' ({_plain(ours[part])}); name an agent that was trained on such a game"
             )
-    learner = algorithm(about["algorithm"])
+    options = dict(reference.arguments)
+    named = options.pop(ALGORITHM, None)
+    learner = _learner(folder, about["algorithm"], named)
     state = checkpoint.tensors(folder, about, "agent.safetensors")
     if not all(torch.isfinite(torch.as_tensor(tensor)).all() for tensor in state.values()):
         raise UserError(f"the weights of '{folder}' are not all finite; choose another checkpoint of the run")
     config = validate(learner.Config, about["settings"], f"the checkpoint '{folder}', written by another version")
-    options = dict(reference.arguments)
     known = parameters_of(learner.load_agent)
     allowed = [name for name in known if name not in LOADED]
     for option in options:
@@ -275,9 +274,35 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
             f"the weights of '{folder}' are not those of {about['algorithm']} as it is here; install the version that "
             "wrote them"
         ) from error
-    digest = _variant(about["digest"], options)
-    path = replace(reference, name=f"./{reference.name}") if _is_built_in(reference) else reference
-    return Entrant(_short(reference), str(path), digest, agent, draws=int(digest[:16], 16))
+    other = {ALGORITHM: named} if named not in (None, about["algorithm"]) else {}
+    digest = _variant(about["digest"], options | other)
+    shown = replace(reference, arguments=tuple((options | other).items()))
+    path = replace(reference, name=f"./{reference.name}") if _has_plain_name(reference) else reference
+    return Entrant(_short(shown), str(path), digest, agent, draws=int(digest[:16], 16))
+
+
+def _learner(folder: Path, trained_by: str, named: Any) -> type[Learner]:
+    """Return the class that trained a checkpoint: a registered one, or one that the user named."""
+    if named is not None:
+        return algorithm(str(named), typed=True)
+    if ":" in trained_by:
+        raise UserError(
+            f"'{folder}' was trained by the class {written(trained_by)}, which is not registered here: not run; if you "
+            f"trust it, name it: --algorithm {shlex.quote(trained_by)}, or the argument algorithm={trained_by}"
+        )
+    return algorithm(trained_by)
+
+
+def name_algorithm(text: str, classes: Sequence[str]) -> str:
+    """Return an agent's reference with the class that trained it, where a user named that class (`--algorithm`)."""
+    reference = read(text)
+    named = reference.source or _has_plain_name(reference) or ALGORITHM in dict(reference.arguments)
+    if not classes or named or not os.path.lexists(reference.name):
+        return text
+    folders = members(Path(reference.name)).values() if _is_population(reference) else [Path(reference.name)]
+    trained_by = {checkpoint.read(checkpoint_folder(folder))["algorithm"] for folder in folders}
+    meant = next((name for name in classes if name in trained_by), None)
+    return text if meant is None else str(replace(reference, arguments=(*reference.arguments, (ALGORITHM, meant))))
 
 
 def _plain(value: Any) -> str:

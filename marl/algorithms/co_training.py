@@ -16,12 +16,12 @@ from pydantic import BaseModel, Field, field_validator
 from games.contract import Spec
 from games.errors import UserError
 from games.keys import stream
-from marl.agents.load import configured
+from marl.base.schema import Frozen, Section
 from marl.learning.learner import Learner
+from marl.learning.registry import configured
 from marl.rollout.agent import Agent
 from marl.rollout.seating import Seating
 from marl.rollout.types import Tensors, Trajectory, prefixed, under
-from marl.training.config import Frozen, Section
 
 
 class VersusConfig(Frozen):

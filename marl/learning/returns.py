@@ -54,19 +54,6 @@ def gae(
     return advantage
 
 
-def successor_known(acting: Mask, terminated: Mask, truncated: Mask) -> Mask:
-    """Return where a decision's successor lies inside the recording [T, E, N]: the player's next decision, or its end.
-
-    All arguments are [T+1, E, N]. Every other decision must wait for the next recording.
-    """
-    known = np.zeros_like(acting[:-1])
-    seen = acting[-1] | terminated[-1] | truncated[-1]
-    for t in reversed(range(len(known))):
-        known[t] = acting[t] & seen
-        seen = seen | acting[t] | terminated[t] | truncated[t]
-    return known
-
-
 def td_lambda(
     value: Floats, decided: Mask, reward: Floats, length: NDArray[np.int64], *, gamma: float, td_lambda: float
 ) -> Floats:

@@ -13,8 +13,7 @@ from games.errors import UserError
 from games.keys import Keys, draw, fold, uniform
 from games.registry import twin
 from marl.rollout.types import Decision, Hidden, View
-from marl.search import evaluators, information, models, reuse, search, selection, tree
-from marl.search.evaluators import Judgement, Playouts
+from marl.search.evaluators import Playouts
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
 from marl.search.models import Model, exact
 from marl.search.search import Found, Search
@@ -118,25 +117,6 @@ class SearchAgent:
         return self.begin(view).run(keys, budget)
 
 
-class PolicyAgent:
-    """Play a network's policy without a search: sampled by the decision's key, or its mode if `greedy`.
-
-    `judge(views [B, *O], movers [B])` says the logits of actions, and values.
-    """
-
-    def __init__(self, judge: Callable[..., Judgement], *, greedy: bool) -> None:
-        self._judge, self._greedy = judge, greedy
-
-    def initial_hidden(self, rows: int) -> Hidden:
-        return None
-
-    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        logits = np.where(view.action_mask, self._judge(view.obs, view.player)[0], -np.inf)
-        if self._greedy:
-            return Decision(logits.argmax(1)), None
-        return Decision(draw(view.key, np.exp(logits - logits.max(1, keepdims=True)))), None
-
-
 class UctAgent:
     """Monte-Carlo tree search over random playouts, for every game whose positions can be searched.
 
@@ -146,7 +126,7 @@ class UctAgent:
     keeps the part of the last tree that the game has come to.
     """
 
-    made_of = (evaluators, information, models, reuse, search, selection, tree)  # another search is another agent
+    revision = 1
 
     def __init__(
         self,

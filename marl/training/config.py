@@ -1,112 +1,30 @@
-"""Configuration: one strict schema, read from YAML, changed by `--set a.b=c`, frozen once read.
+"""The configurations of training runs and of populations."""
 
-A default lives in its schema and only there; an unknown key is an error that names the nearest one.
-"""
-
-import json
-import math
-import os
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Any
 
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     PositiveInt,
-    ValidationError,
     field_validator,
-    model_validator,
 )
 
-from games.errors import UserError, closest, nearest, written
-from games.references import rejoin, wrapped
-from marl.base import yaml
 from marl.base.engine import Engine
-from marl.base.files import read_text
-
-# What users of other frameworks write, and what it is called here: keys of a config, and settings of algorithms.
-_KEYS = {
-    "env": "game",
-    "environment": "game",
-    "algo": "algorithm",
-    "n_envs": "num_envs",
-    "n_steps": "rollout_length",
-    "num_steps": "rollout_length",
-    "timesteps": "steps",
-    "total_timesteps": "steps",
-    "max_steps": "steps",
-}
-_SETTINGS = {
-    "lr": ("learning_rate", "critic_learning_rate"),
-    "batch_size": ("minibatch_size", "batch_episodes"),
-    "buffer_size": ("replay_episodes", "replay_positions"),
-    "discount": ("gamma",),
-    "gae": ("gae_lambda",),
-    "ent_coef": ("entropy_coefficient",),
-    "entropy_coef": ("entropy_coefficient",),
-    "clip_range": ("clip",),
-    "n_epochs": ("epochs",),
-    "num_simulations": ("simulations",),
-}
+from marl.base.schema import Count, FolderName, Frozen, OfGame, References, Section, Size
 
 
-class Frozen(BaseModel):
-    """A part of a configuration: no unknown keys, no changes, no number that is not finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-Schema = TypeVar("Schema", bound=BaseModel)
-LARGEST = 3.4e38  # number with a fraction: torch computes in float32
-# Of things that are done at once or kept in memory: no library takes more of them.
-Count = Annotated[int, Field(ge=0, lt=2**31)]
-Size = Annotated[int, Field(gt=0, lt=2**31)]
-
-
-def _rejoin(parts: Any) -> Any:
-    """Put together the references of a list in which YAML has parted at their commas: [mcts(simulations=20, c=1)]."""
-    return tuple(rejoin(parts)) if isinstance(parts, list) and all(isinstance(part, str) for part in parts) else parts
-
-
-References = Annotated[tuple[str, ...], BeforeValidator(_rejoin)]
-
-
-def _named(section: Any) -> Any:
-    """Let an algorithm's name alone stand for its section."""
-    return {"name": section} if isinstance(section, str) else section
-
-
-Section = Annotated[dict[str, Any], BeforeValidator(_named)]  # an algorithm's name, and its settings
-
-
-class Opponents(Frozen):
+class OpponentsConfig(Frozen):
     """Who else plays while training: frozen agents, in a share of the environments, in every seat by turns."""
 
     agents: References = ()
     share: float = Field(default=0.5, ge=0, le=1)
 
 
-class Evaluation(Frozen):
+class EvaluationConfig(Frozen):
     """The fixed panel against which a run is evaluated at its start and at every checkpoint; `self` is self-play."""
 
     panel: References | None = None  # random; in a team game self, then random
     seeds: Size = 100  # each is played from every seat
     max_steps: Size | None = None  # after these an episode is cut; `marl.rollout.loop.most_steps` by default
-
-
-class OfGame(Frozen):
-    """A part of a configuration that names a game; `wrappers` are written behind it."""
-
-    game: str
-    wrappers: References = Field(default=(), exclude=True)
-
-    @model_validator(mode="after")
-    def _wrap(self) -> Self:
-        vars(self).update(game=wrapped(self.game, self.wrappers), wrappers=())
-        return self
 
 
 class TrainConfig(OfGame):
@@ -122,18 +40,15 @@ class TrainConfig(OfGame):
     rollout_length: Size | None = None  # steps of each environment in one rollout
     threads: int = Field(default=1, ge=1, le=1024)
     keep: PositiveInt | None = None  # checkpoints to keep, the newest ones; all by default
-    opponents: Opponents = Opponents()
-    evaluation: Evaluation = Evaluation()
+    opponents: OpponentsConfig = OpponentsConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
 
 
 class MemberConfig(Frozen):
     """One member of a population: a training config, and what differs from it."""
 
     train: str
-    set: dict[str, Any] = {}
-
-
-FolderName = Annotated[str, Field(pattern=r"^[\w+-][\w.+-]*$")]
+    set: dict[str, Any] = Field(default_factory=dict)
 
 
 class PopulationConfig(Frozen):
@@ -153,118 +68,3 @@ class PopulationConfig(Frozen):
             if twin != name:
                 raise ValueError(f"expected names that differ in more than case, got '{twin}' and '{name}'")
         return members
-
-
-def load(schema: type[Schema], path: Path, sets: Sequence[str] = ()) -> Schema:
-    """Read a config file and apply `a.b=c` changes; raises UserError in one sentence for whatever does not fit."""
-    if os.path.isdir(path):
-        raise UserError(f"expected a config file, got the folder '{path}'; {_instead_of(path)}")
-    try:
-        data = yaml.read(read_text(path, yaml.MOST))
-    except FileNotFoundError:
-        siblings = {p.stem: p for p in path.parent.glob("*.yaml")}
-        meant = closest(path.stem, siblings)
-        hint = f"; did you mean '{siblings[meant]}'?" if meant else ""
-        raise UserError(f"expected a config file, got '{path}', which does not exist{hint}") from None
-    except yaml.YamlError as error:
-        raise UserError(f"the config file '{path}' is not YAML: {error}") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"the config file '{path}' could not be read: {error}") from error
-    if not isinstance(data, dict):
-        raise UserError(f"expected keys and values in '{path}', got {type(data).__name__}")
-    return validate(schema, change(data, sets), str(path))
-
-
-def _instead_of(folder: Path) -> str:
-    """Say what to type instead of a folder."""
-    if (folder / "config.yaml").is_file():
-        return f"to go on with the run in it, type {folder}/config.yaml --run-dir {folder} --resume"
-    return "name a file, such as one of configs/"
-
-
-def change(data: dict[str, Any], sets: Sequence[str]) -> dict[str, Any]:
-    """Return a copy of `data` with `a.b=c` changes applied."""
-    for assignment in sets:
-        path, equals, value = assignment.partition("=")
-        if not equals or not path.strip():
-            raise UserError(f"expected --set a.b=c, got '{assignment}'")
-        try:
-            data = _changed(data, path.strip().split("."), yaml.read(value))
-        except yaml.YamlError as error:
-            raise UserError(f"the value of --set {path} is not YAML: {written(value)} ({error})") from error
-    return data
-
-
-def _changed(data: Any, path: list[str], value: Any) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise UserError(f"--set reaches '{path[0]}' inside {written(data)}, which has no keys")
-    head, *rest = path
-    inner = data.get(head, {})
-    if head == "algorithm":
-        inner = _named(inner)
-    return data | {head: _changed(inner, rest, value) if rest else value}
-
-
-def validate(schema: type[Schema], data: Any, where: str) -> Schema:
-    """Check data against a schema; raises UserError for the first thing that does not fit.
-
-    Types are strict, as in JSON: no word is a number or a truth value, and no truth value a number.
-    """
-    try:
-        return schema.model_validate_json(json.dumps(_whole(data)), strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            hint = _near(str(first["loc"][-1]), _fields(schema, first["loc"][:-1]))
-            raise UserError(f"unknown key '{key}' in {where}{hint}") from None
-        if first["type"] == "missing":
-            raise UserError(f"the key '{key}' is missing in {where}; add it") from None
-        what = f"'{key}' in {where}" if key else where
-        if first["type"] == "value_error":  # a validator's own sentence says what came
-            raise UserError(f"{what}: {first['ctx']['error']}") from None
-        raise UserError(f"{what}: {first['msg']}, got {written(first['input'])}") from None
-    except (RecursionError, TypeError, ValueError) as error:
-        raise UserError(f"expected numbers, words, lists and keys in {where}: {error}") from error
-
-
-def _whole(data: Any) -> Any:
-    """Return data in which a number without a fraction is a whole one: `steps: 1e6`.
-
-    Raises ValueError for a whole number beyond 64 bits, and for another beyond torch's float32.
-    """
-    if isinstance(data, dict):
-        return {key: _whole(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_whole(value) for value in data]
-    if (isinstance(data, int) and abs(data) >= 2**64) or (isinstance(data, float) and LARGEST < abs(data) < math.inf):
-        raise ValueError(f"the number {written(data)} is too large")
-    return int(data) if isinstance(data, float) and 1 <= abs(data) < 2**53 and data.is_integer() else data
-
-
-def _near(key: str, known: Sequence[str]) -> str:
-    """Return a hint at the key that was meant, or else at all that are known."""
-    meant = [word for word in (_KEYS.get(key, ""), *_SETTINGS.get(key, ())) if word in known]
-    if meant:
-        return f"; did you mean '{meant[0]}'?"
-    settings = {key: words[0] for key, words in _SETTINGS.items()} | {w: w for ws in _SETTINGS.values() for w in ws}
-    if key in settings and "algorithm" in known:
-        return f"; the algorithm's settings stand in its section: algorithm: {{name: ..., {settings[key]}: ...}}"
-    return nearest(key, known) or f"; known keys: {', '.join(known)}"
-
-
-def _fields(schema: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Return the known keys where `path` leads."""
-    for part in path:
-        field = schema.model_fields.get(str(part))
-        inner = field.annotation if field else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            schema = inner
-        elif field and any(hasattr(a, "model_fields") for a in getattr(inner, "__args__", ())):
-            schema = next(a for a in inner.__args__ if hasattr(a, "model_fields"))  # type: ignore[union-attr]
-    return list(schema.model_fields)
-
-
-def dump(config: BaseModel) -> str:
-    """Return a config as YAML: every value, defaults included."""
-    return yaml.write(config.model_dump(mode="json"))

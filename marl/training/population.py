@@ -18,8 +18,9 @@ from marl.agents import checkpoint
 from marl.base import engine
 from marl.base.files import refuse_links, write_text
 from marl.base.lock import held
+from marl.base.schema import load
 from marl.base.terminal import Terminal, Words
-from marl.training.config import PopulationConfig, TrainConfig, load
+from marl.training.config import PopulationConfig, TrainConfig
 from marl.training.runlog import logged_step
 from marl.training.train import as_begun, check, device_of, train
 

@@ -14,7 +14,8 @@ from typing import Any
 from games.errors import UserError, written
 from games.references import rejoin
 from marl.base import yaml
-from marl.training.config import MemberConfig, PopulationConfig, TrainConfig, change, load
+from marl.base.schema import change, load
+from marl.training.config import MemberConfig, PopulationConfig, TrainConfig
 
 Axis = tuple[str, list[Any]]  # a key's path, and the values that it takes
 

@@ -1,6 +1,6 @@
 """How often the ratings' 95 % intervals hold the truth, over synthetic pools whose truth is known.
 
-    python -m tests.benchmarks.coverage                        # 2,000 pools of each kind: docs/results.md has the table
+    python -m tests.benchmarks.coverage                        # docs/explanation/results.md has the table
     python -m tests.benchmarks.coverage --pools 200 --seeds 5 --agents 2
 
 Eight agents of four strengths, two of each, play a round robin in which every pairing plays the same seeds from both
@@ -24,7 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tournaments.ratings import Counts, Results, fit, probabilities, rate
+from tournaments.davidson import Counts, fit, probabilities
+from tournaments.ratings import rate
+from tournaments.results import Results
 
 SEAT, LOG_NU = 0.2, math.log(0.6)  # the seat effect, in logits, and draws
 LEVELS = (0.75, 0.25, -0.25, -0.75)  # strengths, in logits

@@ -20,9 +20,10 @@ import numpy as np
 import torch
 
 from games.keys import fold
-from marl.algorithms.opponent_shaping.learner import PairwiseConfig
+from marl.algorithms.opponent_shaping.networks import PairwiseConfig
+from marl.base.schema import load
 from marl.rollout.loop import Carry, rollout
-from marl.training.config import TrainConfig, load
+from marl.training.config import TrainConfig
 from marl.training.train import prepare
 from tests.benchmarks import timing
 from tests.benchmarks.timing import Row, clock

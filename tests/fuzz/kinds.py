@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from marl.agents.load import algorithm as learner
+from marl.learning.registry import algorithm as learner
 from marl.training.config import MemberConfig, PopulationConfig, TrainConfig
 from tests.fuzz import bases
 from tests.fuzz.bases import Bases

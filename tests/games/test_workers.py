@@ -18,7 +18,7 @@ from games.keys import fold
 from games.registry import make
 from games.workers import Workers
 from games.wrappers import Wrapper
-from marl.rollout.agent import Mcts
+from marl.agents.mcts import Mcts
 
 TIC_TAC_TOE = "openspiel:tic_tac_toe"
 SPREAD = "pettingzoo:mpe2.simple_spread_v3(max_cycles=10)"

@@ -12,9 +12,9 @@ from marl.base import picture
 from marl.cli.app import main
 from tests.tournaments.test_report import make_store
 from tournaments.curves import draw, family_of, gather, numbers, table
-from tournaments.report import summarize
 from tournaments.schedule import Fixture, round_robin
 from tournaments.store import PlayedGame, Store
+from tournaments.summary import summarize
 
 RUN = "runs/c4/checkpoints"
 

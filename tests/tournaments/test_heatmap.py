@@ -7,7 +7,7 @@ from matplotlib.image import imread
 from games.errors import UserError
 from tests.tournaments.test_report import make_store
 from tournaments.heatmap import draw
-from tournaments.report import summarize
+from tournaments.summary import summarize
 
 PAYOFFS = [(3.0, 1.0), (-5.0, -5.0), (0.0, 2.0), (1.0, 1.0), (8.0, 0.0)]
 

@@ -14,22 +14,11 @@ from games.errors import UserError
 from marl.base.intervals import MIN_SEEDS
 from tests.benchmarks.coverage import Kind, draw
 from tests.properties import examples
-from tournaments import ratings
-from tournaments.ratings import (
-    Counts,
-    K,
-    Result,
-    Results,
-    count,
-    fit,
-    hessian,
-    mean_payoffs,
-    offended,
-    rate,
-    refusal,
-    sandwich,
-    settle,
-)
+from tournaments.covariance import hessian, sandwich
+from tournaments.davidson import Counts, count, fit, probabilities
+from tournaments.payoffs import MeanPayoff, mean_payoffs
+from tournaments.ratings import K, rate, refusal
+from tournaments.results import Result, Results, offended, outcomes, rounding_of, settle
 
 # Seat 0's wins, draws and losses of each ordered pair.
 FOUR = {
@@ -82,7 +71,7 @@ def play(num_agents, seeds, rng, together=0.0):
     shared = rng.random(luck.shape) < abs(together)
     other = np.where(shared, luck if together > 0 else 1 - luck, rng.random(luck.shape))
     seats = np.concatenate([np.tile(np.stack([i, j], 1), (seeds, 1)), np.tile(np.stack([j, i], 1), (seeds, 1))])
-    p = ratings.probabilities(theta[seats[:, 0]] - theta[seats[:, 1]] + 0.2, math.log(0.6))
+    p = probabilities(theta[seats[:, 0]] - theta[seats[:, 1]] + 0.2, math.log(0.6))
     draw = np.concatenate([luck.ravel(), other.ravel()])
     outcome = (draw > p[:, 0]).astype(int) + (draw > p[:, 0] + p[:, 1])
     results = Results(
@@ -217,16 +206,16 @@ class TestDegenerate:
 
     def test_a_draw_is_a_difference_within_its_rounding(self):
         gaps = [Result(("A", "B"), (x, 0.0), 0, rounding=1e-8) for x in (1e-8, 1e-4, -1.1e-8, -1e-9)]
-        assert ratings.outcomes(Results.of(gaps)).tolist() == [1, 0, 2, 1]
+        assert outcomes(Results.of(gaps)).tolist() == [1, 0, 2, 1]
 
     def test_older_games_are_compared_by_the_largest_payoff_and_the_length(self):
         """Rounding is at most 100 · 1.5 · 2⁻²³ = 1.8e-5 in 100 steps; whole payoffs are exact."""
         paid = [(1.5, -1.5), (1e-5, -5e-6), (1e-4, -1e-4), (-2e-5, 0.0), (1.0, 0.0)]
         results = Results.of([Result(("A", "B"), payoffs, 0, length=100) for payoffs in paid])
-        assert ratings.outcomes(results).tolist() == [0, 1, 0, 2, 0]
-        assert ratings.rounding_of(results).tolist() == [150 * 2**-23] * 4 + [0]
-        assert ratings.rounding_of(results, largest=10.0)[1] == 1000 * 2**-23
-        assert ratings.outcomes(replace(results, rounding=None, lengths=None)).tolist() == [0, 0, 0, 2, 0]
+        assert outcomes(results).tolist() == [0, 1, 0, 2, 0]
+        assert rounding_of(results).tolist() == [150 * 2**-23] * 4 + [0]
+        assert rounding_of(results, largest=10.0)[1] == 1000 * 2**-23
+        assert outcomes(replace(results, rounding=None, lengths=None)).tolist() == [0, 0, 0, 2, 0]
 
     def test_rounding_breaks_off_no_game(self):
         log = [Result(("A", "B"), (-1.0, -1.0 + 1e-9), 0, "agent_error", rounding=1e-8)]
@@ -402,7 +391,7 @@ class TestPayoffs:
         # Deviations by seed: (0 + 2) and −2; SE = sqrt(2/1 · (4 + 4)) / 3; t(0.975, 1) = 12.7062.
         assert lines["A", None].ci95 == pytest.approx(12.7062 * 4 / 3, rel=1e-5)
         assert lines["A", 0].mean == 2 and lines["A", 0].games == 2
-        assert lines["A", 1] == ratings.MeanPayoff("A", 1, 5.0, None, 1)
+        assert lines["A", 1] == MeanPayoff("A", 1, 5.0, None, 1)
 
     def test_an_agent_in_several_seats_has_played_one_game(self):
         lines = mean_payoffs(Results.of([Result(("A", "B", "A"), (1.0, 2.0, 3.0), k) for k in range(3)]))
@@ -471,8 +460,8 @@ class TestPayoffs:
         assert [*lines] == [("B", None), ("A", None), ("A", 0), ("A", 2), ("C", None), ("C", 0)]
         assert lines["A", None].mean == 4 and lines["A", None].games == 3
         assert lines["A", 0].mean == 3 and lines["A", 0].games == 2
-        assert lines["C", None] == ratings.MeanPayoff("C", None, 1.0, None, 1)
-        assert lines["B", None] == ratings.MeanPayoff("B", None, None, None, 0)
+        assert lines["C", None] == MeanPayoff("C", None, 1.0, None, 1)
+        assert lines["B", None] == MeanPayoff("B", None, None, None, 0)
 
     def test_refusal(self):
         assert refusal(2, "zero_sum") is None

@@ -8,10 +8,11 @@ import pytest
 
 from games.errors import UserError
 from marl.base.terminal import Terminal
-from tournaments.ratings import Result
-from tournaments.report import print_leaderboard, summarize, write_report
+from tournaments.report import print_leaderboard, write_report
+from tournaments.results import Result
 from tournaments.schedule import Fixture, round_robin
 from tournaments.store import Failure, PlayedGame, Store
+from tournaments.summary import summarize
 
 NAMES = {"aa": "<script>alert('x')</script>", "bb": "[bold]a|b*c", "cc": "mcts(simulations=100)", "dd": "idle & new"}
 

@@ -14,14 +14,15 @@ import pytest
 from games.errors import RunFailed, UserError
 from games.registry import make
 from marl.base import lock
+from marl.base.schema import load
 from marl.base.terminal import Terminal
 from marl.cli.app import main
 from marl.search.agent import UctAgent
-from marl.training.config import load
 from tournaments import tournament
-from tournaments.report import summarize, write_report
+from tournaments.report import write_report
 from tournaments.schedule import round_robin
 from tournaments.store import Store
+from tournaments.summary import summarize
 from tournaments.tournament import STORE, TournamentConfig, field, run
 
 TIC_TAC_TOE = "openspiel:tic_tac_toe"

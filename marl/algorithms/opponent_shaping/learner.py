@@ -9,223 +9,29 @@ its loss is.
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional
 
 from games.contract import Discrete, Spec
-from games.errors import RunFailed, UserError
-from games.keys import draw, fold_one, stream
+from games.errors import UserError
+from games.keys import fold_one, stream
+from marl.algorithms.opponent_shaping.agent import PolicyAgent
+from marl.algorithms.opponent_shaping.encounters import Encounters, Episodes, Estimates, Side, at
+from marl.algorithms.opponent_shaping.networks import ActorCritic, Head, PairwiseConfig
 from marl.base.memory import refuse_beyond_memory
 from marl.learning.learner import Learner
-from marl.learning.networks import generator_of, linear, masked_log_probs, mlp
+from marl.learning.networks import masked_log_probs
 from marl.learning.optimizers import Adam
-from marl.learning.recurrent import GRU
-from marl.learning.rowwise import BLOCK, Rowwise
 from marl.rollout.agent import Agent
 from marl.rollout.seating import Seating
-from marl.rollout.types import Decision, Hidden, Tensors, Trajectory, View, prefixed, under
-from marl.training.config import Count, Size
+from marl.rollout.types import Tensors, Trajectory, prefixed, under
 
 STATES = ("start", "CC", "CD", "DC", "DD")  # what a player of a 2x2 matrix game remembers: its own action first
-
-
-class PairwiseConfig(BaseModel):
-    """The settings that learners of two-player games share."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    gamma: float = Field(0.96, ge=0, le=1)
-    learning_rate: PositiveFloat = 1e-3  # the policy's
-    critic_learning_rate: PositiveFloat = 1e-2
-    critic_average: float = Field(0.99, ge=0, lt=1)  # of the target critic's moving average, kept at each update
-    entropy_coefficient: float = Field(0.0, ge=0)
-    epsilon: float = Field(0.0, ge=0, le=1)  # of uniform actions mixed in while training, never corrected for
-    actor_hidden: tuple[Size, ...] = (128, 128)
-    actor_memory: Count = 128  # of its GRU; 0: it sees its present view alone
-    critic_hidden: tuple[Size, ...] = (64, 64)
-    critic_memory: Count = 64
-    max_grad_norm: PositiveFloat = 1.0
-    past_selves: Count = 0  # the most that are kept to play against; 0: it plays itself
-    past_every: PositiveInt = 10  # updates between two that are kept
-
-
-class Head(nn.Module):
-    """Views over whole episodes in, `outputs` numbers out: Linear layers, ReLUs between them, a GRU if it remembers.
-
-    The numbers begin near 0: a Q that begins elsewhere takes the opponent for one that has decided already. Without
-    hidden layers and memory it is a table: no bias, zeros at first.
-    """
-
-    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int], memory: int, key: int) -> None:
-        super().__init__()
-        generator = generator_of(key)
-        sizes = [inputs, *hidden]
-        self.encode = mlp(sizes, generator)
-        self.remember = GRU(sizes[-1], memory, generator) if memory else None
-        table = not (memory or hidden)
-        self.out = linear(memory or sizes[-1], outputs, 0.0 if table else 0.01, generator)
-        if table:  # its bias stays 0: no parameter, for whoever differentiates, copies or looks ahead
-            bias = self.out.bias.detach()
-            del self.out.bias
-            self.out.register_buffer("bias", bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [T, B, I] to [T, B, outputs]."""
-        features = self._encoded(x)
-        if self.remember:
-            features = self.remember(features.flatten(0, 1), [x.shape[1]] * len(x)).view(*x.shape[:2], -1)
-        return self.out(features)  # type: ignore[no-any-return]
-
-    def step(self, x: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Map rows [B, I] and hidden states [B, H], if it has a memory, to outputs [B, outputs] and the next ones."""
-        features = self._encoded(x)
-        if self.remember:
-            assert hidden is not None
-            features = hidden = self.remember.step(features, hidden)
-        return self.out(features), hidden
-
-    def decide(self, obs: Tensor, mask: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Return log pi(a | o) of views [B, *O] and masks [B, A], and the next hidden states, beside each other."""
-        logits, after = self.step(flat(obs), hidden)
-        log_probs = masked_log_probs(logits, mask)
-        return log_probs if after is None else torch.cat([log_probs, after], 1)
-
-    def _encoded(self, x: Tensor) -> Tensor:
-        features = self.encode(x)
-        return features if self.remember or not len(self.encode) else functional.relu(features)
-
-
-class ActorCritic(nn.Module):
-    """A policy, and a Q that sees the time besides."""
-
-    def __init__(self, config: PairwiseConfig, spec: Spec, key: int) -> None:
-        super().__init__()
-        size, actions = int(np.prod(spec.observation.shape)), spec.num_actions
-        self.actor = Head(size, actions, config.actor_hidden, config.actor_memory, stream(key, "actor"))
-        self.critic = Head(size + 1, actions, config.critic_hidden, config.critic_memory, stream(key, "critic"))
-
-
-class PolicyAgent:
-    """Play a policy, sampled by the decision's key, or its mode if `greedy`; with probability `epsilon` any action."""
-
-    def __init__(self, actor: Head, device: str, *, epsilon: float = 0.0, greedy: bool = False) -> None:
-        self._epsilon, self._greedy = epsilon, greedy
-        self._memory = actor.remember.size if actor.remember else 0
-        # Without memory the network is small: its calls cost more than its rows.
-        self._actor = Rowwise(actor, device, largest=BLOCK if self._memory else 16 * BLOCK)
-
-    def initial_hidden(self, rows: int) -> Hidden:
-        return np.zeros((rows, self._memory), np.float32) if self._memory else None
-
-    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        arrays = (view.obs, view.action_mask) if hidden is None else (view.obs, view.action_mask, hidden)
-        out = self._actor.ask("decide", *arrays)
-        actions = view.action_mask.shape[1]
-        chance = np.exp(out[:, :actions])
-        if self._greedy:
-            chance = np.eye(actions, dtype=np.float32)[chance.argmax(1)]
-        if self._epsilon:
-            chance += self._epsilon * (view.action_mask / view.action_mask.sum(1, keepdims=True) - chance)
-        return Decision(draw(view.key, chance)), None if hidden is None else out[:, actions:]
-
-
-@dataclass(frozen=True)
-class Episodes:
-    """Whole episodes, each of T steps, by place: S = E * N places, player p of environment e at e * N + p."""
-
-    views: Tensor  # [T+1, S, I] with the last ones, on which nobody decided
-    legal: Tensor  # [T+1, S, A]
-    action: Tensor  # [T, S]
-    reward: Tensor  # [T, S]
-    goes_on: Tensor  # [S] 1 where the game goes on beyond the recording, 0 where it is over
-
-    @classmethod
-    def of(cls, trajectory: Trajectory, length: int, device: str) -> "Episodes":
-        """Take the episodes out of a trajectory that holds one of `length` steps in each environment, and its reset."""
-        ended = np.asarray((trajectory.terminated | trajectory.truncated).any(2))  # [T+2, E]
-        if len(ended) != length + 2 or ended[:length].any() or not ended[length].all():
-            some = np.flatnonzero(ended[:length].any(1))
-            raise RunFailed(
-                f"expected all episodes to take {length} steps, as many as the game allows, and one took "
-                f"{some[0] if len(some) else 'more'}; use ippo"
-            )
-        if not trajectory.acting[:length].all():
-            t, _, player = np.argwhere(~np.asarray(trajectory.acting[:length]))[0].tolist()
-            raise RunFailed(
-                f"expected both players to decide at every step, and player {player} sat out step {t} of an episode; "
-                "use ippo"
-            )
-        index = trajectory.index[: length + 1].reshape(length + 1, -1)
-        index = np.where(index >= 0, index, 0)  # where the game is over nobody sees anything, and nothing is read
-
-        def tensor(array: Any) -> Tensor:
-            return torch.from_numpy(array).to(device)
-
-        legal = trajectory.action_mask[index]
-        legal[length] = legal[length - 1]  # a mask where nobody acts is all False; V(s_T) takes the one before
-        return cls(
-            flat(tensor(trajectory.obs))[tensor(index)],
-            tensor(legal),
-            tensor(trajectory.action[:length].reshape(length, -1)),
-            tensor(trajectory.reward[:length].reshape(length, -1)),
-            tensor(1 - trajectory.terminated[length].reshape(-1).astype(np.float32)),
-        )
-
-    def timed(self, places: Tensor) -> Tensor:
-        """Return the views of some places with the time beside them [T+1, P, I+1]: what critics see."""
-        time = torch.arange(len(self.views), dtype=torch.float32, device=self.views.device)
-        views = at(self.views, places)
-        return torch.cat([views, time[:, None, None].expand(-1, views.shape[1], 1)], 2)
-
-    def taken(self, values: Tensor, places: Tensor) -> Tensor:
-        """Return of values [T.., P, A] those of the actions taken there [T, P]."""
-        action = at(self.action, places)
-        return values[: len(action)].gather(2, action[..., None])[..., 0]
-
-
-@dataclass(frozen=True)
-class Estimates:
-    """What networks say of some places' decisions."""
-
-    log_probs: Tensor  # [T+1, P, A]
-    q: Tensor  # [T+1, P, A]
-
-    @property
-    def value(self) -> Tensor:
-        """V = sum_u pi(u) Q(u) [T+1, P]."""
-        return (self.log_probs.exp() * self.q).sum(2)
-
-
-@dataclass(frozen=True)
-class Side:
-    """One side of the table in P encounters: what it did, what it was paid, and what is thought of that."""
-
-    estimates: Estimates
-    action: Tensor  # [T, P]
-    reward: Tensor  # [T, P]
-    log_prob: Tensor  # [T, P] of the actions taken
-    advantage: Tensor  # [T, P] r + γ V' - V
-
-
-@dataclass(frozen=True)
-class Encounters:
-    """P encounters as the learner sees them: its own side, the other's, and whose networks the other is taken for."""
-
-    me: Side
-    other: Side
-    views: Tensor  # [T+1, P, I] the other's
-    legal: Tensor  # [T+1, P, A] the other's
-    opposite: list[tuple[Head, Tensor]]  # policies, and which of the P encounters are with them
-
-    @property
-    def sides(self) -> tuple[Side, Side]:
-        return self.me, self.other
 
 
 class PairwiseLearner(Learner):
@@ -454,26 +260,6 @@ class PairwiseLearner(Learner):
         actor = ActorCritic(config, spec, 0).actor.to(device)
         actor.load_state_dict(state)
         return PolicyAgent(actor, device, greedy=greedy)
-
-
-def flat(obs: Tensor) -> Tensor:
-    """Return views [R, *O] as rows [R, I]; bytes become [0, 1]."""
-    return obs.flatten(1) / 255 if obs.dtype == torch.uint8 else obs.flatten(1).float()
-
-
-def at(x: Tensor, places: Tensor) -> Tensor:
-    """Return what belongs to some places of [T, S, ...], in the order of `places`, without a copy where it is all."""
-    every = len(places) == x.shape[1] and bool((places == torch.arange(x.shape[1], device=x.device)).all())
-    return x if every else x.index_select(1, places)
-
-
-def discounted(x: Tensor, rate: float) -> Tensor:
-    """Return y_t = sum_{k >= t} rate^(k-t) x_k of [T, ...]."""
-    out, ahead = torch.empty_like(x), torch.zeros_like(x[0])
-    for t in reversed(range(len(x))):
-        ahead = x[t] + rate * ahead
-        out[t] = ahead
-    return out
 
 
 def _refuse(name: str, spec: Spec) -> None:

@@ -33,7 +33,9 @@ from torch.func import functional_call
 
 from games.contract import Spec
 from games.errors import UserError
-from marl.algorithms.opponent_shaping.learner import Encounters, Head, PairwiseConfig, PairwiseLearner, discounted
+from marl.algorithms.opponent_shaping.encounters import Encounters, discounted
+from marl.algorithms.opponent_shaping.learner import PairwiseLearner
+from marl.algorithms.opponent_shaping.networks import Head, PairwiseConfig
 from marl.learning.networks import masked_log_probs
 
 STEP = 1e-2  # ε |g|: how far the two forward passes are apart, half of it

@@ -18,7 +18,7 @@ The gradient of L_shape is that of - mean_k log π(a_k) w_k, with (section 4 of 
 
 Deviation: A has its mean over the batch taken away in L_shape (`center_advantage`). A critic that begins at zero makes
 all A negative together, and L_shape then says "whatever the opponent did, less of it". With `center_advantage: false`
-and `through_values: true` it is the published recipe (docs/algorithms/loqa.md has what either does).
+and `through_values: true` it is the published recipe (docs/reference/algorithms/loqa.md has what either does).
 """
 
 from typing import ClassVar
@@ -28,7 +28,9 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from games.contract import Spec
-from marl.algorithms.opponent_shaping.learner import Encounters, Estimates, PairwiseConfig, PairwiseLearner, discounted
+from marl.algorithms.opponent_shaping.encounters import Encounters, Estimates, discounted
+from marl.algorithms.opponent_shaping.learner import PairwiseLearner
+from marl.algorithms.opponent_shaping.networks import PairwiseConfig
 
 
 class Naive(PairwiseLearner):

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from games.contract import Discrete, Spec
 from games.errors import UserError
 from games.keys import draw, fold_one
+from marl.base.schema import Frozen, Size
 from marl.learning.learner import Learner
 from marl.learning.networks import Network, generator_of, masked_log_probs, rows_by_network
 from marl.learning.optimizers import Adam, Optimizer
@@ -32,7 +33,6 @@ from marl.learning.returns import gae
 from marl.learning.rowwise import Rowwise
 from marl.rollout.agent import Agent, Stateless
 from marl.rollout.types import Decision, Hidden, Tensors, Trajectory, View, prefixed, under
-from marl.training.config import Frozen, Size
 
 
 class IppoConfig(Frozen):

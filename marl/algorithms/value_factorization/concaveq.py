@@ -34,12 +34,13 @@ from torch.nn import functional
 
 from games.errors import UserError
 from games.keys import choose, draw, fold, uniform
+from marl.algorithms.value_factorization.agent import TeamAgent
 from marl.algorithms.value_factorization.batch import EpisodeBatch
 from marl.algorithms.value_factorization.learner import EpisodicConfig, EpisodicLearner
-from marl.algorithms.value_factorization.networks import Team, TeamAgent
+from marl.algorithms.value_factorization.networks import Team
+from marl.base.schema import Size
 from marl.learning.networks import generator_of, linear, masked_log_probs, mlp
 from marl.rollout.types import View
-from marl.training.config import Size
 
 ENUMERABLE = 4096  # joint actions: the most that are ever enumerated
 CHUNK = 1 << 16  # joint actions that are valued at once

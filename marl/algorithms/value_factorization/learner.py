@@ -17,14 +17,15 @@ from torch import Tensor, nn
 from games.contract import Discrete, Spec
 from games.errors import UserError
 from games.keys import fold_one, stream
+from marl.algorithms.value_factorization.agent import TeamAgent
 from marl.algorithms.value_factorization.batch import EpisodeBatch, Standard
-from marl.algorithms.value_factorization.networks import Team, TeamAgent, TeamConfig
+from marl.algorithms.value_factorization.networks import Team, TeamConfig
 from marl.algorithms.value_factorization.replay import EpisodeReplay
+from marl.base.schema import Size
 from marl.learning.learner import Learner
 from marl.learning.optimizers import Adam, Optimizer, RMSprop
 from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors, Trajectory, prefixed, under
-from marl.training.config import Size
 
 
 class EpisodicConfig(TeamConfig):

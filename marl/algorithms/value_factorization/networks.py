@@ -1,23 +1,18 @@
-"""A team's networks, and the agents that play by them: every player decides by its own view and memory.
+"""The networks of a team: what each sees, and what it says its actions are worth.
 
 With shared parameters one network holds every player, told apart by its index; else each has its own.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from games.contract import Spec
-from games.keys import choose, fold, fold_one, uniform
-from marl.learning.networks import generator_of, rows_by_network
+from games.keys import fold_one
+from marl.base.schema import Frozen, Size
+from marl.learning.networks import generator_of
 from marl.learning.recurrent import AgentNetwork, Packed
-from marl.learning.rowwise import Rowwise
-from marl.rollout.types import Decision, Hidden, View
-from marl.training.config import Frozen, Size
 
 
 class TeamConfig(Frozen):
@@ -71,41 +66,3 @@ class Team(nn.Module):
         parts = packed.inputs.split([sum(sizes) for sizes in packed.blocks])
         done = [net(part, sizes) for net, part, sizes in zip(self.networks, parts, packed.blocks, strict=True)]
         return done[0] if len(done) == 1 else (torch.cat([o for o, _ in done]), torch.cat([f for _, f in done]))
-
-
-class TeamAgent:
-    """Play by a team's networks, each player by its own view and memory.
-
-    Greedily, but for a legal action at random with probability `epsilon`.
-    """
-
-    def __init__(self, team: Team, device: str, *, explores: bool = False) -> None:
-        self._config, self._inputs = team.config, team.inputs
-        self._networks = [Rowwise(network, device) for network in team.networks]
-        self.explores = explores  # in training
-        self.epsilon = 0.0
-
-    def initial_hidden(self, rows: int) -> Hidden:
-        """Return hidden states [rows, 1 + H]: what was done last, plus 1, and what is remembered."""
-        return np.zeros((rows, 1 + (self._config.hidden if self._config.recurrent else 0)), np.float32)
-
-    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        outputs = np.empty(view.action_mask.shape, np.float32)
-        after: NDArray[Any] = np.empty_like(hidden)
-        shown = (torch.from_numpy(array) for array in (view.obs, view.player, hidden[:, 0].astype(np.int64) - 1))
-        inputs = self._inputs(*shown).numpy()
-        for rows, network in rows_by_network(view.player, self._networks):
-            out = network.ask("decide", inputs[rows], hidden[rows, 1:])
-            outputs[rows] = out[:, : view.action_mask.shape[1]]
-            after[rows, 1:] = out[:, view.action_mask.shape[1] :]
-        action = self.choose(outputs, view)
-        after[:, 0] = action + 1
-        return Decision(action), after
-
-    def choose(self, outputs: NDArray[np.float32], view: View) -> NDArray[np.int64]:
-        """Return an action for each row of outputs [B, A]."""
-        action = np.where(view.action_mask, outputs, -np.inf).argmax(1)
-        if self.epsilon == 0:
-            return action
-        explore = uniform(fold(view.key, 0)) < self.epsilon
-        return np.where(explore, choose(fold(view.key, 1), view.action_mask), action)

@@ -26,8 +26,8 @@ from torch.nn import functional
 from marl.algorithms.value_factorization.batch import EpisodeBatch
 from marl.algorithms.value_factorization.learner import EpisodicConfig, EpisodicLearner
 from marl.algorithms.value_factorization.networks import Team
+from marl.base.schema import Size
 from marl.learning.networks import generator_of, linear, mlp
-from marl.training.config import Size
 
 
 class ValueFactorizationConfig(EpisodicConfig):

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from games.contract import Box, Spec
 from games.keys import fold, uniform
-from marl.agents.shards import ROWS
 from marl.base.memory import refuse_beyond_memory
+from marl.learning.shards import ROWS
 from marl.rollout.types import Tensors, Trajectory
 
 PAGE = ROWS  # a page of rows is a shard of a checkpoint

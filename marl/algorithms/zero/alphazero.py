@@ -27,16 +27,17 @@ from torch import Tensor
 from games.contract import Spec
 from games.errors import UserError
 from games.keys import stream
+from marl.algorithms.zero.agent import PolicyAgent
 from marl.algorithms.zero.learner import SearchConfig, SearchLearner, budget, rated, refuse_unfit
 from marl.algorithms.zero.networks import Judge, PolicyValue, refuse_network
+from marl.base.schema import Size
 from marl.learning.networks import generator_of, masked_log_probs
 from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors
-from marl.search.agent import PolicyAgent, SearchAgent, refuse
+from marl.search.agent import SearchAgent, refuse
 from marl.search.evaluators import NetworkEvaluator
 from marl.search.models import exact
 from marl.search.values import by_mover, scaled
-from marl.training.config import Size
 
 
 class AlphaZeroConfig(SearchConfig):

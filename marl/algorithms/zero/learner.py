@@ -17,6 +17,7 @@ from games.keys import fold_one
 from marl.algorithms.zero.networks import Encoder
 from marl.algorithms.zero.replay import PositionReplay, Rows
 from marl.algorithms.zero.symmetry import symmetries, turned_over
+from marl.base.schema import Count, Frozen, Size
 from marl.learning.backends import BackendName, Precision
 from marl.learning.learner import Learner
 from marl.learning.optimizers import Adam
@@ -26,7 +27,6 @@ from marl.rollout.types import Tensors, Trajectory, prefixed, under
 from marl.search.agent import SearchAgent
 from marl.search.models import Model
 from marl.search.selection import Gumbel, Puct, Rule
-from marl.training.config import Count, Frozen, Size
 
 
 class SearchConfig(Frozen):

@@ -33,17 +33,18 @@ from torch import Tensor, nn
 from games.contract import Spec
 from games.errors import UserError
 from games.keys import fold, fold_one, stream, uniform
+from marl.algorithms.zero.agent import PolicyAgent
 from marl.algorithms.zero.learner import SearchConfig, SearchLearner, budget, rated, refuse_unfit
 from marl.algorithms.zero.networks import Asked, Normalized, Prediction, dense, is_residual, refuse_network, seen, tower
 from marl.algorithms.zero.replay import Rows
+from marl.base.schema import Count, Size
 from marl.learning.networks import generator_of, linear
 from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors, View
-from marl.search.agent import PolicyAgent, SearchAgent
+from marl.search.agent import SearchAgent
 from marl.search.evaluators import Judgement
 from marl.search.models import Imagined, LearnedModel
 from marl.search.values import by_mover, by_player, half_range, scaled, unscaled
-from marl.training.config import Count, Size
 
 SEARCHED = 512  # positions that are searched again in one call: more would take memory, not time
 

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, Progress
 from rich.table import Column, Table
 from rich.text import Text
 
+from marl.base.display import Display
 from marl.base.terminal import Terminal, Words
-from marl.training.runlog import Display
 
 ROOT = Path(__file__).parents[3]
 NAMES = [

@@ -554,7 +554,7 @@ def test_games_json(marl):
 
 
 def test_games_check_says_how_far_it_is(marl, monkeypatch):
-    monkeypatch.setattr("marl.training.runlog.QUIET", 0)
+    monkeypatch.setattr("marl.base.display.QUIET", 0)
     exit_code, printed, said = marl("games", "check", "openspiel:tic_tac_toe", "--episodes", 3)
     assert exit_code == 0 and printed.startswith("openspiel:tic_tac_toe: passed")
     lines = said.splitlines()

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marl.learning.returns import gae, successor_known
+from marl.learning.returns import gae
+from marl.rollout.recording import successor_known
 from tests.properties import examples
 
 GAMMA, LAMBDA = 0.9, 0.8

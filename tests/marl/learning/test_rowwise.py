@@ -12,9 +12,11 @@ from torch.nn import functional
 
 from games.keys import fold
 from games.registry import make
-from marl.algorithms.opponent_shaping.learner import Head, PolicyAgent
+from marl.algorithms.opponent_shaping.agent import PolicyAgent
+from marl.algorithms.opponent_shaping.networks import Head
 from marl.algorithms.policy_gradient.ippo import ActorCritic, IppoConfig
-from marl.algorithms.value_factorization.networks import Team, TeamAgent, TeamConfig
+from marl.algorithms.value_factorization.agent import TeamAgent
+from marl.algorithms.value_factorization.networks import Team, TeamConfig
 from marl.algorithms.zero.muzero import Imagination, MuZeroConfig, MuZeroNetwork
 from marl.algorithms.zero.networks import Judge, PolicyValue, folded
 from marl.learning import rowwise

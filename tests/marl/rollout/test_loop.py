@@ -7,8 +7,9 @@ from games.contract import Array, Discrete, Spec
 from games.keys import fold, fold_one
 from games.registry import make
 from games.vector import Vector
+from marl.agents.mcts import Mcts
 from marl.algorithms.policy_gradient.ippo import Ippo
-from marl.rollout.agent import Mcts, Random, Stateless
+from marl.rollout.agent import Random, Stateless
 from marl.rollout.loop import Carry, episodes, rollout
 from marl.rollout.types import Decision
 

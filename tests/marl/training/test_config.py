@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from games.errors import UserError
-from marl.agents.load import configured
 from marl.base import yaml
-from marl.training.config import PopulationConfig, TrainConfig, change, dump, load, validate
+from marl.base.schema import change, dump, load, validate
+from marl.learning.registry import configured
+from marl.training.config import PopulationConfig, TrainConfig
 from tests.properties import examples
 
 ROOT = Path(__file__).parents[3]

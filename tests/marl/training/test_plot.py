@@ -13,10 +13,13 @@ from matplotlib.image import imread
 from games.errors import UserError
 from games.keys import uniform
 from marl.base.picture import COLOURS
+from marl.base.schema import dump
 from marl.cli.app import main
-from marl.training import plot
-from marl.training.config import TrainConfig, dump
-from marl.training.plot import align, beside, bootstrap, draw, estimate, iqm, labels, read, runs_of, table
+from marl.training.config import TrainConfig
+from marl.training.curves import MOST_POINTS, Run, align, labels, read, runs_of
+from marl.training.curves import curves as curves_of
+from marl.training.plot import beside, draw, table
+from marl.training.statistics import bootstrap, estimate, iqm
 from tests.properties import examples
 
 GAME = "openspiel:tic_tac_toe"
@@ -42,7 +45,7 @@ def write_run(folder, seed=0, steps=(0, 100, 200), returns=(0.0, 0.5, 1.0), metr
 
 
 def run_of(steps, values, seed=0):
-    return plot.Run(plot.Path("run"), {"algorithm.name": "ippo"}, seed, np.array(steps), np.array(values), None, None)
+    return Run(Path("run"), {"algorithm.name": "ippo"}, seed, np.array(steps), np.array(values), None, None)
 
 
 @pytest.fixture
@@ -128,11 +131,11 @@ def test_few_seeds_are_shown_as_what_they_are():
     one, two = np.array([[1.0, 2.0]]), np.array([[1.0, 2.0], [3.0, 8.0]])
     assert estimate(one)[0].tolist() == [1, 2] and estimate(one)[1:] == (None, None)
     assert [bound.tolist() for bound in estimate(two)] == [[2, 5], [1, 2], [3, 8]]
-    curves = plot.curves([run_of([0, 1], row, seed) for seed, row in enumerate(two)])
+    curves = curves_of([run_of([0, 1], row, seed) for seed, row in enumerate(two)])
     assert [(curve.estimate, curve.interval) for curve in curves] == [("mean", "range")]
-    [curve] = plot.curves([run_of([0, 1], row, seed) for seed, row in enumerate([*two, *two])])
+    [curve] = curves_of([run_of([0, 1], row, seed) for seed, row in enumerate([*two, *two])])
     assert (curve.estimate, curve.interval) == ("IQM", "95 % bootstrap")
-    [curve] = plot.curves([run_of([0, 1], one[0])])
+    [curve] = curves_of([run_of([0, 1], one[0])])
     assert (curve.estimate, curve.interval) == ("one seed", None)
 
 
@@ -156,7 +159,7 @@ def test_long_logs_are_averaged(points, slope):
     """A straight line stays one, whatever the points are averaged over."""
     at = np.arange(points, dtype=float)
     step, [value] = align([run_of(at, slope * at)])
-    assert len(step) == min(points, plot.MOST_POINTS) and (np.diff(step) > 0).all()
+    assert len(step) == min(points, MOST_POINTS) and (np.diff(step) > 0).all()
     np.testing.assert_allclose(value, slope * step, atol=1e-6)
 
 

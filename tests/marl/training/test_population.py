@@ -11,7 +11,7 @@ from marl.agents.load import members
 from marl.algorithms.policy_gradient.ippo import Ippo
 from marl.base.lock import held
 from marl.base.terminal import Terminal
-from marl.training.config import Opponents, PopulationConfig
+from marl.training.config import OpponentsConfig, PopulationConfig
 from marl.training.population import MembersProgress, check_members, train_members, write
 from marl.training.runlog import logged_step
 from marl.training.train import prepare, train
@@ -29,7 +29,7 @@ def test_a_members_settings_reach_its_config(tmp_path):
     settings |= {"opponents": {"agents": ["mcts(simulations=5)"], "share": 0.25}, "algorithm.hidden": [8]}
     found = check_members(population(**settings), tmp_path, resume=False)["a"]
     assert (found.keep, found.seed) == (None, 3)
-    assert found.opponents == Opponents(agents=("mcts(simulations=5)",), share=0.25)
+    assert found.opponents == OpponentsConfig(agents=("mcts(simulations=5)",), share=0.25)
     assert found.algorithm["learning_rate"] == 1e-5 and found.algorithm["anneal"] is False
     assert found.algorithm["hidden"] == [8]
 

@@ -14,9 +14,10 @@ from games.errors import RunFailed, UserError
 from marl.agents import checkpoint
 from marl.agents.load import members
 from marl.algorithms.policy_gradient.ippo import Ippo
+from marl.base.schema import load
 from marl.base.terminal import Terminal
 from marl.cli.app import main
-from marl.training.config import TrainConfig, load
+from marl.training.config import TrainConfig
 from marl.training.population import train_members
 from marl.training.sweep import axis, names_of, sweep
 from marl.training.train import train
@@ -37,7 +38,7 @@ TINY = {
 
 KILLED = """
 import os, signal, sys
-from marl import checkpoint
+from marl.agents import checkpoint
 from marl.cli.app import main
 sync, calls = checkpoint._sync, [0]
 def dies(path):

@@ -16,9 +16,10 @@ import yaml
 from games.errors import RunFailed, UserError
 from marl.agents import checkpoint
 from marl.base.lock import held
+from marl.base.schema import load
 from marl.base.terminal import Terminal
 from marl.training import runlog
-from marl.training.config import Evaluation, TrainConfig, load
+from marl.training.config import EvaluationConfig, TrainConfig
 from marl.training.runlog import RunLog
 from marl.training.train import as_begun, prepare, train
 
@@ -38,7 +39,7 @@ TINY = {
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from marl import checkpoint
+from marl.agents import checkpoint
 from marl.training.config import TrainConfig
 from marl.training.train import train
 sync, calls = checkpoint._sync, [0]
@@ -306,7 +307,7 @@ def test_a_run_keeps_the_panel_that_it_was_begun_with(tmp_path):
     """As runs of teams have it from before their default began with self."""
     silent = {key: value for key, value in TINY.items() if key not in ("evaluation", "opponents")}
     asked = TrainConfig.model_validate(silent | {"game": "two_step", "steps": 1, "evaluation": {"seeds": 1}})
-    begun = asked.model_copy(update={"evaluation": Evaluation(panel=("random",), seeds=1)})
+    begun = asked.model_copy(update={"evaluation": EvaluationConfig(panel=("random",), seeds=1)})
     train(begun, tmp_path / "run", resume=False)
     train(asked.model_copy(update={"steps": 300}), tmp_path / "run", resume=True)
     assert {line["against"] for line in lines(tmp_path / "run" / "evaluations.jsonl")} == {"random"}

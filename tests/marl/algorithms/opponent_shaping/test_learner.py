@@ -8,9 +8,10 @@ from games.errors import RunFailed, UserError
 from games.keys import fold
 from games.registry import make
 from marl.algorithms.co_training import Versus
-from marl.algorithms.opponent_shaping.learner import ActorCritic, Episodes, Head, PairwiseConfig, discounted, flat
+from marl.algorithms.opponent_shaping.encounters import Episodes, discounted, flat
 from marl.algorithms.opponent_shaping.lola import Lola
 from marl.algorithms.opponent_shaping.loqa import Loqa, Naive
+from marl.algorithms.opponent_shaping.networks import ActorCritic, Head, PairwiseConfig
 from marl.base import memory
 from marl.cli.app import main
 from marl.rollout.agent import Stateless

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from games.errors import UserError
 from games.registry import make
-from marl.algorithms.opponent_shaping.learner import Estimates, Head
+from marl.algorithms.opponent_shaping.encounters import Estimates
 from marl.algorithms.opponent_shaping.lola import Lola, along, correction, log_prob, looked_ahead, payoffs, value
 from marl.algorithms.opponent_shaping.loqa import Loqa, Naive, shaping
+from marl.algorithms.opponent_shaping.networks import Head
 from marl.learning.networks import masked_log_probs
 from marl.rollout.loop import episodes
 from tests.marl.algorithms.opponent_shaping.test_learner import TABLE, Table, met_by

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
+from marl.algorithms.value_factorization.agent import TeamAgent
 from marl.algorithms.value_factorization.batch import Standard
 from marl.algorithms.value_factorization.concaveq import ConcaveQ
-from marl.algorithms.value_factorization.networks import TeamAgent
 from marl.algorithms.value_factorization.qmix import Aerial, Iql, Qmix, Vdn
 from marl.learning.returns import td_lambda
 from marl.rollout.agent import Random

@@ -8,10 +8,10 @@ import pytest
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
-from marl.agents.shards import cut, join
 from marl.algorithms.value_factorization.replay import PAGE, EpisodeReplay
 from marl.base import memory
 from marl.base.memory import refuse_beyond_memory
+from marl.learning.shards import cut, join
 from marl.rollout.agent import Random
 from marl.rollout.loop import Carry, rollout
 

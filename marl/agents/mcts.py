@@ -1,0 +1,49 @@
+"""OpenSpiel's own C++ search as an agent: a fixed anchor of tournaments."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pyspiel
+
+from games.contract import Spec
+from games.errors import UserError
+from marl.rollout.agent import Stateless
+from marl.rollout.types import Decision, Hidden, View
+
+
+class Mcts(Stateless):
+    """Search with OpenSpiel's C++ MCTS: UCT, one random playout a leaf, proven wins and losses backed up.
+
+    A fresh search for every decision, seeded by its key. Raises UserError for a game that is not OpenSpiel's, that
+    hides information, or in which players move at the same time.
+    """
+
+    revision = 1
+
+    def __init__(self, spec: Spec, simulations: int = 100, uct_c: float = math.sqrt(2), solve: bool = True) -> None:
+        if not spec.name.startswith("openspiel:"):
+            raise UserError(f"mcts searches OpenSpiel's games, got '{spec.name}'; choose another agent, such as random")
+        if not spec.perfect_information or spec.turns != "sequential":
+            raise UserError(f"mcts needs turns and perfect information, and '{spec.name}' is not so; use random")
+        if not spec.searchable:
+            raise UserError(f"mcts needs positions, and those of '{spec.name}' stay in its workers; use env_workers: 0")
+        if simulations < 1:
+            raise UserError(f"mcts needs at least 1 simulation, got {simulations}")
+        if not uct_c >= 0:
+            raise UserError(f"mcts explores by uct_c of at least 0, got {uct_c}")
+        self._simulations, self._uct_c, self._solve = simulations, uct_c, solve
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        assert view.states is not None, "the constructor refuses games without states"
+        actions = [self._search(s, int(k)) for s, k in zip(view.states(), view.key, strict=True)]
+        return Decision(np.array(actions, np.int64)), None
+
+    def _search(self, state: Any, key: int) -> int:
+        native, seed = state.native, key & 0x7FFFFFFF
+        evaluator = pyspiel.RandomRolloutEvaluator(1, seed)
+        memory_mb = 1000
+        bot = pyspiel.MCTSBot(
+            native.get_game(), evaluator, self._uct_c, self._simulations, memory_mb, self._solve, seed, False
+        )
+        return int(bot.step(native))

@@ -1,0 +1,61 @@
+"""Progress on the terminal: a bar with the time left, or plain lines where the output is no terminal."""
+
+import time
+from types import TracebackType
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+from games.text import shown
+from marl.base.terminal import Terminal, Words
+
+QUIET = 10.0  # seconds between lines that say how far something is
+
+
+class Display:
+    """Show progress: a bar with the time left on a terminal, plain lines off it.
+
+    The time left follows from the rate of the last RECENT seconds; what was `done` before has no part in it.
+    """
+
+    RECENT = 600.0
+
+    def __init__(self, label: str, total: int, unit: str, console: Terminal, done: int = 0) -> None:
+        self._label, self._total, self._console = label, total, console
+        columns = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), Words(unit))
+        self._bar = Progress(
+            *columns,
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            speed_estimate_period=self.RECENT,
+        )
+        self._task = self._bar.add_task(shown(label), total=total, completed=done)
+        self._spoke = time.monotonic()
+
+    def __enter__(self) -> "Display":
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._bar.stop()
+
+    def advance_to(self, done: int) -> None:
+        """Move the bar."""
+        self._bar.update(self._task, completed=min(done, self._total))
+
+    def tell(self, done: int, total: int, text: str) -> None:
+        """Move the bar on a terminal; off it say how far it is, at most every QUIET seconds."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=done, total=total)
+        elif time.monotonic() - self._spoke >= QUIET:
+            self._spoke = time.monotonic()
+            self.line(text)
+
+    def line(self, text: str) -> None:
+        """Print one line."""
+        self._console.print(f"{self._label}: {text}")

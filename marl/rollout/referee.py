@@ -1,0 +1,243 @@
+"""What becomes of an agent that fails or moves illegally: it forfeits the game, or its failure ends the run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from games.contract import Box, Discrete
+from games.errors import RunFailed, UserError, in_words
+from games.text import cut, shown
+from marl.rollout.agent import Agent
+from marl.rollout.types import Decision, Hidden, View
+
+Offence = Literal["illegal_action", "agent_error", "timeout"]
+MOST_DETAIL = 300  # characters that are kept of what an agent did
+
+
+class AgentFailed(Exception):
+    """Report an agent that did not decide: how it failed, and what it did (a verb and more), as in `raised ...`."""
+
+    def __init__(self, how: Offence, detail: str) -> None:
+        super().__init__(how, detail)
+        self.how, self.detail = how, detail
+
+
+@dataclass(frozen=True)
+class Forfeit:
+    """Say who broke off a game, how, and what exactly it did."""
+
+    player: int
+    how: Offence
+    detail: str  # a verb and more: `raised ValueError: no`
+    error: Exception | None = field(default=None, compare=False, repr=False)  # what was raised
+
+
+def told(text: str) -> str:
+    """Return somebody's words in one printable line of at most MOST_DETAIL characters."""
+    return cut(shown(" ".join(text.split())), MOST_DETAIL)
+
+
+class Referee:
+    """Watch agents play: one that fails or moves illegally forfeits that game, and the rest plays on."""
+
+    def __init__(self, action: Discrete | Box) -> None:
+        self._action = action
+        self._forfeits: dict[int, Forfeit] = {}  # by row
+
+    def watch(self, agent: Agent) -> Agent:
+        """Return the agent under this referee's eyes."""
+        return _Watched(agent, self._action, self._forfeits)
+
+    def take(self, num_players: int) -> dict[int, list[Forfeit]]:
+        """Return the forfeits since the last call, by environment, in the order of the players."""
+        taken: dict[int, list[Forfeit]] = {}
+        for row in sorted(self._forfeits):
+            taken.setdefault(row // num_players, []).append(self._forfeits[row])
+        self._forfeits.clear()
+        return taken
+
+
+class _Watched:
+    """An agent and what it breaks, by row. A UserError is no agent's failure, and passes.
+
+    `alone`: after a failure each row is asked by itself, so that only the row that fails loses. A batch that takes too
+    long is always asked so: the limit is one of a single decision.
+    """
+
+    def __init__(
+        self, agent: Agent, action: Discrete | Box, forfeits: dict[int, Forfeit], *, alone: bool = True
+    ) -> None:
+        self._agent, self._action, self._forfeits, self._alone = agent, action, forfeits, alone
+        self.unready: AgentFailed | None = None  # why there are no hidden states for those who begin
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        """Return hidden states, or None where the agent has none, or fails: who begins then loses at its decision."""
+        try:
+            return self._asked_to_begin(rows)
+        except AgentFailed as failure:
+            if rows > 1:
+                hidden = self.initial_hidden(1)
+                return hidden if hidden is None else hidden[np.zeros(rows, np.int64)]
+            self.unready = failure
+            return None
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        if self.unready is not None:
+            return self._without_a_beginning(view, hidden)
+        try:
+            actions, after = self._asked(view, hidden)
+        except AgentFailed as failure:
+            if len(view) > 1 and (self._alone or failure.how == "timeout"):
+                return self._one_by_one(view, hidden)
+            self._forfeit(view, 0, failure)
+            return Decision(self._placeholder(view)), hidden
+        legal = self._inside if isinstance(self._action, Box) else self._legal
+        return Decision(legal(view, actions)), after
+
+    def _asked_to_begin(self, rows: int) -> Hidden:
+        try:
+            hidden = self._agent.initial_hidden(rows)
+            if hidden is not None and len(hidden) != rows:
+                raise ValueError(f"expected hidden states of {rows} rows, got {len(hidden)}")
+        except (UserError, AgentFailed):
+            raise
+        except Exception as error:  # a user's code may raise anything
+            raise _failed(error) from error
+        return hidden
+
+    def _asked(self, view: View, hidden: Hidden) -> tuple[Any, Hidden]:
+        """Return the actions and the hidden states after them; raises AgentFailed for what is none."""
+        try:
+            decision, after = self._agent.act(view, hidden)
+            actions = np.asarray(decision.action)
+            expected = self._placeholder(view).shape
+            if actions.shape != expected or actions.dtype.kind not in "biuf":
+                raise ValueError(f"expected actions of shape {expected}, got {actions.dtype} of shape {actions.shape}")
+            if hidden is not None and np.shape(after) != np.shape(hidden):
+                raise ValueError(f"expected hidden states of shape {np.shape(hidden)}, got {np.shape(after)}")
+        except (UserError, AgentFailed):
+            raise
+        except Exception as error:  # a user's code may raise anything
+            raise _failed(error) from error
+        return actions, after
+
+    def _one_by_one(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        """Ask again row by row, so that only the row that fails loses."""
+        actions = []
+        for i in range(len(view)):
+            decision, kept = self.act(view.take(i), None if hidden is None else hidden[i : i + 1])
+            actions.append(decision.action)
+            if hidden is not None:
+                hidden[i : i + 1] = kept
+        return Decision(np.concatenate(actions)), hidden
+
+    def _without_a_beginning(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        """Let those lose who have no hidden states to begin with; without any, those are all."""
+        assert self.unready is not None
+        failure = self.unready
+        begins = view.first if hidden is not None else np.ones(len(view), bool)
+        for i in np.flatnonzero(begins).tolist():
+            self._forfeit(view, i, failure)
+        if hidden is None:
+            return Decision(self._placeholder(view)), None
+        self.unready = None
+        actions = self._placeholder(view)
+        for i in np.flatnonzero(~begins).tolist():
+            decision, hidden[i : i + 1] = self.act(view.take(i), hidden[i : i + 1])
+            actions[i] = decision.action[0]
+        return Decision(actions), hidden
+
+    def _legal(self, view: View, actions: Any) -> Any:
+        in_range = (actions >= 0) & (actions < view.action_mask.shape[1])
+        chosen = np.where(in_range, actions, 0).astype(np.int64)
+        legal = in_range & (chosen == actions) & view.action_mask[np.arange(len(view)), chosen]
+        for i in np.flatnonzero(~legal).tolist():
+            self._forfeit(view, i, AgentFailed("illegal_action", f"chose {actions[i]}"))
+        return np.where(legal, chosen, self._placeholder(view))
+
+    def _inside(self, view: View, actions: Any) -> Any:
+        assert isinstance(self._action, Box)
+        with np.errstate(over="ignore"):
+            points = actions.astype(np.float32)
+        inside = (np.isfinite(points) & (points >= self._action.low) & (points <= self._action.high)).all(1)
+        for i in np.flatnonzero(~inside).tolist():
+            self._forfeit(view, i, AgentFailed("illegal_action", f"chose {actions[i].tolist()}"))
+        return np.where(inside[:, None], points, self._placeholder(view))
+
+    def _forfeit(self, view: View, i: int, failure: AgentFailed) -> None:
+        cause = failure.__cause__
+        error = cause if isinstance(cause, Exception) else None
+        player = int(view.player[i])
+        self._forfeits[int(view.row[i])] = Forfeit(player, failure.how, told(failure.detail), error)
+
+    def _placeholder(self, view: View) -> Any:
+        """Return a legal action: the environment steps once more before the game is broken off."""
+        if isinstance(self._action, Box):
+            return np.full((len(view), self._action.size), self._action.low, np.float32)
+        return view.action_mask.argmax(1)
+
+
+def _failed(error: Exception) -> AgentFailed:
+    return AgentFailed("agent_error", f"raised {in_words(error)}")
+
+
+class Answerable:
+    """An agent for whom nobody forfeits: its failure, or its illegal move, ends the run with a sentence that names it.
+
+    Raises RunFailed; a UserError that the agent raises stays as it is.
+    """
+
+    def __init__(self, agent: Agent, name: str, action: Discrete | Box) -> None:
+        self._forfeits: dict[int, Forfeit] = {}
+        self._agent, self._name = _Watched(agent, action, self._forfeits, alone=False), name
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        hidden, failure = self._agent.initial_hidden(rows), self._agent.unready
+        if failure is not None:
+            raise RunFailed(
+                f"the agent '{self._name}' {told(failure.detail)}, as an episode began; mend it, or leave it out"
+            ) from failure
+        return hidden
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        answer = self._agent.act(view, hidden)
+        if self._forfeits:
+            forfeit = self._forfeits[min(self._forfeits)]
+            self._forfeits.clear()
+            did = "moved illegally: it " if forfeit.how == "illegal_action" else ""
+            raise RunFailed(
+                f"the agent '{self._name}' {did}{forfeit.detail}, as player {forfeit.player}; mend it, or leave it out"
+            ) from forfeit.error
+        return answer
+
+
+class Trusted:
+    """A built-in agent or a checkpoint in a tournament: it plays in our process, and an error of it is a fault of ours
+    or of the game. It costs nobody a game, and ends the run: raises RunFailed.
+    """
+
+    def __init__(self, agent: Agent, name: str) -> None:
+        self._agent, self._name = agent, name
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        with self._no_forfeit():
+            return self._agent.initial_hidden(rows)
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        with self._no_forfeit():
+            return self._agent.act(view, hidden)
+
+    @contextmanager
+    def _no_forfeit(self) -> Iterator[None]:
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            raise RunFailed(
+                f"the agent '{self._name}' {told(_failed(error).detail)}, which is a fault of the game or of this "
+                "program, and costs nobody a game; mend the game, or leave the agent out, and run again to go on"
+            ) from error

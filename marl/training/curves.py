@@ -1,0 +1,329 @@
+"""Learning curves, read from the logs of runs: runs that differ only by seed are one curve."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from games.errors import UserError, nearest
+from marl.base.files import MOST_LOG, parse_json, read_text
+from marl.base.schema import load
+from marl.training.config import TrainConfig
+from marl.training.runlog import EVALUATIONS, METRICS
+from marl.training.statistics import QUARTILED, Floats, estimate
+
+EVALUATED = ("return", "length_mean")  # what evaluations tell; any other metric is in metrics.jsonl, a line a rollout
+UNITS = {
+    "return": "mean return of an episode",
+    "length_mean": "length of an episode, steps",
+    "entropy": "entropy, nats",
+    "approx_kl": "approx_kl, nats",
+    "value_loss": "value_loss, squared returns",
+    "cooperation": "probability of cooperation",
+    "steps_per_second": "environment steps a second",
+    "steps_per_cpu_second": "environment steps a CPU-second",
+}
+ALGORITHM = "algorithm.name"  # the key of a flat config
+SWEPT = re.compile(r"(^|_)seed-\d+$")  # how the names end that a sweep gives to its members
+MOST_POINTS = 200  # of a curve; longer logs are averaged
+LONGEST_LABEL = 100  # letters of what is said to differ
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's log of one metric."""
+
+    folder: Path
+    config: dict[str, Any]  # dotted keys, without the seed
+    seed: int
+    step: Floats  # [P] environment steps, rising
+    value: Floats  # [P]
+    wall: float | None  # seconds of training, its evaluations not counted, where the log tells
+    cpu: float | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What runs of one config have in common: an estimate over their seeds at each step."""
+
+    label: str
+    runs: list[Run]
+    step: Floats  # [G]
+    value: Floats  # [G]
+    low: Floats | None  # [G]; one seed has no interval
+    high: Floats | None
+
+    @property
+    def estimate(self) -> str:
+        """Name what `value` is over the seeds."""
+        return "IQM" if len(self.runs) >= QUARTILED else "mean" if len(self.runs) > 1 else "one seed"
+
+    @property
+    def interval(self) -> str | None:
+        """Name what lies between `low` and `high`."""
+        return None if self.low is None else "95 % bootstrap" if len(self.runs) >= QUARTILED else "range"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the curve as JSON data."""
+        arrays = {"step": self.step, "value": self.value, "low": self.low, "high": self.high}
+        return {
+            "label": self.label,
+            "runs": [str(run.folder) for run in self.runs],
+            "seeds": [run.seed for run in self.runs],
+            "estimate": self.estimate,
+            "interval": self.interval,
+            "wall_seconds": mean([run.wall for run in self.runs]),
+            "cpu_seconds": mean([run.cpu for run in self.runs]),
+        } | {name: None if array is None else array.round(9).tolist() for name, array in arrays.items()}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """The curves of one metric at one game."""
+
+    game: str
+    metric: str
+    against: str | None  # whom the evaluations were played against; None for a metric of training
+    curves: list[Curve]
+
+    @property
+    def title(self) -> str:
+        """Say what is plotted, with its unit."""
+        unit = UNITS.get(self.metric, self.metric)
+        if self.against is None:
+            return unit
+        return f"{unit} {'of self-play' if self.against == 'self' else f'against {self.against}'}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plot as JSON data."""
+        about = {"game": self.game, "metric": self.metric, "against": self.against}
+        return about | {"curves": [curve.to_json() for curve in self.curves]}
+
+
+def read(folders: Sequence[Path], metric: str = "return", against: str | None = None) -> Plot:
+    """Read runs' logs and make one curve of those that differ only by seed.
+
+    `folders` are runs, populations or sweeps. `return` is the mean over players of what the agent was paid in each
+    seat, `against` one of the panel: the first of it by default. A metric that is none but begins others, as
+    `cooperation` does `cooperation.CC`, is the family of them: a curve for each. Raises UserError where a folder holds
+    no run, a run has not logged the metric, runs play different games, or two are the same run.
+    """
+    paths = {run.resolve(): run for folder in folders for run in runs_of(folder)}.values()
+    configs = {path: load(TrainConfig, path / "config.yaml") for path in paths}
+    games = list(dict.fromkeys(config.game for config in configs.values()))
+    if len(games) > 1:
+        raise UserError(f"the runs play different games, '{games[0]}' and '{games[1]}'; plot one game at a time")
+    if metric not in EVALUATED and against is not None:
+        raise UserError(f"--against chooses among evaluations ({', '.join(EVALUATED)}), and '{metric}' is of training")
+    if metric in EVALUATED and against is None:
+        against = next((name for path in paths for name in _panel(_lines(path / EVALUATIONS))), None)
+    found = {path: _read_runs(path, config, metric, against) for path, config in configs.items()}
+    return Plot(games[0], metric, against, family_curves(metric, found))
+
+
+def runs_of(folder: Path) -> list[Path]:
+    """Return the run that a folder is, or the members that it holds; raises UserError where there is neither."""
+    if (folder / "config.yaml").is_file():
+        return [folder]
+    members = sorted(path.parent for path in (folder / "members").glob("*/config.yaml"))
+    if members:
+        return members
+    if folder.is_dir():
+        raise UserError(f"'{folder}' holds neither a run (config.yaml) nor members; name a run's or a sweep's folder")
+    hint = nearest(str(folder), [str(path) for path in folder.parent.glob("*") if path.is_dir()])
+    what = "is a file" if folder.exists() else f"does not exist{hint}"
+    raise UserError(f"expected a run's or a sweep's folder, got '{folder}', which {what}")
+
+
+def curves(runs: Sequence[Run]) -> list[Curve]:
+    """Group runs by their config without the seed; raises UserError where one seed of a config comes twice."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(run.config, sort_keys=True), []).append(run)
+    found = []
+    for label, group in zip(names([*groups.values()]), groups.values(), strict=True):
+        group.sort(key=lambda run: run.seed)
+        for one, other in pairwise(group):
+            if one.seed == other.seed:
+                raise UserError(
+                    f"'{one.folder}' and '{other.folder}' are the same config with the same seed; plot one of them"
+                )
+        step, values = align(group)
+        found.append(Curve(label, group, step, *estimate(values)))
+    return sorted(found, key=lambda curve: _natural(curve.label))
+
+
+def family_curves(metric: str, found: dict[Path, dict[str, Run]]) -> list[Curve]:
+    """Return the curves of a metric, or of each member of a family, of runs by their folder and the member's name."""
+    members = dict.fromkeys(name for runs in found.values() for name in runs)
+    for folder, runs in found.items():
+        for name in members:
+            if name not in runs:
+                raise UserError(f"'{metric}.{name}' is not logged by '{folder}', and is by another; leave one out")
+    drawn = [curves([runs[name] for runs in found.values()]) for name in members]  # by member, then by config
+    if list(members) == [metric]:
+        return drawn[0]
+    return [
+        replace(curve, label=f"{curve.label}, {name}" if len(drawn[0]) > 1 else name)
+        for of_config in zip(*drawn, strict=True)
+        for name, curve in zip(members, of_config, strict=True)
+    ]
+
+
+def names(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """Return what to call curves [C] by their runs: by what sets them apart, or where each is one run by its folder.
+
+    A folder's name is used for a population's members, whom their config names; a sweep's names only repeat settings.
+    It is used for other runs where too much differs to be read.
+    """
+    said = labels([group[0].config for group in groups])
+    folders = [group[0].folder.absolute() for group in groups]
+    by_folder = [folder.name for folder in folders]
+    if not len(set(by_folder)) == len(groups) == sum(map(len, groups)):
+        return said
+    members = all(folder.parent.name == "members" and not SWEPT.search(folder.name) for folder in folders)
+    return by_folder if members or max(map(len, said)) > LONGEST_LABEL else said
+
+
+def labels(configs: Sequence[dict[str, Any]]) -> list[str]:
+    """Say of each config what sets it apart: its algorithm, and what differs among the configs of that algorithm."""
+    groups: dict[str, list[int]] = {}
+    for place, config in enumerate(configs):
+        groups.setdefault(str(config.get(ALGORITHM)), []).append(place)
+    found = [""] * len(configs)
+    for algorithm, places in groups.items():
+        for place, said in zip(places, _differences([configs[place] for place in places]), strict=True):
+            found[place] = ", ".join([algorithm, *said] if len(groups) > 1 or not said else said)
+    return found
+
+
+def _differences(configs: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Return `key=value` of what differs: of keys that all configs have, or of all keys if need be.
+
+    A key goes by its last part where that is clear.
+    """
+    keys = dict.fromkeys(key for config in configs for key in config)
+    differing = [key for key in keys if len({json.dumps(config.get(key)) for config in configs}) > 1]
+    shared = [key for key in differing if all(key in config for config in configs)]
+    if len({json.dumps([config[key] for key in shared]) for config in configs}) == len(configs):
+        differing = shared
+    last = [key.split(".")[-1] for key in differing]
+    short = {key: part if last.count(part) == 1 else key for key, part in zip(differing, last, strict=True)}
+    return [[f"{short[key]}={_word(config[key])}" for key in differing if key in config] for config in configs]
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def align(runs: Sequence[Run]) -> tuple[Floats, Floats]:
+    """Return steps [G] and every run's values at them [S, G], by linear interpolation between its points.
+
+    The steps are those of the run with the fewest points, between the last first step and the first last one: no run
+    is drawn beyond what it has logged. Above MOST_POINTS, neighbours are averaged, steps and values alike.
+    Raises UserError where the runs have no step in common.
+    """
+    start, end = max(run.step[0] for run in runs), min(run.step[-1] for run in runs)
+    if start > end:
+        first = min(runs, key=lambda run: float(run.step[-1]))
+        raise UserError(f"'{first.folder}' ends at step {end:,.0f}, before another of its curve begins; leave it out")
+    fewest = min(runs, key=lambda run: len(run.step)).step
+    step = np.union1d(fewest[(fewest >= start) & (fewest <= end)], [start, end])
+    values = np.stack([np.interp(step, run.step, run.value) for run in runs])
+    if len(step) <= MOST_POINTS:
+        return step, values
+    parts = np.array_split(np.arange(len(step)), MOST_POINTS)
+    return np.array([step[part].mean() for part in parts]), np.stack([values[:, part].mean(1) for part in parts], 1)
+
+
+def _panel(evaluations: Sequence[dict[str, Any]]) -> list[str]:
+    """Return whom a run was evaluated against, in the order of its panel."""
+    return list(dict.fromkeys(str(line.get("against")) for line in evaluations))
+
+
+def _read_runs(folder: Path, config: TrainConfig, metric: str, against: str | None) -> dict[str, Run]:
+    """Read one run's values of a metric, or of each member of a family, by its name.
+
+    Raises UserError where there are none, or its logs are damaged.
+    """
+    updates = _lines(folder / METRICS)
+    lines, key = updates, metric
+    if metric in EVALUATED:
+        key = "return_mean" if metric == "return" else metric
+        evaluations = _lines(folder / EVALUATIONS)
+        panel = _panel(evaluations)
+        if against not in panel and (panel or config.evaluation.panel == ()):
+            hint = nearest(against or "", panel) or f"; its panel: {', '.join(panel) or 'nobody'}"
+            raise UserError(f"'{folder}' is not evaluated against '{against}'{hint}")
+        lines = [line for line in evaluations if line.get("against") == against]
+    kind = "evaluations" if metric in EVALUATED else "metrics"
+    if not lines:
+        raise UserError(f"'{folder}' has no {kind} yet; leave it out, or train it further")
+    known = dict.fromkeys(name for line in lines for name in line if name != "step")
+    members = {name.removeprefix(f"{metric}."): name for name in known if name.startswith(f"{metric}.")}
+    if key in known:
+        members = {metric: key}
+    if not members:
+        families = [name.partition(".")[0] for name in known if "." in name]
+        hint = nearest(metric, [*known, *families, *EVALUATED]) or f"; known: {', '.join([*EVALUATED, *known])}"
+        raise UserError(f"'{metric}' is not logged by '{folder}'{hint}")
+    settings = _flat(config.model_dump(mode="json", exclude={"seed"}))
+    runs = {}
+    try:
+        wall, cpu = _seconds(updates, "steps_per_second"), _seconds(updates, "steps_per_cpu_second")
+        for name, key in members.items():
+            points = [(float(line["step"]), float(np.mean(line[key]))) for line in lines if key in line]
+            step, value = np.array(points).T
+            runs[name] = Run(folder, settings, config.seed, step, value, wall, cpu)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the logs of '{folder}' are damaged ({error}); leave it out") from error
+    return runs
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """Return a log's objects, without a last one that is still being written."""
+    try:
+        whole = [line for line in read_text(path, MOST_LOG).splitlines(keepends=True) if line.endswith("\n")]
+        found = [parse_json(line) for line in whole]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise UserError(f"the log '{path}' cannot be read: {error}; leave the run out") from error
+    if not all(isinstance(line, dict) and type(line.get("step")) is int for line in found):
+        raise UserError(f"the log '{path}' is damaged: not every line is an object with a step; leave the run out")
+    return found
+
+
+def _seconds(updates: Sequence[dict[str, Any]], speed: str) -> float | None:
+    """Return the seconds that all updates took, by their steps and their speed; None where a line does not tell."""
+    total, before = 0.0, 0
+    for line in updates:
+        if not line.get(speed):
+            return None
+        total += (line["step"] - before) / line[speed]
+        before = line["step"]
+    return total if updates else None
+
+
+def _flat(data: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """Return nested keys as dotted ones."""
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        found |= _flat(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
+    return found
+
+
+def mean(numbers: Sequence[float | None]) -> float | None:
+    told = [number for number in numbers if number is not None]
+    return sum(told) / len(told) if told and len(told) == len(numbers) else None
+
+
+def _natural(label: str) -> list[tuple[float, str]]:
+    """Return a key that sorts the numbers in labels as numbers, and before words."""
+    parts = re.split(r"(\d+\.?\d*(?:e[+-]?\d+)?)", label)
+    return [(float(part), "") if place % 2 else (np.inf, part) for place, part in enumerate(parts)]

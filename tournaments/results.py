@@ -1,0 +1,130 @@
+"""The results of a tournament's games, as arrays: who met whom, in which seats, and what each was paid."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games import rounding
+from games.errors import UserError
+from marl.base.intervals import Floats
+
+Ints = NDArray[np.int64]
+FORFEITS = ("illegal_action", "agent_error", "timeout", "left")  # terminations
+
+
+@dataclass(frozen=True)
+class Result:
+    """One game: the agents and their payoffs by seat, the seed that it was played from, how it ended, its steps.
+
+    `rounding` bounds the rounding error of the difference of two payoffs (games/rounding.py); NaN where not known.
+    `offenders` are the seats that broke the game off; none where that is not known.
+    """
+
+    agents: tuple[str, ...]
+    payoffs: tuple[float, ...]
+    seed: int
+    termination: str = "finished"
+    length: int = 1
+    rounding: float = math.nan
+    offenders: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Many games of one game, by columns."""
+
+    agents: tuple[str, ...]
+    seats: Ints  # [G, N] indices into `agents`
+    payoffs: Floats  # [G, N]; NaN where a game says nothing of a player, because another broke it off
+    seeds: NDArray[np.uint64]  # [G]
+    terminations: NDArray[np.str_]  # [G]
+    lengths: Ints | None = None  # [G] steps, where they are known
+    rounding: Floats | None = None  # [G] bound on the rounding error of payoffs' differences; NaN where not known
+    offenders: NDArray[np.bool_] | None = None  # [G, N] who broke off the game; a forfeit without any does not say who
+
+    @classmethod
+    def of(cls, results: Sequence[Result]) -> "Results":
+        """Gather single results; agents in the order of their names."""
+        agents = sorted({agent for result in results for agent in result.agents})
+        index = {agent: k for k, agent in enumerate(agents)}
+        num_players = len(results[0].agents) if results else 2
+        seat = range(num_players)
+        return cls(
+            agents=tuple(agents),
+            seats=np.array([[index[a] for a in r.agents] for r in results], np.int64).reshape(-1, num_players),
+            payoffs=np.array([r.payoffs for r in results], np.float64).reshape(-1, num_players),
+            seeds=np.array([r.seed for r in results], np.uint64),
+            terminations=np.array([r.termination for r in results], np.str_),
+            lengths=np.array([r.length for r in results], np.int64),
+            rounding=np.array([r.rounding for r in results], np.float64),
+            offenders=np.array([[s in r.offenders for s in seat] for r in results], bool).reshape(-1, num_players),
+        )
+
+    def __len__(self) -> int:
+        return len(self.seats)
+
+
+def rounding_of(results: Results, largest: float | None = None) -> Floats:
+    """Return each game's bound on the rounding error of payoffs' differences [G].
+
+    Stores of versions 1 and 2 keep none. Their games are taken to have paid `largest` at each step, in float32: the
+    largest payoff of all games, unless it is given. Payoffs that are whole numbers are taken to be exact.
+    """
+    lengths = np.ones(len(results)) if results.lengths is None else results.lengths
+    if largest is None:
+        largest = float(np.nanmax(np.abs(results.payoffs), initial=0.0))
+    whole = (np.isnan(results.payoffs) | (results.payoffs == np.round(results.payoffs))).all(1)
+    assumed = np.where(whole, 0.0, rounding.FLOAT32 * largest * lengths)
+    return assumed if results.rounding is None else np.where(np.isnan(results.rounding), assumed, results.rounding)
+
+
+def offended(results: Results) -> NDArray[np.bool_]:
+    """Return who broke off which game [G, N].
+
+    Stores of versions 1 and 2 do not say who: of a forfeit without offenders it is whoever was paid the least.
+    """
+    forfeited = np.isin(results.terminations, FORFEITS)[:, None]
+    known = np.zeros(results.payoffs.shape, bool) if results.offenders is None else results.offenders
+    above_least = results.payoffs - np.nanmin(results.payoffs, 1, keepdims=True, initial=np.inf)
+    paid_least = above_least <= rounding_of(results)[:, None]
+    return forfeited & np.where(known.any(1, keepdims=True), known, paid_least)
+
+
+def settle(results: Results, zero_sum: bool) -> Results:
+    """Return the results with the worst return for who broke off a game: the least that was paid in any of them.
+
+    For games whose bounds are not known. What had been paid by then says little: a game broken off early loses less.
+    If zero-sum, the others share what the offenders lose, and a game that all broke off keeps its payoffs.
+    """
+    lost = offended(results)
+    worst = np.nanmin(results.payoffs, initial=np.inf)
+    if not zero_sum:
+        return replace(results, payoffs=np.where(lost, worst, results.payoffs))
+    offenders = lost.sum(1, keepdims=True)  # [G, 1]
+    others = lost.shape[1] - offenders
+    gain = -worst * offenders / np.maximum(others, 1)
+    settled = np.where(lost, worst, gain)
+    return replace(results, payoffs=np.where((offenders > 0) & (others > 0), settled, results.payoffs))
+
+
+def outcomes(results: Results) -> Ints:
+    """Return seat 0's outcome of each two-player game [G]: 0 a win, 1 a draw, 2 a loss.
+
+    A game is a draw where its payoffs differ by no more than rounding can have moved them.
+    """
+    if results.payoffs.shape[1] != 2:
+        raise UserError(f"expected two-player games to compare payoffs, got {results.payoffs.shape[1]} players")
+    if not np.isfinite(results.payoffs).all():
+        raise UserError(
+            "expected payoffs that are finite numbers, got a payoff that is not; correct or remove that game"
+        )
+    gap = results.payoffs[:, 0] - results.payoffs[:, 1]
+    return 1 - rounding.sign(gap, rounding_of(results))
+
+
+def sum_by(index: Ints, values: Floats, size: int) -> Floats:
+    """Add up the values that have the same index [size]."""
+    return np.bincount(index, values, size).astype(np.float64, copy=False)
