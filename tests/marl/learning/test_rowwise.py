@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from games.keys import fold
 from games.registry import make
-from marl.algorithms.opponent_shaping.agent import PolicyAgent
+from marl.algorithms.opponent_shaping.agent import ActorAgent
 from marl.algorithms.opponent_shaping.networks import Head
 from marl.algorithms.policy_gradient.ippo import ActorCritic, IppoConfig
 from marl.algorithms.value_factorization.agent import TeamAgent
@@ -89,7 +89,7 @@ def teams(share):
 
 
 def pairs(memory):
-    return chosen(PolicyAgent(Head(126, 7, (40,), memory, 1), "cpu"))
+    return chosen(ActorAgent(Head(126, 7, (40,), memory, 1), "cpu"))
 
 
 COMPUTED = [{"precision": p, "backend": b} for b in ("torch", "openvino") for p in ("float32", "bfloat16")]
@@ -99,8 +99,8 @@ ASKED = {
     "ippo": ippos,
     "team": lambda: teams(True),
     "team-each-its-own": lambda: teams(False),
-    "pairwise": lambda: pairs(24),
-    "pairwise-without-memory": lambda: pairs(0),
+    "head": lambda: pairs(24),
+    "head-without-memory": lambda: pairs(0),
 }
 PARTS = [
     range(1),
@@ -191,7 +191,7 @@ def in_two(some, others):
 def test_it_holds_on_processors_that_sum_otherwise(name, asked, monkeypatch):
     other_processor(monkeypatch, name)
     holds(ASKED[asked]())
-    largest = 1024 if asked == "pairwise-without-memory" and BLOCKS[name] == BLOCK else BLOCKS[name]
+    largest = 1024 if asked == "head-without-memory" and BLOCKS[name] == BLOCK else BLOCKS[name]
     assert {sizes.largest for sizes in rowwise._verified.values()} == {largest}
 
 
