@@ -3,25 +3,38 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install quickstart test test-slow fuzz torture check format bench
+.PHONY: install quickstart docs test test-slow fuzz torture check format bench
 install: .venv/developing
 
 .venv/playing: pyproject.toml constraints.txt
+	@echo "Setting up .venv, once: PyTorch and what training needs (one to three minutes, without a word from pip)"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(PIP) -e .
 	touch $@
 
 .venv/developing: .venv/playing
+	@echo "Adding all sources of games and the tools of development to .venv, once (one to three minutes)"
 	$(PIP) -e '.[dev]'
 	touch $@
 
+.venv/documenting: .venv/playing
+	$(PIP) -e '.[docs]'
+	touch $@
+
 quickstart: .venv/playing
+	@echo "Training three agents at connect four, then a round robin with four anchors (two to three minutes on two cores)"
 	$(BIN)/marl population configs/population/quickstart.yaml --resume
 	$(BIN)/marl tournament run configs/tournament/connect_four.yaml
 	@echo "Training curves: $(BIN)/tensorboard --logdir runs/quickstart"
 
+# A broken link, a missing anchor or a page out of the navigation fails the build.
+docs: .venv/documenting
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The documentation: build/docs/index.html"
+
 test: install
+	@echo "The fast tests (about ten minutes on two cores)"
 	$(BIN)/python -m pytest -n 2 -m "not slow" -rs
 
 # What differs from run to run: property tests with twenty times the examples of `make test`, and hostile input to every command.
@@ -30,9 +43,11 @@ fuzz: install
 	$(BIN)/python -m tests.fuzz --cases 1000 --seed $$(date +%s)
 
 test-slow: install
+	@echo "The learning checks (twenty to thirty minutes on two cores)"
 	$(BIN)/python -m pytest -n 2 -m slow
 
 check: install
+	@echo "Format, lint, types, imports (about a minute)"
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -1,4 +1,4 @@
-"""What docs/security.md promises: nothing that a stranger's checkpoint, run, population or store names is run.
+"""What docs/explanation/security.md promises: nothing that a checkpoint, run, population or store names is run.
 
 Every command that opens one is run on hostile ones, in a process whose audit hook hears what is imported and started.
 The folder from which a command is run holds modules that leave a canary, as do all that hostile files name.

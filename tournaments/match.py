@@ -17,7 +17,7 @@ from games.errors import RunFailed, UserError
 from games.keys import stream
 from games.registry import make
 from marl.agents.foreign import DECISION_SECONDS
-from marl.agents.load import Entrant, enter
+from marl.agents.load import Entrant, load_agent
 from marl.rollout.loop import Episode, episodes
 from tournaments.schedule import Fixture
 from tournaments.store import Failure, PlayedGame
@@ -88,7 +88,7 @@ def _entrant(game: str, text: str, spec: Spec, decision_seconds: float) -> Entra
     if held is not None:
         return held
     try:
-        entrant = enter(text, spec, decision_seconds=decision_seconds)
+        entrant = load_agent(text, spec, decision_seconds=decision_seconds)
     except UserError as error:  # it could, when the tournament began
         raise RunFailed(
             f"the agent '{text}' can no longer be built ({error}); mend it, and run again to go on"

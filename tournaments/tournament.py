@@ -6,7 +6,7 @@ schedule makes fixtures; the store says which are missing; match plays them; the
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat
 
@@ -14,7 +14,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl.agents.foreign import DECISION_SECONDS
-from marl.agents.load import Entrant, entered
+from marl.agents.load import Entrant, load_agents
 from marl.base import engine as engines
 from marl.base import lock
 from marl.base.display import Display
@@ -36,6 +36,7 @@ class TournamentConfig(OfGame):
     In two-player games that are not zero-sum every agent plays itself, too, once a seed.
     """
 
+    kind: ClassVar[str] = "tournament"
     agents: References = Field(min_length=1)  # references; a population folder stands for its members
     seeds: Size = 50  # for each pairing; each seed is played in every rotation of the seats
     seed: int = Field(0, ge=0, lt=2**63)
@@ -87,6 +88,11 @@ def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeout
     return folder / STORE
 
 
+def stored(path: Path) -> Store:
+    """Open a tournament's store to read it: by its own path, or its folder's. Raises UserError where there is none."""
+    return Store(path / STORE if path.is_dir() else path)
+
+
 def _first_failures(games: Iterable[PlayedGame], entrants: Iterable[Entrant], failed: set[str]) -> Iterator[str]:
     """Say of each agent what it did in the first game that it broke off; `failed` are those of whom that was said."""
     name = {entrant.digest: entrant.name for entrant in entrants}
@@ -109,7 +115,7 @@ def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
     Raises UserError where one is missing, does not fit, or is named twice.
     """
     entrants: list[Entrant] = []
-    for entrant in (entrant for text in config.agents for entrant in entered(text, spec).values()):
+    for entrant in (entrant for text in config.agents for entrant in load_agents(text, spec).values()):
         entrant.rest()
         twin = next((other for other in entrants if other.digest == entrant.digest), None)
         if twin:

@@ -10,23 +10,26 @@ from typing import Any
 
 from games.registry import Reference
 
-_PYTHON = sys.stdlib_module_names  # another release of Python is no other agent
+# Another release of Python, or of this project, is no other agent: what of ours decides declares its revision.
+_NO_PART = sys.stdlib_module_names | {"games", "marl", "tournaments"}
 
 
 def digest_of_code(target: Any, reference: Reference) -> str:
-    """Return the identity of a scripted agent: a hash of its reference, and of the code behind it.
+    """Return the identity of a scripted agent: a hash of its reference, of its `revision` and of the code behind it.
 
-    That is the source of the module that it was asked from and of its class's, of those that this inherits from, and of
-    the modules that it names in `made_of`, because they play for it. With each goes the version of its package; of a
-    compiled module that is all there is.
+    Built-in agents declare a `revision`, a number that rises when they decide otherwise than before; their text counts
+    for nothing. The code of any other agent is the source of the module that it was asked from and of its class's, of
+    those that this inherits from, and of the modules that it names in `made_of`, because they play for it. With each
+    goes the version of its package; of a compiled module that is all there is.
     """
     made = target
     while isinstance(made, partial):
         made = made.func
     kinds = getattr(made, "__mro__", (made,))
     parts = [sys.modules.get(reference.source), *map(inspect.getmodule, kinds), *getattr(made, "made_of", ())]
-    code = [f"{_source(m)}\n{_release(_package(m))}" for m in dict.fromkeys(parts) if m and _package(m) not in _PYTHON]
-    return hashlib.sha256("\n".join([called(reference), *code]).encode()).hexdigest()
+    code = [f"{_source(m)}\n{_release(_package(m))}" for m in dict.fromkeys(parts) if m and _package(m) not in _NO_PART]
+    revision = [f"revision {made.revision}"] if hasattr(made, "revision") else []
+    return hashlib.sha256("\n".join([called(reference), *revision, *code]).encode()).hexdigest()
 
 
 def called(reference: Reference) -> str:

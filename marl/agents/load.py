@@ -29,12 +29,14 @@ from marl.agents.mcts import Mcts
 from marl.agents.scripted import SCRIPTED
 from marl.base.files import inside, parse_json, read_text, typed_path
 from marl.base.schema import FolderName, validate
+from marl.learning.learner import Learner
 from marl.learning.registry import algorithm
 from marl.rollout.agent import Agent, Random
 from marl.rollout.referee import Answerable, Trusted
 from marl.search.agent import UctAgent
 
 LOADED = ("config", "spec", "state", "device")  # what load_agent is given; its other parameters are a user's to set
+ALGORITHM = "algorithm"  # the argument by which a user names the class that trained a checkpoint
 BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | SCRIPTED
 
 
@@ -101,7 +103,7 @@ def _existing(text: str) -> str | None:
     return next((text[:place] for place in places if place and os.path.lexists(text[:place])), None)
 
 
-def enter(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
+def load_agent(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
     """Build the agent that a reference names, for a game; raises UserError where it cannot play it.
 
     A class of a user's plays in a process of its own, and may take `decision_seconds` for a single decision.
@@ -127,7 +129,7 @@ def _is_built_in(reference: Reference) -> bool:
     return not reference.source and reference.name in BUILT_IN
 
 
-def entered(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
+def load_agents(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
     """Build the agents that a reference stands for, by name: a population folder stands for its members."""
     reference = read(text)
     if _is_population(reference):
@@ -149,7 +151,7 @@ def _members(reference: Reference) -> dict[str, Reference]:
     return {name: Reference("", str(path), reference.arguments) for name, path in members(folder).items()}
 
 
-def panel_of(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str, Entrant | None]:
+def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str, Entrant | None]:
     """Build those against whom an agent is evaluated, by the text that asked for them: `self` is self-play, None.
 
     Members of a population that has several are called `text/member`.
@@ -158,7 +160,7 @@ def panel_of(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str,
     for text in texts:
         if text == "self":
             panel["self"] = None
-        elif len(found := entered(text, spec, device)) == 1:
+        elif len(found := load_agents(text, spec, device)) == 1:
             panel[text] = next(iter(found.values()))
         else:
             panel |= {f"{text}/{name}": entrant for name, entrant in found.items()}
@@ -168,7 +170,8 @@ def panel_of(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str,
 def panel_from_file(texts: Sequence[str], path: Path) -> Sequence[str]:
     """Return a panel that stands in a file; raises UserError where one of it is a class, which would be imported."""
     for text in texts:
-        if read(text).source:
+        reference = read(text)
+        if reference.source or ALGORITHM in dict(reference.arguments):
             typed = shlex.quote(f"evaluation.panel={json.dumps(list(texts), ensure_ascii=False)}")
             raise UserError(
                 f"the panel in '{path}' names code, {written(text)}: not run; if you trust it, type it yourself: "
@@ -240,12 +243,13 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
                 f"'{folder}' was trained on '{cut(about['game'], 100)}', whose {what} ({_plain(theirs[part])}) are not "
                 f"those of '{spec.name}' ({_plain(ours[part])}); name an agent that was trained on such a game"
             )
-    learner = algorithm(about["algorithm"])
+    options = dict(reference.arguments)
+    named = options.pop(ALGORITHM, None)
+    learner = _learner(folder, about["algorithm"], named)
     state = checkpoint.tensors(folder, about, "agent.safetensors")
     if not all(torch.isfinite(torch.as_tensor(tensor)).all() for tensor in state.values()):
         raise UserError(f"the weights of '{folder}' are not all finite; choose another checkpoint of the run")
     config = validate(learner.Config, about["settings"], f"the checkpoint '{folder}', written by another version")
-    options = dict(reference.arguments)
     known = parameters_of(learner.load_agent)
     allowed = [name for name in known if name not in LOADED]
     for option in options:
@@ -262,9 +266,35 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
             f"the weights of '{folder}' are not those of {about['algorithm']} as it is here; install the version that "
             "wrote them"
         ) from error
-    digest = _variant(about["digest"], options)
+    other = {ALGORITHM: named} if named not in (None, about["algorithm"]) else {}
+    digest = _variant(about["digest"], options | other)
+    shown = replace(reference, arguments=tuple((options | other).items()))
     path = replace(reference, name=f"./{reference.name}") if _is_built_in(reference) else reference
-    return Entrant(_short(reference), str(path), digest, agent, draws=int(digest[:16], 16))
+    return Entrant(_short(shown), str(path), digest, agent, draws=int(digest[:16], 16))
+
+
+def _learner(folder: Path, trained_by: str, named: Any) -> type[Learner]:
+    """Return the class that trained a checkpoint: a registered one, or one that the user named."""
+    if named is not None:
+        return algorithm(str(named), typed=True)
+    if ":" in trained_by:
+        raise UserError(
+            f"'{folder}' was trained by the class {written(trained_by)}, which is not registered here: not run; if you "
+            f"trust it, name it: --algorithm {shlex.quote(trained_by)}, or the argument algorithm={trained_by}"
+        )
+    return algorithm(trained_by)
+
+
+def name_algorithm(text: str, classes: Sequence[str]) -> str:
+    """Return an agent's reference with the class that trained it, where a user named that class (`--algorithm`)."""
+    reference = read(text)
+    named = reference.source or _is_built_in(reference) or ALGORITHM in dict(reference.arguments)
+    if not classes or named or not os.path.lexists(reference.name):
+        return text
+    folders = members(Path(reference.name)).values() if _is_population(reference) else [Path(reference.name)]
+    trained_by = {checkpoint.read(checkpoint_folder(folder))["algorithm"] for folder in folders}
+    meant = next((name for name in classes if name in trained_by), None)
+    return text if meant is None else str(replace(reference, arguments=(*reference.arguments, (ALGORITHM, meant))))
 
 
 def _plain(value: Any) -> str:

@@ -19,7 +19,7 @@ class Mcts(Stateless):
     hides information, or in which players move at the same time.
     """
 
-    made_of = (pyspiel,)
+    revision = 1
 
     def __init__(self, spec: Spec, simulations: int = 100, uct_c: float = math.sqrt(2), solve: bool = True) -> None:
         if not spec.name.startswith("openspiel:"):

@@ -30,6 +30,8 @@ CD, DD = 2, 4  # where the other defected, among a view's entries: start, CC, CD
 class TitForTat(Stateless):
     """Cooperate first, then do what the other did last."""
 
+    revision = 1
+
     def __init__(self, spec: Spec) -> None:
         _need_memory("tit_for_tat", spec)
 
@@ -39,6 +41,8 @@ class TitForTat(Stateless):
 
 class GrimTrigger:
     """Cooperate until the other defects, and defect ever after; hidden [B]: whether the other has."""
+
+    revision = 1
 
     def __init__(self, spec: Spec) -> None:
         _need_memory("grim_trigger", spec)
@@ -54,6 +58,8 @@ class GrimTrigger:
 class AlwaysCooperate(Stateless):
     """Cooperate. At the Coin Game: a shortest path to one's own coin, and no step onto the other's."""
 
+    revision = 1
+
     def __init__(self, spec: Spec) -> None:
         self._walks = _walks("always_cooperate", spec)
 
@@ -67,6 +73,8 @@ class AlwaysCooperate(Stateless):
 
 class AlwaysDefect(Stateless):
     """Defect. At the Coin Game: a shortest path to every coin."""
+
+    revision = 1
 
     def __init__(self, spec: Spec) -> None:
         self._walks = _walks("always_defect", spec)

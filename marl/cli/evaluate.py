@@ -11,6 +11,7 @@ from marl.base.terminal import Terminal
 from marl.cli.options import (
     MOST,
     MOST_SEED,
+    Algorithms,
     AsJson,
     print_json,
     say,
@@ -60,6 +61,7 @@ def evaluate(
             min=2, max=MOST, help="With --nash-conv: times that each information state is asked, 100 by default."
         ),
     ] = None,
+    algorithm: Algorithms = None,
     as_json: AsJson = False,
 ) -> None:
     """Play an agent against others and print its mean return in each seat."""
@@ -67,7 +69,7 @@ def evaluate(
 
     from games.keys import stream
     from games.registry import make
-    from marl.agents.load import enter, game_of, panel_of
+    from marl.agents.load import game_of, load_agent, load_panel, name_algorithm
     from marl.evaluation.evaluate import evaluate as evaluate_agent
 
     if solved and nash_conv:
@@ -86,7 +88,7 @@ def evaluate(
             if given:
                 raise UserError(f"{'--solved' if solved else '--nash-conv'} {why}; leave {option} out, got {given}")
         spec = make(reference, 1).spec
-        asked = enter(agent, spec).answerable(spec)
+        asked = load_agent(name_algorithm(agent, algorithm or []), spec).answerable(spec)
         if solved:
             _against_the_truth(agent, reference, asked, spec, key, as_json)
         else:
@@ -94,7 +96,8 @@ def evaluate(
         return
     seeds = seeds or 100
     venv = make(reference, min(64, seeds))
-    entrant, panel = enter(agent, venv.spec), panel_of(against or ["self"], venv.spec)
+    entrant = load_agent(name_algorithm(agent, algorithm or []), venv.spec)
+    panel = load_panel([name_algorithm(text, algorithm or []) for text in against or ["self"]], venv.spec)
     results = {
         name: evaluate_agent(
             venv, entrant, opponent, seeds=seeds, key=key, opening_moves=opening_moves, max_steps=max_steps

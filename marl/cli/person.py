@@ -18,7 +18,7 @@ from games.contract import Box, Spec, VecEnv
 from games.errors import UserError
 from games.keys import fold_one, stream
 from games.registry import make
-from marl.agents.load import enter
+from marl.agents.load import load_agent
 from marl.base.terminal import Terminal
 from marl.rollout.agent import Agent, Stateless
 from marl.rollout.loop import Episode, episodes
@@ -143,7 +143,7 @@ def play(game: str, against: str, seat: int, seed: int, console: Terminal) -> No
         raise UserError(f"play needs moves to choose among, and in '{game}' actions are numbers; choose another game")
     if seat >= spec.num_players:
         raise UserError(f"'{game}' has seats 0 to {spec.num_players - 1}, got --seat {seat}")
-    entrant = enter(against, spec)
+    entrant = load_agent(against, spec)
     person = Person(venv, seat, console)
     roster: list[Agent] = [person, Announced(entrant.answerable(spec), entrant.name, person, venv, console)]
     seating = np.array([[0 if player == seat else 1 for player in range(spec.num_players)]])

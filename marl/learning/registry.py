@@ -1,26 +1,52 @@
-"""Algorithms by name: the Learner class and the settings that a section of a config names."""
+"""Algorithms by name: the Learner class and the settings that a section of a config names.
 
+A name is that of an entry point, or `package.module:Class`. The latter names code, so it counts only where a user typed
+it: what stands in a checkpoint or in a run's folder runs no code.
+"""
+
+import inspect
 from typing import Any
 
 from pydantic import BaseModel
 
 from games.errors import UserError
-from games.registry import Reference, resolve
+from games.registry import Reference, parse, resolve
 from marl.base.schema import validate
+from marl.learning.learner import Learner
 
 GROUP = "marl.algorithms"
 
 
-def algorithm(name: str) -> Any:
-    """Return the Learner class of a registered algorithm."""
-    return resolve(Reference("", name, ()), GROUP, "algorithm")
+def algorithm(name: str, *, typed: bool = False) -> type[Learner]:
+    """Return the Learner class of an algorithm: a registered one or, if a user `typed` the name, any class.
+
+    Raises UserError where there is none of that name, and for a class that is no Learner or lacks a part of one.
+    """
+    reference = parse(name) if ":" in name else Reference("", name, ())
+    if reference.source and not typed:
+        raise UserError(f"the algorithm '{name}' is a class that is not registered here; register it, or type its name")
+    if reference.arguments:
+        raise UserError(f"expected the settings of '{name}' as keys of its section, got {reference.brackets}")
+    return _checked(resolve(reference, GROUP, "algorithm"), name)
 
 
-def configured(section: dict[str, Any], where: str) -> tuple[str, Any, BaseModel]:
+def _checked(found: Any, name: str) -> type[Learner]:
+    """Return a class that can be made and has settings; raises UserError, which names what is missing."""
+    if not inspect.isclass(found) or not issubclass(found, Learner):
+        raise UserError(f"expected '{name}' to be a class that inherits from marl.Learner, got {found!r}")
+    if missing := sorted(found.__abstractmethods__):
+        raise UserError(f"the algorithm '{name}' lacks {', '.join(missing)} of a marl.Learner; write what is missing")
+    config = getattr(found, "Config", None)
+    if not inspect.isclass(config) or not issubclass(config, BaseModel):
+        raise UserError(f"expected Config of the algorithm '{name}' to be a pydantic model, got {config!r}")
+    return found
+
+
+def configured(section: dict[str, Any], where: str, *, typed: bool = False) -> tuple[str, type[Learner], BaseModel]:
     """Return the algorithm that a section of a config names, its Learner class, and its settings by its own schema."""
     settings = dict(section)
     name = settings.pop("name", None)
     if not isinstance(name, str):
         raise UserError(f"the key 'name' is missing in '{where}'; `marl algorithms` names what is installed")
-    learner = algorithm(name)
+    learner = algorithm(name, typed=typed)
     return name, learner, validate(learner.Config, settings, f"the section '{where}' of {name}")

@@ -39,6 +39,8 @@ class Stateless:
 class Random(Stateless):
     """Choose a legal action, or a point of the box, uniformly."""
 
+    revision = 1
+
     def __init__(self, spec: Spec) -> None:
         self._action = spec.action
 

@@ -12,14 +12,16 @@ from games.contract import Spec
 from games.errors import UserError
 from games.keys import Keys, draw, fold, uniform
 from games.registry import twin
+from marl.base.moved import getter
 from marl.rollout.types import Decision, Hidden, View
-from marl.search import evaluators, information, models, reuse, search, selection, tree
 from marl.search.evaluators import Playouts
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
 from marl.search.models import Model, exact
 from marl.search.search import Search, SearchResult
 from marl.search.selection import Gumbel, Rule, Uct
 from marl.search.values import scaled
+
+__getattr__ = getter(__name__)  # what moved out of this module
 
 HIDDEN = np.dtype(
     [
@@ -131,15 +133,7 @@ class UctAgent:
     positions. `reuse` keeps the subtree of the last search below the present position.
     """
 
-    made_of = (
-        evaluators,
-        information,
-        models,
-        reuse,
-        search,
-        selection,
-        tree,
-    )  # a change of the search changes the agent's digest
+    revision = 1
 
     def __init__(
         self,

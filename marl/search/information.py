@@ -65,9 +65,10 @@ class DecoupledUct:
     rule: Uct = field(default_factory=Uct)
 
     def choose(self, tree: Tree, stats: EdgeStats, explores: NDArray[np.bool_], keys: Keys) -> NDArray[np.int64]:
-        # Untried actions come in an order drawn by key: in a fixed order, two movers would always try the same pairs.
+        # Of actions that nobody has tried any may be the first: by key, or two movers would always try pairs.
         scores = np.where(stats.visits > 0, self.rule.scores(tree, stats), 1e9 + uniform(keys, stats.real.shape[1]))
-        return np.where(stats.real, scores, -np.inf).argmax(1)
+        place: NDArray[np.int64] = np.where(stats.real, scores, -np.inf).argmax(1)
+        return place
 
     def learn(
         self, tree: Tree, stats: EdgeStats, explores: NDArray[np.bool_], place: NDArray[np.int64], gain: Scores
@@ -107,7 +108,7 @@ class RegretMatching:
         played = stats.real & ~explores[:, None]
         self._played[stats.edges[played]] += strategy[played]
         explore = self.explore * explores[:, None]
-        return draw(keys, (1 - explore) * strategy + explore * _uniform(stats))  # type: ignore[arg-type]
+        return draw(keys, (1 - explore) * strategy + explore * _uniform(stats))
 
     def learn(
         self, tree: Tree, stats: EdgeStats, explores: NDArray[np.bool_], place: NDArray[np.int64], gain: Scores
@@ -128,7 +129,7 @@ class RegretMatching:
 
     def best(self, tree: Tree, stats: EdgeStats, keys: Keys) -> NDArray[np.int64]:
         """Sample from the policy: a deterministic choice could be exploited."""
-        return draw(keys, self.policy(tree, stats))  # type: ignore[arg-type]
+        return draw(keys, self.policy(tree, stats))
 
 
 def _shares(weights: Scores, stats: EdgeStats) -> Scores:

@@ -181,10 +181,11 @@ class Search:
         chance = np.flatnonzero(tree.mover[nodes] == CHANCE)
         if len(chance):
             probability = np.where(stats.real[chance], tree.prior[stats.edges[chance]], 0.0)
-            drawn = draw(keys[chance], probability)  # type: ignore[arg-type]
+            drawn = draw(keys[chance], probability)
             scores[chance, drawn] = np.inf
         place = np.where(stats.real, scores, -np.inf).argmax(1)
-        return stats.edges[np.arange(len(nodes)), place]
+        edges: Edges = stats.edges[np.arange(len(nodes)), place]
+        return edges
 
     def _stats(self, nodes: Nodes, games: NDArray[np.int64]) -> EdgeStats:
         """Return the statistics of the nodes' edges for their movers, exact for proven ones."""

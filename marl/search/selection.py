@@ -101,7 +101,8 @@ class MostVisited:
 
     def best(self, tree: Tree, stats: EdgeStats) -> NDArray[np.int64]:
         """Return the most visited edge; of equals the one with the higher Q."""
-        return np.where(stats.real, stats.visits + stats.q / 2, -np.inf).argmax(1)
+        place: NDArray[np.int64] = np.where(stats.real, stats.visits + stats.q / 2, -np.inf).argmax(1)
+        return place
 
 
 @dataclass
@@ -180,7 +181,8 @@ class Gumbel:
         """Return the edge, among the most visited, that the root would walk next."""
         visits = np.where(stats.real, stats.visits, -1)
         wanted = self._noise[:, : visits.shape[1]] + tree.logit[stats.edges] + self.sigma(tree, stats)
-        return np.where(visits == visits.max(1, keepdims=True), wanted, -np.inf).argmax(1)
+        place: NDArray[np.int64] = np.where(visits == visits.max(1, keepdims=True), wanted, -np.inf).argmax(1)
+        return place
 
     def improved(self, tree: Tree, stats: EdgeStats) -> Scores:
         """Return π' = softmax(logits + σ(completed q))."""

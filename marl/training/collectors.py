@@ -27,7 +27,7 @@ from games.errors import RunFailed, WorkerDied, numbered_from
 from games.keys import Keys, fold, stream
 from games.processes import Worker, shares, stop_all
 from games.registry import make
-from marl.agents.load import Entrant, enter
+from marl.agents.load import Entrant, load_agent
 from marl.rollout.agent import Agent
 from marl.rollout.loop import Carry, play, rollout
 from marl.rollout.recording import Moment, Recording, side_by_side
@@ -198,7 +198,7 @@ class Host:
         self._venv = make(self._table.game, self._table.stop - self._table.start)
         self._opponents: list[Any] = []
         for reference, digest in self._table.opponents:
-            entrant = enter(reference, self._venv.spec)
+            entrant = load_agent(reference, self._venv.spec)
             if entrant.digest != digest:
                 raise RunFailed(
                     f"the opponent '{reference}' changed while it was being played against; go on with --resume"

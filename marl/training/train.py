@@ -21,7 +21,7 @@ from games.keys import fold_one, stream
 from games.registry import make
 from games.workers import Workers
 from marl.agents import checkpoint
-from marl.agents.load import Entrant, entered, panel_from_file, panel_of
+from marl.agents.load import Entrant, load_agents, load_panel, panel_from_file
 from marl.base.display import Display
 from marl.base.drives import notes_on
 from marl.base.files import refuse_links, write_text
@@ -112,14 +112,16 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
     """
     torch.set_num_threads(config.threads)
     device = device_of(device)
-    name, learns, settings = configured(config.algorithm, "algorithm")
+    name, learns, settings = configured(config.algorithm, "algorithm", typed=True)
     venv = _environments(config)
     key = stream(config.seed, "learner")
     learner = learns(settings, venv.spec, key=key, total_steps=config.steps, device=device)
-    opponents = [opponent for text in config.opponents.agents for opponent in entered(text, venv.spec, device).values()]
+    opponents = [
+        opponent for text in config.opponents.agents for opponent in load_agents(text, venv.spec, device).values()
+    ]
     length = _rollout_length(config, name, learner)
     against = _panel(config, venv.spec)
-    panel = panel_of(against, venv.spec, device)
+    panel = load_panel(against, venv.spec, device)
     evaluation = config.evaluation.model_copy(update={"panel": against})
     resolved = spelled_out(config).model_copy(update={"rollout_length": length, "evaluation": evaluation})
     if config.rollout_workers:
@@ -131,13 +133,13 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
 
 def check(config: TrainConfig, device: str = "auto") -> None:
     """Check a config as far as that goes without its environments and its folder; raises UserError."""
-    name, learns, settings = configured(config.algorithm, "algorithm")
+    name, learns, settings = configured(config.algorithm, "algorithm", typed=True)
     spec = make(config.game, 1).spec
     learner = learns(settings, spec, key=0, total_steps=1, device=device_of(device))
     _rollout_length(config, name, learner)
     for text in config.opponents.agents:
-        entered(text, spec)
-    panel_of(_panel(config, spec), spec)
+        load_agents(text, spec)
+    load_panel(_panel(config, spec), spec)
 
 
 def _panel(config: TrainConfig, spec: Spec) -> Sequence[str]:
@@ -174,9 +176,9 @@ def _rollout_length(config: TrainConfig, name: str, learner: Learner) -> int:
     return wanted or config.rollout_length or ROLLOUT_LENGTH
 
 
-def spelled_out(config: TrainConfig) -> TrainConfig:
-    """Return the config with every setting of its algorithm, defaults included."""
-    name, _, settings = configured(config.algorithm, "algorithm")
+def spelled_out(config: TrainConfig, *, typed: bool = True) -> TrainConfig:
+    """Return the config with every setting of its algorithm, defaults included; `typed`: a user's, not a file's."""
+    name, _, settings = configured(config.algorithm, "algorithm", typed=typed)
     return config.model_copy(update={"algorithm": {"name": name} | settings.model_dump(mode="json")})
 
 
@@ -270,7 +272,9 @@ def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
 
 def _refuse_other(config: TrainConfig, begun: TrainConfig, what: str) -> None:
     """Raise UserError where a config is not the one with which something was begun."""
-    before, now = (spelled_out(each).model_dump(mode="json") for each in (begun, config))
+    now = spelled_out(config).model_dump(mode="json")
+    typed = begun.algorithm.get("name") == config.algorithm["name"]
+    before = spelled_out(begun, typed=typed).model_dump(mode="json")
     may_change = {"steps"}
     if config.rollout_workers and begun.rollout_workers:
         may_change.add("rollout_workers")  # however many there are, they play the same games

@@ -1,6 +1,6 @@
 """How often the ratings' 95 % intervals hold the truth, over synthetic pools whose truth is known.
 
-    python -m tests.benchmarks.coverage                        # 2,000 pools of each kind: docs/results.md has the table
+    python -m tests.benchmarks.coverage                        # docs/explanation/results.md has the table
     python -m tests.benchmarks.coverage --pools 200 --seeds 5 --agents 2
 
 Eight agents of four strengths, two of each, play a round robin in which every pairing plays the same seeds from both

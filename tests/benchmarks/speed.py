@@ -40,7 +40,9 @@ from marl.training.config import TrainConfig
 from marl.training.train import prepare
 from tests.benchmarks import timing
 from tests.benchmarks.timing import Row, Work, medians
-from tournaments import ratings
+from tournaments.davidson import count, fit, probabilities
+from tournaments.ratings import rate
+from tournaments.results import Results
 from tournaments.store import Store
 from tournaments.tournament import TournamentConfig, run
 
@@ -356,23 +358,23 @@ def _games_of(config: TournamentConfig) -> int:
 def rating(options: argparse.Namespace) -> Iterator[Row]:
     for agents, games, repetitions in ((100, 100_000, 5), (1000, 1_000_000, 1)):
         results = played(agents, games)
-        [fits] = medians(lambda results=results: bool(ratings.fit(ratings.count(results))), repetitions=repetitions)
-        [rates] = medians(lambda results=results: bool(ratings.rate(results)), repetitions=repetitions)
+        [fits] = medians(lambda results=results: bool(fit(count(results))), repetitions=repetitions)
+        [rates] = medians(lambda results=results: bool(rate(results)), repetitions=repetitions)
         yield f"Davidson's model, {agents:,} agents, {games:,} games: the fit, CPU-seconds", f"{1 / fits:.2f}", ""
         yield f"Davidson's model, {agents:,} agents, {games:,} games: fit and intervals", f"{1 / rates:.2f}", ""
 
 
-def played(agents: int, games: int) -> ratings.Results:
+def played(agents: int, games: int) -> Results:
     """Draw results from the model: strengths of one logit's spread, a seat effect, both seatings of each seed."""
     rng = np.random.default_rng(0)
     theta = rng.normal(size=agents)
     first = rng.integers(0, agents, games // 2)
     second = (first + rng.integers(1, agents, games // 2)) % agents
     seats = np.stack([np.stack([first, second], 1), np.stack([second, first], 1)], 1).reshape(-1, 2)
-    chances = ratings.probabilities(theta[seats[:, 0]] - theta[seats[:, 1]] + 0.2, np.log(0.5))
+    chances = probabilities(theta[seats[:, 0]] - theta[seats[:, 1]] + 0.2, np.log(0.5))
     outcome = (rng.random(games)[:, None] > np.cumsum(chances, 1)).sum(1).clip(max=2)
     payoff = 1.0 - outcome
-    return ratings.Results(
+    return Results(
         agents=tuple(f"agent {k:04d}" for k in range(agents)),
         seats=seats,
         payoffs=np.stack([payoff, -payoff], 1),

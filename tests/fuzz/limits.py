@@ -9,14 +9,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-import marl.engine
-import marl.evaluate
-import marl.population
-import marl.train
-
 import games.check
 import tournaments.tournament
 from games.registry import make
+from marl.base import engine
+from marl.evaluation import evaluate
+from marl.training import population, train
 from marl.training.collectors import Collector
 
 HOPELESS = 2**40
@@ -98,15 +96,15 @@ def limited() -> Iterator[Limits]:
     limits = Limits()
     with ExitStack() as stack:
         for module, name, wrap in (
-            (marl.train, "train", limits.train),
-            (marl.population, "train", limits.train),
-            (marl.train, "evaluate", limits.evaluate),
-            (marl.evaluate, "evaluate", limits.evaluate),
+            (train, "train", limits.train),
+            (population, "train", limits.train),
+            (train, "evaluate", limits.evaluate),
+            (evaluate, "evaluate", limits.evaluate),
             (games.check, "check_game", limits.check),
             (tournaments.tournament, "run", limits.tournament),
-            (marl.engine, "run", limits.here),
+            (engine, "run", limits.here),
         ):
             stack.enter_context(patch.object(module, name, wrap(getattr(module, name))))
-        stack.enter_context(patch.object(marl.train, "Workers", limits.environments))
-        stack.enter_context(patch.object(marl.train, "WorkerCollector", limits.collector))
+        stack.enter_context(patch.object(train, "Workers", limits.environments))
+        stack.enter_context(patch.object(train, "WorkerCollector", limits.collector))
         yield limits

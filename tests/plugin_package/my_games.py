@@ -70,6 +70,94 @@ class NimState:
 
 
 import numpy as np
+
+
+class HighCard:
+    """Three players pay 1 and get a card each; in turn they raise by 1 or fold, and the highest card left takes all."""
+
+    def __init__(self, cards: int = 6):
+        self.cards = cards
+        self.spec = Spec(
+            name="high_card",
+            num_players=3,
+            observation=Array((cards + 6,)),
+            action=Discrete(2),
+            payoff="zero_sum",
+            turns="sequential",
+            perfect_information=False,
+            chance=True,
+            searchable=True,
+            step_rewards=False,
+            max_length=3,
+            return_bounds=(-2.0, 4.0),
+        )
+
+    def initial_state(self):
+        return HighCardState(self.cards, (), ())
+
+
+class HighCardState:
+    def __init__(self, cards, hands, moves):
+        self.cards, self.hands, self.moves = cards, hands, moves  # one card for each player; 0: fold, 1: raise
+
+    def clone(self):
+        return HighCardState(self.cards, self.hands, self.moves)
+
+    def acting(self):
+        dealt = len(self.hands) == 3
+        return (len(self.moves),) if dealt and not self.is_terminal() else ()  # nobody: the next card is dealt
+
+    def legal_actions(self, player):
+        return [0, 1]
+
+    def chance_outcomes(self):  # (outcome, probability) pairs, while cards are dealt
+        if len(self.hands) == 3:
+            return ()
+        left = [card for card in range(self.cards) if card not in self.hands]
+        return [(card, 1 / len(left)) for card in left]
+
+    def apply(self, actions):
+        self.moves += (actions[len(self.moves)],)
+
+    def apply_chance(self, outcome):
+        self.hands += (outcome,)
+
+    def is_terminal(self):
+        return len(self.moves) == 3
+
+    def returns(self):
+        if not self.is_terminal():
+            return (0.0, 0.0, 0.0)
+        paid = [1 + move for move in self.moves]
+        left = [player for player in range(3) if self.moves[player]] or range(3)  # if all fold, all show
+        winner = max(left, key=lambda player: self.hands[player])
+        return tuple(float(sum(paid) * (player == winner) - paid[player]) for player in range(3))
+
+    def observe(self, player, out):  # the player's own card, and what each player did
+        out[:] = 0
+        out[self.hands[player]] = 1
+        for mover, move in enumerate(self.moves):
+            out[self.cards + 2 * mover + move] = 1
+
+    def key(self):
+        return self.hands, self.moves
+
+    def information(self, player):  # equal where this player cannot tell positions apart
+        return player, self.hands[player], self.moves
+
+    def resample(self, player, key):  # the same for this player; the hidden cards are dealt again, by the key
+        own = self.hands[player]
+        others = np.random.default_rng(key).permutation([card for card in range(self.cards) if card != own]).tolist()
+        hands = tuple(own if seat == player else others.pop() for seat in range(3))
+        return HighCardState(self.cards, hands, self.moves)
+
+    def action_name(self, player, action):
+        return ("fold", "raise")[action]
+
+    def describe(self, player):  # optional: what this player may see, in words
+        return f"your card: {self.hands[player]}; moves so far: {self.moves}"
+
+
 from gymnasium.spaces import Box
 from gymnasium.spaces import Discrete as Choices
 from pettingzoo import ParallelEnv

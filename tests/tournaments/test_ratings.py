@@ -1,5 +1,5 @@
-import itertools
-import json
+"""Elo with intervals: known answers, degenerate results, properties."""
+
 import math
 from dataclasses import replace
 
@@ -11,78 +11,12 @@ from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
 from games.errors import UserError
-from marl.base.intervals import MIN_SEEDS
-from tests.benchmarks.coverage import Kind, draw
 from tests.properties import examples
-from tournaments import ratings
+from tests.tournaments.tables import FOUR, balanced, counts_of, games, play
 from tournaments.covariance import hessian, sandwich
-from tournaments.davidson import Counts, count, fit
-from tournaments.payoffs import mean_payoffs
-from tournaments.ratings import K, rate, refusal
-from tournaments.results import Result, Results, offended, settle
-
-# Seat 0's wins, draws and losses of each ordered pair.
-FOUR = {
-    "AB": (6, 3, 1),
-    "BA": (3, 4, 3),
-    "AC": (7, 2, 1),
-    "CA": (2, 3, 5),
-    "AD": (9, 1, 0),
-    "DA": (1, 2, 7),
-    "BC": (5, 3, 2),
-    "CB": (4, 2, 4),
-    "BD": (6, 2, 2),
-    "DB": (2, 3, 5),
-    "CD": (6, 1, 3),
-    "DC": (3, 3, 4),
-}
-
-
-def games(table, first_seed=0):
-    """Write a table of counts as single games; both seatings of a pair use the same seeds."""
-    return [
-        Result((a, b), (payoff, -payoff), first_seed + k)
-        for (a, b), (w, d, loss) in table.items()
-        for k, payoff in enumerate([1.0] * w + [0.0] * d + [-1.0] * loss)
-    ]
-
-
-def select(results, where):
-    """Return some of the games."""
-    columns = ("seats", "payoffs", "seeds", "terminations")
-    return replace(results, **{name: getattr(results, name)[where] for name in columns})
-
-
-def counts_of(table):
-    agents = tuple(sorted({agent for pair in table for agent in pair}))
-    pairs = np.array([[agents.index(a), agents.index(b)] for a, b in table])
-    return Counts(agents, pairs, np.array(list(table.values()), float))
-
-
-def balanced(wins_a, wins_b, draws=0):
-    """Return the counts of a pair whose results are the same from both seats."""
-    return {"AB": (wins_a / 2, draws / 2, wins_b / 2), "BA": (wins_b / 2, draws / 2, wins_a / 2)}
-
-
-def play(num_agents, seeds, rng, together=0.0):
-    """Draw a round robin from the model; `together` correlates the seatings of a seed: 1 the same luck, −1 opposite."""
-    theta = rng.normal(0, 0.8, num_agents)
-    i, j = np.triu_indices(num_agents, 1)
-    luck = rng.random((seeds, len(i)))
-    shared = rng.random(luck.shape) < abs(together)
-    other = np.where(shared, luck if together > 0 else 1 - luck, rng.random(luck.shape))
-    seats = np.concatenate([np.tile(np.stack([i, j], 1), (seeds, 1)), np.tile(np.stack([j, i], 1), (seeds, 1))])
-    p = ratings.probabilities(theta[seats[:, 0]] - theta[seats[:, 1]] + 0.2, math.log(0.6))
-    draw = np.concatenate([luck.ravel(), other.ravel()])
-    outcome = (draw > p[:, 0]).astype(int) + (draw > p[:, 0] + p[:, 1])
-    results = Results(
-        agents=tuple(f"agent {k:02}" for k in range(num_agents)),
-        seats=seats,
-        payoffs=np.stack([1.0 - outcome, outcome - 1.0], 1),
-        seeds=np.tile(np.repeat(np.arange(seeds, dtype=np.uint64), len(i)), 2),
-        terminations=np.full(len(seats), "finished"),
-    )
-    return (theta - theta.mean()) * K * 2 / 2.6, results
+from tournaments.davidson import count, fit
+from tournaments.ratings import K, rate
+from tournaments.results import Result, Results, offended, outcomes, rounding_of
 
 
 class TestKnownAnswers:
@@ -207,16 +141,16 @@ class TestDegenerate:
 
     def test_a_draw_is_a_difference_within_its_rounding(self):
         gaps = [Result(("A", "B"), (x, 0.0), 0, rounding=1e-8) for x in (1e-8, 1e-4, -1.1e-8, -1e-9)]
-        assert ratings.outcomes(Results.of(gaps)).tolist() == [1, 0, 2, 1]
+        assert outcomes(Results.of(gaps)).tolist() == [1, 0, 2, 1]
 
     def test_older_games_are_compared_by_the_largest_payoff_and_the_length(self):
         """Rounding is at most 100 · 1.5 · 2⁻²³ = 1.8e-5 in 100 steps; whole payoffs are exact."""
         paid = [(1.5, -1.5), (1e-5, -5e-6), (1e-4, -1e-4), (-2e-5, 0.0), (1.0, 0.0)]
         results = Results.of([Result(("A", "B"), payoffs, 0, length=100) for payoffs in paid])
-        assert ratings.outcomes(results).tolist() == [0, 1, 0, 2, 0]
-        assert ratings.rounding_of(results).tolist() == [150 * 2**-23] * 4 + [0]
-        assert ratings.rounding_of(results, largest=10.0)[1] == 1000 * 2**-23
-        assert ratings.outcomes(replace(results, rounding=None, lengths=None)).tolist() == [0, 0, 0, 2, 0]
+        assert outcomes(results).tolist() == [0, 1, 0, 2, 0]
+        assert rounding_of(results).tolist() == [150 * 2**-23] * 4 + [0]
+        assert rounding_of(results, largest=10.0)[1] == 1000 * 2**-23
+        assert outcomes(replace(results, rounding=None, lengths=None)).tolist() == [0, 0, 0, 2, 0]
 
     def test_rounding_breaks_off_no_game(self):
         log = [Result(("A", "B"), (-1.0, -1.0 + 1e-9), 0, "agent_error", rounding=1e-8)]
@@ -287,185 +221,7 @@ class TestProperties:
         assert list(data["ratings"][0]) == ["agent", "elo", "ci95", "games", "score", "part", "prior_dominated"]
 
 
-@pytest.mark.parametrize("num_agents, seeds", [(2, 20), (6, 4), (6, 20)])
-@pytest.mark.parametrize("together", [-0.7, 0.0, 0.7])
-def test_coverage(num_agents, seeds, together):
-    """Intervals cover the truth, also where the seatings of one seed depend on each other; few seeds' more often."""
-    rng = np.random.default_rng([num_agents, seeds, round(10 * (together + 1))])
-    hits = []
-    for _ in range(120):
-        truth, results = play(num_agents, seeds, rng, together)
-        true = dict(zip(results.agents, truth, strict=True))
-        hits += [abs(r.elo - true[r.agent]) < r.ci95 for r in rate(results).ratings]
-    assert 0.91 <= np.mean(hits) <= (0.99 if num_agents > 2 and seeds >= MIN_SEEDS else 1)
-
-
-class TestSpread:
-    """Intervals by seed."""
-
-    def pool(self, seeds=30, agents=5, few=None, luck=1.0):
-        """A pool with luck by agent and seed; agent 0 plays `few` of the seeds alone, where that is given."""
-        results = draw(Kind("luck", agent=luck), agents, seeds, [seeds, agents])
-        there = np.ones(len(results), bool) if few is None else ~(results.seats == 0).any(1) | (results.seeds < few)
-        return select(results, there)
-
-    @pytest.mark.parametrize("few", [None, 12])
-    def test_it_is_that_of_leaving_out_a_seed_at_a_time(self, few):
-        """The jackknife needs no derivatives: SE² = (S − 1)/S Σ (x without s − their mean)²."""
-        results = self.pool(few=few)
-        rated = rate(results, prior_sd=None)
-        left_out = []
-        for seed in range(30):
-            without = rate(select(results, results.seeds != seed), prior_sd=None)
-            left_out.append(without.elo[[without.agents.index(agent) for agent in rated.agents]])
-        gaps = np.array([elo[:, None] - elo[None, :] for elo in left_out])
-        jackknife = np.sqrt(29 * gaps.var(0))
-        upper = np.triu_indices(5, 1)
-        assert_allclose(rated.difference_se[upper], jackknife[upper], rtol=0.02 if few is None else 0.08)
-
-    def test_two_agents_by_hand(self):
-        """A wins both games of seeds 0 to 5, one of 6 to 11 and none of 12: 9 of 13 games in either seat.
-
-        D = ln(9/4). A seed's score is A's points − 2 · 9/13, and the information 26 · (9/13)(4/13).
-        """
-        log = []
-        for seed in range(13):
-            first = 1 if seed < 9 else -1  # A's result in seat 0
-            second = 1 if 6 <= seed < 9 or seed == 12 else -1  # B's
-            log += [Result(("A", "B"), (first, -first), seed), Result(("B", "A"), (second, -second), seed)]
-        rated = rate(Results.of(log), prior_sd=None)
-        gap, half = rated.difference("A", "B")
-        assert_allclose(gap, K * math.log(9 / 4), rtol=1e-6)
-        points = np.array([2] * 6 + [1] * 6 + [0])
-        se = K * math.sqrt(13 / 12 * ((points - 18 / 13) ** 2).sum()) / (26 * 36 / 169)
-        assert_allclose(half, 2.178813 * se, rtol=1e-6)
-        assert rated.difference_seeds[0, 1] == 13
-
-    def test_one_seed_shows_no_interval(self):
-        rated = rate(self.pool(seeds=1))
-        assert np.isinf([r.ci95 for r in rated.ratings]).all() and rated.seeds.tolist() == [1] * 5
-        assert math.isinf(rated.seat_advantage_ci95) and math.isinf(rated.difference(*rated.agents[:2])[1])
-        assert np.isnan(rated.superiority[np.triu_indices(5, 1)]).all() and np.isfinite(rated.elo).all()
-        data = json.loads(json.dumps(rated.to_json(), allow_nan=False))
-        assert data["ratings"][0]["ci95"] is None and data["seat_advantage"]["ci95"] is None
-
-    def test_one_seed_of_one_agent(self):
-        rated = rate(self.pool(few=1))
-        ci95 = {r.agent: r.ci95 for r in rated.ratings}
-        assert math.isinf(ci95.pop("agent 00")) and max(ci95.values()) < 150
-        assert np.isinf(rated.difference_ci95[rated.agents.index("agent 00")]).sum() == 4
-        assert np.isnan(rated.superiority).sum() == 8
-
-    def test_the_fewer_seeds_an_agent_has_the_longer_its_interval(self):
-        half = [rate(self.pool(few=few)).difference("agent 00", "agent 01")[1] for few in (2, 4, 8, None)]
-        assert all(longer > 1.3 * shorter for longer, shorter in itertools.pairwise(half))
-
-    def test_seeds_that_look_alike_by_chance_show_no_shorter_interval_than_the_model(self):
-        log = games({"AB": (3, 0, 0), "BA": (3, 0, 0)})  # each agent wins in seat 0, on each of three seeds
-        rated, model = rate(Results.of(log)), rate(Results.of(log), covariance=hessian)
-        assert rated.difference("A", "B")[1] >= model.difference("A", "B")[1] > 100
-
-    def test_seeds_fewer_than_parameters(self):
-        """Each number has an interval of its own: 20 agents and 3 seeds, and no difference is without one."""
-        rated = rate(self.pool(seeds=3, agents=20))
-        half = rated.difference_ci95[np.triu_indices(20, 1)]
-        assert np.isfinite(half).all() and half.min() > 50
-
-
 def test_a_million_games_are_counted_not_walked():
     _, results = play(40, 640, np.random.default_rng(0))
     assert len(results) == 998_400
     assert_allclose(rate(results).seat_advantage, 0.2 * K * 2 / 2.6, atol=2)
-
-
-class TestPayoffs:
-    def test_by_hand(self):
-        # Agent A holds seat 0 on seeds 0 and 1, seat 1 on seed 0.
-        log = [
-            Result(("A", "B"), (3.0, 1.0), 0),
-            Result(("B", "A"), (2.0, 5.0), 0),
-            Result(("A", "B"), (1.0, 0.0), 1),
-        ]
-        lines = {(p.agent, p.seat): p for p in mean_payoffs(Results.of(log))}
-        assert [key for key in lines] == [("A", None), ("A", 0), ("A", 1), ("B", None), ("B", 0), ("B", 1)]
-        assert lines["A", None].mean == 3 and lines["A", None].games == 3
-        # Deviations by seed: (0 + 2) and −2; SE = sqrt(2/1 · (4 + 4)) / 3; t(0.975, 1) = 12.7062.
-        assert lines["A", None].ci95 == pytest.approx(12.7062 * 4 / 3, rel=1e-5)
-        assert lines["A", 0].mean == 2 and lines["A", 0].games == 2
-        assert lines["A", 1] == ratings.MeanPayoff("A", 1, 5.0, None, 1)
-
-    def test_an_agent_in_several_seats_has_played_one_game(self):
-        lines = mean_payoffs(Results.of([Result(("A", "B", "A"), (1.0, 2.0, 3.0), k) for k in range(3)]))
-        assert [(p.agent, p.seat, p.mean, p.games) for p in lines][:3] == [
-            ("A", None, 2, 3),
-            ("A", 0, 1, 3),
-            ("A", 2, 3, 3),
-        ]
-
-    def test_who_broke_a_game_off_was_paid_the_least(self):
-        """However little of a game's losses it had seen; the last is a game as old stores hold them."""
-        nan = math.nan
-        log = [
-            Result(("A", "B", "C"), (-3.0, -20.0, 5.0), 0),
-            Result(("A", "B", "C"), (-1.0, nan, -1.0), 1, "agent_error"),
-            Result(("A", "B", "C"), (-1.0, -1.0, -1.0), 2, "illegal_action"),
-            Result(("A", "B", "C"), (-0.5, -1.0, 7.0), 3, "agent_error"),
-        ]
-        results = Results.of(log)
-        assert offended(results).tolist() == [[False] * 3, [True, False, True], [True] * 3, [False, True, False]]
-        assert_allclose(
-            settle(results, zero_sum=False).payoffs,
-            [[-3, -20, 5], [-20, nan, -20], [-20, -20, -20], [-0.5, -20, 7]],
-            atol=0,
-        )
-        assert offended(settle(results, zero_sum=False)).tolist() == offended(results).tolist()
-        assert len(settle(Results.of([]), zero_sum=False)) == 0
-
-    def test_who_broke_a_game_off_is_who_the_store_says_whatever_was_paid(self):
-        """Paid the same, several offenders, and an offender who was paid the most; a finished game has none."""
-        log = [
-            Result(("A", "B", "C"), (0.0, 0.0, 0.0), 0, "timeout", offenders=(1,)),
-            Result(("A", "B", "C"), (2.0, -5.0, 2.0), 1, "agent_error", offenders=(0, 2)),
-            Result(("A", "B", "C"), (-9.0, 3.0, 1.0), 2, "finished", offenders=(1,)),
-            Result(("A", "B", "C"), (-1.0, 2.0, -1.0), 3, "left"),
-        ]
-        results = Results.of(log)
-        expected = [[False, True, False], [True, False, True], [False] * 3, [True, False, True]]
-        assert offended(results).tolist() == expected
-        assert settle(results, zero_sum=False).payoffs.tolist() == [[0, -9, 0], [-9, -5, -9], [-9, 3, 1], [-9, 2, -9]]
-        settled = settle(results, zero_sum=True)
-        assert settled.payoffs.tolist() == [[4.5, -9, 4.5], [-9, 18, -9], [-9, 3, 1], [-9, 18, -9]]
-        assert offended(settled).tolist() == expected
-
-    def test_who_breaks_off_a_zero_sum_game_pays_the_others(self):
-        log = [
-            Result(("A", "B", "C"), (-30.0, 10.0, 20.0), 0),
-            Result(("A", "B", "C"), (-1.0, 0.5, 0.5), 1, "agent_error"),
-            Result(("A", "B", "C"), (-1.0, 2.0, -1.0), 2, "illegal_action"),
-            Result(("A", "B", "C"), (0.0, 0.0, 0.0), 3, "agent_error"),
-        ]
-        results = Results.of(log)
-        settled = settle(results, zero_sum=True)
-        assert settled.payoffs.tolist() == [[-30, 10, 20], [-30, 15, 15], [-30, 60, -30], [0, 0, 0]]
-        assert offended(settled).tolist() == offended(results).tolist()
-        assert len(settle(Results.of([]), zero_sum=True)) == 0
-
-    def test_a_forfeit_says_nothing_of_the_others(self):
-        nan = math.nan
-        log = [
-            Result(("A", "B", "A"), (2.0, nan, nan), 0, "agent_error"),
-            Result(("A", "B", "C"), (4.0, nan, nan), 1, "agent_error"),
-            Result(("C", "B", "A"), (1.0, nan, 6.0), 2, "agent_error"),
-        ]
-        lines = {(p.agent, p.seat): p for p in mean_payoffs(Results.of(log))}
-        assert [*lines] == [("B", None), ("A", None), ("A", 0), ("A", 2), ("C", None), ("C", 0)]
-        assert lines["A", None].mean == 4 and lines["A", None].games == 3
-        assert lines["A", 0].mean == 3 and lines["A", 0].games == 2
-        assert lines["C", None] == ratings.MeanPayoff("C", None, 1.0, None, 1)
-        assert lines["B", None] == ratings.MeanPayoff("B", None, None, None, 0)
-
-    def test_refusal(self):
-        assert refusal(2, "zero_sum") is None
-        assert "later" in refusal(3, "zero_sum")
-        assert "team" in refusal(3, "team") and "general-sum" in refusal(2, "general_sum")
-        assert "one player" in refusal(1, "zero_sum")

@@ -108,7 +108,8 @@ def directional_derivative(policy: Head, g: Tensor, obs: Tensor, action_mask: Te
         for sign in (1, -1):
             nn.utils.vector_to_parameters(weights + sign * step * g, policy.parameters())
             log_probs.append(log_prob(policy, obs, action_mask, action))
-    return (log_probs[0] - log_probs[1]) / (2 * step)
+    change: Tensor = (log_probs[0] - log_probs[1]) / (2 * step)
+    return change
 
 
 def payoffs(reward: Tensor, action: Tensor, other: Tensor, actions: int) -> Tensor:
@@ -128,7 +129,7 @@ def value(policy: Tensor, other: Tensor, pays: Tensor, gamma: float) -> Tensor:
     other = torch.cat([other[:1], other[1:][mirrored]])
     joint = (policy[:, :, None] * other[:, None, :]).flatten(1)  # [1 + A*A, A*A]
     reward = pays.flatten()
-    later = torch.linalg.solve(
+    later: Tensor = torch.linalg.solve(
         torch.eye(actions**2, dtype=reward.dtype, device=reward.device) - gamma * joint[1:], joint[1:] @ reward
     )
     return (1 - gamma) * joint[0] @ (reward + gamma * later)
@@ -139,7 +140,8 @@ def looked_ahead(me: Head, other: Head, pays: Tensor, pays_other: Tensor, *, gam
     obs = torch.eye(1 + pays.numel(), dtype=pays.dtype, device=pays.device)[:, None]  # [1 + A*A, 1, 1 + A*A]
 
     def table(policy: Head, parameters: dict[str, Tensor]) -> Tensor:
-        return functional_call(policy, parameters, (obs,))[:, 0].softmax(1)  # type: ignore[no-any-return]
+        probabilities: Tensor = functional_call(policy, parameters, (obs,))[:, 0].softmax(1)
+        return probabilities
 
     mine = table(me, dict(me.named_parameters()))
     theirs = {name: p.detach().clone().requires_grad_() for name, p in other.named_parameters()}

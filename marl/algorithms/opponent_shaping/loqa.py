@@ -18,7 +18,7 @@ The gradient of L_shape is that of - mean_k log π(a_k) w_k, with (section 4 of 
 
 Deviation: L_shape uses A minus its mean over the batch (`center_advantage`). With a critic that begins at 0 all A are
 negative at first, and L_shape would lower the probability of every action of the opponent. `center_advantage: false`
-with `through_values: true` is the published recipe (docs/algorithms/loqa.md has the effect of both).
+with `through_values: true` is the published recipe (docs/reference/algorithms/loqa.md has the effect of both).
 """
 
 from typing import ClassVar

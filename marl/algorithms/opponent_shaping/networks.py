@@ -58,7 +58,8 @@ class Head(nn.Module):
         features = self._encoded(x)
         if self.remember:
             features = self.remember(features.flatten(0, 1), [x.shape[1]] * len(x)).view(*x.shape[:2], -1)
-        return self.out(features)  # type: ignore[no-any-return]
+        outputs: Tensor = self.out(features)
+        return outputs
 
     def step(self, x: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Map rows [B, I] and hidden states [B, H] (None without a memory) to outputs [B, outputs] and next states."""

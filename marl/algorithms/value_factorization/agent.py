@@ -46,7 +46,7 @@ class TeamAgent:
 
     def choose(self, outputs: NDArray[np.float32], view: View) -> NDArray[np.int64]:
         """Return an action for each row of outputs [B, A]."""
-        action = np.where(view.action_mask, outputs, -np.inf).argmax(1)
+        action: NDArray[np.int64] = np.where(view.action_mask, outputs, -np.inf).argmax(1)
         return action if self.epsilon == 0 else self.explored(action, view)
 
     def explored(self, action: NDArray[np.int64], view: View) -> NDArray[np.int64]:

@@ -103,10 +103,11 @@ class EpisodeBatch:
     def _state(self, trajectory: Trajectory, spec: Spec) -> NDArray[np.float32]:
         """Return the global state [B, S]; for a game without one, the observations of all players side by side."""
         if spec.global_state_size:
-            return trajectory.global_state[self._inside]
+            states: NDArray[np.float32] = trajectory.global_state[self._inside]
+            return states
         views = trajectory.obs.reshape(len(trajectory.obs), -1)[trajectory.index]
         views = np.where(trajectory.index[..., None] >= 0, views, 0)
-        return views[self._inside].reshape(self.num_steps, -1).astype(np.float32)
+        return np.asarray(views[self._inside].reshape(self.num_steps, -1), np.float32)
 
     def greedy(self, rows: Tensor) -> Tensor:
         """Return the best legal action of each row of outputs [R, A]."""

@@ -103,7 +103,9 @@ class Central(nn.Module):
 
     def value(self, state: Tensor, q: Tensor) -> Tensor:
         """Return Q* [B, C] of C vectors of central utilities at each step [B, C, N]."""
-        return self.out(functional.relu(self.of_state(state)[:, None] + functional.linear(q, self.of_q.weight)))[..., 0]
+        hidden = functional.relu(self.of_state(state)[:, None] + functional.linear(q, self.of_q.weight))
+        value: Tensor = self.out(hidden)[..., 0]
+        return value
 
     def forward(self, q: Tensor, state: Tensor) -> Tensor:
         """Return Q* [B, 1] of central utilities [B, N]."""

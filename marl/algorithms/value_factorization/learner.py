@@ -7,7 +7,7 @@ An algorithm (qmix.py, concaveq.py) defines its networks and its loss.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from marl.learning.optimizers import Adam, Optimizer, RMSprop
 from marl.learning.schedules import due, ramp
 from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors, Trajectory, prefixed, under
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class TeamLearnerConfig(TeamNetworkConfig):
@@ -81,12 +83,12 @@ class TeamLearner(Learner):
         """Take one step of gradients; return metrics."""
         raise NotImplementedError
 
-    def single(self, name: str, build: Callable[[int], nn.Module]) -> Any:
+    def single(self, name: str, build: Callable[[int], Network]) -> Network:
         """Build a network from a key of its own, and register it for checkpoints."""
-        self.modules[name] = build(stream(self.key, name)).to(self.device)
-        return self.modules[name]
+        network = self.modules[name] = build(stream(self.key, name)).to(self.device)
+        return network
 
-    def with_target(self, name: str, build: Callable[[int], nn.Module]) -> tuple[Any, Any]:
+    def with_target(self, name: str, build: Callable[[int], Network]) -> tuple[Network, Network]:
         """Build a network and its target network, which starts as a copy of it."""
         online, target = self.single(name, build), self.single(f"{name}_target", build)
         target.load_state_dict(online.state_dict())

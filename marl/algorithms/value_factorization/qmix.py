@@ -79,7 +79,8 @@ class Monotone(nn.Module):
         w1 = self.w1(functional.relu(h1)).abs().view(-1, *self.shape)
         w2 = self.w2(functional.relu(h2)).abs()
         hidden = functional.elu((q[:, :, None] * w1).sum(1) + b1)
-        return (hidden * w2).sum(1, keepdim=True) + self.v(functional.relu(v))
+        mixed: Tensor = (hidden * w2).sum(1, keepdim=True) + self.v(functional.relu(v))
+        return mixed
 
 
 class Attention(nn.Module):
@@ -119,7 +120,8 @@ class MonotoneOfHidden(nn.Module):
         self.mixer = Monotone(config, num_players, config.hidden, generator)
 
     def forward(self, q: Tensor, hidden: Tensor) -> Tensor:
-        return self.mixer(q, self.attention(hidden))  # type: ignore[no-any-return]
+        mixed: Tensor = self.mixer(q, self.attention(hidden))
+        return mixed
 
 
 class ValueFactorization(TeamLearner):

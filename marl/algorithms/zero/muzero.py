@@ -125,8 +125,9 @@ class MuZeroNetwork(nn.Module):
         states = [rescaled(self.representation(self.encode(obs, mover)))]
         for action in actions.unbind(1):
             states.append(rescaled(self.dynamics(self.with_action(halved(states[-1]), action))))
-        outputs = self.prediction(torch.cat(states)), self.transition(torch.cat(states[1:]))
-        return tuple(x.unflatten(0, (-1, len(obs))).transpose(0, 1) for x in outputs)  # type: ignore[return-value]
+        predictions = self.prediction(torch.cat(states)).unflatten(0, (-1, len(obs)))
+        transitions = self.transition(torch.cat(states[1:])).unflatten(0, (-1, len(obs)))
+        return predictions.transpose(0, 1), transitions.transpose(0, 1)
 
 
 def _action_planes(actions: int, planes: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -41,7 +41,8 @@ class Normalized(nn.Module):
         self.norm = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.convolution(x))  # type: ignore[no-any-return]
+        normalized: Tensor = self.norm(self.convolution(x))
+        return normalized
 
     def folded(self) -> nn.Conv2d:
         return nn.utils.fusion.fuse_conv_bn_eval(self.convolution.eval(), self.norm.eval())
@@ -173,7 +174,7 @@ class NetworkInference(Generic[Network]):
         """Return the output [B, F] of a part of the network for rows [B, ...]; `encode` makes its input."""
         with torch.inference_mode():
             inputs = encode(*(torch.from_numpy(array).to(self._device) for array in arrays))
-            return self._rowwise(part, inputs).cpu().numpy()  # type: ignore[no-any-return]
+            return self._rowwise(part, inputs).cpu().numpy()
 
 
 class PolicyValueInference(NetworkInference[PolicyValue]):

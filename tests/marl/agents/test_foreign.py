@@ -13,7 +13,7 @@ from games.errors import RunFailed, UserError
 from games.registry import make
 from marl.agents import foreign
 from marl.agents.foreign import ForeignAgent
-from marl.agents.load import enter
+from marl.agents.load import load_agent
 from marl.rollout.agent import Stateless
 from marl.rollout.loop import episodes
 from marl.rollout.referee import AgentFailed, told
@@ -205,7 +205,7 @@ def test_positions_travel(game):
 )
 def test_who_fails_to_be_built_is_refused(how, said):
     with pytest.raises(UserError, match=said) as refused:
-        enter(f"tests.bots:Bad(how={how}, where=init)", SPEC)
+        load_agent(f"tests.bots:Bad(how={how}, where=init)", SPEC)
     assert refused.value.exit_code == 2
 
 
@@ -213,7 +213,7 @@ def test_who_cannot_be_looked_at_is_refused():
     with pytest.raises(
         UserError, match=r"'tests.bots:Shy' could not be built: it raised ValueError: do not look; mend it"
     ):
-        enter("tests.bots:Shy", SPEC)
+        load_agent("tests.bots:Shy", SPEC)
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ def test_an_agent_whose_code_changes_while_it_plays(changing):
 
 
 def test_our_process_never_imports_theirs(changing):
-    enter(changing[1], SPEC).rest()
+    load_agent(changing[1], SPEC).rest()
     assert "changing_bot" not in sys.modules
 
 

@@ -8,7 +8,7 @@ import pytest
 from games.contract import MOST_STEPS
 from games.errors import RunFailed
 from games.registry import make
-from marl.agents.load import Entrant, enter
+from marl.agents.load import Entrant, load_agent
 from marl.evaluation.evaluate import evaluate
 from marl.rollout.agent import Random, Stateless
 from marl.rollout.loop import most_steps
@@ -96,7 +96,7 @@ class Cheats(Stateless):
 def test_what_an_agent_breaks_is_said_of_it(agent, said):
     venv = make("openspiel:tic_tac_toe", 2)
     with pytest.raises(RunFailed, match=said):
-        evaluate(venv, enter("random", venv.spec), entrant(agent), seeds=3, key=1)
+        evaluate(venv, load_agent("random", venv.spec), entrant(agent), seeds=3, key=1)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_what_an_agent_breaks_is_said_of_it(agent, said):
 )
 def test_a_foreign_agent_that_fails_is_named(way, said):
     venv = make("openspiel:tic_tac_toe", 2)
-    against = enter(f"tests.bots:Bad(how={way})", venv.spec)
+    against = load_agent(f"tests.bots:Bad(how={way})", venv.spec)
     with pytest.raises(RunFailed) as failed:
-        evaluate(venv, enter("random", venv.spec), against, seeds=3, key=1)
+        evaluate(venv, load_agent("random", venv.spec), against, seeds=3, key=1)
     against.rest()
     assert str(failed.value).startswith(f"the agent 'tests.bots:Bad(how={way})' {said}") and failed.value.exit_code == 1
 
@@ -194,7 +194,7 @@ def test_the_same_whatever_the_batch():
 def test_the_interval_is_the_textbooks_and_covers_the_truth():
     """Random against itself at tic-tac-toe: the first player is paid +0.2970 (58.5 % wins, 28.8 % losses)."""
     venv = make("openspiel:tic_tac_toe", 64)
-    found = evaluate(venv, enter("random", venv.spec), None, seeds=1000, key=1)
+    found = evaluate(venv, load_agent("random", venv.spec), None, seeds=1000, key=1)
     assert abs(found.return_mean[0] - 0.297) < 2 * found.return_ci95[0]
     spread = np.sqrt(0.585 + 0.288 - 0.297**2)
     assert found.return_ci95[0] == pytest.approx(1.96 * spread / np.sqrt(1000), rel=0.05)
@@ -210,6 +210,6 @@ def test_one_seed_has_no_interval():
 def test_a_few_seeds_have_a_wide_interval():
     """Returns of +1 and -1 with mean m over n seeds: the unbiased variance is (1 - m^2) n / (n - 1)."""
     venv = make("openspiel:matrix_mp", 4)
-    found = evaluate(venv, enter("random", venv.spec), None, seeds=5, key=2)
+    found = evaluate(venv, load_agent("random", venv.spec), None, seeds=5, key=2)
     (m, _), (ci95, _) = found.return_mean, found.return_ci95
     assert abs(m) < 1 and ci95 == pytest.approx(2.776445 * np.sqrt((1 - m**2) * (5 / 4) / 5), abs=1e-6)

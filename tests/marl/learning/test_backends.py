@@ -9,7 +9,7 @@ import torch
 
 from games.errors import UserError
 from games.registry import make
-from marl.agents.load import enter
+from marl.agents.load import load_agent
 from marl.algorithms.zero.muzero import MuZeroConfig, MuZeroNetwork
 from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, folded
 from marl.evaluation.evaluate import evaluate
@@ -131,10 +131,10 @@ def test_a_run_learns_with_it_resumes_and_plays_without(algorithm, tmp_path, mon
     venv = make("openspiel:tic_tac_toe", 2)
     for text, computes in (("", True), ("(backend=torch)", False), ("(backend=torch, search=false)", False)):
         asked.clear()
-        evaluate(venv, enter(f"{whole}{text}", venv.spec), enter("random", venv.spec), seeds=1, key=0)
+        evaluate(venv, load_agent(f"{whole}{text}", venv.spec), load_agent("random", venv.spec), seeds=1, key=0)
         assert bool(asked) == computes
     trained("here", 128, 0)
     assert asked
     for wrong in ("jax", "''"):
         with pytest.raises(UserError, match="expected backend torch or openvino, got"):
-            enter(f"{whole}(backend={wrong})", venv.spec)
+            load_agent(f"{whole}(backend={wrong})", venv.spec)

@@ -9,7 +9,7 @@ from games.adapters.openspiel import load
 from games.errors import UserError
 from games.keys import fold, fold_one, uniform_one
 from games.registry import make
-from marl.agents.load import enter
+from marl.agents.load import load_agent
 from marl.rollout.loop import episodes
 from marl.search.agent import SearchAgent, UctAgent
 from marl.search.models import ExactModel, exact
@@ -231,7 +231,7 @@ def test_what_is_kept_is_the_part_below_the_move():
 def test_what_cannot_go_on_is_refused():
     for name in ("leduc_poker", "goofspiel(num_cards=3)"):
         with pytest.raises(UserError, match="reuse=true keeps trees of positions, and those of"):
-            enter("uct(reuse=true)", make(f"openspiel:{name}", 1).spec)
+            load_agent("uct(reuse=true)", make(f"openspiel:{name}", 1).spec)
     spec = make("openspiel:tic_tac_toe", 1).spec
     with pytest.raises(UserError, match=r"reuse=true goes on from the visits.*leave it out"):
         SearchAgent(spec, partial(exact, spec, Table(spec)), Gumbel(), simulations=8, reuse=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from games.errors import RunFailed, UserError, WorkerDied
 from games.keys import fold
 from games.registry import make
-from marl.agents.load import enter
+from marl.agents.load import load_agent
 from marl.rollout.agent import Random
 from marl.rollout.loop import play
 from marl.rollout.recording import side_by_side
@@ -95,7 +95,7 @@ def collected(collector: Collector, actor: Versioned, generations: int, kill=())
 
 
 def workers(count: int) -> WorkerCollector:
-    return WorkerCollector(GAME, 5, count, [enter("random", make(GAME, 1).spec)], 6)
+    return WorkerCollector(GAME, 5, count, [load_agent("random", make(GAME, 1).spec)], 6)
 
 
 def alike(one: dict, other: dict) -> bool:
@@ -125,7 +125,7 @@ def test_shares_of_a_batch_side_by_side_are_the_batch(sizes, length):
 
 
 def test_workers_play_what_one_process_plays_one_generation_behind():
-    here = Collector(make(GAME, 5), [enter("random", make(GAME, 1).spec)], 6)
+    here = Collector(make(GAME, 5), [load_agent("random", make(GAME, 1).spec)], 6)
     expected = collected(here, Versioned(make(GAME, 1).spec), 5)
     one, two = (collected(workers(count), Versioned(make(GAME, 1).spec), 5) for count in (1, 3))
     for generation, (plain, a, b) in enumerate(zip(expected, one, two, strict=True)):

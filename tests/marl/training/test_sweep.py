@@ -38,7 +38,7 @@ TINY = {
 
 KILLED = """
 import os, signal, sys
-from marl import checkpoint
+from marl.agents import checkpoint
 from marl.cli.app import main
 sync, calls = checkpoint._sync, [0]
 def dies(path):

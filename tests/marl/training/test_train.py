@@ -39,7 +39,7 @@ TINY = {
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from marl import checkpoint
+from marl.agents import checkpoint
 from marl.training.config import TrainConfig
 from marl.training.train import train
 sync, calls = checkpoint._sync, [0]

@@ -11,7 +11,7 @@ from games.errors import UserError
 from games.keys import fold
 from games.registry import make
 from marl.agents import checkpoint
-from marl.agents.load import enter
+from marl.agents.load import load_agent
 from marl.algorithms.zero.alphazero import AlphaZero, AlphaZeroConfig, loss
 from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, folded
 from marl.evaluation.evaluate import evaluate
@@ -143,19 +143,21 @@ def test_a_checkpoint_plays_as_the_learner_does(tmp_path):
         f"{folder}(search=false)",
         f"{folder}(search=false, greedy=true)",
     ):
-        assert evaluate(venv, enter(text, venv.spec), enter("random", venv.spec), seeds=3, key=0).episodes == 6
+        assert (
+            evaluate(venv, load_agent(text, venv.spec), load_agent("random", venv.spec), seeds=3, key=0).episodes == 6
+        )
     for argument in ("simulations=9", "solve=true", "sampled_moves=2", "reuse=true", "leaves=2"):
         with pytest.raises(UserError, match=f"search=false plays .* alone, got {argument.partition('=')[0]} too"):
-            enter(f"{folder}(search=false, {argument})", venv.spec)
-    enter(f"{folder}(leaves=4)", venv.spec)
+            load_agent(f"{folder}(search=false, {argument})", venv.spec)
+    load_agent(f"{folder}(leaves=4)", venv.spec)
     with pytest.raises(UserError, match="at least 1 leaf of a tree at a time, got leaves=0"):
-        enter(f"{folder}(leaves=0)", venv.spec)
+        load_agent(f"{folder}(leaves=0)", venv.spec)
     with pytest.raises(UserError, match="greedy=true plays the mode of the network's policy alone; add search=false"):
-        enter(f"{folder}(greedy=true)", venv.spec)
+        load_agent(f"{folder}(greedy=true)", venv.spec)
     with pytest.raises(UserError, match="samples 0 or more of its first moves, got sampled_moves=-1"):
-        enter(f"{folder}(sampled_moves=-1)", venv.spec)
+        load_agent(f"{folder}(sampled_moves=-1)", venv.spec)
     with pytest.raises(UserError, match="at least 1 simulation, got 0"):
-        enter(f"{folder}(simulations=0)", venv.spec)
+        load_agent(f"{folder}(simulations=0)", venv.spec)
 
 
 def test_cheap_moves_are_marked():
@@ -207,19 +209,19 @@ def test_wrong_resignations_are_counted():
 
 def test_a_kept_tree_is_an_argument_of_players(tmp_path):
     folder, venv = trained(tmp_path / "run", steps=1, stretch=1), make(GAME, 4)
-    keeping = enter(f"{folder}(reuse=true)", venv.spec)
-    assert evaluate(venv, keeping, enter("random", venv.spec), seeds=3, key=0).episodes == 6
-    assert keeping.digest != enter(str(folder), venv.spec).digest
+    keeping = load_agent(f"{folder}(reuse=true)", venv.spec)
+    assert evaluate(venv, keeping, load_agent("random", venv.spec), seeds=3, key=0).episodes == 6
+    assert keeping.digest != load_agent(str(folder), venv.spec).digest
     folder = trained(tmp_path / "gumbel", steps=1, stretch=1, rule="gumbel")
     with pytest.raises(UserError, match="reuse=true goes on from the visits of an earlier search"):
-        enter(f"{folder}(reuse=true)", venv.spec)
+        load_agent(f"{folder}(reuse=true)", venv.spec)
 
 
 def test_first_moves_are_sampled_where_games_should_differ(tmp_path):
     folder, venv = trained(tmp_path / "run", steps=300), make(GAME, 4)
     games = {}
     for text in (f"{folder}(sampled_moves=2)", str(folder)):
-        agent = enter(text, venv.spec).agent
+        agent = load_agent(text, venv.spec).agent
         seats = np.zeros((8, 2), np.int64)
         played = episodes(venv, [agent], np.array([1], np.uint64), fold(2, np.arange(8)), seats)
         games[text] = {episode.moves.tobytes() for episode in played}
@@ -260,15 +262,15 @@ def test_settings_that_cannot_work_are_refused(game, settings, said):
 def test_a_network_of_another_board_is_refused(tmp_path):
     folder = trained(tmp_path / "run", steps=300)
     with pytest.raises(UserError, match="tic_tac_toe"):
-        enter(str(folder), spec_of("openspiel:connect_four"))
+        load_agent(str(folder), spec_of("openspiel:connect_four"))
 
 
 def test_a_run_searches_only_where_there_are_positions(tmp_path):
     folder, spec = trained(tmp_path / "run", steps=300), spec_of(GAME)
     elsewhere = replace(spec, searchable=False)
     with pytest.raises(UserError, match=r"alphazero needs positions to search, .* with env_workers: 0"):
-        enter(str(folder), elsewhere)
-    enter(f"{folder}(search=false)", elsewhere)
+        load_agent(str(folder), elsewhere)
+    load_agent(f"{folder}(search=false)", elsewhere)
 
 
 def test_three_players_and_chance(tmp_path):
@@ -278,12 +280,12 @@ def test_three_players_and_chance(tmp_path):
 def test_uct_plays_every_game_of_turns():
     venv = make("openspiel:tic_tac_toe", 10)
     spec = venv.spec
-    result = evaluate(venv, enter("uct(simulations=100)", spec), enter("random", spec), seeds=100, key=0)
+    result = evaluate(venv, load_agent("uct(simulations=100)", spec), load_agent("random", spec), seeds=100, key=0)
     assert min(result.return_mean) > 0.6
     draws = list(
         episodes(
             venv,
-            [enter("uct(simulations=400)", spec).agent] * 2,
+            [load_agent("uct(simulations=400)", spec).agent] * 2,
             fold(0, np.arange(2)),
             fold(1, np.arange(10)),
             np.tile([0, 1], (10, 1)),
@@ -299,9 +301,11 @@ def test_learns_tic_tac_toe(tmp_path):
     venv = make(GAME, 32)
     spec = venv.spec
     result = evaluate(
-        venv, enter(f"{folder}(search=false, greedy=true)", spec), enter("random", spec), seeds=100, key=0
+        venv, load_agent(f"{folder}(search=false, greedy=true)", spec), load_agent("random", spec), seeds=100, key=0
     )
     before = trained(tmp_path / "before", steps=1, stretch=1, simulations=24, channels=16)
-    start = evaluate(venv, enter(f"{before}(search=false, greedy=true)", spec), enter("random", spec), seeds=100, key=0)
+    start = evaluate(
+        venv, load_agent(f"{before}(search=false, greedy=true)", spec), load_agent("random", spec), seeds=100, key=0
+    )
     assert min(result.return_mean) > 0.5
     assert sum(start.return_mean) < sum(result.return_mean) - 0.5
