@@ -118,9 +118,11 @@ class Summary:
                 f"{within} of {len(self.results)} games ended within their opening, whoever played; they count, and "
                 "say nothing of the agents."
             )
-        cut = int((self.results.terminations == "truncated").sum())
-        if cut and (self.ratings or cut < len(self.results)):  # where all were, the game has no end
-            found.append(f"{cut} of {len(self.results)} games were cut short; they count by the payoffs at the cut.")
+        truncated = int((self.results.terminations == "truncated").sum())
+        if truncated and (self.ratings or truncated < len(self.results)):  # if all were, the game has no end
+            found.append(
+                f"{truncated} of {len(self.results)} games were truncated; they count by the payoffs until then."
+            )
         guilty = [f"{e.agent} ({e.forfeited})" for e in self.endings if e.forfeited]
         if guilty:
             found.append(f"Games lost by an illegal action or an agent's failure: {listed(guilty)}.")

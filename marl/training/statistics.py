@@ -26,8 +26,8 @@ def estimate(values: Floats) -> tuple[Floats, Floats | None, Floats | None]:
 
 def iqm(values: Floats) -> Floats:
     """Return the interquartile mean over the first axis: the mean without the ⌊n/4⌋ lowest and highest of n."""
-    cut = len(values) // 4
-    return np.asarray(np.sort(values, axis=0)[cut : len(values) - cut].mean(0))
+    quarter = len(values) // 4
+    return np.asarray(np.sort(values, axis=0)[quarter : len(values) - quarter].mean(0))
 
 
 def bootstrap(values: Floats, key: int) -> tuple[Floats, Floats]:

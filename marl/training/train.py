@@ -54,9 +54,8 @@ class Run:
     panel: dict[str, Entrant | None]  # by name; None: self-play
     step: int = 0
     parent: tuple[str, int] | None = None  # digest and step of its newest checkpoint
-    noted: set[str] = field(
-        default_factory=set
-    )  # members of the panel for whom the note on cut episodes has been printed
+    # Members of the panel for whom the note on cut episodes has been printed.
+    noted: set[str] = field(default_factory=set)
 
 
 def train(
@@ -214,9 +213,7 @@ def _open_folder(run: Run, resume: bool) -> list[str]:
             if run.step >= run.config.steps:
                 return notes  # nothing to train: its config stays as it is
     try:
-        write_text(
-            path, dump(run.config)
-        )  # before the first checkpoint, so that a run killed here still has its config
+        write_text(path, dump(run.config))  # so that a run killed before its first checkpoint has its config
         checkpoint.set_aside(damaged)
     except OSError as error:
         raise UserError(f"the run folder '{run.folder}' cannot be written: {error}; name another --run-dir") from error
