@@ -164,7 +164,7 @@ class TimeStep:
 
     @property
     def last(self) -> NDArray[np.bool_]:
-        """[E] True where the episode has just ended: every player's return is complete, or the recording was truncated."""
+        """[E] True where the episode has just ended: every player terminated or was truncated."""
         return np.asarray((self.terminated | self.truncated).all(1))
 
 
