@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from games import registry
+from games import plugins, registry, sources
 from games.check import check_game
 from games.contract import Spec
-from games.errors import UserError
+from games.errors import UserError, nearest
+from games.processes import beginning
 
 Verdict = Literal["passes", "refused", "FAILS"]
 
@@ -67,12 +68,14 @@ def table(source: str, episodes: int = 4, timeout: float = 900, workers: int = 2
 
 def references(source: str) -> list[str]:
     """Return a reference to each game of a source, sorted, and to those of its games that need parameters."""
-    if source not in registry.SOURCES:
-        raise UserError(f"expected a source ({', '.join(registry.SOURCES)}), got '{source}'")
-    adapter = registry.adapter(source)
-    if not hasattr(adapter, "names"):
+    known = plugins.names(plugins.SOURCES)
+    if source not in known:
+        raise UserError(f"expected a source ({', '.join(known)}), got '{source}'{nearest(source, known)}")
+    found = sources.source(source)
+    named = [*found.names(), *found.examples()]
+    if not named:
         raise UserError(f"'{source}' keeps no list of its games; check one by its name (`marl games check`)")
-    return sorted(f"{source}:{name}" for name in [*adapter.names(), *getattr(adapter, "EXAMPLES", ())])
+    return sorted(f"{source}:{name}" for name in named)
 
 
 def survey(references: Iterable[str], episodes: int, timeout: float, workers: int) -> Iterator[CheckedGame]:
@@ -82,7 +85,8 @@ def survey(references: Iterable[str], episodes: int, timeout: float, workers: in
 
 
 def _row(reference: str, episodes: int, timeout: float) -> CheckedGame:
-    command = [sys.executable, "-W", "ignore", "-m", "games.survey", reference, str(episodes)]
+    program = f"{beginning()}; from games.survey import main; del sys.path[0]; main()"
+    command = [sys.executable, "-W", "ignore", "-c", program, reference, str(episodes)]
     try:
         child = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -115,6 +119,7 @@ def _kind(spec: Spec) -> dict[str, Any]:
     }
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Be the process of one game: check it, and print its row as JSON."""
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     print(json.dumps(vars(check(sys.argv[1], int(sys.argv[2])))))

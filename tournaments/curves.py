@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from games.errors import UserError, nearest
-from games.registry import Reference, parse
+from games.references import Reference, parse
 from games.text import markdown_cell, markdown_table
 from marl.base import picture
 from tournaments.ratings import Rating

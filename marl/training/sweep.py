@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from games.errors import UserError, written
-from games.registry import rejoin
+from games.references import rejoin
 from marl.base import yaml
 from marl.base.schema import assignments, change, load
 from marl.training.config import MemberConfig, PopulationConfig, TrainConfig

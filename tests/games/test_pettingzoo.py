@@ -656,8 +656,11 @@ def test_a_wrappers_chance_is_the_episodes_own(game):
             "batched here by `num_envs`; leave 'concat_vec_envs_v1' out",
         ),
         (f"{SPREAD} | reward_lambda_v0", "'reward_lambda_v0' needs functions, which a reference cannot write"),
-        ("spread | flatten_v0", "'flatten_v0' wraps PettingZoo's environments, got 'spread'"),
-        (f"{SPREAD} | agent_id | flatten_v0", "stand before all others, got 'flatten_v0' behind another"),
+        ("spread | flatten_v0", "directly behind an environment of pettingzoo, got it behind 'spread'"),
+        (
+            f"{SPREAD} | agent_id | flatten_v0",
+            "expected 'flatten_v0' directly behind an environment of pettingzoo, got it behind 'pettingzoo:",
+        ),
     ],
 )
 def test_a_wrapper_that_has_no_place_is_refused_in_one_sentence(reference, said):
