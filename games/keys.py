@@ -77,7 +77,8 @@ def choose(key: Keys, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Draw one of the true entries of each row of `mask` [B, A], uniformly."""
     count = mask.sum(1)
     nth = (uniform(key) * count).astype(np.int64)
-    return (np.cumsum(mask, 1) > nth[:, None]).argmax(1)
+    chosen: NDArray[np.int64] = (np.cumsum(mask, 1) > nth[:, None]).argmax(1)
+    return chosen
 
 
 def draw(key: Keys, probabilities: NDArray[Any]) -> NDArray[np.int64]:

@@ -25,7 +25,8 @@ def of_payments(reward: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the rounding bound of one step's payments [..., N], summed over the players [...]."""
     size = np.abs(reward.astype(np.float64))
     exact = (size < MODERATE) & (size == np.floor(size))
-    return FLOAT32 * np.where(exact, 0.0, size).sum(-1)
+    inexact: NDArray[np.float64] = np.where(exact, 0.0, size).sum(-1)
+    return FLOAT32 * inexact
 
 
 def of_sums(spec: Spec, length: int) -> float:

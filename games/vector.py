@@ -191,7 +191,7 @@ class Vector:
 
     def states(self, where: NDArray[np.int64]) -> list[State]:
         """Return clones of the positions of the chosen environments; only games of `GameEnv` have them."""
-        return [self.envs[e].state.clone() for e in where.tolist()]  # type: ignore[attr-defined]
+        return [self.envs[e].state.clone() for e in where.tolist()]
 
     def _next_seed(self, e: int) -> int:
         """Return the seed of the episode that follows by itself; hashed for sixteen at once, which is cheaper."""

@@ -73,7 +73,7 @@ def probabilities(d: Floats, log_nu: float) -> Floats:
     """Return P(win), P(draw), P(loss) [M, 3] at differences d [M]."""
     logits = np.stack([d / 2, np.full_like(d, log_nu), -d / 2], 1)
     weight = np.exp(logits - np.maximum(np.abs(d) / 2, log_nu)[:, None])
-    return weight / weight.sum(1, keepdims=True)
+    return np.asarray(weight / weight.sum(1, keepdims=True))
 
 
 def fit(counts: Counts, prior_sd: float | None = PRIOR_SD) -> Fit:

@@ -7,8 +7,8 @@ import numpy as np
 
 from games.errors import UserError
 from marl.base import picture
+from marl.base.intervals import Floats
 from tournaments.metagame import Matchups, matchups
-from tournaments.ratings import Floats
 from tournaments.report import written
 from tournaments.summary import Summary
 

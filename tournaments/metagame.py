@@ -66,7 +66,7 @@ class Matchups:
     def best(self) -> NDArray[np.bool_]:
         """Where the row is a best response to the column, by the means [n, n]; several rows may earn the same."""
         known = np.where(self.games > 0, self.payoff, -np.inf)
-        return (self.games > 0) & (known >= known.max(0, initial=-np.inf) - self.rounding)
+        return np.asarray((self.games > 0) & (known >= known.max(0, initial=-np.inf) - self.rounding))
 
     @property
     def best_against_pool(self) -> list[str]:
@@ -166,7 +166,7 @@ def _sum(index: Ints, values: NDArray[Any], size: int) -> Floats:
 def _row_mean(table: Floats, shown: NDArray[np.bool_]) -> Floats:
     """Return the mean of each row's shown cells [n]; NaN where it has none."""
     total, cells = np.where(shown, table, 0.0).sum(1), shown.sum(1)
-    return np.divide(total, cells, out=np.full(len(table), np.nan), where=cells > 0)
+    return np.asarray(np.divide(total, cells, out=np.full(len(table), np.nan), where=cells > 0))
 
 
 def _rounding(results: Results, size: Floats) -> float:

@@ -23,9 +23,12 @@ from scipy.special import stdtr
 
 from games.errors import UserError
 from marl.base.intervals import Floats, interval
+from marl.base.moved import getter
 from tournaments.covariance import Covariance, sandwich
 from tournaments.davidson import PRIOR_SD, Counts, Fit, count, fit
 from tournaments.results import Ints, Results, sum_by
+
+__getattr__ = getter(__name__)  # what moved out of this module
 
 K = 400 / math.log(10)
 
@@ -204,7 +207,7 @@ def _prior_dominated(fitted: Fit, centred: Floats) -> NDArray[np.bool_]:
     n = len(fitted.theta)
     posterior = np.einsum("ij,jk,ik->i", centred, fitted.inverse[:n, :n], centred, optimize=True)
     prior = fitted.prior_sd**2 * (centred**2).sum(1)
-    held = posterior >= 0.49 * prior  # a lone agent has 0 on both sides
+    held: NDArray[np.bool_] = posterior >= 0.49 * prior  # a lone agent has 0 on both sides
     for which in np.unique(fitted.part):
         core, size = np.unique(fitted.core[fitted.part == which], return_counts=True)
         largest = core[size == size.max()]

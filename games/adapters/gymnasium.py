@@ -168,7 +168,7 @@ class GymnasiumRow:
         return np.broadcast_to(array, self.spec.num_players)
 
 
-class _Reshaped(gymnasium.Wrapper):  # type: ignore[type-arg]
+class _Reshaped(gymnasium.Wrapper[Any, Any, Any, Any]):
     """An environment of other spaces; where these are Tuples of both views and actions, each player's is changed."""
 
     def __init__(self, env: Any, how: Reshaping) -> None:

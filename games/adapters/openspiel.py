@@ -115,7 +115,8 @@ class OpenSpielState:
         self.player = self.native.current_player()
 
     def is_terminal(self) -> bool:
-        return self.player == pyspiel.PlayerId.TERMINAL
+        over: bool = self.player == pyspiel.PlayerId.TERMINAL
+        return over
 
     def returns(self) -> Sequence[float]:
         return self.native.returns()  # type: ignore[no-any-return]

@@ -426,7 +426,7 @@ class AecRow(_SingleEnv):
         return self._of_players(returns, last)
 
 
-class _MaskInInfo(BaseParallelWrapper):  # type: ignore[type-arg]
+class _MaskInInfo(BaseParallelWrapper):
     """What SuperSuit's wrappers stand on: plain views, and the mask in an agent's info, where they leave it alone."""
 
     def __init__(self, env: Any) -> None:
@@ -450,7 +450,7 @@ class _MaskInInfo(BaseParallelWrapper):  # type: ignore[type-arg]
         return {agent: bare(view) for agent, view in obs.items()}, infos
 
 
-class _AecMaskInInfo(BaseWrapper):  # type: ignore[type-arg]
+class _AecMaskInInfo(BaseWrapper):
     """The same for AEC, where an agent's mask is fresh when it is on turn."""
 
     def __init__(self, env: Any) -> None:
@@ -465,7 +465,8 @@ class _AecMaskInInfo(BaseWrapper):  # type: ignore[type-arg]
 
     @property
     def infos(self) -> dict[str, Any]:
-        infos, agent = self.env.infos, self.env.agent_selection
+        infos: dict[str, Any] = self.env.infos
+        agent = self.env.agent_selection
         return infos | {agent: (infos.get(agent) or {}) | _mask(self.env.observe(agent))} if self.env.agents else infos
 
 
@@ -498,7 +499,7 @@ class _Reshaped:
         }
 
 
-class _ReshapedParallel(_Reshaped, BaseParallelWrapper):  # type: ignore[type-arg]
+class _ReshapedParallel(_Reshaped, BaseParallelWrapper):
     def reset(self, seed: int | None = None, options: Any = None) -> Any:
         obs, infos = self.env.reset(seed=seed, options=options)
         return {agent: self._seen(agent, view) for agent, view in obs.items()}, self._told(infos)
@@ -510,7 +511,7 @@ class _ReshapedParallel(_Reshaped, BaseParallelWrapper):  # type: ignore[type-ar
         return views, rewards, terminations, truncations, self._told(infos)
 
 
-class _ReshapedAec(_Reshaped, BaseWrapper):  # type: ignore[type-arg]
+class _ReshapedAec(_Reshaped, BaseWrapper):
     def observe(self, agent: str) -> Any:
         return self._seen(agent, self.env.observe(agent))
 

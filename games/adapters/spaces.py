@@ -227,14 +227,16 @@ class Seats:
 
 def _number(player: int, reward: Any) -> float:
     """Return a reward as a number; raises ValueError for anything else, and for what float32 cannot hold."""
-    if type(reward) is not float:
+    if type(reward) is float:
+        number = reward
+    else:
         array = np.asarray(reward)
         if array.shape != () or array.dtype.kind not in "biuf":
             raise ValueError(f"player {player} is paid {reward!r}, expected one number")
-        reward = float(array)
-    if not -_LARGEST <= reward <= _LARGEST:
-        raise ValueError(f"player {player} is paid {reward}, expected a finite number of float32")
-    return reward
+        number = float(array)
+    if not -_LARGEST <= number <= _LARGEST:
+        raise ValueError(f"player {player} is paid {number}, expected a finite number of float32")
+    return number
 
 
 def _nearest_to_zero(space: spaces.Box) -> NDArray[Any]:

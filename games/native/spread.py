@@ -88,7 +88,8 @@ class Spread(Batch):
         penetration = MARGIN * np.logaddexp(0, (CONTACT - distance) / MARGIN)
         push = np.zeros(touch.shape, np.complex128)
         push[touch] = CONTACT_FORCE * apart / distance * penetration
-        return push.sum(2)
+        pushed: Places = push.sum(2)
+        return pushed
 
     def look(self) -> None:
         obs, players = self.timestep.obs, self.spec.num_players

@@ -44,7 +44,7 @@ class TwoStep(Batch):
 
     def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
         self.timestep.reward[:] = PAYS[self.state, actions[:, 0], actions[:, 1]][:, None]
-        over = self.state != START
+        over: NDArray[np.bool_] = self.state != START
         self.state = np.where(over, self.state, A + actions[:, 0])
         return over
 

@@ -19,22 +19,24 @@ No number here has more than 57 bits, so Python's integers and a compiler's of 6
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from games.contract import State
 from games.errors import UserError
 
-try:
-    import numba
+Function = TypeVar("Function", bound=Callable[..., object])
 
-    _compiled = numba.njit
-except ModuleNotFoundError:
 
-    def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-        """Leave a function to Python."""
+def _compiled(function: Function) -> Function:
+    """Compile a function where numba is installed; leave it to Python otherwise."""
+    try:
+        from numba import njit
+    except ModuleNotFoundError:
         return function
+    compiled: Function = njit(function)
+    return compiled
 
 
 COLUMNS, ROWS = 7, 6

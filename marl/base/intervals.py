@@ -46,4 +46,4 @@ def of_pulls(pull: Floats, seeds: NDArray[Any]) -> Floats:
 def effective(total: Floats, squares: Floats) -> Floats:
     """Return effective numbers of seeds [...] by Σ q_s and Σ q_s² [...]; infinite where the squares are 0."""
     found = np.divide(total**2, squares, out=np.full(total.shape, np.inf), where=squares > 0)
-    return np.round(found, 9)  # seeds that weigh alike are a whole number, whatever the order of sums
+    return np.asarray(np.round(found, 9))  # seeds that weigh alike are a whole number, whatever the order of sums

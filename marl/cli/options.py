@@ -1,4 +1,4 @@
-"""What commands share: their options, the folder of a run, lines and JSON on the terminal."""
+"""What commands share: their options, lines and JSON on the terminal."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +14,8 @@ from marl.base.terminal import Terminal
 MOST, MOST_SEED = 2**31 - 1, 2**63 - 1  # of things, and of the number that names a seed
 PATH: Any = {"parser": typed_path, "metavar": "PATH"}  # of an option
 Config = Annotated[
-    Path, typer.Argument(help="A YAML file, such as one of configs/.", show_default=False, parser=typed_path)
+    Path,
+    typer.Argument(help="A YAML file, or the name of a shipped config.", show_default=False, parser=typed_path),
 ]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change one value: --set a.b=c.", metavar="A.B=C")]
 RunDir = Annotated[
@@ -34,16 +35,6 @@ Algorithms = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
-
-
-def run_folder(config: Path, run_dir: Path | None, name: str = "{}") -> Path:
-    """Return where a run is kept: the folder asked for, or `name` with the config's in it among the runs."""
-    folder = run_dir or Path("runs") / name.format(config.stem)
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError:  # bytes that are no text: logs and checkpoints could not be written there
-        raise UserError(f"expected a folder's name in UTF-8, got '{folder}'; name another --run-dir") from None
-    return folder
 
 
 def each_plug_in(group: str, load: Callable[[str, str], Any]) -> Iterator[tuple[str, Any]]:

@@ -72,7 +72,8 @@ class Torch:
 
     def __call__(self, part: str, *inputs: Tensor) -> Tensor:
         with torch.autocast(self._device, torch.bfloat16) if self._half else nullcontext():
-            return getattr(self._network, part)(*inputs).float()  # type: ignore[no-any-return]
+            said: Tensor = getattr(self._network, part)(*inputs).float()
+            return said
 
 
 class OpenVino:
@@ -108,7 +109,9 @@ class OpenVino:
             "ENABLE_CPU_PINNING": False,  # rollout workers would all be pinned to the same core
         }
         model = translated(self._network, part, shape)
-        return _openvino().Core().compile_model(model, "CPU", settings).create_infer_request().infer  # type: ignore[no-any-return]
+        request = _openvino().Core().compile_model(model, "CPU", settings).create_infer_request()
+        infer: Callable[..., Any] = request.infer
+        return infer
 
 
 LAYERS = (nn.Conv2d, nn.Linear, nn.ReLU, nn.Flatten)  # and what is made of them, by the functions below

@@ -122,7 +122,8 @@ class Network(nn.Module):
         features = features.flatten(1)
         if self.players:
             features = torch.cat([features, nn.functional.one_hot(player, self.players).float()], 1)
-        return self.body(features)  # type: ignore[no-any-return]
+        outputs: Tensor = self.body(features)
+        return outputs
 
 
 def masked_log_probs(logits: Tensor, action_mask: Tensor) -> Tensor:

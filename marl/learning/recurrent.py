@@ -60,7 +60,8 @@ class GRU(nn.Module):
 
     def forward(self, x: Tensor, sizes: list[int]) -> Tensor:
         """Map packed inputs [R, I] to hidden states [R, H], beginning at zero; `sizes` [D] are the blocks'."""
-        return _Unroll.apply(x, sizes, self.weight_x, self.weight_h, self.bias_x, self.bias_h)  # type: ignore[no-any-return]
+        unrolled: Tensor = _Unroll.apply(x, sizes, self.weight_x, self.weight_h, self.bias_x, self.bias_h)
+        return unrolled
 
     def step(self, x: Tensor, hidden: Tensor) -> Tensor:
         """Map inputs [B, I] and hidden states [B, H] to the next hidden states [B, H]."""

@@ -79,7 +79,7 @@ class Rowwise(Generic[Network]):
     def ask(self, part: str, *arrays: NDArray[Any]) -> NDArray[np.float32]:
         """Return what a part of the network says of rows [B, ...]: [B, F]."""
         said = self(part, *(torch.from_numpy(array).to(self._device) for array in arrays))
-        return said.cpu().numpy()  # type: ignore[no-any-return]
+        return said.cpu().numpy()
 
     def _computed(self, network: Network) -> Backend:
         name, device, precision = self._how

@@ -27,7 +27,7 @@ def estimate(values: Floats) -> tuple[Floats, Floats | None, Floats | None]:
 def iqm(values: Floats) -> Floats:
     """Return the interquartile mean over the first axis: the mean of what is left without ⌊n/4⌋ of n at each end."""
     cut = len(values) // 4
-    return np.sort(values, axis=0)[cut : len(values) - cut].mean(0)
+    return np.asarray(np.sort(values, axis=0)[cut : len(values) - cut].mean(0))
 
 
 def bootstrap(values: Floats, key: int) -> tuple[Floats, Floats]:
