@@ -10,6 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from typer.core import TyperCommand
+from typer.testing import CliRunner
+
+from marl.base import shipped
+from marl.cli.app import app
+from tests.test_floors import FLOORS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -157,6 +163,35 @@ def test_the_games_of_the_ecosystem_pass_where_their_package_is_installed(refere
     assert f"{reference}: passed" in checked
 
 
+def test_the_python_of_the_readme_runs(tmp_path):
+    [program] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    (tmp_path / "readme.py").write_text(program, encoding="utf-8")
+    assert type_in("python readme.py", tmp_path, tmp_path / "site").count("±") == 4
+
+
+def mentioned(page: Path) -> list[str]:
+    """Return the commands of `marl` in the blocks of a page, without comments; words in capitals stand for numbers."""
+    text = re.sub(r"(?<= )[A-Z]+\b", "20", page.read_text("utf-8").replace("\\\n", " "))
+    return re.findall(r"""^(?:    |\$ )marl ((?:'[^']*'|"[^"]*"|[^\n'"#])*)""", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if mentioned(page)], ids=lambda page: page.name)
+def test_commands_and_their_options_exist(page, monkeypatch):
+    monkeypatch.setattr(TyperCommand, "invoke", lambda *_: None)  # read the command line, and do nothing
+    for command in mentioned(page):
+        done = CliRunner().invoke(app, shlex.split(command))
+        assert done.exit_code == 0, f"marl {command}\n{done.output}{done.exception}"
+
+
+def test_the_readme_names_shipped_configs_and_every_room():
+    text = (ROOT / "README.md").read_text("utf-8")
+    named = re.findall(r"marl (?:train|sweep|population|tournament run) (\w+)(?= |$)", text, re.MULTILINE)
+    assert len(named) >= 4 and set(named) <= {config.name for config in shipped.configs()}
+    for room in {room for rooms in FLOORS for room in rooms}:
+        *above, name = room.split(".")
+        assert f"{name}/" in text or f"{name}.py" in text or ("algorithms" in above and name in text), room
+
+
 def test_the_example_package_is_what_the_guide_writes():
     written: dict[str, list[str]] = {}
     for file, body in blocks("docs/how-to/games.md"):
@@ -192,7 +227,10 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
     for page in tmp_path.rglob("*.html"):
         assert not LOADED.search(page.read_text(encoding="utf-8")), page
     api = (tmp_path / "reference" / "api.html").read_text(encoding="utf-8")
-    assert "Describe continuous actions of" in api and "action_mask" in api
+    assert "Describe continuous actions of" in api
+    text = re.sub(r"<[^>]+>", "", api)
+    for shape in ("[E, N] may choose now", "[B, A]", "[B] int, or [B, D] float", "[T+1, E, N]", "[K] steps"):
+        assert shape in text, shape  # comments behind fields, by docs/field_comments.py
 
 
 def test_a_broken_link_a_missing_anchor_and_a_page_out_of_the_navigation_fail_the_site(tmp_path):
