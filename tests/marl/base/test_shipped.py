@@ -65,3 +65,8 @@ def test_a_file_beside_it_is_meant_before_a_shipped_one():
     Path("ippo_leduk.yaml").write_text("game: matrix\nalgorithm: ippo\n")
     with pytest.raises(UserError, match=r"did you mean 'ippo_leduk\.yaml'"):
         load(TrainConfig, Path("ippo_leduk"))
+
+
+@pytest.mark.parametrize("config", shipped.configs(), ids=lambda config: config.name)
+def test_what_a_config_is_about_is_a_whole_sentence(config):
+    assert config.about.endswith(".")
