@@ -1,4 +1,4 @@
-"""How strength grows with simulations, or with training: ratings against one number of the agents, a line a family.
+"""Strength against simulations or training: ratings by one number of the agents, with a line for each family.
 
 The number is an argument of a reference, or the steps of a run's checkpoint; agents that differ by it alone are a
 family. It stands in the references that the store holds: no checkpoint is read.

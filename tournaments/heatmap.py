@@ -12,7 +12,7 @@ from tournaments.metagame import Matchups, matchups
 from tournaments.report import written
 from tournaments.summary import Summary
 
-COLOURS = "RdYlBu"  # told apart by the colour-blind, too
+COLOURS = "RdYlBu"  # distinguishable for colour-blind readers
 DARK = 0.5  # luminance below which text is white
 
 

@@ -72,7 +72,7 @@ def test_team_reward():
 
 
 def test_a_teams_return_ends_with_its_last_player():
-    """Player 1 of Duel dies at step 2, and the recording is cut at step 4: then it is cut for the team."""
+    """Player 1 of Duel dies at step 2, and the recording is truncated at step 4: then for the team."""
     venv = make("tests.games.test_pettingzoo:Duel | team_reward", 1)
     venv.reset(np.zeros(1, np.uint64))
     for step in range(1, 5):
