@@ -1,7 +1,7 @@
 """The commands of `marl tournament`, found through the entry-point group `marl.commands`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,7 @@ from marl.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from tournaments.store import Store
     from tournaments.summary import Summary
 
 app = typer.Typer(no_args_is_help=True, help="Play round robins and rate the agents.")
@@ -133,7 +134,7 @@ def _plot_elo(summary: "Summary", by: str, out: Path, as_json: bool) -> None:
     say(f"curves: {out}")
 
 
-def _store(path: Path) -> Any:
+def _store(path: Path) -> "Store":
     from tournaments.store import Store
     from tournaments.tournament import STORE
 

@@ -21,11 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from games.arrays import Floats, Ints
 from games.errors import UserError
-from marl.base.intervals import Floats, interval
+from marl.base.intervals import interval
 from tournaments.covariance import Covariance, sandwich
 from tournaments.davidson import PRIOR_SD, Counts, Fit, count, fit
-from tournaments.results import Ints, Results, sum_by
+from tournaments.results import Results, sum_by
 
 K = 400 / math.log(10)
 

@@ -328,7 +328,7 @@ def _sealed(about: dict[str, Any]) -> bytes:
     return (text.removesuffix(_END) + hashlib.sha256(text.encode()).hexdigest() + _END).encode()
 
 
-def _is_sealed(data: bytes, integrity: Any) -> bool:
+def _is_sealed(data: bytes, integrity: object) -> bool:
     end = f"{integrity}{_END}".encode(errors="replace")
     text = data.removesuffix(end) + _END.encode()
     return data.endswith(end) and hashlib.sha256(text).hexdigest() == integrity

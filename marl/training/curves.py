@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from games.arrays import Floats
 from games.errors import UserError, nearest
 from marl.base.files import MOST_LOG, parse_json, read_text
 from marl.base.schema import load
 from marl.training.config import TrainConfig
 from marl.training.runlog import EVALUATIONS, METRICS
-from marl.training.statistics import QUARTILED, Floats, estimate
+from marl.training.statistics import QUARTILED, estimate
 
 EVALUATED = ("return", "length_mean")  # what evaluations tell; any other metric is in metrics.jsonl, a line a rollout
 UNITS = {
