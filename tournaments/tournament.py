@@ -6,7 +6,6 @@ schedule makes fixtures; the store says which are missing; match plays them; the
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, PositiveFloat
 
@@ -28,6 +27,7 @@ from tournaments.schedule import Fixture, round_robin
 from tournaments.store import PlayedGame, Store
 
 STORE = "games.sqlite"
+Task = tuple[str, list[str], list[Fixture], int, float]  # the arguments of `play_chunk`
 
 
 class TournamentConfig(OfGame):
@@ -151,7 +151,7 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
     return store
 
 
-def _tasks(config: TournamentConfig, entrants: list[Entrant], missing: list[Fixture]) -> list[tuple[Any, ...]]:
+def _tasks(config: TournamentConfig, entrants: list[Entrant], missing: list[Fixture]) -> list[Task]:
     """Return what a worker plays at once. Games of foreign agents are apart and last: one that hangs delays its own."""
     reference = {entrant.digest: entrant.reference for entrant in entrants}
     foreign = frozenset(entrant.digest for entrant in entrants if entrant.foreign)
