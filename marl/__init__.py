@@ -1,0 +1,51 @@
+"""Multi-agent and game-playing reinforcement learning on one game contract.
+
+    make            a game by reference, as a batch of environments
+    load_agent      an agent by reference: a name, a class, a run or a checkpoint folder
+    play            episodes between agents: returns, lengths, moves
+    evaluate        the mean return of an agent in each seat
+    train           a training run
+    run_tournament  a round robin
+    rate            the ratings that a tournament's games give
+
+Names are imported when they are first used, so `import marl` costs little and loads neither torch nor numpy.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+from marl.base.moved import Finder
+
+# The public names, and the modules that have them; marl/__init__.pyi says the same to type checkers.
+_HOMES = {
+    "marl.api": ("make", "load_agent", "play", "Played", "evaluate", "train", "run_tournament", "rate"),
+    "games.contract": ("Spec", "TimeStep", "State", "Game", "VecEnv", "Array", "Discrete", "Box"),
+    "games.errors": ("UserError", "RunFailed"),
+    "marl.rollout.agent": ("Agent", "Stateless"),
+    "marl.rollout.types": ("View", "Decision", "Trajectory"),
+    "marl.learning.learner": ("Learner",),
+    "marl.evaluation.evaluate": ("Evaluation",),
+    "tournaments.summary": ("Summary",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *_HOME]
+
+if Finder not in sys.meta_path:
+    sys.meta_path.append(Finder)  # for the modules that moved; after all other finders
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value = importlib.import_module("importlib.metadata").version("marl")
+    elif name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    else:
+        raise AttributeError(f"module 'marl' has no attribute '{name}'", name=name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from games.errors import UserError
-from marl.base.files import typed_path
+from marl.base.files import run_folder, typed_path
 from marl.base.terminal import Terminal
 from marl.cli.options import (
     PATH,
@@ -16,12 +16,10 @@ from marl.cli.options import (
     RunDir,
     Sets,
     print_json,
-    run_folder,
     say,
 )
 
 if TYPE_CHECKING:
-    from tournaments.store import Store
     from tournaments.summary import Summary
 
 app = typer.Typer(no_args_is_help=True, help="Play round robins and rate the agents.")
@@ -56,8 +54,9 @@ def tournament_rate(store: StorePath, as_json: AsJson = False) -> None:
     """Print the leaderboard."""
     from tournaments.report import print_leaderboard
     from tournaments.summary import summarize
+    from tournaments.tournament import stored
 
-    with _store(store) as opened:
+    with stored(store) as opened:
         summary = summarize(opened)
     if summary.reason:
         raise UserError(summary.reason)
@@ -72,8 +71,9 @@ def tournament_report(store: StorePath, as_json: AsJson = False) -> None:
     """Print the leaderboard, and write it as Markdown, CSV and one HTML page beside the store."""
     from tournaments.report import print_leaderboard, write_report
     from tournaments.summary import summarize
+    from tournaments.tournament import stored
 
-    with _store(store) as opened:
+    with stored(store) as opened:
         summary = summarize(opened)
     paths = write_report(summary, opened.path.parent)
     if as_json:
@@ -104,8 +104,9 @@ def tournament_plot(
     """Draw the payoffs of a two-player game's match-ups as a heat map, or Elo curves and their Markdown table."""
     from tournaments.heatmap import draw
     from tournaments.summary import summarize
+    from tournaments.tournament import stored
 
-    with _store(store) as opened:
+    with stored(store) as opened:
         summary = summarize(opened)
     out = out or opened.path.parent / ("matchups.png" if by is None else f"elo_by_{by}.png")
     if by is not None:
@@ -132,10 +133,3 @@ def _plot_elo(summary: "Summary", by: str, out: Path, as_json: bool) -> None:
     Terminal().block(f"{table(curves)}\n")
     print_warnings(Terminal(), summary)
     say(f"curves: {out}")
-
-
-def _store(path: Path) -> "Store":
-    from tournaments.store import Store
-    from tournaments.tournament import STORE
-
-    return Store(path / STORE if path.is_dir() else path)

@@ -17,12 +17,15 @@ from games.arrays import Floats
 from games.errors import RunFailed
 from games.text import csv_line, markdown_cell, markdown_table, shown
 from marl.base.files import write_text
+from marl.base.moved import getter
 from marl.base.terminal import Terminal
 from tournaments.davidson import PRIOR_SD
 from tournaments.metagame import Matchups
 from tournaments.ratings import K, Rating, Ratings
 from tournaments.store import TERMINATIONS
 from tournaments.summary import Summary, listed
+
+__getattr__ = getter(__name__)  # what moved out of this module
 
 RATING_TITLES = ("rank", "agent", "Elo", "±95 %", "games", "score")
 NAME_WIDTH = 6  # what names keep of a terminal, however narrow it is

@@ -6,6 +6,7 @@ schedule makes fixtures; the store says which are missing; match plays them; the
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field, PositiveFloat
 
@@ -36,6 +37,7 @@ class TournamentConfig(OfGame):
     In two-player games that are not zero-sum every agent plays itself, too, once a seed.
     """
 
+    kind: ClassVar[str] = "tournament"
     agents: References = Field(min_length=1)  # references; a population folder stands for its members
     seeds: Size = 50  # for each pairing; each seed is played in every rotation of the seats
     seed: int = Field(0, ge=0, lt=2**63)
@@ -85,6 +87,11 @@ def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeout
         finally:
             dismiss()
     return folder / STORE
+
+
+def stored(path: Path) -> Store:
+    """Open a tournament's store to read it: by its own path, or its folder's. Raises UserError where there is none."""
+    return Store(path / STORE if path.is_dir() else path)
 
 
 def _first_failures(games: Iterable[PlayedGame], entrants: Iterable[Entrant], failed: set[str]) -> Iterator[str]:

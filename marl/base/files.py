@@ -31,6 +31,16 @@ def typed_path(text: str) -> Path:
     return Path(text)
 
 
+def run_folder(config: Path, run_dir: Path | None, name: str = "{}") -> Path:
+    """Return where a run is kept: the folder asked for, or `name` with the config's in it among the runs."""
+    folder = run_dir or Path("runs") / name.format(config.stem)
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:  # bytes that are no text: logs and checkpoints could not be written there
+        raise UserError(f"expected a folder's name in UTF-8, got '{folder}'; name another --run-dir") from None
+    return folder
+
+
 def read_bytes(path: Path, most: int = MEMORY) -> bytes:
     """Return what a file holds; raises OSError where it is none, such as a pipe, or larger than `most` bytes."""
     found = path.stat()

@@ -6,9 +6,9 @@ A default lives in its schema and only there; an unknown key is an error that na
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -19,9 +19,9 @@ from pydantic import (
     model_validator,
 )
 
-from games.errors import UserError, closest, nearest, written
+from games.errors import UserError, nearest, written
 from games.registry import rejoin, wrapped
-from marl.base import yaml
+from marl.base import shipped, yaml
 from marl.base.files import read_text
 
 # What users of other frameworks write, and what it is called here: keys of a config, and settings of algorithms.
@@ -54,9 +54,11 @@ class Frozen(BaseModel):
     """A part of a configuration: no unknown keys, no changes, no number that is not finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    kind: ClassVar[str] = ""  # of the shipped configs that this schema reads (marl/base/shipped.py)
 
 
 Schema = TypeVar("Schema", bound=BaseModel)
+Config = TypeVar("Config", bound=Frozen)
 LARGEST = 3.4e38  # number with a fraction: torch computes in float32
 # Of things that are done at once or kept in memory: no library takes more of them.
 Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -94,17 +96,19 @@ class OfGame(Frozen):
 FolderName = Annotated[str, Field(pattern=r"^[\w+-][\w.+-]*$")]
 
 
-def load(schema: type[Schema], path: Path, sets: Sequence[str] = ()) -> Schema:
-    """Read a config file and apply `a.b=c` changes; raises UserError in one sentence for whatever does not fit."""
+def load(schema: type[Config], path: Path, sets: Sequence[str] = ()) -> Config:
+    """Read a config file, or the shipped config of that name, and apply `a.b=c` changes.
+
+    Raises UserError in one sentence for whatever does not fit.
+    """
+    path = shipped.find(path, schema.kind)
     if os.path.isdir(path):
         raise UserError(f"expected a config file, got the folder '{path}'; {_instead_of(path)}")
     try:
         data = yaml.read(read_text(path, yaml.MOST))
     except FileNotFoundError:
-        siblings = {p.stem: p for p in path.parent.glob("*.yaml")}
-        meant = closest(path.stem, siblings)
-        hint = f"; did you mean '{siblings[meant]}'?" if meant else ""
-        raise UserError(f"expected a config file, got '{path}', which does not exist{hint}") from None
+        hint = shipped.hint(path, schema.kind)
+        raise UserError(f"expected a config file, got '{path}', which does not exist; {hint}") from None
     except yaml.YamlError as error:
         raise UserError(f"the config file '{path}' is not YAML: {error}") from error
     except (OSError, ValueError) as error:
@@ -118,7 +122,7 @@ def _instead_of(folder: Path) -> str:
     """Say what to type instead of a folder."""
     if (folder / "config.yaml").is_file():
         return f"to go on with the run in it, type {folder}/config.yaml --run-dir {folder} --resume"
-    return "name a file, such as one of configs/"
+    return "name a file, or a shipped config: `marl configs` lists them"
 
 
 def change(data: dict[str, Any], sets: Sequence[str]) -> dict[str, Any]:
@@ -132,6 +136,14 @@ def change(data: dict[str, Any], sets: Sequence[str]) -> dict[str, Any]:
         except yaml.YamlError as error:
             raise UserError(f"the value of --set {path} is not YAML: {written(value)} ({error})") from error
     return data
+
+
+def assignments(changes: Mapping[str, Any]) -> list[str]:
+    """Return changes by key as `a.b=c`; raises UserError for a value that is not plain data."""
+    try:
+        return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in changes.items()]
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"expected numbers, words, lists and keys, got {written(dict(changes))}") from error
 
 
 def _changed(data: Any, path: list[str], value: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import typer
 from games.errors import UserError, unforeseen
 from games.text import sentence
 from marl.base.terminal import Terminal, print_traceback, readable_streams
-from marl.cli import games
+from marl.cli import configs, games
 from marl.cli.algorithms import algorithms
 from marl.cli.evaluate import evaluate
 from marl.cli.play import play
@@ -32,6 +32,7 @@ app = typer.Typer(
 for command in (train, population, sweep, plot, evaluate, play, algorithms):
     app.command()(command)
 app.add_typer(games.app, name="games")
+app.add_typer(configs.app, name="configs")
 
 _INTERRUPTED = "interrupted; what was saved is kept, and the same command (a run's with --resume) goes on from it"
 UsageError: Any = typer.BadParameter.__mro__[1]  # Typer does not export the base of its usage errors

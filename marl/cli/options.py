@@ -1,18 +1,18 @@
-"""What commands share: their options, the folder of a run, lines and JSON on the terminal."""
+"""What commands share: their options, lines and JSON on the terminal."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from games.errors import UserError
 from marl.base.files import typed_path
 from marl.base.terminal import Terminal
 
 MOST, MOST_SEED = 2**31 - 1, 2**63 - 1  # of things, and of the number that names a seed
 PATH: Any = {"parser": typed_path, "metavar": "PATH"}  # of an option
 Config = Annotated[
-    Path, typer.Argument(help="A YAML file, such as one of configs/.", show_default=False, parser=typed_path)
+    Path,
+    typer.Argument(help="A YAML file, or the name of a shipped config.", show_default=False, parser=typed_path),
 ]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change one value: --set a.b=c.", metavar="A.B=C")]
 RunDir = Annotated[
@@ -32,16 +32,6 @@ Algorithms = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
-
-
-def run_folder(config: Path, run_dir: Path | None, name: str = "{}") -> Path:
-    """Return where a run is kept: the folder asked for, or `name` with the config's in it among the runs."""
-    folder = run_dir or Path("runs") / name.format(config.stem)
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError:  # bytes that are no text: logs and checkpoints could not be written there
-        raise UserError(f"expected a folder's name in UTF-8, got '{folder}'; name another --run-dir") from None
-    return folder
 
 
 def say(text: str) -> None:

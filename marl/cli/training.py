@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from marl.base.files import typed_path
+from marl.base.files import run_folder, typed_path
 from marl.base.terminal import Terminal
 from marl.cli.options import (
     PATH,
@@ -16,7 +16,6 @@ from marl.cli.options import (
     RunDir,
     Sets,
     print_json,
-    run_folder,
     say,
 )
 

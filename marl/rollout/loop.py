@@ -9,7 +9,7 @@ All randomness of a decision comes from its key = fold(fold(fold(the agent's str
 decision), so a game does not depend on its batch-mates, on E, or on how many workers play.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,15 +59,7 @@ def decide(
         if len(rows) == 0:
             continue
         e, p = env[rows], player[rows]
-        view = View(
-            obs=timestep.obs[e, p],
-            action_mask=timestep.action_mask[e, p],
-            player=p,
-            row=e * spec.num_players + p,
-            first=carry.decisions[e, p] == 0,
-            key=key[rows],
-            states=_states(venv, e),
-        )
+        view = View.at(venv, timestep, e, p, key[rows], first=carry.decisions[e, p] == 0)
         decision = _act(agent, view, carry.hidden, entry)
         actions[e, p] = decision.action
         for name, value in decision.extras.items():
@@ -99,10 +91,6 @@ def _no_actions(spec: Spec, num_envs: int) -> NDArray[Any]:
     return (
         np.zeros((*seats, spec.action.size), np.float32) if isinstance(spec.action, Box) else np.zeros(seats, np.int64)
     )
-
-
-def _states(venv: VecEnv, env: NDArray[np.int64]) -> Callable[[], list[Any]] | None:
-    return (lambda: venv.states(env)) if venv.spec.searchable else None  # type: ignore[attr-defined]
 
 
 def _advance(venv: VecEnv, actions: NDArray[Any], carry: Carry) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import Spec, State
+from games.contract import Spec, State, TimeStep, VecEnv
 from games.keys import Keys
 
 Hidden = Any  # an agent's recurrent state: None, or anything that rows [B] index
@@ -47,6 +47,30 @@ class View:
             first=np.full(rows, first),
             key=keys,
             states=lambda: [state.clone() for state in states],
+        )
+
+    @classmethod
+    def at(
+        cls,
+        venv: VecEnv,
+        timestep: TimeStep,
+        env: NDArray[np.int64],
+        player: NDArray[np.int64],
+        keys: Keys,
+        first: NDArray[np.bool_],
+    ) -> "View":
+        """Return what the seats (env [B], player [B]), which are acting, see at a time step of `venv`.
+
+        `keys` [B] name all randomness of these decisions, `first` [B] those that are a player's first of its episode.
+        """
+        return cls(
+            obs=timestep.obs[env, player],
+            action_mask=timestep.action_mask[env, player],
+            player=player,
+            row=env * venv.spec.num_players + player,
+            first=first,
+            key=keys,
+            states=(lambda: venv.states(env)) if venv.spec.searchable else None,  # type: ignore[attr-defined]
         )
 
     def __len__(self) -> int:

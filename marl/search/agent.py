@@ -12,6 +12,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.keys import Keys, draw, fold, uniform
 from games.registry import twin
+from marl.base.moved import getter
 from marl.rollout.types import Decision, Hidden, View
 from marl.search.evaluators import Playouts
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
@@ -19,6 +20,8 @@ from marl.search.models import Model, exact
 from marl.search.search import Found, Search
 from marl.search.selection import Gumbel, Rule, Uct
 from marl.search.values import scaled
+
+__getattr__ = getter(__name__)  # what moved out of this module
 
 MEMORY = np.dtype(
     [

@@ -1,6 +1,6 @@
 """The configurations of training runs and of populations."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import (
     Field,
@@ -30,6 +30,8 @@ class EvaluationConfig(Frozen):
 class TrainConfig(OfGame):
     """One training run."""
 
+    kind: ClassVar[str] = "train"
+
     algorithm: Section
     seed: int = Field(default=0, ge=0, lt=2**63)
     steps: PositiveInt = 1_000_000
@@ -47,12 +49,14 @@ class TrainConfig(OfGame):
 class MemberConfig(Frozen):
     """One member of a population: a training config, and what differs from it."""
 
-    train: str
+    train: str  # the path of a config, or a shipped one's name
     set: dict[str, Any] = Field(default_factory=dict)
 
 
 class PopulationConfig(Frozen):
     """Several training runs, side by side."""
+
+    kind: ClassVar[str] = "population"
 
     members: dict[FolderName, MemberConfig] = Field(min_length=1)
     engine: Engine = "processes"

@@ -18,7 +18,7 @@ from marl.agents import checkpoint
 from marl.base import engine
 from marl.base.files import refuse_links, write_text
 from marl.base.lock import held
-from marl.base.schema import load
+from marl.base.schema import assignments, load
 from marl.base.terminal import Terminal, Words
 from marl.training.config import PopulationConfig, TrainConfig
 from marl.training.runlog import logged_step
@@ -96,9 +96,8 @@ def check_members(
     refuse_links(folder / "members")
     configs = {}
     for name, member in settings.members.items():
-        sets = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in member.set.items()]
         try:
-            configs[name] = load(TrainConfig, Path(member.train), sets)
+            configs[name] = load(TrainConfig, Path(member.train), assignments(member.set))
             check(configs[name], device)
             run = folder / "members" / name
             if resume:

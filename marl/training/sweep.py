@@ -14,7 +14,7 @@ from typing import Any
 from games.errors import UserError, written
 from games.registry import rejoin
 from marl.base import yaml
-from marl.base.schema import change, load
+from marl.base.schema import assignments, change, load
 from marl.training.config import MemberConfig, PopulationConfig, TrainConfig
 
 Axis = tuple[str, list[Any]]  # a key's path, and the values that it takes
@@ -47,11 +47,7 @@ def sweep(config: Path, *, seeds: int, sets: Sequence[str], grid: Sequence[str],
     members = {}
     for point in itertools.product(*named):
         chosen = {path: value for path, value, _ in point}
-        first = load(
-            TrainConfig,
-            config,
-            [*sets, *(f"{path}={json.dumps(value, ensure_ascii=False)}" for path, value in chosen.items())],
-        )
+        first = load(TrainConfig, config, [*sets, *assignments(chosen)])
         for seed in range(first.seed, first.seed + seeds):
             name = "_".join([*(name for _, _, name in point), f"seed-{seed}"])
             members[name] = MemberConfig(train=str(config), set=fixed | chosen | {"seed": seed})

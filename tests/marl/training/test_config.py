@@ -147,7 +147,9 @@ def test_a_missing_file_names_the_nearest(tmp_path):
     (tmp_path / "ippo_chess.yaml").write_text(LEAST)
     with pytest.raises(UserError, match=r"which does not exist; did you mean '.*ippo_chess\.yaml'\?"):
         load(TrainConfig, tmp_path / "ipo_chess.yaml")
-    with pytest.raises(UserError, match=r"which does not exist$"):  # that both are configs makes them no more alike
+    with pytest.raises(
+        UserError, match="which does not exist; `marl configs` lists"
+    ):  # that both are configs makes them no more alike
         load(TrainConfig, tmp_path / "ip.yaml")
 
 
@@ -160,7 +162,7 @@ def test_what_is_no_text_file(tmp_path):
 
 
 def test_a_folder_is_no_config(tmp_path):
-    with pytest.raises(UserError, match=r"got the folder '.*'; name a file, such as one of configs/"):
+    with pytest.raises(UserError, match=r"got the folder '.*'; name a file, or a shipped config"):
         load(TrainConfig, tmp_path)
     read(tmp_path)  # now it looks like a run's
     with pytest.raises(UserError, match=f"type {tmp_path}/config.yaml --run-dir {tmp_path} --resume"):
@@ -286,7 +288,7 @@ def test_every_population_config_fits(path):
     population = load(PopulationConfig, path)
     for member in population.members.values():
         sets = [f"{key}={value}" for key, value in member.set.items()]
-        configured(load(TrainConfig, ROOT / member.train, sets).algorithm, "algorithm")
+        configured(load(TrainConfig, Path(member.train), sets).algorithm, "algorithm")
 
 
 def test_validate_names_the_place():

@@ -1,0 +1,150 @@
+"""Old module names, which forward to the new ones until 0.3 with a DeprecationWarning."""
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+UNTIL = "0.3"
+
+# Each module of 0.1 that is gone, or that lost names, and the modules that have its names now.
+MOVED: dict[str, tuple[str, ...]] = {
+    "marl.agent": ("marl.rollout.agent", "marl.rollout.referee", "marl.agents.identity", "marl.agents.mcts"),
+    "marl.algorithms.alphazero": ("marl.algorithms.zero.alphazero",),
+    "marl.algorithms.concaveq": ("marl.algorithms.value_factorization.concaveq",),
+    "marl.algorithms.ippo": ("marl.algorithms.policy_gradient.ippo",),
+    "marl.algorithms.lola": ("marl.algorithms.opponent_shaping.lola",),
+    "marl.algorithms.loqa": ("marl.algorithms.opponent_shaping.loqa",),
+    "marl.algorithms.muzero": ("marl.algorithms.zero.muzero",),
+    "marl.algorithms.value_factorization": ("marl.algorithms.value_factorization.qmix",),
+    "marl.algorithms.versus": ("marl.algorithms.co_training",),
+    "marl.backends": ("marl.learning.backends",),
+    "marl.checkpoint": ("marl.agents.checkpoint",),
+    "marl.cli": ("marl.cli.app",),
+    "marl.collectors": ("marl.training.collectors",),
+    "marl.config": ("marl.base.schema", "marl.training.config"),
+    "marl.drives": ("marl.base.drives",),
+    "marl.engine": ("marl.base.engine",),
+    "marl.entrants": ("marl.agents.load", "marl.learning.registry"),
+    "marl.episode_batch": ("marl.algorithms.value_factorization.batch",),
+    "marl.episodic": ("marl.algorithms.value_factorization.learner",),
+    "marl.exploitability": ("marl.evaluation.exploitability",),
+    "marl.files": ("marl.base.files",),
+    "marl.foreign": ("marl.agents.foreign",),
+    "marl.learner": ("marl.learning.learner",),
+    "marl.lock": ("marl.base.lock",),
+    "marl.memory": ("marl.base.memory",),
+    "marl.networks": ("marl.learning.networks",),
+    "marl.optimizers": ("marl.learning.optimizers",),
+    "marl.pairwise": (
+        "marl.algorithms.opponent_shaping.learner",
+        "marl.algorithms.opponent_shaping.networks",
+        "marl.algorithms.opponent_shaping.encounters",
+        "marl.algorithms.opponent_shaping.agent",
+    ),
+    "marl.picture": ("marl.base.picture",),
+    "marl.plot": ("marl.training.plot", "marl.training.curves", "marl.training.statistics"),
+    "marl.population": ("marl.training.population",),
+    "marl.recurrent": ("marl.learning.recurrent",),
+    "marl.replay": ("marl.algorithms.value_factorization.replay",),
+    "marl.returns": ("marl.learning.returns", "marl.rollout.recording"),
+    "marl.rollout": ("marl.rollout.loop", "marl.rollout.recording"),
+    "marl.rowwise": ("marl.learning.rowwise",),
+    "marl.runlog": ("marl.training.runlog", "marl.base.display"),
+    "marl.scripted": ("marl.agents.scripted",),
+    "marl.search.agent": ("marl.algorithms.zero.agent",),
+    "marl.search.learner": ("marl.algorithms.zero.learner",),
+    "marl.search.networks": ("marl.algorithms.zero.networks",),
+    "marl.search.positions": ("marl.algorithms.zero.replay",),
+    "marl.search.symmetry": ("marl.algorithms.zero.symmetry",),
+    "marl.seating": ("marl.rollout.seating",),
+    "marl.shards": ("marl.learning.shards",),
+    "marl.solved": ("marl.evaluation.solved_games",),
+    "marl.spread": ("marl.base.intervals",),
+    "marl.sweep": ("marl.training.sweep",),
+    "marl.team": ("marl.algorithms.value_factorization.networks", "marl.algorithms.value_factorization.agent"),
+    "marl.terminal": ("marl.base.terminal",),
+    "marl.types": ("marl.rollout.types",),
+    "marl.yaml": ("marl.base.yaml",),
+    "tournaments.ratings": (
+        "tournaments.davidson",
+        "tournaments.covariance",
+        "tournaments.results",
+        "tournaments.payoffs",
+    ),
+    "tournaments.report": ("tournaments.summary",),
+}
+# Names that are called otherwise in their new module.
+RENAMED: dict[str, str] = {
+    "marl.config.Evaluation": "EvaluationConfig",
+    "marl.config.Opponents": "OpponentsConfig",
+    "marl.entrants.enter": "load_agent",
+    "marl.entrants.entered": "load_agents",
+    "marl.entrants.panel_of": "load_panel",
+}
+# Modules whose names are functions now.
+FUNCTIONS = {
+    "marl.evaluate": "marl.evaluation.evaluate",
+    "marl.play": "marl.cli.person",
+    "marl.train": "marl.training.train",
+}
+
+
+def getter(old: str) -> Callable[[str], Any]:
+    """Return the `__getattr__` of a module that is still there, for the names that moved out of it."""
+
+    def getattribute(name: str) -> Any:
+        module = sys.modules[old]
+        if PathFinder.find_spec(f"{old}.{name}", vars(module).get("__path__", [])):  # a submodule, not imported yet
+            raise _absent(old, name)
+        new, value = _find(old, name)
+        _warn(f"{old}.{name}", [new])
+        setattr(module, name, value)
+        return value
+
+    return getattribute
+
+
+class Finder:
+    """Find the modules that are gone; it stands last on `sys.meta_path`, so a module that is there comes first."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name in FUNCTIONS:
+            raise ModuleNotFoundError(
+                f"'{name}' is a function now, not a module; what was in the module is in '{FUNCTIONS[name]}'", name=name
+            )
+        return ModuleSpec(name, Finder) if name in MOVED else None  # type: ignore[arg-type]
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> None:
+        return None
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        old = module.__name__
+        _warn(old, MOVED[old])
+        module.__dict__["__getattr__"] = lambda name: _find(old, name)[1]
+
+
+def _find(old: str, name: str) -> tuple[str, Any]:
+    """Return which module has `name` of an old module, and what it is; raises AttributeError where none has."""
+    wanted = RENAMED.get(f"{old}.{name}", name)
+    if not name.startswith("__"):
+        for new in MOVED[old]:
+            if hasattr(found := importlib.import_module(new), wanted):
+                return new, getattr(found, wanted)
+    raise _absent(old, name)
+
+
+def _absent(old: str, name: str) -> AttributeError:
+    return AttributeError(f"module '{old}' has no attribute '{name}'", name=name)
+
+
+def _warn(old: str, new: Sequence[str]) -> None:
+    warnings.warn(
+        f"'{old}' is in {' and '.join(new)} now; the old name works until {UNTIL}", DeprecationWarning, stacklevel=3
+    )
