@@ -1,9 +1,9 @@
-"""Versus: several learners at one table, each by its own algorithm, each improving against the others as they improve.
+"""Versus: several learners train in one game, each with its own algorithm.
 
     algorithm: {name: versus, learners: [{name: loqa}, {name: naive}]}
 
-Every learner learns from its own decisions alone; to it the others are strangers. They change seats from environment
-to environment. `runs/x` is the first of them, `runs/x(learner=1)` the second.
+Every learner learns from its own decisions only; the others are strangers to it. Their seats differ between
+environments. `runs/x` is the agent of the first learner, `runs/x(learner=1)` that of the second.
 """
 
 import inspect
@@ -25,14 +25,14 @@ from marl.rollout.types import Tensors, Trajectory, prefixed, under
 
 
 class VersusConfig(Frozen):
-    """The settings of each learner: its algorithm's name, and all that this algorithm takes."""
+    """The settings of each learner: its algorithm's name and that algorithm's settings."""
 
     learners: tuple[Section, ...] = Field(min_length=2)
 
     @field_validator("learners")
     @classmethod
     def _complete(cls, sections: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-        """Write down defaults too: a checkpoint says what its learners were."""
+        """Fill in the defaults, so that a checkpoint holds all settings of its learners."""
         made = [_section(section) for section in sections]
         return tuple({"name": name} | settings.model_dump(mode="json") for name, _, settings in made)
 
@@ -40,8 +40,8 @@ class VersusConfig(Frozen):
 class Versus(Learner):
     """Several learners against each other.
 
-    Raises UserError where there are more learners than players, one brings past selves, or they need trajectories of
-    different lengths.
+    Raises UserError for more learners than players, for a learner with past selves, and for learners that need
+    trajectories of different lengths.
     """
 
     Config: ClassVar[type[BaseModel]] = VersusConfig
@@ -73,7 +73,7 @@ class Versus(Learner):
         return next(iter(self._learners.values())).agent()
 
     def seating(self, num_envs: int) -> Seating:
-        """Seat the learners one beside the other, moved on by a seat from each environment to the next."""
+        """Seat the learners in order, rotated by one seat from each environment to the next."""
         env, player = np.arange(num_envs)[:, None], np.arange(self.spec.num_players)[None, :]
         return (env + player) % len(self._learners)
 
@@ -103,8 +103,8 @@ class Versus(Learner):
             raise UserError(f"expected learner=0 to {len(config.learners) - 1}, got learner={learner}; {held}")
         name, made, settings = _section(config.learners[learner])
         takes = inspect.signature(made.load_agent).parameters
-        draws = "greedy" in takes and "search" not in takes  # others play their mode, or their search's best, anyway
-        mode = {"greedy": True} if greedy and draws else {}
+        samples = "greedy" in takes and "search" not in takes  # other agents already play their best action
+        mode = {"greedy": True} if greedy and samples else {}
         return made.load_agent(settings, spec, under(_prefix(learner, name), state), device=device, **mode)  # type: ignore[no-any-return]
 
 

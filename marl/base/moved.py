@@ -79,11 +79,31 @@ MOVED: dict[str, tuple[str, ...]] = {
 }
 # Names that are called otherwise in their new module.
 RENAMED: dict[str, str] = {
+    "marl.algorithms.concaveq.PolicyAgent": "TeamPolicyAgent",
+    "marl.algorithms.ippo.PolicyAgent": "IppoAgent",
+    "marl.algorithms.lola.along": "directional_derivative",
+    "marl.algorithms.lola.paid_later": "discounted_rewards",
+    "marl.algorithms.muzero.Imagination": "MuZeroInference",
+    "marl.algorithms.value_factorization.MonotoneOfMemories": "MonotoneOfHidden",
+    "marl.algorithms.value_factorization.Nothing": "Unmixed",
     "marl.config.Evaluation": "EvaluationConfig",
     "marl.config.Opponents": "OpponentsConfig",
     "marl.entrants.enter": "load_agent",
     "marl.entrants.entered": "load_agents",
     "marl.entrants.panel_of": "load_panel",
+    "marl.episodic.EpisodicConfig": "TeamLearnerConfig",
+    "marl.episodic.EpisodicLearner": "TeamLearner",
+    "marl.pairwise.ActorCritic": "PolicyAndQ",
+    "marl.pairwise.PairwiseConfig": "OpponentShapingConfig",
+    "marl.pairwise.PairwiseLearner": "OpponentShapingLearner",
+    "marl.pairwise.PolicyAgent": "ActorAgent",
+    "marl.pairwise.at": "of_seats",
+    "marl.search.agent.PolicyAgent": "PriorAgent",
+    "marl.search.networks.Asked": "NetworkInference",
+    "marl.search.networks.Judge": "PolicyValueInference",
+    "marl.search.networks.seen": "encoded",
+    "marl.search.symmetry.turned_over": "transform",
+    "marl.team.TeamConfig": "TeamNetworkConfig",
 }
 # Modules whose names are functions now.
 FUNCTIONS = {

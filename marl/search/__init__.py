@@ -1,1 +1,1 @@
-"""Tree search, batched over games: tree, selection, models, evaluators, and the search that binds them."""
+"""Tree search, batched over games: tree, selection rules, models, evaluators, and the search itself."""

@@ -1,4 +1,4 @@
-"""Agents that search before they move, all their games in one call."""
+"""Agents that search before each move, with one search call for all games of a batch."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,38 +17,42 @@ from marl.rollout.types import Decision, Hidden, View
 from marl.search.evaluators import Playouts
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
 from marl.search.models import Model, exact
-from marl.search.search import Found, Search
+from marl.search.search import Search, SearchResult
 from marl.search.selection import Gumbel, Rule, Uct
 from marl.search.values import scaled
 
 __getattr__ = getter(__name__)  # what moved out of this module
 
-MEMORY = np.dtype(
+HIDDEN = np.dtype(
     [
-        ("decisions", np.int64),  # so far
+        ("decisions", np.int64),  # the player's decisions so far
         ("lost", np.bool_),  # the player's own value has been below `resign_below`
-        ("stays", np.bool_),  # it would not give up even then
-        ("kept", np.object_),  # what its last search knows of what has come since: Known, or None
+        ("stays", np.bool_),  # the player never resigns in this game
+        ("kept", np.object_),  # Subtree of its last search below the move it made, or None
     ]
 )
+# Draws of a decision's key.
+FULL_SEARCH = 3  # whether the search is a full or a cheap one
+SEARCH = 4  # the search
+SAMPLED_MOVE = 5  # the action, where it is sampled from the search's policy
+NO_RESIGN = 6  # at the first decision: whether the player never resigns in this game
 
 
 class SearchAgent:
-    """Play what a search finds best; the first `sampled` decisions of a game are drawn from the search's policy.
+    """Play the best action of a search; the first `sampled` decisions of a game are sampled from the search's policy.
 
-    `model(view)` is what the search asks of the world, from the positions of a view on. It pickles, so that the agent
-    does: an object, or a partial of a function that a module names.
-    A share of the decisions, `cheap_share`, is searched with `cheap` simulations only (playout cap randomization, Wu
-    2019, https://arxiv.org/abs/1902.10565): more games for the same price, and no policy is learned from those.
-    A player whose own value, scaled to [-1, 1], has been below `resign_below` gives up: it plays on, so that outcomes
-    stay true, but all its further decisions are cheap. In a share `no_resign_share` of its games it would not.
-    With `leaves` above 1 that many walks go down a tree before their ends are judged together: faster where few games
-    are searched at a time. With `reuse` a search goes on from what the player's last one knows of the position: what is
-    played is then no function of the position and the key alone. Raises UserError for reuse by Gumbel's rule, and for
-    no leaves.
+    `model(view)` returns the model of the search, whose roots are the positions of the view. It must pickle with the
+    agent: an object, or a partial of a function of a module.
+    A share `cheap_share` of the decisions is searched with `cheap` simulations only (playout cap randomization, Wu
+    2019, https://arxiv.org/abs/1902.10565): more games at the same cost; their policies are not learned.
+    A player whose own value, scaled to [-1, 1], has been below `resign_below` resigns: it plays on, so that the outcome
+    follows from the rules, but its further searches are cheap. In a share `no_resign_share` of its games it never does.
+    With `leaves` > 1 that many walks go down a tree before their leaves are evaluated together: faster for few games.
+    With `reuse` a search starts from the subtree of the player's last one, so that its action depends on more than the
+    position and the key. Raises UserError for reuse with Gumbel's rule, and for leaves < 1.
 
-    What it chose comes with `policy` [B, A], `root_value` [B, N] and `searched` [B], whether the search was a full one;
-    where players may give up with `would_resign` [B], whether one that stays would do so now.
+    Extras of a decision: `policy` [B, A], `root_value` [B, N] and `searched` [B], whether the search was a full one;
+    with resignation `would_resign` [B], whether a player that never resigns would do so now.
     """
 
     def __init__(
@@ -83,25 +87,25 @@ class SearchAgent:
         self._settings: dict[str, Any] = {"leaves": leaves, "solve": solve, "decided": decided, "win": win}
 
     def initial_hidden(self, rows: int) -> Hidden:
-        memory = np.zeros(rows, MEMORY)
-        memory["kept"] = None
-        return memory
+        hidden = np.zeros(rows, HIDDEN)
+        hidden["kept"] = None
+        return hidden
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         first = hidden["decisions"] == 0
-        stays = np.where(first, uniform(fold(view.key, 6)) < self._no_resign_share, hidden["stays"])
-        full = (uniform(fold(view.key, 3)) >= self._cheap_share) & (stays | ~hidden["lost"])
+        stays = np.where(first, uniform(fold(view.key, NO_RESIGN)) < self._no_resign_share, hidden["stays"])
+        full = (uniform(fold(view.key, FULL_SEARCH)) >= self._cheap_share) & (stays | ~hidden["lost"])
         search = self.begin(view)
         budget = np.where(full, self._simulations, self._cheap)
-        found = search.run(fold(view.key, 4), budget, hidden["kept"] if self._reuse else None)
-        policy = found.dense(found.policy, self._spec.num_actions)
-        drawn = draw(fold(view.key, 5), policy.astype(np.float32))
-        action = np.where(hidden["decisions"] < self._sampled, drawn, found.best)
-        extras = {"policy": policy.astype(np.float32), "root_value": found.value.astype(np.float32), "searched": full}
+        result = search.run(fold(view.key, SEARCH), budget, hidden["kept"] if self._reuse else None)
+        policy = result.dense(result.policy, self._spec.num_actions)
+        sampled = draw(fold(view.key, SAMPLED_MOVE), policy.astype(np.float32))
+        action = np.where(hidden["decisions"] < self._sampled, sampled, result.best)
+        extras = {"policy": policy.astype(np.float32), "root_value": result.value.astype(np.float32), "searched": full}
         after = hidden.copy()
         after["decisions"] += 1
         if self._resign_below > -1:
-            own = scaled(found.value, self._spec)[np.arange(len(view)), view.player]
+            own = scaled(result.value, self._spec)[np.arange(len(view)), view.player]
             after["lost"] |= own < self._resign_below
             after["stays"] = stays
             extras["would_resign"] = after["lost"] & ~hidden["lost"] & stays
@@ -111,22 +115,22 @@ class SearchAgent:
 
     def begin(self, view: View) -> Search:
         """Return a search of the positions of a view."""
-        # A rule keeps what it drew at the roots: each search has its own.
+        # A rule keeps its draws at the roots, so each search has a rule of its own.
         rule = replace(self._rule)  # type: ignore[type-var]
         return Search(self._model(view), rule, bounds=self._spec.return_bounds, **self._settings)
 
-    def search(self, view: View, keys: Keys, budget: NDArray[np.int64]) -> Found:
-        """Search the positions of a view, each by its own budget of simulations."""
+    def search(self, view: View, keys: Keys, budget: NDArray[np.int64]) -> SearchResult:
+        """Search the positions of a view, each with its own budget of simulations."""
         return self.begin(view).run(keys, budget)
 
 
 class UctAgent:
     """Monte-Carlo tree search over random playouts, for every game whose positions can be searched.
 
-    UCB1 with proven values where all is seen and players take turns, any number of them, with chance; decoupled, on
-    positions that the player cannot tell from the true one, elsewhere: `mixes` plays the average strategy of regret
-    matching instead. Unlike `mcts`, which is OpenSpiel's own and an anchor, it plays any game with positions. `reuse`
-    keeps the part of the last tree that the game has come to.
+    For turns and perfect information, any number of players, and chance: UCB1 with proven values. For other games:
+    decoupled UCT on positions that the player cannot tell from the true one, or with `mixes` the average strategy of
+    regret matching. `mcts`, OpenSpiel's own search, is a fixed anchor for ratings; this search plays any game with
+    positions. `reuse` keeps the subtree of the last search below the present position.
     """
 
     revision = 1
@@ -155,12 +159,12 @@ class UctAgent:
             raise UserError(f"uct explores by uct_c of at least 0, got {uct_c}")
         self._spec, self._simulations, self._mixes, self._rule = spec, simulations, mixes, Uct(uct_c)
         self._evaluator = Playouts(spec, playouts)
-        self._in_the_open = spec.turns == "sequential" and spec.perfect_information
-        if mixes and self._in_the_open:
+        self._perfect_information_turns = spec.turns == "sequential" and spec.perfect_information
+        if mixes and self._perfect_information_turns:
             raise UserError(
                 f"mixes=true is for simultaneous moves and hidden information, and '{spec.name}' has neither"
             )
-        if reuse and not self._in_the_open:
+        if reuse and not self._perfect_information_turns:
             raise UserError(
                 f"reuse=true keeps trees of positions, and those of '{spec.name}', which hides information or lets "
                 "players move at the same time, are of what players know; leave it out"
@@ -170,22 +174,22 @@ class UctAgent:
         self._searcher = SearchAgent(spec, model, self._rule, simulations=simulations, solve=solve)
 
     def initial_hidden(self, rows: int) -> Hidden:
-        return np.full(rows, None) if self._reuse else None  # what the last search has left: Known, or None
+        return np.full(rows, None) if self._reuse else None  # the Subtree that the last search left, or None
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         budget = np.full(len(view), self._simulations)
-        if self._in_the_open:
-            open_search = self._searcher.begin(view)
-            best = open_search.run(view.key, budget, hidden).best
-            return Decision(best), open_search.keep(best) if self._reuse else None
+        if self._perfect_information_turns:
+            search = self._searcher.begin(view)
+            best = search.run(view.key, budget, hidden).best
+            return Decision(best), search.keep(best) if self._reuse else None
         assert view.states is not None, "the constructor refuses games without positions"
-        chooser = RegretMatching() if self._mixes else DecoupledUct(self._rule)
-        search = InformationSearch(self._spec, self._evaluator, chooser)
-        return Decision(search.run(view.states(), view.player, view.key, budget).best), None
+        rule = RegretMatching() if self._mixes else DecoupledUct(self._rule)
+        information_search = InformationSearch(self._spec, self._evaluator, rule)
+        return Decision(information_search.run(view.states(), view.player, view.key, budget).best), None
 
 
 def refuse(spec: Spec, name: str) -> None:
-    """Raise UserError for a game that a search of positions cannot play: nothing hidden, one mover at a time."""
+    """Raise UserError for a game without positions, with hidden information, or with simultaneous moves."""
     if not spec.searchable:
         raise UserError(_no_positions(spec, name))
     if spec.turns != "sequential" or not spec.perfect_information:

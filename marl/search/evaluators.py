@@ -1,7 +1,7 @@
-"""Evaluators: positions in, logits of actions and expected returns out.
+"""Evaluators: from positions to logits of actions and expected returns.
 
-NetworkEvaluator    a network sees the mover's view; what it has said of a view is remembered
-Playouts            the game is played to its end at random; every action looks alike
+NetworkEvaluator    a network sees the mover's observation; its results are cached
+Playouts            random play to the end of the game; logits are uniform
 """
 
 from collections.abc import Callable, Sequence
@@ -15,57 +15,58 @@ from games.keys import Keys, draw_one, fold_one, uniform_one
 from marl.rollout.loop import most_steps
 from marl.search.tree import Values
 
-Judgement = tuple[NDArray[np.float32], Values]  # logits [B, A], and the return that each player may expect [B, N]
+LogitsAndValues = tuple[NDArray[np.float32], Values]  # logits [B, A], expected returns [B, N]
 
 
 class Evaluator(Protocol):
-    """Say what positions are worth to every player, and which actions look good to the one who moves."""
+    """Estimate the returns of every player, and the logits of the mover's actions."""
 
-    def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> Judgement:
-        """Judge positions [B] in which `movers` [B] are to move; `keys` [B] is all the randomness there is."""
+    def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> LogitsAndValues:
+        """Evaluate positions [B] in which `movers` [B] are to move; all randomness comes from `keys` [B]."""
         ...
 
 
 class NetworkEvaluator:
-    """Ask a network, `network(views [B, *O], movers [B]) -> logits [B, A], values [B, N]`; remember what it said.
+    """Evaluate by `network(obs [B, *O], movers [B]) -> logits [B, A], values [B, N]`, with a cache.
 
-    Views are remembered until there are `capacity` of them, or as many as `MEMORY` holds, then all are forgotten. Equal
-    views are asked about once, in whatever games they come up: what a network says of a view must not depend on its
-    batch-mates.
+    The cache holds up to `capacity` observations, or as many as fit into `MEMORY`; a full cache is cleared. Equal
+    observations of all games share one entry, so a network's result must not depend on the other rows of a batch.
     """
 
     MEMORY = 2**29  # bytes
 
-    def __init__(self, spec: Spec, network: Callable[..., Judgement], *, capacity: int = 100_000) -> None:
+    def __init__(self, spec: Spec, network: Callable[..., LogitsAndValues], *, capacity: int = 100_000) -> None:
         self._spec, self._network = spec, network
         self._size = int(np.prod(spec.observation.shape))
         row = self._size * np.dtype(spec.observation.dtype).itemsize + 2 * (4 * spec.num_actions + 8 * spec.num_players)
-        self._capacity = min(capacity, self.MEMORY // row)  # rows grow to double what is there
-        self._slots: list[dict[bytes, int]] = [{} for _ in range(spec.num_players)]  # by mover: a view -> its row
-        self._remembered = 0
+        self._capacity = min(capacity, self.MEMORY // row)  # growing copies the rows
+        self._slots: list[dict[bytes, int]] = [
+            {} for _ in range(spec.num_players)
+        ]  # by mover: an observation -> its row
+        self._cached = 0
         self._logits = np.zeros((0, spec.num_actions), np.float32)
         self._values = np.zeros((0, spec.num_players))
-        self.asked = self.answered = 0  # positions so far, and those of them that the network saw
+        self.asked = self.answered = 0  # positions so far, and how many of them the network evaluated
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is remembered: to ask again costs less than to send it to another process."""
+        """Leave out the cache: evaluating again costs less than sending it to another process."""
         return vars(NetworkEvaluator(self._spec, self._network, capacity=self._capacity))
 
     def forget(self) -> None:
-        """Forget all that the network said: it has changed."""
-        for known in self._slots:
-            known.clear()
-        self._remembered = 0
+        """Clear the cache, after a change of the network."""
+        for rows in self._slots:
+            rows.clear()
+        self._cached = 0
 
-    def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> Judgement:
+    def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> LogitsAndValues:
         views = np.zeros((len(states), self._size), self._spec.observation.dtype)
         for row, state, mover in zip(views, states, movers.tolist(), strict=True):
             state.observe(mover, row)
         self.asked += len(states)
         if self._capacity == 0:
             self.answered += len(states)
-            return self._ask(views, movers)
-        if self._remembered + len(states) > self._capacity:
+            return self._run(views, movers)
+        if self._cached + len(states) > self._capacity:
             self.forget()
         slots, new = [], []
         written, width = views.tobytes(), views[0].nbytes
@@ -73,21 +74,21 @@ class NetworkEvaluator:
             known, view = self._slots[mover], written[i * width : (i + 1) * width]
             slot = known.get(view)
             if slot is None:
-                slot = known[view] = self._remembered
-                self._remembered += 1
+                slot = known[view] = self._cached
+                self._cached += 1
                 new.append(i)
             slots.append(slot)
         if new:
-            self._remember(slots, new, *self._ask(views[new], movers[new]))
+            self._store(slots, new, *self._run(views[new], movers[new]))
         return self._logits[slots], self._values[slots]
 
-    def _ask(self, views: NDArray[np.float32], movers: NDArray[np.int64]) -> Judgement:
+    def _run(self, views: NDArray[np.float32], movers: NDArray[np.int64]) -> LogitsAndValues:
         return self._network(views.reshape(len(views), *self._spec.observation.shape), movers)
 
-    def _remember(self, slots: list[int], new: list[int], logits: NDArray[np.float32], values: Values) -> None:
+    def _store(self, slots: list[int], new: list[int], logits: NDArray[np.float32], values: Values) -> None:
         self.answered += len(new)
-        if self._remembered > len(self._logits):
-            more = max(self._remembered, 2 * len(self._logits), 1024) - len(self._logits)
+        if self._cached > len(self._logits):
+            more = max(self._cached, 2 * len(self._logits), 1024) - len(self._logits)
             self._logits = np.concatenate([self._logits, np.zeros((more, logits.shape[1]), np.float32)])
             self._values = np.concatenate([self._values, np.zeros((more, values.shape[1]))])
         at = [slots[i] for i in new]
@@ -95,17 +96,17 @@ class NetworkEvaluator:
 
 
 class Playouts:
-    """Play positions to their ends, `count` times each, every action and outcome drawn by key; uniform logits.
+    """Play positions to the end, `count` times each, with actions and outcomes drawn by key; uniform logits.
 
-    `prefer(state, player)` may name the actions among which a playout draws: an informed one. A playout that has not
-    ended after the game's most steps is worth what has been paid by then.
+    `prefer(state, player)` may restrict the actions among which a playout draws. A playout that has not ended after the
+    largest number of steps of a game counts with the returns until then.
     """
 
     def __init__(self, spec: Spec, count: int = 1, prefer: Callable[[State, int], Sequence[int]] | None = None) -> None:
         self._spec, self._count, self._most = spec, count, most_steps(spec)
         self._prefer = prefer or (lambda state, player: state.legal_actions(player))
 
-    def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> Judgement:
+    def evaluate(self, states: Sequence[State], movers: NDArray[np.int64], keys: Keys) -> LogitsAndValues:
         values = np.zeros((len(states), self._spec.num_players))
         for row, state, key in zip(values, states, keys.tolist(), strict=True):
             before = np.array(state.returns())
@@ -116,7 +117,7 @@ class Playouts:
         return np.zeros((len(states), self._spec.num_actions), np.float32), values
 
     def _play(self, state: State, key: int) -> Sequence[float]:
-        """Play one position to its end; return what each player was paid in all."""
+        """Play one position to its end; return each player's return."""
         joint = [0] * self._spec.num_players
         left = self._most
         while True:

@@ -1,7 +1,7 @@
-"""Models: what a search asks of the world. A node's number stands for a position; the model knows which.
+"""Models of a game for a search. A model holds the position, or hidden state, of each node of the tree.
 
-ExactModel      clones of a game's own positions, and an evaluator that judges them
-LearnedModel    hidden states of a network that has learned what follows from an action
+ExactModel      clones of the game's positions, with an evaluator
+LearnedModel    hidden states of a network that has learned the game's dynamics
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from games.contract import Spec, State
 from games.keys import Keys
 from marl.rollout.types import View
-from marl.search.evaluators import Evaluator, Judgement
+from marl.search.evaluators import Evaluator, LogitsAndValues
 from marl.search.tree import CHANCE, END, Nodes, Values
 
 
 @dataclass(frozen=True)
 class Positions:
-    """What the rules say of B positions."""
+    """Movers, rewards and actions of B positions."""
 
     mover: NDArray[np.int64]  # [B] the player who moves, CHANCE or END
     reward: Values  # [B, N] paid on the way in
@@ -30,20 +30,20 @@ class Positions:
 
 
 class Model(Protocol):
-    """What a search asks of the world."""
+    """Transitions and evaluations for a search."""
 
     num_players: int
 
     def begin(self, nodes: Nodes) -> Positions:
-        """Let `nodes` stand for the positions from which the search begins."""
+        """Assign the root positions to `nodes`."""
         ...
 
     def step(self, parents: Nodes, actions: NDArray[np.int64], children: Nodes) -> Positions:
-        """Walk from `parents` [B] by `actions` [B] (outcomes of chance, where it moves) to `children` [B]."""
+        """Go from `parents` [B] by `actions` [B], or outcomes of chance, to the new nodes `children` [B]."""
         ...
 
-    def evaluate(self, nodes: Nodes, movers: NDArray[np.int64], keys: Keys) -> Judgement:
-        """Return logits of actions [B, A] at decision nodes, and what every player may expect from there on [B, N]."""
+    def evaluate(self, nodes: Nodes, movers: NDArray[np.int64], keys: Keys) -> LogitsAndValues:
+        """Return logits of actions [B, A] and expected returns from there on [B, N], for decision nodes."""
         ...
 
 
@@ -78,12 +78,12 @@ class ExactModel:
         return self._describe(states[-len(parents) :], paid)
 
     def _describe(self, states: Sequence[State], paid: list[Sequence[float]]) -> Positions:
-        """Say what the rules say; `paid` is what each position's predecessor had paid, where a game pays on the way."""
+        """Describe positions; `paid` are the returns of their predecessors, for a game with step rewards."""
         mover = np.full(len(states), END)
         reward = np.zeros((len(states), self.num_players))
         count = np.zeros(len(states), np.int64)
         action: list[int] = []
-        outcomes: dict[int, list[float]] = {}  # by the place of their first
+        outcomes: dict[int, list[float]] = {}  # by the index of the first in `action`
         for i, state in enumerate(states):
             acting = state.acting()
             if acting:
@@ -102,48 +102,50 @@ class ExactModel:
         if self._step_rewards:
             reward[:] = np.array([state.returns() for state in states]) - np.array(paid)
         probability = np.zeros(len(action))
-        for first, those in outcomes.items():
-            probability[first : first + len(those)] = those
+        for first, chances_there in outcomes.items():
+            probability[first : first + len(chances_there)] = chances_there
         return Positions(mover, reward, count, np.array(action, np.int64), probability)
 
-    def evaluate(self, nodes: Nodes, movers: NDArray[np.int64], keys: Keys) -> Judgement:
+    def evaluate(self, nodes: Nodes, movers: NDArray[np.int64], keys: Keys) -> LogitsAndValues:
         return self._evaluator.evaluate([self.states[node] for node in nodes.tolist()], movers, keys)
 
 
 def exact(spec: Spec, evaluator: Evaluator, view: View) -> ExactModel:
     """Return the model of a view's own positions."""
-    assert view.states is not None, "whoever searches positions refuses games that have none"
+    assert view.states is not None, "agents that search positions refuse games without them"
     return ExactModel(spec, evaluator, view.states())
 
 
 @dataclass(frozen=True)
-class Imagined:
-    """What a network says of B hidden states, and of the ways into them."""
+class HiddenStates:
+    """B hidden states of a learned model, with the network's predictions."""
 
     hidden: NDArray[np.float32]  # [B, ...]
     mover: NDArray[np.int64]  # [B] the player who moves
     reward: Values  # [B, N] paid on the way in
     logits: NDArray[np.float32]  # [B, A]
-    value: Values  # [B, N] what every player may expect from there on
+    value: Values  # [B, N] expected returns from there on
 
 
 class Inference(Protocol):
-    """A learned game, under the names of MuZero's pseudocode (https://doi.org/10.1038/s41586-020-03051-4)."""
+    """A learned model, with the names of MuZero's pseudocode (https://doi.org/10.1038/s41586-020-03051-4)."""
 
-    def initial(self, views: NDArray[Any], movers: NDArray[np.int64]) -> Imagined:
-        """Return the hidden states of views [B, *O] in which `movers` [B] are to move."""
+    def initial(self, obs: NDArray[Any], movers: NDArray[np.int64]) -> HiddenStates:
+        """Return the hidden states of observations [B, *O] in which `movers` [B] are to move."""
         ...
 
-    def recurrent(self, hidden: NDArray[np.float32], actions: NDArray[np.int64], movers: NDArray[np.int64]) -> Imagined:
-        """Return what follows from actions [B] of `movers` [B] in hidden states [B, ...]."""
+    def recurrent(
+        self, hidden: NDArray[np.float32], actions: NDArray[np.int64], movers: NDArray[np.int64]
+    ) -> HiddenStates:
+        """Return the next hidden states after actions [B] of `movers` [B] in hidden states [B, ...]."""
         ...
 
 
 class LearnedModel:
-    """A game as a network has learned it: nodes are hidden states, which count from 0, and no rule is asked.
+    """A game as a network has learned it: the states of nodes, numbered from 0, are hidden states of the network.
 
-    Legal actions are known at the roots alone, from the view's mask; below them every action is an edge, and it is for
-    the policy to leave out what cannot be done. Nothing ends here: what follows the end of a game pays nothing.
+    Legal actions are known at the roots only, from the view's mask; below them every action is an edge, and the learned
+    policy gives illegal ones low probability. There are no terminal states: rewards after the end of a game are 0.
     """
 
     def __init__(self, spec: Spec, inference: Inference, view: View) -> None:
@@ -151,7 +153,7 @@ class LearnedModel:
         self._num_actions = spec.num_actions
         self._inference, self._view = inference, view
         self._hidden: list[NDArray[np.float32]] = []
-        self._said: list[tuple[NDArray[np.float32], NDArray[np.float64]]] = []  # logits and values
+        self._outputs: list[tuple[NDArray[np.float32], NDArray[np.float64]]] = []  # logits and values, by node
         self._mover = np.zeros(0, np.int64)
 
     def begin(self, nodes: Nodes) -> Positions:
@@ -160,16 +162,16 @@ class LearnedModel:
 
     def step(self, parents: Nodes, actions: NDArray[np.int64], children: Nodes) -> Positions:
         hidden = np.stack([self._hidden[parent] for parent in parents.tolist()])
-        imagined = self._inference.recurrent(hidden, actions, self._mover[parents])
-        return self._describe(imagined, np.ones((len(parents), self._num_actions), bool))
+        states = self._inference.recurrent(hidden, actions, self._mover[parents])
+        return self._describe(states, np.ones((len(parents), self._num_actions), bool))
 
-    def _describe(self, imagined: Imagined, legal: NDArray[np.bool_]) -> Positions:
-        self._hidden += list(imagined.hidden)
-        self._said += zip(imagined.logits, imagined.value, strict=True)
-        self._mover = np.concatenate([self._mover, imagined.mover])
-        action = np.nonzero(legal)[1]
-        return Positions(imagined.mover, imagined.reward, legal.sum(1), action, np.zeros(len(action)))
+    def _describe(self, states: HiddenStates, action_mask: NDArray[np.bool_]) -> Positions:
+        self._hidden += list(states.hidden)
+        self._outputs += zip(states.logits, states.value, strict=True)
+        self._mover = np.concatenate([self._mover, states.mover])
+        action = np.nonzero(action_mask)[1]
+        return Positions(states.mover, states.reward, action_mask.sum(1), action, np.zeros(len(action)))
 
-    def evaluate(self, nodes: Nodes, movers: NDArray[np.int64], keys: Keys) -> Judgement:
-        logits, values = zip(*(self._said[node] for node in nodes.tolist()), strict=True)
+    def evaluate(self, nodes: Nodes, movers: NDArray[np.int64], keys: Keys) -> LogitsAndValues:
+        logits, values = zip(*(self._outputs[node] for node in nodes.tolist()), strict=True)
         return np.stack(logits), np.stack(values)

@@ -1,7 +1,7 @@
-"""Reuse: what a search leaves for the next one of the same game.
+"""Tree reuse: a search starts from the subtree of the player's last search in the same game.
 
-A player that must move again stands below the position in which it moved last, where its search has been. The part of
-that tree below the new position goes on as it is: visits, values, priors, what was proven.
+A player's next position lies below the position of its last search. The subtree below it is kept with its visits,
+values, priors and proofs.
 """
 
 from collections.abc import Sequence
@@ -13,20 +13,21 @@ from numpy.typing import NDArray
 from games.contract import State
 from marl.search.tree import NONE, Nodes, Tree
 
-Kept = NDArray[np.object_]  # [B] Known, or None
+Subtrees = NDArray[np.object_]  # [B] Subtree, or None
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of a position, and of those below it: a tree whose row 0 it is."""
+class Subtree:
+    """A position, as row 0 of a tree, and what a search found out about the positions below it."""
 
     tree: Tree
     states: list[State]  # by rows
 
-    def at(self, state: State) -> "Known | None":
-        """Return what is known of the position at which the player who moves in `state` moves next, if it is that one.
+    def at(self, state: State) -> "Subtree | None":
+        """Return the subtree of `state`, or None if the search did not reach it.
 
-        Only there is looked: its own moves end the way down, those of the others and of chance are on it.
+        Only the player's next decisions are candidates: the descent passes moves of others and chance, and stops at the
+        player's own.
         """
         tree, player, wanted = self.tree, state.acting()[0], state.key()
         level = np.zeros(1, np.int64)
@@ -35,22 +36,22 @@ class Known:
             here = level[own]
             for node in here[np.argsort(-tree.visits[here], kind="stable")].tolist():
                 if self.states[node].key() == wanted:
-                    return known(tree, self.states, tree.below(np.array([node]))[0])
+                    return subtree(tree, self.states, tree.below(np.array([node]))[0])
             edges, real = tree.edges(level[~own])
             child = tree.child[edges[real]]
             level = child[child != NONE]
         return None
 
 
-def known(tree: Tree, states: Sequence[State], nodes: Nodes) -> Known:
-    """Return what is known of nodes of a tree, the first of which is above the others; `states` are by its rows."""
+def subtree(tree: Tree, states: Sequence[State], nodes: Nodes) -> Subtree:
+    """Return the subtree of the given nodes of a tree, its root first; `states` are those of the tree's rows."""
     part = Tree(tree.num_players)
     part.graft(tree, nodes)
-    return Known(part, [states[node] for node in nodes.tolist()])
+    return Subtree(part, [states[node] for node in nodes.tolist()])
 
 
-def kept(tree: Tree, states: Sequence[State], roots: Nodes, actions: NDArray[np.int64]) -> Kept:
-    """Return what a search of B games knows of the positions after `actions` [B] at its roots; None where nothing."""
+def subtrees_after(tree: Tree, states: Sequence[State], roots: Nodes, actions: NDArray[np.int64]) -> Subtrees:
+    """Return the subtrees after `actions` [B] at the roots of a search of B games; None for unvisited ones."""
     games = np.arange(len(roots))
     edges, real = tree.edges(roots)
     after = tree.child[edges[games, (real & (tree.action[edges] == actions[:, None])).argmax(1)]]
@@ -58,5 +59,5 @@ def kept(tree: Tree, states: Sequence[State], roots: Nodes, actions: NDArray[np.
     walked = games[after != NONE]
     nodes, root = tree.below(after[walked])
     for game, rows in zip(walked.tolist(), np.split(nodes, np.flatnonzero(np.diff(root)) + 1), strict=False):
-        left[game] = known(tree, states, rows)
+        left[game] = subtree(tree, states, rows)
     return left

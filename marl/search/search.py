@@ -1,12 +1,12 @@
 """Search: simulate, expand and back up, for B games at once.
 
-    one wave    in every game that has simulations left, `leaves` walks go down the tree, each to a position that
-                nobody has judged, to an end, or to a position whose value is proven
-                all positions that the walks have come to are judged in one call
-                what they are worth is backed up
+    one wave    in every game with simulations left, `leaves` walks go down the tree, each to a leaf: a position that is
+                not evaluated yet, terminal, or proven
+                all leaves are evaluated in one call
+                their values are backed up
 
-Where chance moves, its outcome is drawn by the walk's key. So a search is a function of its roots, its model, its keys,
-and what an earlier one has left, and a game's result does not depend on its batch-mates.
+Outcomes of chance are drawn by the walk's key. So a search is a function of its roots, its model, its keys and the
+subtrees it reuses, and the result of a game does not depend on the other games of its batch.
 """
 
 from dataclasses import dataclass
@@ -16,25 +16,29 @@ from numpy.typing import NDArray
 
 from games.keys import Keys, draw, fold
 from marl.search.models import ExactModel, Model, Positions
-from marl.search.reuse import Kept, kept
-from marl.search.selection import Outlook, Rule, Scores, look, total
+from marl.search.reuse import Subtrees, subtrees_after
+from marl.search.selection import EdgeStats, Rule, Scores, look, total
 from marl.search.tree import CHANCE, END, NONE, Edges, Nodes, Path, Tree, Values
+
+# Draws of a search's key.
+EVALUATION = 1  # walks and evaluations
+ROOT_NOISE = 2  # the rule's noise at the roots
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a search of B roots came to; edges lie as the tree has them, [B, W] with `real` where there is one."""
+class SearchResult:
+    """The result of a search of B roots, by their edges [B, W]; `real` is False for entries that pad a row."""
 
     action: NDArray[np.int64]  # [B, W]
     real: NDArray[np.bool_]  # [B, W]
-    visits: NDArray[np.int64]  # [B, W] those of earlier searches, where they were kept, included
-    policy: Scores  # [B, W] what the search makes of them: the target of a policy
+    visits: NDArray[np.int64]  # [B, W] including those of reused subtrees
+    policy: Scores  # [B, W] the search's policy, the target of a policy network
     best: NDArray[np.int64]  # [B] the best action
     value: Values  # [B, N] of the root, every player's return from here on
-    simulations: NDArray[np.int64]  # [B] that were made
+    simulations: NDArray[np.int64]  # [B] made
 
     def dense(self, rows: Scores, num_actions: int) -> Scores:
-        """Return [B, W] of edges as [B, A] of actions."""
+        """Map values of edges [B, W] to values of actions [B, A]; 0 for others."""
         out = np.zeros((len(rows), num_actions))
         game, place = np.nonzero(self.real)
         out[game, self.action[game, place]] = rows[game, place]
@@ -44,9 +48,9 @@ class Found:
 class Search:
     """One search of B games.
 
-    `bounds` are those of a player's return, None: as far as the search has seen. The ends of `leaves` walks down a tree
-    are judged together. `solve` backs up proven values, and takes a return of `win` for the best there is. `decided`
-    stops a game when no other edge can become its root's most visited.
+    `bounds` are those of a player's return; None: the range seen so far. The leaves of `leaves` walks per game are
+    evaluated together. `solve` backs up proven values, with `win` the largest possible return. `decided` stops a game
+    when no other edge of its root can become the most visited.
     """
 
     def __init__(
@@ -65,26 +69,26 @@ class Search:
         self.solve, self.win, self.decided = solve, win, decided
         self.tree = Tree(model.num_players)
 
-    def run(self, keys: Keys, budget: NDArray[np.int64], before: Kept | None = None) -> Found:
-        """Search B positions, each by its own budget [B] of simulations; `keys` [B] are all the randomness.
+    def run(self, keys: Keys, budget: NDArray[np.int64], before: Subtrees | None = None) -> SearchResult:
+        """Search B positions, each with its own budget [B] of simulations; all randomness comes from `keys` [B].
 
-        A root that is found in what an earlier search of its game has left, `before` [B], has visits already: its
-        budget comes on top of them. Only an ExactModel says which position that is, and only a rule that asks how
-        often edges were walked in all goes on from there: not Gumbel's schedule, which begins at 0.
+        A root that is found in `before` [B], the subtree of an earlier search of its game, starts with the visits of
+        that search; its budget is added to them. Only ExactModel supports tree reuse, and only rules that use the total
+        visits of edges do: not Gumbel, whose schedule starts at 0 visits.
         """
         tree, games = self.tree, np.arange(len(keys))
         low, high = self.bounds or (np.inf, -np.inf)
         self._low, self._high = np.full(len(keys), low), np.full(len(keys), high)  # of returns, [B]
-        self._judging = fold(keys, 1)
+        self._evaluation_keys = fold(keys, EVALUATION)
         self.roots = tree.add_nodes(len(keys))
         self._settle(self.roots, self.model.begin(self.roots))
-        fresh = games if before is None else self._go_on(before)
+        fresh = games if before is None else self._reuse(before)
         if len(fresh):
             roots = self.roots[fresh]
-            self._judge(roots, self._judging[fresh])
+            self._evaluate(roots, self._evaluation_keys[fresh])
             tree.back_up([], roots)
             self._widen(fresh, tree.value[roots])
-        self.rule.begin(tree, self.roots, budget, fold(keys, 2))
+        self.rule.begin(tree, self.roots, budget, fold(keys, ROOT_NOISE))
         made = np.zeros(len(keys), np.int64)
         while True:
             left = budget - made
@@ -95,46 +99,46 @@ class Search:
             self._wave(running, walks, made)
             made[running] += walks
 
-    def keep(self, actions: NDArray[np.int64]) -> Kept:
-        """Return what this search leaves for the next ones of its games, in which `actions` [B] are played now."""
-        assert isinstance(self.model, ExactModel), "what follows from an action is imagined elsewhere"
-        return kept(self.tree, self.model.states, self.roots, actions)
+    def keep(self, actions: NDArray[np.int64]) -> Subtrees:
+        """Return the subtrees below `actions` [B], which are played now, for the next searches of these games."""
+        assert isinstance(self.model, ExactModel), "only ExactModel supports tree reuse"
+        return subtrees_after(self.tree, self.model.states, self.roots, actions)
 
-    def _go_on(self, before: Kept) -> NDArray[np.int64]:
-        """Let the roots be what earlier searches know of them; return the games in which they know nothing."""
+    def _reuse(self, before: Subtrees) -> NDArray[np.int64]:
+        """Replace the roots by their subtrees of earlier searches; return the games that have none."""
         model, fresh = self.model, []
-        assert isinstance(model, ExactModel), "what follows from an action is imagined elsewhere"
+        assert isinstance(model, ExactModel), "only ExactModel supports tree reuse"
         for game, last in enumerate(before):
-            again = last and last.at(model.states[game])
-            if not again:
+            known = last and last.at(model.states[game])
+            if not known:
                 fresh.append(game)
                 continue
-            rows = self.tree.graft(again.tree, np.arange(again.tree.num_nodes))
-            model.states += again.states
+            rows = self.tree.graft(known.tree, np.arange(known.tree.num_nodes))
+            model.states += known.states
             self.roots[game] = rows[0]
             self._widen(np.array([game]), self.tree.mean(rows).reshape(1, -1))
         return np.array(fresh, np.int64)
 
     def _wave(self, games: NDArray[np.int64], walks: NDArray[np.int64], made: NDArray[np.int64]) -> None:
-        """Walk down the trees of some games, `walks` times each, judge what was found, and back it up."""
+        """Walk down the trees of some games, `walks` times each, evaluate the leaves, and back up their values."""
         tree = self.tree
         taken = []
         for n in range(int(walks.max())):
             walkers = games[walks > n]
-            key = fold(self._judging[walkers], 1 + made[walkers] + n)
+            key = fold(self._evaluation_keys[walkers], 1 + made[walkers] + n)
             path, leaf = self._walk(walkers, key)
             taken.append((walkers, path, leaf, key))
             for _, edge in path:
-                tree.waiting[edge[edge != NONE]] += 1
+                tree.pending[edge[edge != NONE]] += 1
         leaves = np.concatenate([leaf for _, _, leaf, _ in taken])
         keys = np.concatenate([key for _, _, _, key in taken])
-        fresh = ~tree.judged[leaves]
+        fresh = ~tree.evaluated[leaves]
         if fresh.any():
-            nodes, first = np.unique(leaves[fresh], return_index=True)  # walks of one game may meet
-            self._judge(nodes, keys[fresh][first])
+            nodes, first = np.unique(leaves[fresh], return_index=True)  # walks of one game may reach the same leaf
+            self._evaluate(nodes, keys[fresh][first])
         for walkers, path, leaf, _ in taken:
             for _, edge in path:
-                tree.waiting[edge[edge != NONE]] -= 1
+                tree.pending[edge[edge != NONE]] -= 1
             tree.back_up(path, leaf)
             if self.solve:
                 self._prove(path, leaf)
@@ -151,7 +155,7 @@ class Search:
         depth = np.zeros(len(games), np.int64)
         going = np.arange(len(games))
         while len(going):
-            arrived = []  # rows at the end of an edge that nobody has walked
+            arrived = []  # rows whose last edge has no child yet
             while len(going):
                 edge = np.full(len(games), NONE)
                 key = fold(keys[going], depth[going])
@@ -162,7 +166,7 @@ class Search:
                 arrived.append(going[child == NONE])
                 going, child = going[child != NONE], child[child != NONE]
                 node[going] = child
-                going = going[tree.judged[child] & ~tree.proven[child]]
+                going = going[tree.evaluated[child] & ~tree.proven[child]]
             rows = np.concatenate(arrived)
             if len(rows):
                 node[rows] = self._expand(path, rows)
@@ -170,39 +174,39 @@ class Search:
         return path, node
 
     def _choose(self, nodes: Nodes, games: NDArray[np.int64], keys: Keys, *, at_root: bool) -> Edges:
-        """Return the edge that a walk takes at each node."""
+        """Return the edge that a walk takes at each node [B]."""
         tree = self.tree
-        outlook = self._outlook(nodes, games)
-        scores = self.rule.root_scores(tree, outlook, games) if at_root else self.rule.scores(tree, outlook)
+        stats = self._stats(nodes, games)
+        scores = self.rule.root_scores(tree, stats, games) if at_root else self.rule.scores(tree, stats)
         chance = np.flatnonzero(tree.mover[nodes] == CHANCE)
         if len(chance):
-            probability = np.where(outlook.real[chance], tree.prior[outlook.edges[chance]], 0.0)
+            probability = np.where(stats.real[chance], tree.prior[stats.edges[chance]], 0.0)
             drawn = draw(keys[chance], probability)
             scores[chance, drawn] = np.inf
-        place = np.where(outlook.real, scores, -np.inf).argmax(1)
-        edges: Edges = outlook.edges[np.arange(len(nodes)), place]
+        place = np.where(stats.real, scores, -np.inf).argmax(1)
+        edges: Edges = stats.edges[np.arange(len(nodes)), place]
         return edges
 
-    def _outlook(self, nodes: Nodes, games: NDArray[np.int64]) -> Outlook:
-        """Return the edges of nodes as the players who move there see them, exact where they are proven."""
+    def _stats(self, nodes: Nodes, games: NDArray[np.int64]) -> EdgeStats:
+        """Return the statistics of the nodes' edges for their movers, exact for proven ones."""
         tree, low, high = self.tree, self._low[games], self._high[games]
-        outlook = look(tree, nodes, low, high)
+        stats = look(tree, nodes, low, high)
         if not self.solve:
-            return outlook
-        child = tree.child[outlook.edges]
-        known = outlook.real & (child != NONE) & tree.proven[child]
+            return stats
+        child = tree.child[stats.edges]
+        known = stats.real & (child != NONE) & tree.proven[child]
         row = np.nonzero(known)[0]
         worth = tree.reward[child[known]] + tree.value[child[known]]
         own = worth[np.arange(len(row)), np.maximum(tree.mover[nodes], 0)[row]]
-        outlook.known[:] = known
-        outlook.q[known] = (own - low[row]) / np.maximum(high - low, 1e-9)[row]
-        return outlook
+        stats.known[:] = known
+        stats.q[known] = (own - low[row]) / np.maximum(high - low, 1e-9)[row]
+        return stats
 
     def _expand(self, path: Path, rows: NDArray[np.int64]) -> Nodes:
-        """Walk the last edges of some rows of a path for the first time; return the new nodes."""
+        """Make the nodes at the end of a path's last edges, for some rows; return them."""
         tree = self.tree
         parent, edge = np.zeros(len(rows), np.int64), np.full(len(rows), NONE)
-        for nodes, edges in path:  # a row's last edge may lie at any depth
+        for nodes, edges in path:  # the depth of the last edge differs between rows
             taken = edges[rows] != NONE
             parent[taken], edge[taken] = nodes[rows[taken]], edges[rows[taken]]
         child = tree.add_nodes(len(rows))
@@ -211,17 +215,17 @@ class Search:
         return child
 
     def _settle(self, nodes: Nodes, positions: Positions) -> None:
-        """Write down what the rules say of new nodes."""
+        """Store the positions of new nodes, and add their edges."""
         tree = self.tree
         tree.mover[nodes], tree.reward[nodes] = positions.mover, positions.reward
         inner = positions.count > 0
         edges = tree.add_edges(nodes[inner], positions.count[inner], positions.action)
         tree.prior[edges] = positions.probability
-        tree.judged[nodes] = positions.mover < 0  # what follows is worth nothing at an end; chance is seen through
+        tree.evaluated[nodes] = positions.mover < 0  # terminal nodes have value 0; chance needs no evaluation
         tree.proven[nodes] = positions.mover == END
 
-    def _judge(self, nodes: Nodes, keys: Keys) -> None:
-        """Ask the model what nodes are worth and which of their actions look good."""
+    def _evaluate(self, nodes: Nodes, keys: Keys) -> None:
+        """Store the model's values of nodes and the logits and priors of their edges."""
         tree = self.tree
         logits, tree.value[nodes] = self.model.evaluate(nodes, tree.mover[nodes], keys)
         edges, real = tree.edges(nodes)
@@ -229,16 +233,16 @@ class Search:
         weight = np.exp(logit - logit.max(1, keepdims=True))
         tree.logit[edges[real]] = logit[real]
         tree.prior[edges[real]] = (weight / total(weight))[real]
-        tree.judged[nodes] = True
+        tree.evaluated[nodes] = True
 
     def _widen(self, games: NDArray[np.int64], seen: Values) -> None:
-        """Let the range of returns hold what was seen [B, N], where the game does not say it."""
+        """Extend the range of returns by `seen` [B, N], for a game without return bounds."""
         if self.bounds is None:
             self._low[games] = np.minimum(self._low[games], seen.min(1))
             self._high[games] = np.maximum(self._high[games], seen.max(1))
 
     def _prove(self, path: Path, leaf: Nodes) -> None:
-        """Prove what follows from a walk's end: a win for who moves, or the best of edges that are all proven."""
+        """Prove nodes of the paths to terminal leaves: a win for the mover, or the best edge of proven edges."""
         tree = self.tree
         rows = np.flatnonzero(tree.mover[leaf] == END)
         for nodes, edges in reversed(path):
@@ -259,26 +263,26 @@ class Search:
             tree.value[node[proven]], tree.proven[node[proven]] = value[proven], True
 
     def _is_decided(self, left: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return where no other edge of the root can catch up with the most visited."""
+        """Return whether no other edge of a root [B] can catch up with the most visited one."""
         if not self.decided:
             return np.zeros(len(left), bool)
         edges, real = self.tree.edges(self.roots)
         visits = np.sort(np.where(real, self.tree.taken[edges], 0), 1)
         return np.asarray(visits[:, -1] - (visits[:, -2] if visits.shape[1] > 1 else 0) > left)
 
-    def _found(self, made: NDArray[np.int64]) -> Found:
+    def _found(self, made: NDArray[np.int64]) -> SearchResult:
         tree, games = self.tree, np.arange(len(made))
-        outlook = self._outlook(self.roots, games)
-        policy, best = self.rule.policy(tree, outlook), self.rule.best(tree, outlook)
+        stats = self._stats(self.roots, games)
+        policy, best = self.rule.policy(tree, stats), self.rule.best(tree, stats)
         if self.solve:
             proven = tree.proven[self.roots]
-            top = np.where(outlook.known, outlook.q, -1.0).max(1, keepdims=True)
-            lost = outlook.known & (outlook.q <= 0)
-            fits = np.where(proven[:, None], outlook.known & (outlook.q >= top), outlook.real & ~lost)
-            fits = np.where(fits.any(1, keepdims=True), fits, outlook.real)
+            top = np.where(stats.known, stats.q, -1.0).max(1, keepdims=True)
+            lost = stats.known & (stats.q <= 0)
+            fits = np.where(proven[:, None], stats.known & (stats.q >= top), stats.real & ~lost)
+            fits = np.where(fits.any(1, keepdims=True), fits, stats.real)
             policy = np.where(fits, policy + 1e-9, 0.0)
             policy /= total(policy)
             best = np.where(fits[games, best], best, policy.argmax(1))
         value = np.where(tree.proven[self.roots][:, None], tree.value[self.roots], tree.mean(self.roots))
-        action = tree.action[outlook.edges]
-        return Found(action, outlook.real, outlook.visits, policy, action[games, best], value, made)
+        action = tree.action[stats.edges]
+        return SearchResult(action, stats.real, stats.visits, policy, action[games, best], value, made)

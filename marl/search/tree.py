@@ -1,11 +1,11 @@
-"""Search trees of many games, side by side in arrays: one row a node, one row an edge.
+"""Search trees of many games in shared arrays, with a row for each node and for each edge.
 
-    node      a position: who moves there, what its visits were worth
-    edge      a legal action, or an outcome of chance, at a node; the edges of a node lie together
+    node      a position: its mover, and the statistics of its visits
+    edge      a legal action, or an outcome of chance, at a node; the edges of a node are consecutive rows
 
-A node's edges are the actions that are legal there and no more, so that a game of 4,000 actions costs what its
-positions offer. Values are vectors, a number for each player: no sign is flipped anywhere, and three players, or
-payoffs that do not sum to zero, are no special case.
+A node has an edge for each legal action only, so a game with 4,000 actions costs no more than its legal ones. Values
+are vectors with a number for each player: no signs are flipped, and three players, or payoffs that do not sum to zero,
+need no special case.
 
 Axis letters: B games, N players, M nodes, K edges, W the widest node of a batch.
 """
@@ -17,50 +17,50 @@ from numpy.typing import NDArray
 
 Nodes = NDArray[np.int64]  # [B] rows of nodes
 Edges = NDArray[np.int64]  # rows of edges
-Values = NDArray[np.float64]  # [..., N] a number for each player
-Path = list[tuple[Nodes, Edges]]  # nodes and the edges taken there [B], by depth; NONE where a walk had arrived before
+Values = NDArray[np.float64]  # [..., N] one number for each player
+Path = list[tuple[Nodes, Edges]]  # by depth: nodes and the edges taken there [B]; NONE after a walk's end
 
-CHANCE, END = -1, -2  # who moves, where no player does
-NONE = -1  # a node that has not been made, an edge that was not taken
+CHANCE, END = -1, -2  # movers that are no players: chance, and nobody, at a terminal node
+NONE = -1  # no node, or no edge
 
-OF_NODES = ("mover", "first", "count", "visits", "total", "value", "reward", "judged", "proven")
-OF_EDGES = ("action", "prior", "logit", "taken", "waiting", "paid", "child")
+OF_NODES = ("mover", "first", "count", "visits", "total", "value", "reward", "evaluated", "proven")
+OF_EDGES = ("action", "prior", "logit", "taken", "pending", "paid", "child")
 
 
 class Tree:
-    """Nodes and edges of many games; rows are only ever added, and keep their numbers."""
+    """Nodes and edges of many games; rows are only added, and keep their numbers."""
 
     def __init__(self, num_players: int) -> None:
         self.num_players = num_players
         self.num_nodes = self.num_edges = 0
         # Of nodes.
         self.mover = np.zeros(0, np.int64)  # [M] the player who moves, CHANCE or END
-        self.first = np.zeros(0, np.int64)  # [M] the first of its edges
-        self.count = np.zeros(0, np.int64)  # [M] how many edges it has
+        self.first = np.zeros(0, np.int64)  # [M] its first edge
+        self.count = np.zeros(0, np.int64)  # [M] the number of its edges
         self.visits = np.zeros(0, np.int64)  # [M]
-        self.total = np.zeros((0, num_players))  # [M, N] the sum over visits of the return from here on
-        self.value = np.zeros((0, num_players))  # [M, N] what the evaluator said; 0 at an end
-        self.reward = np.zeros((0, num_players))  # [M, N] paid on the way in
-        self.judged = np.zeros(0, bool)  # [M] walks go on from here: it has its value, and its edges their priors
-        self.proven = np.zeros(0, bool)  # [M] the return under best play is known, and is `value`
+        self.total = np.zeros((0, num_players))  # [M, N] sum over visits of the return from the node on
+        self.value = np.zeros((0, num_players))  # [M, N] the evaluator's value; 0 at a terminal node
+        self.reward = np.zeros((0, num_players))  # [M, N] reward of the step into the node
+        self.evaluated = np.zeros(0, bool)  # [M] it has a value, and its edges have priors: walks go on from here
+        self.proven = np.zeros(0, bool)  # [M] `value` is the return under best play
         # Of edges.
-        self.action = np.zeros(0, np.int64)  # [K] or the outcome of chance
-        self.prior = np.zeros(0)  # [K] of the policy, or of chance; sums to 1 over a node's edges
+        self.action = np.zeros(0, np.int64)  # [K] action, or outcome of chance
+        self.prior = np.zeros(0)  # [K] probability by the policy, or of chance; sums to 1 over a node's edges
         self.logit = np.zeros(0)  # [K] of the policy
-        self.taken = np.zeros(0, np.int64)  # [K] visits through this edge
-        self.waiting = np.zeros(0, np.int64)  # [K] walks through it whose leaf has not been judged yet
-        self.paid = np.zeros((0, num_players))  # [K, N] the sum over visits of the return from the edge on
-        self.child = np.zeros(0, np.int64)  # [K] NONE until it has been walked
+        self.taken = np.zeros(0, np.int64)  # [K] visits through the edge
+        self.pending = np.zeros(0, np.int64)  # [K] walks through the edge whose leaf is not evaluated yet
+        self.paid = np.zeros((0, num_players))  # [K, N] sum over visits of the return from the edge on
+        self.child = np.zeros(0, np.int64)  # [K] NONE until a walk makes it
 
     def add_nodes(self, count: int) -> Nodes:
-        """Make nodes that nobody has visited and that have no edges; return their rows."""
+        """Add nodes without visits and edges; return their rows."""
         start, self.num_nodes = self.num_nodes, self.num_nodes + count
         for name in OF_NODES:
             setattr(self, name, _grown(getattr(self, name), self.num_nodes))
         return np.arange(start, self.num_nodes)
 
     def add_edges(self, nodes: Nodes, count: NDArray[np.int64], action: NDArray[np.int64]) -> Edges:
-        """Give nodes their edges, `count` each, their actions one after the other; return the edges' rows."""
+        """Add the edges of nodes, `count` each; `action` lists them node by node; return the edges' rows."""
         start, self.num_edges = self.num_edges, self.num_edges + int(count.sum())
         for name in OF_EDGES:
             setattr(self, name, _grown(getattr(self, name), self.num_edges))
@@ -72,19 +72,19 @@ class Tree:
         return edges
 
     def edges(self, nodes: Nodes) -> tuple[Edges, NDArray[np.bool_]]:
-        """Return the edges of nodes [B, W], each row filled up with its node's last edge, and which are real [B, W]."""
+        """Return the edges of nodes [B, W], padded with the node's last edge, and where they are real [B, W]."""
         place = np.arange(int(self.count[nodes].max(initial=1)))
         count = self.count[nodes][:, None]
         return self.first[nodes][:, None] + np.minimum(place, count - 1), place < count
 
     def mean(self, nodes: Nodes) -> Values:
-        """Return the mean return from nodes on [B, N]; the evaluator's word is the first of the visits."""
+        """Return the mean return from nodes on [B, N]; the evaluator's value counts as the first visit."""
         return self.total[nodes] / np.maximum(self.visits[nodes], 1)[:, None]
 
     def below(self, nodes: Nodes) -> tuple[Nodes, NDArray[np.int64]]:
-        """Return the nodes of B subtrees, their roots `nodes` included, and the place in [0, B) of each one's root.
+        """Return the nodes of the B subtrees of `nodes`, roots included, and the index in [0, B) of each node's root.
 
-        A subtree's nodes lie together, each before those below it, in an order that other subtrees do not change.
+        The nodes of a subtree are consecutive, parents first, in an order that does not depend on other subtrees.
         """
         level, root = nodes, np.arange(len(nodes))
         levels, roots = [level], [root]
@@ -96,13 +96,13 @@ class Tree:
             levels.append(level)
             roots.append(root)
         found, root = np.concatenate(levels), np.concatenate(roots)
-        order = np.lexsort((found, root))  # a node is made before those below it
+        order = np.lexsort((found, root))  # parents have smaller numbers than children
         return found[order], root[order]
 
     def graft(self, source: "Tree", nodes: Nodes) -> Nodes:
-        """Take over nodes of another tree, all that is known of them and of their edges; return their rows, in order.
+        """Copy nodes of another tree with their edges and statistics; return their new rows, in order.
 
-        An edge to a node that is not taken over is one that nobody has walked to its end.
+        An edge to a node that is not copied has no child.
         """
         old, real = source.edges(nodes)
         old = old[real]
@@ -112,13 +112,13 @@ class Tree:
             getattr(self, name)[rows] = getattr(source, name)[nodes]
         for name in set(OF_EDGES) - {"child"}:
             getattr(self, name)[edges] = getattr(source, name)[old]
-        number = np.full(source.num_nodes + 1, NONE)  # what a node is called here; the last place is that of NONE
+        number = np.full(source.num_nodes + 1, NONE)  # the new row of each node; the last entry is for NONE
         number[nodes] = rows
         self.child[edges] = number[source.child[old]]
         return rows
 
     def back_up(self, path: Path, leaf: Nodes) -> None:
-        """Credit the nodes and edges of B paths, of B games, with what their leaves [B] were worth."""
+        """Add the values of leaves [B] to the nodes and edges of their paths, for B games."""
         gain = self.value[leaf].copy()
         self.visits[leaf] += 1
         self.total[leaf] += gain
@@ -133,7 +133,7 @@ class Tree:
 
 
 def _grown(array: NDArray[Any], rows: int) -> NDArray[Any]:
-    """Return the array with room for `rows`, at least doubled where it has to grow; what is new is 0."""
+    """Return the array with room for `rows`: if it must grow, at least doubled, with zeros."""
     if rows <= len(array):
         return array
     grown = np.zeros((max(rows, 2 * len(array), 1024), *array.shape[1:]), array.dtype)

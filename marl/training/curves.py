@@ -45,8 +45,8 @@ class Run:
     folder: Path
     config: Flat  # without the seed
     seed: int
-    step: Floats  # [P] environment steps, rising
-    value: Floats  # [P]
+    step: Floats  # [points] environment steps, rising
+    value: Floats  # [points]
     wall: float | None  # seconds of training, its evaluations not counted, where the log tells
     cpu: float | None
 

@@ -25,7 +25,7 @@ from open_spiel.python.algorithms import mcts
 
 from games.adapters.openspiel import OpenSpielGame, OpenSpielState, load
 from games.keys import fold, fold_one
-from marl.algorithms.zero.networks import Judge, PolicyValue
+from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference
 from marl.learning.backends import BackendName, Precision
 from marl.learning.networks import generator_of
 from marl.search.evaluators import NetworkEvaluator
@@ -89,11 +89,11 @@ class Nothing(mcts.Evaluator):
         return [(action, 1 / len(legal)) for action in legal]
 
 
-def judge(size: str, precision: str = "float32", backend: str = "torch") -> Judge:
+def judge(size: str, precision: str = "float32", backend: str = "torch") -> PolicyValueInference:
     blocks, channels = SIZES[size]
     spec = load("connect_four", {}).spec
     network = PolicyValue(spec, generator_of(0), encoder="auto", hidden=(), channels=channels, blocks=blocks)
-    return Judge(network, spec, "cpu", precision=precision, backend=backend)
+    return PolicyValueInference(network, spec, "cpu", precision=precision, backend=backend)
 
 
 def tree(options: argparse.Namespace) -> Iterator[Row]:
@@ -121,7 +121,9 @@ def network(options: argparse.Namespace) -> Iterator[Row]:
         views = np.random.default_rng(0).integers(0, 2, (256, 3, 6, 7)).astype(np.float32)
         movers = np.zeros(256, np.int64)
 
-        def alone(network: Judge = network, views: np.ndarray = views, movers: np.ndarray = movers) -> int:
+        def alone(
+            network: PolicyValueInference = network, views: np.ndarray = views, movers: np.ndarray = movers
+        ) -> int:
             network(views, movers)
             return len(views)
 
@@ -157,7 +159,7 @@ def backends(options: argparse.Namespace) -> Iterator[Row]:
             for rows in (8, 64, 256):
                 views = np.random.default_rng(0).integers(0, 2, (rows, 3, 6, 7)).astype(np.float32)
 
-                def asked(judge: Judge, views: np.ndarray = views) -> int:
+                def asked(judge: PolicyValueInference, views: np.ndarray = views) -> int:
                     for _ in range(512 // len(views)):
                         judge(views, np.zeros(len(views), np.int64))
                     return 512

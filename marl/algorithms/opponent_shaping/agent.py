@@ -8,13 +8,16 @@ from marl.learning.rowwise import BLOCK, Rowwise
 from marl.rollout.types import Decision, Hidden, View
 
 
-class PolicyAgent:
-    """Play a policy, sampled by the decision's key, or its mode if `greedy`; with probability `epsilon` any action."""
+class ActorAgent:
+    """Play the policy network `actor`: sample by the decision's key, or take the most probable action if `greedy`.
+
+    With probability `epsilon` the action is drawn uniformly from the legal ones instead.
+    """
 
     def __init__(self, actor: Head, device: str, *, epsilon: float = 0.0, greedy: bool = False) -> None:
         self._epsilon, self._greedy = epsilon, greedy
         self._memory = actor.remember.size if actor.remember else 0
-        # Without memory the network is small: its calls cost more than its rows.
+        # A network without memory is small: large blocks of rows save the cost of its calls.
         self._actor = Rowwise(actor, device, largest=BLOCK if self._memory else 16 * BLOCK)
 
     def initial_hidden(self, rows: int) -> Hidden:
@@ -24,9 +27,10 @@ class PolicyAgent:
         arrays = (view.obs, view.action_mask) if hidden is None else (view.obs, view.action_mask, hidden)
         out = self._actor.ask("decide", *arrays)
         actions = view.action_mask.shape[1]
-        chance = np.exp(out[:, :actions])
+        probabilities = np.exp(out[:, :actions])
         if self._greedy:
-            chance = np.eye(actions, dtype=np.float32)[chance.argmax(1)]
+            probabilities = np.eye(actions, dtype=np.float32)[probabilities.argmax(1)]
         if self._epsilon:
-            chance += self._epsilon * (view.action_mask / view.action_mask.sum(1, keepdims=True) - chance)
-        return Decision(draw(view.key, chance)), None if hidden is None else out[:, actions:]
+            uniform = view.action_mask / view.action_mask.sum(1, keepdims=True)
+            probabilities += self._epsilon * (uniform - probabilities)
+        return Decision(draw(view.key, probabilities)), None if hidden is None else out[:, actions:]

@@ -1,10 +1,10 @@
-"""What learners share that meet one other player over whole episodes: their networks, their critic, and the loop.
+"""What the learners that shape one opponent share: networks, critic, past selves, and the update.
 
     trajectory -> episodes of both players -> the algorithm's loss on its own decisions, SARSA for its Q -> one step
 
-Who sits opposite is the learner itself, one of its past selves, or a stranger. Of a stranger nothing is known but what
-it did, saw and was paid: a model of it, a policy and a Q, is fitted to that. An algorithm (marl/algorithms/) says what
-its loss is.
+The opponent is the learner itself, one of its past selves, or a stranger. A stranger's networks are unknown, so the
+learner fits a model of it, a policy and a Q, to its observations, actions and rewards. An algorithm (loqa.py, lola.py)
+defines its loss.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,9 +21,9 @@ from torch.nn import functional
 from games.contract import Discrete, Spec
 from games.errors import UserError
 from games.keys import fold_one, stream
-from marl.algorithms.opponent_shaping.agent import PolicyAgent
-from marl.algorithms.opponent_shaping.encounters import Encounters, Episodes, Estimates, Side, at
-from marl.algorithms.opponent_shaping.networks import ActorCritic, Head, PairwiseConfig
+from marl.algorithms.opponent_shaping.agent import ActorAgent
+from marl.algorithms.opponent_shaping.encounters import Encounters, Episodes, Estimates, Side, of_seats, other_seat
+from marl.algorithms.opponent_shaping.networks import Head, OpponentShapingConfig, PolicyAndQ
 from marl.base.memory import refuse_beyond_memory
 from marl.learning.learner import Learner
 from marl.learning.networks import masked_log_probs
@@ -31,203 +32,216 @@ from marl.rollout.agent import Agent
 from marl.rollout.seating import Seating
 from marl.rollout.types import Tensors, Trajectory, prefixed, under
 
-STATES = ("start", "CC", "CD", "DC", "DD")  # what a player of a 2x2 matrix game remembers: its own action first
+STATES = ("start", "CC", "CD", "DC", "DD")  # the last joint action of a 2x2 matrix game, own action first
 
 
-class PairwiseLearner(Learner):
-    """The loop of a learner that meets one other player; an algorithm writes `loss`.
+class OpponentShapingLearner(Learner):
+    """The update of a learner with one opponent; an algorithm defines `loss`.
 
-    Raises UserError for a game that is not of two players who always decide at the same time, has continuous actions,
-    or has no known length, and for more past selves than fit into memory.
+    Raises UserError for a game that does not have two players who always decide at the same time, that has continuous
+    actions or no known length, and for more past selves than fit into memory.
     """
 
-    Config: ClassVar[type[BaseModel]] = PairwiseConfig
+    Config: ClassVar[type[BaseModel]] = OpponentShapingConfig
     name: ClassVar[str]
-    COMPANY = 16  # past selves at the table at once
+    MOST_SEATED = 16  # past selves that play at a time
 
     def __init__(self, config: Any, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         _refuse(self.name, spec)
         self.notes = self.warn(spec)
         self.config, self.spec, self.device, self.key = config, spec, device, key
         self._length = spec.max_length or 0  # T: refused where unknown
-        self.rollout_length = self._length + 1  # an episode, and the step that resets it
+        self.rollout_length = self._length + 1  # one episode, and the step that resets the environment
         self.updates = 0
-        self.me, self.other = self._networks("me"), self._networks("other")  # `other` is the model of a stranger
+        self.me, self.other = self._networks("me"), self._networks("other")  # `other` models strangers
         self.target, self.other_target = (deepcopy(n.critic).requires_grad_(False) for n in (self.me, self.other))
         self._optimizers = {
             "actor": self._adam(config.learning_rate, *self.improved()),
             "critic": self._adam(config.critic_learning_rate, self.me.critic),
             "other": self._adam(config.critic_learning_rate, self.other),
         }
-        self._past = [self._networks("me").requires_grad_(False) for _ in range(min(config.past_selves, self.COMPANY))]
-        self._kept = torch.zeros(0, len(self._weights()))  # [K, W] past selves, the oldest first
-        size = self._kept.element_size() * self._kept.shape[1]
-        # When one more is kept the old ones lie beside the new ones; a checkpoint is written from these themselves.
+        seated = min(config.past_selves, self.MOST_SEATED)
+        self._past_selves = [self._networks("me").requires_grad_(False) for _ in range(seated)]
+        self._past_weights = torch.zeros(0, len(self._weights()))  # [past selves, parameters] the oldest first
+        size = self._past_weights.element_size() * self._past_weights.shape[1]
+        # Adding a past self copies all: twice the memory for a moment. A checkpoint is written without a copy.
         refuse_beyond_memory(config.past_selves, f"past selves of {self.name}", size, 2, "past_selves")
         self._actors = [
-            PolicyAgent(networks.actor, device, epsilon=config.epsilon) for networks in (self.me, *self._past)
+            ActorAgent(networks.actor, device, epsilon=config.epsilon) for networks in (self.me, *self._past_selves)
         ]
 
-    def loss(self, met: Encounters) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what the policy descends, and metrics."""
+    def loss(self, encounters: Encounters) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of the policy, and metrics."""
         raise NotImplementedError
 
     def warn(self, spec: Spec) -> list[str]:
-        """Return what the user should know of how this game fits."""
+        """Return warnings about how the algorithm fits the game, for the user."""
         return []
 
     def improved(self) -> list[nn.Module]:
-        """Return the networks that descend `loss`."""
+        """Return the networks that `loss` trains."""
         return [self.me.actor]
 
     def actors(self) -> Sequence[Agent]:
         return self._actors
 
     def agent(self) -> Agent:
-        return PolicyAgent(self.me.actor, self.device)
+        return ActorAgent(self.me.actor, self.device)
 
     def leaders(self) -> Sequence[int]:
         return [0]
 
     def seating(self, num_envs: int) -> Seating:
-        """Seat the learner opposite itself, or opposite its past selves by turns, in each seat by turns."""
-        if not self._past:
+        """Seat the learner against itself; with past selves, against each of them in turn, alternating the seats."""
+        if not self._past_selves:
             return super().seating(num_envs)
         env, player = np.arange(num_envs)[:, None], np.arange(2)[None, :]
-        return np.where(player == env % 2, 0, 1 + env // 2 % len(self._past))
+        return np.where(player == env % 2, 0, 1 + env // 2 % len(self._past_selves))
 
     def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
         config = self.config
         episodes = Episodes.of(trajectory, self._length, self.device)
-        sitting = self._sitting(trajectory.seating[0].reshape(-1), mine)
-        own = sitting[0][1]
-        if len(own) == 0:
+        seated = self._seated(trajectory.seating[0].reshape(-1), mine)
+        (_, own_seats), (_, stranger_seats) = seated[:2]
+        if len(own_seats) == 0:
             return {"updates": self.updates}
-        me = self._estimates(self.me, episodes, own)
-        loss, metrics = self.loss(self._encounters(episodes, sitting, me))
-        entropy = -(me.log_probs[:-1].exp() * me.log_probs[:-1]).sum(2).mean()
-        critic_loss = self._sarsa(episodes, own, me, self.target)
+        estimates = self._estimates(self.me, episodes, own_seats)
+        loss, metrics = self.loss(self._encounters(episodes, seated, estimates))
+        entropy = -(estimates.log_probs[:-1].exp() * estimates.log_probs[:-1]).sum(2).mean()
+        critic_loss = self._sarsa(episodes, own_seats, estimates, self.target)
         losses = {"actor": loss - config.entropy_coefficient * entropy, "critic": critic_loss}
-        strangers = sitting[1][1]
-        if len(strangers):
-            losses["other"] = self._other_loss(episodes, strangers)
+        if len(stranger_seats):
+            losses["other"] = self._model_loss(episodes, stranger_seats)
         norms = self._descend(losses)
-        self._follow(self.target, self.me.critic)
-        if len(strangers):
-            self._follow(self.other_target, self.other.critic)
+        self._average(self.target, self.me.critic)
+        if len(stranger_seats):
+            self._average(self.other_target, self.other.critic)
         self.updates += 1
-        self._remember()
+        self._add_past_self()
         metrics |= {
-            "reward": at(episodes.reward, own).mean(),
-            "reward_of_the_other": at(episodes.reward, own ^ 1).mean(),
+            "reward": of_seats(episodes.reward, own_seats).mean(),
+            "reward_of_the_other": of_seats(episodes.reward, other_seat(own_seats)).mean(),
             "entropy": entropy,
             "critic_loss": critic_loss,
             "grad_norm": norms["actor"],
-            "value": me.value[:-1].mean(),
+            "value": estimates.value[:-1].mean(),
         }
         logged = {name: float(value.detach()) for name, value in metrics.items()}
-        return logged | self.cooperation() | {"updates": self.updates, "past_selves": len(self._kept)}
+        return logged | self.cooperation() | {"updates": self.updates, "past_selves": len(self._past_weights)}
 
     @property
     def remembers_last(self) -> bool:
-        """The game is a repeated matrix game that shows what was played last, and the policy sees only that."""
+        """Whether a policy without memory plays a repeated matrix game whose observation is the last joint action."""
         spec = self.spec
-        shows = spec.name.startswith("matrix") and spec.observation.shape == (1 + spec.num_actions**2,)
-        return shows and not spec.action_sizes and self.config.actor_memory == 0
+        observed = spec.name.startswith("matrix") and spec.observation.shape == (1 + spec.num_actions**2,)
+        return observed and not spec.action_sizes and self.config.actor_memory == 0
 
     def cooperation(self) -> dict[str, float]:
-        """Return P(first action | what was played last) by STATES, at matrix games of two actions."""
+        """Return the probability of the first action in each of STATES, for matrix games of two actions."""
         if not self.remembers_last or self.spec.num_actions != 2:
             return {}
         with torch.no_grad():
-            chance = self.me.actor(torch.eye(len(STATES), device=self.device)[:, None])[:, 0].softmax(1)[:, 0]
-        return {f"cooperation.{state}": p for state, p in zip(STATES, chance.tolist(), strict=True)}
+            first = self.me.actor(torch.eye(len(STATES), device=self.device)[:, None])[:, 0].softmax(1)[:, 0]
+        return {f"cooperation.{state}": p for state, p in zip(STATES, first.tolist(), strict=True)}
 
-    def _sitting(self, holder: Any, mine: Sequence[int]) -> list[tuple[ActorCritic, Tensor]]:
-        """Return who sits at which places: the learner, strangers opposite it (their model), then its past selves."""
-        strange = ~np.isin(holder, mine) & (holder.reshape(-1, 2)[:, ::-1].reshape(-1) == mine[0])
-        where = [holder == mine[0], strange, *(holder == entry for entry in mine[1:])]
-        places = (torch.from_numpy(np.flatnonzero(w)).to(self.device) for w in where)
-        return list(zip([self.me, self.other, *self._past], places, strict=True))
+    def _seated(self, holder: NDArray[np.int64], mine: Sequence[int]) -> list[tuple[PolicyAndQ, Tensor]]:
+        """Return pairs of networks and the seats they stand for.
 
-    def _encounters(self, episodes: Episodes, sitting: list[tuple[ActorCritic, Tensor]], me: Estimates) -> Encounters:
-        """Lay the learner's decisions beside those of whoever sat opposite; no gradient flows into the latter."""
-        held = [(networks, places) for networks, places in sitting if len(places)]
-        own = sitting[0][1]
-        opposite = own ^ 1
+        The first pair is the learner, the second the model of strangers with their seats opposite the learner; one pair
+        for each past self follows. `holder` [EN] is the roster entry of each seat.
+        """
+        opponent = holder.reshape(-1, 2)[:, ::-1].reshape(-1)
+        stranger = ~np.isin(holder, mine) & (opponent == mine[0])
+        masks = [holder == mine[0], stranger, *(holder == entry for entry in mine[1:])]
+        seats = (torch.from_numpy(np.flatnonzero(mask)).to(self.device) for mask in masks)
+        return list(zip([self.me, self.other, *self._past_selves], seats, strict=True))
+
+    def _encounters(self, episodes: Episodes, seated: list[tuple[PolicyAndQ, Tensor]], own: Estimates) -> Encounters:
+        """Pair the learner's decisions, one column per own seat [T, B], with those of the other seat.
+
+        No gradient flows into the other side.
+        """
+        own_seats = seated[0][1]  # [B]
+        opposite = other_seat(own_seats)  # [B]
+        present = [(networks, seats) for networks, seats in seated if len(seats)]  # the learner is the first
         with torch.no_grad():
-            said = [me, *(self._estimates(networks, episodes, places) for networks, places in held[1:])]
-        heard = torch.cat([places for _, places in held])
-        column = torch.empty_like(episodes.action[0]).scatter(0, heard, torch.arange(len(heard), device=self.device))
-        column = column[opposite]  # theirs, in all that was said
-        log_probs = torch.cat([estimates.log_probs.detach() for estimates in said], 1).index_select(1, column)
-        q = torch.cat([estimates.q.detach() for estimates in said], 1).index_select(1, column)
+            estimates = [own, *(self._estimates(networks, episodes, seats) for networks, seats in present[1:])]
+        # Joined, the estimates have a column for each estimated seat; `columns` [B] are those of the other side.
+        estimated_seats = torch.cat([seats for _, seats in present])
+        numbers = torch.arange(len(estimated_seats), device=self.device)
+        column_of_seat = torch.empty_like(episodes.action[0]).scatter(0, estimated_seats, numbers)  # [EN]
+        columns = column_of_seat[opposite]
+        log_probs = torch.cat([e.log_probs.detach() for e in estimates], 1).index_select(1, columns)
+        q = torch.cat([e.q.detach() for e in estimates], 1).index_select(1, columns)
+        with_policy = [(n.actor, torch.isin(opposite, seats).nonzero()[:, 0]) for n, seats in present]
         return Encounters(
-            self._side(episodes, own, me),
-            self._side(episodes, opposite, Estimates(log_probs, q)),
-            at(episodes.views, opposite),
-            at(episodes.legal, opposite),
-            [
-                (networks.actor, met)
-                for networks, places in held
-                if len(met := torch.isin(opposite, places).nonzero()[:, 0])
-            ],
+            me=self._side(episodes, own_seats, own),
+            other=self._side(episodes, opposite, Estimates(log_probs, q)),
+            other_obs=of_seats(episodes.obs, opposite),
+            other_action_mask=of_seats(episodes.action_mask, opposite),
+            other_policies=[(policy, encounters) for policy, encounters in with_policy if len(encounters)],
         )
 
-    def _estimates(self, networks: ActorCritic, episodes: Episodes, places: Tensor) -> Estimates:
-        log_probs = masked_log_probs(networks.actor(at(episodes.views, places)), at(episodes.legal, places))
-        return Estimates(log_probs, networks.critic(episodes.timed(places)))
+    def _estimates(self, networks: PolicyAndQ, episodes: Episodes, seats: Tensor) -> Estimates:
+        logits = networks.actor(of_seats(episodes.obs, seats))
+        log_probs = masked_log_probs(logits, of_seats(episodes.action_mask, seats))
+        return Estimates(log_probs, networks.critic(episodes.obs_and_time(seats)))
 
-    def _side(self, episodes: Episodes, places: Tensor, said: Estimates) -> Side:
-        reward, value = at(episodes.reward, places), said.value
-        ahead = torch.cat([value[1:-1], episodes.goes_on[places] * value[-1:]])
-        advantage = reward + self.config.gamma * ahead - value[:-1]
-        return Side(said, at(episodes.action, places), reward, episodes.taken(said.log_probs, places), advantage)
+    def _side(self, episodes: Episodes, seats: Tensor, estimates: Estimates) -> Side:
+        reward, value = of_seats(episodes.reward, seats), estimates.value
+        next_value = torch.cat([value[1:-1], episodes.continues[seats] * value[-1:]])
+        advantage = reward + self.config.gamma * next_value - value[:-1]
+        log_prob = episodes.of_actions(estimates.log_probs, seats)
+        return Side(estimates, of_seats(episodes.action, seats), reward, log_prob, advantage)
 
-    def _sarsa(self, episodes: Episodes, places: Tensor, said: Estimates, target: Head) -> Tensor:
-        """Return Huber's loss of Q(s, a) against r + γ Q'(s', a'); at a recording's end against r + γ V'(s')."""
+    def _sarsa(self, episodes: Episodes, seats: Tensor, estimates: Estimates, target: Head) -> Tensor:
+        """Return Huber's loss of Q(s, a) against r + γ Q'(s', a'), or r + γ V'(s') where the episode was truncated."""
         with torch.no_grad():
-            q = target(episodes.timed(places))
-            last = episodes.goes_on[places] * Estimates(said.log_probs[-1:], q[-1:]).value
-            ahead = torch.cat([episodes.taken(q, places)[1:], last])
-        aim = at(episodes.reward, places) + self.config.gamma * ahead
-        return functional.huber_loss(episodes.taken(said.q, places), aim)
+            q = target(episodes.obs_and_time(seats))
+            final = episodes.continues[seats] * Estimates(estimates.log_probs[-1:], q[-1:]).value
+            next_q = torch.cat([episodes.of_actions(q, seats)[1:], final])
+        targets = of_seats(episodes.reward, seats) + self.config.gamma * next_q
+        return functional.huber_loss(episodes.of_actions(estimates.q, seats), targets)
 
-    def _other_loss(self, episodes: Episodes, places: Tensor) -> Tensor:
+    def _model_loss(self, episodes: Episodes, seats: Tensor) -> Tensor:
         """Return the loss of the model of strangers: SARSA for its Q, likelihood for its policy."""
-        said = self._estimates(self.other, episodes, places)
-        likelihood = episodes.taken(said.log_probs, places).mean()
-        return self._sarsa(episodes, places, said, self.other_target) - likelihood
+        estimates = self._estimates(self.other, episodes, seats)
+        log_likelihood = episodes.of_actions(estimates.log_probs, seats).mean()
+        return self._sarsa(episodes, seats, estimates, self.other_target) - log_likelihood
 
     def _descend(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Take one step down each loss, all from the same point; return the norms of their gradients unclipped."""
-        gradients = {n: self._optimizers[n].gradient(loss, retain_graph=True) for n, loss in losses.items()}
+        """Compute all gradients, then take one step for each loss; return the gradients' norms before clipping."""
+        gradients = {name: self._optimizers[name].gradient(loss, retain_graph=True) for name, loss in losses.items()}
         return {name: self._optimizers[name].step(gradient) for name, gradient in gradients.items()}
 
-    def _follow(self, target: Head, critic: Head) -> None:
+    def _average(self, target: Head, critic: Head) -> None:
+        """Move the target critic towards the critic: an exponential moving average."""
         with torch.no_grad():
-            for kept, new in zip(target.parameters(), critic.parameters(), strict=True):
-                kept.lerp_(new, 1 - self.config.critic_average)
+            for average, new in zip(target.parameters(), critic.parameters(), strict=True):
+                average.lerp_(new, 1 - self.config.critic_average)
 
-    def _remember(self) -> None:
-        """Keep a past self when that is due, and seat others opposite."""
-        if self._past and (self.updates - 1) % self.config.past_every == 0:
-            self._kept = torch.cat([self._kept, self._weights()[None]])[-self.config.past_selves :]
-        self._seat_past()
+    def _add_past_self(self) -> None:
+        """Add the learner to its past selves every `past_every` updates, then draw the next opponents."""
+        if self._past_selves and (self.updates - 1) % self.config.past_every == 0:
+            weights = torch.cat([self._past_weights, self._weights()[None]])
+            self._past_weights = weights[-self.config.past_selves :]
+        self._draw_past_selves()
 
-    def _seat_past(self) -> None:
-        """Draw the past selves who sit opposite next; before there are any it is the learner as it began."""
-        if len(self._kept) == 0:
+    def _draw_past_selves(self) -> None:
+        """Draw the past selves that play next; until one exists, they are the learner's initial networks."""
+        count = len(self._past_weights)
+        if count == 0:
             return
-        drawn = np.random.default_rng(fold_one(self.key, self.updates)).integers(len(self._kept), size=len(self._past))
-        for networks, k in zip(self._past, drawn.tolist(), strict=True):
-            nn.utils.vector_to_parameters(self._kept[k].to(self.device, copy=True), networks.parameters())
+        rng = np.random.default_rng(fold_one(self.key, self.updates))
+        drawn = rng.integers(count, size=len(self._past_selves))
+        for networks, k in zip(self._past_selves, drawn.tolist(), strict=True):
+            nn.utils.vector_to_parameters(self._past_weights[k].to(self.device, copy=True), networks.parameters())
 
     def _weights(self) -> Tensor:
         return nn.utils.parameters_to_vector(self.me.parameters()).detach().cpu()
 
-    def _networks(self, name: str) -> ActorCritic:
-        return ActorCritic(self.config, self.spec, stream(self.key, name)).to(self.device)
+    def _networks(self, name: str) -> PolicyAndQ:
+        return PolicyAndQ(self.config, self.spec, stream(self.key, name)).to(self.device)
 
     def _adam(self, rate: float, *modules: nn.Module) -> Adam:
         parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
@@ -237,7 +251,7 @@ class PairwiseLearner(Learner):
         return {"me": self.me, "target": self.target, "other": self.other, "other_target": self.other_target}
 
     def state(self) -> Tensors:
-        state: Tensors = {"updates": torch.tensor(self.updates), "past": self._kept}
+        state: Tensors = {"updates": torch.tensor(self.updates), "past": self._past_weights}
         for name, module in self._saved().items():
             state |= prefixed(f"networks.{name}", module.state_dict())
         for name, optimizer in self._optimizers.items():
@@ -245,10 +259,10 @@ class PairwiseLearner(Learner):
         return state
 
     def load_state(self, state: Tensors) -> None:
-        self.updates, self._kept = int(state["updates"]), state["past"].clone()
+        self.updates, self._past_weights = int(state["updates"]), state["past"].clone()
         for name, module in self._saved().items():
             module.load_state_dict(under(f"networks.{name}", state))
-        self._seat_past()
+        self._draw_past_selves()
         for name, optimizer in self._optimizers.items():
             optimizer.load_state(under(f"optimizer.{name}", state))
 
@@ -257,9 +271,9 @@ class PairwiseLearner(Learner):
 
     @classmethod
     def load_agent(cls, config: Any, spec: Spec, state: Tensors, *, device: str, greedy: bool = False) -> Agent:
-        actor = ActorCritic(config, spec, 0).actor.to(device)
+        actor = PolicyAndQ(config, spec, 0).actor.to(device)
         actor.load_state_dict(state)
-        return PolicyAgent(actor, device, greedy=greedy)
+        return ActorAgent(actor, device, greedy=greedy)
 
 
 def _refuse(name: str, spec: Spec) -> None:

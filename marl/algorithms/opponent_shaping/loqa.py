@@ -1,24 +1,24 @@
 """LOQA: learning with opponent Q-learning awareness (Aghajohari et al. 2024, https://arxiv.org/abs/2405.01035).
 
-If the other player acts by its Q, then what I do now changes what it will do: my actions decide what its actions are
-worth to it. LOQA sees its opponent so, and moves by how its own policy shapes the opponent's.
+LOQA assumes that the opponent acts by its Q. My actions change the opponent's returns, so they change its Q, and so its
+future policy. LOQA adds the gradient of that effect to the policy gradient.
 
     π̂(b | s_t) = softmax of the opponent's Q(s_t, .), in which the entry of b_t is replaced by Q̃_t
     Q̃_t = r^b_t + γ R̃_{t+1},  R̃_t = R^b_t + D_t,  D_t = sum_{k>=t} (γλ)^{k-t} (R^b_k - V^b_k) d_k    (loaded DiCE)
 
-where R^b is the opponent's return and d_k has the value 0 and the gradient of log π(a_k): how likely my action was.
+where R^b is the opponent's return, and d_k has the value 0 and the gradient of log π(a_k), my action's probability.
 With A_t = r_t + γ V_{t+1} - V_t,
 
     L_agent = - mean log π(a_t) A_t
-    L_shape = - mean log π̂(b_t) A_t:   make likelier what the opponent did, where that was good for me
+    L_shape = - mean log π̂(b_t) A_t:   raise the probability of the opponent's action where it was good for me
 
 The gradient of L_shape is that of - mean_k log π(a_k) w_k, with (section 4 of the paper, written out)
 
     w_k = (R^b_k - V^b_k) G_k,   G_{k+1} = γλ G_k + γ (1 - π̂(b_k | s_k)) A_k,   G_0 = 0
 
-Deviation: A has its mean over the batch taken away in L_shape (`center_advantage`). A critic that begins at zero makes
-all A negative together, and L_shape then says "whatever the opponent did, less of it". With `center_advantage: false`
-and `through_values: true` it is the published recipe (docs/reference/algorithms/loqa.md has what either does).
+Deviation: L_shape uses A minus its mean over the batch (`center_advantage`). With a critic that begins at 0 all A are
+negative at first, and L_shape would lower the probability of every action of the opponent. `center_advantage: false`
+with `through_values: true` is the published recipe (docs/reference/algorithms/loqa.md has the effect of both).
 """
 
 from typing import ClassVar
@@ -29,31 +29,32 @@ from torch import Tensor, nn
 
 from games.contract import Spec
 from marl.algorithms.opponent_shaping.encounters import Encounters, Estimates, discounted
-from marl.algorithms.opponent_shaping.learner import PairwiseLearner
-from marl.algorithms.opponent_shaping.networks import PairwiseConfig
+from marl.algorithms.opponent_shaping.learner import OpponentShapingLearner
+from marl.algorithms.opponent_shaping.networks import OpponentShapingConfig
 
 
-class Naive(PairwiseLearner):
+class Naive(OpponentShapingLearner):
     """Independent policy gradient: LOQA without shaping."""
 
     name = "naive"
 
-    def loss(self, met: Encounters) -> tuple[Tensor, dict[str, Tensor]]:
-        loss = -(met.me.log_prob * met.me.advantage.detach()).mean()
-        return loss, {"policy_loss": loss, "advantage": met.me.advantage.mean()}
+    def loss(self, encounters: Encounters) -> tuple[Tensor, dict[str, Tensor]]:
+        me = encounters.me
+        loss = -(me.log_prob * me.advantage.detach()).mean()
+        return loss, {"policy_loss": loss, "advantage": me.advantage.mean()}
 
 
-class LoqaConfig(PairwiseConfig):
+class LoqaConfig(OpponentShapingConfig):
     """The settings of LOQA."""
 
-    shaping: float = 1.0  # of L_shape beside L_agent
+    shaping: float = 1.0  # weight of L_shape in L_agent + weight * L_shape
     shaping_lambda: float = Field(0.9, ge=0, le=1)  # λ of the loaded DiCE
-    center_advantage: bool = True  # in L_shape; false: as published
-    through_values: bool = False  # the gradient flows through V into the policy and Q; true: as the authors' code does
+    center_advantage: bool = True  # subtract the batch mean of A in L_shape; false: as published
+    through_values: bool = False  # let the gradient flow through V into policy and Q; true: as in the authors' code
 
 
-class Loqa(PairwiseLearner):
-    """LOQA: policy gradient, and the gradient of what the opponent will learn to do."""
+class Loqa(OpponentShapingLearner):
+    """LOQA: the policy gradient, and the gradient of the opponent's future policy."""
 
     Config: ClassVar[type[BaseModel]] = LoqaConfig
     name = "loqa"
@@ -66,38 +67,52 @@ class Loqa(PairwiseLearner):
     def improved(self) -> list[nn.Module]:
         return [self.me] if self.config.through_values else [self.me.actor]
 
-    def loss(self, met: Encounters) -> tuple[Tensor, dict[str, Tensor]]:
-        config, me, other = self.config, met.me, met.other
+    def loss(self, encounters: Encounters) -> tuple[Tensor, dict[str, Tensor]]:
+        config, me, other = self.config, encounters.me, encounters.other
         advantage = me.advantage if config.through_values else me.advantage.detach()
-        agent = -(me.log_prob * advantage).mean()
-        felt = advantage - advantage.detach().mean() if config.center_advantage else advantage
-        log_pi, weight = shaping(
-            other.estimates, other.action, other.reward, felt.detach(), gamma=config.gamma, lam=config.shaping_lambda
+        agent_loss = -(me.log_prob * advantage).mean()
+        shaping_advantage = advantage - advantage.detach().mean() if config.center_advantage else advantage
+        other_log_prob, weight = shaping(
+            other.estimates,
+            encounters.other_action_mask[:-1],
+            other.action,
+            other.reward,
+            shaping_advantage.detach(),
+            gamma=config.gamma,
+            lam=config.shaping_lambda,
         )
-        shape = -(me.log_prob * weight + log_pi * felt).mean()
+        shaping_loss = -(me.log_prob * weight + other_log_prob * shaping_advantage).mean()
         metrics = {
-            "policy_loss": agent,
-            "shaping_loss": -(log_pi * felt).mean(),
+            "policy_loss": agent_loss,
+            "shaping_loss": -(other_log_prob * shaping_advantage).mean(),
             "shaping_weight": weight.abs().mean(),
             "advantage": me.advantage.mean(),
         }
-        return agent + config.shaping * shape, metrics
+        return agent_loss + config.shaping * shaping_loss, metrics
 
 
 def shaping(
-    other: Estimates, action: Tensor, reward: Tensor, advantage: Tensor, *, gamma: float, lam: float
+    other: Estimates,
+    action_mask: Tensor,
+    action: Tensor,
+    reward: Tensor,
+    advantage: Tensor,
+    *,
+    gamma: float,
+    lam: float,
 ) -> tuple[Tensor, Tensor]:
-    """Return log π̂(b_t | s_t) and the weights w_t, both [T, P]: see above.
+    """Return log π̂(b_t | s_t) and the weights w_t of the module's docstring, both [T, B].
 
-    `other` is what the opponent's networks say [T+1, P, A], `action` and `reward` [T, P] what it did and was paid,
-    `advantage` [T, P] is one's own.
+    The opponent's: `other` its estimates [T+1, B, A], `action_mask` [T, B, A], `action` and `reward` [T, B]. The
+    learner's: `advantage` [T, B].
     """
-    returns = discounted(reward, gamma)  # R^b; its value stands in for Q̃ of the action taken
+    returns = discounted(reward, gamma)  # R^b: the value of Q̃ for the action taken
     q = other.q[:-1].scatter(2, action[..., None], returns[..., None])
-    q = q.masked_fill(other.log_probs[:-1] < torch.finfo(q.dtype).min / 2, -torch.inf)  # illegal actions
-    log_pi = torch.log_softmax(q, 2).gather(2, action[..., None])[..., 0]
-    felt = gamma * (1 - log_pi.exp()) * advantage
-    reached = torch.zeros_like(felt)  # G: how much the opponent's earlier choices hang on what it is paid from t on
-    for t in range(len(felt) - 1):
-        reached[t + 1] = gamma * lam * reached[t] + felt[t]
-    return log_pi, (returns - other.value[:-1]) * reached
+    q = q.masked_fill(~action_mask, -torch.inf)
+    log_prob = torch.log_softmax(q, 2).gather(2, action[..., None])[..., 0]
+    influence = gamma * (1 - log_prob.exp()) * advantage
+    # G: how much the opponent's earlier actions depend on its rewards from t on.
+    accumulated = torch.zeros_like(influence)
+    for t in range(len(influence) - 1):
+        accumulated[t + 1] = gamma * lam * accumulated[t] + influence[t]
+    return log_prob, (returns - other.value[:-1]) * accumulated

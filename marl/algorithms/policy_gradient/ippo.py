@@ -1,7 +1,7 @@
-"""IPPO: every player learns by PPO from its own view (de Witt et al. 2020, https://arxiv.org/abs/2011.09533).
+"""IPPO: every player learns by PPO from its own observations (de Witt et al. 2020, https://arxiv.org/abs/2011.09533).
 
-Each player treats the others as part of its environment. Its policy is improved on the decisions it made, never moving
-far from the policy that made them. Self-play is a matter of seating: all players of a game are held by this learner.
+Each player treats the others as part of its environment. An update improves the policy on the decisions that it made,
+and the clipped ratio keeps it near the policy that made them. In self-play this learner holds every seat.
 
     ratio = pi(a | o) / pi_old(a | o)
     L = - mean min(ratio A, clip(ratio, 1 - c, 1 + c) A)  -  c_e mean H(pi)          the actor's
@@ -9,9 +9,9 @@ far from the policy that made them. Self-play is a matter of seating: all player
 
 with A from GAE over each player's own decisions (marl/learning/returns.py), standardised over the minibatch.
 
-Deviations from the paper: feed-forward networks (recurrence is to come); the value loss is not clipped, which helped
-nowhere we looked (Andrychowicz et al. 2021, https://arxiv.org/abs/2006.05990, found the same); values are computed once
-over a whole trajectory instead of step by step, which is the same numbers in larger products.
+Deviations from the paper: feed-forward networks (recurrence is to come); the value loss is not clipped, because
+clipping never helped in our tests (Andrychowicz et al. 2021, https://arxiv.org/abs/2006.05990, found the same); values
+are computed once for a whole trajectory, not at each step: the same numbers, in larger matrix products.
 """
 
 from collections.abc import Sequence
@@ -27,10 +27,12 @@ from games.errors import UserError
 from games.keys import draw, fold_one
 from marl.base.schema import Frozen, Size
 from marl.learning.learner import Learner
+from marl.learning.metrics import Means
 from marl.learning.networks import Network, generator_of, masked_log_probs, rows_by_network
 from marl.learning.optimizers import Adam, Optimizer
 from marl.learning.returns import gae
 from marl.learning.rowwise import Rowwise
+from marl.learning.schedules import annealed
 from marl.rollout.agent import Agent, Stateless
 from marl.rollout.types import Decision, Hidden, Tensors, Trajectory, View, prefixed, under
 
@@ -47,14 +49,14 @@ class IppoConfig(Frozen):
     clip: PositiveFloat = 0.2
     entropy_coefficient: float = Field(0.01, ge=0)
     max_grad_norm: PositiveFloat = 0.5
-    share_parameters: bool = True  # one pair of networks for all players, told apart by the player's index
+    share_parameters: bool = True  # one pair of networks for all players, with the player's index as an input
     encoder: Literal["auto", "mlp", "cnn"] = "auto"
     hidden: tuple[Size, ...] = (128, 128)
     channels: tuple[Size, ...] = (32, 32)  # of the cnn
 
 
 class ActorCritic(nn.Module):
-    """A policy and a value, on separate networks."""
+    """A policy and a value function, as separate networks."""
 
     def __init__(self, config: IppoConfig, spec: Spec, generator: torch.Generator) -> None:
         super().__init__()
@@ -78,8 +80,8 @@ class ActorCritic(nn.Module):
         return masked_log_probs(self.actor(obs, player), action_mask)
 
 
-class PolicyAgent(Stateless):
-    """Play the policy: sampled by the decision's key, or its mode if `greedy`."""
+class IppoAgent(Stateless):
+    """Play the policy: sample by the decision's key, or take the most probable action if `greedy`."""
 
     def __init__(self, models: Sequence[ActorCritic], device: str, *, greedy: bool) -> None:
         self._models, self._greedy = [Rowwise(model, device) for model in models], greedy
@@ -122,7 +124,7 @@ def critic_loss(value: Tensor, value_target: Tensor) -> Tensor:
 
 
 class Ippo(Learner):
-    """Independent PPO: every player learns from its own view.
+    """Independent PPO: every player learns from its own observations.
 
     Raises UserError for continuous actions, which are to come.
     """
@@ -135,7 +137,7 @@ class Ippo(Learner):
         self._key, self._total_steps = key, total_steps
         self.models = _build(config, spec, key, device)
         self._optimizers = [
-            # Clipped alone: the networks share no parameter, and the critic's gradient would drown the actor's.
+            # Separate groups: clipped together, the critic's larger gradient would shrink the actor's.
             Adam(
                 model.actor.parameters(),
                 model.critic.parameters(),
@@ -145,14 +147,14 @@ class Ippo(Learner):
             )
             for model in self.models
         ]
-        self._actors = [PolicyAgent(self.models, device, greedy=False)]
+        self._actors = [IppoAgent(self.models, device, greedy=False)]
         self._steps = self._updates = 0
 
     def actors(self) -> Sequence[Agent]:
         return self._actors
 
     def agent(self) -> Agent:
-        return PolicyAgent(self.models, self.device, greedy=False)
+        return IppoAgent(self.models, self.device, greedy=False)
 
     def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
         learning_rate = self._learning_rate()
@@ -161,7 +163,7 @@ class Ippo(Learner):
         if not learn.any():
             return {"learning_rate": learning_rate}
         value, advantage = self._advantages(trajectory)
-        row = trajectory.index[:-1][learn]  # [B] the views on which the learner decided
+        row = trajectory.index[:-1][learn]  # [B] the observations of the learner's decisions
         player = np.nonzero(learn)[2]
         batch = {
             "obs": trajectory.obs[row],
@@ -172,16 +174,15 @@ class Ippo(Learner):
             "advantage": advantage[learn],
             "value_target": (advantage + value[:-1])[learn],
         }
-        metrics: dict[str, list[Tensor]] = {}
+        means = Means()
         for p, (rows, model) in enumerate(rows_by_network(player, self.models)):
             tensors = {name: torch.from_numpy(array[rows]).to(self.device) for name, array in batch.items()}
             optimizer = self._optimizers[self.models.index(model)]
             optimizer.learning_rate = learning_rate
-            self._improve(model, optimizer, tensors, p, metrics)
+            self._improve(model, optimizer, tensors, p, means)
         self._updates += 1
         explained = 1 - np.var(advantage[learn]) / max(float(np.var(batch["value_target"])), 1e-8)
-        means = {name: float(torch.stack(values).mean()) for name, values in metrics.items()}
-        return means | {"explained_variance": float(explained), "learning_rate": learning_rate}
+        return means.result() | {"explained_variance": float(explained), "learning_rate": learning_rate}
 
     def _improve(
         self,
@@ -189,15 +190,15 @@ class Ippo(Learner):
         optimizer: Optimizer,
         batch: dict[str, Tensor],
         p: int,
-        metrics: dict[str, list[Tensor]],
+        means: Means,
     ) -> None:
-        """Take the epochs of one model over its rows."""
+        """Train one model for `epochs` passes over its rows."""
         config = self.config
         size = len(batch["action"])
         shuffler = np.random.default_rng(fold_one(fold_one(self._key, self._updates), p))
         for _ in range(config.epochs):
             order = torch.from_numpy(shuffler.permutation(size)).to(self.device)
-            # Minibatches of equal size: a last one of a few rows would take a step as large as the others on noise.
+            # Minibatches of equal size: a small last one would take a full step on a noisy gradient.
             for rows in order.tensor_split(max(1, round(size / config.minibatch_size))):
                 mb = {name: tensor[rows] for name, tensor in batch.items()}
                 advantage = (mb["advantage"] - mb["advantage"].mean()) / (mb["advantage"].std(correction=0) + 1e-8)
@@ -211,8 +212,7 @@ class Ippo(Learner):
                 )
                 value_loss = critic_loss(model.critic(mb["obs"], mb["player"])[:, 0], mb["value_target"])
                 optimizer.descend(policy_loss + value_loss)
-                for name, value in (logged | {"value_loss": value_loss.detach()}).items():
-                    metrics.setdefault(name, []).append(value)
+                means.add(logged | {"value_loss": value_loss.detach()})
 
     def _advantages(self, trajectory: Trajectory) -> tuple[Any, Any]:
         """Return values [T+1, E, N] and advantages [T, E, N]."""
@@ -236,8 +236,8 @@ class Ippo(Learner):
         )
 
     def _learning_rate(self) -> float:
-        left = 1 - self._steps / self._total_steps if self.config.anneal else 1.0
-        return self.config.learning_rate * max(left, 0.0)
+        rate = self.config.learning_rate
+        return annealed(rate, self._steps, self._total_steps) if self.config.anneal else rate
 
     def state(self) -> Tensors:
         state = self.agent_state() | {"counters": torch.tensor([self._steps, self._updates])}
@@ -258,7 +258,7 @@ class Ippo(Learner):
     def load_agent(cls, config: Any, spec: Spec, state: Tensors, *, device: str, greedy: bool = False) -> Agent:
         models = _build(config, spec, 0, device)
         _load_models(models, state)
-        return PolicyAgent(models, device, greedy=greedy)
+        return IppoAgent(models, device, greedy=greedy)
 
 
 def _build(config: IppoConfig, spec: Spec, key: int, device: str) -> list[ActorCritic]:

@@ -1,4 +1,4 @@
-"""The agents of a team: every player decides by its own view and memory."""
+"""The agent of a team: every player decides from its own observations and hidden state."""
 
 from typing import Any
 
@@ -12,28 +12,30 @@ from marl.learning.networks import rows_by_network
 from marl.learning.rowwise import Rowwise
 from marl.rollout.types import Decision, Hidden, View
 
+# Draws of a decision's key.
+EXPLORE = 0  # whether to explore
+RANDOM_ACTION = 1  # the action, if it explores
+POLICY_ACTION = 2  # the action of a policy, if it does not
+
 
 class TeamAgent:
-    """Play by a team's networks, each player by its own view and memory.
-
-    Greedily, but for a legal action at random with probability `epsilon`.
-    """
+    """Play the best action by the team's networks, or with probability `epsilon` a random legal action."""
 
     def __init__(self, team: Team, device: str, *, explores: bool = False) -> None:
         self._config, self._inputs = team.config, team.inputs
         self._networks = [Rowwise(network, device) for network in team.networks]
-        self.explores = explores  # in training
+        self.explores = explores  # True in training
         self.epsilon = 0.0
 
     def initial_hidden(self, rows: int) -> Hidden:
-        """Return hidden states [rows, 1 + H]: what was done last, plus 1, and what is remembered."""
+        """Return hidden states [rows, 1 + H]: the last action plus 1 (0: none), and the state of the GRU."""
         return np.zeros((rows, 1 + (self._config.hidden if self._config.recurrent else 0)), np.float32)
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         outputs = np.empty(view.action_mask.shape, np.float32)
         after: NDArray[Any] = np.empty_like(hidden)
-        shown = (torch.from_numpy(array) for array in (view.obs, view.player, hidden[:, 0].astype(np.int64) - 1))
-        inputs = self._inputs(*shown).numpy()
+        seen = (torch.from_numpy(array) for array in (view.obs, view.player, hidden[:, 0].astype(np.int64) - 1))
+        inputs = self._inputs(*seen).numpy()
         for rows, network in rows_by_network(view.player, self._networks):
             out = network.ask("decide", inputs[rows], hidden[rows, 1:])
             outputs[rows] = out[:, : view.action_mask.shape[1]]
@@ -45,7 +47,9 @@ class TeamAgent:
     def choose(self, outputs: NDArray[np.float32], view: View) -> NDArray[np.int64]:
         """Return an action for each row of outputs [B, A]."""
         action: NDArray[np.int64] = np.where(view.action_mask, outputs, -np.inf).argmax(1)
-        if self.epsilon == 0:
-            return action
-        explore = uniform(fold(view.key, 0)) < self.epsilon
-        return np.where(explore, choose(fold(view.key, 1), view.action_mask), action)
+        return action if self.epsilon == 0 else self.explored(action, view)
+
+    def explored(self, action: NDArray[np.int64], view: View) -> NDArray[np.int64]:
+        """Replace each action [B], with probability `epsilon`, by a random legal one."""
+        explore = uniform(fold(view.key, EXPLORE)) < self.epsilon
+        return np.where(explore, choose(fold(view.key, RANDOM_ACTION), view.action_mask), action)

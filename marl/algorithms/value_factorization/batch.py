@@ -15,22 +15,22 @@ from marl.rollout.types import Tensors, Trajectory
 
 
 class Standard:
-    """The running mean and deviation of all that was sampled (Chan et al. 1979: parallel variance)."""
+    """The running mean and deviation of all samples so far (Chan et al. 1979: parallel variance)."""
 
     def __init__(self, *shape: int) -> None:
         self.mean, self.variance, self.count = np.zeros(shape), np.ones(shape), 0.0
 
     def see(self, sample: NDArray[np.float32]) -> None:
-        """Take in rows [B, *shape]."""
+        """Add samples [B, *shape]."""
         mean, variance, count = sample.mean(0, dtype=np.float64), sample.var(0, dtype=np.float64), len(sample)
-        total, apart = self.count + count, mean - self.mean
+        total, shift = self.count + count, mean - self.mean
         both = self.variance * self.count + variance * count
-        self.variance = (both + apart * apart * self.count * count / total) / total
-        self.mean = self.mean + apart * count / total
+        self.variance = (both + shift * shift * self.count * count / total) / total
+        self.mean = self.mean + shift * count / total
         self.count = total
 
     def apply(self, sample: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return rows of mean 0 and deviation 1; what has never varied stays as it is."""
+        """Return samples scaled to mean 0 and deviation 1; elements that have never varied stay unchanged."""
         varies = self.variance > 1e-8
         mean, deviation = np.where(varies, self.mean, 0), np.sqrt(np.where(varies, self.variance, 1))
         return ((sample - mean) / deviation).astype(np.float32)
@@ -46,8 +46,8 @@ class Standard:
 class EpisodeBatch:
     """Whole episodes as tensors.
 
-    Axis letters: R rows, the views on which somebody decided, and those at which a recording was cut, packed for the
-    recurrent networks; P points, the steps of all episodes with their ends; N players.
+    Axis letters: R rows, the observations of decisions and truncations, packed for the recurrent networks; B steps of
+    all episodes, their final steps included; N players.
     """
 
     def __init__(
@@ -61,20 +61,20 @@ class EpisodeBatch:
         states: Standard | None = None,
         rewards: Standard | None = None,
     ) -> None:
-        """Lay out a sample for networks that are `shared` by all players; standardise what has a standard."""
+        """Lay out a sample; `shared`: one network for all players; standardise by `states` and `rewards` if given."""
         acting, truncated = trajectory.acting, trajectory.truncated & ~trajectory.terminated
         t, k, n = np.nonzero(trajectory.index >= 0)  # in the order of the rows
         self._length = (trajectory.terminated | trajectory.truncated).all(2).argmax(0)  # [K] steps
-        self._real = np.arange(len(acting))[:, None] <= self._length  # [T+1, K]
-        self.num_points, self.num_players = int(self._real.sum()), spec.num_players
-        point = np.cumsum(self._real).reshape(self._real.shape) - 1
+        self._inside = np.arange(len(acting))[:, None] <= self._length  # [T+1, K]
+        self.num_steps, self.num_players = int(self._inside.sum()), spec.num_players
+        step = np.cumsum(self._inside).reshape(self._inside.shape) - 1
         order, blocks = _pack(k * spec.num_players + n, n, spec.num_players, shared)
         before = _rows_before(blocks)
         t, k, n = t[order], k[order], n[order]
         acts = acting[t, k, n]
         action = np.where(acts, trajectory.action[np.minimum(t, len(trajectory.action) - 1), k, n], 0)
         mask = trajectory.action_mask[order]
-        # What is legal where a recording was cut is not known: what was legal at the player's last decision stands in.
+        # A truncation has no action mask: use that of the player's last decision.
         mask = np.where(acts[:, None], mask, np.where((before >= 0)[:, None], mask[before], True))
 
         def tensor(array: NDArray[Any]) -> Tensor:
@@ -84,87 +84,89 @@ class EpisodeBatch:
         self.packed = Packed(inputs(tensor(trajectory.obs[order]), tensor(n), last), blocks)
         self.action_mask = tensor(mask)  # [R, A]
         self.action = tensor(action)  # [R]
-        self.acts = tensor(acts)  # [R] False where a recording was cut
-        self._cell = tensor(point[t, k] * spec.num_players + n)  # [R]
+        self.acts = tensor(acts)  # [R] False at truncations
+        self._cell = tensor(step[t, k] * spec.num_players + n)  # [R]
         alive = np.ones_like(acting[:-1])
         alive[1:] = ~(trajectory.terminated | trajectory.truncated)[1:-1]
-        self._reward = _mean(trajectory.reward, alive)  # [T, K] the team's
+        self._reward = _mean(trajectory.reward, alive)  # [T, K] of the team
         if rewards:
-            rewards.see(self._reward[self._real[1:]])
+            rewards.see(self._reward[self._inside[1:]])
             self._reward = rewards.apply(self._reward)
-        self.acting = tensor(acting[self._real])  # [P, N]
-        self._acting, self._cut = acting, truncated
+        self.acting = tensor(acting[self._inside])  # [B, N]
+        self._acting, self._truncated = acting, truncated
         state = self._state(trajectory, spec)
         if states:
             states.see(state)
             state = states.apply(state)
-        self.global_state = tensor(state)  # [P, S]
+        self.global_state = tensor(state)  # [B, S]
 
     def _state(self, trajectory: Trajectory, spec: Spec) -> NDArray[np.float32]:
-        """Return the global state [P, S], or all players' views side by side, where a game has none."""
+        """Return the global state [B, S]; for a game without one, the observations of all players side by side."""
         if spec.global_state_size:
-            states: NDArray[np.float32] = trajectory.global_state[self._real]
+            states: NDArray[np.float32] = trajectory.global_state[self._inside]
             return states
         views = trajectory.obs.reshape(len(trajectory.obs), -1)[trajectory.index]
         views = np.where(trajectory.index[..., None] >= 0, views, 0)
-        return np.asarray(views[self._real].reshape(self.num_points, -1), np.float32)
+        return np.asarray(views[self._inside].reshape(self.num_steps, -1), np.float32)
 
     def greedy(self, rows: Tensor) -> Tensor:
         """Return the best legal action of each row of outputs [R, A]."""
         return rows.detach().masked_fill(~self.action_mask, -torch.inf).argmax(1)
 
     def seats(self, rows: Tensor) -> Tensor:
-        """Lay out what belongs to rows [R, ...] by point and player [P, N, ...]: 0 where nobody saw anything."""
-        out = rows.new_zeros(self.num_points * self.num_players, *rows.shape[1:])
+        """Lay out values of rows [R, ...] by step and player [B, N, ...]; 0 where the player had no observation."""
+        out = rows.new_zeros(self.num_steps * self.num_players, *rows.shape[1:])
         out = out.index_copy(0, self._cell, rows)
-        return out.view(self.num_points, self.num_players, *rows.shape[1:])
+        return out.view(self.num_steps, self.num_players, *rows.shape[1:])
 
     def rows(self, seats: Tensor) -> Tensor:
-        """Return what belongs to rows [R, ...] of what is laid out by point and player [P, N, ...]."""
+        """Undo `seats`: return the values of the rows [R, ...] from values by step and player [B, N, ...]."""
         return seats.flatten(0, 1)[self._cell]
 
     def taken(self, rows: Tensor) -> Tensor:
-        """Return of outputs [R, A] those of the actions that were taken [P, N]: 0 where nobody acted."""
+        """Return the outputs, of [R, A], of the actions taken [B, N]; 0 where the player did not act."""
         return self.seats(rows.gather(1, self.action[:, None])[:, 0] * self.acts)
 
     def chosen(self, rows: Tensor, joint: Tensor) -> Tensor:
-        """Return of outputs [R, A] those of joint actions [P, N]: [P, N], 0 where nobody saw anything."""
+        """Return the outputs, of [R, A], of joint actions [B, N]: [B, N]; 0 where the player had no observation."""
         return self.seats(rows.gather(1, self.rows(joint)[:, None])[:, 0])
 
-    def legal(self) -> Tensor:
-        """Return the legal actions [P, N, A]; of who sees nothing, the first one alone."""
-        legal = self.seats(self.action_mask)
-        legal[..., 0] |= ~legal.any(2)
-        return legal
+    def action_masks(self) -> Tensor:
+        """Return the action masks [B, N, A]; a player without an observation has the first action only."""
+        mask = self.seats(self.action_mask)
+        mask[..., 0] |= ~mask.any(2)
+        return mask
 
     @property
     def taken_actions(self) -> Tensor:
-        """The actions that were taken [P, N]: 0 where nobody acted."""
+        """The actions taken [B, N]; 0 where the player did not act."""
         return self.seats(self.action)
 
     def decided(self, each: bool) -> Tensor:
-        """Return where the team decided anything [P, 1], or each of its players [P, N]."""
+        """Return the steps at which any player acted [B, 1], or with `each` the players who did [B, N]."""
         return self.acting if each else self.acting.any(1, keepdim=True)
 
     def targets(self, value: Tensor, *, gamma: float, td_lambda: float) -> Tensor:
-        """Return the TD(λ) targets [P, M] of values [P, M]: M is 1, the team's, or N, each player's own."""
+        """Return the TD(λ) targets [B, M] of values [B, M]: M = 1 for the team, M = N for each player."""
         each = value.shape[1] == self.num_players
-        decided, cut = self._acting, self._cut
+        decided, truncated = self._acting, self._truncated
         if not each:
-            decided, cut = (np.asarray(a.any(2, keepdims=True)) for a in (decided, cut))
+            decided, truncated = (np.asarray(a.any(2, keepdims=True)) for a in (decided, truncated))
         dense = np.zeros(decided.shape, np.float32)
-        dense[self._real] = value.cpu().numpy()
-        dense *= decided | cut  # an end that was none has a value; others have 0
+        dense[self._inside] = value.cpu().numpy()
+        dense *= (
+            decided | truncated
+        )  # bootstrap at a truncation: the episode was cut; the value of a terminal state is 0
         reward = np.repeat(self._reward[..., None], decided.shape[2], 2)
         target = np.zeros_like(dense)
         target[:-1] = returns.td_lambda(dense, decided, reward, self._length, gamma=gamma, td_lambda=td_lambda)
-        return torch.from_numpy(target[self._real]).to(value.device)
+        return torch.from_numpy(target[self._inside]).to(value.device)
 
 
 def _pack(
     sequence: NDArray[np.int64], player: NDArray[np.int64], num_players: int, shared: bool
 ) -> tuple[NDArray[np.int64], list[list[int]]]:
-    """Return the order of the rows, and the blocks' sizes of each network."""
+    """Return the order of the packed rows, and the block sizes of each network."""
     members = [np.arange(len(player))] if shared else [np.flatnonzero(player == p) for p in range(num_players)]
     packed = [pack(np.unique(sequence[rows], return_inverse=True)[1]) for rows in members]
     order = np.concatenate([rows[order] for rows, (order, _) in zip(members, packed, strict=True)])
@@ -172,7 +174,7 @@ def _pack(
 
 
 def _rows_before(blocks: list[list[int]]) -> NDArray[np.int64]:
-    """Return for each packed row the one before it in its sequence, or -1 [R]."""
+    """Return the previous row of its sequence for each packed row [R], or -1."""
     before, start = [], 0
     for sizes in blocks:
         for last, size in zip([0, *sizes], sizes, strict=False):
@@ -182,5 +184,5 @@ def _rows_before(blocks: list[list[int]]) -> NDArray[np.int64]:
 
 
 def _mean(reward: NDArray[np.float32], alive: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return the mean over the players who were still in the game [T, K]: what each of a team is paid."""
+    """Return the team's reward [T, K]: the mean over the players who were still in the game."""
     return np.asarray((reward * alive).sum(2) / np.maximum(alive.sum(2), 1), np.float32)

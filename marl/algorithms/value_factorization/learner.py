@@ -1,9 +1,9 @@
-"""What learners of a team share that replay whole episodes: their settings, and the loop.
+"""What the learners of a team share: they replay whole episodes. Their settings, and the update.
 
     trajectory -> replay -> every `steps_per_update` environment steps: a batch -> the algorithm's losses -> one step
 
-The number of updates follows from the number of environment steps alone, not from how many environments made them.
-An algorithm (marl/algorithms/) says what its networks are and what its loss is.
+The number of updates depends on the number of environment steps alone, not on the number of environments.
+An algorithm (qmix.py, concaveq.py) defines its networks and its loss.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,46 +19,48 @@ from games.errors import UserError
 from games.keys import fold_one, stream
 from marl.algorithms.value_factorization.agent import TeamAgent
 from marl.algorithms.value_factorization.batch import EpisodeBatch, Standard
-from marl.algorithms.value_factorization.networks import Team, TeamConfig
+from marl.algorithms.value_factorization.networks import Team, TeamNetworkConfig
 from marl.algorithms.value_factorization.replay import EpisodeReplay
 from marl.base.schema import Size
 from marl.learning.learner import Learner
+from marl.learning.metrics import Means
 from marl.learning.optimizers import Adam, Optimizer, RMSprop
+from marl.learning.schedules import due, ramp
 from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors, Trajectory, prefixed, under
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-class EpisodicConfig(TeamConfig):
-    """The settings that learners from replayed episodes share."""
+class TeamLearnerConfig(TeamNetworkConfig):
+    """The settings that the learners of a team share."""
 
     learning_rate: PositiveFloat = 5e-4
     optimizer: Literal["adam", "rmsprop"] = "adam"
     gamma: float = Field(0.99, ge=0, le=1)  # per decision of the team
     td_lambda: float = Field(0.0, ge=0, le=1)
-    steps_per_update: PositiveInt = 50  # environment steps between two updates, however many environments made them
+    steps_per_update: PositiveInt = 50  # environment steps between two updates, over all environments
     replay_episodes: Size = 5000
     batch_episodes: Size = 32
-    target_update: PositiveFloat = 200  # from 1 on: updates between two copies; below 1: the rate of a moving average
+    target_update: PositiveFloat = 200  # >= 1: updates between two copies; < 1: rate of an exponential moving average
     epsilon_start: float = Field(1.0, ge=0, le=1)
     epsilon_end: float = Field(0.05, ge=0, le=1)
-    epsilon_steps: PositiveInt = 50_000  # environment steps from the one to the other, linearly
+    epsilon_steps: PositiveInt = 50_000  # environment steps of the linear decay
     standardise_rewards: bool = False  # by the running mean and deviation of the rewards sampled so far
     max_grad_norm: PositiveFloat = 10.0
 
 
-class EpisodicLearner(Learner):
-    """The loop of a learner from replayed episodes; an algorithm builds its networks and writes `learn`.
+class TeamLearner(Learner):
+    """The update of a learner that replays whole episodes; an algorithm defines `build` and `learn`.
 
-    Raises UserError for a game that is not a team's, has continuous actions, or shows no global state while players
-    take turns.
+    Raises UserError for a game whose players are not a team, that has continuous actions, or that has turns but no
+    global state.
     """
 
     Config: ClassVar[type[BaseModel]]
     Plays: ClassVar[type["TeamAgent"]] = TeamAgent
     name: ClassVar[str]
-    needs_state: ClassVar[bool] = True  # the algorithm looks at the global state in training
+    needs_state: ClassVar[bool] = True  # the algorithm uses the global state in training
 
     def __init__(self, config: Any, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         self.notes = _refuse(self.name, spec, self.needs_state)
@@ -68,13 +70,13 @@ class EpisodicLearner(Learner):
         self.replay = EpisodeReplay(spec, config.replay_episodes)
         self.standards = {"states": Standard(self.state_size), "rewards": Standard()}
         self.steps = self.updates = 0
-        self.modules: dict[str, nn.Module] = {}  # all that is saved, by name
+        self.modules: dict[str, nn.Module] = {}  # by the name under which a checkpoint saves it
         self.optimizers: dict[str, Optimizer] = {}
         self._plays = self.build()
         self._actor = self.Plays(self._plays, device, explores=True)
 
     def build(self) -> Team:
-        """Build the networks (`twins`) and their `optimizers`; return those that play."""
+        """Build the networks and their `optimizers`; return the networks that play."""
         raise NotImplementedError
 
     def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
@@ -82,12 +84,12 @@ class EpisodicLearner(Learner):
         raise NotImplementedError
 
     def single(self, name: str, build: Callable[[int], Network]) -> Network:
-        """Build a network from a key of its own."""
+        """Build a network from a key of its own, and register it for checkpoints."""
         network = self.modules[name] = build(stream(self.key, name)).to(self.device)
         return network
 
-    def twins(self, name: str, build: Callable[[int], Network]) -> tuple[Network, Network]:
-        """Build a network twice from a key of its own: one to learn, and a target that follows it."""
+    def with_target(self, name: str, build: Callable[[int], Network]) -> tuple[Network, Network]:
+        """Build a network and its target network, which starts as a copy of it."""
         online, target = self.single(name, build), self.single(f"{name}_target", build)
         target.load_state_dict(online.state_dict())
         return online, target.requires_grad_(False)
@@ -102,23 +104,20 @@ class EpisodicLearner(Learner):
     @property
     def epsilon(self) -> float:
         config = self.config
-        done = min(1.0, self.steps / config.epsilon_steps)
-        return float(config.epsilon_start + done * (config.epsilon_end - config.epsilon_start))
+        return ramp(config.epsilon_start, config.epsilon_end, self.steps, config.epsilon_steps)
 
     def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
         config = self.config
         self.replay.add(trajectory, mine)
-        due = self.steps // config.steps_per_update
-        self.steps += trajectory.steps
-        due = self.steps // config.steps_per_update - due
-        logged: dict[str, list[Tensor]] = {}
-        for _ in range(due if len(self.replay) >= config.batch_episodes else 0):
-            for name, value in self.learn(self.batch()).items():
-                logged.setdefault(name, []).append(value)
-            self.updates += 1
+        before, self.steps = self.steps, self.steps + trajectory.steps
+        means = Means()
+        if len(self.replay) >= config.batch_episodes:
+            for _ in range(due(before, self.steps, config.steps_per_update)):
+                means.add(self.learn(self.batch()))
+                self.updates += 1
         self._actor.epsilon = self.epsilon
-        means = {name: float(torch.stack(values).mean()) for name, values in logged.items()}
-        return means | {"epsilon": self.epsilon, "updates": self.updates, "replay_episodes": len(self.replay)}
+        counts = {"epsilon": self.epsilon, "updates": self.updates, "replay_episodes": len(self.replay)}
+        return means.result() | counts
 
     def batch(self) -> EpisodeBatch:
         """Draw the episodes of the next update."""
@@ -139,7 +138,7 @@ class EpisodicLearner(Learner):
         )
 
     def targets(self, batch: EpisodeBatch, value: Tensor) -> Tensor:
-        """Return the TD(λ) targets [P, M] of the next values [P, M]."""
+        """Return the TD(λ) targets [B, M] of values [B, M]."""
         return batch.targets(value, gamma=self.config.gamma, td_lambda=self.config.td_lambda)
 
     def optimizer(self, *modules: nn.Module) -> Optimizer:
@@ -149,15 +148,15 @@ class EpisodicLearner(Learner):
             return RMSprop(parameters, learning_rate=rate, eps=1e-5, max_norm=max_norm)
         return Adam(parameters, learning_rate=rate, eps=1e-8, max_norm=max_norm)
 
-    def follow(self, *pairs: tuple[nn.Module, nn.Module]) -> None:
-        """Move targets towards the networks that they follow, `(target, network)`, when that is due."""
+    def update_targets(self, *pairs: tuple[nn.Module, nn.Module]) -> None:
+        """Move each target towards its network, `(target, network)`, if an update of the targets is due."""
         rate = self.config.target_update
         if rate >= 1 and (self.updates + 1) % round(rate):
             return
         with torch.no_grad():
             for target, network in pairs:
-                for kept, new in zip(target.parameters(), network.parameters(), strict=True):
-                    kept.lerp_(new, min(rate, 1.0))
+                for old, new in zip(target.parameters(), network.parameters(), strict=True):
+                    old.lerp_(new, min(rate, 1.0))
 
     def agent_state(self) -> Tensors:
         return self._plays.state_dict()
@@ -194,9 +193,9 @@ class EpisodicLearner(Learner):
 
 
 def _refuse(name: str, spec: Spec, needs_state: bool) -> list[str]:
-    """Raise UserError for a game that does not fit; return what the user should know of one that does."""
+    """Raise UserError for a game that does not fit; return warnings about one that does."""
     if spec.payoff != "team":
-        # What adds up to zero leaves a team nothing to gain: the wrapper refuses it.
+        # The wrapper team_reward refuses a zero-sum game: its team reward is always 0.
         remedy = "append ' | team_reward' to the game, or use ippo" if spec.payoff == "general_sum" else "use ippo"
         raise UserError(
             f"{name} needs a team, and the payoff of '{spec.name}' is {spec.payoff.replace('_', '-')}: {remedy}"

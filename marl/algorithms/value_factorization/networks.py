@@ -1,6 +1,6 @@
-"""The networks of a team: what each sees, and what it says its actions are worth.
+"""The networks of a team: from each player's inputs to the utilities of its actions.
 
-With shared parameters one network holds every player, told apart by its index; else each has its own.
+With shared parameters one network serves all players and sees the player's index; otherwise each has its own.
 """
 
 import numpy as np
@@ -15,26 +15,26 @@ from marl.learning.networks import generator_of
 from marl.learning.recurrent import AgentNetwork, Packed
 
 
-class TeamConfig(Frozen):
+class TeamNetworkConfig(Frozen):
     """The settings of a team's networks."""
 
-    recurrent: bool = True  # a GRU; without it the agent sees its present view alone
+    recurrent: bool = True  # a GRU; without it the agent sees only its present observation
     hidden: Size = 64
-    last_action: bool = True  # the agent sees what it did last
-    share_parameters: bool = True  # one network for all players, told apart by the player's index
+    last_action: bool = True  # the agent sees its last action
+    share_parameters: bool = True  # one network for all players, with the player's index as an input
 
 
 class Inputs:
-    """What an agent's network sees: the flat view, the last action, the player's index; as rows [B, size]."""
+    """The inputs of an agent's network, as rows [B, size]: flat observation, last action, player's index."""
 
-    def __init__(self, config: TeamConfig, spec: Spec) -> None:
+    def __init__(self, config: TeamNetworkConfig, spec: Spec) -> None:
         self.scale = 1 / 255 if spec.observation.dtype == "uint8" else 1.0
         self.actions = spec.num_actions if config.last_action else 0
         self.players = spec.num_players if config.share_parameters and spec.num_players > 1 else 0
         self.size = int(np.prod(spec.observation.shape)) + self.actions + self.players
 
     def __call__(self, obs: Tensor, player: Tensor, last_action: Tensor) -> Tensor:
-        """Put together views [B, *O], players [B] and last actions [B], which are -1 at first."""
+        """Concatenate observations [B, *O], players [B] and last actions [B]; -1 is no action yet."""
         parts = [obs.flatten(1).float() * self.scale]
         if self.actions:
             parts.append(functional.one_hot(last_action + 1, self.actions + 1)[:, 1:].float())
@@ -44,9 +44,9 @@ class Inputs:
 
 
 class Team(nn.Module):
-    """The networks of all players: one that they share, or one each."""
+    """The networks of all players: one shared, or one for each."""
 
-    def __init__(self, config: TeamConfig, spec: Spec, key: int) -> None:
+    def __init__(self, config: TeamNetworkConfig, spec: Spec, key: int) -> None:
         super().__init__()
         self.config, self.inputs = config, Inputs(config, spec)
         count = 1 if config.share_parameters else spec.num_players

@@ -1,8 +1,8 @@
-"""Replay of whole episodes: each step is kept once, without padding, and sampled without a loop.
+"""Replay of whole episodes: each step is stored once, without padding, and sampled without a loop.
 
-Steps are rows of a ring, in the order in which they were played: [t, e] of one recording, then of the next. So an
-episode of environment e is every E-th row from its first one. Rows lie in pages, which are used again when the last
-episode that reaches into them has been forgotten; memory grows with what is kept, not with what could be.
+Steps are rows of a ring, in the order of play: [t, e] of one recording, then of the next. So an episode is every E-th
+row from its first row on. Rows lie in pages. A page is reused when no stored episode has rows on it any more, so memory
+grows with the rows that are stored, not with the capacity.
 """
 
 from collections.abc import Collection
@@ -17,29 +17,29 @@ from marl.base.memory import refuse_beyond_memory
 from marl.learning.shards import ROWS
 from marl.rollout.types import Tensors, Trajectory
 
-PAGE = ROWS  # a page of rows is a shard of a checkpoint
-GROWTH = 1 / 16  # of the pages at hand, when there is no free one
+PAGE = ROWS  # rows of a page, which is one shard of a checkpoint
+GROWTH = 1 / 16  # share of the pages to add when none is free
 
 
 class EpisodeReplay:
-    """Keep the newest `capacity` episodes that were played to their ends.
+    """Keep the newest `capacity` complete episodes.
 
-    Raises UserError where so many episodes of a game could not be held in memory.
+    Raises UserError if so many episodes of the game do not fit into memory.
     """
 
     def __init__(self, spec: Spec, capacity: int) -> None:
         self.spec, self.capacity = spec, capacity
         row = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in _row(spec).values())
-        episode = row * ((spec.max_length or 0) + 1)  # where their length is not known nobody can say
-        # 2.1, as measured: the pages at hand, and the rows that `state` gathers from them or `load_state` is given.
+        episode = row * ((spec.max_length or 0) + 1)  # unknown lengths count as 0
+        # Measured factor 2.1: the pages, and a copy of their rows in `state` and `load_state`.
         refuse_beyond_memory(capacity, f"episodes of '{spec.name}'", episode, 2.1, "replay_episodes")
         self._fields = {name: np.zeros((0, *shape), dtype) for name, (shape, dtype) in _row(spec).items()}
-        self._page = np.zeros(0, np.int64)  # [P] where the pages of the live rows lie
+        self._page = np.zeros(0, np.int64)  # [live pages] the index of each page in `_fields`, in the order of its rows
         self._free: list[int] = []
-        self._forgotten = 0  # pages that were given back: row r lies on the page r // PAGE - forgotten
-        self._next = 0  # the row that is written next, counted from the first one ever
+        self._forgotten = 0  # pages freed so far: row r lies on live page r // PAGE - forgotten
+        self._next = 0  # number of the next row, counted from the first one ever written
         self._episodes = np.zeros((0, 3), np.int64)  # [K, 3] first row, stride, length in steps; the oldest first
-        self._open = np.zeros(0, np.int64)  # [E] the first row of the open episode; -1 where its beginning is lost
+        self._open = np.zeros(0, np.int64)  # [E] the first row of the open episode; -1 if its beginning is not stored
 
     def __len__(self) -> int:
         """Return the number of episodes."""
@@ -47,13 +47,14 @@ class EpisodeReplay:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the pages at hand."""
+        """Bytes of all pages."""
         return sum(field.nbytes for field in self._fields.values())
 
     def add(self, trajectory: Trajectory, mine: Collection[int]) -> None:
-        """Write what is new in a recording.
+        """Add the new steps of a recording.
 
-        Who is held by others than `mine` counts as part of the game: it does not act, and a cut is an end to it.
+        Players of roster entries other than `mine` are part of the game: they do not act, and truncation terminates
+        their episode.
         """
         fresh = slice(trajectory.recorded, len(trajectory.action))
         first = trajectory.first[fresh]
@@ -63,7 +64,7 @@ class EpisodeReplay:
         at = self._allocate(length * num_envs)
         ours = np.isin(trajectory.seating[fresh], list(mine))
         truncated = trajectory.truncated[fresh]
-        # Of others nothing is seen at their decisions, so no value of theirs is asked for at a cut.
+        # The others' observations are not stored, so no value of theirs can be bootstrapped at a truncation.
         terminated = np.where(ours, trajectory.terminated[fresh], trajectory.terminated[fresh] | truncated)
         dense = {"acting": trajectory.acting[fresh] & ours, "terminated": terminated, "truncated": truncated}
         dense |= {name: getattr(trajectory, name)[fresh] for name in ("action", "reward", "global_state")}
@@ -81,13 +82,13 @@ class EpisodeReplay:
     def sample(self, count: int, key: int) -> Trajectory:
         """Draw `count` episodes by `key`, with replacement, as a Trajectory of as many environments [T+1, K, ...].
 
-        Environment k is open from 0 to its episode's end; behind that nobody acts, and all is 0.
+        Environment k plays its episode from step 0 on; after the episode's end nobody acts and all entries are 0.
         """
         drawn = (uniform(fold(key, np.arange(count))) * len(self)).astype(np.int64)
         start, stride, length = self._episodes[drawn].T
         time = np.arange(length.max() + 1)[:, None]
         real = time <= length  # [T+1, K]
-        at = self._lies((start + stride * time)[real])
+        at = self._positions((start + stride * time)[real])
 
         def dense(name: str) -> NDArray[Any]:
             field = self._fields[name]
@@ -118,14 +119,14 @@ class EpisodeReplay:
         )
 
     def state(self) -> Tensors:
-        """Return the episodes and the pages of rows that they reach into; open episodes are not part of it."""
+        """Return the complete episodes and the pages that hold their rows; open episodes are left out."""
         start = self._oldest() // PAGE * PAGE
-        at = self._lies(np.arange(start, self._next))
+        at = self._positions(np.arange(start, self._next))
         state = {"next": np.array(self._next), "episodes": self._episodes}
         return state | {name: field[at] for name, field in self._fields.items()}
 
     def load_state(self, state: Tensors) -> None:
-        """Go on from what `state` returned."""
+        """Restore what `state` returned."""
         rows, episodes = len(state["reward"]), np.asarray(state["episodes"])
         self.__init__(self.spec, self.capacity)  # type: ignore[misc]
         self._next = int(state.get("next", rows)) - rows  # checkpoints of format 1 count from their oldest row on
@@ -136,9 +137,9 @@ class EpisodeReplay:
         self._episodes = episodes.copy()
 
     def _close(self, first: NDArray[np.bool_], last: NDArray[np.bool_]) -> None:
-        """Note the episodes that a recording [T, E] of the newest rows ends, and those that it leaves open."""
+        """Register the episodes that end in a recording [T, E] of the newest rows, and those that stay open."""
         num_envs = first.shape[1]
-        if len(self._open) != num_envs or first[0].all():  # the environments were opened afresh
+        if len(self._open) != num_envs or first[0].all():  # the environments were reset
             self._open = np.full(num_envs, -1)
         row = (self._next - first.size + np.arange(first.size)).reshape(first.shape)
         opened = np.maximum.accumulate(np.concatenate([self._open[None], np.where(first, row, -1)]))[1:]  # [T, E]
@@ -153,7 +154,7 @@ class EpisodeReplay:
         return int(self._episodes[:, 0].min(initial=self._next))
 
     def _forget(self) -> None:
-        """Give back the pages that no episode reaches into."""
+        """Free the pages on which no episode has rows."""
         live = min(self._oldest(), int(self._open[self._open >= 0].min(initial=self._next)))
         spare = live // PAGE - self._forgotten
         self._free += self._page[:spare].tolist()
@@ -161,30 +162,30 @@ class EpisodeReplay:
         self._forgotten += spare
 
     def _allocate(self, count: int) -> NDArray[np.int64]:
-        """Return where the next `count` rows lie [count], and count them as written."""
+        """Reserve the next `count` rows; return their positions in the fields [count]."""
         rows = np.arange(self._next, self._next + count)
         wanted = int(rows[-1]) // PAGE + 1 - self._forgotten - len(self._page) if count else 0
         while len(self._free) < wanted:
             self._grow()
         self._page = np.concatenate([self._page, np.array([self._free.pop() for _ in range(wanted)], np.int64)])
         self._next += count
-        return self._lies(rows)
+        return self._positions(rows)
 
     def _grow(self) -> None:
         pages = len(self._fields["reward"]) // PAGE
         more = max(1, int(pages * GROWTH))
         for field in self._fields.values():
-            # In place: no array of the old size lives beside one of the new size.
+            # In place, so that the old and the new array are never in memory together.
             field.resize(((pages + more) * PAGE, *field.shape[1:]), refcheck=False)
         self._free += range(pages + more - 1, pages - 1, -1)
 
-    def _lies(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return where rows lie in the fields."""
+    def _positions(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the positions of rows in the fields."""
         return self._page[rows // PAGE - self._forgotten] * PAGE + rows % PAGE
 
 
 def _row(spec: Spec) -> dict[str, tuple[tuple[int, ...], Any]]:
-    """Return the shape and the type of each part of a step."""
+    """Return the shape and the type of each field of a step."""
     seats = (spec.num_players,)
     action: tuple[tuple[int, ...], Any] = (seats, np.min_scalar_type(spec.num_actions))
     if isinstance(spec.action, Box):

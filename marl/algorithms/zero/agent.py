@@ -1,4 +1,4 @@
-"""The agent that plays by a network's policy, without a search."""
+"""The agent that plays a network's policy without a search."""
 
 from collections.abc import Callable
 
@@ -6,23 +6,23 @@ import numpy as np
 
 from games.keys import draw
 from marl.rollout.types import Decision, Hidden, View
-from marl.search.evaluators import Judgement
+from marl.search.evaluators import LogitsAndValues
 
 
-class PolicyAgent:
-    """Play a network's policy without a search: sampled by the decision's key, or its mode if `greedy`.
+class PriorAgent:
+    """Play the prior policy of a search's network: sample by the decision's key, or take the best action if `greedy`.
 
-    `judge(views [B, *O], movers [B])` says the logits of actions, and values.
+    `network(obs [B, *O], movers [B])` returns logits and values.
     """
 
-    def __init__(self, judge: Callable[..., Judgement], *, greedy: bool) -> None:
-        self._judge, self._greedy = judge, greedy
+    def __init__(self, network: Callable[..., LogitsAndValues], *, greedy: bool) -> None:
+        self._network, self._greedy = network, greedy
 
     def initial_hidden(self, rows: int) -> Hidden:
         return None
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        logits = np.where(view.action_mask, self._judge(view.obs, view.player)[0], -np.inf)
+        logits = np.where(view.action_mask, self._network(view.obs, view.player)[0], -np.inf)
         if self._greedy:
             return Decision(logits.argmax(1)), None
         return Decision(draw(view.key, np.exp(logits - logits.max(1, keepdims=True)))), None

@@ -1,10 +1,11 @@
-"""What learners share that learn from searches: settings, replay, when an update is due, what a checkpoint keeps.
+"""What AlphaZero and MuZero share: settings, replay, the schedule of updates, and the contents of a checkpoint.
 
-An algorithm adds its network, what its search asks of the world, and its loss.
+An algorithm adds its network, the model of its search, and its loss.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, Literal
 
 import torch
@@ -14,49 +15,55 @@ from torch import Tensor
 from games.contract import Spec
 from games.errors import UserError
 from games.keys import fold_one
+from marl.algorithms.zero.agent import PriorAgent
 from marl.algorithms.zero.networks import Encoder
 from marl.algorithms.zero.replay import PositionReplay, Rows
-from marl.algorithms.zero.symmetry import symmetries, turned_over
+from marl.algorithms.zero.symmetry import symmetries, transform
 from marl.base.schema import Count, Frozen, Size
 from marl.learning.backends import BackendName, Precision
 from marl.learning.learner import Learner
+from marl.learning.metrics import Means
 from marl.learning.optimizers import Adam
 from marl.learning.rowwise import Network
+from marl.learning.schedules import annealed, due
 from marl.rollout.agent import Agent
-from marl.rollout.types import Tensors, Trajectory, prefixed, under
+from marl.rollout.types import Tensors, Trajectory, View, prefixed, under
 from marl.search.agent import SearchAgent
+from marl.search.evaluators import LogitsAndValues
 from marl.search.models import Model
 from marl.search.selection import Gumbel, Puct, Rule
 
+SYMMETRY = 1  # draw of a batch's key: the symmetry
+
 
 class SearchConfig(Frozen):
-    """The settings of every learner from searches."""
+    """The settings that AlphaZero and MuZero share."""
 
-    simulations: Size = 64  # a move, in training
+    simulations: Size = 64  # for each move, in training
     rule: Literal["puct", "gumbel"] = "puct"
-    c_init: PositiveFloat = 1.25  # puct: how much the prior weighs against Q
-    noise: float = Field(0.25, ge=0, le=1)  # puct: share of Dirichlet's noise at the root, in training
-    noise_alpha: NonNegativeFloat = 0.0  # of that noise; 0: ten by the number of legal actions
-    considered: Size = 16  # gumbel: actions at the root
-    sampled_moves: Count = 10  # of each player, in training, are drawn from the search's policy
+    c_init: PositiveFloat = 1.25  # puct: the weight of the prior against Q
+    noise: float = Field(0.25, ge=0, le=1)  # puct: share of Dirichlet noise at the root, in training
+    noise_alpha: NonNegativeFloat = 0.0  # of that noise; 0: 10 / number of legal actions
+    considered: Size = 16  # gumbel: the number of actions considered at the root
+    sampled_moves: Count = 10  # a player's first moves that are sampled from the search's policy, in training
     learning_rate: PositiveFloat = 1e-3
     anneal: bool = False  # the learning rate falls linearly to 0 at the run's last step
     weight_decay: NonNegativeFloat = 1e-4  # c
     root_value_share: float = Field(0.0, ge=0, le=1)  # m
     replay_positions: Size = 100_000
     batch_size: Size = 256
-    steps_per_update: PositiveInt = 64  # environment steps between two updates, however many environments made them
+    steps_per_update: PositiveInt = 64  # environment steps between two updates, over all environments
     max_grad_norm: PositiveFloat = 10.0
-    symmetries: bool = True  # learn from positions turned over, where the game's Spec says how
-    encoder: Encoder = "auto"  # auto: residual for views of three axes
+    symmetries: bool = True  # apply a random symmetry of the board to each batch, if the game's Spec has any
+    encoder: Encoder = "auto"  # auto: residual for observations of three axes
     hidden: tuple[Size, ...] = (128, 128)  # of the mlp
     channels: Size = 32  # of the residual network
     blocks: Size = 2
-    precision: Precision = "float32"  # in which the network computes; its weights are float32
-    backend: BackendName = "torch"  # what computes the network where it plays
+    precision: Precision = "float32"  # of the network's computation in play; its weights are float32
+    backend: BackendName = "torch"  # the library that computes the network in play
 
     def selection(self, *, noisy: bool) -> Rule:
-        """Return the rule of a search: with noise at its root in training, without where strength is asked for."""
+        """Return the selection rule of a search: with noise at the root in training, without noise in evaluation."""
         if self.rule == "gumbel":
             return Gumbel(considered=self.considered, noise=float(noisy))
         return Puct(c_init=self.c_init, noise=self.noise * noisy, alpha=self.noise_alpha)
@@ -96,37 +103,35 @@ class SearchLearner(Learner, Generic[Network]):
 
     @abstractmethod
     def loss(self, key: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss of a batch of the replay that `key` draws, and metrics."""
+        """Return the loss of a batch that `key` draws from the replay, and metrics."""
 
     @abstractmethod
     def renew(self) -> None:
-        """Let whoever plays play as the network does now."""
+        """Give the present weights of the network to the agents that play."""
 
     def refresh(self, updates: int) -> None:
-        """Do what is to be done to the replay before the updates that are due."""
+        """Prepare the replay before `updates` updates."""
 
     def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
         config = self.config
         finished = self.replay.add(trajectory, mine)
-        due = self.steps // config.steps_per_update
-        self.steps += trajectory.steps
-        due = self.steps // config.steps_per_update - due
-        logged: dict[str, list[Tensor]] = {}
-        if due and len(self.replay) >= config.batch_size:
-            self.refresh(due)
-            left = max(0.0, 1 - self.steps / self.total_steps) if config.anneal else 1.0
-            self.optimizer.learning_rate = config.learning_rate * left
+        before, self.steps = self.steps, self.steps + trajectory.steps
+        updates = due(before, self.steps, config.steps_per_update)
+        means = Means()
+        if updates and len(self.replay) >= config.batch_size:
+            self.refresh(updates)
+            rate = config.learning_rate
+            self.optimizer.learning_rate = annealed(rate, self.steps, self.total_steps) if config.anneal else rate
             self.network.train()
-            for _ in range(due):
-                for name, metric in self._learn().items():
-                    logged.setdefault(name, []).append(metric)
+            for _ in range(updates):
+                means.add(self._learn())
                 self.updates += 1
             self.renew()
-        means = {name: float(torch.stack(values).mean()) for name, values in logged.items()}
+        metrics = means.result()
         would, wrongly = self.replay.would_resign
         if would:
-            means["resigned_wrongly"] = wrongly / would
-        return means | {"updates": self.updates, "positions": len(self.replay), "finished": finished}
+            metrics["resigned_wrongly"] = wrongly / would
+        return metrics | {"updates": self.updates, "positions": len(self.replay), "finished": finished}
 
     def _learn(self) -> dict[str, Tensor]:
         with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
@@ -135,10 +140,10 @@ class SearchLearner(Learner, Generic[Network]):
         self.optimizer.descend(loss + self.config.weight_decay * decay)
         return metrics
 
-    def turned(self, rows: Rows, key: int) -> Rows:
-        """Return positions turned over in one of the ways that the game allows, where that is wanted."""
+    def augmented(self, rows: Rows, key: int) -> Rows:
+        """Return positions after one symmetry of the board that `key` draws, if `symmetries` is set."""
         if self.config.symmetries:
-            turned_over(rows, self._symmetries[fold_one(key, 1) % len(self._symmetries)])
+            transform(rows, self._symmetries[fold_one(key, SYMMETRY) % len(self._symmetries)])
         return rows
 
     def state(self) -> Tensors:
@@ -160,45 +165,71 @@ class SearchLearner(Learner, Generic[Network]):
         return self.network.state_dict()
 
 
-def budget(name: str, config: SearchConfig, asked: int | None, sampled_moves: int) -> int:
-    """Return a player's budget: as asked, or as trained; raises UserError for none, and for less than no moves."""
-    if sampled_moves < 0:
-        raise UserError(f"{name} samples 0 or more of its first moves, got sampled_moves={sampled_moves}")
-    if asked is not None and asked < 1:
-        raise UserError(f"{name} searches with at least 1 simulation, got {asked}; search=false plays without")
-    return config.simulations if asked is None else asked
+@dataclass(frozen=True)
+class RatedOptions:
+    """The arguments with which a checkpoint's agent is loaded: `runs/x(simulations=100, leaves=8)`.
 
+    Raises UserError for arguments that contradict each other or are out of range; `name` is the algorithm's.
+    """
 
-def rated(
-    config: SearchConfig,
-    spec: Spec,
-    model: Callable[..., Model],
-    *,
-    simulations: int,
-    sampled: int = 0,
-    leaves: int = 1,
-    solve: bool = False,
-    reuse: bool = False,
-) -> Agent:
-    """Return what a tournament rates: the best of a search without noise, after `sampled` moves drawn from it."""
-    return SearchAgent(
-        spec,
-        model,
-        config.selection(noisy=False),
-        simulations=simulations,
-        sampled=sampled,
-        leaves=leaves,
-        solve=solve,
-        decided=config.rule == "puct",
-        reuse=reuse,
-    )
+    name: str
+    config: SearchConfig
+    simulations: int | None = None  # None: as in training
+    sampled_moves: int = 0  # a player's first moves that are sampled from the search's policy
+    leaves: int = 1
+    solve: bool | None = None  # None: as in training
+    reuse: bool = False
+    search: bool = True
+    greedy: bool = False
 
+    def __post_init__(self) -> None:
+        if self.search and self.greedy:
+            raise UserError(
+                "greedy=true plays the mode of the network's policy alone; add search=false, or leave it out"
+            )
+        if not self.search:
+            self._refuse_search_arguments()
 
-def refuse_unfit(search: bool, greedy: bool, **of_search: int | None) -> None:
-    """Raise UserError for arguments of a search where none is made, and for a policy's mode where one is."""
-    if search and greedy:
-        raise UserError("greedy=true plays the mode of the network's policy alone; add search=false, or leave it out")
-    if search:
-        return
-    if given := [name for name, value in of_search.items() if value not in (None, False, 0)]:
-        raise UserError(f"search=false plays the network's policy alone, got {given[0]} too; leave one of them out")
+    def agent(
+        self,
+        spec: Spec,
+        network: Callable[..., LogitsAndValues],
+        model: Callable[[View], Model],
+        *,
+        solve: bool = False,
+    ) -> Agent:
+        """Return the agent: by the network's policy alone without `search`, else by a search of `model`.
+
+        `solve` is what the search of an exact model does in training.
+        """
+        if not self.search:
+            return PriorAgent(network, greedy=self.greedy)
+        if self.sampled_moves < 0:
+            raise UserError(f"{self.name} samples 0 or more of its first moves, got sampled_moves={self.sampled_moves}")
+        if self.simulations is not None and self.simulations < 1:
+            raise UserError(
+                f"{self.name} searches with at least 1 simulation, got {self.simulations}; search=false plays without"
+            )
+        trained = self.config
+        return SearchAgent(
+            spec,
+            model,
+            trained.selection(noisy=False),
+            simulations=trained.simulations if self.simulations is None else self.simulations,
+            sampled=self.sampled_moves,
+            leaves=self.leaves,
+            solve=solve if self.solve is None else self.solve,
+            decided=trained.rule == "puct",
+            reuse=self.reuse,
+        )
+
+    def _refuse_search_arguments(self) -> None:
+        arguments = {
+            "simulations": self.simulations,
+            "solve": self.solve,
+            "sampled_moves": self.sampled_moves,
+            "reuse": self.reuse,
+            "leaves": self.leaves != 1,
+        }
+        if given := [name for name, value in arguments.items() if value not in (None, False, 0)]:
+            raise UserError(f"search=false plays the network's policy alone, got {given[0]} too; leave one of them out")

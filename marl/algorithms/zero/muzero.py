@@ -1,22 +1,23 @@
-"""MuZero: a search that asks no rules, in a game that a network has learned (Schrittwieser et al. 2020,
+"""MuZero: search in a game that a network has learned, without its rules (Schrittwieser et al. 2020,
 https://doi.org/10.1038/s41586-020-03051-4).
 
-AlphaZero's search walks through a game's own positions. Here it walks through hidden states s^k: a representation makes
-the first of what is seen, dynamics make the next of an action, a prediction says policy and value of each.
+AlphaZero's search visits a game's own positions. MuZero's visits hidden states s^k: a representation h maps the
+observation to the first, dynamics g map a state and an action to the next, and a prediction f maps each to a policy and
+a value.
 
     s^0 = h(o, who moves)      r^k, m^k, s^k = g(s^(k-1), a^k)      p^k, v^k = f(s^k)
 
-Nothing says what a hidden state should be. The three are trained together to say, K moves ahead from a position of the
-replay and along the moves that were played, what a search made of those positions, who moved there and what was paid:
+Hidden states have no targets. The three networks are trained together to predict, K moves ahead from a position of the
+replay and along the moves that were played, the searches' policies and values, the movers and the rewards:
 
     L = sum_k s_k [ - sum_a π_a log p^k_a + (z̃ - v^k)² + w (u - r^k)² - log m^k_mover ] + c |θ|²
     s_0 = 1,  s_k = 1/K,  z̃ = (1 - m) z + m (value of the root)
 
-with u what a move was paid, z all that is paid from a position on. After its end a game pays nothing, is worth nothing,
-and has no policy. The gradient into g's input is halved, and hidden states are scaled to [0, 1] (appendix G).
+with u the reward of a move and z the return from a position on. After the end of a game the reward and value are 0, and
+there is no policy. The gradient into g's input is halved, and hidden states are scaled to [0, 1] (appendix G).
 
-Deviations: who moves next is learned too, so that extra moves, passes and any number of players need no other code;
-values and rewards are vectors, one number for each player; z is the return to the end, never an n-step one; Adam.
+Deviations: the next mover is learned too, so the same code serves extra moves, passes and any number of players; values
+and rewards are vectors, one number for each player; z is the full return, not an n-step return; Adam.
 """
 
 from collections.abc import Sequence
@@ -33,31 +34,42 @@ from torch import Tensor, nn
 from games.contract import Spec
 from games.errors import UserError
 from games.keys import fold, fold_one, stream, uniform
-from marl.algorithms.zero.agent import PolicyAgent
-from marl.algorithms.zero.learner import SearchConfig, SearchLearner, budget, rated, refuse_unfit
-from marl.algorithms.zero.networks import Asked, Normalized, Prediction, dense, is_residual, refuse_network, seen, tower
+from marl.algorithms.zero.learner import RatedOptions, SearchConfig, SearchLearner
+from marl.algorithms.zero.networks import (
+    NetworkInference,
+    Normalized,
+    Prediction,
+    dense,
+    encoded,
+    is_residual,
+    refuse_network,
+    tower,
+)
 from marl.algorithms.zero.replay import Rows
 from marl.base.schema import Count, Size
 from marl.learning.networks import generator_of, linear
 from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors, View
 from marl.search.agent import SearchAgent
-from marl.search.evaluators import Judgement
-from marl.search.models import Imagined, LearnedModel
+from marl.search.evaluators import LogitsAndValues
+from marl.search.models import HiddenStates, LearnedModel
 from marl.search.values import by_mover, by_player, half_range, scaled, unscaled
 
-SEARCHED = 512  # positions that are searched again in one call: more would take memory, not time
+SEARCHED = 512  # positions of one search call in reanalysis: more would cost memory and save no time
+# Draws of an update's key.
+REANALYSIS = 1  # keys of the searches
+AFTER_END = 2  # actions after the end of a game
 
 
 class MuZeroConfig(SearchConfig):
     """The settings of MuZero."""
 
-    simulations: Size = 50  # a move, in training
+    simulations: Size = 50  # for each move, in training
     unroll_steps: Size = 5  # K
-    reanalyse: Count = 0  # positions of the replay that are searched again for each update
-    reward_weight: PositiveFloat = 4.0  # w: how things went is noise for long, what a move pays is none
-    hidden: tuple[Size, ...] = Field((128, 128), min_length=1)  # of the mlp; the last is the hidden state's
-    action_planes: Size = 2  # as which an action enters residual dynamics
+    reanalyse: Count = 0  # positions of the replay to search again for each update
+    reward_weight: PositiveFloat = 4.0  # w: rewards are exact targets, outcomes are noisy for a long time
+    hidden: tuple[Size, ...] = Field((128, 128), min_length=1)  # of the mlp; the last is the size of the hidden state
+    action_planes: Size = 2  # planes that encode an action for residual dynamics
 
 
 class MuZeroNetwork(nn.Module):
@@ -89,36 +101,37 @@ class MuZeroNetwork(nn.Module):
         self.transition = nn.Sequential(*of_transition)
         self.prediction = Prediction(nn.Sequential(), self.features, spec, generator)
 
-    def see(self, obs: Tensor, mover: Tensor) -> Tensor:
-        """Return what the representation is shown of views [B, *O] and who moves [B]."""
-        return seen(obs, mover, self.players, residual=self.residual)
+    def encode(self, obs: Tensor, mover: Tensor) -> Tensor:
+        """Return the input of the representation for observations [B, *O] and movers [B]."""
+        return encoded(obs, mover, self.players, residual=self.residual)
 
-    def taken(self, hidden: Tensor, action: Tensor) -> Tensor:
-        """Return what the dynamics are shown of hidden states and actions [B]."""
+    def with_action(self, hidden: Tensor, action: Tensor) -> Tensor:
+        """Return the input of the dynamics for hidden states [B, ...] and actions [B]."""
         action = self.action[action]
         return torch.cat([hidden, action], 1) if self.residual else hidden + action
 
     def initial(self, x: Tensor) -> Tensor:
-        """Return what is said of what is seen, and its hidden states, beside each other: [B, A + N + F]."""
+        """Return logits, values and hidden states for inputs of `encode`, concatenated: [B, A + N + F]."""
         hidden = rescaled(self.representation(x))
         return torch.cat([self.prediction(hidden), hidden.flatten(1)], 1)
 
     def recurrent(self, x: Tensor) -> Tensor:
-        """Return the reward of actions taken and logits of who moves next, then as `initial`: [B, 2N + A + N + F]."""
+        """Return rewards and logits of the next mover, then as `initial`, for `with_action`: [B, 2N + A + N + F]."""
         hidden = rescaled(self.dynamics(x))
         return torch.cat([self.transition(hidden), self.prediction(hidden), hidden.flatten(1)], 1)
 
     def unroll(self, obs: Tensor, mover: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Follow actions [B, K]; return what is said of K + 1 states [B, K+1, A + N] and K ways [B, K, 2N]."""
-        states = [rescaled(self.representation(self.see(obs, mover)))]
+        """Apply actions [B, K]; return predictions of K+1 states [B, K+1, A + N] and of K transitions [B, K, 2N]."""
+        states = [rescaled(self.representation(self.encode(obs, mover)))]
         for action in actions.unbind(1):
-            states.append(rescaled(self.dynamics(self.taken(halved(states[-1]), action))))
-        said, ways = self.prediction(torch.cat(states)), self.transition(torch.cat(states[1:]))
-        return said.unflatten(0, (-1, len(obs))).transpose(0, 1), ways.unflatten(0, (-1, len(obs))).transpose(0, 1)
+            states.append(rescaled(self.dynamics(self.with_action(halved(states[-1]), action))))
+        predictions = self.prediction(torch.cat(states)).unflatten(0, (-1, len(obs)))
+        transitions = self.transition(torch.cat(states[1:])).unflatten(0, (-1, len(obs)))
+        return predictions.transpose(0, 1), transitions.transpose(0, 1)
 
 
 def _action_planes(actions: int, planes: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Return what actions are at first [A, p, H, W]: small noise, and their own cell where each cell is an action."""
+    """Return the initial planes of actions [A, p, H, W]: noise, and the action's cell if cells are actions."""
     start = 0.1 * torch.randn(actions, *planes, generator=generator)
     if actions == planes[1] * planes[2]:
         start[:, 0] = torch.eye(actions).view(actions, *planes[1:])
@@ -133,62 +146,66 @@ def rescaled(hidden: Tensor) -> Tensor:
 
 
 def halved(x: Tensor) -> Tensor:
-    """Return x, whose gradient is halved on its way back."""
+    """Return x; its gradient is halved in the backward pass."""
     return x / 2 + x.detach() / 2
 
 
-class Imagination(Asked[MuZeroNetwork]):
-    """The network as a search asks it: what is seen now, and what follows."""
+class MuZeroInference(NetworkInference[MuZeroNetwork]):
+    """The network as a search calls it: initial and recurrent inference."""
 
-    def initial(self, views: NDArray[Any], movers: NDArray[np.int64]) -> Imagined:
-        said = self._ask("initial", self._network.see, views, movers)
-        return self._imagined(said, movers, np.zeros((len(said), self._spec.num_players)))
+    def initial(self, obs: NDArray[Any], movers: NDArray[np.int64]) -> HiddenStates:
+        output = self._run("initial", self._network.encode, obs, movers)
+        return self._hidden_states(output, movers, np.zeros((len(output), self._spec.num_players)))
 
-    def recurrent(self, hidden: NDArray[np.float32], actions: NDArray[np.int64], movers: NDArray[np.int64]) -> Imagined:
+    def recurrent(
+        self, hidden: NDArray[np.float32], actions: NDArray[np.int64], movers: NDArray[np.int64]
+    ) -> HiddenStates:
         players = self._spec.num_players
-        said = self._ask("recurrent", self._network.taken, hidden, actions)
-        reward, further, said = np.split(said, [players, 2 * players], 1)
-        paid = by_player(reward, movers).astype(np.float64) * half_range(self._spec)
-        return self._imagined(said, (movers + further.argmax(1)) % players, paid)
+        output = self._run("recurrent", self._network.with_action, hidden, actions)
+        reward, turns, output = np.split(output, [players, 2 * players], 1)
+        rewards = by_player(reward, movers).astype(np.float64) * half_range(self._spec)
+        return self._hidden_states(output, (movers + turns.argmax(1)) % players, rewards)
 
-    def _imagined(self, said: NDArray[np.float32], movers: NDArray[np.int64], reward: NDArray[np.float64]) -> Imagined:
+    def _hidden_states(
+        self, output: NDArray[np.float32], movers: NDArray[np.int64], reward: NDArray[np.float64]
+    ) -> HiddenStates:
         actions = self._spec.num_actions
-        logits, value, hidden = np.split(said, [actions, actions + self._spec.num_players], 1)
+        logits, value, hidden = np.split(output, [actions, actions + self._spec.num_players], 1)
         values = unscaled(by_player(value, movers), self._spec)
-        return Imagined(hidden.reshape(-1, *self._network.features), movers, reward, logits, values)
+        return HiddenStates(hidden.reshape(-1, *self._network.features), movers, reward, logits, values)
 
-    def __call__(self, views: NDArray[Any], movers: NDArray[np.int64]) -> Judgement:
-        """Return the logits of views, and values: what there is to know without a search."""
-        imagined = self.initial(views, movers)
-        return imagined.logits, imagined.value
+    def __call__(self, obs: NDArray[Any], movers: NDArray[np.int64]) -> LogitsAndValues:
+        """Return the logits and values of observations, without a search."""
+        states = self.initial(obs, movers)
+        return states.logits, states.value
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What the network should say of B positions and the K steps from each; players from each step's mover on.
+    """The targets for B positions and the K steps after each; players are counted from each step's mover.
 
-    A weight is 0 where there is nothing to learn: no policy and no mover after a game's end, nothing after a cut.
+    A weight is 0 for a missing target: policy and mover after the end of a game, everything after a truncation.
     """
 
     policy: Any  # [B, K+1, A]
     policy_weight: Any  # [B, K+1]
     value: Any  # [B, K+1, N]
     value_weight: Any  # [B, K+1]
-    reward: Any  # [B, K, N] of the step k - 1 -> k, seen from the one who moved
-    further: Any  # [B, K] by how many players the turn has passed on
+    reward: Any  # [B, K, N] of the step k - 1 -> k, players counted from its mover
+    turns: Any  # [B, K] the number of players by which the turn passed on
     reward_weight: Any  # [B, K]
-    further_weight: Any  # [B, K]
+    turns_weight: Any  # [B, K]
 
 
 def targets(rows: Rows, spec: Spec, root_value_share: float) -> Targets:
-    """Return the targets of positions and those after them, as the replay unrolls them [B, K+1, ...]."""
+    """Return the targets for positions and their successors, as the replay unrolls them [B, K+1, ...]."""
     player, outcome, root_value = rows["player"], rows["outcome"], rows["root_value"]
     ahead = np.arange(player.shape[1])
     inside = ahead <= rows["left"][:, :1]
     known = inside | ~rows["cut"][:, :1]
     mixed = (1 - root_value_share) * outcome + root_value_share * root_value
     value = np.where(inside[..., None], np.where(np.isnan(root_value), outcome, mixed), 0)
-    valued = known & ~np.isnan(value).any(2)  # nobody searched a stranger's position, nor knows how a cut game ends
+    valued = known & ~np.isnan(value).any(2)  # NaN: a stranger's position, not searched, of a truncated game
     reward = np.where(inside[:, :-1, None], rows["reward"][:, :-1], 0) / half_range(spec)
     return Targets(
         policy=rows["policy"],
@@ -196,22 +213,24 @@ def targets(rows: Rows, spec: Spec, root_value_share: float) -> Targets:
         value=by_mover(scaled(np.nan_to_num(value), spec), player).astype(np.float32),
         value_weight=valued.astype(np.float32),
         reward=by_mover(reward, player[:, :-1]).astype(np.float32),
-        further=(player[:, 1:] - player[:, :-1]) % spec.num_players,
+        turns=(player[:, 1:] - player[:, :-1]) % spec.num_players,
         reward_weight=known[:, 1:].astype(np.float32),
-        further_weight=inside[:, 1:].astype(np.float32),
+        turns_weight=inside[:, 1:].astype(np.float32),
     )
 
 
-def loss(said: Tensor, ways: Tensor, target: Targets, reward_weight: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the loss of what was said of states [B, K+1, A + N] and of the ways into them [B, K, 2N]."""
-    logits, v = said.split([target.policy.shape[2], target.value.shape[2]], 2)
-    r, further = ways.chunk(2, 2)
-    log_p = torch.log_softmax(logits, 2)  # of all actions: below a root nobody says which are legal
-    log_m = torch.log_softmax(further, 2)
+def loss(
+    predictions: Tensor, transitions: Tensor, target: Targets, reward_weight: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the loss of the predictions for states [B, K+1, A + N] and for transitions [B, K, 2N]."""
+    logits, v = predictions.split([target.policy.shape[2], target.value.shape[2]], 2)
+    r, turns = transitions.chunk(2, 2)
+    log_p = torch.log_softmax(logits, 2)  # over all actions: legal ones are unknown below a root
+    log_m = torch.log_softmax(turns, 2)
     policy_loss = -(target.policy * log_p).sum(2) * target.policy_weight
     value_loss = (v - target.value).square().mean(2) * target.value_weight
     reward_loss = (r - target.reward).square().mean(2) * target.reward_weight
-    mover_loss = -log_m.gather(2, target.further[..., None])[..., 0] * target.further_weight
+    mover_loss = -log_m.gather(2, target.turns[..., None])[..., 0] * target.turns_weight
     unrolled = policy_loss[:, 1:] + value_loss[:, 1:] + reward_weight * reward_loss + mover_loss
     total = (policy_loss[:, 0] + value_loss[:, 0] + unrolled.mean(1)).mean()
     entropy = -(target.policy * target.policy.clamp_min(1e-12).log()).sum(2)
@@ -222,7 +241,7 @@ def loss(said: Tensor, ways: Tensor, target: Targets, reward_weight: float) -> t
         "unrolled_policy_loss": _mean(policy_loss[:, 1:], target.policy_weight[:, 1:]),
         "unrolled_value_loss": _mean(value_loss[:, 1:], target.value_weight[:, 1:]),
         "reward_loss": _mean(reward_loss, target.reward_weight),
-        "mover_loss": _mean(mover_loss, target.further_weight),
+        "mover_loss": _mean(mover_loss, target.turns_weight),
     }
     return total, {name: metric.detach() for name, metric in metrics.items()}
 
@@ -232,11 +251,11 @@ def _mean(weighted: Tensor, weight: Tensor) -> Tensor:
 
 
 class MuZero(SearchLearner[MuZeroNetwork]):
-    """Learn a game and how to play it, from what was seen, done and paid, and from what a search made of it.
+    """Learn a model of a game, a policy and values from played games and searches.
 
-    Strangers' moves are unrolled like its own, but nobody searched them: they have no policy to learn unless they are
-    reanalysed. Raises UserError for games with chance, hidden information or simultaneous moves, and for more actions
-    than a network's head should have.
+    Strangers' moves are unrolled like its own, but they were not searched, so they have no policy target unless they
+    are reanalysed. Raises UserError for games with chance, hidden information or simultaneous moves, and for more
+    actions than MOST_ACTIONS.
     """
 
     Config: ClassVar[type[BaseModel]] = MuZeroConfig
@@ -245,8 +264,8 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         _refuse(config, spec)
         network = MuZeroNetwork(config, spec, generator_of(stream(key, "network")))
         super().__init__(config, spec, network, key=key, total_steps=total_steps, device=device, whole_games=True)
-        self.imagination = Imagination(network, spec, device, precision=config.precision, backend=config.backend)
-        model = partial(LearnedModel, spec, self.imagination)
+        self.inference = MuZeroInference(network, spec, device, precision=config.precision, backend=config.backend)
+        model = partial(LearnedModel, spec, self.inference)
         quiet, noisy = (config.selection(noisy=noisy) for noisy in (False, True))
         self._actor = SearchAgent(spec, model, noisy, simulations=config.simulations, sampled=config.sampled_moves)
         self._searcher = SearchAgent(spec, model, quiet, simulations=config.simulations)
@@ -255,41 +274,41 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         return [self._actor]
 
     def agent(self) -> Agent:
-        model = partial(LearnedModel, self.spec, self.imagination)
-        return rated(self.config, self.spec, model, simulations=self.config.simulations)
+        model = partial(LearnedModel, self.spec, self.inference)
+        return RatedOptions("muzero", self.config).agent(self.spec, self.inference, model)
 
     def renew(self) -> None:
-        self.imagination.renew(self.network)
+        self.inference.renew(self.network)
 
     def refresh(self, updates: int) -> None:
         if self.config.reanalyse:
             self._reanalyse(updates * self.config.reanalyse)
 
     def _reanalyse(self, count: int) -> None:
-        """Search positions of the replay again, as the network is now; that takes a view, a mask and who moves."""
+        """Search positions of the replay again with the present network."""
         key = fold_one(stream(self.key, "reanalyse"), self.updates)
         places = self.replay.draw(count, key)
         rows, row = self.replay.at(places), np.arange(count)
-        keys = fold(fold_one(key, 1), row)
+        keys = fold(fold_one(key, REANALYSIS), row)
         view = View(rows["obs"], rows["action_mask"], rows["player"], row, np.ones(count, bool), keys)
         for start in range(0, count, SEARCHED):
-            some = view.rows(slice(start, start + SEARCHED))
-            found = self._searcher.search(some, some.key, np.full(len(some), self.config.simulations))
+            part = view.rows(slice(start, start + SEARCHED))
+            found = self._searcher.search(part, part.key, np.full(len(part), self.config.simulations))
             policy = found.dense(found.policy, self.spec.num_actions)
             self.replay.renew(places[start : start + SEARCHED], policy, found.value)
 
     def loss(self, key: int) -> tuple[Tensor, dict[str, Tensor]]:
         config, spec = self.config, self.spec
-        rows = self.turned(self.replay.unroll(self.replay.draw(config.batch_size, key), config.unroll_steps), key)
-        # Whatever is done after its end, a game pays nothing: any action will do.
-        anything = uniform(fold(fold_one(key, 2), np.arange(config.batch_size)), config.unroll_steps)
+        rows = self.augmented(self.replay.unroll(self.replay.draw(config.batch_size, key), config.unroll_steps), key)
+        # After the end of a game any action gets reward 0, so random ones are unrolled.
+        drawn = uniform(fold(fold_one(key, AFTER_END), np.arange(config.batch_size)), config.unroll_steps)
         inside = np.arange(config.unroll_steps) <= rows["left"][:, :1]
-        action = np.where(inside, rows["action"][:, :-1], (anything * spec.num_actions).astype(np.int64))
+        action = np.where(inside, rows["action"][:, :-1], (drawn * spec.num_actions).astype(np.int64))
         learned = targets(rows, spec, config.root_value_share)
         target = Targets(**{field.name: self._tensor(getattr(learned, field.name)) for field in fields(Targets)})
         first = rows["player"][:, 0]
-        said, ways = self.network.unroll(*(self._tensor(array) for array in (rows["obs"], first, action)))
-        return loss(said.float(), ways.float(), target, config.reward_weight)
+        predictions, transitions = self.network.unroll(*(self._tensor(array) for array in (rows["obs"], first, action)))
+        return loss(predictions.float(), transitions.float(), target, config.reward_weight)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -311,18 +330,15 @@ class MuZero(SearchLearner[MuZeroNetwork]):
     ) -> Agent:
         network = MuZeroNetwork(config, spec, generator_of(0)).to(device)
         network.load_state_dict(state)
-        imagination = Imagination(
+        inference = MuZeroInference(
             network, spec, device, precision=config.precision, backend=config.backend if backend is None else backend
         )
-        refuse_unfit(search, greedy, simulations=simulations, sampled_moves=sampled_moves, leaves=leaves != 1)
-        if not search:
-            return PolicyAgent(imagination, greedy=greedy)
-        model, count = partial(LearnedModel, spec, imagination), budget("muzero", config, simulations, sampled_moves)
-        return rated(config, spec, model, simulations=count, sampled=sampled_moves, leaves=leaves)
+        options = RatedOptions("muzero", config, simulations, sampled_moves, leaves, search=search, greedy=greedy)
+        return options.agent(spec, inference, partial(LearnedModel, spec, inference))
 
 
 def _refuse(config: MuZeroConfig, spec: Spec) -> None:
-    """Raise UserError where the next view does not follow from this one and a player's action."""
+    """Raise UserError for a game in which an observation and an action do not determine the next observation."""
     if "|" in spec.name:
         raise UserError(f"muzero learns a game's own views; leave the wrappers out, got '{spec.name}'")
     what = (

@@ -1,11 +1,11 @@
-"""Networks that a search asks: towers of convolutions or of dense layers, the two heads on them, and who asks them.
+"""Networks for a search: residual or dense torsos, their policy and value heads, and inference for play.
 
-    PolicyValue     a view and who moves -> a policy and values
-    Prediction      the heads alone, on the features of any torso
-    Asked           a network as those ask it who play: folded, row by row
-    Judge           a PolicyValue as an evaluator asks it
+    PolicyValue         an observation and the mover -> a policy and values
+    Prediction          the two heads, on the features of any torso
+    NetworkInference           a network in play: batch normalisation folded, results independent of the batch
+    PolicyValueInference    a PolicyValue as an evaluator calls it
 
-Values are a number for each player, as marl/search/values.py has them for networks.
+Values are one number for each player, in the form of marl/search/values.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,16 +24,16 @@ from games.errors import UserError
 from marl.learning.backends import Precision
 from marl.learning.networks import convolution, linear
 from marl.learning.rowwise import Network, Rowwise
-from marl.search.evaluators import Judgement
+from marl.search.evaluators import LogitsAndValues
 from marl.search.values import by_player, unscaled
 
 Encoder = Literal["auto", "mlp", "residual"]  # auto: residual for views of three axes
 
-MOST_ACTIONS = 20_000  # of a network's head
+MOST_ACTIONS = 20_000  # the largest policy head
 
 
 class Normalized(nn.Module):
-    """A 3x3 convolution and its batch normalisation; `folded` is the one convolution that does the same."""
+    """A 3x3 convolution with batch normalisation; `folded` returns one convolution that computes the same."""
 
     def __init__(self, inputs: int, outputs: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Normalized(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions and a way around them (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
+    """A residual block of two convolutions (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
 
     def __init__(self, channels: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -67,27 +67,27 @@ def tower(inputs: int, channels: int, blocks: int, generator: torch.Generator) -
 
 
 def dense(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
-    """Build layers of these sizes, a ReLU after each."""
+    """Build dense layers of these sizes, with a ReLU after each."""
     layers = [linear(a, b, 2**0.5, generator) for a, b in pairwise(sizes)]
     return nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))
 
 
 def is_residual(encoder: Encoder, spec: Spec) -> bool:
-    """Return whether an encoder of this name looks at this game's views through convolutions."""
+    """Return whether this encoder uses convolutions for this game."""
     return encoder == "residual" or (encoder == "auto" and len(spec.observation.shape) == 3)
 
 
-def seen(obs: Tensor, mover: Tensor, players: int, *, residual: bool) -> Tensor:
-    """Return views [B, *O] and who moves, one-hot: planes [B, C + N, H, W], or numbers beside each other."""
+def encoded(obs: Tensor, mover: Tensor, players: int, *, residual: bool) -> Tensor:
+    """Return observations [B, *O] with the mover as one-hot: planes [B, C + N, H, W], or flat rows [B, O + N]."""
     x = obs.float() * (1 / 255 if obs.dtype == torch.uint8 else 1.0)
-    who = functional.one_hot(mover, players).float()
+    one_hot = functional.one_hot(mover, players).float()
     if not residual:
-        return torch.cat([x.flatten(1), who], 1)
-    return torch.cat([x, who[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
+        return torch.cat([x.flatten(1), one_hot], 1)
+    return torch.cat([x, one_hot[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
 
 
 class Prediction(nn.Module):
-    """A torso, and on its features, [C, H, W] or [F], logits of actions and values, beside each other: [B, A + N]."""
+    """A torso with features [C, H, W] or [F], then heads for logits and values, concatenated: [B, A + N]."""
 
     def __init__(self, torso: nn.Module, features: tuple[int, ...], spec: Spec, generator: torch.Generator) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class Prediction(nn.Module):
 
 
 class PolicyValue(Prediction):
-    """What there is to see of views [B, *O] and who moves [B] -> logits of actions and values: [B, A + N].
+    """Map the output of `encode` to logits and values [B, A + N].
 
     `hidden` are the layers of an mlp; `channels` and `blocks` those of a residual network.
     """
@@ -134,13 +134,13 @@ class PolicyValue(Prediction):
         super().__init__(torso, (channels, *shape[1:]) if residual else (sizes[-1],), spec, generator)
         self.players = players
 
-    def see(self, obs: Tensor, mover: Tensor) -> Tensor:
-        """Return what the network is shown of views [B, *O] and who moves [B]."""
-        return seen(obs, mover, self.players, residual=self.convolves)
+    def encode(self, obs: Tensor, mover: Tensor) -> Tensor:
+        """Return the network's input for observations [B, *O] and movers [B]."""
+        return encoded(obs, mover, self.players, residual=self.convolves)
 
 
 def folded(network: Network) -> Network:
-    """Return a copy that plays: each batch normalisation folded into its convolution."""
+    """Return a copy for inference, each batch normalisation folded into its convolution."""
     twin = deepcopy(network).eval()
     for parent in list(twin.modules()):
         for name, child in parent.named_children():
@@ -149,8 +149,8 @@ def folded(network: Network) -> Network:
     return twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-class Asked(Generic[Network]):
-    """A network as those ask it who play; what it says of a row does not depend on its batch-mates."""
+class NetworkInference(Generic[Network]):
+    """A network in play: its result for a row does not depend on the other rows of a batch."""
 
     def __init__(
         self,
@@ -166,28 +166,28 @@ class Asked(Generic[Network]):
         self._rowwise = Rowwise(self._network, device, precision=precision, backend=backend)
 
     def renew(self, network: Network) -> None:
-        """Say what the network says now."""
+        """Use the network's present weights from now on."""
         self._network = folded(network)
         self._rowwise.renew(self._network)
 
-    def _ask(self, part: str, see: Callable[..., Tensor], *arrays: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what a part of the network says of rows [B, ...], each shown as `see` shows it."""
+    def _run(self, part: str, encode: Callable[..., Tensor], *arrays: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the output [B, F] of a part of the network for rows [B, ...]; `encode` makes its input."""
         with torch.inference_mode():
-            shown = see(*(torch.from_numpy(array).to(self._device) for array in arrays))
-            return self._rowwise(part, shown).cpu().numpy()
+            inputs = encode(*(torch.from_numpy(array).to(self._device) for array in arrays))
+            return self._rowwise(part, inputs).cpu().numpy()
 
 
-class Judge(Asked[PolicyValue]):
-    """A network as an evaluator asks it: logits, and every player's expected return."""
+class PolicyValueInference(NetworkInference[PolicyValue]):
+    """A network as an evaluator calls it: logits [B, A], and every player's expected return [B, N]."""
 
-    def __call__(self, views: NDArray[Any], movers: NDArray[np.int64]) -> Judgement:
-        said = self._ask("forward", self._network.see, views, movers)
-        logits, value = np.split(said, [self._spec.num_actions], 1)
+    def __call__(self, obs: NDArray[Any], movers: NDArray[np.int64]) -> LogitsAndValues:
+        output = self._run("forward", self._network.encode, obs, movers)
+        logits, value = np.split(output, [self._spec.num_actions], 1)
         return logits, unscaled(by_player(value, movers), self._spec)
 
 
 def refuse_network(spec: Spec, name: str, encoder: Encoder) -> None:
-    """Raise UserError for more actions than a network's head should have, and views that its encoder cannot take."""
+    """Raise UserError for continuous or more than MOST_ACTIONS actions, and for views that do not fit `encoder`."""
     if not isinstance(spec.action, Discrete) or spec.num_actions > MOST_ACTIONS:
         raise UserError(
             f"{name}'s network has a head of at most {MOST_ACTIONS:,} actions, and '{spec.name}' has "

@@ -1,4 +1,4 @@
-"""Replay of searched positions: what was seen, what the search made of it, and how the game then went."""
+"""Replay of searched positions: observations, the searches' policies and values, and the games' outcomes."""
 
 from collections.abc import Collection
 from typing import Any
@@ -17,18 +17,18 @@ Rows = dict[str, NDArray[Any]]
 class PositionReplay:
     """Keep the newest `capacity` positions of games that are over.
 
-    A position waits until its game ends; then its `outcome` is what each player was paid from it on, [N]. Of a game
-    that was cut, by a move limit or at a stretch's end, nobody knows how it would have ended: the search's own word
-    stands in for the outcome, and never a draw. Raises UserError where so many positions would not fit into memory.
+    A position waits until its game ends; then its `outcome` [N] is each player's return from there on. The outcome of a
+    truncated game (by a move limit, or at the end of a stretch) is unknown: the root value of the search replaces it.
+    Raises UserError if so many positions do not fit into memory.
 
-    With `whole_games` the positions of a game lie one after the other in time, those of strangers included, which
-    nobody searched (`searched` is False, `root_value` NaN). Each has its `action`, the `reward` [N] that was paid up to
-    the next, how many of its game are `left` after it, and whether the game was `cut`. What comes after a position is
-    newer, so it is there as long as the position is.
+    With `whole_games` the positions of a game are stored in order of time, those of strangers included, which were not
+    searched (`searched` is False, `root_value` NaN). Each has its `action`, the `reward` [N] up to the next position,
+    the number of positions `left` in its game, and `cut`: whether the game was truncated. Later positions of a game are
+    newer, so they are stored as long as the position is.
 
-    With `may_resign` a recording says where a player would have given up that plays on instead (`would_resign`, once a
-    game at most); then `would_resign` counts, of the games that the last recording ended, such players, and those of
-    them that did not lose after all: nobody was paid more.
+    With `may_resign` a recording marks the players that would have resigned but play on (`would_resign`, at most once a
+    game). Then `would_resign` holds, for the games that the last recording ended, the number of such players and the
+    number of those who did not lose: no player had a higher return.
     """
 
     def __init__(self, spec: Spec, capacity: int, *, whole_games: bool = False, may_resign: bool = False) -> None:
@@ -37,27 +37,27 @@ class PositionReplay:
         self._searched = ("policy", "root_value", "searched", *(("would_resign",) if may_resign else ()))
         self.would_resign = (0, 0)
         row = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in self._fields.values())
-        # While they grow the old rows lie beside the new ones; a checkpoint is written from the rows themselves.
+        # Growing copies the rows: twice the memory for a moment. A checkpoint is written without a copy.
         refuse_beyond_memory(capacity, f"positions of '{spec.name}'", row, 2, "replay_positions")
         self._rows = self._none()
-        self._next = 0  # of all positions ever kept
+        self._next = 0  # the number of positions ever stored
         self._waiting = self._none()
-        self._of = np.zeros((0, 2), np.int64)  # [W, 2] environment and episode of the positions that wait
-        self._before = np.zeros((0, spec.num_players))  # [W, N] what had been paid before them
-        self._paid = np.zeros((0, spec.num_players))  # [E, N] in the open episodes so far
-        self._episode = np.zeros(0, np.int64)  # [E] counts the episodes of an environment
+        self._of = np.zeros((0, 2), np.int64)  # [W, 2] environment and episode of the waiting positions
+        self._before = np.zeros((0, spec.num_players))  # [W, N] return before each waiting position
+        self._paid = np.zeros((0, spec.num_players))  # [E, N] return so far in the open episodes
+        self._episode = np.zeros(0, np.int64)  # [E] number of the open episode in its environment
 
     def __len__(self) -> int:
         """Return the number of positions."""
         return min(self._next, self.capacity)
 
     def add(self, trajectory: Trajectory, mine: Collection[int]) -> int:
-        """Take in what is new in a recording; return how many positions have got their outcome."""
+        """Add the new steps of a recording; return the number of positions that got their outcome."""
         new = slice(trajectory.recorded, len(trajectory.action))
         self.would_resign = (0, 0)
         num_envs = trajectory.first.shape[1]
         if len(self._paid) != num_envs or trajectory.first[trajectory.recorded].all():
-            cut = self._give_up()  # the environments were opened afresh
+            cut = self._truncate()  # the environments were reset
             self._paid = np.zeros((num_envs, self.spec.num_players))
             self._episode = np.zeros(num_envs, np.int64)
         else:
@@ -87,7 +87,7 @@ class PositionReplay:
         if self.whole_games:
             rows["action"], rows["root_value"] = trajectory.action[new][decided], rows["root_value"] + np.nan
         own = seats[decided]
-        if own.any():  # a recording in which only strangers moved holds nothing of a search
+        if own.any():  # without own decisions the recording has no results of a search
             for name in self._searched:
                 rows[name][own] = trajectory.extras[name][new][decided][own]
         self._wait(rows, np.stack([env, episode], 1), before)
@@ -98,17 +98,17 @@ class PositionReplay:
         return self.at(self.draw(count, key))
 
     def draw(self, count: int, key: int) -> NDArray[np.int64]:
-        """Draw the places of `count` positions by `key`, with replacement."""
+        """Draw the indices of `count` positions by `key`, with replacement."""
         return (uniform(fold(key, np.arange(count))) * len(self)).astype(np.int64)
 
     def at(self, places: NDArray[np.int64]) -> Rows:
-        """Return the positions at some places."""
+        """Return the positions with some indices."""
         return {name: rows[places] for name, rows in self._rows.items()}
 
     def unroll(self, places: NDArray[np.int64], steps: int) -> Rows:
-        """Return positions and the `steps` after each in its game [B, steps + 1, ...], past its end the last again.
+        """Return positions and the `steps` after each in its game [B, steps + 1, ...]; the last is repeated.
 
-        Of views and masks only the first: `obs` [B, *O], `action_mask` [B, A].
+        Observations and masks are those of the first position only: `obs` [B, *O], `action_mask` [B, A].
         """
         ahead = np.minimum(np.arange(steps + 1), self._rows["left"][places][:, None])
         first = {name: self._rows[name][places] for name in ("obs", "action_mask")}
@@ -116,14 +116,14 @@ class PositionReplay:
         return first | {name: held[after] for name, held in self._rows.items() if name not in first}
 
     def renew(self, places: NDArray[np.int64], policy: NDArray[Any], root_value: NDArray[Any]) -> None:
-        """Let what a new search made of positions replace what the old one did, if there was one."""
+        """Store the policies and root values of a new search of some positions."""
         rows = self._rows
         rows["policy"][places], rows["root_value"][places], rows["searched"][places] = policy, root_value, True
         cut = rows["cut"][places]
         rows["outcome"][places[cut]] = root_value[cut]
 
     def state(self) -> Tensors:
-        """Return everything, the positions that wait included."""
+        """Return all positions, the waiting ones included."""
         of = {"of": self._of, "before": self._before, "paid": self._paid, "episode": self._episode}
         waiting = {f"waiting.{name}": rows for name, rows in self._waiting.items()}
         return {"next": np.array(self._next)} | of | waiting | {k: v[: len(self)] for k, v in self._rows.items()}
@@ -145,7 +145,7 @@ class PositionReplay:
         self._before = np.concatenate([self._before, before])
 
     def _settle(self, ended: NDArray[np.int64], outcomes: NDArray[np.float64], cut: NDArray[np.bool_]) -> int:
-        """Keep the positions of the episodes [K, 2] that have ended."""
+        """Store the waiting positions of the episodes [K, 2] that have ended."""
         if len(ended) == 0 or len(self._of) == 0:
             return 0
         order = np.lexsort((ended[:, 1], ended[:, 0]))
@@ -158,7 +158,7 @@ class PositionReplay:
         paid, before = outcomes[episode], self._before[over]
         rows["outcome"] = np.where(cut[episode, None], rows["root_value"], (paid - before).astype(np.float32))
         if "would_resign" in rows:
-            would = rows["would_resign"] & ~cut[episode]  # how a game that was cut would have ended nobody knows
+            would = rows["would_resign"] & ~cut[episode]  # the outcome of a truncated game is unknown
             own = paid[np.arange(len(paid)), rows["player"]]
             self.would_resign = (int(would.sum()), int((would & (own == paid.max(1))).sum()))
         if self.whole_games:
@@ -169,8 +169,8 @@ class PositionReplay:
         self._keep(rows)
         return len(episode)
 
-    def _give_up(self) -> int:
-        """Keep the positions that wait for games which nobody will finish."""
+    def _truncate(self) -> int:
+        """Store the waiting positions; their games will not be finished."""
         opened = np.stack([np.arange(len(self._episode)), self._episode], 1)
         return self._settle(opened, self._paid, np.ones(len(opened), bool))
 
@@ -188,9 +188,9 @@ class PositionReplay:
 
 
 def _in_order(rows: Rows, game: NDArray[np.int64], before: NDArray[Any], paid: NDArray[Any]) -> Rows:
-    """Order positions [W] by their games and in time, as they came; say what is left after each, and what it was paid.
+    """Order positions [W] by game, then by time; add `left` and `reward`.
 
-    `before` [W, N] had been paid when a position was seen, `paid` [W, N] at the end of its game.
+    `before` [W, N] is the return before a position, `paid` [W, N] the return at the end of its game.
     """
     order = np.argsort(game, kind="stable")
     size = np.unique(game, return_counts=True)[1]

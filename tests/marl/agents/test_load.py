@@ -19,7 +19,7 @@ from games.registry import from_file, make, parse
 from marl.agents import checkpoint, identity
 from marl.agents.load import checkpoint_folder, game_of, load_agent, load_agents, members, read
 from marl.agents.mcts import Mcts
-from marl.algorithms.policy_gradient.ippo import Ippo, PolicyAgent
+from marl.algorithms.policy_gradient.ippo import Ippo, IppoAgent
 from marl.learning.registry import algorithm
 from marl.rollout.agent import Random
 from marl.rollout.types import View
@@ -108,7 +108,7 @@ def test_a_checkpoint_and_the_run_whose_newest_it_is(tmp_path):
     written(tmp_path / "run", step=5)
     folder, _ = written(tmp_path / "run", step=7, key=4)
     by_run, by_folder = load_agent(str(tmp_path / "run"), SPEC), load_agent(str(folder), SPEC)
-    assert isinstance(by_run.agent, PolicyAgent)
+    assert isinstance(by_run.agent, IppoAgent)
     assert by_run.digest == by_folder.digest != load_agent(str(folder.with_name("000000005")), SPEC).digest
     assert (by_run.name, by_folder.name) == ("run", "run/000000007")
     assert load_agent(f"{tmp_path}/run(greedy=True)", SPEC).name == "run(greedy=True)"
@@ -228,11 +228,11 @@ def test_a_built_in_name_comes_before_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("random", "mcts(simulations=5)"):
         written(tmp_path / name)
-        assert not isinstance(load_agent(name, SPEC).agent, PolicyAgent)
-        assert isinstance(load_agent(f"./{name}", SPEC).agent, PolicyAgent)
+        assert not isinstance(load_agent(name, SPEC).agent, IppoAgent)
+        assert isinstance(load_agent(f"./{name}", SPEC).agent, IppoAgent)
     (tmp_path / "population.json").write_text('{"members": [{"id": "a", "checkpoint": "random"}]}')
     member = load_agents(".", SPEC)["a"]
-    assert isinstance(member.agent, PolicyAgent) and load_agent(member.reference, SPEC).digest == member.digest
+    assert isinstance(member.agent, IppoAgent) and load_agent(member.reference, SPEC).digest == member.digest
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from games.errors import UserError
 from games.registry import make
 from marl.agents.load import load_agent
 from marl.algorithms.zero.muzero import MuZeroConfig, MuZeroNetwork
-from marl.algorithms.zero.networks import Judge, PolicyValue, folded
+from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, folded
 from marl.evaluation.evaluate import evaluate
 from marl.learning.backends import OpenVino, backend_of
 from marl.learning.networks import generator_of
@@ -26,7 +26,7 @@ def alphazeros(encoder):
     spec = make(GAME, 1).spec
     network = PolicyValue(spec, generator_of(3), encoder=encoder, hidden=(24, 20), channels=16, blocks=2)
     x = torch.rand(40, 3, 6, 7, generator=generator_of(1))
-    return network, {"forward": network.see(x, torch.arange(40) % 2)}
+    return network, {"forward": network.encode(x, torch.arange(40) % 2)}
 
 
 def muzeros(encoder):
@@ -35,8 +35,8 @@ def muzeros(encoder):
     x = torch.rand(40, 3, 6, 7, generator=generator_of(1))
     hidden = torch.rand(40, *network.features, generator=generator_of(2))
     with torch.no_grad():
-        taken = network.taken(hidden, torch.arange(40) % 7)
-    return network, {"initial": network.see(x, torch.arange(40) % 2), "recurrent": taken}
+        taken = network.with_action(hidden, torch.arange(40) % 7)
+    return network, {"initial": network.encode(x, torch.arange(40) % 2), "recurrent": taken}
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -66,7 +66,7 @@ def test_what_is_compiled_stays_in_its_process():
 
 def test_a_renewed_network_is_compiled_anew():
     spec, (network, _) = make(GAME, 1).spec, alphazeros("residual")
-    judge = Judge(network, spec, "cpu", backend="openvino")
+    judge = PolicyValueInference(network, spec, "cpu", backend="openvino")
     views = np.zeros((1, 3, 6, 7), np.float32)
     before = judge(views, np.array([0]))[0]
     with torch.no_grad():

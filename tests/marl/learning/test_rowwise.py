@@ -12,13 +12,13 @@ from torch.nn import functional
 
 from games.keys import fold
 from games.registry import make
-from marl.algorithms.opponent_shaping.agent import PolicyAgent
+from marl.algorithms.opponent_shaping.agent import ActorAgent
 from marl.algorithms.opponent_shaping.networks import Head
 from marl.algorithms.policy_gradient.ippo import ActorCritic, IppoConfig
 from marl.algorithms.value_factorization.agent import TeamAgent
-from marl.algorithms.value_factorization.networks import Team, TeamConfig
-from marl.algorithms.zero.muzero import Imagination, MuZeroConfig, MuZeroNetwork
-from marl.algorithms.zero.networks import Judge, PolicyValue, folded
+from marl.algorithms.value_factorization.networks import Team, TeamNetworkConfig
+from marl.algorithms.zero.muzero import MuZeroConfig, MuZeroInference, MuZeroNetwork
+from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, folded
 from marl.learning import rowwise
 from marl.learning.backends import OpenVino
 from marl.learning.networks import Network, generator_of, linear
@@ -45,13 +45,13 @@ def views(rows=ROWS):
 
 
 def judged(**computed):
-    judge = Judge(policy_value(), SPEC, "cpu", **computed)
+    judge = PolicyValueInference(policy_value(), SPEC, "cpu", **computed)
     return lambda rows: np.concatenate(judge(*(x[rows] for x in views())), 1)
 
 
 def imagined(**computed):
     network = MuZeroNetwork(MuZeroConfig(encoder="mlp", hidden=(72, 48)), SPEC, generator_of(3))
-    made = Imagination(network, SPEC, "cpu", **computed)
+    made = MuZeroInference(network, SPEC, "cpu", **computed)
     hidden = np.random.default_rng(1).random((ROWS, 48), np.float32)
 
     def said(rows):
@@ -84,12 +84,12 @@ def ippos():
 
 
 def teams(share):
-    config = TeamConfig(hidden=40, share_parameters=share)
+    config = TeamNetworkConfig(hidden=40, share_parameters=share)
     return chosen(TeamAgent(Team(config, SPEC, 1), "cpu"))
 
 
 def pairs(memory):
-    return chosen(PolicyAgent(Head(126, 7, (40,), memory, 1), "cpu"))
+    return chosen(ActorAgent(Head(126, 7, (40,), memory, 1), "cpu"))
 
 
 COMPUTED = [{"precision": p, "backend": b} for b in ("torch", "openvino") for p in ("float32", "bfloat16")]
@@ -99,8 +99,8 @@ ASKED = {
     "ippo": ippos,
     "team": lambda: teams(True),
     "team-each-its-own": lambda: teams(False),
-    "pairwise": lambda: pairs(24),
-    "pairwise-without-memory": lambda: pairs(0),
+    "head": lambda: pairs(24),
+    "head-without-memory": lambda: pairs(0),
 }
 PARTS = [
     range(1),
@@ -191,7 +191,7 @@ def in_two(some, others):
 def test_it_holds_on_processors_that_sum_otherwise(name, asked, monkeypatch):
     other_processor(monkeypatch, name)
     holds(ASKED[asked]())
-    largest = 1024 if asked == "pairwise-without-memory" and BLOCKS[name] == BLOCK else BLOCKS[name]
+    largest = 1024 if asked == "head-without-memory" and BLOCKS[name] == BLOCK else BLOCKS[name]
     assert {sizes.largest for sizes in rowwise._verified.values()} == {largest}
 
 
@@ -240,7 +240,7 @@ def test_the_twin_is_of_the_same_kind_and_its_numbers_are_finite(network):
 def asked_of(network):
     if isinstance(network, Head):
         return "decide", torch.ones(1, 9), torch.ones(1, 2, dtype=torch.bool)
-    return "forward", network.see(torch.ones(1, 3, 6, 7), torch.zeros(1, dtype=torch.int64))
+    return "forward", network.encode(torch.ones(1, 3, 6, 7), torch.zeros(1, dtype=torch.int64))
 
 
 class Recorder(nn.Module):

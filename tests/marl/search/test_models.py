@@ -8,7 +8,7 @@ import pytest
 from games.adapters.openspiel import load
 from games.keys import fold
 from marl.rollout.types import View
-from marl.search.models import ExactModel, Imagined, LearnedModel
+from marl.search.models import ExactModel, HiddenStates, LearnedModel
 from marl.search.search import Search
 from marl.search.selection import Gumbel, Puct
 from tests.marl.search.reference import Table
@@ -48,13 +48,13 @@ class Perfect:
                 logits[i], values[i] = self.table.one(state)
                 illegal = set(range(self.spec.num_actions)) - set(state.legal_actions(movers[i]))
                 logits[i, list(illegal)] = -np.inf
-        return Imagined(hidden, movers, rewards, logits, values)
+        return HiddenStates(hidden, movers, rewards, logits, values)
 
 
 @dataclass
 class OnlyWhatCanBeDone(Puct):
-    def scores(self, tree, outlook):
-        return np.where(np.isneginf(tree.logit[outlook.edges]), -np.inf, super().scores(tree, outlook))
+    def scores(self, tree, stats):
+        return np.where(np.isneginf(tree.logit[stats.edges]), -np.inf, super().scores(tree, stats))
 
 
 def view_of(spec, roots):

@@ -13,7 +13,7 @@ from marl.agents.load import load_agent
 from marl.rollout.loop import episodes
 from marl.search.agent import SearchAgent, UctAgent
 from marl.search.models import ExactModel, exact
-from marl.search.reuse import Known
+from marl.search.reuse import Subtree
 from marl.search.search import Search
 from marl.search.selection import Gumbel, Puct, Uct
 from marl.search.tree import NONE, OF_EDGES, OF_NODES, Tree
@@ -193,7 +193,7 @@ def test_noise_stays_at_the_root_for_which_it_was_drawn():
     again.run(keys, np.full(8, 50), made.keep(found.best))
     tree = again.tree
     assert (again.roots >= 8).sum() > 4
-    for node in np.flatnonzero(tree.judged[: tree.num_nodes] & (tree.mover[: tree.num_nodes] >= 0)).tolist():
+    for node in np.flatnonzero(tree.evaluated[: tree.num_nodes] & (tree.mover[: tree.num_nodes] >= 0)).tolist():
         edges = slice(tree.first[node], tree.first[node] + tree.count[node])
         policy = np.exp(tree.logit[edges]) / np.exp(tree.logit[edges]).sum()
         if node in again.roots:
@@ -219,7 +219,7 @@ def test_what_is_kept_is_the_part_below_the_move():
     game = load("tic_tac_toe", {})
     made, _ = search(game, [game.initial_state()], 200)
     [known] = made.keep(np.array([4]))
-    assert isinstance(known, Known) and len(known.states) == known.tree.num_nodes < made.tree.num_nodes
+    assert isinstance(known, Subtree) and len(known.states) == known.tree.num_nodes < made.tree.num_nodes
     assert known.states[0].key() == played(game, (4,)).key()
     reply = int(known.tree.action[known.tree.taken[: known.tree.count[0]].argmax()])
     again = known.at(played(game, (4, reply)))

@@ -309,7 +309,7 @@ def test_every_simulation_is_counted_once(leaves):
     made, found = search(game, positions(game, 10), 64, leaves=leaves)
     tree = made.tree
     assert (found.visits.sum(1) == 64).all()
-    assert (tree.waiting == 0).all()
+    assert (tree.pending == 0).all()
     assert (tree.visits[made.roots] == 65).all()
 
 

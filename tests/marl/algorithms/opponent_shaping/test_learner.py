@@ -8,10 +8,10 @@ from games.errors import RunFailed, UserError
 from games.keys import fold
 from games.registry import make
 from marl.algorithms.co_training import Versus
-from marl.algorithms.opponent_shaping.encounters import Episodes, discounted, flat
+from marl.algorithms.opponent_shaping.encounters import Episodes, discounted
 from marl.algorithms.opponent_shaping.lola import Lola
 from marl.algorithms.opponent_shaping.loqa import Loqa, Naive
-from marl.algorithms.opponent_shaping.networks import ActorCritic, Head, PairwiseConfig
+from marl.algorithms.opponent_shaping.networks import Head, OpponentShapingConfig, PolicyAndQ, flat
 from marl.base import memory
 from marl.cli.app import main
 from marl.rollout.agent import Stateless
@@ -51,17 +51,17 @@ class Table:
         return metrics
 
 
-def met_by(table):
+def encounters_of(table):
     """Return the encounters of a trajectory, as the algorithm's loss is given them."""
-    learner, met = table.learner, []
+    learner, seen = table.learner, []
     loss = learner.loss
-    learner.loss = lambda encounters: (met.append(encounters), loss(encounters))[1]
+    learner.loss = lambda encounters: (seen.append(encounters), loss(encounters))[1]
     before = learner.state()
     before = {name: value.clone() for name, value in before.items()}
     learner.update(table.play(), table.mine)
     learner.loss = loss
     learner.load_state(before)
-    return met[0]
+    return seen[0]
 
 
 def weights(learner):
@@ -73,7 +73,7 @@ def test_bytes_become_numbers_from_0_to_1():
 
 
 def test_no_gradient_flows_into_the_other_side():
-    other = met_by(Table(Loqa, **TABLE)).other  # oneself, in self-play
+    other = encounters_of(Table(Loqa, **TABLE)).other  # oneself, in self-play
     assert not (other.estimates.q.requires_grad or other.estimates.log_probs.requires_grad)
 
 
@@ -116,26 +116,26 @@ class TestHead:
 
 
 class TestEpisodes:
-    def test_places_and_their_others(self):
+    def test_seats_and_their_others(self):
         table = Table(Naive, **TABLE)
         trajectory = table.play()
         episodes = Episodes.of(trajectory, 6, "cpu")
-        assert (episodes.goes_on == 1).all() and episodes.views.shape == (7, 16, 5)
+        assert (episodes.continues == 1).all() and episodes.obs.shape == (7, 16, 5)
         for e, p in ((0, 0), (3, 1)):
             assert (episodes.action[:, 2 * e + p].numpy() == trajectory.action[:6, e, p]).all()
             assert (episodes.reward[:, 2 * e + p].numpy() == trajectory.reward[:6, e, p]).all()
         # The view after the first step is the joint action, one's own first.
         joint = 1 + 2 * episodes.action[0] + episodes.action[0, torch.arange(16) ^ 1]
-        assert (episodes.views[1].argmax(1) == joint).all()
+        assert (episodes.obs[1].argmax(1) == joint).all()
 
     def test_the_time_is_beside_the_views(self):
         episodes = Episodes.of(Table(Naive, **TABLE).play(), 6, "cpu")
-        timed = episodes.timed(torch.tensor([3, 0]))
-        assert timed[:, 1, -1].tolist() == list(range(7)) and (timed[..., :-1] == episodes.views[:, [3, 0]]).all()
+        timed = episodes.obs_and_time(torch.tensor([3, 0]))
+        assert timed[:, 1, -1].tolist() == list(range(7)) and (timed[..., :-1] == episodes.obs[:, [3, 0]]).all()
 
     def test_a_game_that_is_over_has_no_future(self):
         table = Table(Naive, IPD.replace("truncate=true", "truncate=false"), **TABLE)
-        assert (Episodes.of(table.play(), 6, "cpu").goes_on == 0).all()
+        assert (Episodes.of(table.play(), 6, "cpu").continues == 0).all()
 
     @pytest.mark.parametrize(
         "length, says",
@@ -162,11 +162,11 @@ class TestCritic:
         learner, episodes = table.learner, Episodes.of(table.play(), 6, "cpu")
         for p in learner.target.parameters():
             p.data += 0.1
-        places = torch.arange(4)
-        said = learner._estimates(learner.me, episodes, places)
-        loss = learner._sarsa(episodes, places, said, learner.target)
-        q, far = said.q.detach(), learner.target(episodes.timed(places)).detach()
-        pi, total = said.log_probs.detach().exp(), 0.0
+        seats = torch.arange(4)
+        estimates = learner._estimates(learner.me, episodes, seats)
+        loss = learner._sarsa(episodes, seats, estimates, learner.target)
+        q, far = estimates.q.detach(), learner.target(episodes.obs_and_time(seats)).detach()
+        pi, total = estimates.log_probs.detach().exp(), 0.0
         for p in range(4):
             for t in range(6):
                 last = 0.0 if over else (pi[6, p] * far[6, p]).sum()
@@ -179,9 +179,9 @@ class TestCritic:
     def test_advantages_by_hand(self, over):
         table = Table(Naive, IPD.replace("truncate=true", f"truncate={str(not over).lower()}"), num_envs=2, **TABLE)
         episodes = Episodes.of(table.play(), 6, "cpu")
-        said = table.learner._estimates(table.learner.me, episodes, torch.arange(4))
-        side = table.learner._side(episodes, torch.arange(4), said)
-        v = (said.log_probs.exp() * said.q).sum(2).detach()
+        estimates = table.learner._estimates(table.learner.me, episodes, torch.arange(4))
+        side = table.learner._side(episodes, torch.arange(4), estimates)
+        v = (estimates.log_probs.exp() * estimates.q).sum(2).detach()
         v[6] *= not over
         torch.testing.assert_close(side.advantage.detach(), episodes.reward + 0.96 * v[1:] - v[:-1])
 
@@ -211,8 +211,8 @@ class TestPastSelves:
             if update % 2:
                 kept.append(weights(table.learner))
             newest = torch.stack(kept[-2:])
-            assert torch.equal(table.learner._kept, newest)
-            for networks in table.learner._past:
+            assert torch.equal(table.learner._past_weights, newest)
+            for networks in table.learner._past_selves:
                 drawn = torch.cat([p.flatten() for p in networks.parameters()])
                 assert any(torch.equal(drawn, row) for row in newest)
 
@@ -221,23 +221,23 @@ class TestPastSelves:
         drawn = set()
         for _ in range(12):
             table.learn(1)
-            for networks in table.learner._past:
+            for networks in table.learner._past_selves:
                 now = torch.cat([p.flatten() for p in networks.parameters()])
-                drawn |= {k for k, kept in enumerate(table.learner._kept) if torch.equal(kept, now)}
+                drawn |= {k for k, kept in enumerate(table.learner._past_weights) if torch.equal(kept, now)}
         assert drawn == set(range(8))
 
     def test_each_encounter_is_with_whoever_sat_there(self):
         table = Table(Loqa, num_envs=12, past_selves=3, past_every=1, **TABLE)
         table.learn(3)
-        past = table.learner._past
+        past = table.learner._past_selves
         for k, networks in enumerate(past):
             networks.actor.out.weight.data += k + 1.0
-        met = met_by(table)
-        assert [policy for policy, _ in met.opposite] == [networks.actor for networks in past]
-        for k, (policy, column) in enumerate(met.opposite):
+        encounters = encounters_of(table)
+        assert [policy for policy, _ in encounters.other_policies] == [networks.actor for networks in past]
+        for k, (policy, column) in enumerate(encounters.other_policies):
             assert column.tolist() == [2 * k, 2 * k + 1, 2 * k + 6, 2 * k + 7]
-            said = torch.log_softmax(policy(met.views[:, column]), 2)
-            torch.testing.assert_close(met.other.estimates.log_probs[:, column], said)
+            estimates = torch.log_softmax(policy(encounters.other_obs[:, column]), 2)
+            torch.testing.assert_close(encounters.other.estimates.log_probs[:, column], estimates)
 
     def test_only_the_learners_own_decisions_are_learnt_from(self):
         """What past selves did enters through what they are taken to think alone: their policies get no gradient."""
@@ -273,7 +273,7 @@ class TestStrangers:
         trajectory = table.play()
         holder = trajectory.seating[0].reshape(-1)
         for k, learner in enumerate(table.learner._learners.values()):
-            own, opposite = (places.tolist() for _, places in learner._sitting(holder, [k])[:2])
+            own, opposite = (seats.tolist() for _, seats in learner._seated(holder, [k])[:2])
             assert sorted(place ^ 1 for place in own) == opposite and len(own) == 6
         table.learner.update(trajectory, table.mine)
 
@@ -308,7 +308,7 @@ def test_resumed_is_the_same_to_the_byte(kind, settings):
         {"name": "versus", "learners": [{"name": "lola"} | SMALL, {"name": "naive"} | TABLE]},
     ],
 )
-def test_a_run_that_was_killed_goes_on_exactly(tmp_path, algorithm):
+def test_a_run_that_was_killed_continues_exactly(tmp_path, algorithm):
     """Two stretches at once, and one with a checkpoint between: every file of the last checkpoint is the same."""
     config = {"game": IPD, "algorithm": algorithm, "num_envs": 8, "stretch": 6 * 8 * 3, "evaluation": {"seeds": 2}}
     whole = train(TrainConfig(**config, steps=6 * 8 * 6), tmp_path / "whole", resume=False, device="cpu")
@@ -437,7 +437,7 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "command, said",
+    "command, estimates",
     [
         ("train t.yaml --set game=spread", "loqa needs two players, and 'spread' has 3; use ippo"),
         ("train t.yaml --set game=openspiel:leduc_poker(players=3)", "has 3; use ippo"),
@@ -461,7 +461,7 @@ def runs(tmp_path_factory):
         ("train t.yaml --set algorithm.past_selves=-1", "got -1"),
     ],
 )
-def test_bad_input_is_said_in_one_sentence(runs, tmp_path, monkeypatch, capsys, command, said):
+def test_bad_input_is_said_in_one_sentence(runs, tmp_path, monkeypatch, capsys, command, estimates):
     """What a user may get wrong, as it is typed: exit code 2, and nothing written."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t.yaml").write_text("game: coin_game\nalgorithm: {name: loqa}\n")
@@ -470,10 +470,10 @@ def test_bad_input_is_said_in_one_sentence(runs, tmp_path, monkeypatch, capsys, 
         main(command.format(runs=runs).split())
     printed = capsys.readouterr()
     assert left.value.code == 2 and printed.out == ""
-    assert said in printed.err and printed.err.startswith("marl: ") and printed.err.count("\n") == 1
+    assert estimates in printed.err and printed.err.startswith("marl: ") and printed.err.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["g.yaml", "t.yaml"]
 
 
 def test_the_critic_sees_the_time_and_the_actor_does_not():
-    networks = ActorCritic(PairwiseConfig(), make(IPD, 1).spec, 1)
+    networks = PolicyAndQ(OpponentShapingConfig(), make(IPD, 1).spec, 1)
     assert networks.actor.encode[0].in_features == 5 and networks.critic.encode[0].in_features == 6

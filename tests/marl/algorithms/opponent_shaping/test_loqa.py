@@ -11,12 +11,20 @@ from hypothesis import strategies as st
 from games.errors import UserError
 from games.registry import make
 from marl.algorithms.opponent_shaping.encounters import Estimates
-from marl.algorithms.opponent_shaping.lola import Lola, along, correction, log_prob, looked_ahead, payoffs, value
+from marl.algorithms.opponent_shaping.lola import (
+    Lola,
+    correction,
+    directional_derivative,
+    log_prob,
+    looked_ahead,
+    payoffs,
+    value,
+)
 from marl.algorithms.opponent_shaping.loqa import Loqa, Naive, shaping
 from marl.algorithms.opponent_shaping.networks import Head
 from marl.learning.networks import masked_log_probs
 from marl.rollout.loop import episodes
-from tests.marl.algorithms.opponent_shaping.test_learner import TABLE, Table, met_by
+from tests.marl.algorithms.opponent_shaping.test_learner import TABLE, Table, encounters_of
 from tests.properties import examples
 
 GAME = "matrix(game=prisoners_dilemma, steps=50, memory=true, truncate=true)"
@@ -76,7 +84,7 @@ def test_the_closed_form_is_the_gradient_of_the_definition(key):
     q = other.q.masked_fill(~legal, -torch.inf)
     reward, advantage = drawn(steps, p), drawn(steps, p)
     loss = by_definition(log_pi, q, other.value, action, reward, advantage, 0.96, 0.9)
-    log_hat, weight = shaping(other, action, reward, advantage, gamma=0.96, lam=0.9)
+    log_hat, weight = shaping(other, legal[:-1], action, reward, advantage, gamma=0.96, lam=0.9)
     assert float(loss.detach()) == pytest.approx(float(-(log_hat * advantage).mean()), abs=1e-9)
     (expected,) = torch.autograd.grad(loss, logits, retain_graph=True)
     (ours,) = torch.autograd.grad(-(log_pi * weight).mean(), logits)
@@ -89,10 +97,10 @@ class TestLoss:
         losses = {}
         for centred in (True, False):
             table = Table(Loqa, num_envs=16, center_advantage=centred, **TABLE)
-            met = met_by(table)
+            encounters = encounters_of(table)
             for offset in (0.0, -50.0):
-                me = replace(met.me, advantage=met.me.advantage + offset)
-                loss, _ = table.learner.loss(replace(met, me=me))
+                me = replace(encounters.me, advantage=encounters.me.advantage + offset)
+                loss, _ = table.learner.loss(replace(encounters, me=me))
                 naive = -(me.log_prob * me.advantage.detach()).mean()
                 losses[centred, offset] = torch.autograd.grad(
                     loss - naive, table.learner.me.actor.out.weight, retain_graph=True
@@ -169,7 +177,9 @@ class TestLola:
         rows = log_prob(policy, views, legal, action)
         each = [torch.autograd.grad(row, list(policy.parameters()), retain_graph=True) for row in rows]
         expected = torch.stack([torch.cat([p.flatten() for p in row]) @ g for row in each])
-        torch.testing.assert_close(along(policy, g, views, legal, action)[:, 0], expected, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(
+            directional_derivative(policy, g, views, legal, action)[:, 0], expected, rtol=1e-3, atol=1e-3
+        )
 
     @pytest.mark.parametrize("key", [3, 4])
     def test_the_correction_of_the_trajectories_is_that_of_the_values(self, key):
@@ -177,10 +187,15 @@ class TestLola:
         table = Table(Lola, GAME.replace("steps=50", "steps=80"), num_envs=4096, **TABLE)
         policy = table.learner.me.actor
         policy.out.weight.data = self.heads(key)[0].out.weight.data
-        met = met_by(table)
-        opposite = torch.arange(met.views.shape[1]) ^ 1  # everybody sits opposite somebody
-        taken = log_prob(policy, met.views[:-1, opposite], met.legal[:-1, opposite], met.me.action)
-        (ours,) = torch.autograd.grad((taken * correction(met, 0.96)).mean(), [policy.out.weight])
+        encounters = encounters_of(table)
+        opposite = torch.arange(encounters.other_obs.shape[1]) ^ 1  # everybody sits opposite somebody
+        taken = log_prob(
+            policy,
+            encounters.other_obs[:-1, opposite],
+            encounters.other_action_mask[:-1, opposite],
+            encounters.me.action,
+        )
+        (ours,) = torch.autograd.grad((taken * correction(encounters, 0.96)).mean(), [policy.out.weight])
         mine, theirs = (policy.out.weight.detach().double().t().clone().requires_grad_() for _ in range(2))
         tables = mine.softmax(1), theirs.softmax(1)
         (g,) = torch.autograd.grad(value(*tables, DILEMMA, 0.96), theirs, retain_graph=True)

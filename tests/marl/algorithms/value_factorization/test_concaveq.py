@@ -12,7 +12,7 @@ from marl.algorithms.value_factorization.concaveq import (
     Concave,
     ConcaveQ,
     ConcaveQConfig,
-    PolicyAgent,
+    TeamPolicyAgent,
     ascend,
     enumerate_joint,
 )
@@ -149,7 +149,7 @@ def test_explorers_sample_and_the_rated_agent_takes_the_mode():
     assert (explorer.choose(logits, view) == 1).mean() == pytest.approx(np.e / (1 + np.e), abs=0.04)
     explorer.epsilon = 1.0
     assert (explorer.choose(logits, view) == 1).mean() == pytest.approx(0.5, abs=0.04)
-    assert isinstance(rated, PolicyAgent)
+    assert isinstance(rated, TeamPolicyAgent)
 
 
 def test_too_many_joint_actions_to_enumerate():

@@ -106,8 +106,8 @@ def test_utilities_are_the_same_in_acting_and_in_training(game, share, recurrent
     made, _ = trained(Vdn, game, share_parameters=share, recurrent=recurrent)
     trajectory = made.replay.sample(8, 1)
     batch = made.lay_out(trajectory)
-    unrolled = batch.seats(made.team(batch.packed)[0]).detach().numpy()  # [P, N, A]
-    real = batch._real
+    unrolled = batch.seats(made.team(batch.packed)[0]).detach().numpy()  # [B, N, A]
+    real = batch._inside
     agent = Recorded(made.team, "cpu")
     players = made.spec.num_players
     hidden = agent.initial_hidden(8 * players)

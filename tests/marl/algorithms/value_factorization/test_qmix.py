@@ -81,8 +81,8 @@ class TestMixers:
         batch = made.batch()
         made.team.zero_grad()
         q, features = made.team(batch.packed)
-        assert features.requires_grad and not made.situation(batch, features).requires_grad
-        made.mix(batch.taken(q.detach()), made.situation(batch, features)).sum().backward()
+        assert features.requires_grad and not made.mixer_state(batch, features).requires_grad
+        made.mix(batch.taken(q.detach()), made.mixer_state(batch, features)).sum().backward()
         # Only the utilities' head could have had a gradient, and they were detached.
         assert all(p.grad is None or not p.grad.any() for p in made.team.parameters())
 

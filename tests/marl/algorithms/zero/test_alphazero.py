@@ -13,7 +13,7 @@ from games.registry import make
 from marl.agents import checkpoint
 from marl.agents.load import load_agent
 from marl.algorithms.zero.alphazero import AlphaZero, AlphaZeroConfig, loss
-from marl.algorithms.zero.networks import Judge, PolicyValue, folded
+from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, folded
 from marl.evaluation.evaluate import evaluate
 from marl.learning.networks import generator_of
 from marl.rollout.loop import Carry, episodes, rollout
@@ -58,8 +58,8 @@ def test_the_folded_network_says_the_same():
     network = network_of(spec)
     views, movers = torch.rand(40, 3, 6, 7), torch.arange(40) % 2
     for _ in range(5):
-        network.train()(network.see(views, movers))  # batch normalisation gets means and deviations of its own
-    x = network.see(views, movers)
+        network.train()(network.encode(views, movers))  # batch normalisation gets means and deviations of its own
+    x = network.encode(views, movers)
     torch.testing.assert_close(folded(network)(x), network.eval()(x), rtol=1e-4, atol=1e-5)
 
 
@@ -68,7 +68,7 @@ def test_the_folded_network_says_the_same():
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_what_the_judge_says_does_not_depend_on_batch_mates(precision, backend):
     spec = spec_of("openspiel:connect_four")
-    judge = Judge(network_of(spec), spec, "cpu", precision=precision, backend=backend)
+    judge = PolicyValueInference(network_of(spec), spec, "cpu", precision=precision, backend=backend)
     views = np.random.default_rng(0).random((107, 3, 6, 7), np.float32)
     movers = np.arange(107) % 2
     logits, values = judge(views, movers)
@@ -90,7 +90,7 @@ def test_values_are_told_to_the_right_players():
         network.value.bias.copy_(torch.tensor([0.9, 0.5, -0.3]))
     said = torch.tanh(torch.tensor([0.9, 0.5, -0.3])).tolist()
     views = np.zeros((3, *spec.observation.shape), np.float32)
-    _, values = Judge(network, spec, "cpu")(views, np.arange(3))
+    _, values = PolicyValueInference(network, spec, "cpu")(views, np.arange(3))
     values = scaled(values, spec)
     assert values[0] == pytest.approx(said, abs=1e-5)
     assert values[1] == pytest.approx([said[2], said[0], said[1]], abs=1e-5)

@@ -14,9 +14,9 @@ from games.registry import make
 from marl.agents import checkpoint
 from marl.agents.load import load_agent
 from marl.algorithms.zero.muzero import (
-    Imagination,
     MuZero,
     MuZeroConfig,
+    MuZeroInference,
     MuZeroNetwork,
     Targets,
     halved,
@@ -47,7 +47,7 @@ def imagination(game, **settings):
     spec = spec_of(game)
     computed = {name: settings.pop(name) for name in ("precision", "backend") if name in settings}
     network = MuZeroNetwork(MuZeroConfig(**SMALL | settings), spec, generator_of(3))
-    return Imagination(network, spec, "cpu", **computed)
+    return MuZeroInference(network, spec, "cpu", **computed)
 
 
 def trained(folder, steps=600, stretch=300, game=GAME, opponents=(), num_envs=8, **settings):
@@ -103,7 +103,7 @@ def test_the_gradient_into_the_dynamics_is_halved():
 def test_an_unroll_says_what_inference_says_step_by_step(encoder):
     spec = spec_of(GAME)
     network = MuZeroNetwork(MuZeroConfig(**SMALL | {"encoder": encoder}), spec, generator_of(3)).eval()
-    made = Imagination(network, spec, "cpu")
+    made = MuZeroInference(network, spec, "cpu")
     views, movers = np.random.default_rng(0).random((5, 3, 3, 3), np.float32), np.arange(5) % 2
     actions = np.arange(10).reshape(5, 2) % 9
     said, ways = network.unroll(*(torch.from_numpy(a) for a in (views, movers, actions)))
@@ -143,7 +143,7 @@ def test_rewards_values_and_turns_are_told_to_the_right_players():
         for layer, bias in ((network.prediction.value, [0.9, 0.5, -0.3]), (network.transition[-1], [1, 2, 3, 0, 5, 0])):
             layer.weight.zero_()
             layer.bias.copy_(torch.tensor(bias))
-    made = Imagination(network, spec, "cpu")
+    made = MuZeroInference(network, spec, "cpu")
     first = made.initial(np.zeros((3, *spec.observation.shape), np.float32), np.arange(3))
     said = np.tanh([0.9, 0.5, -0.3])
     for mover in range(3):
@@ -176,8 +176,8 @@ def test_targets_within_a_game():
     target = targets(rows_of(2, False), spec_of(GAME), 0.0)
     assert target.value[0].tolist() == [[0.5, -0.5], [0.25, -0.25], [-1, 1]]  # the last is player 1's
     assert target.reward[0].tolist() == [[0.25, -0.25], [-0.75, 0.75]]
-    assert target.further[0].tolist() == [0, 1]
-    for weight in (target.policy_weight, target.value_weight, target.reward_weight, target.further_weight):
+    assert target.turns[0].tolist() == [0, 1]
+    for weight in (target.policy_weight, target.value_weight, target.reward_weight, target.turns_weight):
         assert (weight == 1).all()
     mixed = targets(rows_of(2, False), spec_of(GAME), 0.5)
     assert mixed.value[0, 0] == pytest.approx([0.275, -0.275])
@@ -187,14 +187,14 @@ def test_after_its_end_a_game_pays_nothing():
     target = targets(rows_of(0, False), spec_of(GAME), 0.0)
     assert target.value[0].tolist() == [[-1, 1], [0, 0], [0, 0]]
     assert target.reward[0].tolist() == [[-1, 1], [0, 0]]  # of the last move, seen from player 1, then none
-    assert target.policy_weight[0].tolist() == [1, 0, 0] and target.further_weight[0].tolist() == [0, 0]
+    assert target.policy_weight[0].tolist() == [1, 0, 0] and target.turns_weight[0].tolist() == [0, 0]
     assert target.value_weight[0].tolist() == [1, 1, 1] and target.reward_weight[0].tolist() == [1, 1]
 
 
 def test_after_a_cut_nobody_knows():
     target = targets(rows_of(1, True), spec_of(GAME), 0.0)
     assert target.policy_weight[0].tolist() == target.value_weight[0].tolist() == [1, 1, 0]
-    assert target.reward_weight[0].tolist() == target.further_weight[0].tolist() == [1, 0]
+    assert target.reward_weight[0].tolist() == target.turns_weight[0].tolist() == [1, 0]
 
 
 def test_a_strangers_position_has_no_policy_to_learn():
@@ -257,7 +257,7 @@ def test_reanalyse_renews_what_old_searches_found():
     before = {name: rows.copy() for name, rows in made.replay._rows.items()}
     for _ in range(20):
         made._learn()
-    made.imagination.renew(made.network)
+    made.inference.renew(made.network)
     made._reanalyse(200)
     kept = len(made.replay)
     changed = (made.replay._rows["root_value"] != before["root_value"]).any(1)[:kept]

@@ -3,7 +3,7 @@ import pytest
 
 from games.keys import uniform_one
 from games.registry import make
-from marl.algorithms.zero.symmetry import symmetries, turned_over
+from marl.algorithms.zero.symmetry import symmetries, transform
 
 
 @pytest.mark.parametrize("name", ["connect_four", "go(board_size=5)", "mnk(m=4,n=4,k=3)", "othello", "tic_tac_toe"])
@@ -36,7 +36,7 @@ def test_a_game_turned_over_is_the_same_game(name):
                 "policy": masks[:1] * 0.5,
                 "action": np.arange(spec.num_actions)[None],
             }
-            turned_over(position, way)
+            transform(position, way)
             assert (position["action"][0] == where).all()
             assert (position["obs"].reshape(-1) == views[1]).all()
             assert (position["action_mask"][0] == masks[1]).all()
@@ -56,7 +56,7 @@ def test_a_game_that_says_nothing_stays_as_it_is():
         "action_mask": np.ones((2, spec.num_actions)),
         "policy": np.zeros((2, spec.num_actions)),
     }
-    turned_over(position, only)
+    transform(position, only)
     assert position["obs"].shape == (2, 3)
     assert (only.action == np.arange(spec.num_actions)).all()
 

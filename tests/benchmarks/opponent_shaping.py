@@ -1,4 +1,4 @@
-"""How fast learners of two-player games are; `python -m tests.benchmarks.pairwise`.
+"""How fast learners of two-player games are; `python -m tests.benchmarks.opponent_shaping`.
 
 CPU time of one thread, medians; each benchmark runs in a process of its own, --only NAME runs one.
 
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from games.keys import fold
-from marl.algorithms.opponent_shaping.networks import PairwiseConfig
+from marl.algorithms.opponent_shaping.networks import OpponentShapingConfig
 from marl.base.schema import load
 from marl.rollout.loop import Carry, rollout
 from marl.training.config import TrainConfig
@@ -76,7 +76,7 @@ class Trainer:
         return ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in parts.items())
 
 
-def flops(inputs: int, config: PairwiseConfig, actions: int, past: bool) -> float:
+def flops(inputs: int, config: OpponentShapingConfig, actions: int, past: bool) -> float:
     """Return the FLOPs of the matrix products that one environment step costs: two views, played and learnt from."""
 
     def head(view: int, hidden: tuple[int, ...], memory: int) -> int:
@@ -138,4 +138,4 @@ BENCHMARKS = {"coin": coin, "cost": cost, "ipd": ipd}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure how fast learners of two-player games are.")
-    timing.run("tests.benchmarks.pairwise", BENCHMARKS, parser)
+    timing.run("tests.benchmarks.opponent_shaping", BENCHMARKS, parser)
