@@ -7,7 +7,7 @@ A game keeps its position in arrays [E, ...] and writes three methods:
     look()          write what the players see, and `legal` where not every action always is
 
 Everybody acts at every step. An episode ends when its game is over, or after `horizon` steps: `terminated` where the
-horizon belongs to the game, `truncated` where it only cuts the recording.
+horizon belongs to the game, `truncated` where only the recording ends.
 """
 
 from typing import Any

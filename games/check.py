@@ -265,8 +265,8 @@ def _turns(play: Play) -> str | None:
 def _ends(play: Play) -> str | None:
     if not play.last.any():
         return (
-            f"no episode ended within {len(play.actions)} steps of random play; give the game an end, or cut the "
-            "recording after some steps (`truncated`), as max_cycles and max_episode_steps do in other libraries"
+            f"no episode ended within {len(play.actions)} steps of random play; give the game an end, or truncate "
+            "the recording after some steps (`truncated`), as max_cycles and max_episode_steps do in other libraries"
         )
     if play.revived:
         raise DoesNotApply("players come back behind their ends")

@@ -142,7 +142,7 @@ class TimeStep:
     acting: NDArray[np.bool_]  # [E, N] must choose an action now
     reward: NDArray[np.float32]  # [E, N] paid by the transition that led here; 0 on `first`
     terminated: NDArray[np.bool_]  # [E, N] this player's return is complete; sticky until `first`, or a new life
-    truncated: NDArray[np.bool_]  # [E, N] the recording was cut: bootstrap from obs
+    truncated: NDArray[np.bool_]  # [E, N] the recording was truncated: bootstrap from obs
     global_state: NDArray[np.float32]  # [E, S]
     first: NDArray[np.bool_]  # [E] opens an episode
     seed: NDArray[np.uint64]  # [E] names the episode: all its randomness is a hash of it
@@ -165,7 +165,7 @@ class TimeStep:
 
     @property
     def last(self) -> NDArray[np.bool_]:
-        """[E] True where the episode has just ended: every player's return is complete, or the recording was cut."""
+        """[E] True where the episode has just ended: every player terminated or was truncated."""
         return np.asarray((self.terminated | self.truncated).all(1))
 
 

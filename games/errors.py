@@ -8,8 +8,12 @@ Exception
 """
 
 import difflib
+import importlib
+import sysconfig
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from games.text import cut, sentence
 
@@ -100,3 +104,40 @@ def closest(word: str, known: Iterable[str]) -> str:
         return ""
     cutoff = NEAR if len(word) > 3 else NEAR_SHORT  # 'rum' and 'run'
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")
+
+
+@contextmanager
+def theirs(what: str, remedy: str = "mend it") -> Iterator[None]:
+    """Say in one sentence what went wrong in somebody else's code, and where; a UserError has said it already."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # a plug-in may raise anything
+        raise UserError(f"{what}: {_raised(error)}; {remedy}") from error
+
+
+def refused_by_us(error: Exception) -> bool:
+    """Say whether an error is a refusal of this project's own: raised within its packages, not by the call itself."""
+    frames = _outside(_frames(error), Path(__file__).with_name("references.py"))
+    packages = (Path(__file__).parents[1] / name for name in ("games", "marl"))
+    return bool(frames) and not _outside(frames, *packages)
+
+
+def _raised(error: Exception) -> str:
+    """Return an error in one line, with where its author's own code was when it came: in no library, if it can be."""
+    words = in_words(error)
+    frames = _outside(_frames(error), Path(__file__).parent, Path(importlib.__file__).parent)
+    frames = _outside(frames, *(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib"))) or frames
+    if not frames or isinstance(error, SyntaxError):  # which says itself where
+        return words
+    return f"{words} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
+
+
+def _frames(error: Exception) -> list[traceback.FrameSummary]:
+    """Return where an error passed, but for code that has no file."""
+    return [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_absolute()]
+
+
+def _outside(frames: list[traceback.FrameSummary], *folders: str | Path) -> list[traceback.FrameSummary]:
+    return [frame for frame in frames if not any(Path(frame.filename).is_relative_to(folder) for folder in folders)]

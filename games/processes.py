@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 from typing import Any
 
+from games import working_folder
 from games.errors import RunFailed, UserError, WorkerDied, in_words
 
 PATIENCE = 2.0  # seconds that workers have to end by themselves
@@ -92,9 +94,9 @@ def launch(
     module, function = target.split(":")
     channel = theirs.fileno()
     program = [
-        f"import sys; sys.path[:] = {[str(folder) for folder in sys.path]}",
+        beginning(),
         f"from games.processes import shield; shield({channel})" if shielded else "",
-        f"from {module} import {function}; {function}({channel})",
+        f"from {module} import {function}; del sys.path[0]; {function}({channel})",
     ]
     with theirs:
         try:
@@ -109,6 +111,16 @@ def launch(
         except OSError as error:
             raise RunFailed(f"{name} could not be started: {error}; use fewer workers") from error
     return process, ours
+
+
+def beginning() -> str:
+    """Return the first line of the program of another process of ours, which then finds the same modules as this one.
+
+    Until it deletes the first entry of `sys.path`, it finds this project's packages before a user's of the same names.
+    """
+    path = [str(Path(__file__).parents[1]), *(str(folder) for folder in sys.path)]
+    allowed = working_folder.allowed()
+    return f"import sys; sys.path[:] = {path}; from games import working_folder; working_folder.install({allowed})"
 
 
 def shield(channel: int) -> None:

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from games import registry
+from games import plugins, registry, sources
 from games.check import check_game
 from games.contract import Spec
-from games.errors import UserError
+from games.errors import UserError, nearest
+from games.processes import beginning
 
 Verdict = Literal["passes", "refused", "FAILS"]
 
@@ -29,12 +30,12 @@ MOST_MEMORY = 8 << 30  # bytes of one game's process
 
 
 @dataclass(frozen=True)
-class Row:
-    """What became of one game; the last five are empty where it could not be built."""
+class CheckedGame:
+    """The verdict on one game; the last five fields are empty if it could not be built."""
 
     reference: str
     verdict: Verdict
-    detail: str = ""  # why it was refused, or which promise it broke and where
+    detail: str = ""  # why it was refused, or which rule it broke and where
     players: int = 0
     turns: str = ""
     information: str = ""
@@ -67,42 +68,45 @@ def table(source: str, episodes: int = 4, timeout: float = 900, workers: int = 2
 
 def references(source: str) -> list[str]:
     """Return a reference to each game of a source, sorted, and to those of its games that need parameters."""
-    if source not in registry.SOURCES:
-        raise UserError(f"expected a source ({', '.join(registry.SOURCES)}), got '{source}'")
-    adapter = registry.adapter(source)
-    if not hasattr(adapter, "names"):
+    known = plugins.names(plugins.SOURCES)
+    if source not in known:
+        raise UserError(f"expected a source ({', '.join(known)}), got '{source}'{nearest(source, known)}")
+    found = sources.source(source)
+    named = [*found.names(), *found.examples()]
+    if not named:
         raise UserError(f"'{source}' keeps no list of its games; check one by its name (`marl games check`)")
-    return sorted(f"{source}:{name}" for name in [*adapter.names(), *getattr(adapter, "EXAMPLES", ())])
+    return sorted(f"{source}:{name}" for name in named)
 
 
-def survey(references: Iterable[str], episodes: int, timeout: float, workers: int) -> Iterator[Row]:
+def survey(references: Iterable[str], episodes: int, timeout: float, workers: int) -> Iterator[CheckedGame]:
     """Yield each game's row in the order given, `workers` checked at once, each for at most `timeout` seconds."""
     with ThreadPoolExecutor(workers) as pool:
         yield from pool.map(partial(_row, episodes=episodes, timeout=timeout), references)
 
 
-def _row(reference: str, episodes: int, timeout: float) -> Row:
-    command = [sys.executable, "-W", "ignore", "-m", "games.survey", reference, str(episodes)]
+def _row(reference: str, episodes: int, timeout: float) -> CheckedGame:
+    program = f"{beginning()}; from games.survey import main; del sys.path[0]; main()"
+    command = [sys.executable, "-W", "ignore", "-c", program, reference, str(episodes)]
     try:
         child = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout)
     except subprocess.TimeoutExpired:
-        return Row(reference, "FAILS", f"took longer than {timeout:g} seconds")
+        return CheckedGame(reference, "FAILS", f"took longer than {timeout:g} seconds")
     said = (child.stderr if child.returncode else child.stdout).strip().splitlines() or ["nothing was said"]
     if child.returncode == 0 and said[-1].startswith("{"):
-        return Row(**json.loads(said[-1]))
+        return CheckedGame(**json.loads(said[-1]))
     how = signal.Signals(-child.returncode).name if child.returncode < 0 else child.returncode
-    return Row(reference, "FAILS", f"its process ended with {how}: {said[-1]}")
+    return CheckedGame(reference, "FAILS", f"its process ended with {how}: {said[-1]}")
 
 
-def check(reference: str, episodes: int) -> Row:
+def check(reference: str, episodes: int) -> CheckedGame:
     """Check one game in this process."""
     try:
         spec = registry.make(reference, 1).spec
         report = check_game(reference, episodes)
     except UserError as refusal:
-        return Row(reference, "refused", str(refusal))
+        return CheckedGame(reference, "refused", str(refusal))
     broken = [f"{promise.promise}: {promise.detail}" for promise in report.promises if promise.passed is False]
-    return Row(reference, "FAILS" if broken else "passes", " ".join("; ".join(broken).split()), **_kind(spec))
+    return CheckedGame(reference, "FAILS" if broken else "passes", " ".join("; ".join(broken).split()), **_kind(spec))
 
 
 def _kind(spec: Spec) -> dict[str, Any]:
@@ -115,6 +119,7 @@ def _kind(spec: Spec) -> dict[str, Any]:
     }
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Be the process of one game: check it, and print its row as JSON."""
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     print(json.dumps(vars(check(sys.argv[1], int(sys.argv[2])))))

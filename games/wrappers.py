@@ -3,6 +3,10 @@
     foraging | team_reward | agent_id                        the team's mean reward, views that tell who one is
     pettingzoo:sisl.pursuit_v5 | last_action                 views that tell what one did last
     spread | messy(phi=0.15, steps=10)                       views that may be negated, random openings
+    spread | my_package.wrappers:Noise(scale=0.1)            a class of your own
+
+A wrapper is a class, or a function, that takes the VecEnv as `venv`, and what stands in its brackets; it returns a
+VecEnv. A package gives its own a plain name by an entry point of the group `marl.wrappers`, as this one does.
 
 SuperSuit's wrappers, and those that change spaces (ON_SPACES), are written the same way, before these; they are applied
 to each environment by its adapter, before environments are batched.
@@ -240,10 +244,3 @@ class Messy(Wrapper):
 
 # Wrappers of single environments, which change their spaces before they are batched (games/adapters/reshaping.py).
 ON_SPACES = ("flatten_actions", "flatten_views", "scale_actions")
-WRAPPERS = {
-    "agent_id": AgentId,
-    "flatten": Flatten,
-    "last_action": LastAction,
-    "messy": Messy,
-    "team_reward": TeamReward,
-}

@@ -279,7 +279,8 @@ def test_few_places_turn_text_into_code():
             if called in ("eval", "exec", "__import__") or called.endswith("import_module"):
                 found.setdefault(path, set()).add(called)
     assert found.keys() == {
-        "games/registry.py",  # what a user types, entry points, our own adapters
+        "games/references.py",  # what a user types
+        "games/adapters/sources.py",  # our own adapters
         "games/processes.py",  # our own workers
         "games/adapters/gymnasium.py",  # packages: of a file's game, those of `is_own` alone
         "games/adapters/pettingzoo.py",

@@ -1,4 +1,4 @@
-"""How sure the parameters of a fit are: their covariance, by the model alone or clustered by seed.
+"""The covariance of the parameters of a fit: from the model alone, or clustered by seed.
 
 The games of one seed share its chance events, so a seed is one observation (marl/base/intervals.py).
 """
@@ -19,7 +19,7 @@ _MOST = 1 - 1e-6  # of the information on a parameter that one seed may hold
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """How sure the parameters of a fit are [F], and how many seeds say so."""
+    """The covariance of parameters [F], and the weights of the seeds in it."""
 
     covariance: Floats  # [F, F]
     model: Floats  # [F, F] the covariance where every game is independent and the model holds

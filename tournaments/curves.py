@@ -1,4 +1,4 @@
-"""How strength grows with simulations, or with training: ratings against one number of the agents, a line a family.
+"""Strength against simulations or training: ratings by one number of the agents, with a line for each family.
 
 The number is an argument of a reference, or the steps of a run's checkpoint; agents that differ by it alone are a
 family. It stands in the references that the store holds: no checkpoint is read.
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from games.errors import UserError, nearest
-from games.registry import Reference, parse
+from games.references import Reference, parse
 from games.text import markdown_cell, markdown_table
 from marl.base import picture
 from tournaments.ratings import Rating

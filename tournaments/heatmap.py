@@ -15,7 +15,7 @@ from tournaments.summary import Summary
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = "RdYlBu"  # told apart by the colour-blind, too
+COLOURS = "RdYlBu"  # distinguishable for colour-blind readers
 DARK = 0.5  # luminance below which text is white
 
 

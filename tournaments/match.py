@@ -1,8 +1,8 @@
 """Matches: play fixtures in batches through the one rollout, and yield each game when it ends.
 
-An agent's randomness is a hash of (what it draws by, the fixture's seed, the player, the decision): the same fixture is
-the same game, move for move, whatever was played beside it. A run draws by its weights and options, a scripted agent by
-its reference, which is its name and arguments (`Entrant.draws`).
+An agent's randomness is a hash of (its `Entrant.draws`, the fixture's seed, the player, the decision): a fixture is the
+same game, move for move, whatever is played beside it. `draws` is made from the weights and options of a run, and from
+the reference (name and arguments) of a scripted agent.
 """
 
 import math
@@ -25,7 +25,7 @@ from tournaments.store import Failure, PlayedGame
 KEY = stream(0, "tournament")
 
 
-_playing: dict[tuple[str, str, float], Entrant] = {}  # the foreign agents whose processes go on to the next chunk
+_playing: dict[tuple[str, str, float], Entrant] = {}  # foreign agents whose processes are kept for the next chunk
 
 
 def play(
@@ -35,12 +35,12 @@ def play(
     num_envs: int,
     decision_seconds: float = DECISION_SECONDS,
 ) -> Iterator[PlayedGame]:
-    """Play fixtures, which have the same opening moves and most steps, and yield games as they end.
+    """Play fixtures, which have the same `opening_moves` and `max_steps`, and yield games as they end.
 
-    `references` name the agents that sit in the fixtures, and no others. A foreign agent that fails (it raises, ends
+    `references` name the agents of the fixtures, and no others. A foreign agent that fails (it raises, ends
     its process, takes longer than `decision_seconds` for a decision) forfeits that game, as does any agent that moves
-    illegally, and the rest plays on. Raises RunFailed where one is no longer who the fixtures say, and where a built-in
-    agent or a checkpoint raises: that is no fault of an agent.
+    illegally, and the rest plays on. Raises RunFailed if an agent's digest is not the one in the fixtures, and if a
+    built-in agent or a checkpoint raises: nobody forfeits for a fault of this program.
     """
     ((opening_moves, max_steps),) = {(fixture.opening_moves, fixture.max_steps) for fixture in fixtures} or {(0, None)}
     venv = make(game, max(1, min(num_envs, len(fixtures))))

@@ -1,4 +1,4 @@
-"""What agents earn from each other: the payoff table of a two-player game, where Elo says nothing.
+"""The payoff table of a two-player game without Elo: the mean payoff of each agent against each.
 
 M[i, j] is what agent i was paid against agent j, both seatings together; M[i, i] is self-play. A payoff is per game, or
 per step as papers on social dilemmas quote it: with payoffs x, and sizes d of 1 for each game or of its steps,
@@ -36,9 +36,9 @@ class Standing:
     ci95: float | None  # half width of its 95 % interval
     self_play: float | None
     cross_play: float | None  # the mean against each other agent
-    welfare: float | None  # what both players earn together, against the pool
+    welfare: float | None  # sum of both players' payoffs, against the pool
     games: int
-    best_responses: list[str]  # who earns most against this agent
+    best_responses: list[str]  # the agents with the highest payoff against this agent
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +53,14 @@ class Matchups:
     payoff: Floats  # [n, n]
     ci95: Floats  # [n, n] half width of the 95 % interval
     welfare_ci95: Floats  # [n, n]
-    games: Ints  # [n, n] that say what the row agent was paid
+    games: Ints  # [n, n] with a known payoff of the row agent
     pool: Floats  # [n] payoff against the pool: the mean of the row, over whom the agent has met
     pool_ci95: Floats  # [n]
     rounding: float  # payoffs of one column, or against the pool, that differ by less are equal
 
     @property
     def welfare(self) -> Floats:
-        """Social welfare [n, n]: what both players of a pairing earn together."""
+        """Social welfare [n, n]: the sum of both players' payoffs."""
         return self.payoff + self.payoff.T
 
     @property
@@ -71,7 +71,7 @@ class Matchups:
 
     @property
     def best_against_pool(self) -> list[str]:
-        """Who earns most against the pool."""
+        """The agents with the highest payoff against the pool."""
         most = np.nanmax(self.pool, initial=-np.inf)
         return [agent for agent, payoff in zip(self.agents, self.pool, strict=True) if payoff >= most - self.rounding]
 
@@ -134,7 +134,9 @@ def matchups(results: Results, unit: Unit = "game") -> Matchups:
     payoff = payoff.reshape(n, n)
     pool = _row_mean(payoff, games > 0)
     pool_ci95 = _interval(pull.sum(1) / np.maximum((games > 0).sum(1, keepdims=True), 1), met.any(1).sum(1))
-    earned = np.where(np.isnan(pool), np.inf, pool).tolist()  # the unknown stand above who broke off games
+    earned = np.where(
+        np.isnan(pool), np.inf, pool
+    ).tolist()  # agents without payoffs stand above those who broke off games
     order = sorted(range(n), key=lambda k: (-round(earned[k], 9), results.agents[k]))
     table = np.ix_(order, order)
     return Matchups(
@@ -151,7 +153,7 @@ def matchups(results: Results, unit: Unit = "game") -> Matchups:
 
 
 def _sizes(results: Results, unit: Unit) -> Floats:
-    """Return what a game counts for [G]."""
+    """Return the size of each game in `unit` [G]."""
     if unit == "game":
         return np.ones(len(results))
     assert results.lengths is not None, "payoffs per step need the games' lengths"

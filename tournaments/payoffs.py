@@ -1,4 +1,4 @@
-"""Mean payoffs: what each agent was paid in each seat, for games that get no Elo."""
+"""Mean payoffs of each agent in each seat, for games without Elo."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tournaments.results import Results, sum_by
 
 @dataclass(frozen=True)
 class MeanPayoff:
-    """An agent's mean payoff in one seat, or over all of its seats (`seat` None), in the games that say one.
+    """An agent's mean payoff in one seat, or over all of its seats (`seat` None), over games with a known payoff.
 
     `mean` is None without such a game; `ci95` is the half width of the 95 % interval, None with fewer than two seeds.
     """
@@ -58,7 +58,9 @@ def mean_payoffs(results: Results) -> list[MeanPayoff]:
         )
 
     width = num_players + 1
-    earned = np.where(n > 0, mean, np.inf)[num_players::width].tolist()  # the unknown stand above who broke off games
+    earned = np.where(n > 0, mean, np.inf)[
+        num_players::width
+    ].tolist()  # agents without payoffs stand above those who broke off games
     best_first = sorted(range(len(results.agents)), key=lambda a: (-round(earned[a], 9), a))
     seats = [num_players, *range(num_players)]
     return [line(a, seat) for a in best_first for seat in seats if seat == num_players or n[a * width + seat]]

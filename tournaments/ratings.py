@@ -1,4 +1,4 @@
-"""Who is stronger: the results of games in, Elo with intervals out. Pure functions.
+"""Ratings: Elo with intervals from the results of games. Pure functions.
 
 Two players are rated by Davidson's model (davidson.py), with intervals clustered by seed (covariance.py).
 
@@ -38,7 +38,7 @@ K = 400 / math.log(10)
 class Rating:
     """One line of a leaderboard; `score` is the mean of 1, ½ and 0.
 
-    `ci95` is the half width of the 95 % interval: infinite where one seed alone says something of the agent.
+    `ci95` is the half width of the 95 % interval: infinite if the rating rests on one seed.
     """
 
     agent: str
@@ -56,9 +56,9 @@ class Rating:
 
 @dataclass(frozen=True)
 class Part:
-    """Agents that can be compared, the best first.
+    """A part: agents that can be compared with each other, the best first.
 
-    `one_sided`: some agents of it never scored against others, so their distance is held by the prior alone.
+    `one_sided`: some of its agents never scored against others, so only the prior bounds their distance.
     """
 
     ratings: tuple[Rating, ...]
@@ -67,15 +67,15 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Ratings:
-    """What `rate` found. Arrays follow `agents`, which are in the leaderboard's order: by part, then the best first."""
+    """The result of `rate`. Arrays follow `agents`, in the leaderboard's order: by part, then the best first."""
 
     parts: list[Part]
     agents: tuple[str, ...]
     elo: Floats  # [n] relative to the part's mean, or to the anchor
-    seeds: Floats  # [n] effective number of seeds that say something of `elo`
+    seeds: Floats  # [n] effective number of seeds on which `elo` rests
     covariance: Floats  # [n, n] of `elo`
     difference_se: Floats  # [n, n] standard error of Rᵢ − Rⱼ
-    difference_seeds: Floats  # [n, n] effective number of seeds that say something of it
+    difference_seeds: Floats  # [n, n] effective number of seeds on which the difference rests
     part: Ints  # [n]
     seat_advantage: float  # Elo that seat 0 is worth
     seat_advantage_ci95: float
@@ -90,14 +90,14 @@ class Ratings:
 
     @property
     def difference_ci95(self) -> Floats:
-        """Half width of the 95 % interval of Rᵢ − Rⱼ [n, n]; infinite where one seed alone says something of it."""
+        """Half width of the 95 % interval of Rᵢ − Rⱼ [n, n]; infinite if it rests on one seed."""
         return interval(self.difference_se, self.difference_seeds)
 
     @cached_property
     def superiority(self) -> Floats:
         """Likelihood of superiority [n, n]: that the row is stronger than the column, by Student's t of ΔR / SE.
 
-        NaN across parts, and where one seed alone says something of the difference.
+        NaN across parts, and if the difference rests on one seed.
         """
         gap, se = self.elo[:, None] - self.elo[None, :], self.difference_se
         ratio = np.divide(gap, se, out=np.zeros_like(gap), where=se > 0)
@@ -202,7 +202,7 @@ def _finite(number: float) -> float | None:
 
 
 def _prior_dominated(fitted: Fit, centred: Floats) -> NDArray[np.bool_]:
-    """Return which agents' ratings the prior holds rather than the games [n]; `centred` is I − P, [n, n]."""
+    """Return which agents' ratings rest on the prior rather than on games [n]; `centred` is I − P [n, n]."""
     if fitted.prior_sd is None:
         return np.zeros(len(fitted.theta), bool)
     n = len(fitted.theta)
@@ -227,7 +227,7 @@ def _scores(counts: Counts) -> tuple[Floats, Floats]:
 
 
 def refusal(num_players: int, payoff: str) -> str | None:
-    """Return why a game gets no Elo, in one sentence; None where it gets one."""
+    """Return why a game gets no Elo, in one sentence; None if it gets Elo."""
     if payoff == "team":
         return "No Elo: the players are paid as a team, so no agent beats another."
     if payoff == "general_sum":

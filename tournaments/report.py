@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 from rich.cells import cell_len
 from rich.table import Table
@@ -310,7 +310,7 @@ def _superiority_table(summary: Summary, ratings: Ratings) -> list[list[_Cell]]:
 
 def _html(summary: Summary) -> str:
     environment = Environment(
-        loader=PackageLoader("tournaments", "."),
+        loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,4 +1,4 @@
-"""The results of a tournament's games, as arrays: who met whom, in which seats, and what each was paid."""
+"""The results of a tournament's games, as arrays: agents, seats and payoffs."""
 
 import math
 from collections.abc import Sequence
@@ -37,16 +37,16 @@ class Results:
 
     agents: tuple[str, ...]
     seats: Ints  # [G, N] indices into `agents`
-    payoffs: Floats  # [G, N]; NaN where a game says nothing of a player, because another broke it off
+    payoffs: Floats  # [G, N]; NaN for a player in a game that another broke off
     seeds: NDArray[np.uint64]  # [G]
     terminations: NDArray[np.str_]  # [G]
     lengths: Ints | None = None  # [G] steps, where they are known
     rounding: Floats | None = None  # [G] bound on the rounding error of payoffs' differences; NaN where not known
-    offenders: NDArray[np.bool_] | None = None  # [G, N] who broke off the game; a forfeit without any does not say who
+    offenders: NDArray[np.bool_] | None = None  # [G, N] who broke off the game; unknown for a forfeit without any
 
     @classmethod
     def of(cls, results: Sequence[Result]) -> "Results":
-        """Gather single results; agents in the order of their names."""
+        """Collect single results, with agents in the order of their names."""
         agents = sorted({agent for result in results for agent in result.agents})
         index = {agent: k for k, agent in enumerate(agents)}
         num_players = len(results[0].agents) if results else 2
@@ -83,7 +83,7 @@ def rounding_of(results: Results, largest: float | None = None) -> Floats:
 def offended(results: Results) -> NDArray[np.bool_]:
     """Return who broke off which game [G, N].
 
-    Stores of versions 1 and 2 do not say who: of a forfeit without offenders it is whoever was paid the least.
+    Stores of versions 1 and 2 do not tell: of a forfeit without offenders it is the player with the lowest payoff.
     """
     forfeited = np.isin(results.terminations, FORFEITS)[:, None]
     known = np.zeros(results.payoffs.shape, bool) if results.offenders is None else results.offenders
@@ -93,9 +93,9 @@ def offended(results: Results) -> NDArray[np.bool_]:
 
 
 def settle(results: Results, zero_sum: bool) -> Results:
-    """Return the results with the worst return for who broke off a game: the least that was paid in any of them.
+    """Return the results with the lowest payoff of all games for those who broke off a game.
 
-    For games whose bounds are not known. What had been paid by then says little: a game broken off early loses less.
+    For games without return bounds. The payoffs so far are no measure: a game broken off early loses less.
     If zero-sum, the others share what the offenders lose, and a game that all broke off keeps its payoffs.
     """
     lost = offended(results)
@@ -112,7 +112,7 @@ def settle(results: Results, zero_sum: bool) -> Results:
 def outcomes(results: Results) -> Ints:
     """Return seat 0's outcome of each two-player game [G]: 0 a win, 1 a draw, 2 a loss.
 
-    A game is a draw where its payoffs differ by no more than rounding can have moved them.
+    A game is a draw if its payoffs differ by no more than their rounding error.
     """
     if results.payoffs.shape[1] != 2:
         raise UserError(f"expected two-player games to compare payoffs, got {results.payoffs.shape[1]} players")

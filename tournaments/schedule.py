@@ -1,10 +1,9 @@
-"""Which matches are to be played: deterministic, seats balanced, seeds shared.
+"""The schedule of a tournament: deterministic, with balanced seats and shared seeds.
 
-A seed is played in every rotation of the seats, and every pairing plays the same seeds (common random numbers). So a
-difference between two agents is not one of luck in seats or in chance events, and no fixture depends on who else takes
-part: adding an agent or more seeds adds fixtures and changes none. One case is apart: where agents are fewer than
-players, copies fill the seats, and enough agents end those fixtures; the store keeps their games and counts them no
-more (`Store.results`).
+A seed is played in every rotation of the seats, and every pairing plays the same seeds (common random numbers). So
+seats and chance events favour no agent, and no fixture depends on the other agents: more agents or seeds add fixtures
+and change none. One exception: if agents are fewer than players, copies fill the seats; once there are enough agents,
+the store keeps those games but does not count them (`Store.results`).
 """
 
 import hashlib
@@ -33,7 +32,7 @@ class Fixture:
 
     @cached_property
     def id(self) -> str:
-        """SHA-256 of the fixture's canonical JSON: sorted keys, no spaces, ASCII; of settings those that are set."""
+        """SHA-256 of the fixture's canonical JSON: sorted keys, no spaces, ASCII; without settings that are not set."""
         fields = {"agents": self.agents, "game": self.game, "seed": self.seed}
         settings = {"opening_moves": self.opening_moves, "max_steps": self.max_steps}
         fields |= {name: value for name, value in settings.items() if value}
@@ -52,10 +51,9 @@ def round_robin(
 ) -> list[Fixture]:
     """Return every pairing of agents on each of `seeds` seeds, in every cyclic rotation of the seats.
 
-    They come by seed, then pairing, then rotation, so that an interrupted tournament is balanced. Agents are taken in
-    the order of their ids: the order in which they are listed changes nothing. With `self_play`, and where agents are
-    fewer than players, an agent may hold several seats of a game; rotations that seat the same agents alike are played
-    once.
+    They are ordered by seed, then pairing, then rotation, so that an interrupted tournament is balanced, and agents by
+    id, so that the order of the list does not matter. With `self_play`, or with fewer agents than players, an agent may
+    hold several seats of a game; rotations with the same seating are played once.
     """
     if num_players < 1 or seeds < 1:
         raise UserError(f"expected at least one player and one seed, got {num_players} players and {seeds} seeds")

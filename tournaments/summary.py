@@ -1,4 +1,4 @@
-"""What a tournament found: its ratings, payoffs, endings and warnings, as a pure function of the store."""
+"""The facts of a tournament: ratings, payoffs, endings and warnings, as a pure function of the store."""
 
 import json
 from collections import Counter
@@ -26,7 +26,7 @@ _NO_RESULT = {"cut": "had not ended after max_steps", "no_contest": "were no con
 
 @dataclass(frozen=True)
 class Endings:
-    """How an agent's games ended; `forfeited` of them it broke off."""
+    """How an agent's games ended; it broke off `forfeited` of them."""
 
     agent: str
     counts: dict[str, int]  # by termination
@@ -35,28 +35,28 @@ class Endings:
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """All that a report says: `ratings` where the game gets Elo, else `reason` says why not; `payoffs` always."""
+    """The contents of a report: `ratings` if the game gets Elo, else the `reason` why not; `payoffs` always."""
 
     game: str
     num_players: int
     results: Results
     agents: tuple[str, ...]  # in the leaderboard's order
-    references: dict[str, str]  # what loads each agent, by its name
+    references: dict[str, str]  # of each agent, by its name
     ratings: Ratings | None
     reason: str | None
-    matchups: Matchups | None  # of games without Elo that two players play
+    matchups: Matchups | None  # of two-player games without Elo
     payoffs: list[MeanPayoff]
     endings: list[Endings]
     unplayed: tuple[str, ...]  # agents without a game
-    set_aside: tuple[str, ...]  # agents all of whose games had copies at the table and count no more
-    repeated: int  # seatings of agents that played one and the same game on every seed
+    set_aside: tuple[str, ...]  # agents whose games all had copies in other seats, and no longer count
+    repeated: int  # seatings whose games are the same on every seed
     opening_moves: int = 0  # drawn at random
-    failures: Sequence[AgentFailures] = ()  # of those who broke games off, where the store says why
+    failures: Sequence[AgentFailures] = ()  # of agents that broke games off, if the store has the reason
     without_result: Mapping[str, Mapping[tuple[str, ...], int]] = field(default_factory=dict)  # by termination, seats
 
     @property
     def title(self) -> str:
-        """The game, and how many of its first moves nobody chose."""
+        """The game, and the number of its random opening moves."""
         return title(self.game, self.opening_moves)
 
     @cached_property
@@ -71,7 +71,7 @@ class Summary:
 
     @cached_property
     def never_finished(self) -> dict[str, str]:
-        """Those who broke off all of their games, and a sentence on each: its rating says no more than that."""
+        """Agents that broke off all of their games, with a sentence on each: their ratings mean nothing else."""
         why = {failures.agent: f"; in the first, {_described(failures)}" for failures in self.failures}
         return {
             e.agent: f"{e.agent} never finished a game: it broke off {e.forfeited} of {sum(e.counts.values())}"
@@ -82,7 +82,7 @@ class Summary:
 
     @cached_property
     def warnings(self) -> list[str]:
-        """What a reader should know before trusting the numbers: a sentence each."""
+        """Warnings for the reader of the numbers, a sentence each."""
         found = []
         if self.ratings:
             parts = self.ratings.parts
@@ -118,9 +118,11 @@ class Summary:
                 f"{within} of {len(self.results)} games ended within their opening, whoever played; they count, and "
                 "say nothing of the agents."
             )
-        cut = int((self.results.terminations == "truncated").sum())
-        if cut and (self.ratings or cut < len(self.results)):  # where all were, the game has no end
-            found.append(f"{cut} of {len(self.results)} games were cut short; they count by the payoffs at the cut.")
+        truncated = int((self.results.terminations == "truncated").sum())
+        if truncated and (self.ratings or truncated < len(self.results)):  # if all were, the game has no end
+            found.append(
+                f"{truncated} of {len(self.results)} games were truncated; they count by the payoffs until then."
+            )
         guilty = [f"{e.agent} ({e.forfeited})" for e in self.endings if e.forfeited]
         if guilty:
             found.append(f"Games lost by an illegal action or an agent's failure: {listed(guilty)}.")
@@ -146,7 +148,7 @@ class Summary:
 
     @staticmethod
     def _few_seeds(ratings: Ratings) -> list[str]:
-        """Say whose intervals one seed cannot show, and whose rest on few."""
+        """Return warnings on agents without intervals (one seed), and with intervals from few seeds."""
         seeds = dict(zip(ratings.agents, ratings.seeds.tolist(), strict=True))
         one = [rating.agent for rating in ratings.ratings if not np.isfinite(rating.ci95)]
         few = [agent for agent in ratings.agents if seeds[agent] < MIN_SEEDS and agent not in one]
@@ -174,13 +176,13 @@ class Summary:
 
 
 def _described(failures: AgentFailures) -> str:
-    """Say what an agent did in the first game that it broke off, and where."""
+    """Return a sentence on the first game that an agent broke off."""
     first = failures.first
     return f"as player {first.player} at step {first.ply} (seed {failures.seed}) it {first.detail}"
 
 
 def title(game: str, opening_moves: int) -> str:
-    """Name a tournament's game, and how many of its first moves nobody chose."""
+    """Return a tournament's game, with the number of its random opening moves."""
     return game + (f", {opening_moves} random opening moves" if opening_moves else "")
 
 
@@ -190,7 +192,7 @@ def listed(names: Sequence[str], most: int = 8) -> str:
 
 
 class _Facts(BaseModel):
-    """What a report needs of a store's facts: its game (a reference), and some fields of the game's Spec."""
+    """The facts of a store that a report needs: its game (a reference), and some fields of the game's Spec."""
 
     model_config = ConfigDict(strict=True)
 
@@ -203,7 +205,7 @@ class _Facts(BaseModel):
 
     @classmethod
     def of(cls, store: Store) -> "_Facts":
-        """Read them; raises UserError where they are missing, or no release wrote them."""
+        """Read the facts; raises UserError if they are missing or malformed."""
         spec, own = store.get("spec"), {"game": store.get("game"), "opening_moves": store.get("opening_moves", 0)}
         try:
             return cls.model_validate_json(json.dumps(dict(spec) | own))

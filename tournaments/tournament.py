@@ -95,7 +95,7 @@ def stored(path: Path) -> Store:
 
 
 def _first_failures(games: Iterable[PlayedGame], entrants: Iterable[Entrant], failed: set[str]) -> Iterator[str]:
-    """Say of each agent what it did in the first game that it broke off; `failed` are those of whom that was said."""
+    """Print, for each agent, the first game that it broke off; `failed` are the agents already named."""
     name = {entrant.digest: entrant.name for entrant in entrants}
     for game in games:
         for failure in game.failures:
@@ -106,14 +106,14 @@ def _first_failures(games: Iterable[PlayedGame], entrants: Iterable[Entrant], fa
 
 
 def _max_steps(config: TournamentConfig, spec: Spec) -> int | None:
-    """Return the most steps of a game, None for the default: said or not, that is the same fixture."""
+    """Return `max_steps`, None if it equals the default: both are the same fixture."""
     return None if config.max_steps == most_steps(spec) else config.max_steps
 
 
 def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
-    """Return the agents of a tournament, none of their processes running.
+    """Return the agents of a tournament, without running processes.
 
-    Raises UserError where one is missing, does not fit, or is named twice.
+    Raises UserError if one is missing, does not fit, or is named twice.
     """
     entrants: list[Entrant] = []
     for entrant in (entrant for text in config.agents for entrant in load_agents(text, spec).values()):
@@ -152,14 +152,14 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
     for key, now, _ in settings:
         store.set(key, now)
     store.set("spec", spec.to_json())
-    store.set("game", config.game)  # last: a folder that holds a game holds the rest of what it is
+    store.set("game", config.game)  # last: a store with a game has all other facts, too
     for entrant in entrants:
         store.add_agent(entrant.digest, entrant.name, entrant.reference)
     return store
 
 
 def _tasks(config: TournamentConfig, entrants: list[Entrant], missing: list[Fixture]) -> list[Task]:
-    """Return what a worker plays at once. Games of foreign agents are apart and last: one that hangs delays its own."""
+    """Return the fixtures of each call of a worker; games of foreign agents come last, since they may hang."""
     reference = {entrant.digest: entrant.reference for entrant in entrants}
     foreign = frozenset(entrant.digest for entrant in entrants if entrant.foreign)
     groups: dict[frozenset[str], list[Fixture]] = {frozenset(): []}  # by the foreign agents that are seated

@@ -29,11 +29,12 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 from numpy.typing import NDArray
 
+from games import working_folder
 from games.adapters.reshaping import Change, Reshaping, reshaping
 from games.adapters.spaces import MOST_IDLE, Seats, described, said
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
-from games.registry import Reference
+from games.references import Reference
 from games.vector import Row, Vector
 
 EXTRAS = {"lbforaging": "marl[lbforaging]", "rware": "marl[rware]"}
@@ -257,6 +258,8 @@ def _spec(name: str, arguments: dict[str, Any]) -> EnvSpec:
 
 def _ids(package: str) -> list[str]:
     """Import a package and return the ids that it registered."""
+    if package not in PACKAGES:  # which a user has named
+        working_folder.allow(package)
     importlib.import_module(package)
     return [id for id, spec in gymnasium.registry.items() if _package(spec) == package]
 

@@ -36,7 +36,7 @@ from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Box, Discrete, Payoff, Spec
 from games.errors import UserError, nearest
-from games.registry import Reference, parse
+from games.references import Reference, parse
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # on a GPU, JAX would take most of torch's memory
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")  # one thread a process: workers are processes

@@ -19,7 +19,7 @@ from games.arrays import Views
 from games.contract import Array, Discrete, Payoff, Spec, Symmetry, Turns
 from games.errors import UserError, nearest
 from games.keys import fold_one, uniform_one
-from games.registry import Reference, parse
+from games.references import Reference, parse
 from games.vector import GameEnv, Row, Vector, vectorize
 
 _TURNS: dict[Any, Turns] = {

@@ -39,11 +39,12 @@ import pettingzoo
 from pettingzoo.env_registry.exceptions import FailedToImport
 from pettingzoo.utils.wrappers import BaseParallelWrapper, BaseWrapper
 
+from games import working_folder
 from games.adapters.reshaping import Reshaping, reshaping
 from games.adapters.spaces import MOST_IDLE, Seats, bare, described, plain, said
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
-from games.registry import Reference, bound
+from games.references import Reference, bound
 from games.vector import Row, Vector
 from games.wrappers import ON_SPACES
 
@@ -604,6 +605,8 @@ def _builder(name: str, arguments: dict[str, Any]) -> Callable[..., Any]:
         known_names = [_dotted(id) for id in pettingzoo.aec_registry]
         hint = nearest(name, known_names) or f"; families are {', '.join(FAMILIES)} and installed packages"
         raise UserError(f"expected family.name, such as classic.tictactoe_v3, got '{name}'{hint}")
+    if family not in PACKAGES:  # which a user has named
+        working_folder.allow(family)
     try:
         package = _import(family)
         modules = [inside.name for inside in pkgutil.iter_modules(getattr(package, "__path__", []))]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from games.adapters.within import Within
 from games.errors import UserError
-from games.registry import Reference, bound
+from games.references import Reference, bound
 
 MOST_ACTIONS = 4096  # joint choices of a player; more than that learn better as parts
 

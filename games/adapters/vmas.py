@@ -32,7 +32,7 @@ from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
-from games.registry import Reference
+from games.references import Reference
 
 HORIZON = 100  # steps, where `max_steps` is not given
 LANES = 32  # torch computes what does not fill its vectors by another way, which may differ in the last bit

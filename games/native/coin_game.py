@@ -18,7 +18,7 @@ MOVES = np.array([[0, -1], [0, 1], [-1, 0], [1, 0]])  # [A, (row, column)]
 class CoinGame(Batch):
     """A player sees four planes [4, height, width]: itself, the other, its coin, the other's coin.
 
-    The game goes on for ever; the recording is cut after `horizon` steps.
+    The game goes on for ever; the recording is truncated after `horizon` steps.
     """
 
     ACTIONS = ("left", "right", "up", "down")

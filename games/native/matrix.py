@@ -43,7 +43,7 @@ class Matrix(Batch):
 
     With `memory` a player sees the last joint action as a one-hot, its own action first (entry 0: none yet), so that
     in the prisoner's dilemma the entries are start, CC, CD, DC, DD from everybody's side; without, a constant.
-    `truncate` says that the game goes on for ever and only the recording is cut.
+    `truncate` says that the game goes on for ever and only the recording is truncated.
     """
 
     def __init__(

@@ -3,8 +3,8 @@
 Predators, a team, hunt on a bounded grid. They move one after the other in random order; no two creatures share a cell.
 Then each prey, in random order: if two or more predators beside it `catch`, it is captured, the team is paid 10, and
 they leave the game with it; otherwise it walks to a random free neighbouring cell, and if one predator tried, the team
-is paid `punishment`. The game is over when no prey or no predator is left; the recording is cut after `horizon` steps.
-With eight of each the best return is 40: every capture costs two predators.
+is paid `punishment`. The game is over when no prey or no predator is left; the recording is truncated after `horizon`
+steps. With eight of each the best return is 40: every capture costs two predators.
 """
 
 import numpy as np

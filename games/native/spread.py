@@ -5,7 +5,7 @@ touch. Everybody is paid at every step
 
     -(1 - local_ratio) * (sum over landmarks of the distance to the nearest player) - local_ratio * (own collisions)
 
-The game goes on for ever; the recording is cut after `horizon` steps. Steps are the original's
+The game goes on for ever; the recording is truncated after `horizon` steps. Steps are the original's
 (https://github.com/Farama-Foundation/MPE2) to the rounding of float64, but for players in the very same place: there
 the original divides by zero, and here nothing pushes them apart.
 """

@@ -145,7 +145,7 @@ def write(
     shutil.rmtree(beside, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
-        learner = shards.cut(learner, functools.partial(_write_shard, folder.with_name(SHARDS)))
+        learner = shards.split(learner, functools.partial(_write_shard, folder.with_name(SHARDS)))
         hashes = {
             name: _write_tensors(beside / name, tensors) for name, tensors in ((AGENT, agent), (LEARNER, learner))
         }

@@ -35,10 +35,11 @@ from typing import Any
 
 import numpy as np
 
+from games import plugins
 from games.contract import Spec, State
 from games.errors import RunFailed, UserError, in_words
 from games.processes import PATIENCE, how_it_ended, launch
-from games.registry import attribute, call, parameters_of, parse
+from games.references import call, parameters_of, parse, resolve
 from marl.agents.identity import digest_of_code
 from marl.base.memory import physical_memory
 from marl.rollout.referee import AgentFailed, Offence, told
@@ -307,7 +308,7 @@ class Host:
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # torch's; it reads it all the same
         reference = parse(text)
         try:
-            target = attribute(reference)
+            target = resolve(reference, plugins.AGENTS, "agent")
             takes_spec = "spec" in parameters_of(target)
             self._agent = call(target, reference, **({"spec": spec} if takes_spec else {}))
         except UserError:

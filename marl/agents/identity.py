@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from types import ModuleType
 from typing import Any
 
-from games.registry import Reference
+from games.references import Reference
 
 # Another release of Python, or of this project, is no other agent: what of ours decides declares its revision.
 _NO_PART = sys.stdlib_module_names | {"games", "marl", "tournaments"}

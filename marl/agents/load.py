@@ -17,10 +17,12 @@ from typing import Annotated, Any
 import torch
 from pydantic import BaseModel, Field
 
+from games import plugins
 from games.contract import Spec
 from games.errors import UserError, nearest, written
 from games.keys import fold_one
-from games.registry import Reference, call, check_types, from_file, parameters_of, parse
+from games.references import Reference, call, check_types, parameters_of, parse
+from games.registry import from_file
 from games.text import cut
 from marl.agents import checkpoint
 from marl.agents.foreign import DECISION_SECONDS, ForeignAgent
@@ -88,9 +90,9 @@ def read(text: str) -> Reference:
         if path is None:
             raise
         reference = Reference("", path, ())
-    if not reference.source and not _is_built_in(reference):
+    if not reference.source and not _has_plain_name(reference):
         typed_path(path or reference.name)
-    if path is None or _is_built_in(reference):
+    if path is None or _has_plain_name(reference):
         return reference
     behind = text[len(path) :]
     return Reference("", path, parse(f"agent{behind}").arguments if behind else ())
@@ -114,19 +116,25 @@ def load_agent(text: str, spec: Spec, device: str = "cpu", decision_seconds: flo
 def _enter(
     reference: Reference, text: str, spec: Spec, device: str, decision_seconds: float = DECISION_SECONDS
 ) -> Entrant:
-    if reference.source:
+    registered = plugins.names(plugins.AGENTS)
+    if reference.source or (reference.name in registered and reference.name not in BUILT_IN):
         agent = ForeignAgent(text, spec, decision_seconds)
         return Entrant(text, text, agent.digest, agent, draws=_drawn_from(reference))
-    if _is_built_in(reference):
+    if reference.name in BUILT_IN and reference.name in registered:
+        value = plugins.entry_point(plugins.AGENTS, reference.name).value
+        raise UserError(f"expected one agent '{reference.name}', got two: marl's own and '{value}'; uninstall that one")
+    if reference.name in BUILT_IN:
         return _scripted(text, BUILT_IN[reference.name], reference, spec)
     if "/" in reference.name or os.path.lexists(reference.name):
         return _trained(reference, spec, device)
-    hint = nearest(reference.name, BUILT_IN) or "; a checkpoint is named by its folder"
-    raise UserError(f"expected one of {', '.join(BUILT_IN)}, a class or a checkpoint folder, got '{text}'{hint}")
+    known = (*BUILT_IN, *registered)
+    hint = nearest(reference.name, known) or "; a checkpoint is named by its folder"
+    raise UserError(f"expected one of {', '.join(known)}, a class or a checkpoint folder, got '{text}'{hint}")
 
 
-def _is_built_in(reference: Reference) -> bool:
-    return not reference.source and reference.name in BUILT_IN
+def _has_plain_name(reference: Reference) -> bool:
+    """Say whether an agent is built in, or registered by an installed package."""
+    return not reference.source and (reference.name in BUILT_IN or reference.name in plugins.names(plugins.AGENTS))
 
 
 def load_agents(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
@@ -141,7 +149,7 @@ def load_agents(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant
 
 
 def _is_population(reference: Reference) -> bool:
-    named = not reference.source and not _is_built_in(reference)
+    named = not reference.source and not _has_plain_name(reference)
     return named and os.path.isfile(Path(reference.name) / "population.json")
 
 
@@ -224,7 +232,7 @@ def game_of(text: str) -> str:
     Raises UserError for an agent that knows no game, and where the checkpoint names a game that is not registered here.
     """
     reference = read(text)
-    if reference.source or _is_built_in(reference):
+    if reference.source or _has_plain_name(reference):
         raise UserError(f"'{text}' knows no game of its own; name one with --game")
     game = checkpoint.read(checkpoint_folder(Path(reference.name)))["game"]
     typed = f"marl evaluate {shlex.quote(text)} --game {shlex.quote(game)}"
@@ -269,7 +277,7 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     other = {ALGORITHM: named} if named not in (None, about["algorithm"]) else {}
     digest = _variant(about["digest"], options | other)
     shown = replace(reference, arguments=tuple((options | other).items()))
-    path = replace(reference, name=f"./{reference.name}") if _is_built_in(reference) else reference
+    path = replace(reference, name=f"./{reference.name}") if _has_plain_name(reference) else reference
     return Entrant(_short(shown), str(path), digest, agent, draws=int(digest[:16], 16))
 
 
@@ -288,7 +296,7 @@ def _learner(folder: Path, trained_by: str, named: object) -> type[Learner]:
 def name_algorithm(text: str, classes: Sequence[str]) -> str:
     """Return an agent's reference with the class that trained it, where a user named that class (`--algorithm`)."""
     reference = read(text)
-    named = reference.source or _is_built_in(reference) or ALGORITHM in dict(reference.arguments)
+    named = reference.source or _has_plain_name(reference) or ALGORITHM in dict(reference.arguments)
     if not classes or named or not os.path.lexists(reference.name):
         return text
     folders = members(Path(reference.name)).values() if _is_population(reference) else [Path(reference.name)]

@@ -1,12 +1,12 @@
-"""Scripted agents for social dilemmas: the company in which opponent-aware learners are judged.
+"""Scripted agents for social dilemmas: opponents for the evaluation of opponent-aware learners.
 
-tit_for_tat         cooperate, then do what the other did last (Axelrod 1984)
+tit_for_tat         cooperate first, then repeat the other's last action (Axelrod 1984)
 grim_trigger        cooperate until the other defects; never forgive
 always_cooperate    cooperate, whatever the other does
 always_defect       defect, whatever the other does
 
-In the matrix games of two players and two actions, action 0 cooperates (swerves, hunts the stag) and 1 defects. At the
-Coin Game who cooperates fetches its own coins and leaves the other's, and who defects runs for every coin.
+In the matrix games of two players and two actions, action 0 cooperates (swerves, hunts the stag) and 1 defects. In the
+Coin Game a cooperator takes only its own coins, and a defector takes every coin.
 """
 
 import numpy as np
@@ -23,11 +23,11 @@ from marl.rollout.types import Decision, Hidden, View
 COOPERATE, DEFECT = 0, 1
 DILEMMAS = ("prisoners_dilemma", "chicken", "stag_hunt")
 _MATRIX = f"matrix games of two actions ({', '.join(DILEMMAS)}, or payoffs of your own)"
-CD, DD = 2, 4  # where the other defected, among a view's entries: start, CC, CD, DC, DD, one's own action first
+CD, DD = 2, 4  # entries of an observation (start, CC, CD, DC, DD; own action first) in which the other defected
 
 
 class TitForTat(Stateless):
-    """Cooperate first, then do what the other did last."""
+    """Cooperate first, then repeat the other's last action."""
 
     revision = 1
 
@@ -93,12 +93,12 @@ SCRIPTED: dict[str, type] = {
 
 
 def _was_defected(view: View) -> NDArray[np.bool_]:
-    """Return where the other defected last [B]."""
+    """Return whether the other's last action was to defect [B]."""
     return np.asarray((view.obs[:, [CD, DD]] > 0).any(1))
 
 
 def _distances(obs: Views) -> NDArray[np.int64]:
-    """Return how far the coin would be after each move [B, A], in steps on the torus; `obs` [B, 4, height, width]."""
+    """Return the distance to the coin after each move [B, A], in steps on the torus; `obs` is [B, 4, height, width]."""
     size = obs.shape[2:]
     planes = (obs[:, 0], obs[:, 2] + obs[:, 3])
     own, coin = (np.stack(np.unravel_index(p.reshape(len(p), -1).argmax(1), size), 1) for p in planes)  # [B, 2]

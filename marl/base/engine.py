@@ -1,4 +1,4 @@
-"""Where work runs: here, in worker processes, or on a Ray cluster.
+"""Engines run tasks: in this process, in worker processes, or on a Ray cluster.
 
 The results are the same: tasks share nothing, draw by key, and keep what they make in files.
 """
@@ -71,7 +71,7 @@ def _in_processes(
 
 
 def _leave_with_parent() -> None:
-    """End this worker when its parent is gone, however that went; a killed parent cannot say so."""
+    """End this worker when its parent process is gone, since a killed parent cannot stop it."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "runs in worker processes only"
 
@@ -83,7 +83,7 @@ def _leave_with_parent() -> None:
 
 
 def _on_ray(function: Callable[[*Arguments], Result], tasks: Sequence[tuple[*Arguments]]) -> Iterator[Result]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # send no usage statistics
     import ray
 
     ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)

@@ -1,4 +1,4 @@
-"""What the spread over seeds says of a number: 95 % intervals of mean payoffs, payoff tables and ratings.
+"""95 % intervals from the spread over seeds, for mean payoffs, payoff tables and ratings.
 
 The games of one seed share its chance events, and an agent's luck on it is met by all its opponents, so a seed is one
 observation and seeds alone are independent. With z_s the pull of seed s on a number (its share of the number's

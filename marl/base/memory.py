@@ -1,4 +1,4 @@
-"""What a learner keeps must fit into memory: said before it begins, not by a killed process."""
+"""Refuse, before a run begins, what would not fit into memory."""
 
 import os
 
@@ -8,8 +8,8 @@ from games.errors import UserError
 def refuse_beyond_memory(count: int, what: str, size: float, copies: float, setting: str) -> None:
     """Raise UserError where `count` things of `size` bytes would not fit into memory.
 
-    `copies` is how often each is there at the peak: while what is kept grows, or is gathered for a checkpoint, which is
-    written without a copy of its own.
+    `copies` is the number of copies of each at the peak: while an array grows, or while rows are gathered for a
+    checkpoint, which is written without a further copy.
     """
     memory = physical_memory()
     needed = count * size * copies

@@ -103,6 +103,8 @@ RENAMED: dict[str, str] = {
     "marl.search.networks.Judge": "PolicyValueInference",
     "marl.search.networks.seen": "encoded",
     "marl.search.symmetry.turned_over": "transform",
+    "marl.plot.Run": "LoggedRun",
+    "marl.shards.cut": "split",
     "marl.team.TeamConfig": "TeamNetworkConfig",
 }
 # Modules whose names are functions now.

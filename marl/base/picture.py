@@ -1,4 +1,4 @@
-"""What all pictures share: where they are written, and that they show names as these are written.
+"""What all pictures share: how they are written, and how names appear in them.
 
 matplotlib is imported where something is drawn: that takes half a second.
 """

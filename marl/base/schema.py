@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from games.errors import UserError, nearest, written
-from games.registry import rejoin, wrapped
+from games.references import rejoin, wrapped
 from marl.base import shipped, yaml
 from marl.base.files import read_text
 

@@ -1,22 +1,15 @@
 """The command that lists the algorithms."""
 
-from importlib.metadata import entry_points
-
-from marl.cli.options import (
-    AsJson,
-    print_json,
-    say,
-)
+from games import plugins
+from marl.cli.options import AsJson, each_plug_in, print_json, say
 
 
 def algorithms(as_json: AsJson = False) -> None:
     """List the installed algorithms."""
-    from marl.learning.registry import GROUP
-
-    found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     if as_json:
-        print_json({"algorithms": [{"name": point.name, "learner": point.value} for point in found]})
+        points = each_plug_in(plugins.ALGORITHMS, plugins.entry_point)
+        print_json({"algorithms": [{"name": name, "learner": point.value} for name, point in points]})
         return
-    for point in found:
-        summary = (point.load().__doc__ or "").strip().splitlines() or [""]
-        say(f"{point.name}: {summary[0]}")
+    for name, learner in each_plug_in(plugins.ALGORITHMS, plugins.load):
+        summary = (learner.__doc__ or "").strip().splitlines() or [""]
+        say(f"{name}: {summary[0]}")

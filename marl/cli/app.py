@@ -7,7 +7,6 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -51,7 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = [argument for argument in arguments if argument != "--debug"]
 
     def command() -> Any:
-        sys.path.append(str(Path.cwd()))  # a plug-in may lie in the folder where one stands
         return app(args=arguments, standalone_mode=False, prog_name="marl")
 
     try:

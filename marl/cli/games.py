@@ -12,6 +12,7 @@ from marl.cli.options import (
     MOST_SEED,
     PATH,
     AsJson,
+    each_plug_in,
     print_json,
     say,
 )
@@ -23,19 +24,19 @@ Game = Annotated[str, typer.Argument(help="A game's reference, with its wrappers
 @app.command("list")
 def games_list(as_json: AsJson = False) -> None:
     """List the games that have a name here, and the sources of more."""
-    from games import registry
-    from games.wrappers import ON_SPACES, WRAPPERS
+    from games import plugins, registry, sources
+    from games.wrappers import ON_SPACES
 
-    found = registry.names() + [f"openspiel:{name}" for name in registry.adapter("openspiel").names()]
+    usable = [name for name, _ in each_plug_in(plugins.SOURCES, lambda _, name: sources.source(name))]
+    found = registry.names() + list(sources.listed())
+    wrappers = sorted((*plugins.names(plugins.WRAPPERS), *ON_SPACES))
     if as_json:
-        print_json({"games": found, "sources": list(registry.SOURCES), "wrappers": sorted((*WRAPPERS, *ON_SPACES))})
+        print_json({"games": found, "sources": usable, "wrappers": wrappers})
         return
     for name in found:
         say(name)
-    more = [f"{source}:..." for source in registry.SOURCES if source != "openspiel"]
-    say(f"and {', '.join(more)}, package.module:Class(...)")
-    wrappers = ", ".join(sorted((*WRAPPERS, *ON_SPACES)))
-    say(f"each with wrappers behind it, as in 'spread | agent_id': {wrappers}, SuperSuit's")
+    say(f"and {', '.join(f'{source}:...' for source in usable)}, package.module:Class(...)")
+    say(f"each with wrappers behind it, as in 'spread | agent_id': {', '.join(wrappers)}, SuperSuit's")
 
 
 @app.command("table")

@@ -1,10 +1,13 @@
 """What commands share: their options, lines and JSON on the terminal."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from games import plugins
+from games.errors import UserError
 from marl.base.files import typed_path
 from marl.base.terminal import Terminal
 
@@ -32,6 +35,17 @@ Algorithms = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+
+
+def each_plug_in(group: str, load: Callable[[str, str], Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what `load(group, name)` returns of every plug-in, by name; say on stderr which cannot be had."""
+    for name in plugins.names(group):
+        try:
+            found = load(group, name)
+        except UserError as error:
+            Terminal(stderr=True).print(f"marl: {error}")
+        else:
+            yield name, found
 
 
 def say(text: str) -> None:

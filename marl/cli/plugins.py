@@ -1,14 +1,12 @@
 """Groups of commands that other packages add: the entry points of the group `marl.commands`, each a Typer app."""
 
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from games.errors import UserError, in_words
-
-GROUP = "marl.commands"
+from games import plugins
+from games.errors import UserError, theirs
 
 
 class WithPlugIns(TyperGroup):
@@ -18,23 +16,22 @@ class WithPlugIns(TyperGroup):
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *sorted(_points())]
+        return [*super().list_commands(ctx), *plugins.names(plugins.COMMANDS)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return super().get_command(ctx, cmd_name) or (_load(_points()[cmd_name]) if cmd_name in _points() else None)
+        found = super().get_command(ctx, cmd_name)
+        return _load(cmd_name) if found is None and cmd_name in plugins.names(plugins.COMMANDS) else found
 
 
-def _points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
-
-
-def _load(point: EntryPoint) -> Any:
-    """Return the commands that an entry point names, or one that says why they could not be imported."""
+def _load(name: str) -> Any:
+    """Return the commands that are registered by a name, or one that says why they cannot be had."""
     try:
-        command = typer.main.get_group(point.load())
-    except Exception as error:  # a plug-in may raise anything
-        command = _broken(f"'marl {point.name}' ({point.value}) could not be imported: {in_words(error)}; mend it")
-    command.name = point.name
+        app = plugins.load(plugins.COMMANDS, name)
+        with theirs(f"the commands of 'marl {name}' could not be built"):
+            command = typer.main.get_group(app)
+    except UserError as error:
+        command = _broken(str(error))
+    command.name = name
     return command
 
 

@@ -1,4 +1,4 @@
-"""Evaluation: what an agent is paid in each seat, against fixed opponents, over a fixed quota of episodes."""
+"""Evaluation: an agent's return in each seat, against fixed opponents, over a fixed number of episodes."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,16 +20,16 @@ class Evaluation:
     return_mean: list[float]  # [N]
     return_ci95: list[float]  # [N]
     length_mean: float  # steps an episode
-    cut: int = 0  # episodes that had not ended after `cut_after` steps; they count with what they had paid by then
+    cut: int = 0  # episodes stopped after `cut_after` steps; they count with their return so far
     cut_after: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON data, `cut` where any were; null for what one seed cannot show."""
+        """Return the fields as JSON data, `cut` only if not 0; null for an interval of one seed."""
         data = asdict(self) | {"return_ci95": [ci95 if np.isfinite(ci95) else None for ci95 in self.return_ci95]}
         return data if self.cut else {key: value for key, value in data.items() if not key.startswith("cut")}
 
     def note(self, against: str) -> str:
-        """Return what there is to say of episodes that were cut, or nothing."""
+        """Return a sentence about episodes that were cut, or an empty string."""
         if not self.cut:
             return ""
         return (
@@ -48,10 +48,12 @@ def evaluate(
     opening_moves: int = 0,
     max_steps: int | None = None,
 ) -> Evaluation:
-    """Play `seeds` seeds. Against an opponent, each seed is played from every seat, and it holds all others; against
-    nobody, the agent holds all seats and every player's return is its own. The first `opening_moves` steps of a game
-    are drawn at random, the same for all that share its seed; after `max_steps` (`most_steps` of the game by default)
-    it is cut. Raises RunFailed for an agent that fails or moves illegally.
+    """Play the episodes of `seeds` seeds and return the agent's mean returns.
+
+    With an opponent, each seed is played from every seat, and the opponent holds all other seats; with `against` None
+    the agent holds all seats. The first `opening_moves` steps are random, the same for all episodes of a seed. An
+    episode is cut after `max_steps` (by default `most_steps` of the game). Raises RunFailed for an agent that fails or
+    moves illegally.
     """
     num_players = venv.spec.num_players
     roster = [agent, against] if against else [agent]

@@ -1,4 +1,4 @@
-"""An agent against the truth: does it keep what it has where every move's value is known, can it be beaten at all?"""
+"""Agents in solved games: how often an agent keeps the value of a position, and whether it can be beaten at all."""
 
 import zlib
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from marl.rollout.agent import Agent
 from marl.rollout.types import View
 
 LABELLED = "openspiel:connect_four"
-LIMIT = 100_000  # positions at which an agent may be asked
+LIMIT = 100_000  # the largest number of positions at which an agent is asked
 
 
 class Chooser:
-    """An agent that is asked about positions, each as if it were its first decision; the same answer every time."""
+    """An agent as a function of positions: each is its first decision, with a key made from the position."""
 
     def __init__(self, agent: Agent, spec: Spec, key: int) -> None:
         self._agent, self._spec, self._key = agent, spec, key
@@ -30,12 +30,12 @@ class Chooser:
 
 
 def accuracy(agent: Agent, spec: Spec, key: int) -> Accuracy:
-    """Ask an agent at the thousand solved positions of connect four."""
+    """Return an agent's accuracy at the thousand solved positions of connect four."""
     return positions.accuracy(positions.load(), Chooser(agent, spec, key))
 
 
 def all_ends(agent: Agent, text: str, spec: Spec, key: int) -> list[Ends]:
-    """Play every move of the others against an agent, in each seat; raises UserError where there are too many."""
+    """Play every line of the other players against an agent, in each seat; raises UserError for too many positions."""
     if not spec.searchable or "|" in spec.name:
         raise UserError(f"expected a game with positions, without wrappers, got '{spec.name}'; leave --solved out")
     if not spec.perfect_information:

@@ -1,10 +1,10 @@
-"""Backends: what computes a network that plays.
+"""Backends: the libraries that compute a network in play.
 
     torch       PyTorch
-    openvino    OpenVINO, on a CPU the faster one, above all in small batches (`pip install 'marl[openvino]'`)
+    openvino    OpenVINO, faster on a CPU, above all in small batches (`pip install 'marl[openvino]'`)
 
-A `Backend` is asked for a part of its network: a method that maps tensors [B, ...] to one tensor [B, F]. The result for
-a row may depend on B and on the row's place; marl/learning/rowwise.py sees to it that it does not.
+A `Backend` computes a part of its network: a method that maps tensors [B, ...] to one tensor [B, F]. The result for a
+row may depend on B and on the row's position; marl/learning/rowwise.py removes this dependence.
 """
 
 import importlib
@@ -29,7 +29,7 @@ class Backend(Protocol):
     """Compute parts of a network that does not change."""
 
     def __call__(self, part: str, *inputs: Tensor) -> Tensor:
-        """Return what the method `part` of the network says of rows [B, ...]: [B, F], in float32."""
+        """Return the output [B, F] of the method `part` of the network for rows [B, ...], in float32."""
         ...
 
 
@@ -53,7 +53,7 @@ def refuse_backend(name: str, device: str) -> None:
 
 
 def backend_of(name: str, network: nn.Module, device: str, precision: Precision) -> Backend:
-    """Return what computes a folded network; raises UserError as `refuse_backend` does."""
+    """Return the backend of a folded network; raises UserError as `refuse_backend` does."""
     refuse_backend(name, device)
     return OpenVino(network, precision) if name == "openvino" else Torch(network, device, precision)
 

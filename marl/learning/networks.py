@@ -1,4 +1,4 @@
-"""Network parts that algorithms share. Nothing here draws from a global generator: initialisation takes its own."""
+"""Network parts that algorithms share. Initialisation draws from a generator passed in, never the global one."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,9 +15,9 @@ Either = TypeVar("Either")  # a network, or a Rowwise
 
 
 class Unset:
-    """Leaves a layer's parameters unset: no global generator is drawn from.
+    """Mixin that leaves a layer's parameters uninitialised, so that nothing is drawn from the global generator.
 
-    torch's own `skip_init` imports its symbolic shapes, 0.5 CPU-seconds of every process.
+    torch's own `skip_init` imports its symbolic shapes, which costs every process 0.5 CPU-seconds.
     """
 
     def reset_parameters(self) -> None:
@@ -29,11 +29,11 @@ class Convolution(Unset, nn.Conv2d):
 
 
 class Linear(Unset, nn.Linear):
-    """A layer that is computed wider where a narrow product would depend on the batch, so that small batches are alike.
+    """A linear layer with few outputs is computed with more, so that its result for a row does not depend on the batch.
 
-    MKL sums the last rows of a narrow product (2 to 11 outputs) in another order if the inputs are no whole number of
-    vectors. In lower precision oneDNN sums all rows of a small product (of 8 to 64 rows) in another order; in training
-    nothing depends on that.
+    MKL sums the last rows of a product with 2 to 11 outputs in another order if the number of inputs is no multiple of
+    the vector size. In lower precision oneDNN sums small products (8 to 64 rows) in another order; training does not
+    need independence of the batch.
     """
 
     WIDE, VECTOR = 16, 16
@@ -77,11 +77,11 @@ def convolution(inputs: int, outputs: int, generator: torch.Generator) -> nn.Con
 
 
 class Network(nn.Module):
-    """Map a player's view to `outputs` numbers: [B, *O] and player [B] -> [B, outputs].
+    """Map a player's observation to `outputs` numbers: [B, *O] and player [B] -> [B, outputs].
 
-    `encoder` is "mlp" (the view flattened), "cnn" (3x3 convolutions over [C, H, W]), or "auto": cnn for views of three
+    `encoder` is "mlp" (the observation flattened), "cnn" (3x3 convolutions over [C, H, W]), or "auto": cnn for three
     axes with both sides of at least 5. With `player_id`, the player's index joins the features as a one-hot, so that
-    one network can hold every seat. uint8 views are scaled to [0, 1].
+    one network can play every seat. uint8 observations are scaled to [0, 1].
     """
 
     def __init__(
@@ -132,7 +132,7 @@ def masked_log_probs(logits: Tensor, action_mask: Tensor) -> Tensor:
 
 
 def rows_by_network(player: NDArray[np.int64], networks: Sequence[Either]) -> list[tuple[Any, Either]]:
-    """Return, with each network, the rows that it is asked about: all where one is shared, else its player's [B]."""
+    """Return pairs of rows and the network that computes them: all rows for a shared network, else by player [B]."""
     if len(networks) == 1:
         return [(slice(None), networks[0])]
     return [(rows, network) for p, network in enumerate(networks) if len(rows := np.flatnonzero(player == p))]

@@ -1,7 +1,7 @@
 """Adam and RMSprop with the clipping of gradients, equal to torch's bit for bit.
 
-They are here because `torch.optim` imports torch's compiler at its first step: 0.8 CPU-seconds of every process that
-learns, as much as a hundred thousand steps of a fast game.
+`torch.optim` imports torch's compiler at its first step, which costs every learning process 0.8 CPU-seconds, as much as
+a hundred thousand steps of a fast game. These do not.
 """
 
 from abc import ABC, abstractmethod
@@ -11,13 +11,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-Gradient = Sequence[Tensor | None]  # one for each parameter; None where a loss does not reach it: it stays as it is
+Gradient = Sequence[Tensor | None]  # one for each parameter; None if the loss does not depend on it: it is not changed
 
 
 class Optimizer(ABC):
     """Takes steps down the gradient of a loss; each group of parameters is clipped by the norm of its own gradient."""
 
-    slots: tuple[str, ...]  # the moments that are kept of each parameter
+    slots: tuple[str, ...]  # the names of the moments of each parameter
 
     def __init__(self, *groups: Iterable[Tensor], learning_rate: float, eps: float, max_norm: float) -> None:
         self.groups = [list(group) for group in groups]
@@ -31,12 +31,12 @@ class Optimizer(ABC):
         return torch.autograd.grad(loss, self.parameters, retain_graph=retain_graph, allow_unused=True)
 
     def descend(self, loss: Tensor) -> Tensor:
-        """Take one step down a loss; return what `step` does."""
+        """Take one step down a loss; return the norms that `step` returns."""
         return self.step(self.gradient(loss))
 
     @torch.no_grad()
     def step(self, gradient: Gradient) -> Tensor:
-        """Clip a gradient and take one step; return the norm of each group's part before it was clipped [groups]."""
+        """Clip a gradient by group and take one step; return the norm of each group before clipping [groups]."""
         norms: list[Tensor] = []
         clipped: list[Tensor] = []
         first = 0

@@ -1,8 +1,8 @@
-"""Networks of agents that remember: a view in, one number an action out, over whole episodes at once or step by step.
+"""Recurrent networks of agents, from observations to one output for each action, over whole episodes or step by step.
 
-Rows are decisions. To unroll them they are packed: every sequence's first decision, then every second one, ... with the
-longest sequences first, so that those which go on are always the first rows of the block before (PyTorch's
-PackedSequence). Deaths, turns and episodes of unequal length then cost nothing, and nothing is padded.
+Rows are decisions. They are packed for unrolling: the first decision of every sequence, then the second of every
+sequence, ..., longest sequences first. The sequences of a block are then the first rows of the block before (PyTorch's
+PackedSequence). No padding is needed for deaths, turns and episodes of unequal length.
 """
 
 from typing import Any, NamedTuple
@@ -17,16 +17,16 @@ from marl.learning.networks import linear
 
 
 def pack(sequence: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the order [R] in which rows are packed, and the blocks' sizes [D]: how many sequences have a d-th row.
+    """Return the packed order [R] of rows, and the block sizes [D]: the number of sequences that have a d-th row.
 
-    `sequence` [R] says which sequence each row belongs to; the rows of one come in the order of time.
+    `sequence` [R] is the sequence of each row; the rows of a sequence are in order of time.
     """
     if len(sequence) == 0:
         return sequence, sequence
     count = np.bincount(sequence)
     grouped = np.argsort(sequence, kind="stable")
     start = np.cumsum(count) - count
-    step = np.arange(len(sequence)) - start[sequence[grouped]]  # of the grouped rows: the how-manieth of its sequence
+    step = np.arange(len(sequence)) - start[sequence[grouped]]  # of each grouped row: its position within its sequence
     rank = np.empty(len(count), np.int64)
     rank[np.argsort(-count, kind="stable")] = np.arange(len(count))
     sizes = np.bincount(step)
@@ -36,10 +36,10 @@ def pack(sequence: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 class Packed(NamedTuple):
-    """What networks are unrolled over: packed rows, and the blocks' sizes of each network that holds some of them."""
+    """Packed rows for unrolling, and the block sizes of each network."""
 
     inputs: Tensor  # [R, I]
-    blocks: list[list[int]]  # of one network for all, or of one for each player, whose rows follow each other
+    blocks: list[list[int]]  # for one shared network, or for one network per player, in the order of the rows
 
 
 class GRU(nn.Module):
@@ -59,7 +59,7 @@ class GRU(nn.Module):
         self.bias_x, self.bias_h = weights(3 * size), weights(3 * size)
 
     def forward(self, x: Tensor, sizes: list[int]) -> Tensor:
-        """Map packed inputs [R, I] to hidden states [R, H], beginning at zero; `sizes` [D] are the blocks'."""
+        """Map packed inputs [R, I] to hidden states [R, H], initially 0; `sizes` [D] are the block sizes."""
         unrolled: Tensor = _Unroll.apply(x, sizes, self.weight_x, self.weight_h, self.bias_x, self.bias_h)
         return unrolled
 
@@ -74,10 +74,10 @@ class GRU(nn.Module):
 
 
 class _Unroll(torch.autograd.Function):
-    """The unrolled GRU with its gradient written out.
+    """The unrolled GRU with a hand-written gradient.
 
-    With d = dL/dh', all gradients of a step are d times factors that the way forward has fixed. They are made for all
-    rows at once, so that the way back is one product by element and one matrix product a step.
+    With d = dL/dh', all gradients of a step are d times factors that the forward pass determines. The factors are
+    computed for all rows at once, so a step of the backward pass is one elementwise and one matrix product.
     """
 
     @staticmethod
@@ -109,8 +109,8 @@ class _Unroll(torch.autograd.Function):
         reset, update, of_h = mixed.split(size, 1)
         update = update.contiguous()
         before = _before(out, sizes)
-        of_candidate = (1 - update) * (1 - candidate.square())  # d's factor at n, ahead of the tanh
-        factor = x.new_empty(len(x), 3, size)  # at r, at z, and at U h + b', ahead of their functions
+        of_candidate = (1 - update) * (1 - candidate.square())  # d's factor at n, before the tanh
+        factor = x.new_empty(len(x), 3, size)  # at r, z and U h + b', before their nonlinearities
         torch.mul(of_candidate, reset, out=factor[:, 2])
         torch.mul(factor[:, 2], of_h * (1 - reset), out=factor[:, 0])
         torch.mul(before - candidate, update * (1 - update), out=factor[:, 1])
@@ -118,7 +118,7 @@ class _Unroll(torch.autograd.Function):
         later = d.new_zeros(0, size)
         blocks = zip(d.split(sizes), factor.split(sizes), update.split(sizes), strict=True)
         for d_block, f_block, z in reversed(list(blocks)):
-            d_block[: len(later)] += later  # of the sequences that go on
+            d_block[: len(later)] += later  # sequences that continue
             f_block *= d_block[:, None]
             later = torch.mm(f_block.view(-1, 3 * size), weight_h).addcmul_(d_block, z)
         d_h = factor.view(-1, 3 * size)
@@ -134,7 +134,7 @@ class _Unroll(torch.autograd.Function):
 
 
 def _before(hidden: Tensor, sizes: list[int]) -> Tensor:
-    """Return the hidden states ahead of each packed row [R, H]: those of the block before, zeros ahead of the first."""
+    """Return the hidden state before each packed row [R, H]: that of the block before, 0 for the first block."""
     if not sizes:
         return hidden
     first = hidden.new_zeros(sizes[0], hidden.shape[1])
@@ -155,7 +155,7 @@ class AgentNetwork(nn.Module):
         self.choose = linear(hidden, outputs, 0.1, generator)
 
     def forward(self, inputs: Tensor, sizes: list[int]) -> tuple[Tensor, Tensor]:
-        """Map packed rows [R, I] to outputs [R, outputs] and features [R, H], which are what a GRU remembers."""
+        """Map packed rows [R, I] to outputs [R, outputs] and features [R, H], the hidden states of a GRU."""
         features = functional.relu(self.encode(inputs))
         features = self.remember(features, sizes) if self.remember else functional.relu(self.think(features))  # type: ignore[misc]
         return self.choose(features), features
@@ -167,6 +167,6 @@ class AgentNetwork(nn.Module):
         return self.choose(features), features
 
     def decide(self, inputs: Tensor, hidden: Tensor) -> Tensor:
-        """Return outputs of rows [B, I] and, where it remembers, the next hidden states, beside each other."""
+        """Return outputs for rows [B, I], concatenated with the next hidden states of a GRU: [B, outputs (+ H)]."""
         outputs, features = self.step(inputs, hidden)
         return torch.cat([outputs, features], 1) if self.remember else outputs

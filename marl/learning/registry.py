@@ -9,12 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from games import plugins
 from games.errors import UserError
-from games.registry import Reference, parse, resolve
+from games.references import Reference, parse, resolve
 from marl.base.schema import validate
 from marl.learning.learner import Learner
-
-GROUP = "marl.algorithms"
 
 
 def algorithm(name: str, *, typed: bool = False) -> type[Learner]:
@@ -27,7 +26,7 @@ def algorithm(name: str, *, typed: bool = False) -> type[Learner]:
         raise UserError(f"the algorithm '{name}' is a class that is not registered here; register it, or type its name")
     if reference.arguments:
         raise UserError(f"expected the settings of '{name}' as keys of its section, got {reference.brackets}")
-    return _checked(resolve(reference, GROUP, "algorithm"), name)
+    return _checked(resolve(reference, plugins.ALGORITHMS, "algorithm"), name)
 
 
 def _checked(found: Any, name: str) -> type[Learner]:

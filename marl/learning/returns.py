@@ -1,6 +1,6 @@
-"""Returns over each player's own decisions: turns, simultaneous moves, deaths and truncation are one case.
+"""Returns over each player's own decisions: the same code for turns, simultaneous moves, deaths and truncation.
 
-A player decides at some steps and waits at others. What it is paid while it waits belongs to its last decision:
+A player decides at some steps and waits at others. Rewards while it waits belong to its last decision:
 
     r̄ₖ = sum of the rewards from its decision k until its decision k+1
     δₖ = r̄ₖ + γ V(oₖ₊₁) − V(oₖ)
@@ -27,29 +27,29 @@ def gae(
     gamma: float,
     gae_lambda: float,
 ) -> Floats:
-    """Return the advantages [T, E, N] of decisions; 0 where a player is not acting, or the successor is not known yet.
+    """Return the advantages [T, E, N] of decisions; 0 if the player is not acting or its successor is not known yet.
 
     `value`, `acting`, `terminated`, `truncated` are [T+1, E, N] (what was seen), `reward` [T, E, N] is paid by
-    t -> t+1, `first` is [T+1, E]. `value` is read where a player is acting or truncated only.
+    t -> t+1, `first` is [T+1, E]. `value` is read only where a player is acting or truncated.
     """
     advantage = np.zeros_like(reward)
     v_next = np.where(acting[-1], value[-1], 0.0).astype(np.float32)
     a_next = np.zeros_like(v_next)
-    piled = np.zeros_like(v_next)
-    known = acting[-1]  # the player's next decision, or its end, lies inside the recording
+    pending = np.zeros_like(v_next)  # rewards since the player's next decision, backwards
+    known = acting[-1]  # the player's next decision, or the end, is inside the recording
     for t in reversed(range(len(reward))):
-        end = terminated[t + 1] | truncated[t + 1] | first[t + 1][:, None]  # nothing beyond an end reaches back
+        end = terminated[t + 1] | truncated[t + 1] | first[t + 1][:, None]  # later episodes do not reach back
         known = known | end
         v_end = np.where(truncated[t + 1] & ~terminated[t + 1], value[t + 1], 0.0)
         v_next = np.where(end, v_end, v_next)
         a_next = np.where(end, 0.0, a_next)
-        piled = np.where(end, 0.0, piled) + reward[t]
-        delta = piled + gamma * v_next - value[t]
-        # Without a successor there is no delta: the sum of the decisions before ends ahead of it, at its value.
+        pending = np.where(end, 0.0, pending) + reward[t]
+        delta = pending + gamma * v_next - value[t]
+        # A decision without a successor has no delta; earlier decisions bootstrap from its value.
         advantage[t] = np.where(acting[t] & known, delta + gamma * gae_lambda * a_next, 0.0)
         v_next = np.where(acting[t], value[t], v_next)
         a_next = np.where(acting[t], advantage[t], a_next)
-        piled = np.where(acting[t], 0.0, piled)
+        pending = np.where(acting[t], 0.0, pending)
         known = known | acting[t]
     return advantage
 
@@ -57,26 +57,25 @@ def gae(
 def td_lambda(
     value: Floats, decided: Mask, reward: Floats, length: NDArray[np.int64], *, gamma: float, td_lambda: float
 ) -> Floats:
-    """Return the TD(λ) targets [T, K, M] of whole episodes: one of a team's decisions, or of each player's own.
+    """Return the TD(λ) targets [T, K, M] of K whole episodes: M = 1 for a team, or M = N for each player.
 
         r̄ₖ = sum of the rewards from decision k until decision k+1
         Gₖ = r̄ₖ + γ ((1 − λ) Vₖ₊₁ + λ Gₖ₊₁)          (Sutton and Barto 2018, eq. 12.20)
 
-    `value`, `decided` are [T+1, K, M], `reward` [T, K, M] is paid by t -> t+1, `length` [K] in steps. The value at an
-    episode's end is what it is bootstrapped from: 0 where it terminated. Entries where nothing was decided mean
-    nothing.
+    `value`, `decided` are [T+1, K, M], `reward` [T, K, M] is paid by t -> t+1, `length` [K] in steps. The value at the
+    end of an episode is the bootstrap value: 0 if it terminated. Entries without a decision are meaningless.
     """
     played = (np.arange(len(reward))[:, None] < length)[..., None]  # [T, K, 1]
     if td_lambda == 0 and (decided[:-1] | ~played).all():
         return reward + np.float32(gamma) * value[1:]
     target = np.zeros_like(reward)
-    ahead = np.zeros_like(value[0])
-    piled = np.zeros_like(ahead)
+    g_next = np.zeros_like(value[0])
+    pending = np.zeros_like(g_next)
     for t in reversed(range(len(reward))):
         ends = (length == t + 1)[:, None]
-        ahead = np.where(ends, value[t + 1], ahead)
-        piled = np.where(ends, 0, piled) + reward[t]
-        target[t] = piled + gamma * ahead
-        ahead = np.where(decided[t], value[t] + td_lambda * (target[t] - value[t]), ahead)
-        piled = np.where(decided[t], 0, piled)
+        g_next = np.where(ends, value[t + 1], g_next)
+        pending = np.where(ends, 0, pending) + reward[t]
+        target[t] = pending + gamma * g_next
+        g_next = np.where(decided[t], value[t] + td_lambda * (target[t] - value[t]), g_next)
+        pending = np.where(decided[t], 0, pending)
     return target

@@ -1,18 +1,18 @@
 """Networks whose result for a row depends on that row alone: not on the other rows of the call, nor on their number.
 
-Libraries do not promise that. A matrix product of 8 rows may be summed in another order than one of 16, and the last
-rows of a product in another order than the first; which, depends on the library, the processor and the layer. So a
-network is asked in blocks of a few sizes only, and a size is used when it has been verified on this processor:
+Libraries do not guarantee this. A matrix product of 8 rows may be summed in another order than one of 16, and its last
+rows in another order than its first; this depends on the library, the processor and the layer. So a network is called
+with blocks of a few sizes only, and each size is verified on this processor before use:
 
-    1. The network's twin, of the same layers with weights that make the order of summation show, is asked about known
-       rows, in every place of a block and beside different rows.
-    2. The largest size in which every place gives the same result is the network's block.
-    3. Few rows are asked in the smallest size that holds them and gives the block's results, bit by bit.
+    1. The network's twin has the same layers, and weights that make the order of summation visible. It computes known
+       rows at every position of a block, beside different rows.
+    2. The largest size with the same result at every position is the network's block.
+    3. Fewer rows are computed in the smallest size that holds them and gives the block's results, bit for bit.
 
-One row a call needs no verification: there is one place, and nobody else in it. It is what remains if all else fails.
+Size 1 needs no verification, since it has one position. It is used if no other size passes.
 
-The order of summation depends on shapes, not on weights: all networks of one kind share the verification of their
-process, and every process of a machine comes to the same result.
+The order of summation depends on shapes, not on weights: all networks of one kind share one verification per process,
+and every process of a machine comes to the same result.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -27,19 +27,19 @@ from torch import Tensor, nn
 from marl.learning.backends import Backend, Precision, backend_of
 from marl.learning.networks import generator_of
 
-BLOCK = 64  # the most rows of a call, where a network's user does not ask for more
-SMALLER = (64, 48, 32, 16, 8, 1)  # blocks that are tried one after the other
+BLOCK = 64  # the default for the largest number of rows in a call
+SMALLER = (64, 48, 32, 16, 8, 1)  # block sizes to try, in this order
 STEP = 8  # blocks of fewer than BLOCK rows are a multiple of it
-PROBES = 3  # known rows, which change places so often: each stands in every place of a block
-GAIN = 2.0**16  # of the twin's weights that cancel: rounding to float32 between them shows in bfloat16
+PROBES = 3  # the number of known rows; rotated so often, each is at every position of a block
+GAIN = 2.0**16  # of the twin's weights that cancel: large enough to show in bfloat16 too
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 class Rowwise(Generic[Network]):
-    """Ask parts of a network, methods that map tensors [B, ...] to one tensor [B, F], about any number of rows.
+    """Call parts of a network, methods that map tensors [B, ...] to one tensor [B, F], for any number of rows.
 
-    `largest` is the most rows of one call: a small network is faster in larger blocks.
+    `largest` is the largest number of rows in one call: small networks are faster in larger blocks.
     """
 
     def __init__(
@@ -57,27 +57,27 @@ class Rowwise(Generic[Network]):
         self.renew(network)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what was verified: it belongs to a process."""
+        """Leave out the verified sizes: they belong to a process."""
         return vars(self) | {"_sizes": {}}
 
     def renew(self, network: Network) -> None:
-        """Ask another network of the same kind from now on."""
+        """Use another network of the same kind from now on."""
         self._backend = self._computed(network)
         self.network = network
 
     def __call__(self, part: str, *inputs: Tensor) -> Tensor:
-        """Return what a part of the network says of rows [B, ...]: [B, F]."""
-        rows, at, said = len(inputs[0]), 0, []
+        """Return the output [B, F] of a part of the network for rows [B, ...]."""
+        rows, at, outputs = len(inputs[0]), 0, []
         with torch.inference_mode():
             sizes = self._sizes_of(part, inputs)
             while at < rows:
                 size = sizes.size(rows - at)
-                said.append(self._backend(part, *(_block(x, at, size) for x in inputs)))
+                outputs.append(self._backend(part, *(_block(x, at, size) for x in inputs)))
                 at += size
-        return torch.cat(said)[:rows]
+        return torch.cat(outputs)[:rows]
 
     def ask(self, part: str, *arrays: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what a part of the network says of rows [B, ...]: [B, F]."""
+        """Return the output [B, F] of a part of the network for rows [B, ...]."""
         said = self(part, *(torch.from_numpy(array).to(self._device) for array in arrays))
         return said.cpu().numpy()
 
@@ -102,7 +102,7 @@ class Rowwise(Generic[Network]):
 
 
 class Sizes:
-    """The sizes of blocks in which `ask`, a function of rows, gives a row the same result in every place.
+    """The block sizes in which `ask`, a function of rows, has the same result for a row at every position.
 
     `probes` are the inputs of PROBES known rows.
     """
@@ -110,29 +110,29 @@ class Sizes:
     def __init__(self, ask: Callable[..., Tensor], probes: Sequence[Tensor], largest: int) -> None:
         self._ask, self._probes = ask, probes
         for size in (largest, *(size for size in SMALLER if size < largest)):
-            self._expected = self._said(size)
+            self._expected = self._probed(size)
             if self._expected is not None or size == 1:
                 break
         self.largest = size
         self._agrees: dict[int, bool] = {}
 
     def size(self, rows: int) -> int:
-        """Return the size of the block in which so many rows are asked, or the first of them."""
+        """Return the size of the block in which to compute so many rows, or the first of them."""
         step = STEP if rows <= BLOCK else BLOCK
         for size in range(-(-rows // step) * step, self.largest, step):
             if size not in self._agrees:
-                self._agrees[size] = _same(self._said(size), self._expected)
+                self._agrees[size] = _same(self._probed(size), self._expected)
             if self._agrees[size]:
                 return size
         return self.largest
 
     @torch.inference_mode()
-    def _said(self, size: int) -> Tensor | None:
-        """Return the results of the known rows [PROBES, F] if blocks of a size give them in every place."""
+    def _probed(self, size: int) -> Tensor | None:
+        """Return the results of the known rows [PROBES, F], or None if they differ between positions of a block."""
         turns = [torch.arange(turn, turn + size) % PROBES for turn in range(PROBES)]
-        said = [self._ask(*(x[rows.to(x.device)] for x in self._probes)) for rows in turns]
-        first = torch.stack([block[0] for block in said])
-        alike = all(_same(block, first[rows.to(first.device)]) for block, rows in zip(said, turns, strict=True))
+        blocks = [self._ask(*(x[rows.to(x.device)] for x in self._probes)) for rows in turns]
+        first = torch.stack([block[0] for block in blocks])
+        alike = all(_same(block, first[rows.to(first.device)]) for block, rows in zip(blocks, turns, strict=True))
         return first if alike else None
 
 
@@ -140,7 +140,7 @@ _verified: dict[Hashable, Sizes] = {}  # of this process
 
 
 def kind_of(network: nn.Module) -> Hashable:
-    """Return what networks of one kind share: their layers, settings and shapes, all but the weights."""
+    """Return what defines the kind of a network: layers, settings and shapes, without the weights."""
     return tuple(
         (
             name,
@@ -154,11 +154,11 @@ def kind_of(network: nn.Module) -> Hashable:
 
 @torch.no_grad()
 def twin_of(network: Network) -> Network:
-    """Return a network of the same kind whose results change visibly with the order in which its layers sum.
+    """Return a network of the same kind whose results depend visibly on the order of summation in its layers.
 
-    In each layer of 4 outputs and more the second half of them repeats the first. Every other output of a half sums
-    large products that cancel, an input of the first half against its repetition, between small ones: what is left is
-    the small ones and the rounding errors, of the same magnitude.
+    In each layer with 4 or more outputs the second half of them repeats the first. Every other output of a half sums
+    large products that cancel (an input of the first half against its repetition) between small ones. The result
+    consists of the small products and of rounding errors of the same magnitude.
     """
     twin, generator = deepcopy(network), generator_of(0)
     for weight in twin.parameters():
@@ -195,8 +195,8 @@ def _probes(like: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _block(x: Tensor, start: int, size: int) -> Tensor:
-    """Return rows of x from `start` on, filled up with zeros, in memory of their own: some libraries sum in another
-    order where rows begin at another offset."""
+    """Copy rows of x from `start` on and pad with zeros; in place, some libraries sum in an order that depends on the
+    offset of the rows."""
     some = x[start : start + size]
     block = x.new_empty((size, *x.shape[1:]))
     block[: len(some)] = some

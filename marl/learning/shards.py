@@ -1,8 +1,8 @@
-"""Shards: the tables of a state cut into files that the checkpoints of a run share.
+"""Shards: files with parts of a state's tables, which the checkpoints of a run share.
 
-A table is the tensors of one prefix that have equally many rows, such as those of a replay. Its rows 0 to 1023, 1024 to
-2047, ... are one shard each, a safetensors file that goes by its SHA-256. Rows that stay where they were from one
-checkpoint to the next are the same shards: a checkpoint writes what is new.
+A table is the tensors with one prefix and the same number of rows, such as those of a replay. Its rows 0 to 1023, 1024
+to 2047, ... are one shard each: a safetensors file named by its SHA-256. Rows that stay the same between checkpoints
+are the same shards, so a checkpoint writes new ones only.
 
     {"replay.obs": [2500, 8], "replay.reward": [2500, 2], "network.bias": [8]}
     {"replay.obs": [452, 8], "replay.reward": [452, 2], "network.bias": [8], "shards/replay/2500": [2, 32]}
@@ -18,10 +18,10 @@ from torch import Tensor
 from marl.rollout.types import Tensors
 
 ROWS = 1024
-MARK = "shards/"  # no module, and so no tensor of one, has a name with a slash
+MARK = "shards/"  # names of modules, and so of tensors, have no slash
 
 
-def cut(state: Tensors, store: Callable[[bytes], bytes]) -> Tensors:
+def split(state: Tensors, store: Callable[[bytes], bytes]) -> Tensors:
     """Return a state with the whole shards of its tables replaced by their hashes, uint8 [K, 32] for K shards.
 
     `store` keeps the bytes of a shard and returns their hash.
@@ -43,9 +43,9 @@ def cut(state: Tensors, store: Callable[[bytes], bytes]) -> Tensors:
 
 
 def join(state: Tensors, fetch: Callable[[bytes], bytes]) -> Tensors:
-    """Return the state that `cut` was given; `fetch` returns the bytes of a shard by their hash.
+    """Return the state that `split` was given; `fetch` returns the bytes of a shard by their hash.
 
-    Raises KeyError, RuntimeError, TypeError or ValueError where the shards are not those of the state.
+    Raises KeyError, RuntimeError, TypeError or ValueError if the shards do not belong to the state.
     """
     whole = {name: value for name, value in state.items() if not name.startswith(MARK)}
     for table in state.keys() - whole.keys():

@@ -1,4 +1,4 @@
-"""Agents: who decides. An agent keeps nothing between two calls; the rollout owns its hidden state.
+"""Agents make the decisions. An agent keeps no state between two calls; the rollout owns its hidden state.
 
 random                              a legal action, uniformly
 mcts(simulations=100)               OpenSpiel's own C++ search with random playouts: a fixed anchor
@@ -25,7 +25,7 @@ class Agent(Protocol):
         ...
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        """Choose for every row of `view`, given the hidden states of those rows; keep nothing."""
+        """Choose an action for every row of `view`, given the hidden states of those rows; keep no state."""
         ...
 
 

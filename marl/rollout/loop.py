@@ -1,9 +1,9 @@
 """The one loop in which agents meet an environment: self-play, mixed seats, evaluation and tournament matches.
 
-    decide      every agent of the roster chooses for the seats it holds
-    play        decide and step, `length` times, and write down every moment
-    rollout     play, recorded as a Trajectory for the learners
-    episodes    decide and step until each of a list of episodes has been played, for whoever keeps score
+    decide      every agent of the roster chooses actions for its seats
+    play        decide and step, `length` times; return every moment
+    rollout     play, and return a Trajectory for the learners
+    episodes    play each of a list of episodes to its end, for evaluation and tournaments
 
 All randomness of a decision comes from its key = fold(fold(fold(the agent's stream, the episode's seed), player),
 decision), so a game does not depend on its batch-mates, on E, or on how many workers play.
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games import rounding
+from games.arrays import Actions
 from games.contract import MOST_STEPS, Box, Spec, TimeStep, VecEnv
 from games.keys import Keys, fold, stream
 from marl.rollout.agent import Agent, Random
@@ -29,7 +30,7 @@ OPENING = stream(0, "opening moves")
 
 
 class Carry:
-    """Where play stands between two calls: open episodes, hidden states, the recording."""
+    """The state of play between two calls: open episodes, hidden states, the recording."""
 
     def __init__(self, venv: VecEnv, roster: Sequence[Agent], streams: Keys, seeds: Keys) -> None:
         """Open an episode in every environment; `streams` are the roster's keys, `seeds` [E] the episodes'."""
@@ -46,7 +47,7 @@ def decide(
 ) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
     """Let every agent choose for the seats that it holds and that are acting; return actions and extras [E, N, ...].
 
-    Where a seat is EMPTY the first legal action is played, so that an idle environment stays well.
+    In an EMPTY seat the first legal action is played, so that an idle environment gets valid actions.
     """
     timestep, spec = carry.timestep, venv.spec
     env, player = np.nonzero(timestep.acting)
@@ -80,20 +81,20 @@ def _act(agent: Agent, view: View, hidden: list[Hidden], entry: int) -> Decision
         return agent.act(view, None)[0]
     fresh = view.row[view.first]
     beginning = agent.initial_hidden(len(fresh)) if len(fresh) else None
-    if beginning is not None:  # else the agent failed, which its referee knows
+    if beginning is not None:  # None: the agent failed, and its referee has recorded it
         hidden[entry][fresh] = beginning
     decision, hidden[entry][view.row] = agent.act(view, hidden[entry][view.row])
     return decision
 
 
-def _no_actions(spec: Spec, num_envs: int) -> NDArray[Any]:
+def _no_actions(spec: Spec, num_envs: int) -> Actions:
     seats = (num_envs, spec.num_players)
     return (
         np.zeros((*seats, spec.action.size), np.float32) if isinstance(spec.action, Box) else np.zeros(seats, np.int64)
     )
 
 
-def _advance(venv: VecEnv, actions: NDArray[Any], carry: Carry) -> None:
+def _advance(venv: VecEnv, actions: Actions, carry: Carry) -> None:
     carry.timestep = venv.step(actions)
     carry.decisions[carry.timestep.first] = 0
 
@@ -104,7 +105,7 @@ def rollout(venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carr
 
 
 def play(venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry, length: int) -> list[Moment]:
-    """Play `length` steps; return their moments, and the one at which they end."""
+    """Play `length` steps; return the moment of each, and the final one."""
     moments = []
     for _ in range(length):
         moment = see(carry.timestep, seating)
@@ -119,14 +120,14 @@ def play(venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry, 
 class Episode:
     """One episode that was played to its end, or until it was cut."""
 
-    index: int  # which of the episodes that were asked for
-    returns: NDArray[np.float64]  # [N] what each player was paid, of a cut episode until then
+    index: int  # its index in the list of episodes
+    returns: NDArray[np.float64]  # [N] each player's return; of a cut episode the return so far
     rounding: float  # bound on the rounding error of the difference of two returns (games/rounding.py)
     length: int  # steps
     truncated: bool  # by the game
-    cut: bool  # it had not ended after the most steps that it may take
-    forfeits: Sequence[Forfeit]  # who broke off the game, and how: several, where players move at the same time
-    moves: NDArray[Any]  # [length, N] or [length, N, D]; entries of players who were not acting are 0
+    cut: bool  # stopped after `max_steps`
+    forfeits: Sequence[Forfeit]  # by whom the game was broken off, and how; several only with simultaneous moves
+    moves: Actions  # [length, N] or [length, N, D]; entries of players who were not acting are 0
 
 
 def episodes(
@@ -143,8 +144,8 @@ def episodes(
     """Play each of K episodes once and yield it when it ends: episode k from `seeds[k]`, seated as `seatings[k]`.
 
     `streams` [roster] are the agents' keys, `seeds` is [K], `seatings` [K, N]. The first `opening_moves` steps are
-    drawn at random among what is legal, by the episode's seed alone: episodes of one seed begin alike, whoever plays.
-    Agents begin where the opening ends, in a state that is fresh; what the opening paid counts.
+    random legal actions, drawn by the episode's seed alone: episodes of one seed have the same opening for all agents.
+    Agents start with fresh hidden states where the opening ends; rewards of the opening count.
     An episode that has not ended after `max_steps` steps is cut there; `most_steps` of the game by default.
     With `forfeits`, an agent that raises or chooses an illegal action loses that game alone and the rest plays on;
     without, its error is raised here.
@@ -157,7 +158,7 @@ def episodes(
     opener = len(roster)
     roster, streams = [*roster, Random(venv.spec)], np.append(streams[:opener], np.uint64(OPENING))
     num_envs, num_players = venv.num_envs, venv.spec.num_players
-    table = np.full(num_envs, EMPTY)  # [E] which episode is being played where
+    table = np.full(num_envs, EMPTY)  # [E] the episode that each environment plays
     queue = iter(range(len(seeds)))
     for e, k in zip(range(num_envs), queue, strict=False):
         table[e] = k
@@ -166,7 +167,7 @@ def episodes(
     returns = np.zeros((num_envs, num_players))
     rounded = np.zeros(num_envs)  # [E] rounding bound of the payments
     started = np.zeros(num_envs, np.int64)  # [E] the index into `history` of an episode's first joint action
-    history: list[NDArray[Any]] = []
+    history: list[Actions] = []
     while (table != EMPTY).any():
         at = len(history) - started  # [E] steps into the episodes
         opens = (at < opening_moves)[:, None] & (seating != EMPTY)
@@ -176,7 +177,7 @@ def episodes(
         history.append(actions)
         _advance(venv, actions, carry)
         paid = carry.timestep.reward.copy()
-        paid[list(lost)] = 0  # the action of a forfeit was nobody's choice, and pays nobody
+        paid[list(lost)] = 0  # the environment was stepped with a placeholder action, whose rewards do not count
         returns += paid
         rounded += rounding.of_payments(paid)
         ended = carry.timestep.last & (table != EMPTY)
@@ -209,11 +210,11 @@ def episodes(
 
 
 def most_steps(spec: Spec) -> int:
-    """Return after how many steps an episode of evaluation or of a tournament is cut, where nobody says otherwise."""
+    """Return the default number of steps after which an episode of an evaluation or a tournament is cut."""
     return spec.max_length or MOST_STEPS
 
 
-def _forget(history: list[NDArray[Any]], started: NDArray[np.int64], table: NDArray[np.int64]) -> tuple[Any, Any]:
+def _forget(history: list[Actions], started: NDArray[np.int64], table: NDArray[np.int64]) -> tuple[Any, Any]:
     """Drop the joint actions that belong to no open episode."""
     open_since = int(started[table != EMPTY].min(initial=len(history)))
     return (history[open_since:], started - open_since) if open_since > 512 else (history, started)

@@ -1,4 +1,4 @@
-"""Recordings: what was seen and done at each step, and how it becomes trajectories."""
+"""Recordings: the observations and actions of each step, and their assembly into trajectories."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions, Views
 from games.contract import TimeStep
 from marl.rollout.seating import Seating
 from marl.rollout.types import Trajectory
@@ -16,25 +17,25 @@ Mask = NDArray[np.bool_]
 
 @dataclass
 class Moment:
-    """What was seen and done at one step, copied out of the environment's arrays."""
+    """The observations and actions of one step, copied out of the environment's arrays."""
 
-    obs: NDArray[Any]  # [B, *O] of the players who were acting or truncated
+    obs: Views  # [B, *O] of the players who were acting or truncated
     action_mask: NDArray[np.bool_]  # [B, A]
-    seen: NDArray[np.bool_]  # [E, N] whose views these are, in row-major order
+    seen: NDArray[np.bool_]  # [E, N] the players of these rows, in row-major order
     acting: NDArray[np.bool_]  # [E, N]
     terminated: NDArray[np.bool_]  # [E, N]
     truncated: NDArray[np.bool_]  # [E, N]
     first: NDArray[np.bool_]  # [E]
     global_state: NDArray[np.float32]  # [E, S]
     seating: Seating  # [E, N]
-    action: NDArray[Any]  # [E, N] or [E, N, D]
+    action: Actions  # [E, N] or [E, N, D]
     extras: dict[str, NDArray[Any]]  # [E, N, ...]
-    reward: NDArray[np.float32]  # [E, N] paid by the transition that followed
-    handed_over: NDArray[np.bool_]  # [E, N] decisions that an earlier trajectory gave to the learners
+    reward: NDArray[np.float32]  # [E, N] of the transition that followed
+    handed_over: NDArray[np.bool_]  # [E, N] decisions that were complete in an earlier trajectory
 
 
 def side_by_side(parts: Sequence[Sequence[Moment]]) -> list[Moment]:
-    """Return the moments of several plays of one length as if their environments had been one batch."""
+    """Join the moments of several plays of equal length into those of one batch of environments."""
     return [_joined(moments) for moments in zip(*parts, strict=True)]
 
 
@@ -58,17 +59,17 @@ def _joined(moments: Sequence[Moment]) -> Moment:
 
 
 class Recording:
-    """Moments become trajectories.
+    """Assemble moments into trajectories.
 
-    A decision whose successor lies beyond a trajectory's end is handed over by the next one, which begins with the
-    moments that waited; decisions that wait for longer than a trajectory are given up.
+    A decision whose successor lies beyond a trajectory's end is completed by the next trajectory, which begins with the
+    moments from that decision on. A decision that is still incomplete there is dropped.
     """
 
     def __init__(self) -> None:
-        self._waiting: list[Moment] = []  # the last moments, from the first decision whose successor is unknown
+        self._waiting: list[Moment] = []  # the last moments, from the first incomplete decision on
 
     def add(self, played: list[Moment]) -> Trajectory:
-        """Return what `play` wrote down as a trajectory, behind what waited."""
+        """Return the trajectory of waiting moments and those of a call of `play`."""
         recorded, moments = len(self._waiting), [*self._waiting, *played[:-1]]
         trajectory = _assemble(moments, played[-1], recorded)
         for moment, complete in zip(moments, trajectory.complete, strict=True):
@@ -133,9 +134,9 @@ def _assemble(moments: list[Moment], final: Moment, recorded: int) -> Trajectory
 
 
 def successor_known(acting: Mask, terminated: Mask, truncated: Mask) -> Mask:
-    """Return where a decision's successor lies inside the recording [T, E, N]: the player's next decision, or its end.
+    """Return whether a decision's successor, the player's next decision or its end, is in the recording [T, E, N].
 
-    All arguments are [T+1, E, N]. Every other decision must wait for the next recording.
+    All arguments are [T+1, E, N]. Other decisions wait for the next recording.
     """
     known = np.zeros_like(acting[:-1])
     seen = acting[-1] | terminated[-1] | truncated[-1]

@@ -1,4 +1,4 @@
-"""What becomes of an agent that fails or moves illegally: it forfeits the game, or its failure ends the run."""
+"""Agents that fail or move illegally: they forfeit the game, or their failure ends the run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from marl.rollout.agent import Agent
 from marl.rollout.types import Decision, Hidden, View
 
 Offence = Literal["illegal_action", "agent_error", "timeout"]
-MOST_DETAIL = 300  # characters that are kept of what an agent did
+MOST_DETAIL = 300  # characters of a forfeit's detail
 
 
 class AgentFailed(Exception):
@@ -48,7 +48,7 @@ class Referee:
         self._forfeits: dict[int, Forfeit] = {}  # by row
 
     def watch(self, agent: Agent) -> Agent:
-        """Return the agent under this referee's eyes."""
+        """Return the agent, watched by this referee."""
         return _Watched(agent, self._action, self._forfeits)
 
     def take(self, num_players: int) -> dict[int, list[Forfeit]]:
@@ -61,20 +61,20 @@ class Referee:
 
 
 class _Watched:
-    """An agent and what it breaks, by row. A UserError is no agent's failure, and passes.
+    """An agent whose failures and illegal moves are recorded by row. A UserError is not an agent's failure, and passes.
 
-    `alone`: after a failure each row is asked by itself, so that only the row that fails loses. A batch that takes too
-    long is always asked so: the limit is one of a single decision.
+    `alone`: after a failure each row is asked again by itself, so that only the failing row forfeits. After a timeout
+    this is always done: the limit is that of a single decision.
     """
 
     def __init__(
         self, agent: Agent, action: Discrete | Box, forfeits: dict[int, Forfeit], *, alone: bool = True
     ) -> None:
         self._agent, self._action, self._forfeits, self._alone = agent, action, forfeits, alone
-        self.unready: AgentFailed | None = None  # why there are no hidden states for those who begin
+        self.unready: AgentFailed | None = None  # why there are no hidden states for new episodes
 
     def initial_hidden(self, rows: int) -> Hidden:
-        """Return hidden states, or None where the agent has none, or fails: who begins then loses at its decision."""
+        """Return hidden states; None if the agent has none or fails: new episodes then forfeit at their decision."""
         try:
             return self._asked_to_begin(rows)
         except AgentFailed as failure:
@@ -109,7 +109,7 @@ class _Watched:
         return hidden
 
     def _asked(self, view: View, hidden: Hidden) -> tuple[Any, Hidden]:
-        """Return the actions and the hidden states after them; raises AgentFailed for what is none."""
+        """Return actions and the next hidden states; raises AgentFailed for an error or malformed results."""
         try:
             decision, after = self._agent.act(view, hidden)
             actions = np.asarray(decision.action)
@@ -125,7 +125,7 @@ class _Watched:
         return actions, after
 
     def _one_by_one(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        """Ask again row by row, so that only the row that fails loses."""
+        """Ask again row by row, so that only the failing row forfeits."""
         actions = []
         for i in range(len(view)):
             decision, kept = self.act(view.take(i), None if hidden is None else hidden[i : i + 1])
@@ -135,7 +135,7 @@ class _Watched:
         return Decision(np.concatenate(actions)), hidden
 
     def _without_a_beginning(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        """Let those lose who have no hidden states to begin with; without any, those are all."""
+        """Forfeit the rows that start an episode without hidden states; all rows if `hidden` is None."""
         assert self.unready is not None
         failure = self.unready
         begins = view.first if hidden is not None else np.ones(len(view), bool)
@@ -185,7 +185,7 @@ def _failed(error: Exception) -> AgentFailed:
 
 
 class Answerable:
-    """An agent for whom nobody forfeits: its failure, or its illegal move, ends the run with a sentence that names it.
+    """An agent whose failure or illegal move ends the run, with a sentence that names the agent.
 
     Raises RunFailed; a UserError that the agent raises stays as it is.
     """
@@ -215,8 +215,9 @@ class Answerable:
 
 
 class Trusted:
-    """A built-in agent or a checkpoint in a tournament: it plays in our process, and an error of it is a fault of ours
-    or of the game. It costs nobody a game, and ends the run: raises RunFailed.
+    """A built-in agent or a checkpoint in a tournament, which plays in this process.
+
+    Its error is a fault of the game or of this program, so nobody forfeits: it ends the run with RunFailed.
     """
 
     def __init__(self, agent: Agent, name: str) -> None:

@@ -1,24 +1,24 @@
-"""Who sits where: the roster entry that holds each player, in every environment."""
+"""Seating: the roster entry that holds each player, in every environment."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-Seating = NDArray[np.int64]  # [E, N] the roster entry that holds each player; EMPTY where nobody plays
+Seating = NDArray[np.int64]  # [E, N] the roster entry that holds each player; EMPTY for an unused seat
 EMPTY = -1
 
 
 def self_play(num_envs: int, num_players: int, actors: int = 1) -> Seating:
-    """Return who holds each player [E, N] where every actor plays itself: actor e mod `actors` in environment e."""
+    """Return the seating [E, N] of self-play: actor e mod `actors` holds all seats of environment e."""
     return np.repeat(np.arange(num_envs)[:, None] % actors, num_players, axis=1)
 
 
 def seat(own: Seating, leaders: Sequence[int], actors: int, opponents: int, share: float) -> Seating:
-    """Return who holds each player [E, N]: `own` are the learner's entries 0..actors-1, `opponents` more follow.
+    """Return the seating [E, N] with opponents: entries 0..actors-1 are the learner's, as in `own`; opponents follow.
 
-    In a share of the environments one of the row's `leaders` keeps its seat, each by turns, and the opponents hold the
-    others by turns.
+    In a share of the environments one of the row's `leaders`, in rotation, keeps its seat, and the opponents take the
+    other seats, in rotation.
     """
     if opponents == 0:
         return own

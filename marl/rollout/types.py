@@ -1,4 +1,4 @@
-"""What passes between the rollout, the agents and the learners.
+"""The data that the rollout, the agents and the learners exchange.
 
 Axis letters: T time, E environments stepped together, N players, A actions, B rows of a batch, R recorded rows.
 """
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions, Views
 from games.contract import Spec, State, TimeStep, VecEnv
 from games.keys import Keys
 
@@ -19,26 +20,26 @@ Tensors = dict[str, Any]  # named tensors, as a checkpoint keeps them
 
 @dataclass(frozen=True)
 class View:
-    """A row for every (environment, player) that one agent must decide for right now."""
+    """A row for every seat, (environment, player), for which one agent must decide now."""
 
-    obs: NDArray[Any]  # [B, *O]
+    obs: Views  # [B, *O]
     action_mask: NDArray[np.bool_]  # [B, A]
     player: NDArray[np.int64]  # [B]
-    row: NDArray[np.int64]  # [B] which seat this is, stable through an episode
-    first: NDArray[np.bool_]  # [B] this is the player's first decision of its episode
-    key: Keys  # [B] all randomness of this decision
-    states: Callable[[], list[State]] | None = None  # clones of the positions; None where a game has none
+    row: NDArray[np.int64]  # [B] the seat's number, constant through an episode
+    first: NDArray[np.bool_]  # [B] whether this is the player's first decision of its episode
+    key: Keys  # [B] the key from which all randomness of this decision is drawn
+    states: Callable[[], list[State]] | None = None  # clones of the positions; None for a game without positions
 
     @classmethod
     def of(cls, spec: Spec, states: Sequence[State], keys: Keys, *, first: bool) -> "View":
-        """Return what the players to move see at positions [B]; `first`: these are their first decisions."""
+        """Return the view of the movers at positions [B]; `first`: whether these are their first decisions."""
         rows = len(states)
         obs = np.zeros((rows, int(np.prod(spec.observation.shape))), spec.observation.dtype)
         mask = np.zeros((rows, spec.num_actions), bool)
         mover = np.array([state.acting()[0] for state in states])
-        for state, row, legal, player in zip(states, obs, mask, mover.tolist(), strict=True):
-            state.observe(player, row)
-            legal[state.legal_actions(player)] = True
+        for state, obs_row, mask_row, player in zip(states, obs, mask, mover.tolist(), strict=True):
+            state.observe(player, obs_row)
+            mask_row[state.legal_actions(player)] = True
         return cls(
             obs=obs.reshape(rows, *spec.observation.shape),
             action_mask=mask,
@@ -96,9 +97,9 @@ class View:
 
 @dataclass(frozen=True)
 class Decision:
-    """What an agent chose, and what its algorithm's update will want to know of it."""
+    """An agent's actions, and the extras that its algorithm's update needs."""
 
-    action: NDArray[Any]  # [B] int, or [B, D] float
+    action: Actions  # [B] int, or [B, D] float
     extras: dict[str, NDArray[Any]] = field(default_factory=dict)  # [B, ...] such as log_prob
 
 
@@ -106,24 +107,24 @@ class Decision:
 class Trajectory:
     """What was seen at t `[T+1, ...]` and what was done at t `[T, ...]`.
 
-    Observations are stored where somebody needed them: rows [R], and `index` [T+1, E, N] into them, -1 elsewhere.
-    Arrays are dense otherwise; entries of players who are not acting mean nothing.
+    Observations are stored as rows [R] for players who were acting or truncated; `index` [T+1, E, N] points into the
+    rows, -1 elsewhere. Other arrays are dense; entries of players who are not acting are meaningless.
     """
 
-    obs: NDArray[Any]  # [R, *O]
+    obs: Views  # [R, *O]
     action_mask: NDArray[np.bool_]  # [R, A]
-    index: NDArray[np.int64]  # [T+1, E, N] the row of the player's view, where acting or truncated; else -1
+    index: NDArray[np.int64]  # [T+1, E, N] the row of the player's observation, if acting or truncated; else -1
     acting: NDArray[np.bool_]  # [T+1, E, N]
     terminated: NDArray[np.bool_]  # [T+1, E, N]
     truncated: NDArray[np.bool_]  # [T+1, E, N]
     first: NDArray[np.bool_]  # [T+1, E]
     global_state: NDArray[np.float32]  # [T+1, E, S]
-    action: NDArray[Any]  # [T, E, N] or [T, E, N, D]
-    reward: NDArray[np.float32]  # [T, E, N] paid by the transition t -> t+1
+    action: Actions  # [T, E, N] or [T, E, N, D]
+    reward: NDArray[np.float32]  # [T, E, N] of the transition t -> t+1
     extras: dict[str, NDArray[Any]]  # [T, E, N, ...]
     seating: NDArray[np.int64]  # [T, E, N] the roster entry that held the player
-    complete: NDArray[np.bool_]  # [T, E, N] a decision handed over now: its successor is known, and it was not before
-    recorded: int  # the moments before this one were part of the trajectory before
+    complete: NDArray[np.bool_]  # [T, E, N] decisions whose successor is known now, and was not known before
+    recorded: int  # the number of steps that the previous trajectory had too
 
     @property
     def steps(self) -> int:
@@ -141,5 +142,5 @@ def prefixed(prefix: str, state: Tensors) -> Tensors:
 
 
 def under(prefix: str, state: Tensors) -> Tensors:
-    """Return what `prefixed` put under `prefix`."""
+    """Return the part of a state that `prefixed` put under `prefix`."""
     return {name.removeprefix(f"{prefix}."): value for name, value in state.items() if name.startswith(f"{prefix}.")}

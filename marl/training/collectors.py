@@ -1,14 +1,14 @@
-"""Who plays while a learner learns: this process, by turns with learning, or worker processes, meanwhile.
+"""Collectors play the games of a learner, in this process or in worker processes.
 
-    Collector          plays when its recording is taken, with the actors as they are then
-    WorkerCollector    plays from the moment it is told to, with the actors as they were then:
+    Collector          play and learn alternately, with the present actors
+    WorkerCollector    play in worker processes during learning, with the actors of one update before:
 
         workers    | generation 1 |   generation 2   |   generation 3   |
         learner                   | update 1         | update 2         |
                    actors of:  0                  0                  1
 
-All randomness comes from keys, so games are the same in one worker and in seven. A worker that dies is replaced, and
-its games since the stretch began are played again from their keys: the actors of every generation are kept as long.
+All randomness comes from keys, so the games do not depend on the number of workers. A worker that dies is replaced, and
+its games of the present stretch are played again from their keys, for which the actors of every generation are kept.
 """
 
 import logging
@@ -38,14 +38,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Beginning:
-    """How a stretch begins: who sits where, and the keys of agents and episodes."""
+    """The start of a stretch: the seating, and the keys of agents and episodes."""
 
     seating: Seating  # [E, N]
     streams: Keys  # [roster]
     seeds: Keys  # [E]
 
     def share(self, start: int, stop: int) -> "Beginning":
-        """Return that of the environments `start` to `stop`, excluded."""
+        """Return the part for the environments from `start` to `stop`, excluded."""
         return Beginning(self.seating[start:stop], self.streams, self.seeds[start:stop])
 
     def carry(self, venv: VecEnv, roster: Sequence[Agent]) -> Carry:
@@ -53,7 +53,7 @@ class Beginning:
 
 
 def beginning(key: int, seating: Seating, roster: int) -> Beginning:
-    """Return the beginning of a stretch whose randomness is `key`, for a roster of so many agents."""
+    """Return the beginning of a stretch from its `key`, for a roster of so many agents."""
     return Beginning(seating, fold(stream(key, "agents"), np.arange(roster)), fold(key, np.arange(len(seating))))
 
 
@@ -67,19 +67,19 @@ class Collector:
         self._opponents = [entrant.answerable(venv.spec) for entrant in opponents]
 
     def open(self, actors: Sequence[Agent], how: Beginning) -> None:
-        """Leave what was being played, and open an episode in every environment."""
+        """Drop the open episodes, and open a new one in every environment."""
         self._roster, self._seating = [*actors, *self._opponents], how.seating
         self._carry = how.carry(self._venv, self._roster)
 
     def begin(self) -> None:
-        """Let the next generation be played."""
+        """Start to play the next generation."""
 
     def take(self) -> Trajectory:
         """Return the recording of the generation that was begun."""
         return rollout(self._venv, self._roster, self._seating, self._carry, self._length)
 
     def close(self) -> None:
-        """Stop the processes, where there are any."""
+        """Stop the worker processes, if there are any."""
 
 
 class WorkerCollector(Collector):
@@ -102,7 +102,7 @@ class WorkerCollector(Collector):
     def open(self, actors: Sequence[Agent], how: Beginning) -> None:
         self._actors, self._beginning, self._deaths = actors, how, 0
         self._recording = Recording()
-        self._generations: list[bytes] = []  # the actors of each since the beginning, as they were
+        self._generations: list[bytes] = []  # the pickled actors of each generation of the stretch
         if not self._workers:
             self._workers += [self._hire(table) for table in self._tables]
 
@@ -134,7 +134,7 @@ class WorkerCollector(Collector):
 
     def _answer(self, index: int) -> list[Moment]:
         try:
-            return self._heard(index)
+            return self._received(index)
         except WorkerDied as error:
             self._deaths += 1
             if self._deaths > self.MOST_DEATHS:
@@ -144,11 +144,11 @@ class WorkerCollector(Collector):
             self._workers[index] = self._hire(self._tables[index])
             for generation in range(len(self._generations) - 1):
                 self._ask(index, generation)
-                self._heard(index)
+                self._received(index)
             self._ask(index, len(self._generations) - 1)
-            return self._heard(index)
+            return self._received(index)
 
-    def _heard(self, index: int) -> list[Moment]:
+    def _received(self, index: int) -> list[Moment]:
         moments: list[Moment]
         moments, spent = self._workers[index].answer()
         self.elsewhere += spent
@@ -170,7 +170,7 @@ class Table:
 
 
 class Host:
-    """What a worker does: play the environments of its table."""
+    """The part of a worker process: play the environments of its table."""
 
     def __init__(self, table: Table) -> None:
         self._table = table

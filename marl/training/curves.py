@@ -39,7 +39,7 @@ Line = dict[str, Any]  # an object of a log
 
 
 @dataclass(frozen=True)
-class Run:
+class LoggedRun:
     """One run's log of one metric."""
 
     folder: Path
@@ -56,7 +56,7 @@ class Curve:
     """What runs of one config have in common: an estimate over their seeds at each step."""
 
     label: str
-    runs: list[Run]
+    runs: list[LoggedRun]
     step: Floats  # [G]
     value: Floats  # [G]
     low: Floats | None  # [G]; one seed has no interval
@@ -144,9 +144,9 @@ def runs_of(folder: Path) -> list[Path]:
     raise UserError(f"expected a run's or a sweep's folder, got '{folder}', which {what}")
 
 
-def curves(runs: Sequence[Run]) -> list[Curve]:
+def curves(runs: Sequence[LoggedRun]) -> list[Curve]:
     """Group runs by their config without the seed; raises UserError where one seed of a config comes twice."""
-    groups: dict[str, list[Run]] = {}
+    groups: dict[str, list[LoggedRun]] = {}
     for run in runs:
         groups.setdefault(json.dumps(run.config, sort_keys=True), []).append(run)
     found = []
@@ -162,7 +162,7 @@ def curves(runs: Sequence[Run]) -> list[Curve]:
     return sorted(found, key=lambda curve: _natural(curve.label))
 
 
-def family_curves(metric: str, found: dict[Path, dict[str, Run]]) -> list[Curve]:
+def family_curves(metric: str, found: dict[Path, dict[str, LoggedRun]]) -> list[Curve]:
     """Return the curves of a metric, or of each member of a family, of runs by their folder and the member's name."""
     members = dict.fromkeys(name for runs in found.values() for name in runs)
     for folder, runs in found.items():
@@ -179,7 +179,7 @@ def family_curves(metric: str, found: dict[Path, dict[str, Run]]) -> list[Curve]
     ]
 
 
-def names(groups: Sequence[Sequence[Run]]) -> list[str]:
+def names(groups: Sequence[Sequence[LoggedRun]]) -> list[str]:
     """Return what to call curves [C] by their runs: by what sets them apart, or where each is one run by its folder.
 
     A folder's name is used for a population's members, whom their config names; a sweep's names only repeat settings.
@@ -225,7 +225,7 @@ def _word(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def align(runs: Sequence[Run]) -> tuple[Floats, Floats]:
+def align(runs: Sequence[LoggedRun]) -> tuple[Floats, Floats]:
     """Return steps [G] and every run's values at them [S, G], by linear interpolation between its points.
 
     The steps are those of the run with the fewest points, between the last first step and the first last one: no run
@@ -250,7 +250,7 @@ def _panel(evaluations: Sequence[Line]) -> list[str]:
     return list(dict.fromkeys(str(line.get("against")) for line in evaluations))
 
 
-def _read_runs(folder: Path, config: TrainConfig, metric: str, against: str | None) -> dict[str, Run]:
+def _read_runs(folder: Path, config: TrainConfig, metric: str, against: str | None) -> dict[str, LoggedRun]:
     """Read one run's values of a metric, or of each member of a family, by its name.
 
     Raises UserError where there are none, or its logs are damaged.
@@ -283,7 +283,7 @@ def _read_runs(folder: Path, config: TrainConfig, metric: str, against: str | No
         for name, key in members.items():
             points = [(float(line["step"]), float(np.mean(line[key]))) for line in lines if key in line]
             step, value = np.array(points).T
-            runs[name] = Run(folder, settings, config.seed, step, value, wall, cpu)
+            runs[name] = LoggedRun(folder, settings, config.seed, step, value, wall, cpu)
     except (TypeError, ValueError) as error:
         raise UserError(f"the logs of '{folder}' are damaged ({error}); leave it out") from error
     return runs

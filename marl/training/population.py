@@ -1,4 +1,4 @@
-"""Populations: several runs side by side, each a member, and the folder that lists what they leave.
+"""Populations: several training runs, each a member, and a folder with a list of their checkpoints.
 
 check every member -> train each in a worker process -> population.json: checkpoints, digests, descent
 """
@@ -77,7 +77,7 @@ class MembersProgress(Progress):
             self._lines[name] = self.add_task(cut(shown(name), LONGEST), total=steps[name], completed=logged_step(run))
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """Yield the lines, each with what its run has logged by now."""
+        """Yield the lines, each with the steps that its run has logged so far."""
         for name, line in list(self._lines.items()):
             self.update(line, completed=min(logged_step(self._runs[name]), self._steps[name]))
         yield from super().get_renderables()
@@ -90,7 +90,7 @@ class MembersProgress(Progress):
 def check_members(
     settings: PopulationConfig, folder: Path, *, resume: bool, device: str = "auto"
 ) -> dict[str, TrainConfig]:
-    """Return each member's config, checked as far as that goes without training: a typo stops nothing half-way."""
+    """Return each member's config, checked as far as possible without training, so that no typo stops a run later."""
     engine.require(settings.engine)
     device = device_of(device)
     refuse_links(folder / "members")
@@ -140,12 +140,12 @@ def write(folder: Path, members: dict[str, Path]) -> Path:
 
 
 def _train(name: str, config: dict[str, Any], folder: str, resume: bool, device: str, live: bool) -> Outcome:
-    """Train a member in whatever process this is. What it raises is returned as text: not every error can travel.
+    """Train a member in this process; return errors as text, since not every error can be pickled.
 
-    With `live` the terminal belongs to the lines of all members, and only notes are kept of what this one says.
+    With `live` the terminal shows the progress of all members, and only the notes of this member are kept.
     """
-    said = io.StringIO()
-    console = Terminal(file=said if live else None, force_terminal=False)
+    output = io.StringIO()
+    console = Terminal(file=output if live else None, force_terminal=False)
     reason, exit_code = "", 0
     try:
         train(TrainConfig.model_validate(config), Path(folder), resume=resume, device=device, console=console)
@@ -156,5 +156,5 @@ def _train(name: str, config: dict[str, Any], folder: str, resume: bool, device:
             f"{unforeseen(error)} (`marl train --debug` of this member shows where)",
             RunFailed.exit_code,
         )
-    notes = [line for line in said.getvalue().splitlines() if line.startswith("note: ")]
+    notes = [line for line in output.getvalue().splitlines() if line.startswith("note: ")]
     return name, notes, reason, exit_code

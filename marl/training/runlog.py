@@ -1,4 +1,4 @@
-"""What a run says while it goes: metrics.jsonl, evaluations.jsonl, TensorBoard; lines or a bar on the terminal."""
+"""The logs of a run: metrics.jsonl, evaluations.jsonl and TensorBoard."""
 
 import json
 import os
@@ -12,19 +12,19 @@ from typing import Any
 from marl.base.files import MOST_LOG, append_text, parse_json, read_text, write_text
 
 LOGS = METRICS, EVALUATIONS, BOARD = "metrics.jsonl", "evaluations.jsonl", "tensorboard"
-FLUSH = 5.0  # seconds after which what was logged can be read
-TAIL = 65_536  # bytes of a log in which its last whole line is looked for
+FLUSH = 5.0  # seconds between flushes
+TAIL = 65_536  # bytes at the end of a log in which to look for its last whole line
 
 
 class RunLog:
-    """Append to a run's logs. A resumed run first cuts them back to its checkpoint, as if the rest had never been."""
+    """Append to a run's logs. For a resumed run, lines after its checkpoint are removed first."""
 
     def __init__(self, run: Path, step: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # TensorBoard's own imports
             from torch.utils.tensorboard import SummaryWriter
         for name in (METRICS, EVALUATIONS):
-            _cut(run / name, step)
+            _truncate(run / name, step)
         self._metrics, self._evaluations = append_text(run / METRICS), append_text(run / EVALUATIONS)
         self._board = SummaryWriter(str(run / BOARD), purge_step=step + 1)
         self._flushed = time.monotonic()
@@ -44,7 +44,7 @@ class RunLog:
             self._board.add_scalar(f"evaluation/{opponent}/player_{player}", mean, step)
 
     def flush(self) -> None:
-        """Bring everything to the disk: what a checkpoint says has happened must be in the logs."""
+        """Flush all logs: they must contain everything up to a checkpoint before it is written."""
         for file in (self._metrics, self._evaluations):
             file.flush()
         self._board.flush()
@@ -61,7 +61,7 @@ class RunLog:
 
 
 def logged_step(run: Path) -> int:
-    """Return the last step in a run's metrics, 0 where there are none yet."""
+    """Return the last step in a run's metrics, or 0 if there are none yet."""
     try:
         with (run / METRICS).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
@@ -69,13 +69,15 @@ def logged_step(run: Path) -> int:
     except OSError:
         return 0
     for line in reversed(lines):
-        with suppress(ValueError, KeyError, TypeError, OverflowError):  # torn, or cut by the tail's beginning
+        with suppress(
+            ValueError, KeyError, TypeError, OverflowError
+        ):  # incomplete: still being written, or the first line of the tail
             return int(parse_json(line.decode())["step"])
     return 0
 
 
-def _cut(path: Path, step: int) -> None:
-    """Drop the lines after a step, and a last line that was torn."""
+def _truncate(path: Path, step: int) -> None:
+    """Remove the lines after a step, and an incomplete last line."""
     if not path.exists():
         return
     kept = []

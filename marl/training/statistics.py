@@ -1,4 +1,4 @@
-"""What several seeds say of a learning curve.
+"""Statistics of a learning curve over several seeds.
 
 The estimate is the interquartile mean over seeds, its interval the 95 % percentile bootstrap that resamples whole runs
 within a game (Agarwal et al. 2021, https://arxiv.org/abs/2108.13264; a plot has one game, so one stratum). Fewer than
@@ -10,7 +10,7 @@ import numpy as np
 from games.arrays import Floats
 from games.keys import fold, stream, uniform
 
-QUARTILED = 4  # seeds from which on there are quartiles
+QUARTILED = 4  # the smallest number of seeds with quartiles
 RESAMPLES = 2_000
 
 
@@ -24,9 +24,9 @@ def estimate(values: Floats) -> tuple[Floats, Floats | None, Floats | None]:
 
 
 def iqm(values: Floats) -> Floats:
-    """Return the interquartile mean over the first axis: the mean of what is left without ⌊n/4⌋ of n at each end."""
-    cut = len(values) // 4
-    return np.asarray(np.sort(values, axis=0)[cut : len(values) - cut].mean(0))
+    """Return the interquartile mean over the first axis: the mean without the ⌊n/4⌋ lowest and highest of n."""
+    quarter = len(values) // 4
+    return np.asarray(np.sort(values, axis=0)[quarter : len(values) - quarter].mean(0))
 
 
 def bootstrap(values: Floats, key: int) -> tuple[Floats, Floats]:

@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from games.errors import UserError, written
-from games.registry import rejoin
+from games.references import rejoin
 from marl.base import yaml
 from marl.base.schema import assignments, change, load
 from marl.training.config import MemberConfig, PopulationConfig, TrainConfig
 
 Axis = tuple[str, list[Any]]  # a key's path, and the values that it takes
 
-_LONGEST = 40  # letters of a value in a member's name
+_LONGEST = 40  # characters of a value in a member's name
 
 
 def sweep(config: Path, *, seeds: int, sets: Sequence[str], grid: Sequence[str], workers: int) -> PopulationConfig:
-    """Return the population that a sweep is: `seeds` members, counted up from the config's seed, for every combination.
+    """Return the population of a sweep: `seeds` members, with seeds from the config's on, for every combination.
 
-    `sets` are `a.b=c`, as in --set; `grid` are `a.b=c,d,e`, each an axis. Names tell the axes' values and the seed.
+    `sets` are `a.b=c`, as in --set; `grid` are `a.b=c,d,e`, each an axis. Names contain the axes' values and the seed.
     Raises UserError where an axis cannot be read, is given twice or by `sets` too, or is the seed.
     """
     fixed: dict[str, Any] = {}

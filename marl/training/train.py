@@ -1,7 +1,7 @@
 """Training: collect, update, log; evaluate and checkpoint at the end of every stretch.
 
-The run advances in stretches. At a stretch's start the environments are reset from seeds derived from (seed, stretch),
-in a run that goes on as in a run that is resumed: training 2N steps equals training N, killed, resumed, to the byte.
+The run advances in stretches. At the start of a stretch the environments are reset with seeds derived from (seed,
+stretch), whether the run is resumed or not: 2N steps give the same bytes as N steps, a kill, a resume and N more.
 """
 
 import math
@@ -35,12 +35,12 @@ from marl.training.collectors import Collector, WorkerCollector, beginning
 from marl.training.config import TrainConfig
 from marl.training.runlog import LOGS, RunLog
 
-ROLLOUT_LENGTH = 64  # where neither the config nor the learner says
+ROLLOUT_LENGTH = 64  # the default, if neither the config nor the learner sets it
 
 
 @dataclass
 class Run:
-    """A run that has been checked and can start: everything that its config names was found and fits together."""
+    """A run that has been checked and can start: everything that its config names is loaded and fits together."""
 
     config: TrainConfig
     folder: Path
@@ -53,7 +53,8 @@ class Run:
     panel: dict[str, Entrant | None]  # by name; None: self-play
     step: int = 0
     parent: tuple[str, int] | None = None  # digest and step of its newest checkpoint
-    noted: set[str] = field(default_factory=set)  # those of the panel of whom it was said that episodes were cut
+    # Members of the panel for whom the note on cut episodes has been printed.
+    noted: set[str] = field(default_factory=set)
 
 
 def train(
@@ -88,7 +89,7 @@ def _train(run: Run, console: Terminal) -> None:
     """Train a run that has been opened to its last step."""
     steps = run.config.steps
     try:
-        # Without a checkpoint nothing has been yet, not even step 0.
+        # Without a checkpoint the logs are empty: not even step 0 is logged.
         with (
             RunLog(run.folder, run.step if run.parent else -1) as log,
             Display(str(run.folder), steps, "steps", console, done=run.step) as display,
@@ -105,9 +106,9 @@ def _train(run: Run, console: Terminal) -> None:
 
 
 def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
-    """Return a run in which everything that it needs has been found and fits together; its folder is not touched.
+    """Return a run that is checked and can start; its folder is not touched.
 
-    Raises UserError where something does not fit.
+    Raises UserError if something does not fit.
     """
     torch.set_num_threads(config.threads)
     device = device_of(device)
@@ -131,7 +132,7 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
 
 
 def check(config: TrainConfig, device: str = "auto") -> None:
-    """Check a config as far as that goes without its environments and its folder; raises UserError."""
+    """Check a config as far as possible without its environments and its folder; raises UserError."""
     name, learns, settings = configured(config.algorithm, "algorithm", typed=True)
     spec = make(config.game, 1).spec
     learner = learns(settings, spec, key=0, total_steps=1, device=device_of(device))
@@ -142,7 +143,7 @@ def check(config: TrainConfig, device: str = "auto") -> None:
 
 
 def _panel(config: TrainConfig, spec: Spec) -> Sequence[str]:
-    """Return whom a run is evaluated against; by default a team plays as it was trained, with itself, first."""
+    """Return the panel of a run; by default `random`, and for a team self-play first."""
     if config.evaluation.panel is not None:
         return config.evaluation.panel
     return ("self", "random") if spec.payoff == "team" else ("random",)
@@ -182,7 +183,7 @@ def spelled_out(config: TrainConfig, *, typed: bool = True) -> TrainConfig:
 
 
 def device_of(name: str) -> str:
-    """Return cpu or cuda, what `auto` finds or what was asked for; raises UserError where that is not here."""
+    """Return cpu or cuda; raises UserError for another name, or if there is no GPU for cuda."""
     if name not in ("auto", "cpu", "cuda"):
         raise UserError(f"expected --device auto, cpu or cuda, got '{name}'")
     if name == "cuda" and not torch.cuda.is_available():
@@ -191,9 +192,9 @@ def device_of(name: str) -> str:
 
 
 def _open_folder(run: Run, resume: bool) -> list[str]:
-    """Make the run's folder, or load the newest whole checkpoint of the run that it holds; return what is to be said.
+    """Make the run's folder, or load its newest whole checkpoint; return notes for the user.
 
-    Raises UserError, with nothing changed, where the folder holds what this run cannot go on from.
+    Raises UserError, with nothing changed, if the folder holds a run that cannot be resumed like this.
     """
     path = run.folder / "config.yaml"
     notes: list[str] = []
@@ -209,9 +210,9 @@ def _open_folder(run: Run, resume: bool) -> list[str]:
             _go_on(run, resumed)
             notes, damaged = _notes_of(resumed), resumed.damaged
             if run.step >= run.config.steps:
-                return notes  # nothing is to be done: its config stays as it is
+                return notes  # nothing to train: its config stays as it is
     try:
-        write_text(path, dump(run.config))  # a run that is killed here still has the config that it was begun with
+        write_text(path, dump(run.config))  # so that a run killed before its first checkpoint has its config
         checkpoint.set_aside(damaged)
     except OSError as error:
         raise UserError(f"the run folder '{run.folder}' cannot be written: {error}; name another --run-dir") from error
@@ -219,13 +220,13 @@ def _open_folder(run: Run, resume: bool) -> list[str]:
 
 
 def _go_on(run: Run, resumed: checkpoint.Resumed) -> None:
-    """Load a checkpoint into a run; raises UserError where it is not one of this run, or of another version."""
+    """Load a checkpoint into a run; raises UserError if it belongs to another config or version."""
     about = resumed.about
     where = f"'{resumed.folder / 'checkpoint.json'}'"
     _refuse_other(run.config, validate(TrainConfig, about["config"], where), f"the checkpoint '{resumed.folder}'")
     try:
         run.learner.load_state(resumed.learner)
-    except (KeyError, ValueError, RuntimeError) as error:  # how dictionaries, numpy and torch say so
+    except (KeyError, ValueError, RuntimeError) as error:  # from dictionaries, numpy and torch
         raise UserError(
             f"what '{resumed.folder}' holds is not what {run.name} learns from as it is here; go on with the version "
             "that wrote it, or name another --run-dir"
@@ -247,10 +248,10 @@ def _notes_of(resumed: checkpoint.Resumed) -> list[str]:
 
 
 def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
-    """Return the config of a run that goes on: what it leaves open is as the run has it.
+    """Return the config of a resumed run: settings that it leaves open are those of the run.
 
-    Raises UserError where it is another config, or would run code that the run's config names; what may change are the
-    steps, and the number of rollout workers.
+    Raises UserError if it differs from the run's config in more than the steps and the number of rollout workers, or if
+    it would run code that the run's config names.
     """
     path = folder / "config.yaml"
     if not path.exists():
@@ -270,13 +271,13 @@ def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
 
 
 def _refuse_other(config: TrainConfig, begun: TrainConfig, what: str) -> None:
-    """Raise UserError where a config is not the one with which something was begun."""
+    """Raise UserError if a config differs from the one with which a run was begun."""
     now = spelled_out(config).model_dump(mode="json")
     typed = begun.algorithm.get("name") == config.algorithm["name"]
     before = spelled_out(begun, typed=typed).model_dump(mode="json")
     may_change = {"steps"}
     if config.rollout_workers and begun.rollout_workers:
-        may_change.add("rollout_workers")  # however many there are, they play the same games
+        may_change.add("rollout_workers")  # any number >= 1 plays the same games
     for key in now:
         if key not in may_change and before[key] != now[key]:
             setting, was, is_now = _difference(key, before[key], now[key])

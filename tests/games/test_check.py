@@ -399,7 +399,7 @@ def test_a_game_that_never_ends_is_played_once_and_gets_advice(monkeypatch):
     heard = []
     report = check_game("tests.games.test_check:Bent(fault=never_end)", 6, progress=lambda *told: heard.append(told))
     detail = {p.promise: p.detail for p in report.promises if p.passed is False}["episodes end, and ends are final"]
-    assert detail.startswith("no episode ended within 50 steps of random play; give the game an end, or cut the")
+    assert detail.startswith("no episode ended within 50 steps of random play; give the game an end, or truncate the")
     assert {p.detail for p in report.promises if p.promise in {**OF_TWINS, **OF_POSITIONS}} == {"no episode ended"}
     assert [told[2] for told in heard] == [f"0 of 6 episodes, {steps} steps" for steps in (0, 16, 32, 48)]
 

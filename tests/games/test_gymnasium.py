@@ -227,7 +227,7 @@ def test_continuous_actions():
         (f"{HERE}:Lone(view=one)", "expected views and actions for each player"),
         (f"{HERE}:Lone(action=multi)", "expected actions all discrete, or all one box"),
         (f"{HERE}:Lone(payoff=teem)", "metadata['payoff'] to be one of ('zero_sum', 'team', 'general_sum')"),
-        (f"{CART} | flatten_v0", "'flatten_v0' wraps PettingZoo's environments"),
+        (f"{CART} | flatten_v0", "expected 'flatten_v0' directly behind an environment of pettingzoo"),
     ],
 )
 def test_what_cannot_be_built_is_refused_in_one_sentence(reference, said):

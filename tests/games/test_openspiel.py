@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from games.adapters.openspiel import OpenSpielGame, _reference, names
 from games.errors import UserError
-from games.registry import load, make, parse
+from games.references import parse
+from games.registry import load, make
 
 SEEDS = np.arange(3, dtype=np.uint64)
 

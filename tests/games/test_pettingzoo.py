@@ -17,7 +17,7 @@ HERE = "tests.games.test_pettingzoo"
 
 
 class Duel(ParallelEnv):
-    """Agent `b` dies at step 2; at step 4 the recording is cut. `a` sees more and can do less."""
+    """Agent `b` dies at step 2; at step 4 the recording is truncated. `a` sees more and can do less."""
 
     metadata = {"name": "duel_v0"}
     possible_agents = ["a", "b"]
@@ -135,7 +135,7 @@ def test_parallel_deaths_truncation_masks_and_padding(mask_in):
     assert step.obs[0].tolist() == [[2.0, 2.0], [2.0, 0.0]]
     step = venv.step(np.array([[1, 0]]))
     assert step.reward.tolist() == [[31.0, 0.0]] and not step.last.any()
-    step = venv.step(np.array([[1, 0]]))  # the recording is cut
+    step = venv.step(np.array([[1, 0]]))  # the recording is truncated
     assert step.last.all() and step.terminated.tolist() == [[False, True]]
     assert step.truncated.tolist() == [[True, False]]
     assert step.obs[0, 0].tolist() == [4.0, 4.0] and not step.acting.any()
@@ -656,8 +656,11 @@ def test_a_wrappers_chance_is_the_episodes_own(game):
             "batched here by `num_envs`; leave 'concat_vec_envs_v1' out",
         ),
         (f"{SPREAD} | reward_lambda_v0", "'reward_lambda_v0' needs functions, which a reference cannot write"),
-        ("spread | flatten_v0", "'flatten_v0' wraps PettingZoo's environments, got 'spread'"),
-        (f"{SPREAD} | agent_id | flatten_v0", "stand before all others, got 'flatten_v0' behind another"),
+        ("spread | flatten_v0", "directly behind an environment of pettingzoo, got it behind 'spread'"),
+        (
+            f"{SPREAD} | agent_id | flatten_v0",
+            "expected 'flatten_v0' directly behind an environment of pettingzoo, got it behind 'pettingzoo:",
+        ),
     ],
 )
 def test_a_wrapper_that_has_no_place_is_refused_in_one_sentence(reference, said):

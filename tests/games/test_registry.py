@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from games import registry
+from games import plugins, registry
 from games.errors import UserError
-from games.registry import Reference, call, load, make, parse, rejoin
+from games.references import Reference, call, parse, rejoin
+from games.registry import load, make
 
 VALUE = st.one_of(
     st.integers(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False), st.text("ab,()='\"\\")
@@ -162,8 +163,11 @@ def test_a_broken_entry_point_is_named(tmp_path, monkeypatch):
     (tmp_path / "fallen.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(tmp_path)
     point = EntryPoint("nim", "fallen:Nim", "marl.games")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
-    with pytest.raises(UserError, match=r"^'nim' could not be imported: ZeroDivisionError: .* \(fallen.py, line 1\)"):
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point] if group == plugins.GAMES else [])
+    with pytest.raises(
+        UserError,
+        match=r"^'nim', which is 'fallen:Nim', could not be imported: ZeroDivisionError: .* \(fallen.py, line 1\)",
+    ):
         make("nim", 1)
 
 
@@ -174,7 +178,7 @@ def test_an_environment_has_no_positions():
 
 def test_an_entry_points_plain_name_is_a_game(monkeypatch):
     point = EntryPoint("nim", "tests.games.plugin:Nim", "marl.games")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.GROUP else [])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point] if group == plugins.GAMES else [])
     assert registry.names() == ["nim"]
     assert make("nim(stones=5)", 2).spec.name == "nim"
     with pytest.raises(UserError, match=r"did you mean 'nim'\?"):

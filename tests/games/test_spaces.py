@@ -295,7 +295,10 @@ def test_a_refusal_prints_what_to_type_and_that_works(reference, remedy):
         ("Shows(action=unbounded) | scale_actions", "needs low and high, as in scale_actions(low=-1, high=1)"),
         ("Shows(action=half) | scale_actions(low=2)", "the lower one first"),
         ("Shows | scale_actions", "expected boxes of floats to scale, got Discrete(3)"),
-        ("Shows | agent_id | flatten_views", "wrappers of spaces stand before all others, got 'flatten_views' behind"),
+        (
+            "Shows | agent_id | flatten_views",
+            "expected 'flatten_views' directly behind an environment of gymnasium or pettingzoo",
+        ),
     ],
 )
 def test_what_cannot_be_reshaped_is_refused_in_one_sentence(reference, said):
@@ -304,7 +307,7 @@ def test_what_cannot_be_reshaped_is_refused_in_one_sentence(reference, said):
 
 @pytest.mark.parametrize("game", ["spread", "openspiel:tic_tac_toe", "tests.games.plugin:Nim"])
 def test_only_single_environments_are_reshaped(game):
-    assert "'flatten_views' changes the spaces of PettingZoo's and Gymnasium's environments" in refusal(
+    assert "expected 'flatten_views' directly behind an environment of gymnasium or pettingzoo" in refusal(
         f"{game} | flatten_views"
     )
 

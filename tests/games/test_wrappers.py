@@ -7,7 +7,8 @@ from games.check import check_game
 from games.errors import UserError
 from games.keys import fold
 from games.random_play import random_actions
-from games.registry import layers, make, wrapped
+from games.references import layers, wrapped
+from games.registry import make
 from tests.games.native.play import play
 
 GAMES = ["openspiel:tic_tac_toe", "openspiel:kuhn_poker", "coin_game(horizon=6)", "predator_prey(horizon=20, size=5)"]
@@ -71,7 +72,7 @@ def test_team_reward():
 
 
 def test_a_teams_return_ends_with_its_last_player():
-    """Player 1 of Duel dies at step 2, and the recording is cut at step 4: then it is cut for the team."""
+    """Player 1 of Duel dies at step 2, and the recording is truncated at step 4: then for the team."""
     venv = make("tests.games.test_pettingzoo:Duel | team_reward", 1)
     venv.reset(np.zeros(1, np.uint64))
     for step in range(1, 5):
@@ -177,9 +178,18 @@ def test_the_rate_of_noise_is_checked():
     [
         ("coin_game | agent", "did you mean 'agent_id'"),
         ("coin_game | messy(phy=0.1)", "did you mean 'phi'"),
-        ("coin_game | messy | resize_v1(x_size=84, y_size=84)", "stand before all others"),
-        ("coin_game | resize_v1(x_size=84, y_size=84)", "wraps PettingZoo's environments"),
-        ("openspiel:tic_tac_toe | resize_v1(x_size=84, y_size=84)", "wraps PettingZoo's environments"),
+        (
+            "coin_game | messy | resize_v1(x_size=84, y_size=84)",
+            "directly behind an environment of pettingzoo, got it behind 'coin_game | messy",
+        ),
+        (
+            "coin_game | resize_v1(x_size=84, y_size=84)",
+            "expected 'resize_v1' directly behind an environment of pettingzoo",
+        ),
+        (
+            "openspiel:tic_tac_toe | resize_v1(x_size=84, y_size=84)",
+            "expected 'resize_v1' directly behind an environment of pettingzoo",
+        ),
         ("openspiel:tic_tac_toe | team_reward", "is zero-sum"),
         ("coin_game | team_reward(how=most)", "expected how=mean or how=sum"),
         ("coin_game | | agent_id", "expected a reference"),

@@ -27,7 +27,7 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_importing_it_loads_nothing_heavy():
-    ours = {"marl", "marl.base", "marl.base.moved"}
+    ours = {"marl", "marl.base", "marl.base.moved", "marl.names"}
     before = loaded_after("")
     new = loaded_after("import marl; dir(marl); marl.__all__") - before
     assert not new & {"torch", "numpy", "pyspiel", "pydantic", "typer", "rich", "scipy", "importlib.metadata"}

@@ -7,7 +7,7 @@ from math import exp, log10
 import pytest
 
 from games.errors import UserError
-from games.registry import parse
+from games.references import parse
 from marl.base import picture
 from marl.cli.app import main
 from tests.tournaments.test_report import make_store

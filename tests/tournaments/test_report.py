@@ -201,7 +201,7 @@ def test_games_of_two_without_elo(tmp_path, payoff, word):
     for text in (shown, markdown, html):
         assert word in text and "payoff per step" in text and "cross-play" in text
         assert "per step (a game has 5)" in text and "Best response to the pool: " in text
-    assert "cut short" not in shown  # all games were: this game has no end
+    assert "games were truncated" not in shown  # all games were: this game has no end
     assert "| best response | " in markdown and "<script" not in markdown and r"\[bold\]a\|b\*c" in markdown
     [*rows] = csv.DictReader(table.splitlines())
     assert [row["agent"] for row in rows] == [*summary.agents] and {row["unit"] for row in rows} == {"step"}
@@ -288,7 +288,7 @@ def test_warnings(tmp_path):
     for start in (
         "No games connect the 2 parts",
         "Some results in part 2 are one-sided",
-        "1 of 55 games were cut short",
+        "1 of 55 games were truncated",
     ):
         assert any(warning.startswith(start) for warning in summary.warnings)
         assert f"warning: {start}" in shown

@@ -154,9 +154,8 @@ class EpisodeBatch:
             decided, truncated = (np.asarray(a.any(2, keepdims=True)) for a in (decided, truncated))
         dense = np.zeros(decided.shape, np.float32)
         dense[self._inside] = value.cpu().numpy()
-        dense *= (
-            decided | truncated
-        )  # bootstrap at a truncation: the episode was cut; the value of a terminal state is 0
+        # A truncated episode bootstraps; the value of a terminal state is 0.
+        dense *= decided | truncated
         reward = np.repeat(self._reward[..., None], decided.shape[2], 2)
         target = np.zeros_like(dense)
         target[:-1] = returns.td_lambda(dense, decided, reward, self._length, gamma=gamma, td_lambda=td_lambda)

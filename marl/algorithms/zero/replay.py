@@ -57,11 +57,11 @@ class PositionReplay:
         self.would_resign = (0, 0)
         num_envs = trajectory.first.shape[1]
         if len(self._paid) != num_envs or trajectory.first[trajectory.recorded].all():
-            cut = self._truncate()  # the environments were reset
+            settled = self._truncate()  # the environments were reset
             self._paid = np.zeros((num_envs, self.spec.num_players))
             self._episode = np.zeros(num_envs, np.int64)
         else:
-            cut = 0
+            settled = 0
         seats = np.isin(trajectory.seating[new], list(mine))
         decided = trajectory.acting[new] & (seats.any(2, keepdims=True) if self.whole_games else seats)
         ended: list[NDArray[np.int64]] = []
@@ -91,7 +91,7 @@ class PositionReplay:
             for name in self._searched:
                 rows[name][own] = trajectory.extras[name][new][decided][own]
         self._wait(rows, np.stack([env, episode], 1), before)
-        return cut + self._settle(np.concatenate(ended), np.concatenate(outcomes), np.concatenate(truncated))
+        return settled + self._settle(np.concatenate(ended), np.concatenate(outcomes), np.concatenate(truncated))
 
     def sample(self, count: int, key: int) -> Rows:
         """Draw `count` positions by `key`, with replacement."""

@@ -60,7 +60,7 @@ def test_prisoners_dilemma():
 
 
 def test_memory_sees_its_own_action_first():
-    """start, CC, CD, DC, DD from everybody's side; the recording is cut, not ended."""
+    """start, CC, CD, DC, DD from everybody's side; the recording is truncated, not ended."""
     venv = make("matrix(game=prisoners_dilemma, steps=2, memory=true, truncate=true)", 4)
     opened = venv.reset(np.arange(4, dtype=np.uint64))
     assert opened.obs.argmax(2).tolist() == [[0, 0]] * 4

@@ -7,7 +7,8 @@ import pyspiel
 import pytest
 
 from games.keys import fold
-from games.registry import make, parse
+from games.references import parse
+from games.registry import make
 from marl.agents import identity
 from marl.agents.identity import digest_of_code
 from marl.agents.load import BUILT_IN

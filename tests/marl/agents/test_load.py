@@ -15,7 +15,8 @@ import safetensors.torch
 
 from games.contract import Discrete
 from games.errors import UserError
-from games.registry import from_file, make, parse
+from games.references import parse
+from games.registry import from_file, make
 from marl.agents import checkpoint, identity
 from marl.agents.load import checkpoint_folder, game_of, load_agent, load_agents, members, read
 from marl.agents.mcts import Mcts

@@ -170,7 +170,7 @@ def test_hidden_states_advance_at_own_decisions_and_are_zeroed_at_first(game):
 
 
 class Cut:
-    """Two players at once; player 1 may die on the way, and the recording is cut after three to six steps."""
+    """Two players at once; player 1 may die on the way, and the recording is truncated after three to six steps."""
 
     spec = Spec("cut", 2, Array((2,)), Discrete(3), "general_sum", "simultaneous", True, False, False)
 

@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from marl.base.schema import dump
 from marl.training.config import TrainConfig
-from marl.training.curves import Run
+from marl.training.curves import LoggedRun
 
 GAME = "openspiel:tic_tac_toe"
 
@@ -33,7 +33,7 @@ def write_run(folder, seed=0, steps=(0, 100, 200), returns=(0.0, 0.5, 1.0), metr
 
 
 def run_of(steps, values, seed=0):
-    return Run(Path("run"), {"algorithm.name": "ippo"}, seed, np.array(steps), np.array(values), None, None)
+    return LoggedRun(Path("run"), {"algorithm.name": "ippo"}, seed, np.array(steps), np.array(values), None, None)
 
 
 STATES = ("start", "CC", "CD", "DC", "DD")

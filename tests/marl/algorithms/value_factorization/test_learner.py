@@ -74,7 +74,7 @@ class TestTargets:
 
     @pytest.mark.parametrize("truncate, expected", [("true", 10.0), ("false", 6.513)])
     def test_a_cut_is_bootstrapped_and_an_end_is_not(self, truncate, expected):
-        """One state that pays 1 ten times, with gamma 0.9: worth 10 where the recording was cut."""
+        """One state that pays 1 ten times, with gamma 0.9: worth 10 where the recording was truncated."""
         made, _ = trained(
             Vdn,
             f"matrix(team=[[0.5]], steps=10, truncate={truncate}) | team_reward(how=sum)",

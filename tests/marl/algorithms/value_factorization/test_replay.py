@@ -11,7 +11,7 @@ from games.registry import make
 from marl.algorithms.value_factorization.replay import PAGE, EpisodeReplay
 from marl.base import memory
 from marl.base.memory import refuse_beyond_memory
-from marl.learning.shards import cut, join
+from marl.learning.shards import join, split
 from marl.rollout.agent import Random
 from marl.rollout.loop import Carry, rollout
 
@@ -119,7 +119,7 @@ def test_checkpoints_of_a_replay_share_their_pages():
             shards[digest] = data
             return digest
 
-        return cut(replay.state(), store), shards
+        return split(replay.state(), store), shards
 
     state, before = stored(replay)
     resumed.load_state(join(state, before.__getitem__))

@@ -1,0 +1,63 @@
+"""What installed packages register by entry point: games, sources of games, wrappers, agents, algorithms, commands.
+
+    [project.entry-points."marl.games"]     in the pyproject.toml of any package
+    nim = "my_games:Nim"
+
+Each kind has a group (GAMES, SOURCES, ...), and all groups obey the same rules. A name that two packages register is
+refused when it is asked for; so is one that cannot be imported. Everything else goes on working.
+"""
+
+from collections import defaultdict
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from games.errors import UserError, theirs
+
+GAMES = "marl.games"
+SOURCES = "marl.sources"
+WRAPPERS = "marl.wrappers"
+AGENTS = "marl.agents"
+ALGORITHMS = "marl.algorithms"
+COMMANDS = "marl.commands"
+
+
+def names(group: str) -> list[str]:
+    """Return the names that are registered in a group, sorted; nothing is imported."""
+    return sorted(_registered(group))
+
+
+def entry_point(group: str, name: str) -> EntryPoint:
+    """Return the entry point of a registered name; nothing is imported.
+
+    Raises KeyError for a name that nobody registered; UserError for one that two packages register differently.
+    """
+    first, *others = _registered(group)[name]
+    other = next((point for point in others if point.value != first.value), None)
+    if other is not None:
+        raise UserError(
+            f"expected one '{name}' in the group '{group}', got two: {_whose(first)} and {_whose(other)}; "
+            "uninstall one of them, or rename it there"
+        )
+    return first
+
+
+def load(group: str, name: str) -> Any:
+    """Import what a registered name stands for.
+
+    Raises KeyError for a name that nobody registered; UserError where two packages register it, or where it cannot be
+    imported.
+    """
+    point = entry_point(group, name)
+    with theirs(f"'{name}', which is {_whose(point)}, could not be imported", "mend or uninstall it"):
+        return point.load()
+
+
+def _registered(group: str) -> dict[str, list[EntryPoint]]:
+    found = defaultdict(list)
+    for point in entry_points(group=group):
+        found[point.name].append(point)
+    return dict(found)
+
+
+def _whose(point: EntryPoint) -> str:
+    return f"'{point.value}'" + (f" (package '{point.dist.name}')" if point.dist else "")

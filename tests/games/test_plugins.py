@@ -1,0 +1,105 @@
+"""Plug-ins of every group obey the same rules; what is wrong with one is one sentence, and the others go on working."""
+
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from games import plugins, registry, sources
+from games.check import check_game
+from games.contract import Spec
+from games.errors import UserError
+from games.registry import from_file, make
+from games.survey import references
+from marl.agents.load import load_agent
+from marl.cli.app import main
+
+EXAMPLE = Path(__file__).parents[1] / "plugin_source"
+NOTHING = """
+from games.sources import Source
+class Nothing(Source):
+    def make(self, *rest): ...
+class Unmade(Source): ...
+"""
+
+
+@pytest.fixture
+def install(monkeypatch):
+    """Register more plug-ins: install(group, name="module:attribute", ...)."""
+    known = plugins.entry_points
+    more: list[EntryPoint] = []
+
+    def entry_points(group):
+        return [*known(group=group), *(point for point in more if point.group == group)]
+
+    monkeypatch.setattr(plugins, "entry_points", entry_points)
+    monkeypatch.syspath_prepend(EXAMPLE)
+    return lambda group, **points: more.extend(EntryPoint(name, value, group) for name, value in points.items())
+
+
+def test_a_source_that_somebody_plugs_in(install, capsys):
+    install(plugins.SOURCES, cards="my_cards:Cards")
+    assert check_game("cards:high(cards=3) | agent_id", 20).passed
+    assert references("cards") == ["cards:high", "cards:low"]
+    assert from_file("cards:low", "") == "cards:low"
+    with pytest.raises(UserError, match="did you mean 'cards:high'"):
+        make("hihg", 1)
+    with pytest.raises(SystemExit) as left:
+        main(["games", "list"])
+    said = capsys.readouterr().out.split()
+    assert left.value.code == 0 and {"cards:high", "cards:low", "cards:...,"} <= set(said)
+
+
+def test_a_source_of_a_stranger_is_not_its_own(install, tmp_path, monkeypatch):
+    (tmp_path / "nothing.py").write_text(NOTHING)
+    monkeypatch.syspath_prepend(tmp_path)
+    install(plugins.SOURCES, nothing="nothing:Nothing", unmade="nothing:Unmade", spec="games.contract:Spec")
+    with pytest.raises(UserError, match="not run"):
+        from_file("nothing:evil", "type it")
+    with pytest.raises(UserError, match="'nothing' keeps no list of its games"):
+        references("nothing")
+    with pytest.raises(UserError, match=r"the source 'unmade' \('nothing:Unmade'\) could not be made: TypeError.*make"):
+        make("unmade:x", 1)
+    with pytest.raises(UserError, match=r"expected a subclass of games.sources.Source at 'games.contract:Spec'"):
+        make("spec:x", 1)
+    assert "openspiel:tic_tac_toe" in set(sources.listed())
+
+
+@pytest.mark.parametrize(
+    "group, ask",
+    [
+        (plugins.GAMES, lambda: make("spread", 1)),
+        (plugins.SOURCES, lambda: make("openspiel:tic_tac_toe", 1)),
+        (plugins.WRAPPERS, lambda: make("two_step | agent_id", 1)),
+        (plugins.ALGORITHMS, lambda: plugins.load(plugins.ALGORITHMS, "ippo")),
+        (plugins.AGENTS, lambda: load_agent("random", make("two_step", 1).spec)),
+    ],
+)
+def test_two_plug_ins_of_one_name(group, ask, install):
+    names = {plugins.GAMES: "spread", plugins.SOURCES: "openspiel", plugins.WRAPPERS: "agent_id"}
+    name = names.get(group, "ippo" if group == plugins.ALGORITHMS else "random")
+    install(group, **{name: "other_package:Thing"})
+    with pytest.raises(
+        UserError, match=rf"expected one (agent )?'{name}'.*got two: .*'other_package:Thing'.*uninstall"
+    ):
+        ask()
+    assert make("predator_prey", 1).num_envs == 1  # the rest works
+
+
+@pytest.mark.parametrize("group", [plugins.SOURCES, plugins.ALGORITHMS])
+def test_an_entry_point_that_cannot_be_imported_is_named_and_the_rest_works(group, install, capsys):
+    install(group, fallen="no_such_module:Thing")
+    with pytest.raises(SystemExit) as left:
+        main(["algorithms"] if group == plugins.ALGORITHMS else ["games", "list"])
+    said = capsys.readouterr()
+    assert left.value.code == 0 and ("ippo: " in said.out or "openspiel:tic_tac_toe" in said.out)
+    assert "'fallen', which is 'no_such_module:Thing', could not be imported" in said.err
+
+
+def test_a_wrapper_and_an_agent_by_entry_point(install):
+    install(plugins.WRAPPERS, who="games.wrappers:AgentId")
+    assert make("spread | who", 1).spec.name == "spread | who"
+    with pytest.raises(UserError, match="did you mean 'who'"):
+        make("spread | whoo", 1)
+    spec: Spec = make("two_step", 1).spec
+    assert registry.names() and not load_agent("random", spec).foreign
