@@ -32,7 +32,7 @@ class UserError(Exception):
 
 
 class RunFailed(UserError):
-    """Report a run that broke on its way; its last checkpoint is kept."""
+    """Report work that failed on its way; what was saved is kept."""
 
     exit_code = 1
 

@@ -76,9 +76,7 @@ class Worker:
         self.stop(time.monotonic() + PATIENCE)
         code = self._process.returncode
         why = ", often for lack of memory" if code == -9 else ""
-        return WorkerDied(
-            f"{self._name} died with exit code {code}{why}; train with --resume goes on from the last checkpoint"
-        )
+        return WorkerDied(f"{self._name} died with exit code {code}{why}; run again to go on from what is saved")
 
 
 def launch(
