@@ -24,7 +24,7 @@ _HOMES = {
     "games.contract": ("Spec", "TimeStep", "State", "Game", "VecEnv", "Array", "Discrete", "Box"),
     "games.errors": ("UserError", "RunFailed"),
     "marl.rollout.agent": ("Agent", "Stateless"),
-    "marl.rollout.types": ("View", "Decision", "Trajectory"),
+    "marl.rollout.types": ("View", "Decision", "Hidden", "Trajectory", "Tensors"),
     "marl.learning.learner": ("Learner",),
     "marl.evaluation.evaluate": ("Evaluation",),
     "tournaments.summary": ("Summary",),

@@ -21,6 +21,8 @@ from marl.learning.learner import Learner as Learner
 from marl.rollout.agent import Agent as Agent
 from marl.rollout.agent import Stateless as Stateless
 from marl.rollout.types import Decision as Decision
+from marl.rollout.types import Hidden as Hidden
+from marl.rollout.types import Tensors as Tensors
 from marl.rollout.types import Trajectory as Trajectory
 from marl.rollout.types import View as View
 from tournaments.summary import Summary as Summary

@@ -1,4 +1,4 @@
-from games.contract import Array, Discrete, Spec
+from marl import Array, Discrete, Spec
 
 
 class Nim:
