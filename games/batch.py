@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions
 from games.contract import Spec, TimeStep
 from games.keys import fold, uniform
 
@@ -43,7 +44,7 @@ class Batch:
         self._show()
         return self.timestep
 
-    def step(self, actions: NDArray[Any]) -> TimeStep:
+    def step(self, actions: Actions) -> TimeStep:
         timestep = self.timestep
         opening = np.flatnonzero(self._over)
         if opening.size:  # these environments move too, anyhow: what comes of it is overwritten
@@ -88,7 +89,7 @@ class Batch:
         """Place the chosen environments at the start of an episode; `draw(n, envs)` gives its randomness."""
         raise NotImplementedError
 
-    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+    def move(self, actions: Actions) -> NDArray[np.bool_]:
         """Apply actions [E, N], write `timestep.reward`, and return a fresh array [E] of where the game is over."""
         raise NotImplementedError
 

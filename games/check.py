@@ -7,7 +7,7 @@ and from which seed.
 """
 
 import reprlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions
 from games.contract import MOST_STEPS, Game, Spec, State, TimeStep, VecEnv
 from games.errors import GameFailed, UserError, in_words
 from games.guard import TOLERANCE, unequal
@@ -43,7 +44,7 @@ class Play:
     spec: Spec
     seen: dict[str, NDArray[Any]]
     finite: NDArray[np.bool_]  # [T, E, N] the view is
-    actions: NDArray[Any]
+    actions: Actions
     misfits: list[str]  # fields whose shape or dtype is not the Spec's
     revived: bool  # an environment brought players back behind their ends: new lives
     outside: str | None  # what was noted of views beyond their spaces; None where no library declares any
@@ -187,7 +188,7 @@ def record(
     spec, ended = venv.spec, 0
     expected = TimeStep.empty(spec, venv.num_envs)
     frames: list[dict[str, NDArray[Any]]] = []
-    actions: list[NDArray[Any]] = []
+    actions: list[Actions] = []
     misfits: dict[str, None] = {}
     tables = [env.seats for env in getattr(venv, "envs", ()) if hasattr(env, "seats")]  # of environments with spaces
     for table in tables:
@@ -543,7 +544,7 @@ def _none(reason: str) -> str | None:
 
 def _information(game: Game, key: int) -> str | None:
     """Check that positions of equal information show their player the same."""
-    known: dict[Any, Any] = {}
+    known: dict[tuple[int, Hashable], object] = {}
     for state, _ in _walk(game, key):
         information: Any = getattr(state, "information", None)
         if information is None:
@@ -555,7 +556,7 @@ def _information(game: Game, key: int) -> str | None:
     return None
 
 
-def _sight(game: Game, state: State, player: int) -> Any:
+def _sight(game: Game, state: State, player: int) -> object:
     """Return all that a player can tell of a position."""
     view = np.zeros(int(np.prod(game.spec.observation.shape)), game.spec.observation.dtype)
     state.observe(player, view)
@@ -565,7 +566,7 @@ def _sight(game: Game, state: State, player: int) -> Any:
 
 def _keys(game: Game, key: int) -> str | None:
     """Check that equal positions, reached twice by the same moves, have equal keys; and equal keys equal moves."""
-    known: dict[Any, Any] = {}
+    known: dict[Hashable, list[tuple[int, list[int]]]] = {}
     for (state, _), (twin, _) in zip(_walk(game, key), _walk(game, key), strict=True):
         if state.key() != twin.key() or hash(state.key()) != hash(twin.key()):
             return f"the same moves led to keys {state.key()!r} and {twin.key()!r}"

@@ -31,6 +31,7 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions, Views
 from games.errors import UserError, nearest
 
 Payoff = Literal["zero_sum", "team", "general_sum"]
@@ -136,7 +137,7 @@ class TimeStep:
     The arrays belong to the VecEnv and are written in place: valid until its next call; whoever keeps one copies it.
     """
 
-    obs: NDArray[Any]  # [E, N, *O] fresh where a player is acting, and for every player on an episode's last step
+    obs: Views  # [E, N, *O] fresh where a player is acting, and for every player on an episode's last step
     action_mask: NDArray[np.bool_]  # [E, N, A] all False where a player is not acting
     acting: NDArray[np.bool_]  # [E, N] must choose an action now
     reward: NDArray[np.float32]  # [E, N] paid by the transition that led here; 0 on `first`
@@ -172,8 +173,7 @@ class VecEnv(Protocol):
     """Step a batch of environments.
 
     One may also have `render(env) -> str`, a position as text; `describe(env, player) -> str`, what a player may see of
-    it; `action_name(env, player, action) -> str`; and, where the Spec is searchable, `states(envs) -> list[State]`,
-    clones of the positions.
+    it; `action_name(env, player, action) -> str`; and, where the Spec is searchable, `states` (SearchableVecEnv).
     """
 
     spec: Spec
@@ -183,12 +183,21 @@ class VecEnv(Protocol):
         """Open an episode in the chosen environments [E], each from its own seed [E]; all of them by default."""
         ...
 
-    def step(self, actions: NDArray[Any]) -> TimeStep:
+    def step(self, actions: Actions) -> TimeStep:
         """Apply actions [E, N] int, or [E, N, D] float; entries of players who are not acting are ignored.
 
         Where the last step ended an episode, actions are ignored and the next episode opens:
         episode k of an environment is seeded by fold(the seed given to `reset`, k).
         """
+        ...
+
+
+@runtime_checkable
+class SearchableVecEnv(VecEnv, Protocol):
+    """A VecEnv of a searchable game."""
+
+    def states(self, where: NDArray[np.int64]) -> list["State"]:
+        """Return clones of the positions of the chosen environments."""
         ...
 
 
@@ -226,7 +235,7 @@ class State(Protocol):
         """Return what each player has been paid so far [N]."""
         ...
 
-    def observe(self, player: int, out: NDArray[Any]) -> None:
+    def observe(self, player: int, out: Views) -> None:
         """Write the player's view into `out`, the flat row [prod(O)]."""
         ...
 

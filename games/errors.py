@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from games.text import cut, sentence
 
@@ -56,7 +55,7 @@ class WorkerDied(RunFailed):
     """Report a worker process that is gone, and its answer with it."""
 
 
-def written(value: Any) -> str:
+def written(value: object) -> str:
     """Return a value as a message shows it: as Python writes it, the middle of a long one cut."""
     return cut(repr(value), LONGEST_VALUE)
 

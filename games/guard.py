@@ -6,12 +6,13 @@ whom they belong. Views, masks and rewards of other libraries' environments are 
 declare where they are read (games/adapters/spaces.py).
 """
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import Spec, State, TimeStep, VecEnv
+from games.arrays import Actions, Views
+from games.contract import SearchableVecEnv, Spec, State, TimeStep, VecEnv
 from games.errors import GameFailed, UserError, in_words
 from games.vector import Vector, with_what_is_there
 from games.wrappers import Wrapper
@@ -42,13 +43,13 @@ class Guard(Wrapper):
         self._complete[opened] = False
         return self._inspect(self._ask(self.venv.reset, seeds, where))
 
-    def step(self, actions: NDArray[Any]) -> TimeStep:
+    def step(self, actions: Actions) -> TimeStep:
         self._age += 1
         return self._inspect_ends(self._inspect(self._ask(self.venv.step, actions)))
 
-    def _ask(self, method: Any, *arguments: Any) -> TimeStep:
+    def _ask(self, method: Callable[..., TimeStep], *arguments: object) -> TimeStep:
         try:
-            return method(*arguments)  # type: ignore[no-any-return]
+            return method(*arguments)
         except UserError:
             raise
         except Exception as error:  # a plug-in may raise anything; which of its environments did, it does not say
@@ -106,7 +107,7 @@ def _verified(venv: VecEnv) -> Spec:
     spec = venv.spec
     if not spec.searchable or isinstance(venv, Vector):  # whose Spec is verified already
         return spec
-    if not hasattr(venv, "states"):
+    if not isinstance(venv, SearchableVecEnv):
         raise UserError(
             f"the Spec of '{spec.name}' says that it is searchable, and it has no `states(envs)`; add it, or say "
             "searchable=False"
@@ -114,7 +115,7 @@ def _verified(venv: VecEnv) -> Spec:
 
     def position() -> State:
         venv.reset(np.zeros(venv.num_envs, np.uint64))
-        return venv.states(np.array([0]))[0]  # type: ignore[no-any-return]
+        return venv.states(np.array([0]))[0]
 
     return with_what_is_there(spec, position)
 
@@ -125,6 +126,6 @@ def unequal(reward: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(most - reward > TOLERANCE * np.maximum(1, abs(reward)))
 
 
-def _sum(array: NDArray[Any]) -> float:
+def _sum(array: Views) -> float:
     with np.errstate(all="ignore"):
         return float(array.sum())

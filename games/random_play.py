@@ -1,15 +1,14 @@
 """Random play: what a hash of seed, player and age chooses."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions
 from games.contract import Box, Spec, TimeStep
 from games.keys import choose, fold, uniform
 
 
-def random_actions(spec: Spec, timestep: TimeStep, age: NDArray[np.int64], idle: int = 0) -> NDArray[Any]:
+def random_actions(spec: Spec, timestep: TimeStep, age: NDArray[np.int64], idle: int = 0) -> Actions:
     """Return a legal action for every player who is acting, `idle` for the others."""
     env, player = np.nonzero(timestep.acting)
     key = fold(fold(timestep.seed[env], player), age[env])

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions, Views
 from games.contract import Game, Spec, State, TimeStep
 from games.errors import GameFailed, UserError, in_words
 from games.keys import draw_one, fold, fold_one, uniform_one
@@ -24,7 +25,7 @@ class Row:
     """One environment's row of a TimeStep: views [N, ...] of arrays that `Vector` clears before each step."""
 
     def __init__(self, timestep: TimeStep, index: int) -> None:
-        self.obs: NDArray[Any] = timestep.obs[index]  # [N, *O]
+        self.obs: Views = timestep.obs[index]  # [N, *O]
         self.action_mask = timestep.action_mask[index]  # [N, A]
         self.acting = timestep.acting[index]  # [N]
         self.reward = timestep.reward[index]  # [N]
@@ -154,7 +155,7 @@ class Vector:
         self._open(opened, [given[e] for e in opened])
         return self.timestep
 
-    def step(self, actions: NDArray[Any]) -> TimeStep:
+    def step(self, actions: Actions) -> TimeStep:
         timestep = self.timestep
         timestep.acting.fill(False)
         timestep.action_mask.fill(False)

@@ -19,6 +19,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions
 from games.contract import Box, Spec, TimeStep
 from games.errors import UserError, numbered_from
 from games.processes import Worker, shares, stop_all
@@ -56,7 +57,7 @@ class Workers:
         self._ask("reset")
         return self._timestep
 
-    def step(self, actions: NDArray[Any]) -> TimeStep:
+    def step(self, actions: Actions) -> TimeStep:
         self._actions[:] = actions
         self._ask("step")
         return self._timestep

@@ -13,11 +13,12 @@ to each environment by its adapter, before environments are batched.
 """
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions
 from games.contract import Array, Box, Spec, State, TimeStep, VecEnv
 from games.keys import fold, uniform
 from games.random_play import random_actions
@@ -36,15 +37,16 @@ class Wrapper:
     def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
         return self._see(self.venv.reset(seeds, where), None)
 
-    def step(self, actions: NDArray[Any]) -> TimeStep:
+    def step(self, actions: Actions) -> TimeStep:
         return self._see(self.venv.step(actions), actions)
 
-    def _see(self, timestep: TimeStep, actions: NDArray[Any] | None) -> TimeStep:
+    def _see(self, timestep: TimeStep, actions: Actions | None) -> TimeStep:
         """Return what is shown of a step; `actions` [E, N] led to it, None after a reset."""
         raise NotImplementedError
 
     def states(self, where: NDArray[np.int64]) -> list[State]:
-        return self.venv.states(where)  # type: ignore[attr-defined, no-any-return]
+        positions: list[State] = self.venv.states(where)  # type: ignore[attr-defined]
+        return positions
 
     def render(self, env: int) -> str:
         rendered = getattr(self.venv, "render", None)
@@ -66,7 +68,7 @@ class Flatten(Wrapper):
         shape = (int(np.prod(venv.spec.observation.shape)),)
         super().__init__(venv, replace(venv.spec, observation=Array(shape, venv.spec.observation.dtype)))
 
-    def _see(self, timestep: TimeStep, actions: NDArray[Any] | None) -> TimeStep:
+    def _see(self, timestep: TimeStep, actions: Actions | None) -> TimeStep:
         return replace(timestep, obs=timestep.obs.reshape(self.num_envs, self.spec.num_players, -1))
 
 
@@ -80,7 +82,7 @@ class _Appended(Wrapper):
         self._obs = np.zeros((self.num_envs, self.spec.num_players, *shape.shape), np.float32)
         self._extra = self._obs[:, :, self._size :]  # [E, N, extra]
 
-    def _see(self, timestep: TimeStep, actions: NDArray[Any] | None) -> TimeStep:
+    def _see(self, timestep: TimeStep, actions: Actions | None) -> TimeStep:
         self._obs[:, :, : self._size] = timestep.obs.reshape(*timestep.acting.shape, -1)
         return replace(timestep, obs=self._obs)
 
@@ -105,7 +107,7 @@ class LastAction(_Appended):
         self._extra[slice(None) if where is None else where] = 0
         return super().reset(seeds, where)
 
-    def _see(self, timestep: TimeStep, actions: NDArray[Any] | None) -> TimeStep:
+    def _see(self, timestep: TimeStep, actions: Actions | None) -> TimeStep:
         if actions is not None:
             env, player = np.nonzero(self._acted)
             self._extra[env, player] = 0
@@ -135,7 +137,7 @@ class TeamReward(Wrapper):
         super().__init__(venv, replace(venv.spec, payoff="team", return_bounds=bounds))
         self._share = 1 / players if how == "mean" else 1.0
 
-    def _see(self, timestep: TimeStep, actions: NDArray[Any] | None) -> TimeStep:
+    def _see(self, timestep: TimeStep, actions: Actions | None) -> TimeStep:
         seats = timestep.acting.shape
         paid = timestep.reward.sum(1, keepdims=True) * np.float32(self._share)
         cut = (timestep.last & timestep.truncated.any(1))[:, None]
@@ -185,7 +187,7 @@ class Messy(Wrapper):
         self._begin(opened)
         return self._show()
 
-    def step(self, actions: NDArray[Any]) -> TimeStep:
+    def step(self, actions: Actions) -> TimeStep:
         if self._opening.any():
             chosen = random_actions(self.spec, self._inner, self._age)
             actions = np.where(self._opening.reshape(-1, *[1] * (actions.ndim - 1)), chosen, actions)

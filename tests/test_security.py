@@ -284,5 +284,7 @@ def test_few_places_turn_text_into_code():
         "games/processes.py",  # our own workers
         "games/adapters/gymnasium.py",  # packages: of a file's game, those of `is_own` alone
         "games/adapters/pettingzoo.py",
+        "marl/__init__.py",  # a table of the public names
+        "marl/base/moved.py",  # a table of the modules that moved
         "marl/learning/backends.py",  # openvino
     }

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from marl.base.intervals import MIN_SEEDS, Z95, Floats, effective, quantile
+from games.arrays import Floats
+from marl.base.intervals import MIN_SEEDS, Z95, effective, quantile
 from tournaments.davidson import Fit, fisher_information
 from tournaments.results import Results, outcomes
 

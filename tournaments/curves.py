@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isfinite, nan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from games.errors import UserError, nearest
 from games.references import Reference, parse
@@ -17,6 +17,9 @@ from marl.base import picture
 from tournaments.ratings import Rating
 from tournaments.report import half_width
 from tournaments.summary import Summary, listed, title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 STEPS = "steps"  # of the run whose checkpoint an agent is, as its folder's name says
 LINEAR_SPAN = 20  # the greatest value over the least, up to which an axis stays linear
@@ -155,7 +158,8 @@ def draw(curves: Curves, out: Path) -> None:
             axes.set_xlabel(curves.by)
         if curves.logarithmic:
             _logarithmic_axis(axes)
-        looks, lines = picture.looks(), []
+        lines: list[Any] = []  # curves and levels, for the legend
+        looks = picture.looks()
         for family, ((style, marker), colour) in zip(curves.families, looks, strict=False):
             look: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": 1.8, "marker": marker}
             elo = [rating.elo for rating in family.ratings]
@@ -169,7 +173,7 @@ def draw(curves: Curves, out: Path) -> None:
         picture.legend(figure, lines, names)
 
 
-def _logarithmic_axis(axes: Any) -> None:
+def _logarithmic_axis(axes: "Axes") -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
     axes.set_xscale("log")

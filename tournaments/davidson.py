@@ -21,9 +21,9 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
+from games.arrays import Floats, Ints
 from games.errors import UserError
-from marl.base.intervals import Floats
-from tournaments.results import Ints, Results, outcomes, sum_by
+from tournaments.results import Results, outcomes, sum_by
 
 PRIOR_SD = 2.0  # logits: 347 Elo
 _SEAT_SD, _DRAW_MEAN, _DRAW_SD = 2.0, math.log(0.5), 2.0

@@ -1,16 +1,19 @@
 """The payoff table of a two-player game as a picture: a row for each agent, coloured by what it earns from each."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from games.arrays import Floats
 from games.errors import UserError
 from marl.base import picture
-from marl.base.intervals import Floats
 from tournaments.metagame import Matchups, matchups
 from tournaments.report import written
 from tournaments.summary import Summary
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS = "RdYlBu"  # distinguishable for colour-blind readers
 DARK = 0.5  # luminance below which text is white
@@ -44,7 +47,7 @@ def draw(summary: Summary, out: Path) -> Matchups:
     return table
 
 
-def _write_cells(axes: Any, table: Matchups, luminance: Floats) -> None:
+def _write_cells(axes: "Axes", table: Matchups, luminance: Floats) -> None:
     """Write each payoff and its interval into its cell; `luminance` [n, n] is that of the cells."""
     for i, j in np.argwhere(table.games).tolist():
         payoff, half = table.payoff[i, j], table.ci95[i, j]

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games import rounding
+from games.arrays import Floats, Ints
 from games.errors import UserError
-from marl.base.intervals import Floats, of_pulls
-from tournaments.results import FORFEITS, Ints, Results, rounding_of
+from marl.base.intervals import of_pulls
+from tournaments.results import FORFEITS, Results, rounding_of
 
 Unit = Literal["game", "step"]
 
@@ -160,7 +161,7 @@ def _sizes(results: Results, unit: Unit) -> Floats:
     return np.where(forfeited, results.lengths.max(initial=0), results.lengths).astype(np.float64)
 
 
-def _sum(index: Ints, values: NDArray[Any], size: int) -> Floats:
+def _sum(index: Ints, values: Floats, size: int) -> Floats:
     """Add up the values [G, 2] that have the same index [size]."""
     return np.bincount(index.ravel(), values.ravel(), size).astype(np.float64, copy=False)
 

@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from games.arrays import Floats, Ints
 from games.errors import UserError
-from marl.base.intervals import Floats, interval
+from marl.base.intervals import interval
 from marl.base.moved import getter
 from tournaments.covariance import Covariance, sandwich
 from tournaments.davidson import PRIOR_SD, Counts, Fit, count, fit
-from tournaments.results import Ints, Results, sum_by
+from tournaments.results import Results, sum_by
 
 __getattr__ = getter(__name__)  # what moved out of this module
 

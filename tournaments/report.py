@@ -6,7 +6,6 @@ All of it is a pure function of the store: no clock, so the same store gives the
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 from rich.table import Table
 
+from games.arrays import Floats
 from games.errors import RunFailed
 from games.text import csv_line, markdown_cell, markdown_table, shown
 from marl.base.files import write_text
-from marl.base.intervals import Floats
 from marl.base.moved import getter
 from marl.base.terminal import Terminal
 from tournaments.davidson import PRIOR_SD
@@ -198,7 +197,7 @@ def _csv(summary: Summary) -> str:
     return "".join(f"{csv_line(row)}\n" for row in _csv_rows(summary))
 
 
-def _csv_rows(summary: Summary) -> Iterator[list[Any]]:
+def _csv_rows(summary: Summary) -> Iterator[list[str | int]]:
     if summary.ratings:
         yield ["rank", "agent", "elo", "ci95", "games", "score", "part", "prior_dominated"]
         for part in summary.ratings.parts:

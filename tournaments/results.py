@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games import rounding
+from games.arrays import Floats, Ints
 from games.errors import UserError
-from marl.base.intervals import Floats
 
-Ints = NDArray[np.int64]
 FORFEITS = ("illegal_action", "agent_error", "timeout", "left")  # terminations
 
 

@@ -365,7 +365,7 @@ class Store:
         with self._reading():
             return {number: labels[id] for number, id in rows}
 
-    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    def _rows(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
         with self._reading():
             return self._db.execute(query, values).fetchall()
 

@@ -6,7 +6,7 @@ schedule makes fixtures; the store says which are missing; match plays them; the
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field, PositiveFloat
 
@@ -28,6 +28,7 @@ from tournaments.schedule import Fixture, round_robin
 from tournaments.store import PlayedGame, Store
 
 STORE = "games.sqlite"
+Task = tuple[str, list[str], list[Fixture], int, float]  # the arguments of `play_chunk`
 
 
 class TournamentConfig(OfGame):
@@ -157,7 +158,7 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
     return store
 
 
-def _tasks(config: TournamentConfig, entrants: list[Entrant], missing: list[Fixture]) -> list[tuple[Any, ...]]:
+def _tasks(config: TournamentConfig, entrants: list[Entrant], missing: list[Fixture]) -> list[Task]:
     """Return the fixtures of each call of a worker; games of foreign agents come last, since they may hang."""
     reference = {entrant.digest: entrant.reference for entrant in entrants}
     foreign = frozenset(entrant.digest for entrant in entrants if entrant.foreign)

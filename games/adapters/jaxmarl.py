@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.adapters.spaces import described
+from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Box, Discrete, Payoff, Spec
 from games.errors import UserError, nearest
@@ -129,7 +130,7 @@ class Jaxmarl(Batch):
         which[envs] = True
         self._state, self._seen = self.programs.open(which, self._key, self._state, self._seen)
 
-    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+    def move(self, actions: Actions) -> NDArray[np.bool_]:
         chosen = np.zeros((len(self._key), *actions.shape[1:]), np.int32 if self.spec.num_actions else np.float32)
         chosen[: self.num_envs] = actions
         self._age[: self.num_envs] = self.age

@@ -13,9 +13,9 @@ from itertools import count
 from typing import Any
 
 import pyspiel
-from numpy.typing import NDArray
 from open_spiel.python.observation import make_observation
 
+from games.arrays import Views
 from games.contract import Array, Discrete, Payoff, Spec, Symmetry, Turns
 from games.errors import UserError, nearest
 from games.keys import fold_one, uniform_one
@@ -96,7 +96,8 @@ class OpenSpielState:
         return tuple(p for p in self._game.everyone if self.native.legal_actions(p))
 
     def legal_actions(self, player: int) -> Sequence[int]:
-        return self.native.legal_actions(player)  # type: ignore[no-any-return]
+        legal: list[int] = self.native.legal_actions(player)
+        return legal
 
     def chance_outcomes(self) -> Sequence[tuple[int, float]]:
         return self.native.chance_outcomes() if self.player == pyspiel.PlayerId.CHANCE else ()
@@ -119,9 +120,10 @@ class OpenSpielState:
         return over
 
     def returns(self) -> Sequence[float]:
-        return self.native.returns()  # type: ignore[no-any-return]
+        returns: list[float] = self.native.returns()
+        return returns
 
-    def observe(self, player: int, out: NDArray[Any]) -> None:
+    def observe(self, player: int, out: Views) -> None:
         game = self._game
         game.observe(self.native, player)
         out[:] = game.tensor
@@ -154,7 +156,8 @@ class OpenSpielState:
 
     def action_name(self, player: int, action: int) -> str:
         """Return how the game writes this action; it reads it back the same way at the terminal."""
-        return self.native.action_to_string(player, action)  # type: ignore[no-any-return]
+        name: str = self.native.action_to_string(player, action)
+        return name
 
     def __str__(self) -> str:
         return str(self.native)
@@ -233,6 +236,8 @@ def _again(reference: str) -> OpenSpielGame:
 class OpenSpielEnv(GameEnv):
     """GameEnv with the common case, one player after another, written out: half of its time was Python calls."""
 
+    state: OpenSpielState
+
     def __init__(self, game: OpenSpielGame, row: Row) -> None:
         super().__init__(game, row)
         self._new = game.native.new_initial_state
@@ -245,7 +250,7 @@ class OpenSpielEnv(GameEnv):
         if not self._written_out:
             super().reset(seed)
             return
-        state: OpenSpielState = self.state  # type: ignore[assignment]
+        state = self.state
         state.native = native = self._new()  # the shell is reused: nobody else holds it
         state.player = player = native.current_player()
         self._paid = self._nothing
@@ -254,7 +259,7 @@ class OpenSpielEnv(GameEnv):
     def step(self, actions: Sequence[int]) -> bool:
         if not self._written_out:
             return super().step(actions)
-        state: OpenSpielState = self.state  # type: ignore[assignment]
+        state = self.state
         native = state.native
         native.apply_action(actions[state.player])
         state.player = player = native.current_player()
@@ -283,7 +288,7 @@ class OpenSpielEnv(GameEnv):
         self._pay()
         self._terminated.fill(True)
         for player, obs in enumerate(self._obs_bytes):
-            self._observe(self.state.native, player)  # type: ignore[attr-defined]
+            self._observe(self.state.native, player)
             obs[:] = self._tensor
 
 

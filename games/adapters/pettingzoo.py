@@ -312,20 +312,24 @@ class _Open:
 
     @property
     def agents(self) -> list[str]:
-        return self._at.agents  # type: ignore[no-any-return]
+        agents: list[str] = self._at.agents
+        return agents
 
     @property
     def on_turn(self) -> str:
-        return self._on.agent_selection  # type: ignore[no-any-return]
+        agent: str = self._on.agent_selection
+        return agent
 
     @property
     def info(self) -> dict[str, Any] | None:
-        return self._told.infos.get(self.on_turn)  # type: ignore[no-any-return]
+        info: dict[str, Any] | None = self._told.infos.get(self.on_turn)
+        return info
 
     @property
     def paid(self) -> dict[str, Any]:
         """What `last()` will hand out to each agent at its next turn."""
-        return self._paid._cumulative_rewards  # type: ignore[no-any-return]
+        paid: dict[str, Any] = self._paid._cumulative_rewards
+        return paid
 
     def ends(self, agent: str) -> tuple[bool, bool]:
         """Return whether an agent is terminated, and whether it is truncated."""

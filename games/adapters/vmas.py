@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from vmas.simulator.environment import Environment
 
 from games.adapters.spaces import described
+from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
@@ -101,7 +102,7 @@ class Vmas(Batch):
             get_observations=True, get_rewards=False, get_infos=False, get_dones=False
         )
 
-    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+    def move(self, actions: Actions) -> NDArray[np.bool_]:
         players = self.spec.num_players
         chosen = torch.zeros(self.env.num_envs, players, max(self._widths))  # [batch, N, D]
         chosen[: self.num_envs] = torch.from_numpy(actions).reshape(self.num_envs, players, -1)
@@ -109,7 +110,8 @@ class Vmas(Batch):
         self._seen, rewards, over, _ = self.env.step(parts)
         for player, reward in enumerate(rewards):
             self.timestep.reward[:, player] = reward.reshape(-1)[: self.num_envs].numpy()
-        return over[: self.num_envs].numpy().copy()  # type: ignore[no-any-return]
+        ended: NDArray[np.bool_] = over[: self.num_envs].numpy().copy()
+        return ended
 
     def look(self) -> None:
         for player, view in enumerate(self._seen):

@@ -5,11 +5,10 @@ taker is not the owner, the owner loses 2; both may take it at once. The next co
 without a player. Taking every coin pays nothing on average; taking only one's own is how both gain.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Array, Discrete, Spec
 
@@ -61,7 +60,7 @@ class CoinGame(Batch):
         self.owner[envs] = draw[:, 2] < 0.5
         self._drop_coin(envs, draw[:, 3])
 
-    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+    def move(self, actions: Actions) -> NDArray[np.bool_]:
         self.player = self._next[self.player, actions]
         takes = self.player == self.coin[:, None]  # [E, N]
         reward = self.timestep.reward

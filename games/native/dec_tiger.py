@@ -6,11 +6,10 @@ tiger behind a new one and the game goes on, as in the literature; without, it e
 AERIAL (Phan et al. 2023). The optimal values at horizon 4 are 4.80 and 7.43.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Array, Discrete, Spec
 
@@ -53,7 +52,7 @@ class DecTiger(Batch):
         self.tiger[envs] = draw[:, 0]
         self.heard[envs] = draw[:, 1:]
 
-    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+    def move(self, actions: Actions) -> NDArray[np.bool_]:
         self.timestep.reward[:] = PAYS[self.tiger, actions[:, 0], actions[:, 1]][:, None]
         opened = (actions != LISTEN).any(1)
         draw = self.draw(3)

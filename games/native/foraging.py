@@ -26,11 +26,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from games.arrays import Actions, Bools, Ints
 from games.batch import Batch
 from games.contract import Array, Discrete, Spec
-
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 LOAD = 5
 MOVES = np.array([[0, -1, 1, 0, 0, 0], [0, 0, 0, -1, 1, 0]])  # [2, A] rows and columns
@@ -133,7 +131,7 @@ class Foraging(Batch):
             lots *= abs(self._place[:, cell, None] - self._place[:, None]).sum(0) > 2  # keep others three steps away
         return player, np.sort(food, axis=0)
 
-    def move(self, actions: NDArray[Any]) -> Bools:
+    def move(self, actions: Actions) -> Bools:
         action = actions.T
         here = self.player[PLACE]
         there = here + MOVES[:, action]  # [2, N, E]

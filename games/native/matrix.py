@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Array, Discrete, Payoff, Spec
 from games.errors import nearest
@@ -93,7 +94,7 @@ class Matrix(Batch):
     def open(self, envs: NDArray[np.int64]) -> None:
         self._last[envs] = 0
 
-    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+    def move(self, actions: Actions) -> NDArray[np.bool_]:
         joint = actions @ self._strides  # [E, N] the joint action as each player counts it: its own first
         np.take(self._pays, joint[:, 0], axis=0, out=self.timestep.reward)
         if self.memory:

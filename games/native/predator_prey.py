@@ -7,11 +7,10 @@ is paid `punishment`. The game is over when no prey or no predator is left; the 
 steps. With eight of each the best return is 40: every capture costs two predators.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Array, Discrete, Spec
 
@@ -86,7 +85,7 @@ class PredatorPrey(Batch):
         self.grid[HUNTERS, envs[:, None], self.hunter[envs]] = True
         self.grid[PREY, envs[:, None], self.prey[envs]] = True
 
-    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+    def move(self, actions: Actions) -> NDArray[np.bool_]:
         hunters, prey = self.hunter.shape[1], self.prey.shape[1]
         draw = self.draw(hunters + 2 * prey)
         for hunter in draw[:, :hunters].argsort(1).T:

@@ -11,11 +11,11 @@ the original divides by zero, and here nothing pushes them apart.
 """
 
 from string import ascii_uppercase, digits
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Array, Discrete, Spec
 
@@ -70,7 +70,7 @@ class Spread(Batch):
         self.position[envs], self.landmark[envs] = np.split(places.view(np.complex128), 2, axis=1)
         self.velocity[envs] = 0
 
-    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+    def move(self, actions: Actions) -> NDArray[np.bool_]:
         force = FORCE[actions] + self._pushes()
         self.position += self.velocity * DT
         self.velocity = self.velocity * (1 - DAMPING) + force * DT

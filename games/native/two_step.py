@@ -4,11 +4,10 @@ In the first step player 0 chooses the matrix of the second; player 1's action c
 matrix B pays [[0, 1], [1, 8]]: the best return is 8, and VDN, which cannot represent B, settles for 7.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Array, Discrete, Spec
 
@@ -42,7 +41,7 @@ class TwoStep(Batch):
     def open(self, envs: NDArray[np.int64]) -> None:
         self.state[envs] = START
 
-    def move(self, actions: NDArray[Any]) -> NDArray[np.bool_]:
+    def move(self, actions: Actions) -> NDArray[np.bool_]:
         self.timestep.reward[:] = PAYS[self.state, actions[:, 0], actions[:, 1]][:, None]
         over: NDArray[np.bool_] = self.state != START
         self.state = np.where(over, self.state, A + actions[:, 0])

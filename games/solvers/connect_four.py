@@ -19,7 +19,7 @@ No number here has more than 57 bits, so Python's integers and a compiler's of 6
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,14 @@ def _compiled(function: Function) -> Function:
         return function
     compiled: Function = njit(function)
     return compiled
+
+
+class Cells(Protocol):
+    """A list of integers, or an array of 64-bit ones."""
+
+    def __getitem__(self, place: int, /) -> int: ...
+
+    def __setitem__(self, place: int, value: int, /) -> None: ...
 
 
 COLUMNS, ROWS = 7, 6
@@ -194,7 +202,9 @@ def _has_line(squares: int) -> bool:
 
 
 @_compiled
-def _attack(own: int, other: int, menace: int, attacking: int, ply: int, horizon: int, table: Any, stack: Any) -> int:
+def _attack(
+    own: int, other: int, menace: int, attacking: int, ply: int, horizon: int, table: Cells, stack: Cells
+) -> int:
     """Say whether the attacker can force a four within `horizon` stones.
 
     The attacker is the player to move where `attacking` is 1, else the other; `menace` are the fours of the other.
@@ -216,7 +226,7 @@ def _attack(own: int, other: int, menace: int, attacking: int, ply: int, horizon
     question = (position << 1 | attacking) << 6 | horizon  # never 0, which marks an empty place
     place = position % ENTRIES
     if table[place] >> 1 == question:
-        return table[place] & 1  # type: ignore[no-any-return]
+        return table[place] & 1
     start = COLUMNS * ply
     answer = 1 - attacking
     for i in range(start, _order(own, moves, free, stack, start)):
@@ -229,7 +239,7 @@ def _attack(own: int, other: int, menace: int, attacking: int, ply: int, horizon
 
 
 @_compiled
-def _order(own: int, moves: int, free: int, stack: Any, start: int) -> int:
+def _order(own: int, moves: int, free: int, stack: Cells, start: int) -> int:
     """Write the moves on the stack from `start` on, the most promising first; return where they end."""
     end = start
     for column in _CENTRE_FIRST:

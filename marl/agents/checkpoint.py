@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import safetensors
 import safetensors.torch
@@ -90,12 +90,31 @@ class Damaged(UserError):
     """Report a checkpoint that is not what was written."""
 
 
+class About(TypedDict):
+    """The fields of checkpoint.json, verified (`read`)."""
+
+    format: int
+    algorithm: str
+    settings: dict[str, Any]
+    game: str
+    spec: dict[str, Any]  # Spec.to_json
+    config: dict[str, Any]
+    step: int
+    parent: str | None  # the digest of the checkpoint before
+    parent_step: NotRequired[int | None]  # not in format 1
+    seed: int
+    digest: str
+    versions: dict[str, str]
+    sha256: dict[str, str]  # by file
+    integrity: NotRequired[str]
+
+
 @dataclass(frozen=True)
 class Resumed:
     """A run's newest whole checkpoint, with what training goes on from."""
 
     folder: Path
-    about: dict[str, Any]
+    about: About
     learner: Tensors
     damaged: Sequence[Path]  # newer ones that are not whole
     why: str  # the first of them is not
@@ -130,7 +149,7 @@ def write(
         hashes = {
             name: _write_tensors(beside / name, tensors) for name, tensors in ((AGENT, agent), (LEARNER, learner))
         }
-        about = {
+        about: About = {
             "format": FORMAT,
             "algorithm": algorithm,
             "settings": settings,
@@ -161,7 +180,7 @@ def write(
     return digest
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> About:
     """Return what a checkpoint's JSON says, verified.
 
     Raises Damaged where it is not what was written, and UserError where it is of another format. Of format 1 nothing
@@ -170,7 +189,7 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / "checkpoint.json"
     data = _bytes(path)
     try:
-        about = parse_json(data.decode("utf-8"))
+        about: About = parse_json(data.decode("utf-8"))
         found = about["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, f"it is no JSON of a checkpoint: {error}") from error
@@ -192,7 +211,7 @@ def read(folder: Path) -> dict[str, Any]:
         raise _damaged(path, f"it lacks '{key}'" if lacks else f"'{key}': {first['msg']}") from None
     if about["digest"] != _digest_of(about):
         raise _damaged(path, "its digest differs")
-    return about  # type: ignore[no-any-return]
+    return about
 
 
 @functools.cache
@@ -202,7 +221,7 @@ def note_unverified(folder: Path) -> None:
         _log.warning("note: %s", sentence(UNVERIFIED_SAYS % folder))
 
 
-def tensors(folder: Path, about: dict[str, Any], name: str) -> Tensors:
+def tensors(folder: Path, about: About, name: str) -> Tensors:
     """Return a tensor file of a checkpoint, verified; raises Damaged where it is missing or not what was written."""
     path = folder / name
     try:
@@ -211,7 +230,7 @@ def tensors(folder: Path, about: dict[str, Any], name: str) -> Tensors:
         raise _damaged(path, f"it holds no tensors: {error}") from error
 
 
-def learner_state(folder: Path, about: dict[str, Any]) -> Tensors:
+def learner_state(folder: Path, about: About) -> Tensors:
     """Return what training goes on from, verified; raises Damaged as `tensors` does."""
     path = folder / LEARNER
 
@@ -283,7 +302,7 @@ def _aside(folder: Path) -> Path:
     return folder.with_name(folder.name + ".damaged")
 
 
-def _verify_place(run: Path, folder: Path, about: dict[str, Any]) -> None:
+def _verify_place(run: Path, folder: Path, about: About) -> None:
     """Raise Damaged where a checkpoint is not the one of its folder's step, or does not follow on the one before."""
     if folder != folder_of(run, about["step"]):
         raise _damaged(folder, f"it holds step {about['step']:,}")
@@ -322,19 +341,19 @@ def _verified(path: Path, sha256: str) -> bytes:
     return data
 
 
-def _sealed(about: dict[str, Any]) -> bytes:
+def _sealed(about: About) -> bytes:
     """Return a checkpoint's JSON with its integrity, which is the hash of the same text with an empty one."""
     text = json.dumps(about | {"integrity": ""}, indent=1)
     return (text.removesuffix(_END) + hashlib.sha256(text.encode()).hexdigest() + _END).encode()
 
 
-def _is_sealed(data: bytes, integrity: Any) -> bool:
+def _is_sealed(data: bytes, integrity: object) -> bool:
     end = f"{integrity}{_END}".encode(errors="replace")
     text = data.removesuffix(end) + _END.encode()
     return data.endswith(end) and hashlib.sha256(text).hexdigest() == integrity
 
 
-def _digest_of(about: dict[str, Any]) -> str:
+def _digest_of(about: About) -> str:
     """Return an agent's identity: its algorithm, settings and weights."""
     identity = [about["algorithm"], about["settings"], about["sha256"][AGENT]]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

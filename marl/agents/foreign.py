@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 
 from games import plugins
-from games.contract import Spec
+from games.contract import Spec, State
 from games.errors import RunFailed, UserError, in_words
 from games.processes import PATIENCE, how_it_ended, launch
 from games.references import call, parameters_of, parse, resolve
@@ -50,6 +50,8 @@ BUILD_SECONDS = 600.0  # nor may importing a class and building the agent
 MOST_MEMORY = physical_memory() // 2  # bytes of one agent's process
 MOST_ANSWER = 1 << 30  # bytes
 TICK, MOMENT = 0.2, 0.001  # seconds: between two looks at a silent process; the least wait
+
+Answer = tuple[dict[str, Any], list[bytes]]  # an object of JSON, and bytes behind it
 
 
 class _Gone(Exception):
@@ -109,9 +111,7 @@ class ForeignAgent:
         self.close()
         return AgentFailed("agent_error", "sent an answer that cannot be read")
 
-    def _insist(
-        self, rows: int, *request: Any, states: Callable[[], list[Any]] | None = None
-    ) -> tuple[dict[str, Any], list[bytes]]:
+    def _insist(self, rows: int, *request: Any, states: Callable[[], list[State]] | None = None) -> Answer:
         """Ask; where the process ends or is silent over a single row, ask once more, in a new one."""
         for last in (rows > 1, True):
             try:
@@ -140,9 +140,7 @@ class ForeignAgent:
         said, _ = self._ask(BUILD_SECONDS, "build", self._reference, self._spec, MOST_MEMORY)
         return str(said.get("digest"))
 
-    def _ask(
-        self, seconds: float, *request: Any, states: Callable[[], list[Any]] | None = None
-    ) -> tuple[dict[str, Any], list[bytes]]:
+    def _ask(self, seconds: float, *request: Any, states: Callable[[], list[State]] | None = None) -> Answer:
         assert self._line is not None
         self._requests += 1
         deadline = time.monotonic() + seconds
@@ -168,7 +166,7 @@ class ForeignAgent:
             raise self._unreadable()
         return said, blobs
 
-    def _pickled(self, states: Callable[[], list[Any]]) -> bytes:
+    def _pickled(self, states: Callable[[], list[State]]) -> bytes:
         try:
             return pickle.dumps(states())
         except UserError:
@@ -179,7 +177,7 @@ class ForeignAgent:
                 f"({in_words(error)}); let its State be cloned and pickled, or leave this agent out"
             ) from error
 
-    def _answer(self, deadline: float) -> tuple[dict[str, Any], list[bytes]]:
+    def _answer(self, deadline: float) -> Answer:
         """Return what the process says next."""
         assert self._line is not None
         try:
@@ -264,7 +262,7 @@ def _packed(said: dict[str, Any], blobs: list[bytes]) -> bytes:
     return b"".join([line, b"\n", *blobs])
 
 
-def _unpacked(message: bytes) -> tuple[dict[str, Any], list[bytes]]:
+def _unpacked(message: bytes) -> Answer:
     line, _, rest = message.partition(b"\n")
     said = json.loads(line)
     ends = np.cumsum([0, *said["sizes"]]).tolist()
@@ -304,7 +302,7 @@ class Host:
             os._exit(0)
         self._connection.send_bytes(_packed({"kind": "done", "detail": "", "request": self._request} | said, blobs))
 
-    def build(self, text: str, spec: Spec, most_memory: int) -> tuple[dict[str, Any], list[bytes]]:
+    def build(self, text: str, spec: Spec, most_memory: int) -> Answer:
         """Import the class and build the agent."""
         _bound(most_memory)
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # torch's; it reads it all the same
@@ -321,11 +319,11 @@ class Host:
             raise UserError(f"expected an agent with act(view, hidden) and initial_hidden(rows), got '{text}'")
         return {"digest": digest_of_code(target, reference)}, []
 
-    def initial_hidden(self, rows: int) -> tuple[dict[str, Any], list[bytes]]:
+    def initial_hidden(self, rows: int) -> Answer:
         hidden = self._agent.initial_hidden(rows)
         return {}, [] if hidden is None else _apart(hidden, rows)
 
-    def act(self, view: View, given: list[bytes] | None, searchable: bool) -> tuple[dict[str, Any], list[bytes]]:
+    def act(self, view: View, given: list[bytes] | None, searchable: bool) -> Answer:
         for array in (view.obs, view.action_mask, view.player, view.row, view.first, view.key):
             array.flags.writeable = False
         hidden = None if given is None else _together(given)
@@ -340,9 +338,10 @@ class Host:
         blobs += [] if shape is None else _apart(after, len(view))
         return {"dtype": action.dtype.str, "shape": list(action.shape)}, blobs
 
-    def _positions(self) -> list[Any]:
+    def _positions(self) -> list[State]:
         self._send({"kind": "states"}, [])
-        return pickle.loads(self._connection.recv_bytes())  # type: ignore[no-any-return]
+        positions: list[State] = pickle.loads(self._connection.recv_bytes())
+        return positions
 
 
 def _apart(hidden: Any, rows: int) -> list[bytes]:

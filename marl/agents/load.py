@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -281,7 +281,7 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     return Entrant(_short(shown), str(path), digest, agent, draws=int(digest[:16], 16))
 
 
-def _learner(folder: Path, trained_by: str, named: Any) -> type[Learner]:
+def _learner(folder: Path, trained_by: str, named: object) -> type[Learner]:
     """Return the class that trained a checkpoint: a registered one, or one that the user named."""
     if named is not None:
         return algorithm(str(named), typed=True)
@@ -305,12 +305,12 @@ def name_algorithm(text: str, classes: Sequence[str]) -> str:
     return text if meant is None else str(replace(reference, arguments=(*reference.arguments, (ALGORITHM, meant))))
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     """Return a part of a Spec's JSON as words."""
     return ", ".join(f"{key} {entry}" for key, entry in value.items()) if isinstance(value, dict) else str(value)
 
 
-def _variant(digest: str, options: dict[str, Any]) -> str:
+def _variant(digest: str, options: Mapping[str, object]) -> str:
     """Return who plays: the same weights with other options are another player."""
     return hashlib.sha256(f"{digest}{sorted(options.items())}".encode()).hexdigest() if options else digest
 

@@ -9,11 +9,10 @@ In the matrix games of two players and two actions, action 0 cooperates (swerves
 Coin Game a cooperator takes only its own coins, and a defector takes every coin.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Views
 from games.contract import Discrete, Spec
 from games.errors import UserError
 from games.keys import choose
@@ -98,7 +97,7 @@ def _was_defected(view: View) -> NDArray[np.bool_]:
     return np.asarray((view.obs[:, [CD, DD]] > 0).any(1))
 
 
-def _distances(obs: NDArray[Any]) -> NDArray[np.int64]:
+def _distances(obs: Views) -> NDArray[np.int64]:
     """Return the distance to the coin after each move [B, A], in steps on the torus; `obs` is [B, 4, height, width]."""
     size = obs.shape[2:]
     planes = (obs[:, 0], obs[:, 2] + obs[:, 3])

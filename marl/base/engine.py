@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar, TypeVarTuple
 
 from games.errors import RunFailed, UserError
 
+Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 Engine = Literal["processes", "ray"]
 
@@ -28,7 +29,10 @@ def require(engine: Engine) -> None:
 
 
 def run(
-    function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], workers: int, engine: Engine = "processes"
+    function: Callable[[*Arguments], Result],
+    tasks: Sequence[tuple[*Arguments]],
+    workers: int,
+    engine: Engine = "processes",
 ) -> Iterator[Result]:
     """Yield `function(*task)` for every task as each ends.
 
@@ -45,7 +49,9 @@ def run(
         yield from _in_processes(function, tasks, workers)
 
 
-def _in_processes(function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], workers: int) -> Iterator[Result]:
+def _in_processes(
+    function: Callable[[*Arguments], Result], tasks: Sequence[tuple[*Arguments]], workers: int
+) -> Iterator[Result]:
     # Spawned, not forked: a fork copies torch's thread pools in whatever state they are.
     pool = ProcessPoolExecutor(
         min(workers, len(tasks)), mp_context=multiprocessing.get_context("spawn"), initializer=_leave_with_parent
@@ -76,7 +82,7 @@ def _leave_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _on_ray(function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Result]:
+def _on_ray(function: Callable[[*Arguments], Result], tasks: Sequence[tuple[*Arguments]]) -> Iterator[Result]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # send no usage statistics
     import ray
 

@@ -14,31 +14,29 @@ that seed s is expected to add to the number,
 One seed shows no spread: its interval is infinite. Below `MIN_SEEDS` seeds may look alike by chance.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
-Floats = NDArray[np.float64]
+from games.arrays import Floats, Ints
 
 MIN_SEEDS = 10
 Z95 = 1.959963984540054
 
 
-def quantile(seeds: Any) -> Floats:
+def quantile(seeds: ArrayLike) -> Floats:
     """Return Student's t(0.975, G − 1) for effective numbers of seeds G [...]; infinite where it rounds to one seed."""
     seeds = np.asarray(seeds, np.float64)
     return np.where(seeds < 1.5, np.inf, stdtrit(np.maximum(seeds - 1, 0.5), 0.975))
 
 
-def interval(se: Floats, seeds: Any) -> Floats:
+def interval(se: Floats, seeds: ArrayLike) -> Floats:
     """Return the half widths of 95 % intervals [...]; infinite where the effective number of seeds rounds to one."""
     factor = quantile(seeds)
     return np.where(np.isinf(factor), np.inf, np.where(np.isinf(factor), 0.0, factor) * se)
 
 
-def of_pulls(pull: Floats, seeds: NDArray[Any]) -> Floats:
+def of_pulls(pull: Floats, seeds: Ints) -> Floats:
     """Return the half widths of 95 % intervals [...] of numbers on which `seeds` [...] seeds pull [..., S]."""
     return interval(np.sqrt((pull**2).sum(-1) * seeds / np.maximum(seeds - 1, 1)), seeds)
 

@@ -9,11 +9,15 @@ from contextlib import contextmanager
 from itertools import cycle, product
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from games.errors import UserError
 from games.text import cut, shown
 from marl.base.files import refuse_links
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FORMATS = (".png", ".pdf", ".svg")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A3D9A", "#555555")  # Okabe, Ito 2008
@@ -35,7 +39,7 @@ def check(out: Path) -> None:
 
 
 @contextmanager
-def picture(out: Path, width: float, height: float) -> Iterator[Any]:
+def picture(out: Path, width: float, height: float) -> Iterator["Figure"]:
     """Yield matplotlib's figure, in inches, and write it afterwards; raises UserError where it cannot be written."""
     check(out)
     import matplotlib
@@ -49,7 +53,7 @@ def picture(out: Path, width: float, height: float) -> Iterator[Any]:
         save(figure, out)
 
 
-def save(figure: Any, out: Path) -> None:
+def save(figure: "Figure", out: Path) -> None:
     """Write a figure; raises UserError where it cannot be written."""
     try:
         figure.savefig(out)
@@ -72,7 +76,7 @@ def height(names: Sequence[str]) -> float:
     return max(4.4, 0.17 * sum(name.count("\n") + 1 for name in names) + 0.6)
 
 
-def legend(figure: Any, lines: Sequence[Any], names: Sequence[str]) -> None:
+def legend(figure: "Figure", lines: Sequence[Any], names: Sequence[str]) -> None:
     """Name curves beside the axes, in the order given."""
     places = [str(place) for place in range(len(names))]  # matplotlib would leave out a name that begins with _
     made = figure.legend(lines, places, loc="outside right upper", frameon=False, fontsize=8.5, handlelength=3.5)
@@ -80,7 +84,7 @@ def legend(figure: Any, lines: Sequence[Any], names: Sequence[str]) -> None:
         text.set_text(name)
 
 
-def curve_axes(figure: Any, title: str, note: str) -> Any:
+def curve_axes(figure: "Figure", title: str, note: str) -> "Axes":
     """Return axes for curves, with a title and a note below it."""
     axes = figure.add_subplot()
     axes.set_title(label(title, 80), loc="left", fontsize=11, fontweight="bold", pad=20)
@@ -91,7 +95,7 @@ def curve_axes(figure: Any, title: str, note: str) -> Any:
     return axes
 
 
-def step_axis(axes: Any) -> None:
+def step_axis(axes: "Axes") -> None:
     """Let the horizontal axis count environment steps."""
     from matplotlib.ticker import EngFormatter, MaxNLocator
 

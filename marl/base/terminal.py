@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from rich.ansi import AnsiDecoder
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, JustifyMethod, OverflowMethod, RenderableType
 from rich.progress import TextColumn
 from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 
 from games.text import shown
@@ -31,7 +32,15 @@ class Terminal(Console):
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, soft_wrap=True, **options)
 
-    def render_str(self, text: str, *, style: Any = "", justify: Any = None, overflow: Any = None, **_: Any) -> Text:
+    def render_str(
+        self,
+        text: str,
+        *,
+        style: str | Style = "",
+        justify: JustifyMethod | None = None,
+        overflow: OverflowMethod | None = None,
+        **_: Any,
+    ) -> Text:
         """Make a string renderable, wherever it stands; what asks for markup is not heard."""
         return Text(shown(text), style=style, justify=justify, overflow=overflow)
 

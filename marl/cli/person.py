@@ -11,9 +11,9 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from games import rounding
+from games.arrays import Views
 from games.contract import Box, Spec, VecEnv
 from games.errors import UserError
 from games.keys import fold_one, stream
@@ -175,7 +175,7 @@ def _word(venv: VecEnv, player: int, action: int) -> str:
     return str(named(0, player, action)) if named else str(action)
 
 
-def _numbers(view: NDArray[Any]) -> str:
+def _numbers(view: Views) -> str:
     """Return a view that has no words as numbers; the middle of a long one is left out."""
     view = view.astype(np.float64)
     if np.isfinite(view).all() and (view == view.round()).all():

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games import rounding
+from games.arrays import Actions
 from games.contract import MOST_STEPS, Box, Spec, TimeStep, VecEnv
 from games.keys import Keys, fold, stream
 from marl.rollout.agent import Agent, Random
@@ -86,14 +87,14 @@ def _act(agent: Agent, view: View, hidden: list[Hidden], entry: int) -> Decision
     return decision
 
 
-def _no_actions(spec: Spec, num_envs: int) -> NDArray[Any]:
+def _no_actions(spec: Spec, num_envs: int) -> Actions:
     seats = (num_envs, spec.num_players)
     return (
         np.zeros((*seats, spec.action.size), np.float32) if isinstance(spec.action, Box) else np.zeros(seats, np.int64)
     )
 
 
-def _advance(venv: VecEnv, actions: NDArray[Any], carry: Carry) -> None:
+def _advance(venv: VecEnv, actions: Actions, carry: Carry) -> None:
     carry.timestep = venv.step(actions)
     carry.decisions[carry.timestep.first] = 0
 
@@ -126,7 +127,7 @@ class Episode:
     truncated: bool  # by the game
     cut: bool  # stopped after `max_steps`
     forfeits: Sequence[Forfeit]  # by whom the game was broken off, and how; several only with simultaneous moves
-    moves: NDArray[Any]  # [length, N] or [length, N, D]; entries of players who were not acting are 0
+    moves: Actions  # [length, N] or [length, N, D]; entries of players who were not acting are 0
 
 
 def episodes(
@@ -166,7 +167,7 @@ def episodes(
     returns = np.zeros((num_envs, num_players))
     rounded = np.zeros(num_envs)  # [E] rounding bound of the payments
     started = np.zeros(num_envs, np.int64)  # [E] the index into `history` of an episode's first joint action
-    history: list[NDArray[Any]] = []
+    history: list[Actions] = []
     while (table != EMPTY).any():
         at = len(history) - started  # [E] steps into the episodes
         opens = (at < opening_moves)[:, None] & (seating != EMPTY)
@@ -213,7 +214,7 @@ def most_steps(spec: Spec) -> int:
     return spec.max_length or MOST_STEPS
 
 
-def _forget(history: list[NDArray[Any]], started: NDArray[np.int64], table: NDArray[np.int64]) -> tuple[Any, Any]:
+def _forget(history: list[Actions], started: NDArray[np.int64], table: NDArray[np.int64]) -> tuple[Any, Any]:
     """Drop the joint actions that belong to no open episode."""
     open_since = int(started[table != EMPTY].min(initial=len(history)))
     return (history[open_since:], started - open_since) if open_since > 512 else (history, started)

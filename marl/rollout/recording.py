@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions, Views
 from games.contract import TimeStep
 from marl.rollout.seating import Seating
 from marl.rollout.types import Trajectory
@@ -18,7 +19,7 @@ Mask = NDArray[np.bool_]
 class Moment:
     """The observations and actions of one step, copied out of the environment's arrays."""
 
-    obs: NDArray[Any]  # [B, *O] of the players who were acting or truncated
+    obs: Views  # [B, *O] of the players who were acting or truncated
     action_mask: NDArray[np.bool_]  # [B, A]
     seen: NDArray[np.bool_]  # [E, N] the players of these rows, in row-major order
     acting: NDArray[np.bool_]  # [E, N]
@@ -27,7 +28,7 @@ class Moment:
     first: NDArray[np.bool_]  # [E]
     global_state: NDArray[np.float32]  # [E, S]
     seating: Seating  # [E, N]
-    action: NDArray[Any]  # [E, N] or [E, N, D]
+    action: Actions  # [E, N] or [E, N, D]
     extras: dict[str, NDArray[Any]]  # [E, N, ...]
     reward: NDArray[np.float32]  # [E, N] of the transition that followed
     handed_over: NDArray[np.bool_]  # [E, N] decisions that were complete in an earlier trajectory

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Actions, Views
 from games.contract import Spec, State, TimeStep, VecEnv
 from games.keys import Keys
 
@@ -21,7 +22,7 @@ Tensors = dict[str, Any]  # named tensors, as a checkpoint keeps them
 class View:
     """A row for every seat, (environment, player), for which one agent must decide now."""
 
-    obs: NDArray[Any]  # [B, *O]
+    obs: Views  # [B, *O]
     action_mask: NDArray[np.bool_]  # [B, A]
     player: NDArray[np.int64]  # [B]
     row: NDArray[np.int64]  # [B] the seat's number, constant through an episode
@@ -98,7 +99,7 @@ class View:
 class Decision:
     """An agent's actions, and the extras that its algorithm's update needs."""
 
-    action: NDArray[Any]  # [B] int, or [B, D] float
+    action: Actions  # [B] int, or [B, D] float
     extras: dict[str, NDArray[Any]] = field(default_factory=dict)  # [B, ...] such as log_prob
 
 
@@ -110,7 +111,7 @@ class Trajectory:
     rows, -1 elsewhere. Other arrays are dense; entries of players who are not acting are meaningless.
     """
 
-    obs: NDArray[Any]  # [R, *O]
+    obs: Views  # [R, *O]
     action_mask: NDArray[np.bool_]  # [R, A]
     index: NDArray[np.int64]  # [T+1, E, N] the row of the player's observation, if acting or truncated; else -1
     acting: NDArray[np.bool_]  # [T+1, E, N]
@@ -118,7 +119,7 @@ class Trajectory:
     truncated: NDArray[np.bool_]  # [T+1, E, N]
     first: NDArray[np.bool_]  # [T+1, E]
     global_state: NDArray[np.float32]  # [T+1, E, S]
-    action: NDArray[Any]  # [T, E, N] or [T, E, N, D]
+    action: Actions  # [T, E, N] or [T, E, N, D]
     reward: NDArray[np.float32]  # [T, E, N] of the transition t -> t+1
     extras: dict[str, NDArray[Any]]  # [T, E, N, ...]
     seating: NDArray[np.int64]  # [T, E, N] the roster entry that held the player

@@ -17,7 +17,7 @@ moves reveal, and the other players in the tree only ever face the searcher's ow
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,7 +177,7 @@ class InformationSearch:
         return SearchResult(action, stats.real, stats.visits, policy, chosen, tree.mean(roots), budget.copy())
 
     def _simulate(
-        self, states: Sequence[State], players: NDArray[np.int64], games: Any, explorer: int, keys: Keys
+        self, states: Sequence[State], players: NDArray[np.int64], games: NDArray[np.int64], explorer: int, keys: Keys
     ) -> None:
         """Play one simulation of each game to a new node, evaluate it, and back up its value."""
         tree = self.tree
@@ -259,7 +259,7 @@ class InformationSearch:
         return np.array(found, np.int64), np.array(fresh, bool)
 
     def _evaluate(
-        self, walkers: Sequence[State], who: Any, nodes: Nodes, keys: Keys, gain: NDArray[np.float64]
+        self, walkers: Sequence[State], who: NDArray[np.int64], nodes: Nodes, keys: Keys, gain: NDArray[np.float64]
     ) -> None:
         """Set `gain` to the evaluator's values of positions, averaged over the observations of their movers."""
         _, values = self._evaluator.evaluate([walkers[i] for i in who.tolist()], self.tree.mover[nodes], keys[who])

@@ -6,11 +6,12 @@ LearnedModel    hidden states of a network that has learned the game's dynamics
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Views
 from games.contract import Spec, State
 from games.keys import Keys
 from marl.rollout.types import View
@@ -130,7 +131,7 @@ class HiddenStates:
 class Inference(Protocol):
     """A learned model, with the names of MuZero's pseudocode (https://doi.org/10.1038/s41586-020-03051-4)."""
 
-    def initial(self, obs: NDArray[Any], movers: NDArray[np.int64]) -> HiddenStates:
+    def initial(self, obs: Views, movers: NDArray[np.int64]) -> HiddenStates:
         """Return the hidden states of observations [B, *O] in which `movers` [B] are to move."""
         ...
 

@@ -17,7 +17,6 @@ import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -150,9 +149,10 @@ class WorkerCollector(Collector):
             return self._received(index)
 
     def _received(self, index: int) -> list[Moment]:
+        moments: list[Moment]
         moments, spent = self._workers[index].answer()
         self.elsewhere += spent
-        return moments  # type: ignore[no-any-return]
+        return moments
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class Host:
     def _set_up(self) -> None:
         torch.set_num_threads(1)
         self._venv = make(self._table.game, self._table.stop - self._table.start)
-        self._opponents: list[Any] = []
+        self._opponents: list[Agent] = []
         for reference, digest in self._table.opponents:
             entrant = load_agent(reference, self._venv.spec)
             if entrant.digest != digest:

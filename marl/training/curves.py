@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from games.arrays import Floats
 from games.errors import UserError, nearest
 from marl.base.files import MOST_LOG, parse_json, read_text
 from marl.base.schema import load
 from marl.training.config import TrainConfig
 from marl.training.runlog import EVALUATIONS, METRICS
-from marl.training.statistics import QUARTILED, Floats, estimate
+from marl.training.statistics import QUARTILED, estimate
 
 EVALUATED = ("return", "length_mean")  # what evaluations tell; any other metric is in metrics.jsonl, a line a rollout
 UNITS = {
@@ -33,13 +34,16 @@ SWEPT = re.compile(r"(^|_)seed-\d+$")  # how the names end that a sweep gives to
 MOST_POINTS = 200  # of a curve; longer logs are averaged
 LONGEST_LABEL = 100  # letters of what is said to differ
 
+Flat = dict[str, Any]  # a config by dotted keys
+Line = dict[str, Any]  # an object of a log
+
 
 @dataclass(frozen=True)
 class LoggedRun:
     """One run's log of one metric."""
 
     folder: Path
-    config: dict[str, Any]  # dotted keys, without the seed
+    config: Flat  # without the seed
     seed: int
     step: Floats  # [points] environment steps, rising
     value: Floats  # [points]
@@ -190,7 +194,7 @@ def names(groups: Sequence[Sequence[LoggedRun]]) -> list[str]:
     return by_folder if members or max(map(len, said)) > LONGEST_LABEL else said
 
 
-def labels(configs: Sequence[dict[str, Any]]) -> list[str]:
+def labels(configs: Sequence[Flat]) -> list[str]:
     """Say of each config what sets it apart: its algorithm, and what differs among the configs of that algorithm."""
     groups: dict[str, list[int]] = {}
     for place, config in enumerate(configs):
@@ -202,7 +206,7 @@ def labels(configs: Sequence[dict[str, Any]]) -> list[str]:
     return found
 
 
-def _differences(configs: Sequence[dict[str, Any]]) -> list[list[str]]:
+def _differences(configs: Sequence[Flat]) -> list[list[str]]:
     """Return `key=value` of what differs: of keys that all configs have, or of all keys if need be.
 
     A key goes by its last part where that is clear.
@@ -217,7 +221,7 @@ def _differences(configs: Sequence[dict[str, Any]]) -> list[list[str]]:
     return [[f"{short[key]}={_word(config[key])}" for key in differing if key in config] for config in configs]
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -241,7 +245,7 @@ def align(runs: Sequence[LoggedRun]) -> tuple[Floats, Floats]:
     return np.array([step[part].mean() for part in parts]), np.stack([values[:, part].mean(1) for part in parts], 1)
 
 
-def _panel(evaluations: Sequence[dict[str, Any]]) -> list[str]:
+def _panel(evaluations: Sequence[Line]) -> list[str]:
     """Return whom a run was evaluated against, in the order of its panel."""
     return list(dict.fromkeys(str(line.get("against")) for line in evaluations))
 
@@ -285,7 +289,7 @@ def _read_runs(folder: Path, config: TrainConfig, metric: str, against: str | No
     return runs
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _lines(path: Path) -> list[Line]:
     """Return a log's objects, without a last one that is still being written."""
     try:
         whole = [line for line in read_text(path, MOST_LOG).splitlines(keepends=True) if line.endswith("\n")]
@@ -299,7 +303,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _seconds(updates: Sequence[dict[str, Any]], speed: str) -> float | None:
+def _seconds(updates: Sequence[Line], speed: str) -> float | None:
     """Return the seconds that all updates took, by their steps and their speed; None where a line does not tell."""
     total, before = 0.0, 0
     for line in updates:
@@ -310,9 +314,9 @@ def _seconds(updates: Sequence[dict[str, Any]], speed: str) -> float | None:
     return total if updates else None
 
 
-def _flat(data: dict[str, Any], path: str = "") -> dict[str, Any]:
+def _flat(data: dict[str, Any], path: str = "") -> Flat:
     """Return nested keys as dotted ones."""
-    found: dict[str, Any] = {}
+    found: Flat = {}
     for key, value in data.items():
         found |= _flat(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
     return found

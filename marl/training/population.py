@@ -111,7 +111,7 @@ def check_members(
 
 def write(folder: Path, members: dict[str, Path]) -> Path:
     """Write population.json: each member's newest checkpoint, its digest and its line of descent."""
-    entries: list[dict[str, Any]] = []
+    entries: list[dict[str, str | int | None]] = []
     for name, run in members.items():
         newest = checkpoint.newest(run)
         if newest is None:

@@ -26,7 +26,7 @@ class RunLog:
         for name in (METRICS, EVALUATIONS):
             _truncate(run / name, step)
         self._metrics, self._evaluations = append_text(run / METRICS), append_text(run / EVALUATIONS)
-        self._board: Any = SummaryWriter(str(run / BOARD), purge_step=step + 1)
+        self._board = SummaryWriter(str(run / BOARD), purge_step=step + 1)
         self._flushed = time.monotonic()
 
     def metrics(self, step: int, values: dict[str, float]) -> None:

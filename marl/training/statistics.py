@@ -6,11 +6,10 @@ within a game (Agarwal et al. 2021, https://arxiv.org/abs/2108.13264; a plot has
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from games.arrays import Floats
 from games.keys import fold, stream, uniform
 
-Floats = NDArray[np.float64]
 QUARTILED = 4  # the smallest number of seeds with quartiles
 RESAMPLES = 2_000
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import BaseModel
@@ -288,7 +287,7 @@ def _refuse_other(config: TrainConfig, begun: TrainConfig, what: str) -> None:
             )
 
 
-def _difference(path: str, before: Any, now: Any) -> tuple[str, Any, Any]:
+def _difference(path: str, before: object, now: object) -> tuple[str, object, object]:
     """Return the path of the first setting that differs, and what it was and is."""
     if isinstance(before, dict) and isinstance(now, dict) and before.keys() == now.keys():
         key = next(key for key in now if before[key] != now[key])

@@ -155,7 +155,7 @@ def test_a_killed_worker_is_noticed(busy, started):
     kill.start()
     if not busy:
         kill.join()
-    with pytest.raises(RunFailed, match=r"worker 1 of .* died with exit code -9, .*--resume"):
+    with pytest.raises(RunFailed, match=r"worker 1 of .* died with exit code -9, .*run again"):
         venv.step(np.full((5, 2), 4))
     assert ended(started)
 

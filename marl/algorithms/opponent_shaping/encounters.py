@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from games.errors import RunFailed
@@ -55,7 +56,7 @@ class Episodes:
         index = trajectory.index[: length + 1].reshape(length + 1, -1)
         index = np.where(index >= 0, index, 0)  # terminated seats have no final observation; row 0 is never used
 
-        def tensor(array: Any) -> Tensor:
+        def tensor(array: NDArray[Any]) -> Tensor:
             return torch.from_numpy(array).to(device)
 
         action_mask = trajectory.action_mask[index]

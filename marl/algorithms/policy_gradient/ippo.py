@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, Field, PositiveFloat
 from torch import Tensor, nn
 
@@ -214,7 +215,7 @@ class Ippo(Learner):
                 optimizer.descend(policy_loss + value_loss)
                 means.add(logged | {"value_loss": value_loss.detach()})
 
-    def _advantages(self, trajectory: Trajectory) -> tuple[Any, Any]:
+    def _advantages(self, trajectory: Trajectory) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return values [T+1, E, N] and advantages [T, E, N]."""
         player = np.nonzero(trajectory.index >= 0)[2]  # in the order of the rows
         of_row = np.zeros(len(player), np.float32)

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, PositiveFloat
 from torch import Tensor, nn
 
+from games.arrays import Views
 from games.contract import Spec
 from games.errors import UserError
 from games.keys import fold, fold_one, stream, uniform
@@ -153,7 +154,7 @@ def halved(x: Tensor) -> Tensor:
 class MuZeroInference(NetworkInference[MuZeroNetwork]):
     """The network as a search calls it: initial and recurrent inference."""
 
-    def initial(self, obs: NDArray[Any], movers: NDArray[np.int64]) -> HiddenStates:
+    def initial(self, obs: Views, movers: NDArray[np.int64]) -> HiddenStates:
         output = self._run("initial", self._network.encode, obs, movers)
         return self._hidden_states(output, movers, np.zeros((len(output), self._spec.num_players)))
 
@@ -174,7 +175,7 @@ class MuZeroInference(NetworkInference[MuZeroNetwork]):
         values = unscaled(by_player(value, movers), self._spec)
         return HiddenStates(hidden.reshape(-1, *self._network.features), movers, reward, logits, values)
 
-    def __call__(self, obs: NDArray[Any], movers: NDArray[np.int64]) -> LogitsAndValues:
+    def __call__(self, obs: Views, movers: NDArray[np.int64]) -> LogitsAndValues:
         """Return the logits and values of observations, without a search."""
         states = self.initial(obs, movers)
         return states.logits, states.value

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from games.arrays import Views
 from games.contract import Discrete, Spec
 from games.errors import UserError
 from marl.learning.backends import Precision
@@ -180,7 +181,7 @@ class NetworkInference(Generic[Network]):
 class PolicyValueInference(NetworkInference[PolicyValue]):
     """A network as an evaluator calls it: logits [B, A], and every player's expected return [B, N]."""
 
-    def __call__(self, obs: NDArray[Any], movers: NDArray[np.int64]) -> LogitsAndValues:
+    def __call__(self, obs: Views, movers: NDArray[np.int64]) -> LogitsAndValues:
         output = self._run("forward", self._network.encode, obs, movers)
         logits, value = np.split(output, [self._spec.num_actions], 1)
         return logits, unscaled(by_player(value, movers), self._spec)

@@ -72,10 +72,10 @@ def test_a_name_that_never_was_is_an_attribute_error(module, name):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_an_old_module_has_no_name_that_it_never_had(afresh):
     types = importlib.import_module("marl.types")
-    with pytest.raises(AttributeError, match=r"module 'marl\.types' has no attribute 'Views'"):
-        _ = types.Views
-    with pytest.raises(ImportError, match="cannot import name 'Views'"):
-        from marl.types import Views  # noqa: F401
+    with pytest.raises(AttributeError, match=r"module 'marl\.types' has no attribute 'Sights'"):
+        _ = types.Sights
+    with pytest.raises(ImportError, match="cannot import name 'Sights'"):
+        from marl.types import Sights  # noqa: F401
 
 
 @pytest.mark.parametrize("old", FUNCTIONS)

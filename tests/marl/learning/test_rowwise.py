@@ -199,7 +199,7 @@ def test_it_holds_on_processors_that_sum_otherwise(name, asked, monkeypatch):
 def test_those_processors_would_break_it(name, monkeypatch):
     """In blocks of 64, the last one padded to a multiple of 8, as if nothing had been verified."""
     other_processor(monkeypatch, name)
-    monkeypatch.setattr(Sizes, "_said", lambda *_: torch.zeros(PROBES, 1))
+    monkeypatch.setattr(Sizes, "_probed", lambda *_: torch.zeros(PROBES, 1))
     with pytest.raises(AssertionError):
         holds(judged())
 
