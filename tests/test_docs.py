@@ -209,6 +209,13 @@ def test_links_lead_somewhere(page):
         assert target.startswith("http") or (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "changelog.md"], ids=lambda page: page.name)
+def test_files_of_the_project_that_a_page_names_exist(page):
+    ours = r"\b(?:games|marl|tournaments|tests|configs|docs|examples)/(?:[\w./-]+\.(?:py|yaml|md|ipynb)\b|(?:\w+/)+)"
+    missing = [name for name in re.findall(ours, page.read_text("utf-8")) if not (ROOT / name).exists()]
+    assert missing == []
+
+
 LOADED = re.compile(
     r"""<(?:script|img|iframe)\b[^>]*\bsrc=["']?(?:https?:)?//|<link\b[^>]*\bhref=["']?(?:https?:)?//"""
 )
