@@ -38,7 +38,7 @@ class VersusConfig(Frozen):
 
 
 class Versus(Learner):
-    """Several learners against each other.
+    """Versus: several learners train against each other in one run.
 
     Raises UserError for more learners than players, for a learner with past selves, and for learners that need
     trajectories of different lengths.

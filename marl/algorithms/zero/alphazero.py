@@ -71,7 +71,7 @@ def loss(
 
 
 class AlphaZero(SearchLearner[PolicyValue]):
-    """Learn from the policies of searches and the outcomes of games.
+    """AlphaZero: the policies that searches found, and the outcomes of games.
 
     Raises UserError for games without positions, with hidden information or simultaneous moves, and for more actions
     than MOST_ACTIONS.

@@ -252,7 +252,7 @@ def _mean(weighted: Tensor, weight: Tensor) -> Tensor:
 
 
 class MuZero(SearchLearner[MuZeroNetwork]):
-    """Learn a model of a game, a policy and values from played games and searches.
+    """MuZero: a learned model of the game, and the policies and values that searches in it found.
 
     Strangers' moves are unrolled like its own, but they were not searched, so they have no policy target unless they
     are reanalysed. Raises UserError for games with chance, hidden information or simultaneous moves, and for more
