@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 install: .venv/developing
 
 .venv/playing: pyproject.toml constraints.txt
-	@echo "Setting up .venv, once: PyTorch and what training needs (one to three minutes, without a word from pip)"
+	@echo "Setting up .venv, once: PyTorch and what training needs (one to three minutes; pip prints nothing)"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) torch==2.13.0 $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 	$(PIP) -e .
@@ -19,6 +19,7 @@ install: .venv/developing
 	touch $@
 
 .venv/documenting: .venv/playing
+	@echo "Adding what builds the documentation to .venv, once (half a minute)"
 	$(PIP) -e '.[docs]'
 	touch $@
 

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 from games import plugins
 from games.contract import Game, VecEnv
 from games.errors import UserError, theirs
-from games.references import Reference
+from games.references import OURS, Reference
 
 
 class Source(ABC):
@@ -128,4 +128,54 @@ def _made(point: EntryPoint) -> Source:
     if not (isinstance(kind, type) and issubclass(kind, Source)):
         raise UserError(f"expected a subclass of games.sources.Source at '{point.value}', got {kind!r}; mend it")
     with theirs(f"the source '{point.name}' ('{point.value}') could not be made"):
-        return kind()
+        made = kind()
+    return made if kind.__module__.partition(".")[0] in OURS else _PluggedIn(point.name, made)
+
+
+class _PluggedIn(Source):
+    """A source of another package: whatever its methods raise is said in one sentence that names it."""
+
+    def __init__(self, name: str, source: Source) -> None:
+        self._name, self._source = name, source
+
+    @property
+    def listed(self) -> bool:  # type: ignore[override]
+        return self._source.listed
+
+    @property
+    def trusted(self) -> bool:  # type: ignore[override]
+        return self._source.trusted
+
+    @property
+    def positions(self) -> bool:  # type: ignore[override]
+        return self._source.positions
+
+    def make(self, name: str, arguments: dict[str, Any], num_envs: int, wrappers: Sequence[Reference] = ()) -> VecEnv:
+        return self._ask("make", name, arguments, num_envs, wrappers)  # type: ignore[no-any-return]
+
+    def names(self) -> Sequence[str]:
+        return self._ask("names", read=list)  # type: ignore[no-any-return]
+
+    def examples(self) -> Sequence[str]:
+        return self._ask("examples", read=list)  # type: ignore[no-any-return]
+
+    def load(self, name: str, arguments: dict[str, Any]) -> Game | None:
+        return self._ask("load", name, arguments)  # type: ignore[no-any-return]
+
+    def is_own(self, name: str) -> bool:
+        return bool(self._ask("is_own", name))
+
+    def wraps(self, wrapper: Reference) -> bool:
+        return bool(self._ask("wraps", wrapper))
+
+    def adapts(self, made: Any) -> bool:
+        return bool(self._ask("adapts", made))
+
+    def vectorize(
+        self, reference: str, made: Any, build: Callable[[], Any], num_envs: int, wrappers: Sequence[Reference] = ()
+    ) -> VecEnv:
+        return self._ask("vectorize", reference, made, build, num_envs, wrappers)  # type: ignore[no-any-return]
+
+    def _ask(self, method: str, *arguments: Any, read: Callable[[Any], Any] = lambda answer: answer) -> Any:
+        with theirs(f"the source '{self._name}' failed in {method}()"):
+            return read(getattr(self._source, method)(*arguments))  # a generator raises while it is read

@@ -32,36 +32,37 @@ def allow(module: str) -> None:
 
 def install(folders: Mapping[str, str]) -> None:
     """Let top-level modules be found in folders, {name: folder}: those of `allowed()` in another process."""
-    _FINDER.folders |= folders
+    _FINDER.allowed |= folders
     if _FINDER not in sys.meta_path:
         sys.meta_path.append(_FINDER)
 
 
 def allowed() -> dict[str, str]:
     """Return what this process allows, for `install` in another: its classes are pickled by their modules' names."""
-    return dict(_FINDER.folders)
+    return _FINDER.allowed | _FINDER.found
 
 
 class _Finder(MetaPathFinder):
     def __init__(self) -> None:
-        self.folders: dict[str, str] = {}  # where a top-level module may be found, by its name
+        self.allowed: dict[str, str] = {}  # where a top-level module may be found, by its name
+        self.found: dict[str, str] = {}  # where one was found; an installed one of an allowed name is not here
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if path is not None:  # a part of a package, which Python looks for in the package
             return None
-        folder = self.folders.get(fullname) or self._importers_folder(fullname)
+        folder = self.allowed.get(fullname) or self._importers_folder(fullname)
         spec = None if folder is None else PathFinder.find_spec(fullname, [folder])
         if spec is not None and folder is not None:
-            self.folders[fullname] = folder
+            self.found[fullname] = folder
         return spec
 
     def _importers_folder(self, name: str) -> str | None:
         """Return the folder of a module that was found here and imports `name`; None where there is no such module."""
         for module in list(sys.modules.values()):
             file = getattr(module, "__file__", None)
-            folder = self.folders.get(getattr(module, "__name__", "").partition(".")[0])
+            folder = self.found.get(getattr(module, "__name__", "").partition(".")[0])
             if folder and file and Path(file).is_relative_to(folder) and name in _imported(file):
                 return folder
         return None

@@ -250,8 +250,8 @@ def _seated(agents: Any, spec: Spec, device: str) -> "list[Entrant]":
         given = [agents] * spec.num_players
     if len(given) != spec.num_players:
         raise UserError(
-            f"expected {spec.num_players} agents, one for each player of '{spec.name}', or one alone for all, "
-            f"got {len(given)}"
+            f"expected {spec.num_players} agents, one for each player of '{spec.name}', got a list of {len(given)}; "
+            "one agent that is not in a list plays all of them"
         )
     made: dict[Any, Entrant] = {}
     for agent in given:

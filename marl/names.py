@@ -22,7 +22,7 @@ def keep_ours() -> None:
         loaded = sys.modules.get(name)
         spec = loaded.__spec__ if loaded else importlib.util.find_spec(name)
         found = spec.origin if spec else None
-        if found and os.path.samefile(found, ours):
+        if found and os.path.realpath(found) == os.path.realpath(ours):
             continue
         if found or loaded:
             where = found or next(iter(getattr(loaded, "__path__", [name])))

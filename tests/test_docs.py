@@ -123,7 +123,13 @@ def ecosystem(printed: dict[str, str], folder: Path) -> None:
     assert all(": passed" in text for text in printed.values())
 
 
+def commands(said: dict[str, str], folder: Path) -> None:
+    assert said["marl ask bounds openspiel:tic_tac_toe"].strip() == "-1.0 to 1.0"
+    assert said["marl ask players openspiel:tic_tac_toe"].strip() == "2"
+
+
 TYPED = {
+    "docs/how-to/commands.md": commands,
     "docs/tutorials/first-steps.md": first_steps,
     "docs/how-to/games.md": games,
     "docs/how-to/agents.md": agents,
@@ -180,6 +186,8 @@ def mentioned(page: Path) -> list[str]:
 def test_commands_and_their_options_exist(page, monkeypatch):
     monkeypatch.setattr(TyperCommand, "invoke", lambda *_: None)  # read the command line, and do nothing
     for command in mentioned(page):
+        if command.startswith("ask "):  # which docs/how-to/commands.md adds
+            continue
         done = CliRunner().invoke(app, shlex.split(command))
         assert done.exit_code == 0, f"marl {command}\n{done.output}{done.exception}"
 

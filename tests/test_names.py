@@ -15,6 +15,8 @@ COMMANDS = (
     ["algorithms"],
     ["games", "check", "two_step", "--episodes", "2"],
     ["evaluate", "random", "--game", "openspiel:tic_tac_toe", "--seeds", "1"],
+    ["configs"],
+    ["train", "ippo_tic_tac_toe", "--set", "steps=64", "--set", "stretch=64", "--set", "evaluation.panel=[]"],
     ["tournament", "rate", "."],
 )
 
@@ -111,3 +113,24 @@ def test_a_reference_finds_its_module_and_what_that_imports(folder, wheel):
         assert done.returncode == 0, done.stderr
     done = run(wheel, folder, "-m", "marl", "games", "check", "tqdm:Nothing")
     assert done.returncode == 2 and (folder / "canary").exists()  # the user has named it
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_installed_command_beside_a_file_of_its_own_name(command, folder, wheel):
+    (folder / "marl.py").write_text(CANARY)
+    done = run(wheel, folder, str(wheel / "bin" / "marl"), *command)
+    assert done.returncode == (2 if command[-1] == "." else 0), done.stderr
+    assert done.stderr.count("\n") <= 1 and not (folder / "canary").exists()
+
+
+def test_what_is_installed_below_the_working_folder_is_not_the_users(folder, wheel):
+    """A virtual environment in the project's folder: its packages are no part of what the user wrote."""
+    site = folder / "venv" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "known.py").write_text("try:\n    import dill\nexcept ImportError:\n    pass\n")
+    program = "from games import working_folder; working_folder.allow('known'); import known"
+    environment = os.environ | {"PYTHONPATH": f"{wheel}{os.pathsep}{site}"}
+    command = [sys.executable, "-P", "-c", program]  # -P: as in a command, Python itself does not look here
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not (folder / "canary").exists()

@@ -8,10 +8,10 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from types import ModuleType
 from typing import Any
 
-from games.references import Reference
+from games.references import OURS, Reference
 
 # Another release of Python, or of this project, is no other agent: what of ours decides declares its revision.
-_NO_PART = sys.stdlib_module_names | {"games", "marl", "tournaments"}
+_NO_PART = sys.stdlib_module_names | {*OURS}
 
 
 def digest_of_code(target: Any, reference: Reference) -> str:

@@ -233,7 +233,7 @@ def game_of(text: str) -> str:
     """
     reference = read(text)
     if reference.source or _has_plain_name(reference):
-        raise UserError(f"'{text}' knows no game of its own; name one with --game")
+        raise UserError(f"'{text}' knows no game of its own; name one (--game, or the argument game)")
     game = checkpoint.read(checkpoint_folder(Path(reference.name)))["game"]
     typed = f"marl evaluate {shlex.quote(text)} --game {shlex.quote(game)}"
     return from_file(game, f"if you trust it, type it yourself: {typed}")

@@ -37,7 +37,7 @@ def run_folder(config: Path, run_dir: Path | None, name: str = "{}") -> Path:
     try:
         str(folder).encode()
     except UnicodeEncodeError:  # bytes that are no text: logs and checkpoints could not be written there
-        raise UserError(f"expected a folder's name in UTF-8, got '{folder}'; name another --run-dir") from None
+        raise UserError(f"expected a folder's name in UTF-8, got '{folder}'; name another run folder") from None
     return folder
 
 

@@ -168,5 +168,7 @@ def _absent(old: str, name: str) -> AttributeError:
 
 def _warn(old: str, new: Sequence[str]) -> None:
     warnings.warn(
-        f"'{old}' is in {' and '.join(new)} now; the old name works until {UNTIL}", DeprecationWarning, stacklevel=3
+        f"'{old}' is in {' and '.join(new)} now, and public names are in 'marl'; the old name works until {UNTIL}",
+        DeprecationWarning,
+        stacklevel=3,
     )

@@ -23,7 +23,9 @@ def algorithm(name: str, *, typed: bool = False) -> type[Learner]:
     """
     reference = parse(name) if ":" in name else Reference("", name, ())
     if reference.source and not typed:
-        raise UserError(f"the algorithm '{name}' is a class that is not registered here; register it, or type its name")
+        raise UserError(
+            f"the algorithm '{name}' is a class that is not registered here: not run; register it by an entry point"
+        )
     if reference.arguments:
         raise UserError(f"expected the settings of '{name}' as keys of its section, got {reference.brackets}")
     return _checked(resolve(reference, plugins.ALGORITHMS, "algorithm"), name)

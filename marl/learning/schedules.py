@@ -8,7 +8,10 @@ def ramp(start: float, end: float, steps: int, duration: int) -> float:
 
 
 def annealed(value: float, steps: int, total_steps: int) -> float:
-    """Return `value` after `steps` of a linear decay to 0 at `total_steps`, 0 afterwards."""
+    """Return `value` after `steps` of a linear decay to 0 at `total_steps`, 0 afterwards.
+
+    `ramp` would round otherwise, and runs of earlier versions would not be repeated to the byte.
+    """
     return value * max(0.0, 1 - steps / total_steps)
 
 

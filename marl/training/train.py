@@ -203,7 +203,7 @@ def _open_folder(run: Run, resume: bool) -> list[str]:
     if path.exists():
         if not resume:
             raise UserError(
-                f"'{run.folder}' already holds a run; add --resume to go on with it, or name another --run-dir"
+                f"'{run.folder}' already holds a run; go on with it (--resume, resume=True), or name another run folder"
             )
         resumed = checkpoint.resumed(run.folder)
         if resumed is not None:

@@ -18,7 +18,7 @@ TRAIN = {
     "evaluation": {"panel": ["random"], "seeds": 1},
 }
 DILEMMA = "matrix(game=prisoners_dilemma, steps=4, memory=true, truncate=true)"
-PAIRWISE = {"actor_hidden": [], "actor_memory": 0, "critic_hidden": [4], "critic_memory": 0}
+OPPONENT_SHAPING = {"actor_hidden": [], "actor_memory": 0, "critic_hidden": [4], "critic_memory": 0}
 SEARCH = {"simulations": 2, "channels": 4, "blocks": 1, "batch_size": 16}
 VALUES = {"recurrent": False, "last_action": False, "steps_per_update": 32}
 ALGORITHMS = {  # a game, and small settings
@@ -30,10 +30,10 @@ ALGORITHMS = {  # a game, and small settings
     "qmix": ("two_step", VALUES),
     "concaveq": ("matrix(game=climbing)", VALUES),
     "aerial": ("dec_tiger", {"steps_per_update": 32}),
-    "naive": (DILEMMA, PAIRWISE),
-    "loqa": (DILEMMA, PAIRWISE),
-    "lola": (DILEMMA, PAIRWISE),
-    "versus": (DILEMMA, {"learners": [{"name": "loqa"} | PAIRWISE, {"name": "naive"} | PAIRWISE]}),
+    "naive": (DILEMMA, OPPONENT_SHAPING),
+    "loqa": (DILEMMA, OPPONENT_SHAPING),
+    "lola": (DILEMMA, OPPONENT_SHAPING),
+    "versus": (DILEMMA, {"learners": [{"name": "loqa"} | OPPONENT_SHAPING, {"name": "naive"} | OPPONENT_SHAPING]}),
 }
 POPULATION = {
     "workers": 1,

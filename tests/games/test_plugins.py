@@ -23,6 +23,27 @@ class Unmade(Source): ...
 """
 
 
+FAILING = """
+from games.sources import Source
+class Failing(Source):
+    positions = True
+    def make(self, *rest): raise ValueError("no make")
+    def load(self, *rest): raise KeyError("no load")
+    def is_own(self, name): raise RuntimeError("no is_own")
+    def names(self):
+        yield "x"
+        raise RuntimeError("no names")
+"""
+COMMANDS = """
+import typer
+app = typer.Typer(help="Say something.")
+@app.command()
+def hello(): print("hello to you")
+@app.command()
+def bye(): print("bye")
+"""
+
+
 @pytest.fixture
 def install(monkeypatch):
     """Register more plug-ins: install(group, name="module:attribute", ...)."""
@@ -63,6 +84,41 @@ def test_a_source_of_a_stranger_is_not_its_own(install, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"expected a subclass of games.sources.Source at 'games.contract:Spec'"):
         make("spec:x", 1)
     assert "openspiel:tic_tac_toe" in set(sources.listed())
+
+
+def test_whatever_a_source_raises_is_one_sentence_and_the_others_go_on(install, tmp_path, monkeypatch):
+    (tmp_path / "failing.py").write_text(FAILING)
+    monkeypatch.syspath_prepend(tmp_path)
+    install(plugins.SOURCES, failing="failing:Failing")
+    for method, ask in (
+        ("make", lambda: make("failing:x", 1)),
+        ("load", lambda: registry.load("failing:x")),
+        ("is_own", lambda: from_file("failing:x", "type it")),
+        ("names", lambda: sources.source("failing").names()),
+    ):
+        with pytest.raises(UserError, match=rf"the source 'failing' failed in {method}\(\): .*no {method}.*failing.py"):
+            ask()
+    assert "openspiel:tic_tac_toe" in set(sources.listed())
+
+
+def test_commands_that_are_plugged_in(install, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.py").write_text(COMMANDS)
+    monkeypatch.syspath_prepend(tmp_path)
+    install(plugins.COMMANDS, greet="mine:app", broken="mine:gone", games="mine:app")
+
+    def marl(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main(list(arguments))
+        said = capsys.readouterr()
+        return left.value.code, said.out, said.err
+
+    assert marl("greet", "hello") == (0, "hello to you\n", "")
+    code, _, complaint = marl("broken", "whatever", "--option")
+    assert code == 2 and "'mine:gone'" in complaint and complaint.count("\n") == 1
+    code, listed, complaint = marl("--help")
+    assert code == 0 and "greet" in listed and "broken" in listed and "tournament" in listed
+    assert "'games' is a command of marl's own" in complaint and listed.count(" games ") == 1
+    assert marl("games", "list")[0] == 0  # ours
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_a_game_that_hangs_costs_its_own_row():
 
 
 def test_a_bar_does_not_end_a_cell():
-    assert str(survey.Row("a | b", "refused", "x|y")) == r"| a \| b | refused |  |  |  |  |  | x\|y |"
+    assert str(survey.CheckedGame("a | b", "refused", "x|y")) == r"| a \| b | refused |  |  |  |  |  | x\|y |"
 
 
 def test_a_sources_games_are_listed():

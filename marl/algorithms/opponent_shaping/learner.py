@@ -7,6 +7,7 @@ learner fits a model of it, a policy and a Q, to its observations, actions and r
 defines its loss.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any, ClassVar
@@ -70,9 +71,9 @@ class OpponentShapingLearner(Learner):
             ActorAgent(networks.actor, device, epsilon=config.epsilon) for networks in (self.me, *self._past_selves)
         ]
 
+    @abstractmethod
     def loss(self, encounters: Encounters) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of the policy, and metrics."""
-        raise NotImplementedError
 
     def warn(self, spec: Spec) -> list[str]:
         """Return warnings about how the algorithm fits the game, for the user."""

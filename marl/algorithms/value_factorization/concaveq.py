@@ -216,7 +216,8 @@ class ConcaveQ(TeamLearner):
         with torch.no_grad():
             best, gap = self.select(batch, q, logits)  # û [B, N]
             central_target, _ = self.central_target(batch.packed)
-            target = self.targets(batch, self.mix_target(batch.chosen(central_target, best), batch.global_state))
+            value_target = self.mix_target(batch.chosen(central_target, best), batch.global_state)
+            target = batch.targets(value_target, gamma=self.config.gamma, td_lambda=self.config.td_lambda)
             value_best = self.mix(batch.chosen(central, best), batch.global_state)
             same = ((best == batch.taken_actions) | ~batch.acting).all(1, keepdim=True)
             weight = torch.where(same | (target > value_best), 1.0, self.config.underestimate_weight)

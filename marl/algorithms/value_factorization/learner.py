@@ -6,6 +6,7 @@ The number of updates depends on the number of environment steps alone, not on t
 An algorithm (qmix.py, concaveq.py) defines its networks and its loss.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -75,13 +76,13 @@ class TeamLearner(Learner):
         self._plays = self.build()
         self._actor = self.Plays(self._plays, device, explores=True)
 
+    @abstractmethod
     def build(self) -> Team:
         """Build the networks and their `optimizers`; return the networks that play."""
-        raise NotImplementedError
 
+    @abstractmethod
     def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
         """Take one step of gradients; return metrics."""
-        raise NotImplementedError
 
     def single(self, name: str, build: Callable[[int], Network]) -> Network:
         """Build a network from a key of its own, and register it for checkpoints."""
@@ -136,10 +137,6 @@ class TeamLearner(Learner):
             states=self.standards["states"] if self.needs_state else None,
             rewards=self.standards["rewards"] if config.standardise_rewards else None,
         )
-
-    def targets(self, batch: EpisodeBatch, value: Tensor) -> Tensor:
-        """Return the TD(λ) targets [B, M] of values [B, M]."""
-        return batch.targets(value, gamma=self.config.gamma, td_lambda=self.config.td_lambda)
 
     def optimizer(self, *modules: nn.Module) -> Optimizer:
         parameters = [parameter for module in modules for parameter in module.parameters()]

@@ -17,6 +17,7 @@ discount counts the team's decisions; a truncated episode bootstraps from its fi
 difference in PyMARL's games.
 """
 
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -129,9 +130,9 @@ class ValueFactorization(TeamLearner):
 
     Config: ClassVar[type[BaseModel]] = ValueFactorizationConfig
 
+    @abstractmethod
     def mixer(self, key: int) -> nn.Module:
         """Build the mixer, from utilities [B, N] and its state to values [B, M]; `key` draws its weights."""
-        raise NotImplementedError
 
     def mixer_state(self, batch: EpisodeBatch, features: Tensor) -> Tensor:
         """Return the mixer's second input; `features` [R, H] are the agents' hidden states."""
@@ -151,7 +152,7 @@ class ValueFactorization(TeamLearner):
             best = batch.greedy(q if self.config.double_q else q_target)  # [R]
             next_q = batch.seats(q_target.gather(1, best[:, None])[:, 0])
             value_target = self.target_mix(next_q, self.mixer_state(batch, features))
-            target = self.targets(batch, value_target)
+            target = batch.targets(value_target, gamma=self.config.gamma, td_lambda=self.config.td_lambda)
         decided = batch.decided(each=value.shape[1] > 1)
         error = (value - target)[decided]
         loss = error.square().mean()

@@ -45,7 +45,7 @@ def test_the_table_has_every_module_that_lost_names():
 
 def test_a_module_that_is_gone_warns_once_when_it_is_imported(afresh):
     with pytest.warns(
-        DeprecationWarning, match=r"^'marl\.types' is in marl\.rollout\.types now; .* until 0\.3$"
+        DeprecationWarning, match=r"^'marl\.types' is in marl\.rollout\.types now, .* until 0\.3$"
     ) as seen:
         from marl.types import Decision, View
     assert len(seen) == 1 and seen[0].filename == __file__

@@ -152,7 +152,7 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch):
 
 def test_a_folder_that_holds_a_run_is_left_alone(whole):
     before = files(whole)
-    with pytest.raises(UserError, match="already holds a run; add --resume"):
+    with pytest.raises(UserError, match="already holds a run; go on with it"):
         train(config(), whole, resume=False)
     with pytest.raises(UserError, match="begun with stretch: 200, the config now says 300"):
         train(config(stretch=300), whole, resume=True)
