@@ -9,6 +9,7 @@ says otherwise.
 import os
 import signal
 
+import pytest
 import torch
 from hypothesis import settings
 
@@ -19,3 +20,18 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def marl(capsys):
+    """Run a command in this process; return its exit code, what it printed, and what it complained."""
+    from marl.cli.app import main
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return left.value.code, said.out, said.err
+
+    return run

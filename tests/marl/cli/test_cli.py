@@ -64,20 +64,6 @@ def trained(tmp_path_factory):
     return folder / "run"
 
 
-@pytest.fixture
-def marl(capsys):
-    """Run a command in this process; return its exit code, what it printed, and what it complained."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return left.value.code, said.out, said.err
-
-    return run
-
-
 def environment():
     return os.environ | {"PYTHONPATH": str(ROOT)}
 

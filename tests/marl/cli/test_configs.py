@@ -6,25 +6,16 @@ from pathlib import Path
 import pytest
 
 from marl.base import shipped
-from marl.cli.app import main
 
 LITTLE = ["--set", "steps=64", "--set", "stretch=64", "--set", "num_envs=4", "--set", "rollout_length=16"]
 LITTLE += ["--set", "evaluation.panel=[random]", "--set", "evaluation.seeds=1"]
 
 
 @pytest.fixture
-def marl(capsys, tmp_path, monkeypatch):
-    """Run a command in an empty folder; return its exit code, what it printed, and what it complained."""
+def marl(tmp_path, monkeypatch, marl):
+    """Run a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return left.value.code, said.out, said.err
-
-    return run
+    return marl
 
 
 def test_all_are_listed_with_what_they_are(marl):

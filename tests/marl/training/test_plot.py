@@ -7,25 +7,16 @@ import numpy as np
 import pytest
 
 from marl.base.picture import COLOURS
-from marl.cli.app import main
 from marl.training.curves import read
 from marl.training.plot import beside, draw, table
 from tests.marl.training.logs import GAME, picture, write_cooperation, write_run
 
 
 @pytest.fixture
-def marl(tmp_path, monkeypatch, capsys):
-    """Run a command in an empty folder; return its exit code, what it printed, and what it complained."""
+def marl(tmp_path, monkeypatch, marl):
+    """Run a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return left.value.code, said.out, said.err
-
-    return run
+    return marl
 
 
 def test_a_picture_lies_beside_what_it_shows():

@@ -16,7 +16,6 @@ from marl.agents.load import members
 from marl.algorithms.policy_gradient.ippo import Ippo
 from marl.base.schema import load
 from marl.base.terminal import Terminal
-from marl.cli.app import main
 from marl.training.config import TrainConfig
 from marl.training.population import train_members
 from marl.training.sweep import axis, names_of, sweep
@@ -60,17 +59,9 @@ def config(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def marl(config, capsys):
-    """Run a command beside the config; return its exit code, what it printed, and what it complained."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return left.value.code, said.out, said.err
-
-    return run
+def marl(config, marl):
+    """Run a command beside the config."""
+    return marl
 
 
 def settings_of(config, **options):
