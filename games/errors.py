@@ -85,7 +85,7 @@ def unforeseen(error: Exception) -> str:
 
 @contextmanager
 def numbered_from(start: int) -> Iterator[None]:
-    """Let a game that fails inside name its environment as one of a greater batch, in which the first is `start`."""
+    """Add `start` to the environment that a GameFailed raised within names: these are a part of a larger batch."""
     try:
         yield
     except GameFailed as error:

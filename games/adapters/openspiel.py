@@ -390,16 +390,16 @@ def _load(name: str, parameters: dict[str, Any]) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Hold back what C++ writes to stderr, and drop it where an exception says the same."""
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as printed:
         stderr = os.dup(2)
-        os.dup2(said.fileno(), 2)
+        os.dup2(printed.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-        said.seek(0)
-        os.write(2, said.read())
+        printed.seek(0)
+        os.write(2, printed.read())
 
 
 def _uniforms(key: int) -> Callable[[], float]:

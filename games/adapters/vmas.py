@@ -130,13 +130,13 @@ def _build(reference: str, name: str, batch: int, options: dict[str, Any]) -> En
     if name in ENTANGLED:
         raise UserError(f"'{reference}' cannot be played: VMAS shares draws or records among all of its environments")
     try:
-        with _drawing(0), warnings.catch_warnings(record=True) as said:
+        with _drawing(0), warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             env = vmas.make_env(name, batch, seed=0, clamp_actions=True, **options)
     except Exception as error:  # a scenario may raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"'{reference}' could not be built: {reason}") from error
-    for unknown in re.findall(r"kwargs: \{'(\w+)'", " ".join(str(warning.message) for warning in said)):
+    for unknown in re.findall(r"kwargs: \{'(\w+)'", " ".join(str(warning.message) for warning in warned)):
         source = Path(inspect.getfile(env.scenario.make_world)).read_text()  # VMAS says nowhere else what it takes
         known = re.findall(r'kwargs\.pop\(\s*"(\w+)"', source)
         hint = nearest(unknown, known) or f"; it takes {', '.join(known)}"

@@ -84,10 +84,10 @@ class ForeignAgent:
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         plain = replace(view, states=None)
         given = None if hidden is None else hidden.tolist()
-        said, after = self._insist(len(view), "act", plain, given, view.states is not None, states=view.states)
+        answer, after = self._insist(len(view), "act", plain, given, view.states is not None, states=view.states)
         try:
             blob = after.pop(0)
-            action = np.frombuffer(blob, np.dtype(said["dtype"])).reshape(said["shape"])
+            action = np.frombuffer(blob, np.dtype(answer["dtype"])).reshape(answer["shape"])
         except (LookupError, TypeError, ValueError) as error:
             raise self._unreadable() from error
         return Decision(action), None if hidden is None else self._rows(after, len(view))
@@ -137,8 +137,8 @@ class ForeignAgent:
         """Start the process, and return the digest of the agent that it has built."""
         process, connection = launch(f"the process of '{self._reference}'", "marl.agents.foreign:serve", shielded=True)
         self._line = _Line(process, connection)
-        said, _ = self._ask(BUILD_SECONDS, "build", self._reference, self._spec, MOST_MEMORY)
-        return str(said.get("digest"))
+        answer, _ = self._ask(BUILD_SECONDS, "build", self._reference, self._spec, MOST_MEMORY)
+        return str(answer.get("digest"))
 
     def _ask(self, seconds: float, *request: Any, states: Callable[[], list[State]] | None = None) -> Answer:
         assert self._line is not None
@@ -147,8 +147,8 @@ class ForeignAgent:
         try:
             self._line.send(pickle.dumps((self._requests, *request)), deadline)
             while True:
-                said, blobs = self._answer(deadline)
-                if said["kind"] != "states" or states is None:
+                answer, blobs = self._answer(deadline)
+                if answer["kind"] != "states" or states is None:
                     break
                 self._line.send(self._pickled(states), deadline)
         except _Silent:
@@ -157,14 +157,14 @@ class ForeignAgent:
         except BaseException:
             self.close()
             raise
-        if said["kind"] == "refused" and request[0] == "build":  # later it would end everybody's run
+        if answer["kind"] == "refused" and request[0] == "build":  # later it would end everybody's run
             self.close()
-            raise UserError(said["detail"])
-        if said["kind"] == "failed":
-            raise AgentFailed("agent_error", told(said["detail"]))
-        if said["kind"] != "done":
+            raise UserError(answer["detail"])
+        if answer["kind"] == "failed":
+            raise AgentFailed("agent_error", told(answer["detail"]))
+        if answer["kind"] != "done":
             raise self._unreadable()
-        return said, blobs
+        return answer, blobs
 
     def _pickled(self, states: Callable[[], list[State]]) -> bytes:
         try:
@@ -181,14 +181,14 @@ class ForeignAgent:
         """Return what the process says next."""
         assert self._line is not None
         try:
-            said, blobs = _unpacked(self._line.receive(deadline))
+            answer, blobs = _unpacked(self._line.receive(deadline))
         except EOFError:
             raise _Gone("agent_error", f"stopped, for its process {self._line.end()}") from None
         except (LookupError, TypeError, ValueError, RecursionError) as error:
             raise self._unreadable() from error
-        if said.get("request") != self._requests or not isinstance(said.get("detail"), str):
+        if answer.get("request") != self._requests or not isinstance(answer.get("detail"), str):
             raise self._unreadable()
-        return said, blobs
+        return answer, blobs
 
 
 class _Silent(Exception):
@@ -257,18 +257,18 @@ def _end(process: "subprocess.Popen[bytes]", channel: socket.socket) -> None:
     process.wait()
 
 
-def _packed(said: dict[str, Any], blobs: list[bytes]) -> bytes:
-    line = json.dumps(said | {"sizes": [len(blob) for blob in blobs]}).encode()
+def _packed(answer: dict[str, Any], blobs: list[bytes]) -> bytes:
+    line = json.dumps(answer | {"sizes": [len(blob) for blob in blobs]}).encode()
     return b"".join([line, b"\n", *blobs])
 
 
 def _unpacked(message: bytes) -> Answer:
     line, _, rest = message.partition(b"\n")
-    said = json.loads(line)
-    ends = np.cumsum([0, *said["sizes"]]).tolist()
-    if ends[-1] != len(rest) or said["kind"] not in ("done", "failed", "refused", "states"):
+    answer = json.loads(line)
+    ends = np.cumsum([0, *answer["sizes"]]).tolist()
+    if ends[-1] != len(rest) or answer["kind"] not in ("done", "failed", "refused", "states"):
         raise ValueError("no answer of ours")
-    return said, [rest[start:end] for start, end in pairwise(ends)]
+    return answer, [rest[start:end] for start, end in pairwise(ends)]
 
 
 def serve(channel: int) -> None:
@@ -290,17 +290,17 @@ class Host:
         """Do what is asked next."""
         self._request, method, *arguments = pickle.loads(self._connection.recv_bytes())
         try:
-            said, blobs = getattr(self, method)(*arguments)
+            answer, blobs = getattr(self, method)(*arguments)
         except BaseException as error:  # a user's code may raise anything
             refused = method == "build" and isinstance(error, UserError)
             detail = str(error) if refused else f"raised {told(in_words(error))}"
-            said, blobs = {"kind": "refused" if refused else "failed", "detail": detail}, []
-        self._send(said, blobs)
+            answer, blobs = {"kind": "refused" if refused else "failed", "detail": detail}, []
+        self._send(answer, blobs)
 
-    def _send(self, said: dict[str, Any], blobs: list[bytes]) -> None:
+    def _send(self, answer: dict[str, Any], blobs: list[bytes]) -> None:
         if os.getpid() != self._pid:  # the agent has forked, and this is the other one
             os._exit(0)
-        self._connection.send_bytes(_packed({"kind": "done", "detail": "", "request": self._request} | said, blobs))
+        self._connection.send_bytes(_packed({"kind": "done", "detail": "", "request": self._request} | answer, blobs))
 
     def build(self, text: str, spec: Spec, most_memory: int) -> Answer:
         """Import the class and build the agent."""

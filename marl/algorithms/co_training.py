@@ -99,8 +99,8 @@ class Versus(Learner):
         cls, config: VersusConfig, spec: Spec, state: Tensors, *, device: str, learner: int = 0, greedy: bool = False
     ) -> Agent:
         if type(learner) is not int or not 0 <= learner < len(config.learners):
-            held = ", ".join(f"{k} is {section['name']}" for k, section in enumerate(config.learners))
-            raise UserError(f"expected learner=0 to {len(config.learners) - 1}, got learner={learner}; {held}")
+            learners = ", ".join(f"{k} is {section['name']}" for k, section in enumerate(config.learners))
+            raise UserError(f"expected learner=0 to {len(config.learners) - 1}, got learner={learner}; {learners}")
         name, made, settings = _section(config.learners[learner])
         takes = inspect.signature(made.load_agent).parameters
         samples = "greedy" in takes and "search" not in takes  # other agents already play their best action

@@ -1,7 +1,7 @@
 """95 % intervals from the spread over seeds, for mean payoffs, payoff tables and ratings.
 
-The games of one seed share its chance events, and an agent's luck on it is met by all its opponents, so a seed is one
-observation and seeds alone are independent. With z_s the pull of seed s on a number (its share of the number's
+The games of one seed share its chance events, and an agent's luck on a seed is part of all its games there. So a seed
+is one observation, and only seeds are independent. With z_s the pull of seed s on a number (its share of the number's
 deviation from the truth, as the results show it) and G seeds,
 
     SE² = G/(G − 1) · Σ_s z_s²        interval: ± t(0.975, G − 1) · SE

@@ -41,7 +41,7 @@ class Terminal(Console):
         overflow: OverflowMethod | None = None,
         **_: Any,
     ) -> Text:
-        """Make a string renderable, wherever it stands; what asks for markup is not heard."""
+        """Make a string renderable; markup stays plain text, whatever the caller asks for."""
         return Text(shown(text), style=style, justify=justify, overflow=overflow)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:

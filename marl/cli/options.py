@@ -11,7 +11,7 @@ from games.errors import UserError
 from marl.base.files import typed_path
 from marl.base.terminal import Terminal
 
-MOST, MOST_SEED = 2**31 - 1, 2**63 - 1  # of things, and of the number that names a seed
+MOST, MOST_SEED = 2**31 - 1, 2**63 - 1  # the largest count that an option takes, and the largest seed
 PATH: Any = {"parser": typed_path, "metavar": "PATH"}  # of an option
 Config = Annotated[
     Path,

@@ -72,8 +72,8 @@ class Torch:
 
     def __call__(self, part: str, *inputs: Tensor) -> Tensor:
         with torch.autocast(self._device, torch.bfloat16) if self._half else nullcontext():
-            said: Tensor = getattr(self._network, part)(*inputs).float()
-            return said
+            output: Tensor = getattr(self._network, part)(*inputs).float()
+            return output
 
 
 class OpenVino:
@@ -93,13 +93,13 @@ class OpenVino:
         if key not in self._compiled:
             self._compiled[key] = self._compile(*key)
         infer = self._compiled[key]
-        said = torch.from_numpy(infer([x.contiguous().numpy()], share_inputs=True)[0])
-        if len(said) != len(x):  # so it is where its oneDNN is kept from the instructions that it needs
+        output = torch.from_numpy(infer([x.contiguous().numpy()], share_inputs=True)[0])
+        if len(output) != len(x):  # so it is where its oneDNN is kept from the instructions that it needs
             raise RunFailed(
-                f"OpenVINO was asked about {len(x)} rows in {self._precision} and answered {len(said)}; "
+                f"OpenVINO was asked about {len(x)} rows in {self._precision} and answered {len(output)}; "
                 "use precision: float32, or backend: torch"
             )
-        return said
+        return output
 
     def _compile(self, part: str, shape: tuple[int, ...]) -> Callable[..., Any]:
         settings = {
@@ -175,18 +175,18 @@ def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
     modules = dict(network.named_modules())
     inputs: list[Any] = []
     made: dict[fx.Node, Any] = {}
-    said = None
+    output = None
     for node in _Tracer(part).trace(network).nodes:
         args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), lambda of: made[of])
         if node.op == "placeholder":
             made[node] = op.parameter([-1, *shape], np.float32)
             inputs.append(made[node])
         elif node.op == "output":
-            said = args[0]
+            output = args[0]
         elif node.op == "call_module":
             made[node] = layer(modules[node.target], *args)
         else:
             if node.target not in functions:
                 raise NotImplementedError(f"nobody has translated {node.target}")
             made[node] = functions[node.target](*args, **kwargs)
-    return _openvino().Model([said], inputs)
+    return _openvino().Model([output], inputs)

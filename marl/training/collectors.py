@@ -93,8 +93,8 @@ class WorkerCollector(Collector):
 
     def __init__(self, game: str, num_envs: int, workers: int, opponents: Sequence[Entrant], length: int) -> None:
         who = tuple((entrant.reference, entrant.digest) for entrant in opponents)
-        held = enumerate(shares(num_envs, workers))
-        self._tables = [Table(game, index, start, stop, who) for index, (start, stop) in held]
+        parts = enumerate(shares(num_envs, workers))
+        self._tables = [Table(game, index, start, stop, who) for index, (start, stop) in parts]
         self._length = length
         self._workers: list[Worker] = []
         self._stop = weakref.finalize(self, stop_all, self._workers)

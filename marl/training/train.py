@@ -330,7 +330,7 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
 def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
     """Evaluate against the panel and write a checkpoint."""
     config = run.config
-    said = []
+    results = []
     agent = Entrant("learner", "learner", f"{0:064x}", run.learner.agent(), draws=0)
     for name, against in run.panel.items():
         key = stream(config.seed, "evaluation")
@@ -341,7 +341,7 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
             display.line(f"note: {result.note(name)}")
         log.evaluation(run.step, name, result.to_json())
         means = " ".join(f"{mean:+.2f}" for mean in result.return_mean)
-        said.append(f"{name} {means}")
+        results.append(f"{name} {means}")
     log.flush()
     digest = checkpoint.write(
         checkpoint.folder_of(run.folder, run.step),
@@ -356,5 +356,5 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
     )
     run.parent = digest, run.step
     checkpoint.retain(run.folder, config.keep)
-    against_all = "; ".join(said) or "no panel"
+    against_all = "; ".join(results) or "no panel"
     display.line(f"step {run.step:,} of {config.steps:,}; mean return by seat against {against_all}")

@@ -113,7 +113,7 @@ class PositionReplay:
         ahead = np.minimum(np.arange(steps + 1), self._rows["left"][places][:, None])
         first = {name: self._rows[name][places] for name in ("obs", "action_mask")}
         after = (places[:, None] + ahead) % self.capacity
-        return first | {name: held[after] for name, held in self._rows.items() if name not in first}
+        return first | {name: column[after] for name, column in self._rows.items() if name not in first}
 
     def renew(self, places: NDArray[np.int64], policy: NDArray[Any], root_value: NDArray[Any]) -> None:
         """Store the policies and root values of a new search of some positions."""
@@ -140,7 +140,7 @@ class PositionReplay:
         return {name: np.zeros((0, *shape), dtype) for name, (shape, dtype) in self._fields.items()}
 
     def _wait(self, rows: Rows, of: NDArray[np.int64], before: NDArray[np.float64]) -> None:
-        self._waiting = {name: np.concatenate([held, rows[name]]) for name, held in self._waiting.items()}
+        self._waiting = {name: np.concatenate([column, rows[name]]) for name, column in self._waiting.items()}
         self._of = np.concatenate([self._of, of])
         self._before = np.concatenate([self._before, before])
 
@@ -154,7 +154,7 @@ class PositionReplay:
         place = np.minimum(np.searchsorted(name, wanted), len(name) - 1)
         over = name[place] == wanted
         episode = order[place[over]]
-        rows = {name: held[over] for name, held in self._waiting.items()}
+        rows = {name: column[over] for name, column in self._waiting.items()}
         paid, before = outcomes[episode], self._before[over]
         rows["outcome"] = np.where(cut[episode, None], rows["root_value"], (paid - before).astype(np.float32))
         if "would_resign" in rows:
@@ -164,7 +164,7 @@ class PositionReplay:
         if self.whole_games:
             rows["cut"] = cut[episode]
             rows = _in_order(rows, wanted[over], before, paid)
-        self._waiting = {name: held[~over] for name, held in self._waiting.items()}
+        self._waiting = {name: column[~over] for name, column in self._waiting.items()}
         self._of, self._before = self._of[~over], self._before[~over]
         self._keep(rows)
         return len(episode)
@@ -179,11 +179,11 @@ class PositionReplay:
         room = min(self.capacity, self._next + count)
         if len(self._rows["player"]) < room:
             more = min(self.capacity, max(room, 2 * len(self._rows["player"]), 1024)) - len(self._rows["player"])
-            for name, held in self._rows.items():
-                self._rows[name] = np.concatenate([held, np.zeros((more, *held.shape[1:]), held.dtype)])
+            for name, column in self._rows.items():
+                self._rows[name] = np.concatenate([column, np.zeros((more, *column.shape[1:]), column.dtype)])
         at = (self._next + np.arange(count)) % self.capacity
-        for name, held in self._rows.items():
-            held[at] = rows[name]
+        for name, column in self._rows.items():
+            column[at] = rows[name]
         self._next += count
 
 
@@ -196,7 +196,7 @@ def _in_order(rows: Rows, game: NDArray[np.int64], before: NDArray[Any], paid: N
     size = np.unique(game, return_counts=True)[1]
     left = np.repeat(np.cumsum(size), size) - np.arange(len(game)) - 1
     after = np.where(left[:, None] > 0, np.roll(before[order], -1, 0), paid[order])
-    rows = {name: held[order] for name, held in rows.items()}
+    rows = {name: column[order] for name, column in rows.items()}
     return rows | {"left": left, "reward": after - before[order]}
 
 
