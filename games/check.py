@@ -288,7 +288,7 @@ def _opens(play: Play) -> str | None:
 
 
 def _seeds(play: Play) -> str | None:
-    """Check the seeds of the episodes that followed by themselves."""
+    """Check the seeds of episodes that opened without a `reset`."""
     number = np.cumsum(play.first[1:], axis=0, dtype=np.uint64)
     wrong = np.zeros_like(play.first)
     wrong[1:] = play.seed[1:] != np.where(number, fold(play.seed[0], number), play.seed[0])
@@ -368,7 +368,7 @@ def _same_again(reference: str, play: Play) -> str | None:
 
 
 def _same_alone(reference: str, play: Play) -> str | None:
-    """Check the last environment's episodes: they know neither their place nor their batch-mates."""
+    """Check that the last environment's episodes depend neither on its index nor on the other environments."""
     alone = max(1, int(play.last[:, -1].sum()))
     return _differs(play, record(make(reference, 1, guard=False), play.seed[0, -1:], alone), slice(NUM_ENVS - 1, None))
 
@@ -487,7 +487,7 @@ def _chosen(reference: str, play: Play) -> str | None:
 
 
 def _clones(game: Game, state: State, actions: list[int], key: int) -> str | None:
-    """Check that a clone and its original go their own ways."""
+    """Check that a clone and its original change independently."""
     before, clone = state.key(), state.clone()
     if clone.key() != before:
         return f"a clone's key is {clone.key()!r}, its original's {before!r}"

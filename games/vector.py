@@ -1,4 +1,4 @@
-"""Play any single environment, many at once, as one `VecEnv`; and any `Game` as a single environment.
+"""Batch any single environment as one `VecEnv`, and play any `Game` as a single environment.
 
     Game ── GameEnv ──┐
                       ├── Vector, a VecEnv

@@ -63,7 +63,7 @@ class Workers:
         return self._timestep
 
     def close(self) -> None:
-        """Stop the processes; there is nobody to ask then."""
+        """Stop the processes; the environments cannot be used afterwards."""
         self._stop()
 
     def _ask(self, request: str) -> list[Any]:

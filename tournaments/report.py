@@ -32,8 +32,9 @@ NAME_WIDTH = 6  # what names keep of a terminal, however narrow it is
 
 
 def print_leaderboard(console: Terminal, summary: Summary) -> None:
-    """Print the leaderboard, or the payoffs and why there is no Elo; before it who never finished a game, behind it
-    warnings, in one line each.
+    """Print the leaderboard, or the payoffs and why there is no Elo.
+
+    Agents that never finished a game are named first, warnings stand last, each in one line.
     """
     for line in summary.never_finished.values():
         console.print(line, style="bold yellow")
@@ -53,7 +54,7 @@ def print_leaderboard(console: Terminal, summary: Summary) -> None:
 
 
 def _print_table(console: Terminal, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table with nothing cut: names fold where a terminal is too narrow; numbers and what is piped do not."""
+    """Print a table with whole cells: names fold on a narrow terminal; numbers and piped output never do."""
     table = Table(box=None, header_style="bold")
     for title in titles:
         named = title == "agent"
@@ -79,7 +80,7 @@ def _rating_cells(rank: int, rating: Rating) -> list[str]:
 
 
 def half_width(ci95: float) -> str:
-    """Write the half width of an interval in Elo; a dash where one seed alone says something."""
+    """Return the half width of an interval in Elo as text; a dash where one seed is all there is."""
     return f"{ci95:.0f}" if np.isfinite(ci95) else "—"
 
 
@@ -116,7 +117,7 @@ def _payoff_rows(summary: Summary) -> list[list[str]]:
 
 
 def written(mean: float | None, ci95: float | None = None) -> str:
-    """Write a mean, and its interval where it has one."""
+    """Return a mean as text, with its interval where it has one."""
     if mean is None or np.isnan(mean):
         return "—"
     shown = f"{round(mean, 3) + 0.0:.3f}"  # and no minus before a zero
@@ -124,7 +125,7 @@ def written(mean: float | None, ci95: float | None = None) -> str:
 
 
 def _unit_line(summary: Summary, table: Matchups) -> str:
-    """Say what payoffs are counted in, and who earns most."""
+    """Return a line with the unit of the payoffs and the agent that earns most."""
     lengths, steps = summary.results.lengths, ""
     if table.unit == "step" and lengths is not None and len(lengths):
         low, high = int(lengths.min()), int(lengths.max())
@@ -143,7 +144,7 @@ def _seat_line(summary: Summary) -> str:
 
 
 def _method(summary: Summary) -> str:
-    """Say in words how the numbers came about."""
+    """Return a description of how the numbers were computed."""
     if summary.matchups:
         return (
             f"Payoffs per {summary.matchups.unit}, both seatings together. Against the pool: the mean over all agents, "

@@ -472,7 +472,7 @@ class Store:
             read()
 
     def close(self) -> None:
-        """Close the store. Who wrote folds the log into the file, unless somebody else still reads: it is one file."""
+        """Close the store. A writer merges the write-ahead log into the file, unless another process still reads it."""
         if self._writable:
             with suppress(sqlite3.Error):
                 self._db.execute("PRAGMA busy_timeout = 0")

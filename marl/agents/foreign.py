@@ -192,7 +192,7 @@ class ForeignAgent:
 
 
 class _Silent(Exception):
-    """A process has not done by the deadline what it was asked for."""
+    """A process did not answer by the deadline."""
 
 
 class _Line:
@@ -272,7 +272,7 @@ def _unpacked(message: bytes) -> Answer:
 
 
 def serve(channel: int) -> None:
-    """Be the process of an agent: do what is asked until nobody is there to ask."""
+    """Run an agent's process: answer requests until the connection closes."""
     host = Host(Connection(channel))
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -281,7 +281,7 @@ def serve(channel: int) -> None:
 
 
 class Host:
-    """What holds the agent in its own process, and answers for it."""
+    """Hold the agent in its own process, and answer requests."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._pid = connection, os.getpid()
@@ -345,7 +345,7 @@ class Host:
 
 
 def _apart(hidden: Any, rows: int) -> list[bytes]:
-    """Return hidden states by row, as bytes."""
+    """Split hidden states into rows, as bytes."""
     if not hasattr(hidden, "shape"):
         raise TypeError(f"expected hidden states as an array or a tensor, got {type(hidden).__name__}")
     if len(hidden) != rows:
@@ -354,7 +354,7 @@ def _apart(hidden: Any, rows: int) -> list[bytes]:
 
 
 def _together(rows: list[bytes]) -> Any:
-    """Put together what `_apart` took apart."""
+    """Join the rows that `_apart` returned."""
     parts = [pickle.loads(row) for row in rows]
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)
@@ -364,7 +364,7 @@ def _together(rows: list[bytes]) -> Any:
 
 
 def _bound(most_memory: int) -> None:
-    """Let this process fail before the machine does: it may not take all memory, and is the first to be ended."""
+    """Limit this process's memory, and make it the first to be killed where the machine runs out of it."""
     for limit, most in ((resource.RLIMIT_DATA, most_memory), (resource.RLIMIT_CORE, 0)):
         hard = resource.getrlimit(limit)[1]
         resource.setrlimit(limit, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
