@@ -269,7 +269,7 @@ def test_the_game_of_a_checkpoint(tmp_path):
     written(tmp_path / "run")
     assert game_of(str(tmp_path / "run")) == "openspiel:tic_tac_toe"
     for text in ("random", "some.module:Bot"):
-        with pytest.raises(UserError, match="knows no game of its own; name one with --game"):
+        with pytest.raises(UserError, match="knows no game of its own; name one"):
             game_of(text)
 
 
