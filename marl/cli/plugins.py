@@ -6,8 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from games import plugins
-from games.errors import UserError
-from games.errors import theirs as in_theirs
+from games.errors import UserError, theirs
 from marl.base.terminal import Terminal
 
 
@@ -18,13 +17,13 @@ class WithPlugIns(TyperGroup):
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
-        ours, theirs = super().list_commands(ctx), plugins.names(plugins.COMMANDS)
-        for name in sorted({*ours} & {*theirs}):
+        ours, added = super().list_commands(ctx), plugins.names(plugins.COMMANDS)
+        for name in sorted({*ours} & {*added}):
             complaint = (
                 f"marl: '{name}' is a command of marl's own, and the plug-in of that name is left out; rename it"
             )
             Terminal(stderr=True).print(complaint)
-        return [*ours, *(name for name in theirs if name not in ours)]
+        return [*ours, *(name for name in added if name not in ours)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         found = super().get_command(ctx, cmd_name)
@@ -35,7 +34,7 @@ def _load(name: str) -> Any:
     """Return the commands that are registered by a name, or one that says why they cannot be had."""
     try:
         app = plugins.load(plugins.COMMANDS, name)
-        with in_theirs(f"the commands of 'marl {name}' could not be built"):
+        with theirs(f"the commands of 'marl {name}' could not be built"):
             command = typer.main.get_group(app)
     except UserError as error:
         command = _broken(str(error))
