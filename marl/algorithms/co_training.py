@@ -65,6 +65,7 @@ class Versus(Learner):
         if len(lengths) > 1:
             raise UserError(f"the learners need trajectories of different lengths, {lengths}; choose others")
         self.rollout_length = next(iter(lengths), None)
+        self.whole_episodes = any(learner.whole_episodes for learner in self._learners.values())
 
     def actors(self) -> Sequence[Agent]:
         return [learner.actors()[0] for learner in self._learners.values()]

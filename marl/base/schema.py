@@ -42,6 +42,8 @@ _SETTINGS = {
     "buffer_size": ("replay_episodes", "replay_positions"),
     "discount": ("gamma",),
     "gae": ("gae_lambda",),
+    "td_lambda": ("gae_lambda",),
+    "gae_lambda": ("td_lambda",),
     "ent_coef": ("entropy_coefficient",),
     "entropy_coef": ("entropy_coefficient",),
     "clip_range": ("clip",),

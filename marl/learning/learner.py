@@ -22,6 +22,9 @@ class Learner(ABC):
     spec: Spec
     notes: Sequence[str] = ()  # what the user should know of how this game fits
     may_lag: bool = False  # it also learns from trajectories of its previous weights, and its actors can be pickled
+    whole_episodes: bool = (
+        False  # it learns from complete episodes only: at a stretch's end the open ones are played on
+    )
     rollout_length: int | None = None  # the length of the trajectories that it needs; None: any
 
     @abstractmethod

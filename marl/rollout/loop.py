@@ -39,6 +39,7 @@ class Carry:
         self.timestep: TimeStep = venv.reset(seeds)
         self.hidden: list[Hidden] = [agent.initial_hidden(seats[0] * seats[1]) for agent in roster]
         self.decisions = np.zeros(seats, np.int64)  # [E, N] taken in this episode
+        self.idle = np.zeros(seats[0], bool)  # [E] no further episode is played here
         self.recording = Recording()
 
 
@@ -99,15 +100,25 @@ def _advance(venv: VecEnv, actions: Actions, carry: Carry) -> None:
     carry.decisions[carry.timestep.first] = 0
 
 
-def rollout(venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry, length: int) -> Trajectory:
+def rollout(
+    venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry, length: int, *, closing: bool = False
+) -> Trajectory:
     """Play `length` steps and record them. `seating` [E, N] holds for the whole call."""
-    return carry.recording.add(play(venv, roster, seating, carry, length))
+    return carry.recording.add(play(venv, roster, seating, carry, length, closing=closing))
 
 
-def play(venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry, length: int) -> list[Moment]:
-    """Play `length` steps; return the moment of each, and the final one."""
+def play(
+    venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry, length: int, *, closing: bool = False
+) -> list[Moment]:
+    """Play `length` steps; return the moment of each, and the final one.
+
+    With `closing` only the open episodes are played on: an environment whose episode is over has EMPTY seats from then.
+    """
     moments = []
     for _ in range(length):
+        if closing:
+            carry.idle |= carry.timestep.first
+            seating = np.where(carry.idle[:, None], EMPTY, seating)
         moment = see(carry.timestep, seating)
         moment.action, moment.extras = decide(venv, roster, seating, carry)
         _advance(venv, moment.action, carry)

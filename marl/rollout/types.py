@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from games.arrays import Actions, Views
 from games.contract import Spec, State, TimeStep, VecEnv
 from games.keys import Keys
+from marl.rollout.seating import EMPTY
 
 Hidden = Any  # an agent's recurrent state: None, or anything that rows [B] index
 Tensors = dict[str, Any]  # named tensors, as a checkpoint keeps them
@@ -128,8 +129,13 @@ class Trajectory:
 
     @property
     def steps(self) -> int:
-        """Transitions of one environment that are new here; idle reset slots do not count."""
-        return int((~self.first[self.recorded + 1 :]).sum())
+        """Transitions of one environment that are new here; idle reset slots and idle environments do not count."""
+        return int((~self.first[self.recorded + 1 :] & self.played[self.recorded :]).sum())
+
+    @property
+    def played(self) -> NDArray[np.bool_]:
+        """Whether somebody held a player [T, E]; environments whose seats are EMPTY are idle."""
+        return np.asarray((self.seating != EMPTY).any(2))
 
     def learnable(self, mine: Collection[int]) -> NDArray[np.bool_]:
         """Return the mask of every loss [T, E, N]: decisions of the roster entries `mine`, each handed over once."""

@@ -71,12 +71,13 @@ class Collector:
         self._roster, self._seating = [*actors, *self._opponents], how.seating
         self._carry = how.carry(self._venv, self._roster)
 
-    def begin(self) -> None:
-        """Start to play the next generation."""
+    def begin(self, *, closing: bool = False) -> None:
+        """Start to play the next generation; with `closing`, of the open episodes only (`loop.play`)."""
+        self._closing = closing
 
     def take(self) -> Trajectory:
         """Return the recording of the generation that was begun."""
-        return rollout(self._venv, self._roster, self._seating, self._carry, self._length)
+        return rollout(self._venv, self._roster, self._seating, self._carry, self._length, closing=self._closing)
 
     def close(self) -> None:
         """Stop the worker processes, if there are any."""
@@ -102,14 +103,16 @@ class WorkerCollector(Collector):
     def open(self, actors: Sequence[Agent], how: Beginning) -> None:
         self._actors, self._beginning, self._deaths = actors, how, 0
         self._recording = Recording()
-        self._generations: list[bytes] = []  # the pickled actors of each generation of the stretch
+        # The pickled actors of each generation of the stretch, and whether it plays the open episodes only.
+        self._generations: list[tuple[bytes, bool]] = []
         if not self._workers:
             self._workers += [self._hire(table) for table in self._tables]
 
-    def begin(self) -> None:
+    def begin(self, *, closing: bool = False) -> None:
         actors = pickle.dumps(list(self._actors))
-        unchanged = self._generations and self._generations[-1] == actors
-        self._generations.append(self._generations[-1] if unchanged else actors)
+        if self._generations and self._generations[-1][0] == actors:
+            actors = self._generations[-1][0]  # kept once
+        self._generations.append((actors, closing))
         for index in range(len(self._workers)):
             self._ask(index, len(self._generations) - 1)
 
@@ -130,7 +133,8 @@ class WorkerCollector(Collector):
     def _ask(self, index: int, generation: int) -> None:
         table = self._tables[index]
         how = self._beginning.share(table.start, table.stop) if generation == 0 else None
-        self._workers[index].ask("play", self._generations[generation], how, self._length)
+        actors, closing = self._generations[generation]
+        self._workers[index].ask("play", actors, how, self._length, closing)
 
     def _answer(self, index: int) -> list[Moment]:
         try:
@@ -177,8 +181,8 @@ class Host:
         self._venv: VecEnv | None = None
         self._spent = 0.0
 
-    def play(self, actors: bytes, how: Beginning | None, length: int) -> tuple[list[Moment], float]:
-        """Play one generation, from a beginning or from where the one before ended.
+    def play(self, actors: bytes, how: Beginning | None, length: int, closing: bool) -> tuple[list[Moment], float]:
+        """Play one generation, from a beginning or from where the one before ended; `closing`: as `loop.play`.
 
         Returns its moments, and the CPU-seconds that this process has spent since it last said so.
         """
@@ -189,7 +193,7 @@ class Host:
         with numbered_from(self._table.start):
             if how is not None:
                 self._seating, self._carry = how.seating, how.carry(self._venv, roster)
-            moments = play(self._venv, roster, self._seating, self._carry, length)
+            moments = play(self._venv, roster, self._seating, self._carry, length, closing=closing)
         before, self._spent = self._spent, time.process_time()
         return moments, self._spent - before
 

@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import BaseModel
 
@@ -296,7 +297,12 @@ def _difference(path: str, before: object, now: object) -> tuple[str, object, ob
 
 
 def _stretch(run: Run, log: RunLog, display: Display) -> None:
-    """Train until the next checkpoint is due."""
+    """Train until the next checkpoint is due.
+
+    For a learner of whole episodes those that are open then are played to their ends, and no others are begun. So every
+    episode that was begun is learned from, whatever its length; if the open ones were dropped, those kept would be too
+    short. What has not ended after as many rollouts again as the stretch had is dropped.
+    """
     config, learner = run.config, run.learner
     key = fold_one(stream(config.seed, "stretch"), run.step // config.stretch)
     end = min((run.step // config.stretch + 1) * config.stretch, config.steps)
@@ -307,12 +313,19 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
     collector = run.collector
     collector.open(actors, beginning(key, seating, len(actors) + len(run.opponents)))
     collector.begin()
+    unfinished = np.full(config.num_envs, learner.whole_episodes)  # [E] whose open episode is to be learned from
+    closing, last, rollouts = False, False, 0
     wall, cpu = time.perf_counter(), time.process_time() + collector.elsewhere
-    while run.step < end:
+    while not last:
         trajectory = collector.take()
         run.step += trajectory.steps
-        if run.step < end:
-            collector.begin()
+        rollouts += -1 if closing else 1
+        if closing:
+            unfinished &= ~trajectory.first[trajectory.recorded :].any(0)
+        closing = run.step >= end
+        last = closing and (rollouts == 0 or not unfinished.any())
+        if not last:
+            collector.begin(closing=closing)
         metrics = learner.update(trajectory, mine)
         before, wall = wall, time.perf_counter()
         metrics["steps_per_second"] = trajectory.steps / (wall - before)

@@ -29,10 +29,13 @@ class Standard:
         self.mean = self.mean + shift * count / total
         self.count = total
 
-    def apply(self, sample: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return samples scaled to mean 0 and deviation 1; elements that have never varied stay unchanged."""
+    def apply(self, sample: NDArray[np.float32], *, centre: bool = True) -> NDArray[np.float32]:
+        """Return samples scaled to deviation 1 and, with `centre`, to mean 0.
+
+        Elements that have never varied stay unchanged.
+        """
         varies = self.variance > 1e-8
-        mean, deviation = np.where(varies, self.mean, 0), np.sqrt(np.where(varies, self.variance, 1))
+        mean, deviation = np.where(varies & centre, self.mean, 0), np.sqrt(np.where(varies, self.variance, 1))
         return ((sample - mean) / deviation).astype(np.float32)
 
     def state(self) -> Tensors:
@@ -60,8 +63,12 @@ class EpisodeBatch:
         shared: bool,
         states: Standard | None = None,
         rewards: Standard | None = None,
+        centre_rewards: bool = False,
     ) -> None:
-        """Lay out a sample; `shared`: one network for all players; standardise by `states` and `rewards` if given."""
+        """Lay out a sample; `shared`: one network for all players; standardise by `states` and `rewards` if given.
+
+        Rewards are divided by their deviation; with `centre_rewards` their mean is subtracted before.
+        """
         acting, truncated = trajectory.acting, trajectory.truncated & ~trajectory.terminated
         t, k, n = np.nonzero(trajectory.index >= 0)  # in the order of the rows
         self._length = (trajectory.terminated | trajectory.truncated).all(2).argmax(0)  # [K] steps
@@ -91,7 +98,7 @@ class EpisodeBatch:
         self._reward = _mean(trajectory.reward, alive)  # [T, K] of the team
         if rewards:
             rewards.see(self._reward[self._inside[1:]])
-            self._reward = rewards.apply(self._reward)
+            self._reward = rewards.apply(self._reward, centre=centre_rewards)
         self.acting = tensor(acting[self._inside])  # [B, N]
         self._acting, self._truncated = acting, truncated
         state = self._state(trajectory, spec)
@@ -145,6 +152,11 @@ class EpisodeBatch:
     def decided(self, each: bool) -> Tensor:
         """Return the steps at which any player acted [B, 1], or with `each` the players who did [B, N]."""
         return self.acting if each else self.acting.any(1, keepdim=True)
+
+    @property
+    def cut_episodes(self) -> float:
+        """The share of episodes that were truncated, and bootstrap from the value of their last views."""
+        return float(self._truncated[self._length, np.arange(len(self._length))].any(1).mean())
 
     def targets(self, value: Tensor, *, gamma: float, td_lambda: float) -> Tensor:
         """Return the TD(λ) targets [B, M] of values [B, M]: M = 1 for the team, M = N for each player."""

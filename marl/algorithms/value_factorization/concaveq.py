@@ -36,6 +36,7 @@ from games.errors import UserError
 from games.keys import draw, fold
 from marl.algorithms.value_factorization.agent import POLICY_ACTION, TeamAgent
 from marl.algorithms.value_factorization.batch import EpisodeBatch
+from marl.algorithms.value_factorization.diagnostics import action_gap
 from marl.algorithms.value_factorization.learner import TeamLearner, TeamLearnerConfig
 from marl.algorithms.value_factorization.networks import Team
 from marl.base.schema import Size
@@ -227,9 +228,11 @@ class ConcaveQ(TeamLearner):
         f_loss = (weight * (f - target).square())[decided].mean()
         value_loss = (value - target).square()[decided].mean()
         norm = self.optimizers["value"].descend(f_loss + value_loss)
-        policy_loss, entropy = self.policy_loss(batch, logits, central.detach(), best)
+        with torch.no_grad():
+            marginal = batch.rows(self.marginals(batch, central, best))[batch.acts]  # [B, A]
+        action_mask = batch.action_mask[batch.acts]
+        policy_loss, entropy = self.policy_loss(logits[batch.acts], action_mask, marginal)
         policy_norm = self.optimizers["policy"].descend(policy_loss)
-        self.update_targets((self.central_target, self.central), (self.mix_target, self.mix))
         metrics = {
             "loss": value_loss.detach(),
             "concave_loss": f_loss.detach(),
@@ -240,8 +243,14 @@ class ConcaveQ(TeamLearner):
             "policy_grad_norm": policy_norm,
             "q": value.detach()[decided].mean(),
             "temperature": torch.tensor(self.temperature),
-        }
-        return metrics | gap
+        } | gap
+        if self.diagnoses:
+            with torch.no_grad():
+                lagging = self.mix_target(batch.taken(central_target), batch.global_state)
+            metrics |= self.diagnosis(batch, value, lagging, value_target)
+            metrics["action_gap"] = action_gap(marginal, action_mask)
+        self.update_targets((self.central_target, self.central), (self.mix_target, self.mix))
+        return metrics
 
     def select(self, batch: EpisodeBatch, q: Tensor, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return joint actions [B, N] that maximise f, and the gap of the ascent as a metric, if it can be computed."""
@@ -262,12 +271,9 @@ class ConcaveQ(TeamLearner):
         optimal, found = (self.mixer.value(weights, _of(seats[some], joint[:, None])) for joint in (exact, best[some]))
         return best, {"ascent_gap": (optimal - found).mean()}
 
-    def policy_loss(self, batch: EpisodeBatch, logits: Tensor, central: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
-        """Return L_π and the mean entropy: each agent's policy against Q* of its actions, with û of the others."""
-        with torch.no_grad():
-            marginal = batch.rows(self.marginals(batch, central, best))[batch.acts]  # [B, A]
-        mask = batch.action_mask[batch.acts]
-        log_pi = masked_log_probs(logits[batch.acts], mask)
+    def policy_loss(self, logits: Tensor, action_mask: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
+        """Return L_π and the mean entropy; `marginal` is Q*(a, û_-i) of each decision. All arguments are [B, A]."""
+        log_pi = masked_log_probs(logits, action_mask)
         pi = log_pi.exp()
         entropy = -(pi * log_pi).sum(1).mean()
         return -(pi * marginal).sum(1).mean() - self.temperature * entropy, entropy.detach()

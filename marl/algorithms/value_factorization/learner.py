@@ -8,16 +8,17 @@ An algorithm (qmix.py, concaveq.py) defines its networks and its loss.
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, BeforeValidator, Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from games.contract import Discrete, Spec
 from games.errors import UserError
 from games.keys import fold_one, stream
+from marl.algorithms.value_factorization import diagnostics
 from marl.algorithms.value_factorization.agent import TeamAgent
 from marl.algorithms.value_factorization.batch import EpisodeBatch, Standard
 from marl.algorithms.value_factorization.networks import Team, TeamNetworkConfig
@@ -31,6 +32,14 @@ from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors, Trajectory, prefixed, under
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+def _spelled_out(value: object) -> object:
+    """Return the word for `true`, which files of earlier versions have."""
+    return "mean_and_deviation" if value is True else value
+
+
+Standardisation = Annotated[Literal["deviation", "mean_and_deviation", False], BeforeValidator(_spelled_out)]
 
 
 class TeamLearnerConfig(TeamNetworkConfig):
@@ -47,7 +56,7 @@ class TeamLearnerConfig(TeamNetworkConfig):
     epsilon_start: float = Field(1.0, ge=0, le=1)
     epsilon_end: float = Field(0.05, ge=0, le=1)
     epsilon_steps: PositiveInt = 50_000  # environment steps of the linear decay
-    standardise_rewards: bool = False  # by the running mean and deviation of the rewards sampled so far
+    standardise_rewards: Standardisation = False  # by the running moments of the rewards sampled so far
     max_grad_norm: PositiveFloat = 10.0
 
 
@@ -61,6 +70,7 @@ class TeamLearner(Learner):
     Config: ClassVar[type[BaseModel]]
     Plays: ClassVar[type["TeamAgent"]] = TeamAgent
     name: ClassVar[str]
+    whole_episodes = True
     needs_state: ClassVar[bool] = True  # the algorithm uses the global state in training
 
     def __init__(self, config: Any, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
@@ -136,7 +146,26 @@ class TeamLearner(Learner):
             shared=config.share_parameters,
             states=self.standards["states"] if self.needs_state else None,
             rewards=self.standards["rewards"] if config.standardise_rewards else None,
+            centre_rewards=config.standardise_rewards == "mean_and_deviation",
         )
+
+    @property
+    def diagnoses(self) -> bool:
+        """Whether the batch of this update is diagnosed: those of all updates would cost some percent of them."""
+        return self.updates % diagnostics.EVERY == 0
+
+    def diagnosis(self, batch: EpisodeBatch, value: Tensor, lagging: Tensor, value_target: Tensor) -> dict[str, Tensor]:
+        """Return metrics of the values [B, M] of the actions taken, by the networks and by the target networks.
+
+        `value_target` [B, M] is what the targets are made of: the values of the best actions.
+        """
+        decided = batch.decided(each=value.shape[1] > 1)
+        returns = batch.targets(value_target, gamma=self.config.gamma, td_lambda=1.0)
+        metrics = diagnostics.of_values(value.detach()[decided], lagging[decided], returns[decided])
+        metrics["cut_episodes"] = torch.tensor(batch.cut_episodes)
+        if self.config.standardise_rewards == "mean_and_deviation":
+            metrics["idle_reward"] = torch.tensor(float(self.standards["rewards"].apply(np.zeros((), np.float32))))
+        return metrics
 
     def optimizer(self, *modules: nn.Module) -> Optimizer:
         parameters = [parameter for module in modules for parameter in module.parameters()]

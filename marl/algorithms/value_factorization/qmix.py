@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from marl.algorithms.value_factorization.batch import EpisodeBatch
+from marl.algorithms.value_factorization.diagnostics import action_gap
 from marl.algorithms.value_factorization.learner import TeamLearner, TeamLearnerConfig
 from marl.algorithms.value_factorization.networks import Team
 from marl.base.schema import Size
@@ -157,8 +158,14 @@ class ValueFactorization(TeamLearner):
         error = (value - target)[decided]
         loss = error.square().mean()
         norm = self.optimizers["all"].descend(loss)
+        metrics = {"loss": loss.detach(), "grad_norm": norm, "q": value.detach()[decided].mean()}
+        if self.diagnoses:
+            with torch.no_grad():
+                lagging = self.target_mix(batch.taken(q_target), self.mixer_state(batch, features))
+            metrics |= self.diagnosis(batch, value, lagging, value_target)
+            metrics["action_gap"] = action_gap(q.detach()[batch.acts], batch.action_mask[batch.acts])
         self.update_targets((self.target_team, self.team), (self.target_mix, self.mix))
-        return {"loss": loss.detach(), "grad_norm": norm, "q": value.detach()[decided].mean()}
+        return metrics
 
 
 class Iql(ValueFactorization):

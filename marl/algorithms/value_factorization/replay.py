@@ -57,7 +57,8 @@ class EpisodeReplay:
         their episode.
         """
         fresh = slice(trajectory.recorded, len(trajectory.action))
-        first = trajectory.first[fresh]
+        played = trajectory.played[fresh]
+        first = trajectory.first[fresh] & played
         length, num_envs = first.shape
         if length == 0:
             return
@@ -76,7 +77,7 @@ class EpisodeReplay:
             views = np.zeros((*index.shape, *rows.shape[1:]), rows.dtype)
             views[index >= 0] = rows[index[index >= 0]]
             self._fields[name][at] = views
-        self._close(first, np.asarray((terminated | truncated).all(2)))
+        self._close(first, np.asarray((terminated | truncated).all(2)) & played)
         self._forget()
 
     def sample(self, count: int, key: int) -> Trajectory:

@@ -47,7 +47,7 @@ class SearchConfig(Frozen):
     considered: Size = 16  # gumbel: the number of actions considered at the root
     sampled_moves: Count = 10  # a player's first moves that are sampled from the search's policy, in training
     learning_rate: PositiveFloat = 1e-3
-    anneal: bool = False  # the learning rate falls linearly to 0 at the run's last step
+    anneal: bool = False  # the learning rate falls linearly towards 0 at the run's last step
     weight_decay: NonNegativeFloat = 1e-4  # c
     root_value_share: float = Field(0.0, ge=0, le=1)  # m
     replay_positions: Size = 100_000
@@ -115,13 +115,13 @@ class SearchLearner(Learner, Generic[Network]):
     def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
         config = self.config
         finished = self.replay.add(trajectory, mine)
+        learning_rate = self._learning_rate()
         before, self.steps = self.steps, self.steps + trajectory.steps
         updates = due(before, self.steps, config.steps_per_update)
         means = Means()
         if updates and len(self.replay) >= config.batch_size:
             self.refresh(updates)
-            rate = config.learning_rate
-            self.optimizer.learning_rate = annealed(rate, self.steps, self.total_steps) if config.anneal else rate
+            self.optimizer.learning_rate = learning_rate
             self.network.train()
             for _ in range(updates):
                 means.add(self._learn())
@@ -131,7 +131,13 @@ class SearchLearner(Learner, Generic[Network]):
         would, wrongly = self.replay.would_resign
         if would:
             metrics["resigned_wrongly"] = wrongly / would
-        return metrics | {"updates": self.updates, "positions": len(self.replay), "finished": finished}
+        counts = {"updates": self.updates, "positions": len(self.replay), "finished": finished}
+        return metrics | counts | {"learning_rate": learning_rate}
+
+    def _learning_rate(self) -> float:
+        """Return the rate of the next updates: as the trajectory began, so that that of the last one is not 0."""
+        rate = self.config.learning_rate
+        return annealed(rate, self.steps, self.total_steps) if self.config.anneal else rate
 
     def _learn(self) -> dict[str, Tensor]:
         with torch.autocast(self.device, torch.bfloat16, enabled=self.config.precision == "bfloat16"):

@@ -11,7 +11,7 @@ from games.registry import make
 from marl.agents.load import Entrant, load_agent
 from marl.evaluation.evaluate import evaluate
 from marl.rollout.agent import Random, Stateless
-from marl.rollout.loop import most_steps
+from marl.rollout.loop import Episode, most_steps
 from marl.rollout.referee import AgentFailed
 from marl.rollout.types import Decision
 
@@ -41,6 +41,30 @@ def test_returns_are_the_agents_own_by_seat():
     assert found.return_mean == [1.0, -1.0] and found.return_ci95 == [0.0, 0.0]
     assert found.episodes == 8 and found.length_mean == 1.0
     assert evaluate(venv, COOPERATE, DEFECT, seeds=4, key=1).return_mean == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "returns, half",
+    [
+        ([1.0, 2.0], 12.7062 * 0.5),  # t(0.975) of 1, 2 and 4 degrees of freedom, and the standard error by hand
+        ([1.0, 3.0, 5.0], 4.302653 * np.sqrt(4 / 3)),
+        ([0.0, 0.0, 0.0, 0.0, 10.0], 2.776445 * 2.0),
+        ([3.0], None),
+    ],
+)
+def test_the_interval_is_students_over_seeds(returns, half, monkeypatch):
+    """Both seats of a seed are paid the same, so a second seat adds nothing to what the seeds say."""
+
+    def episodes(venv, roster, streams, seeds, seatings, **_):
+        for index in range(len(seeds)):
+            paid = np.full(2, returns[index // 2])
+            yield Episode(index, paid, rounding=0, length=1, truncated=False, cut=False, forfeits=(), moves=paid)
+
+    monkeypatch.setattr("marl.evaluation.evaluate.episodes", episodes)
+    found = evaluate(make("openspiel:matrix_pd", 1), COOPERATE, DEFECT, seeds=len(returns), key=1)
+    assert found.return_mean == pytest.approx([np.mean(returns)] * 2)
+    expected = [half] * 2 if half is None else pytest.approx([half] * 2, rel=1e-5)
+    assert found.to_json()["return_ci95"] == expected
 
 
 def test_the_defector_is_paid_and_the_cooperator_is_not():

@@ -394,3 +394,18 @@ def test_every_decision_has_a_key_of_its_own():
     mine, theirs = (set(agent.keys) for agent in roster)
     assert len(mine) == len(theirs) == 2 * 2 * 3  # seeds, players, decisions; the same in whatever company
     assert len(roster[0].keys) == 2 * len(mine) and not mine & theirs
+
+
+def test_closing_plays_the_open_episodes_and_begins_no_others():
+    """Episodes of two steps, begun at steps 0, 3 and 6; what is played in an idle environment does not count."""
+    venv = make("two_step", 3)
+    seating = np.zeros((3, 2), np.int64)
+    carry = Carry(venv, [Random(venv.spec)], STREAMS, fold(3, np.arange(3)))
+    opened = rollout(venv, [Random(venv.spec)], seating, carry, 4)
+    closing = rollout(venv, [Random(venv.spec)], seating, carry, 5, closing=True)
+    fresh = slice(closing.recorded, None)
+    assert opened.steps == 3 * 3 and opened.played.all()
+    assert closing.steps == 3 * 1 and carry.idle.all()
+    assert closing.played[fresh].tolist() == [[True] * 3] * 2 + [[False] * 3] * 3
+    assert not closing.learnable([0])[fresh][2:].any()
+    assert rollout(venv, [Random(venv.spec)], seating, carry, 2, closing=True).steps == 0

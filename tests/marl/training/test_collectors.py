@@ -136,6 +136,25 @@ def test_workers_play_what_one_process_plays_one_generation_behind():
         assert np.array_equal(plain.action, a.action) and np.array_equal(plain.obs, a.obs)
 
 
+@pytest.mark.parametrize("kill", [(), (0, 4)])
+def test_workers_end_the_open_episodes_as_one_process_does(kill):
+    def closed(collector):
+        """Play three generations, and three more of the open episodes."""
+        collector.open([Versioned(make(GAME, 1).spec)], beginning(7, seat(self_play(5, 2), [0], 1, 1, 0.4), 2))
+        taken = []
+        for generation in range(6):
+            collector.begin(closing=generation > 2)
+            if generation in kill and isinstance(collector, WorkerCollector):
+                collector._workers[0]._process.kill()
+            taken.append(collector.take())
+        collector.close()
+        return taken
+
+    here, there = closed(Collector(make(GAME, 5), [load_agent("random", make(GAME, 1).spec)], 6)), closed(workers(2))
+    assert all(equal(a, b) for a, b in zip(here, there, strict=True))
+    assert here[2].played.all() and not here[5].played[here[5].recorded :].any()
+
+
 def test_a_worker_that_dies_is_replaced_and_its_games_are_played_again():
     expected = collected(workers(2), Versioned(make(GAME, 1).spec), 5)
     survived = collected(workers(2), Versioned(make(GAME, 1).spec), 5, kill=(0, 3))

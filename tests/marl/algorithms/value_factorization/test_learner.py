@@ -17,6 +17,7 @@ from marl.algorithms.value_factorization.agent import TeamAgent
 from marl.algorithms.value_factorization.batch import Standard
 from marl.algorithms.value_factorization.concaveq import ConcaveQ
 from marl.algorithms.value_factorization.qmix import Aerial, Iql, Qmix, Vdn
+from marl.learning.registry import configured
 from marl.learning.returns import td_lambda
 from marl.rollout.agent import Random
 from marl.rollout.loop import Carry, rollout
@@ -198,6 +199,42 @@ def test_rewards_are_standardised_by_all_that_were_seen(samples):
     assert standard.variance == pytest.approx(every.var(), abs=0.1)
 
 
+def test_the_deviation_alone_leaves_an_idle_step_unpaid():
+    standard, rewards = Standard(), np.array([0, 0, 0, -4], np.float32)
+    standard.see(rewards)
+    np.testing.assert_allclose(standard.apply(rewards, centre=False), rewards / np.sqrt(3), rtol=1e-6)
+    np.testing.assert_allclose(standard.apply(rewards), (rewards + 1) / np.sqrt(3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", LEARNERS)
+def test_a_learner_standardises_as_it_is_told(kind):
+    """`true`, as earlier versions wrote it, is the mean and the deviation; the deviation alone pays no idle step."""
+    for how in (False, "deviation", True, "mean_and_deviation"):
+        made, _ = trained(kind, DYING, updates=3, standardise_rewards=how)
+        assert made.config.standardise_rewards == ("mean_and_deviation" if how is True else how)
+        sample, standard = made.replay.sample(8, 1), made.standards["rewards"]
+        found, paid = made.lay_out(sample)._reward, sample.reward.mean(2)
+        expected = standard.apply(paid, centre=how != "deviation") if how else paid
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        assert (standard.count > 0) == bool(how)
+
+
+@pytest.mark.parametrize(
+    "name, settings, said",
+    [
+        ("vdn", {"standardise_rewards": "mean"}, "should be 'deviation', 'mean_and_deviation' or False, got 'mean'"),
+        ("vdn", {"td_lambda": 1.5}, "'td_lambda' in .*: Input should be less than or equal to 1, got 1.5"),
+        ("qmix", {"gae_lambda": 0.5}, "unknown key 'gae_lambda' in .* of qmix; did you mean 'td_lambda'"),
+        ("ippo", {"td_lambda": 0.5}, "unknown key 'td_lambda' in .* of ippo; did you mean 'gae_lambda'"),
+        ("alphazero", {"standardise_rewards": "deviation"}, "unknown key 'standardise_rewards' in .* of alphazero"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_one_sentence(name, settings, said):
+    with pytest.raises(UserError, match=said) as refused:
+        configured({"name": name} | settings, "algorithm")
+    assert "\n" not in str(refused.value)
+
+
 def test_what_never_varies_stays_as_it_is():
     standard = Standard(2)
     rows = np.array([[3, 1], [3, 5]], np.float32)
@@ -247,3 +284,31 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(name, tmp_path):
     train(made, tmp_path / "half", resume=True)
     assert same(tmp_path / "whole", tmp_path / "half")
     assert lines(tmp_path / "whole" / "metrics.jsonl")[-1]["updates"] > 10
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_every_episode_that_was_begun_is_learned_from(whole, tmp_path, monkeypatch):
+    """Those too that are open where a stretch ends: whoever drops them keeps short ones rather than long ones."""
+    begun, update = [], Vdn.update
+
+    def counted(self, trajectory, mine):
+        fresh = slice(trajectory.recorded, len(trajectory.action))
+        begun.append((trajectory.first[fresh] & trajectory.played[fresh]).sum())
+        return update(self, trajectory, mine)
+
+    monkeypatch.setattr(Vdn, "update", counted)
+    monkeypatch.setattr(Vdn, "whole_episodes", whole)
+    made = config(**TEAM | {"stretch": 100, "rollout_length": 5}, algorithm={"name": "vdn"} | SMALL)
+    train(made, tmp_path / "run", resume=False)
+    kept = lines(tmp_path / "run" / "metrics.jsonl")[-1]["replay_episodes"]
+    assert kept == sum(begun) if whole else kept < sum(begun) - 10
+
+
+def test_episodes_without_an_end_at_most_double_a_stretch(tmp_path):
+    game = DYING.replace("horizon=12", "horizon=10000")
+    made = config(
+        **TEAM | {"game": game, "rollout_length": 5, "evaluation": {"panel": ()}},
+        algorithm={"name": "vdn", "replay_episodes": 9},
+    )
+    folder = train(made, tmp_path / "run", resume=False)
+    assert made.steps <= int(folder.name) <= 2 * made.steps + 4 * 5

@@ -53,6 +53,23 @@ def trained(folder, steps=600, stretch=300, game=GAME, rollout_workers=0, **sett
     return train(config, folder, resume=(folder / "config.yaml").exists(), device="cpu")
 
 
+@pytest.mark.parametrize("anneal, rates", [(True, [1e-3, 5e-4]), (False, [1e-3, 1e-3])])
+def test_the_last_generation_is_learned_from(anneal, rates):
+    """Two trajectories of 50 steps each in a run of 100: the rate is that of the step at which each began."""
+    made, venv = learner(anneal=anneal), make(GAME, 10)
+    made.total_steps = 100
+    carry = Carry(venv, made.actors(), np.array([2], np.uint64), fold(3, np.arange(10)))
+    seating, found = np.zeros((10, 2), np.int64), []
+    while made.steps < 100:
+        recording = rollout(venv, made.actors(), seating, carry, 5)
+        recording.first[recording.recorded + 1 :] = False  # so that each has 50 steps
+        before = [weight.clone() for weight in made.network.parameters()]
+        metrics = made.update(recording, [0])
+        found.append(metrics["learning_rate"])
+    moved = [not torch.equal(old, new) for old, new in zip(before, made.network.parameters(), strict=True)]
+    assert found == pytest.approx(rates) and any(moved)
+
+
 def test_the_folded_network_says_the_same():
     spec = spec_of("openspiel:connect_four")
     network = network_of(spec)

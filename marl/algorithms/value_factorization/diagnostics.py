@@ -1,0 +1,36 @@
+"""What tells right values from wrong ones that agree with each other: metrics of one batch.
+
+The loss compares values with targets that are made of values, so it is small, too, where all of them are wrong. The
+λ = 1 return of the recorded rewards contains a value at one place only, where an episode was cut.
+"""
+
+import torch
+from torch import Tensor
+
+EVERY = 10  # updates between two batches that are diagnosed
+
+
+def of_values(value: Tensor, lagging: Tensor, returns: Tensor) -> dict[str, Tensor]:
+    """Compare the values [B] of the actions taken with the target networks' [B] and with the λ = 1 returns [B]."""
+    error = value - returns
+    spread, spread_of_returns = value - value.mean(), returns - returns.mean()
+    scale = (spread.square().mean() * spread_of_returns.square().mean()).sqrt()
+    return {
+        "q_deviation": spread.square().mean().sqrt(),
+        "return_error": error.mean(),
+        "return_rmse": error.square().mean().sqrt(),
+        "return_correlation": (spread * spread_of_returns).mean() / scale.clamp(min=1e-12),
+        "target_lag": (value - lagging).mean(),
+    }
+
+
+def action_gap(values: Tensor, action_mask: Tensor) -> Tensor:
+    """Return the mean difference of the best and the second-best legal action's value.
+
+    `values`, `action_mask` are [B, A]. Rows with a single legal action do not count; 0 if there are no others.
+    """
+    choice = action_mask.sum(1) > 1
+    if not choice.any():
+        return values.new_zeros(())
+    best: Tensor = values[choice].masked_fill(~action_mask[choice], -torch.inf).topk(2, 1).values
+    return (best[:, 0] - best[:, 1]).mean()
