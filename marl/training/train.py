@@ -303,15 +303,9 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
     episode that was begun is learned from, whatever its length; if the open ones were dropped, those kept would be too
     short. What has not ended after as many rollouts again as the stretch had is dropped.
     """
-    config, learner = run.config, run.learner
-    key = fold_one(stream(config.seed, "stretch"), run.step // config.stretch)
+    config, learner, collector = run.config, run.learner, run.collector
     end = min((run.step // config.stretch + 1) * config.stretch, config.steps)
-    actors = list(learner.actors())
-    mine = range(len(actors))
-    own = learner.seating(config.num_envs)
-    seating = seat(own, learner.leaders(), len(actors), len(run.opponents), config.opponents.share)
-    collector = run.collector
-    collector.open(actors, beginning(key, seating, len(actors) + len(run.opponents)))
+    mine = range(_open_episodes(run))
     collector.begin()
     unfinished = np.full(config.num_envs, learner.whole_episodes)  # [E] whose open episode is to be learned from
     closing, last, rollouts = False, False, 0
@@ -327,6 +321,8 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
         if not last:
             collector.begin(closing=closing)
         metrics = learner.update(trajectory, mine)
+        if trajectory.steps == 0:  # only slots that reset an environment, and idle ones: nothing to log
+            continue
         before, wall = wall, time.perf_counter()
         metrics["steps_per_second"] = trajectory.steps / (wall - before)
         before, cpu = cpu, time.process_time() + collector.elsewhere
@@ -338,6 +334,17 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
             )
         log.metrics(run.step, metrics)
         display.advance_to(run.step)
+
+
+def _open_episodes(run: Run) -> int:
+    """Reset the environments for a stretch, and seat everybody; return how many of the roster are the learner's."""
+    config, learner = run.config, run.learner
+    key = fold_one(stream(config.seed, "stretch"), run.step // config.stretch)
+    actors = list(learner.actors())
+    own = learner.seating(config.num_envs)
+    seating = seat(own, learner.leaders(), len(actors), len(run.opponents), config.opponents.share)
+    run.collector.open(actors, beginning(key, seating, len(actors) + len(run.opponents)))
+    return len(actors)
 
 
 def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:

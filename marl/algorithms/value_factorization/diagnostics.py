@@ -7,7 +7,7 @@ The loss compares values with targets that are made of values, so it is small, t
 import torch
 from torch import Tensor
 
-EVERY = 10  # updates between two batches that are diagnosed
+EVERY = 20  # updates between two batches that are diagnosed
 
 
 def of_values(value: Tensor, lagging: Tensor, returns: Tensor) -> dict[str, Tensor]:
@@ -29,8 +29,7 @@ def action_gap(values: Tensor, action_mask: Tensor) -> Tensor:
 
     `values`, `action_mask` are [B, A]. Rows with a single legal action do not count; 0 if there are no others.
     """
-    choice = action_mask.sum(1) > 1
-    if not choice.any():
-        return values.new_zeros(())
-    best: Tensor = values[choice].masked_fill(~action_mask[choice], -torch.inf).topk(2, 1).values
-    return (best[:, 0] - best[:, 1]).mean()
+    best = values.masked_fill(~action_mask, -torch.inf).topk(min(2, values.shape[1]), 1).values
+    gap = best[:, 0] - best[:, -1] if best.shape[1] > 1 else best.new_full((len(best),), torch.inf)
+    gap = gap[gap.isfinite()]
+    return gap.sum() / max(1, len(gap))

@@ -289,19 +289,20 @@ def test_killed_and_resumed_is_as_if_nothing_had_been(name, tmp_path):
 @pytest.mark.parametrize("whole", [True, False])
 def test_every_episode_that_was_begun_is_learned_from(whole, tmp_path, monkeypatch):
     """Those too that are open where a stretch ends: whoever drops them keeps short ones rather than long ones."""
-    begun, update = [], Vdn.update
+    begun, kept, update = [], [], Vdn.update
 
     def counted(self, trajectory, mine):
         fresh = slice(trajectory.recorded, len(trajectory.action))
         begun.append((trajectory.first[fresh] & trajectory.played[fresh]).sum())
-        return update(self, trajectory, mine)
+        metrics = update(self, trajectory, mine)
+        kept.append(len(self.replay))
+        return metrics
 
     monkeypatch.setattr(Vdn, "update", counted)
     monkeypatch.setattr(Vdn, "whole_episodes", whole)
     made = config(**TEAM | {"stretch": 100, "rollout_length": 5}, algorithm={"name": "vdn"} | SMALL)
     train(made, tmp_path / "run", resume=False)
-    kept = lines(tmp_path / "run" / "metrics.jsonl")[-1]["replay_episodes"]
-    assert kept == sum(begun) if whole else kept < sum(begun) - 10
+    assert kept[-1] == sum(begun) if whole else kept[-1] < sum(begun) - 10
 
 
 def test_episodes_without_an_end_at_most_double_a_stretch(tmp_path):
@@ -312,3 +313,17 @@ def test_episodes_without_an_end_at_most_double_a_stretch(tmp_path):
     )
     folder = train(made, tmp_path / "run", resume=False)
     assert made.steps <= int(folder.name) <= 2 * made.steps + 4 * 5
+
+
+def test_true_in_an_old_runs_config_is_the_mean_and_the_deviation(tmp_path):
+    """As earlier versions wrote it: the run goes on with the word, and is refused with another."""
+    now = config(**TEAM, algorithm={"name": "vdn", "standardise_rewards": "mean_and_deviation"} | SMALL)
+    train(now.model_copy(update={"steps": 200}), tmp_path / "run", resume=False)
+    path = tmp_path / "run" / "config.yaml"
+    path.write_text(path.read_text().replace("standardise_rewards: mean_and_deviation", "standardise_rewards: true"))
+    train(now, tmp_path / "run", resume=True)
+    other = config(**TEAM, algorithm={"name": "vdn", "standardise_rewards": "deviation"} | SMALL)
+    with pytest.raises(
+        UserError, match=r"begun with algorithm.standardise_rewards: 'mean_and_deviation', .* 'deviation'"
+    ):
+        train(other, tmp_path / "run", resume=True)
