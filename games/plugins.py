@@ -4,7 +4,7 @@
     nim = "my_games:Nim"
 
 Each kind has a group (GAMES, SOURCES, ...), and all groups obey the same rules. A name that two packages register is
-refused when it is asked for; so is one that cannot be imported. Everything else goes on working.
+refused when it is asked for; so is one that cannot be imported. All other names go on working.
 """
 
 from collections import defaultdict
@@ -35,7 +35,7 @@ def entry_point(group: str, name: str) -> EntryPoint:
     other = next((point for point in others if point.value != first.value), None)
     if other is not None:
         raise UserError(
-            f"expected one '{name}' in the group '{group}', got two: {_whose(first)} and {_whose(other)}; "
+            f"expected one '{name}' in the group '{group}', got two: {_origin(first)} and {_origin(other)}; "
             "uninstall one of them, or rename it there"
         )
     return first
@@ -48,7 +48,7 @@ def load(group: str, name: str) -> Any:
     imported.
     """
     point = entry_point(group, name)
-    with theirs(f"'{name}', which is {_whose(point)}, could not be imported", "mend or uninstall it"):
+    with theirs(f"'{name}', which is {_origin(point)}, could not be imported", "mend or uninstall it"):
         return point.load()
 
 
@@ -59,5 +59,5 @@ def _registered(group: str) -> dict[str, list[EntryPoint]]:
     return dict(found)
 
 
-def _whose(point: EntryPoint) -> str:
+def _origin(point: EntryPoint) -> str:
     return f"'{point.value}'" + (f" (package '{point.dist.name}')" if point.dist else "")

@@ -144,8 +144,8 @@ class Jaxmarl(Batch):
         self.timestep.global_state[:] = self._own(self._seen["global_state"])
         self.legal[:] = self._own(self._seen["legal"])
 
-    def _show(self) -> None:
-        super()._show()
+    def _observe(self) -> None:
+        super()._observe()
         self.timestep.acting &= self._own(self._seen["able"])
         self.timestep.action_mask &= self.timestep.acting[:, :, None]
 

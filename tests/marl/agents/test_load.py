@@ -298,7 +298,7 @@ def test_a_game_that_stands_in_a_checkpoint_runs_no_code(game, names, tmp_path, 
     with pytest.raises(UserError) as caught:
         game_of("my run")
     said = str(caught.value)
-    assert f"stands in a file and names {names}: not run; " in said
+    assert f", read from a file, names {names}, which is not run; " in said
     if "subprocess" in names:  # nobody is asked to paste this
         assert said.endswith("; no game is there; name one with --game")
     else:
