@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from games import working_folder
 from games.adapters.reshaping import Change, Reshaping, reshaping
-from games.adapters.spaces import MOST_IDLE, Seats, described, said
+from games.adapters.spaces import MOST_IDLE, Seats, one_line, spec_fields
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
 from games.references import Reference
@@ -56,7 +56,7 @@ def make(name: str, arguments: dict[str, Any], num_envs: int, wrappers: Sequence
     except UserError:
         raise
     except Exception as error:  # an environment may raise anything
-        raise UserError(f"'{reference}' could not be built: {said(error)}") from error
+        raise UserError(f"'{reference}' could not be built: {one_line(error)}") from error
     return vectorize(reference, made, build, num_envs, wrappers)
 
 
@@ -80,7 +80,7 @@ def vectorize(
         )
     spec = Spec(
         name=reference,
-        **described(reference, _each(views), _each(actions)),
+        **spec_fields(reference, _each(views), _each(actions)),
         payoff=_payoff(reference, made),
         turns="simultaneous",
         perfect_information=False,

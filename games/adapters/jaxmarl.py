@@ -31,7 +31,7 @@ import gymnasium.spaces as spaces
 import numpy as np
 from numpy.typing import NDArray
 
-from games.adapters.spaces import described
+from games.adapters.spaces import spec_fields
 from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Box, Discrete, Payoff, Spec
@@ -170,8 +170,8 @@ class Rules:
         obs, state = jax.eval_shape(env.reset, key)
         views = [_box(view) for view in jax.eval_shape(self._views, obs)]
         choices = [_space(env.action_space(agent)) for agent in env.agents]
-        self.described = described(reference, views, choices)
-        self.action: Discrete | Box = self.described["action"]
+        self.spec_fields = spec_fields(reference, views, choices)
+        self.action: Discrete | Box = self.spec_fields["action"]
         self.discrete = isinstance(self.action, Discrete)
         self.sizes = [int(space.n if self.discrete else np.prod(space.shape)) for space in choices]  # [N]
         # A reset may return other dtypes than a step; a compiled program needs one.
@@ -267,7 +267,7 @@ def _compiled(reference: str, batch: int) -> Programs:
             raise UserError(f"'{reference}' could not be built: {reason}") from error
         spec = Spec(
             name=reference,
-            **rules.described,
+            **rules.spec_fields,
             payoff=_payoff(name, arguments),
             turns="sequential" if isinstance(env, Hanabi) else "simultaneous",
             perfect_information=False,

@@ -474,7 +474,7 @@ class Odd(Tower):
     [
         ("views=pixels", r"player 0 is float64 \(4, 4, 3\), its space says uint8 \(4, 4, 3\)"),
         ("views=discrete", r"player 0 holds 4, its space says 5 to 7"),
-        ("cut=true", "nobody is at the table when the episode opens"),
+        ("cut=true", "`agents` is empty when the episode opens"),
     ],
 )
 def test_a_fault_at_the_opening_is_named(arguments, what):
@@ -501,7 +501,7 @@ class FaultyRace(Race):
 
 @pytest.mark.parametrize(
     "fault, what",
-    [("stays", "agent 'y' stays at the table after its end"), ("stranger", "agent 'w' is not one of possible_agents")],
+    [("stays", "agent 'y' stays in `agents` after its end"), ("stranger", "agent 'w' is not one of possible_agents")],
 )
 def test_a_fault_in_turns_is_named_where_it_happens(fault, what):
     venv = make(f"{HERE}:FaultyRace(fault={fault})", 1)

@@ -239,7 +239,7 @@ def test_a_type_that_holds_nothing_else_needs_no_look():
 @pytest.mark.parametrize("mask, odd", [("logits", "-inf"), ("halves", "0.5"), ("nan", "nan"), ("minus", "-1")])
 @pytest.mark.parametrize("api", ["Shows", "InTurns"])
 def test_a_mask_of_other_numbers_than_0_and_1_is_refused(api, mask, odd):
-    what = f"the mask of player 0 holds {odd}, expected 1 (legal) and 0 (not legal) alone"
+    what = f"the mask of player 0 holds {odd}, expected only 1 (legal) and 0 (not legal)"
     assert failure(f"{HERE}:{api}(mask={mask})").endswith(what)
 
 
