@@ -30,7 +30,7 @@ MOST_POSITIONS = 300  # of one random walk
 
 
 class DoesNotApply(Exception):
-    """Say why a promise does not concern this game."""
+    """Raised by a check of a promise that the game does not make; its text is the reason."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class Workers:
 
     Episodes are the same as in one process, since each comes from its own seed. An error in one worker ends all of them
     and is raised here: a UserError unchanged, anything else as RunFailed, a worker's death as WorkerDied.
+    Raises UserError for fewer than one worker, and for more workers than environments.
     """
 
     def __init__(self, reference: str, num_envs: int, workers: int) -> None:

@@ -19,7 +19,8 @@ MOVES = np.array([[0, -1], [0, 1], [-1, 0], [1, 0]])  # [A, (row, column)]
 class CoinGame(Batch):
     """A player sees four planes [4, height, width]: itself, the other, its coin, the other's coin.
 
-    The game never ends by its rules; the recording is truncated after `horizon` steps.
+    The game never ends by its rules; the recording is truncated after `horizon` steps. Raises ValueError for a board of
+    fewer than three cells, and for horizon < 1.
     """
 
     ACTIONS = ("left", "right", "up", "down")

@@ -20,7 +20,10 @@ PAYS = np.array([[[-50, -100, -101], [-100, 20, 9], [-101, 9, -2]], [[20, -100, 
 
 
 class DecTiger(Batch):
-    """A player sees what it last heard, left or right, as a one-hot [2]; the global state is the tiger's door [2]."""
+    """A player sees what it last heard, left or right, as a one-hot [2]; the global state is the tiger's door [2].
+
+    Raises ValueError for horizon < 1.
+    """
 
     ACTIONS = ("open left", "open right", "listen")
 

@@ -24,6 +24,7 @@ class PredatorPrey(Batch):
 
     Moves into a wall are illegal, and so is `catch` if no prey is beside. A predator that has captured a prey may only
     stay, and sees zeros. The global state is the whole grid [2 * size * size].
+    Raises ValueError for counts below 1, and for more creatures than cells.
     """
 
     ACTIONS = ("right", "down", "left", "up", "stay", "catch")

@@ -34,7 +34,7 @@ class Spread(Batch):
     """A player sees [6 * N]: its velocity and position, the landmarks and the other players relative to itself, zeros.
 
     The zeros [2 * (N - 1)] are the messages of the other players, which are always empty. The global state is all views
-    [N * 6 * N].
+    [N * 6 * N]. Raises ValueError for arguments out of range.
     """
 
     ACTIONS = ("none", "left", "right", "down", "up")

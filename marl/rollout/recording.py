@@ -80,6 +80,7 @@ class Recording:
 
 
 def see(timestep: TimeStep, seating: Seating) -> Moment:
+    """Copy a time step into a moment; `action`, `extras` and `reward` are set when the step has been taken."""
     seen = timestep.acting | (timestep.truncated & ~timestep.terminated)
     return Moment(
         obs=timestep.obs[seen],
@@ -99,7 +100,7 @@ def see(timestep: TimeStep, seating: Seating) -> Moment:
 
 
 def _assemble(moments: list[Moment], final: Moment, recorded: int) -> Trajectory:
-    """Stack moments into a Trajectory; the first `recorded` of them were part of the one before."""
+    """Stack moments into a Trajectory; the first `recorded` of them were part of the previous one."""
     every = [*moments, final]
 
     def seen(name: str) -> NDArray[Any]:

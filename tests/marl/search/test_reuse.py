@@ -230,8 +230,8 @@ def test_what_is_kept_is_the_part_below_the_move():
 
 def test_what_cannot_go_on_is_refused():
     for name in ("leduc_poker", "goofspiel(num_cards=3)"):
-        with pytest.raises(UserError, match="reuse=true keeps trees of positions, and those of"):
+        with pytest.raises(UserError, match="reuse=true is for games of turns and perfect information, and"):
             load_agent("uct(reuse=true)", make(f"openspiel:{name}", 1).spec)
     spec = make("openspiel:tic_tac_toe", 1).spec
-    with pytest.raises(UserError, match=r"reuse=true goes on from the visits.*leave it out"):
+    with pytest.raises(UserError, match=r"reuse=true starts from the visits.*leave it out"):
         SearchAgent(spec, partial(exact, spec, Table(spec)), Gumbel(), simulations=8, reuse=True)

@@ -150,7 +150,7 @@ def test_a_checkpoint_plays_as_the_learner_does(tmp_path):
         with pytest.raises(UserError, match=f"search=false plays .* alone, got {argument.partition('=')[0]} too"):
             load_agent(f"{folder}(search=false, {argument})", venv.spec)
     load_agent(f"{folder}(leaves=4)", venv.spec)
-    with pytest.raises(UserError, match="at least 1 leaf of a tree at a time, got leaves=0"):
+    with pytest.raises(UserError, match="at least 1 leaf at a time, got leaves=0"):
         load_agent(f"{folder}(leaves=0)", venv.spec)
     with pytest.raises(UserError, match="greedy=true plays the mode of the network's policy alone; add search=false"):
         load_agent(f"{folder}(greedy=true)", venv.spec)
@@ -213,7 +213,7 @@ def test_a_kept_tree_is_an_argument_of_players(tmp_path):
     assert evaluate(venv, keeping, load_agent("random", venv.spec), seeds=3, key=0).episodes == 6
     assert keeping.digest != load_agent(str(folder), venv.spec).digest
     folder = trained(tmp_path / "gumbel", steps=1, stretch=1, rule="gumbel")
-    with pytest.raises(UserError, match="reuse=true goes on from the visits of an earlier search"):
+    with pytest.raises(UserError, match="reuse=true starts from the visits of an earlier search"):
         load_agent(f"{folder}(reuse=true)", venv.spec)
 
 
