@@ -7,7 +7,7 @@ The search answers one question with yes or no: can the attacker force a line of
 only has to prevent it. A position is won if the mover's attack succeeds, lost if the opponent's succeeds, and drawn if
 neither does. This is a null-window search over win, draw and loss.
 
-    forced replies    if the opponent threatens a four, only the square of that four is searched; two threats are lost
+    forced replies    against one threat of a four only its square is searched; two threats lose
     blunders          moves to the square under a four of the opponent's are not searched
     dead attacks      an attack fails if no line of four is left to the attacker
     order             moves that make most threats first, then from the centre outwards
