@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import marl
-from marl.base.moved import FUNCTIONS, MOVED, RENAMED, Finder
+from marl.base.moved import FUNCTIONS, MOVED, RENAMED, Forwarder
 
 ROOT = Path(__file__).parents[3]
 NAMES = json.loads((ROOT / "tests" / "golden" / "names_of_0.1.json").read_text(encoding="utf-8"))  # by module
@@ -21,7 +21,8 @@ NAMES = json.loads((ROOT / "tests" / "golden" / "names_of_0.1.json").read_text(e
 @pytest.fixture
 def afresh(monkeypatch):
     """Let old modules be imported, and an old name be found, as if for the first time."""
-    for name in [name for name in sys.modules if name in MOVED and sys.modules[name].__spec__.loader is Finder]:
+    gone = [name for name in MOVED if isinstance(getattr(sys.modules.get(name), "__loader__", None), Forwarder)]
+    for name in gone:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(vars(importlib.import_module("marl.rollout")), "episodes", raising=False)
 
