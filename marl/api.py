@@ -97,7 +97,7 @@ def play(
 
     Raises RunFailed where an agent fails or moves illegally.
     """
-    from marl.rollout.loop import episodes as play_episodes
+    from marl.rollout.loop import play_episodes
 
     _check_quota("episodes", episodes, seed, opening_moves, max_steps)
     venv = _environments(game, episodes)
@@ -143,7 +143,7 @@ def evaluate(
     Each of `seeds` seeds is played from every seat, with `against` in all others; `"self"` is self-play. A checkpoint
     knows its own game. The other arguments are those of `play`, and so are the errors.
     """
-    from marl.evaluation.evaluate import evaluate as evaluate_entrant
+    from marl.evaluation.evaluate import evaluate_entrant
 
     _check_quota("seeds", seeds, seed, opening_moves, max_steps)
     venv = _environments(_game_of(agent) if game is None else game, seeds)
@@ -266,8 +266,7 @@ def _known_as(agent: Any) -> Any:
 
 def _entrant(agent: Any, spec: Spec, device: str) -> "Entrant":
     """Return an agent with its name; raises UserError for what is none."""
-    from marl.agents.load import Entrant
-    from marl.agents.load import load_agent as load_entrant
+    from marl.agents.load import Entrant, load_entrant
 
     if isinstance(agent, NAMES):
         return load_entrant(os.fspath(agent), spec, device)

@@ -7,7 +7,7 @@ import pytest
 
 from games.errors import RunFailed
 from games.registry import make
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from marl.base.terminal import Terminal
 from marl.training.config import TrainConfig
 from marl.training.train import train
@@ -34,7 +34,7 @@ def _nobody_stays():
 def schedule(game, references, seeds):
     """Return the round robin, and how each agent's id is referred to."""
     spec = make(game, 1).spec
-    reference = {load_agent(text, spec).digest: text for text in references}
+    reference = {load_entrant(text, spec).digest: text for text in references}
     return round_robin(game, list(reference), spec.num_players, seeds, seed=3), reference
 
 

@@ -48,9 +48,7 @@ class OpponentShapingLearner(Learner):
     name: ClassVar[str]
     MOST_SEATED = 16  # past selves that play at a time
 
-    def __init__(
-        self, config: OpponentShapingConfig, spec: Spec, *, key: int, total_steps: int, device: str
-    ) -> None:
+    def __init__(self, config: OpponentShapingConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         _refuse(self.name, spec)
         self.notes = self.warn(spec)
         self.config, self.spec, self.device, self.key = config, spec, device, key

@@ -54,14 +54,15 @@ def test_a_module_that_is_gone_warns_once_when_it_is_imported(afresh):
 
 
 def test_a_module_that_is_still_there_warns_of_each_name_that_left_it(afresh):
-    with pytest.warns(DeprecationWarning, match=r"^'marl\.rollout\.episodes' is in marl\.rollout\.loop now") as seen:
+    says = r"^'marl\.rollout\.episodes' is marl\.rollout\.loop\.play_episodes now"
+    with pytest.warns(DeprecationWarning, match=says) as seen:
         from marl.rollout import episodes
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         from marl.rollout import episodes as again
         from marl.rollout import loop, recording
     assert len(seen) == 1 and seen[0].filename == __file__
-    assert again is episodes is loop.episodes and recording
+    assert again is episodes is loop.play_episodes and recording
 
 
 @pytest.mark.parametrize(("module", "name"), [("marl.rollout", "nothing"), ("tournaments.report", "nothing")])
