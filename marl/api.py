@@ -101,11 +101,11 @@ def play(
 
     _check_quota("episodes", episodes, seed, opening_moves, max_steps)
     venv = _environments(game, episodes)
-    entrants, players = _seated(agents, venv.spec, device), venv.spec.num_players
+    given, players = _by_player(agents, venv.spec), venv.spec.num_players
     fixture, shift = np.divmod(np.arange(episodes), players if rotate else 1)  # [K], [K]
     seats = (np.arange(players) + shift[:, None]) % players  # [K, N]
     key = stream(seed, "play")
-    with _at_play(entrants):
+    with _at_play(given, venv.spec, device) as entrants:
         played = sorted(
             play_episodes(
                 venv,
@@ -147,13 +147,11 @@ def evaluate(
 
     _check_quota("seeds", seeds, seed, opening_moves, max_steps)
     venv = _environments(_game_of(agent) if game is None else game, seeds)
-    entrant = _entrant(agent, venv.spec, device)
-    opponent = None if against == "self" else _entrant(against, venv.spec, device)
-    with _at_play([entrant] if opponent is None else [entrant, opponent]):
+    with _at_play([agent] if against == "self" else [agent, against], venv.spec, device) as entrants:
         return evaluate_entrant(
             venv,
-            entrant,
-            opponent,
+            entrants[0],
+            entrants[1] if len(entrants) > 1 else None,
             seeds=seeds,
             key=stream(seed, "evaluation"),
             opening_moves=opening_moves,
@@ -242,7 +240,7 @@ def _game_of(agent: Any) -> str:
     return game_of(os.fspath(agent))
 
 
-def _seated(agents: Any, spec: Spec, device: str) -> "list[Entrant]":
+def _by_player(agents: Any, spec: Spec) -> list[Any]:
     """Return the agent of each player [N]."""
     if isinstance(agents, Sequence) and not isinstance(agents, str):
         given = list(agents)
@@ -253,15 +251,7 @@ def _seated(agents: Any, spec: Spec, device: str) -> "list[Entrant]":
             f"expected {spec.num_players} agents, one for each player of '{spec.name}', got a list of {len(given)}; "
             "one agent that is not in a list plays all of them"
         )
-    made: dict[Any, Entrant] = {}
-    for agent in given:
-        if (known := _known_as(agent)) not in made:
-            made[known] = _entrant(agent, spec, device)
-    return [made[_known_as(agent)] for agent in given]
-
-
-def _known_as(agent: Any) -> Any:
-    return os.fspath(agent) if isinstance(agent, NAMES) else id(agent)
+    return given
 
 
 def _entrant(agent: Any, spec: Spec, device: str) -> "Entrant":
@@ -279,16 +269,21 @@ def _entrant(agent: Any, spec: Spec, device: str) -> "Entrant":
 
 
 @contextmanager
-def _at_play(entrants: "Sequence[Entrant]") -> Iterator[None]:
-    """Let agents play with one thread of torch; end the processes that they play in."""
+def _at_play(agents: Sequence[Any], spec: Spec, device: str) -> "Iterator[list[Entrant]]":
+    """Load agents, each once, and let them play with one thread of torch; at the end, their processes end too."""
     import torch
 
+    names = [os.fspath(agent) if isinstance(agent, NAMES) else id(agent) for agent in agents]
+    loaded: dict[str | int, Entrant] = {}
     with _threads_kept():
         torch.set_num_threads(1)
         try:
-            yield
+            for name, agent in zip(names, agents, strict=True):
+                if name not in loaded:
+                    loaded[name] = _entrant(agent, spec, device)
+            yield [loaded[name] for name in names]
         finally:
-            for entrant in entrants:
+            for entrant in loaded.values():
                 entrant.rest()
 
 

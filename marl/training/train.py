@@ -56,6 +56,12 @@ class Run:
     # Members of the panel for whom the note on cut episodes has been printed.
     noted: set[str] = field(default_factory=set)
 
+    def close(self) -> None:
+        """End the processes in which its games are played and its opponents play."""
+        self.collector.close()
+        for entrant in filter(None, [*self.opponents, *self.panel.values()]):
+            entrant.rest()
+
 
 def train(
     config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto", console: Terminal | None = None
@@ -70,7 +76,7 @@ def train(
     if resume:
         config = as_begun(config, folder)
     run = prepare(config, folder, device=device)
-    with closing(run.collector), held(folder, "a training run"):
+    with closing(run), held(folder, "a training run"):
         notes = [*run.learner.notes, *notes_on(folder), *_open_folder(run, resume)]
         if run.step >= config.steps:
             says = f"already trained to {run.step:,} steps; nothing to do"
