@@ -58,7 +58,7 @@ def make(game: "str | Game", num_envs: int = 1) -> VecEnv:
     `"my_package.games:Nim(stones=21)"`, or a `Game` object. A game from elsewhere is checked while it is played, and
     raises RunFailed where it breaks the contract.
     """
-    _whole("num_envs", num_envs, 1)
+    _check_integer("num_envs", num_envs, 1)
     if isinstance(game, str):
         return registry.make(game, num_envs)
     if isinstance(game, Game):
@@ -336,12 +336,12 @@ def _console(quiet: bool) -> Any:
 def _check_quota(what: str, number: int, seed: int, opening_moves: int, max_steps: int | None) -> None:
     """Raise UserError for a quota of play that is none; `what` is its name."""
     for name, value, least in ((what, number, 1), ("seed", seed, 0), ("opening_moves", opening_moves, 0)):
-        _whole(name, value, least)
+        _check_integer(name, value, least)
     if max_steps is not None:
-        _whole("max_steps", max_steps, 1)
+        _check_integer("max_steps", max_steps, 1)
 
 
-def _whole(name: str, value: Any, least: int) -> None:
+def _check_integer(name: str, value: Any, least: int) -> None:
     """Raise UserError for an argument that is no whole number from `least` on."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value < 2**63:
         raise UserError(f"expected {name} to be a whole number from {least} on, got {written(value)}")
