@@ -139,7 +139,7 @@ def install() -> None:
 
 
 class Forwarder:
-    """Find and load the modules that are gone. The base classes of importlib.abc would double the time of an import."""
+    """Find and load the modules that are gone. Base classes of importlib.abc would double the time of `import marl`."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
