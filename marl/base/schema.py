@@ -162,7 +162,7 @@ def validate(schema: type[Schema], data: Any, where: str) -> Schema:
     Types are strict, as in JSON: no word is a number or a truth value, and no truth value a number.
     """
     try:
-        return schema.model_validate_json(json.dumps(_with_integers(data)), strict=True)
+        return schema.model_validate_json(json.dumps(_whole(data)), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -179,15 +179,15 @@ def validate(schema: type[Schema], data: Any, where: str) -> Schema:
         raise UserError(f"expected numbers, words, lists and keys in {where}: {error}") from error
 
 
-def _with_integers(data: Any) -> Any:
-    """Return data in which a number without a fraction is an int: `steps: 1e6`.
+def _whole(data: Any) -> Any:
+    """Return data in which a number without a fraction is a whole one: `steps: 1e6`.
 
     Raises ValueError for a whole number beyond 64 bits, and for another beyond torch's float32.
     """
     if isinstance(data, dict):
-        return {key: _with_integers(value) for key, value in data.items()}
+        return {key: _whole(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_with_integers(value) for value in data]
+        return [_whole(value) for value in data]
     if (isinstance(data, int) and abs(data) >= 2**64) or (isinstance(data, float) and LARGEST < abs(data) < math.inf):
         raise ValueError(f"the number {written(data)} is too large")
     return int(data) if isinstance(data, float) and 1 <= abs(data) < 2**53 and data.is_integer() else data
