@@ -62,7 +62,7 @@ class Wrapper:
 
 
 class Flatten(Wrapper):
-    """Show views as vectors [E, N, prod(O)]."""
+    """Show views as flat rows [E, N, prod(O)]."""
 
     def __init__(self, venv: VecEnv) -> None:
         shape = (int(np.prod(venv.spec.observation.shape)),)

@@ -37,7 +37,7 @@ from marl.rollout.agent import Agent, Random
 from marl.rollout.referee import Answerable, Trusted
 from marl.search.agent import UctAgent
 
-LOADED = ("config", "spec", "state", "device")  # the other parameters of Learner.load_agent are a user's to set
+LOADED = ("config", "spec", "state", "device")  # parameters of Learner.load_agent that users cannot set
 ALGORITHM = "algorithm"  # the argument by which a user names the class that trained a checkpoint
 BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | SCRIPTED
 
