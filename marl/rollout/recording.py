@@ -69,7 +69,7 @@ class Recording:
         self._waiting: list[Moment] = []  # the last moments, from the first incomplete decision on
 
     def add(self, played: list[Moment]) -> Trajectory:
-        """Return the trajectory of waiting moments and those of a call of `play`."""
+        """Return the trajectory of waiting moments and those of a call of `play_steps`."""
         recorded, moments = len(self._waiting), [*self._waiting, *played[:-1]]
         trajectory = _assemble(moments, played[-1], recorded)
         for moment, complete in zip(moments, trajectory.complete, strict=True):
