@@ -77,7 +77,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     ),
     "tournaments.report": ("tournaments.summary",),
 }
-# Names that are called otherwise in their new module.
+# Names that changed in their new module.
 RENAMED: dict[str, str] = {
     "marl.algorithms.concaveq.PolicyAgent": "TeamPolicyAgent",
     "marl.algorithms.ippo.PolicyAgent": "IppoAgent",
@@ -131,7 +131,7 @@ def getter(old: str) -> Callable[[str], Any]:
 
 
 class Finder:
-    """Find the modules that are gone; it stands last on `sys.meta_path`, so a module that is there comes first."""
+    """Find the modules that are gone; it is the last entry of `sys.meta_path`, so existing modules come first."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
@@ -153,7 +153,7 @@ class Finder:
 
 
 def _find(old: str, name: str) -> tuple[str, Any]:
-    """Return which module has `name` of an old module, and what it is; raises AttributeError where none has."""
+    """Return which module has `name` of an old module, and its value; raises AttributeError if none has it."""
     wanted = RENAMED.get(f"{old}.{name}", name)
     if not name.startswith("__"):
         for new in MOVED[old]:

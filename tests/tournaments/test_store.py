@@ -69,7 +69,7 @@ def test_bad_games_are_refused(store):
         played(FIXTURES[:1], (1.0,))
     with pytest.raises(ValueError):
         store.add([*played(FIXTURES[:1]), *played(FIXTURES[1:2], (float("inf"), 0.0))])
-    with pytest.raises(ValueError, match="nobody broke off"):
+    with pytest.raises(ValueError, match="nobody forfeited"):
         played(FIXTURES[:1], (float("nan"), 0.0))
     assert len(store) == 0
 

@@ -146,7 +146,7 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(
         checkpoint, "learner_state", lambda *of: {k: v for k, v in state(*of).items() if "step" not in k}
     )
-    with pytest.raises(UserError, match="is not what ippo learns from as it is here; go on with the version that"):
+    with pytest.raises(UserError, match="does not fit this version of ippo; go on with the version that"):
         train(config(), tmp_path / "run", resume=True)
 
 
