@@ -265,7 +265,7 @@ def test_a_run_is_not_written_through_links(whole, tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "learner.safetensors").write_text("kept")
     (run / "checkpoints" / "000000001").symlink_to(tmp_path / "precious")
-    with pytest.raises(UserError, match="000000001' is a symbolic link, and what runs here writes"):
+    with pytest.raises(UserError, match="000000001' is a symbolic link, and this run would write"):
         train(config(steps=800), run, resume=True)
     assert (tmp_path / "precious" / "learner.safetensors").read_text() == "kept"
 
