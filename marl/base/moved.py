@@ -77,7 +77,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     ),
     "tournaments.report": ("tournaments.summary",),
 }
-# Names that are called otherwise in their new module.
+# Names that changed in their new module.
 RENAMED: dict[str, str] = {
     "marl.algorithms.concaveq.PolicyAgent": "TeamPolicyAgent",
     "marl.algorithms.ippo.PolicyAgent": "IppoAgent",
@@ -164,7 +164,7 @@ _FORWARDER = Forwarder()
 
 
 def _find(old: str, name: str) -> tuple[str, Any]:
-    """Return the new name of `name` of an old module, and what it is; raises AttributeError where none has."""
+    """Return the new name of `name` of an old module, and its value; raises AttributeError if none has it."""
     wanted = RENAMED.get(f"{old}.{name}", name)
     if not name.startswith("__"):
         for new in MOVED[old]:

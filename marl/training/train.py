@@ -68,8 +68,8 @@ def train(
 ) -> Path:
     """Train to the config's last step and return the newest checkpoint.
 
-    Raises UserError before anything is written where the config, the game, the algorithm or the folder does not fit,
-    or another process trains there; RunFailed on the way, with the last checkpoint kept. An interrupted run can be
+    Raises UserError before anything is written if the config, the game, the algorithm or the folder does not fit, or if
+    another process trains there; RunFailed if training breaks, with the last checkpoint kept. An interrupted run can be
     resumed.
     """
     console = console or Terminal()
@@ -79,11 +79,11 @@ def train(
     with closing(run), held(folder, "a training run"):
         notes = [*run.learner.notes, *notes_on(folder), *_open_folder(run, resume)]
         if run.step >= config.steps:
-            says = f"already trained to {run.step:,} steps; nothing to do"
+            status = f"already trained to {run.step:,} steps; nothing to do"
         else:
             begins = f"goes on from step {run.step:,}" if run.parent else "starts afresh"
-            says = f"{begins}, to {config.steps:,} steps of {config.game} by {run.name}"
-        console.print(f"{folder}: {says}")
+            status = f"{begins}, to {config.steps:,} steps of {config.game} by {run.name}"
+        console.print(f"{folder}: {status}")
         for note in notes:
             console.print(f"note: {note}", style="yellow")
         if run.step < config.steps:
@@ -118,10 +118,10 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
     """
     torch.set_num_threads(config.threads)
     device = device_of(device)
-    name, learns, settings = configured(config.algorithm, "algorithm", typed=True)
+    name, learner_class, settings = configured(config.algorithm, "algorithm", typed=True)
     venv = _environments(config)
     key = stream(config.seed, "learner")
-    learner = learns(settings, venv.spec, key=key, total_steps=config.steps, device=device)
+    learner = learner_class(settings, venv.spec, key=key, total_steps=config.steps, device=device)
     opponents = [
         opponent for text in config.opponents.agents for opponent in load_entrants(text, venv.spec, device).values()
     ]
@@ -139,9 +139,9 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
 
 def check(config: TrainConfig, device: str = "auto") -> None:
     """Check a config as far as possible without its environments and its folder; raises UserError."""
-    name, learns, settings = configured(config.algorithm, "algorithm", typed=True)
+    name, learner_class, settings = configured(config.algorithm, "algorithm", typed=True)
     spec = make(config.game, 1).spec
-    learner = learns(settings, spec, key=0, total_steps=1, device=device_of(device))
+    learner = learner_class(settings, spec, key=0, total_steps=1, device=device_of(device))
     _rollout_length(config, name, learner)
     for text in config.opponents.agents:
         load_entrants(text, spec)
@@ -234,8 +234,8 @@ def _go_on(run: Run, resumed: checkpoint.Resumed) -> None:
         run.learner.load_state(resumed.learner)
     except (KeyError, ValueError, RuntimeError) as error:  # from dictionaries, numpy and torch
         raise UserError(
-            f"what '{resumed.folder}' holds is not what {run.name} learns from as it is here; go on with the version "
-            "that wrote it, or name another --run-dir"
+            f"the learner's state in '{resumed.folder}' does not fit this version of {run.name}; go on with the "
+            "version that wrote it, or name another --run-dir"
         ) from error
     run.step, run.parent = about["step"], (about["digest"], about["step"])
 
@@ -254,7 +254,7 @@ def _notes_of(resumed: checkpoint.Resumed) -> list[str]:
 
 
 def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
-    """Return the config of a resumed run: settings that it leaves open are those of the run.
+    """Return the config of a resumed run, with the run's own settings where it leaves them open.
 
     Raises UserError if it differs from the run's config in more than the steps and the number of rollout workers, or if
     it would run code that the run's config names.

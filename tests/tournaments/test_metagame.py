@@ -66,7 +66,7 @@ def test_a_forfeit_counts_as_a_whole_game():
 
 
 def test_a_forfeit_says_nothing_of_the_other():
-    """C broke off both games against A, and B one of three and one of two against itself."""
+    """C forfeited both games against A, and B one of three and one of two against itself."""
     nan = float("nan")
     log = [
         *(Result(("A", "C"), (nan, -9.0), seed, "agent_error") for seed in (0, 1)),

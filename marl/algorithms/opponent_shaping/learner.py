@@ -290,4 +290,4 @@ def _refuse(name: str, spec: Spec) -> None:
     if not isinstance(spec.action, Discrete):
         raise UserError(f"{name} needs discrete actions, and '{spec.name}' has continuous ones; choose another game")
     if spec.max_length is None:
-        raise UserError(f"{name} needs episodes of a known length, and '{spec.name}' says none; use ippo")
+        raise UserError(f"{name} needs episodes of a known length, and '{spec.name}' declares none; use ippo")

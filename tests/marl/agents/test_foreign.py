@@ -84,12 +84,12 @@ FAILS = {
     "tracer": "raised ZeroDivisionError: division by zero",
     "garbage": "sent an answer that cannot be read",
     "refuse": "sent an answer that cannot be read",  # it is built already; a refusal would end the tournament
-    "os-exit": "stopped, for its process ended with exit code 0",
-    "fork-exit": "stopped, for its process ended with exit code 0",
-    "close": "stopped, for its process ended with exit code 1",
-    "crash": "stopped, for its process was ended by SIGSEGV",
-    "abort": "stopped, for its process was ended by SIGABRT",
-    "kill-group": "stopped, for its process was ended by SIGKILL",
+    "os-exit": "stopped because its process ended with exit code 0",
+    "fork-exit": "stopped because its process ended with exit code 0",
+    "close": "stopped because its process ended with exit code 1",
+    "crash": "stopped because its process was ended by SIGSEGV",
+    "abort": "stopped because its process was ended by SIGABRT",
+    "kill-group": "stopped because its process was ended by SIGKILL",
 }
 
 
@@ -129,7 +129,7 @@ def test_where_an_agent_fails_to_begin():
     ways = {
         "Bad(how=raise, where=begin)": "raised ValueError: no",
         "Bad(how=exit, where=begin)": "raised SystemExit: 0",
-        "Bad(how=os-exit, where=begin)": "stopped, for its process ended with exit code 0",
+        "Bad(how=os-exit, where=begin)": "stopped because its process ended with exit code 0",
         "Bad(how=none, where=list)": "raised TypeError: expected hidden states as an array or a tensor, got list",
         "Bad(how=none, where=shape)": "raised ValueError: expected hidden states of 1 rows, got 2",
     }
@@ -200,7 +200,7 @@ def test_positions_travel(game):
     [
         ("raise", "'tests.bots:Bad.*' could not be built: ValueError: no"),
         ("exit", "could not be built: it raised SystemExit: 0; mend it"),
-        ("os-exit", "could not be built: it stopped, for its process ended with exit code 0; mend it"),
+        ("os-exit", "could not be built: it stopped because its process ended with exit code 0; mend it"),
     ],
 )
 def test_who_fails_to_be_built_is_refused(how, said):
@@ -270,7 +270,7 @@ def test_no_process_is_left_behind(tmp_path):
             from games.registry import make
             from marl.agents.foreign import ForeignAgent
             agent = ForeignAgent("tests.bots:Bad(how=sleep, where=begin)", make("{TIC_TAC_TOE}", 1).spec)
-            print(agent._line._process.pid, flush=True)
+            print(agent._channel._process.pid, flush=True)
             agent.initial_hidden(1)
             """
         )

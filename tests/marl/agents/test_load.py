@@ -130,7 +130,7 @@ def test_a_checkpoint_takes_its_algorithms_options_only(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "settings, said",
     [
-        ({"hidden": [9]}, "are not those of ippo as it is here; install the version that wrote them"),
+        ({"hidden": [9]}, "do not fit this version of ippo; install the version that wrote them"),
         ({"hiden": [8]}, "unknown key 'hiden' in the checkpoint '{folder}', written by another version"),
     ],
 )

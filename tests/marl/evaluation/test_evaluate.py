@@ -103,7 +103,7 @@ def test_what_an_agent_breaks_is_said_of_it(agent, said):
     ("way", "said"),
     [
         ("exit", "raised SystemExit: 0, as player 1; mend it, or leave it out"),
-        ("os-exit", "stopped, for its process ended with exit code 0, as player 1"),
+        ("os-exit", "stopped because its process ended with exit code 0, as player 1"),
         ("interrupt", "raised KeyboardInterrupt, as player 1"),
         ("raise, where=begin", "raised ValueError: no, as an episode began"),
     ],

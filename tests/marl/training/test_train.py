@@ -146,7 +146,7 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(
         checkpoint, "learner_state", lambda *of: {k: v for k, v in state(*of).items() if "step" not in k}
     )
-    with pytest.raises(UserError, match="is not what ippo learns from as it is here; go on with the version that"):
+    with pytest.raises(UserError, match="does not fit this version of ippo; go on with the version that"):
         train(config(), tmp_path / "run", resume=True)
 
 
@@ -265,7 +265,7 @@ def test_a_run_is_not_written_through_links(whole, tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "learner.safetensors").write_text("kept")
     (run / "checkpoints" / "000000001").symlink_to(tmp_path / "precious")
-    with pytest.raises(UserError, match="000000001' is a symbolic link, and what runs here writes"):
+    with pytest.raises(UserError, match="000000001' is a symbolic link, and this run would write"):
         train(config(steps=800), run, resume=True)
     assert (tmp_path / "precious" / "learner.safetensors").read_text() == "kept"
 
