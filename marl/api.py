@@ -306,15 +306,16 @@ def _threads_kept() -> Iterator[None]:
 
 def _configured(schema: "type[Schema]", config: Any, changes: Mapping[str, Any]) -> "Schema":
     """Return a config with its changes; raises UserError for what does not fit."""
-    from marl.base.schema import assignments, change, load, validate
+    from marl.base.origin import Origin, by_key
+    from marl.base.schema import build, load
 
-    sets = assignments(_flat(changes))
+    typed = by_key(_flat(changes), "the argument '{}'")
     if isinstance(config, NAMES):
-        return load(schema, Path(config), sets)
+        return load(schema, Path(config), typed)
     data = config.model_dump(mode="json") if isinstance(config, schema) else config
     if not isinstance(data, Mapping):
         raise UserError(f"expected a config's name, path, or keys and values, got {written(config)}")
-    return validate(schema, change(dict(data), sets), "the config")
+    return build(schema, Origin("the config", dict(data), changes=tuple(typed)))
 
 
 def _flat(changes: Mapping[str, Any], above: str = "") -> dict[str, Any]:

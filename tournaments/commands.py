@@ -39,10 +39,11 @@ def tournament_run(
 ) -> None:
     """Play the games that are missing, rate the agents, and write the report."""
     from marl.agents.load import name_algorithm
+    from marl.base.origin import typed
     from marl.base.schema import load
     from tournaments.tournament import TournamentConfig, run
 
-    settings, terminal = load(TournamentConfig, config, sets or []), Terminal(stderr=as_json)
+    settings, terminal = load(TournamentConfig, config, typed(sets or [])), Terminal(stderr=as_json)
     agents = tuple(name_algorithm(agent, algorithm or []) for agent in settings.agents)
     settings = settings.model_copy(update={"agents": agents})
     store = run(settings, run_folder(config, run_dir), terminal, retry_timeouts=retry_timeouts)

@@ -30,6 +30,7 @@ from marl.agents.identity import called, digest_of_code
 from marl.agents.mcts import Mcts
 from marl.agents.scripted import SCRIPTED
 from marl.base.files import inside, parse_json, read_text, typed_path
+from marl.base.origin import Origin
 from marl.base.schema import FolderName, validate
 from marl.learning.learner import Learner
 from marl.learning.registry import algorithm
@@ -203,7 +204,7 @@ def members(folder: Path) -> dict[str, Path]:
     """Return the checkpoints of a population's members by id; raises UserError where the folder holds none."""
     path = folder / "population.json"
     try:
-        listed = validate(_Population, parse_json(read_text(path)), "it").members
+        listed = validate(_Population, parse_json(read_text(path)), Origin("it")).members
         found = {member.id: inside(folder, member.checkpoint) for member in listed}
         lost = next((member.checkpoint for member in listed if not os.path.isdir(found[member.id])), None)
         if lost is not None:
@@ -257,7 +258,8 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     state = checkpoint.tensors(folder, about, "agent.safetensors")
     if not all(torch.isfinite(torch.as_tensor(tensor)).all() for tensor in state.values()):
         raise UserError(f"the weights of '{folder}' are not all finite; choose another checkpoint of the run")
-    config = validate(learner.Config, about["settings"], f"the checkpoint '{folder}', written by another version")
+    written_by = Origin(f"the checkpoint '{folder}', written by another version")
+    config = validate(learner.Config, about["settings"], written_by)
     known = parameters_of(learner.load_agent)
     allowed = [name for name in known if name not in LOADED]
     for option in options:
