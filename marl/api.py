@@ -238,6 +238,7 @@ def _game_of(agent: Any) -> str:
     from marl.agents.load import game_of
 
     if not isinstance(agent, NAMES):
+        _check_agent(agent)
         raise UserError(f"expected the game, as only a checkpoint knows its own, got {written(agent)} alone; name it")
     return game_of(os.fspath(agent))
 
@@ -271,12 +272,17 @@ def _entrant(agent: Any, spec: Spec, device: str) -> "Entrant":
 
     if isinstance(agent, NAMES):
         return load_entrant(os.fspath(agent), spec, device)
+    _check_agent(agent)
+    name = type(agent).__qualname__
+    return Entrant(name, name, digest="", agent=agent, draws=stream(0, name))
+
+
+def _check_agent(agent: Any) -> None:
+    """Raise UserError for an object that is no agent."""
     if isinstance(agent, type) or not hasattr(agent, "act"):
         raise UserError(f"expected an agent's reference or an object with act(view, hidden), got {written(agent)}")
     if not hasattr(agent, "initial_hidden"):
         raise UserError(f"{written(agent)} has no initial_hidden(rows); derive its class from marl.Stateless")
-    name = type(agent).__qualname__
-    return Entrant(name, name, digest="", agent=agent, draws=stream(0, name))
 
 
 @contextmanager

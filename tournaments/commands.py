@@ -8,6 +8,7 @@ import typer
 from games.errors import UserError
 from marl.base.files import run_folder, typed_path
 from marl.base.terminal import Terminal
+from marl.cli.groups import Commands
 from marl.cli.options import (
     PATH,
     Algorithms,
@@ -22,7 +23,7 @@ from marl.cli.options import (
 if TYPE_CHECKING:
     from tournaments.summary import Summary
 
-app = typer.Typer(no_args_is_help=True, help="Play round robins and rate the agents.")
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="Play round robins and rate the agents.")
 StorePath = Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.", parser=typed_path)]
 
 

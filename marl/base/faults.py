@@ -75,6 +75,13 @@ def dotted(path: Sequence[str | int]) -> str:
     return ".".join(map(str, path))
 
 
+def holds(data: Any, part: str | int) -> bool:
+    """Say whether data has a value at a key or a position."""
+    if isinstance(data, list | tuple):
+        return isinstance(part, int) and part < len(data)
+    return isinstance(data, Mapping) and part in data
+
+
 def first_fault(error: ValidationError, data: Any) -> Fault:
     """Return the first fault that pydantic found in `data`; the branches of a union are one fault."""
     found = [(_path(details, data), details) for details in error.errors()]
@@ -95,10 +102,8 @@ def _path(details: ErrorDetails, data: Any) -> KeyPath:
     path: list[str | int] = []
     *above, last = details["loc"] or ("",)
     for part in above if details["type"] == MISSING else details["loc"]:
-        if (isinstance(data, Mapping) and part in data) or (
-            isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
-        ):
-            data = data[part]  # type: ignore[index]
+        if holds(data, part):
+            data = data[part]
             path.append(part)
     return (*path, last) if details["type"] == MISSING else tuple(path)
 

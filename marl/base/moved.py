@@ -3,7 +3,7 @@
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
@@ -123,7 +123,9 @@ def getter(old: str) -> Callable[[str], Any]:
         if PathFinder.find_spec(f"{old}.{name}", vars(module).get("__path__", [])):  # a submodule, not imported yet
             raise _absent(old, name)
         new, value = _find(old, name)
-        _warn(f"{old}.{name}", [new])
+        if getattr(value, "__module__", "").partition(".")[0] in ("games", "marl", "tournaments"):
+            new = value.__module__  # which defines it; another may import it, too
+        _warn(f"{old}.{name}", f"is {_public(value) or f'in {new}'} now")
         setattr(module, name, value)
         return value
 
@@ -148,7 +150,7 @@ class Finder:
     @staticmethod
     def exec_module(module: ModuleType) -> None:
         old = module.__name__
-        _warn(old, MOVED[old])
+        _warn(old, f"is in {' and '.join(MOVED[old])} now, and public names are in 'marl'")
         module.__dict__["__getattr__"] = lambda name: _find(old, name)[1]
 
 
@@ -166,9 +168,16 @@ def _absent(old: str, name: str) -> AttributeError:
     return AttributeError(f"module '{old}' has no attribute '{name}'", name=name)
 
 
-def _warn(old: str, new: Sequence[str]) -> None:
+def _public(value: Any) -> str:
+    """Return the name under which users import a value, `marl.Agent`; an empty string where it is not public."""
+    marl = sys.modules["marl"]
+    name = getattr(value, "__name__", "")
+    return f"marl.{name}" if name in marl.__all__ and getattr(marl, name) is value else ""
+
+
+def _warn(old: str, now: str) -> None:
     warnings.warn(
-        f"'{old}' is in {' and '.join(new)} now, and public names are in 'marl'; the old name works until {UNTIL}",
+        f"'{old}' {now}; the old name works until {UNTIL}",
         DeprecationWarning,
         stacklevel=3,
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from games.errors import RunFailed, UserError, written
 from marl.base import yaml
-from marl.base.faults import KeyPath, dotted
+from marl.base.faults import KeyPath, dotted, holds
 
 
 @dataclass(frozen=True)
@@ -128,12 +128,9 @@ class Origin:
         """Return how many keys of a path stand in the source."""
         data = self.data
         for depth, part in enumerate(path):
-            if isinstance(data, Mapping) and part in data:
-                data = data[part]
-            elif isinstance(data, list | tuple) and isinstance(part, int) and part < len(data):
-                data = data[part]
-            else:
+            if not holds(data, part):
                 return depth
+            data = data[part]
         return len(path)
 
 

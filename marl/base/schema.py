@@ -135,6 +135,7 @@ def load(schema: type[Config], path: Path, changes: Sequence[Change] = ()) -> Co
         raise UserError(f"the config file '{path}' could not be read: {error}") from error
     if not isinstance(data, dict):
         raise UserError(f"expected keys and values in '{path}', got {type(data).__name__}")
+    shipped.refuse_other(data, path, schema.kind)
     return build(schema, Origin(f"'{path}'", data, text, tuple(changes)))
 
 

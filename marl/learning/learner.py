@@ -66,4 +66,4 @@ class Learner(ABC):
     @classmethod
     @abstractmethod
     def load_agent(cls, config: Any, spec: Spec, state: Tensors, *, device: str) -> Agent:
-        """Build the agent of a checkpoint; more keywords are the arguments of its reference: `runs/x(greedy=True)`."""
+        """Build the agent of a checkpoint; more keywords are the arguments of its reference: `runs/x(greedy=true)`."""
