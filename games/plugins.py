@@ -4,7 +4,7 @@
     nim = "my_games:Nim"
 
 Each kind has a group (GAMES, SOURCES, ...), and all groups obey the same rules. A name that two packages register is
-refused when it is asked for; so is one that cannot be imported. Everything else goes on working.
+refused when it is asked for; so is one that cannot be imported. All other names go on working.
 """
 
 import os

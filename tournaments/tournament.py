@@ -14,7 +14,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl.agents.foreign import DECISION_SECONDS
-from marl.agents.load import Entrant, load_agents
+from marl.agents.load import Entrant, load_entrants
 from marl.base import engine as engines
 from marl.base import lock
 from marl.base.display import Display
@@ -118,7 +118,7 @@ def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
     """
     entrants: list[Entrant] = []
     with config.origin.blame(("agents",)):
-        asked = [entrant for text in config.agents for entrant in load_agents(text, spec).values()]
+        asked = [entrant for text in config.agents for entrant in load_entrants(text, spec).values()]
     for entrant in asked:
         entrant.rest()
         twin = next((other for other in entrants if other.digest == entrant.digest), None)

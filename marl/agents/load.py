@@ -38,7 +38,7 @@ from marl.rollout.agent import Agent, Random
 from marl.rollout.referee import Answerable, Trusted
 from marl.search.agent import UctAgent
 
-LOADED = ("config", "spec", "state", "device")  # what load_agent is given; its other parameters are a user's to set
+LOADED = ("config", "spec", "state", "device")  # parameters of Learner.load_agent that users cannot set
 MAKE = "name a run's folder, as `marl train` makes it"
 ALGORITHM = "algorithm"  # the argument by which a user names the class that trained a checkpoint
 BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | SCRIPTED
@@ -108,7 +108,7 @@ def _existing(text: str) -> str | None:
     return next((text[:place] for place in places if place and os.path.lexists(text[:place])), None)
 
 
-def load_agent(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
+def load_entrant(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
     """Build the agent that a reference names, for a game; raises UserError where it cannot play it.
 
     A class of a user's plays in a process of its own, and may take `decision_seconds` for a single decision.
@@ -145,7 +145,7 @@ def _has_plain_name(reference: Reference) -> bool:
     return not reference.source and (reference.name in BUILT_IN or reference.name in plugins.names(plugins.AGENTS))
 
 
-def load_agents(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
+def load_entrants(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
     """Build the agents that a reference stands for, by name: a population folder stands for its members."""
     reference = read(text)
     if _is_population(reference):
@@ -176,7 +176,7 @@ def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[st
     for text in texts:
         if text == "self":
             panel["self"] = None
-        elif len(found := load_agents(text, spec, device)) == 1:
+        elif len(found := load_entrants(text, spec, device)) == 1:
             panel[text] = next(iter(found.values()))
         else:
             panel |= {f"{text}/{name}": entrant for name, entrant in found.items()}
