@@ -16,6 +16,7 @@ import yaml
 from games.errors import RunFailed, UserError
 from marl.agents import checkpoint
 from marl.base.lock import held
+from marl.base.origin import typed
 from marl.base.schema import load
 from marl.base.terminal import Terminal
 from marl.training import runlog
@@ -242,7 +243,7 @@ def test_a_run_without_a_whole_checkpoint_is_left_alone(whole, tmp_path):
 def test_a_run_of_format_1_goes_on(tmp_path):
     run = shutil.copytree(ROOT / "tests" / "golden" / "run_of_format_1", tmp_path / "run")
     console = Terminal(file=io.StringIO())
-    newest = train(load(TrainConfig, run / "config.yaml", ["steps=600"]), run, resume=True, console=console)
+    newest = train(load(TrainConfig, run / "config.yaml", typed(["steps=600"])), run, resume=True, console=console)
     about = checkpoint.read(newest)
     assert about["format"] == 2 and about["step"] >= 600 and about["parent_step"] == 400
     assert console.file.getvalue().count("is of format 1: its agent is verified") == 1
