@@ -17,8 +17,8 @@ from games.errors import RunFailed, UserError
 from games.keys import stream
 from games.registry import make
 from marl.agents.foreign import DECISION_SECONDS
-from marl.agents.load import Entrant, load_agent
-from marl.rollout.loop import Episode, episodes
+from marl.agents.load import Entrant, load_entrant
+from marl.rollout.loop import Episode, play_episodes
 from tournaments.schedule import Fixture
 from tournaments.store import Failure, PlayedGame
 
@@ -50,7 +50,7 @@ def play(
         if entrant.digest not in seated:
             raise RunFailed(f"the agent '{entrant.reference}' changed while it was being played; run again to go on")
     entry = {entrant.digest: index for index, entrant in enumerate(entrants)}
-    played = episodes(
+    played = play_episodes(
         venv,
         [entrant.rated() for entrant in entrants],
         np.array([entrant.stream(KEY) for entrant in entrants], np.uint64),
@@ -88,7 +88,7 @@ def _entrant(game: str, text: str, spec: Spec, decision_seconds: float) -> Entra
     if kept is not None:
         return kept
     try:
-        entrant = load_agent(text, spec, decision_seconds=decision_seconds)
+        entrant = load_entrant(text, spec, decision_seconds=decision_seconds)
     except UserError as error:  # it could be built when the tournament began
         raise RunFailed(
             f"the agent '{text}' can no longer be built ({error}); mend it, and run again to go on"

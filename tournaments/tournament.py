@@ -14,7 +14,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl.agents.foreign import DECISION_SECONDS
-from marl.agents.load import Entrant, load_agents
+from marl.agents.load import Entrant, load_entrants
 from marl.base import engine as engines
 from marl.base import lock
 from marl.base.display import Display
@@ -116,7 +116,7 @@ def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
     Raises UserError if one is missing, does not fit, or is named twice.
     """
     entrants: list[Entrant] = []
-    for entrant in (entrant for text in config.agents for entrant in load_agents(text, spec).values()):
+    for entrant in (entrant for text in config.agents for entrant in load_entrants(text, spec).values()):
         entrant.rest()
         twin = next((other for other in entrants if other.digest == entrant.digest), None)
         if twin:

@@ -105,7 +105,7 @@ def _existing(text: str) -> str | None:
     return next((text[:place] for place in places if place and os.path.lexists(text[:place])), None)
 
 
-def load_agent(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
+def load_entrant(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
     """Build the agent that a reference names, for a game; raises UserError if it cannot be built or cannot play it.
 
     A user's class plays in a process of its own, and may take `decision_seconds` for a single decision.
@@ -137,7 +137,7 @@ def _has_plain_name(reference: Reference) -> bool:
     return not reference.source and (reference.name in BUILT_IN or reference.name in plugins.names(plugins.AGENTS))
 
 
-def load_agents(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
+def load_entrants(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
     """Build the agents that a reference stands for, by name: a population folder stands for its members."""
     reference = read(text)
     if _is_population(reference):
@@ -168,7 +168,7 @@ def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[st
     for text in texts:
         if text == "self":
             panel["self"] = None
-        elif len(found := load_agents(text, spec, device)) == 1:
+        elif len(found := load_entrants(text, spec, device)) == 1:
             panel[text] = next(iter(found.values()))
         else:
             panel |= {f"{text}/{name}": entrant for name, entrant in found.items()}

@@ -26,9 +26,9 @@ from games.errors import RunFailed, WorkerDied, numbered_from
 from games.keys import Keys, fold, stream
 from games.processes import Worker, shares, stop_all
 from games.registry import make
-from marl.agents.load import Entrant, load_agent
+from marl.agents.load import Entrant, load_entrant
 from marl.rollout.agent import Agent
-from marl.rollout.loop import Carry, play, rollout
+from marl.rollout.loop import Carry, play_steps, rollout
 from marl.rollout.recording import Moment, Recording, side_by_side
 from marl.rollout.seating import Seating
 from marl.rollout.types import Trajectory
@@ -189,7 +189,7 @@ class Host:
         with numbered_from(self._table.start):
             if how is not None:
                 self._seating, self._carry = how.seating, how.carry(self._venv, roster)
-            moments = play(self._venv, roster, self._seating, self._carry, length)
+            moments = play_steps(self._venv, roster, self._seating, self._carry, length)
         before, self._spent = self._spent, time.process_time()
         return moments, self._spent - before
 
@@ -198,7 +198,7 @@ class Host:
         self._venv = make(self._table.game, self._table.stop - self._table.start)
         self._opponents: list[Agent] = []
         for reference, digest in self._table.opponents:
-            entrant = load_agent(reference, self._venv.spec)
+            entrant = load_entrant(reference, self._venv.spec)
             if entrant.digest != digest:
                 raise RunFailed(
                     f"the opponent '{reference}' changed while it was being played against; go on with --resume"

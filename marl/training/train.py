@@ -20,14 +20,14 @@ from games.keys import fold_one, stream
 from games.registry import make
 from games.workers import Workers
 from marl.agents import checkpoint
-from marl.agents.load import Entrant, load_agents, load_panel, panel_from_file
+from marl.agents.load import Entrant, load_entrants, load_panel, panel_from_file
 from marl.base.display import Display
 from marl.base.drives import notes_on
 from marl.base.files import refuse_links, write_text
 from marl.base.lock import held
 from marl.base.schema import dump, load, validate
 from marl.base.terminal import Terminal
-from marl.evaluation.evaluate import evaluate
+from marl.evaluation.evaluate import evaluate_entrant
 from marl.learning.learner import Learner
 from marl.learning.registry import configured
 from marl.rollout.seating import seat
@@ -56,6 +56,12 @@ class Run:
     # Members of the panel for whom the note on cut episodes has been printed.
     noted: set[str] = field(default_factory=set)
 
+    def close(self) -> None:
+        """End the processes in which its games are played and its opponents play."""
+        self.collector.close()
+        for entrant in filter(None, [*self.opponents, *self.panel.values()]):
+            entrant.rest()
+
 
 def train(
     config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto", console: Terminal | None = None
@@ -70,7 +76,7 @@ def train(
     if resume:
         config = as_begun(config, folder)
     run = prepare(config, folder, device=device)
-    with closing(run.collector), held(folder, "a training run"):
+    with closing(run), held(folder, "a training run"):
         notes = [*run.learner.notes, *notes_on(folder), *_open_folder(run, resume)]
         if run.step >= config.steps:
             status = f"already trained to {run.step:,} steps; nothing to do"
@@ -117,7 +123,7 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
     key = stream(config.seed, "learner")
     learner = learner_class(settings, venv.spec, key=key, total_steps=config.steps, device=device)
     opponents = [
-        opponent for text in config.opponents.agents for opponent in load_agents(text, venv.spec, device).values()
+        opponent for text in config.opponents.agents for opponent in load_entrants(text, venv.spec, device).values()
     ]
     length = _rollout_length(config, name, learner)
     against = _panel(config, venv.spec)
@@ -138,7 +144,7 @@ def check(config: TrainConfig, device: str = "auto") -> None:
     learner = learner_class(settings, spec, key=0, total_steps=1, device=device_of(device))
     _rollout_length(config, name, learner)
     for text in config.opponents.agents:
-        load_agents(text, spec)
+        load_entrants(text, spec)
     load_panel(_panel(config, spec), spec)
 
 
@@ -335,7 +341,7 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
     for name, against in run.panel.items():
         key = stream(config.seed, "evaluation")
         seeds, max_steps = config.evaluation.seeds, config.evaluation.max_steps
-        result = evaluate(run.venv, agent, against, seeds=seeds, key=key, max_steps=max_steps)
+        result = evaluate_entrant(run.venv, agent, against, seeds=seeds, key=key, max_steps=max_steps)
         if result.cut and name not in run.noted:
             run.noted.add(name)
             display.line(f"note: {result.note(name)}")

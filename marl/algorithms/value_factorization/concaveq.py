@@ -180,6 +180,7 @@ class ConcaveQ(TeamLearner):
     """
 
     Config: ClassVar[type[BaseModel]] = ConcaveQConfig
+    config: ConcaveQConfig
     Plays = TeamPolicyAgent
     name = "concaveq"
 
