@@ -11,8 +11,8 @@ import numpy as np
 
 from games.keys import fold
 from games.registry import make
-from marl.agents.load import load_agent
-from marl.rollout.loop import Carry, play
+from marl.agents.load import load_entrant
+from marl.rollout.loop import Carry, play_steps
 
 GAMES = [  # the game, environments, steps of a stretch
     ("predator_prey(size=6, predators=4, prey=4)", 64, 50_000),
@@ -24,7 +24,7 @@ GAMES = [  # the game, environments, steps of a stretch
 def stretch(game: str, agent: str, num_envs: int, steps: int, key: int) -> tuple[list[int], list[int]]:
     """Play one stretch and its open episodes; return the lengths of those that ended in it, and of the open ones."""
     venv = make(game, num_envs)
-    roster = [load_agent(agent, venv.spec).answerable(venv.spec)]
+    roster = [load_entrant(agent, venv.spec).answerable(venv.spec)]
     seating = np.zeros((num_envs, venv.spec.num_players), np.int64)
     carry = Carry(venv, roster, np.array([9], np.uint64), fold(key, np.arange(num_envs)))
     begun = np.zeros(num_envs, np.int64)
@@ -32,7 +32,7 @@ def stretch(game: str, agent: str, num_envs: int, steps: int, key: int) -> tuple
     unended: list[int] = []
     t, last = 0, steps // num_envs
     while not carry.idle.all():
-        play(venv, roster, seating, carry, 1, closing=t >= last)
+        play_steps(venv, roster, seating, carry, 1, closing=t >= last)
         t += 1
         for e in np.flatnonzero(carry.timestep.last & ~carry.idle):
             (ended if t <= last else unended).append(int(t - begun[e]))

@@ -1,7 +1,7 @@
 """What tells right values from wrong ones that agree with each other: metrics of one batch.
 
 The loss compares values with targets that are made of values, so it is small, too, where all of them are wrong. The
-λ = 1 return of the recorded rewards contains a value at one place only, where an episode was cut.
+λ = 1 return of the recorded rewards contains a value at one place only, where an episode was truncated.
 """
 
 import torch

@@ -8,7 +8,7 @@ An algorithm (qmix.py, concaveq.py) defines its networks and its loss.
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -68,12 +68,13 @@ class TeamLearner(Learner):
     """
 
     Config: ClassVar[type[BaseModel]]
+    config: TeamLearnerConfig
     Plays: ClassVar[type["TeamAgent"]] = TeamAgent
     name: ClassVar[str]
     whole_episodes = True
     needs_state: ClassVar[bool] = True  # the algorithm uses the global state in training
 
-    def __init__(self, config: Any, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
+    def __init__(self, config: TeamLearnerConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         self.notes = _refuse(self.name, spec, self.needs_state)
         self.config, self.spec, self.device = config, spec, device
         self.key = key
@@ -162,7 +163,7 @@ class TeamLearner(Learner):
         decided = batch.decided(each=value.shape[1] > 1)
         returns = batch.targets(value_target, gamma=self.config.gamma, td_lambda=1.0)
         metrics = diagnostics.of_values(value.detach()[decided], lagging[decided], returns[decided])
-        metrics["cut_episodes"] = torch.tensor(batch.cut_episodes)
+        metrics["truncated_episodes"] = torch.tensor(batch.truncated_episodes)
         if self.config.standardise_rewards == "mean_and_deviation":
             metrics["idle_reward"] = torch.tensor(float(self.standards["rewards"].apply(np.zeros((), np.float32))))
         return metrics
@@ -188,7 +189,9 @@ class TeamLearner(Learner):
         return self._plays.state_dict()
 
     @classmethod
-    def load_agent(cls, config: Any, spec: Spec, state: Tensors, *, device: str, epsilon: float = 0.0) -> Agent:
+    def load_agent(
+        cls, config: TeamLearnerConfig, spec: Spec, state: Tensors, *, device: str, epsilon: float = 0.0
+    ) -> Agent:
         if not 0 <= epsilon <= 1:
             raise UserError(f"epsilon is a share of uniform actions, 0 to 1, got {epsilon}")
         team = Team(config, spec, 0).to(device)

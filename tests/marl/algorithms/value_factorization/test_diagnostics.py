@@ -38,7 +38,7 @@ def test_the_gap_is_between_legal_actions():
 @pytest.mark.parametrize("kind", [Iql, Vdn, Qmix, ConcaveQ])
 def test_some_batches_are_diagnosed(kind):
     made, _ = trained(kind, DYING, standardise_rewards="mean_and_deviation")
-    names = {"q_deviation", "return_error", "return_rmse", "return_correlation", "target_lag", "cut_episodes"}
+    names = {"q_deviation", "return_error", "return_rmse", "return_correlation", "target_lag", "truncated_episodes"}
     for updates in (1, EVERY - 1, EVERY, EVERY + 1):
         made.updates = updates
         metrics = made.learn(made.batch())
@@ -57,4 +57,4 @@ def test_a_plateau_is_seen():
     metrics = made.learn(made.batch())
     assert metrics["loss"] < 0.7 and metrics["return_error"] > 0.4
     assert metrics["q_deviation"] < 1e-3 and metrics["action_gap"] == 0 and metrics["target_lag"] == 0
-    assert metrics["cut_episodes"] > 0.5
+    assert metrics["truncated_episodes"] > 0.5
