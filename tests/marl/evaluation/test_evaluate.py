@@ -60,7 +60,7 @@ def test_the_interval_is_students_over_seeds(returns, half, monkeypatch):
             paid = np.full(2, returns[index // 2])
             yield Episode(index, paid, rounding=0, length=1, truncated=False, cut=False, forfeits=(), moves=paid)
 
-    monkeypatch.setattr("marl.evaluation.evaluate.episodes", episodes)
+    monkeypatch.setattr("marl.evaluation.evaluate.play_episodes", episodes)
     found = evaluate_entrant(make("openspiel:matrix_pd", 1), COOPERATE, DEFECT, seeds=len(returns), key=1)
     assert found.return_mean == pytest.approx([np.mean(returns)] * 2)
     expected = [half] * 2 if half is None else pytest.approx([half] * 2, rel=1e-5)
