@@ -22,9 +22,7 @@ class Learner(ABC):
     spec: Spec
     notes: Sequence[str] = ()  # for the user, on how the algorithm fits this game
     may_lag: bool = False  # it also learns from trajectories of its previous weights, and its actors can be pickled
-    whole_episodes: bool = (
-        False  # it learns from complete episodes only: at a stretch's end the open ones are played on
-    )
+    whole_episodes: bool = False  # it learns from complete episodes only, so a stretch ends with none open
     rollout_length: int | None = None  # the length of the trajectories that it needs; None: any
 
     @abstractmethod

@@ -136,7 +136,7 @@ class SearchLearner(Learner, Generic[Network]):
         return metrics | counts | {"learning_rate": learning_rate}
 
     def _learning_rate(self) -> float:
-        """Return the rate of the next updates: as the trajectory began, so that that of the last one is not 0."""
+        """Return the rate at the step at which a trajectory begins; at the end of the last one it is 0."""
         rate = self.config.learning_rate
         return annealed(rate, self.steps, self.total_steps) if self.config.anneal else rate
 
