@@ -222,8 +222,8 @@ def test_a_learner_standardises_as_it_is_told(kind):
 @pytest.mark.parametrize(
     "name, settings, said",
     [
-        ("vdn", {"standardise_rewards": "mean"}, "should be 'deviation', 'mean_and_deviation' or False, got 'mean'"),
-        ("vdn", {"td_lambda": 1.5}, "'td_lambda' in .*: Input should be less than or equal to 1, got 1.5"),
+        ("vdn", {"standardise_rewards": "mean"}, "expected 'deviation', 'mean_and_deviation' or False, got 'mean'"),
+        ("vdn", {"td_lambda": 1.5}, "'td_lambda' in .*: expected a number of at most 1, got 1.5"),
         ("qmix", {"gae_lambda": 0.5}, "unknown key 'gae_lambda' in .* of qmix; did you mean 'td_lambda'"),
         ("ippo", {"td_lambda": 0.5}, "unknown key 'td_lambda' in .* of ippo; did you mean 'gae_lambda'"),
         ("alphazero", {"standardise_rewards": "deviation"}, "unknown key 'standardise_rewards' in .* of alphazero"),
