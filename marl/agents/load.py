@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from pydantic import BaseModel, Field
 
@@ -51,6 +52,7 @@ class Entrant:
     digest: str  # of its code or its weights, and its arguments
     agent: Agent
     draws: int  # its randomness: of its weights, or of what it is called, so that a comment in its code moves nothing
+    size: int = 0  # bytes of its weights
 
     def stream(self, key: int) -> int:
         """Return the key of this agent's randomness: another agent in the same seat draws other numbers."""
@@ -255,7 +257,8 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     named = options.pop(ALGORITHM, None)
     learner = _learner(folder, about["algorithm"], named)
     state = checkpoint.tensors(folder, about, "agent.safetensors")
-    if not all(torch.isfinite(torch.as_tensor(tensor)).all() for tensor in state.values()):
+    weights = [torch.as_tensor(tensor) for tensor in state.values()]
+    if not all(np.isfinite(tensor.float().numpy()).all() for tensor in weights):  # torch would start its threads
         raise UserError(f"the weights of '{folder}' are not all finite; choose another checkpoint of the run")
     config = validate(learner.Config, about["settings"], f"the checkpoint '{folder}', written by another version")
     known = parameters_of(learner.load_agent)
@@ -278,7 +281,8 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     digest = _variant(about["digest"], options | other)
     shown = replace(reference, arguments=tuple((options | other).items()))
     path = replace(reference, name=f"./{reference.name}") if _has_plain_name(reference) else reference
-    return Entrant(_short(shown), str(path), digest, agent, draws=int(digest[:16], 16))
+    size = sum(tensor.nbytes for tensor in weights)
+    return Entrant(_short(shown), str(path), digest, agent, draws=int(digest[:16], 16), size=size)
 
 
 def _learner(folder: Path, trained_by: str, named: object) -> type[Learner]:
