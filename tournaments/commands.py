@@ -53,8 +53,8 @@ def tournament_run(
 def tournament_rate(store: StorePath, as_json: AsJson = False) -> None:
     """Print the leaderboard."""
     from tournaments.report import print_leaderboard
+    from tournaments.store import stored
     from tournaments.summary import summarize
-    from tournaments.tournament import stored
 
     with stored(store) as opened:
         summary = summarize(opened)
@@ -70,8 +70,8 @@ def tournament_rate(store: StorePath, as_json: AsJson = False) -> None:
 def tournament_report(store: StorePath, as_json: AsJson = False) -> None:
     """Print the leaderboard, and write it as Markdown, CSV and one HTML page beside the store."""
     from tournaments.report import print_leaderboard, write_report
+    from tournaments.store import stored
     from tournaments.summary import summarize
-    from tournaments.tournament import stored
 
     with stored(store) as opened:
         summary = summarize(opened)
@@ -103,8 +103,8 @@ def tournament_plot(
 ) -> None:
     """Draw the payoffs of a two-player game's match-ups as a heat map, or Elo curves and their Markdown table."""
     from tournaments.heatmap import draw
+    from tournaments.store import stored
     from tournaments.summary import summarize
-    from tournaments.tournament import stored
 
     with stored(store) as opened:
         summary = summarize(opened)

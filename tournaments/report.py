@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 from rich.cells import cell_len
 from rich.table import Table
@@ -28,6 +27,7 @@ from tournaments.summary import Summary, listed
 __getattr__ = getter(__name__)  # what moved out of this module
 
 RATING_TITLES = ("rank", "agent", "Elo", "±95 %", "games", "score")
+PADDING = 2  # spaces beside the cells of a column on a terminal
 NAME_WIDTH = 6  # what names keep of a terminal, however narrow it is
 
 
@@ -55,16 +55,18 @@ def print_leaderboard(console: Terminal, summary: Summary) -> None:
 
 def _print_table(console: Terminal, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table with whole cells: names fold on a narrow terminal; numbers and piped output never do."""
-    table = Table(box=None, header_style="bold")
-    for title in titles:
+    widths = [max(cell_len(shown(cell)) for cell in column) for column in zip(titles, *rows, strict=True)]
+    table = Table(box=None, header_style="bold", width=sum(widths) + PADDING * len(widths))
+    assert table.width is not None
+    if console.is_terminal:
+        names = titles.index("agent")
+        spare = min(max(0, table.width - console.width), max(0, widths[names] - NAME_WIDTH))
+        table.width, widths[names] = table.width - spare, widths[names] - spare
+    for title, width in zip(titles, widths, strict=True):
         named = title == "agent"
-        table.add_column(title, justify="left" if named else "right", overflow="fold", no_wrap=not named)
+        table.add_column(title, justify="left" if named else "right", overflow="fold", no_wrap=not named, width=width)
     for row in rows:
         table.add_row(*row)
-    table.width = console.measure(table, options=console.options.update(width=10_000)).maximum
-    if console.is_terminal:
-        longest = max((cell_len(shown(row[titles.index("agent")])) for row in rows), default=0)
-        table.width = min(table.width, max(console.width, table.width - max(0, longest - NAME_WIDTH)))
     console.print(table)
 
 
@@ -310,6 +312,8 @@ def _superiority_table(summary: Summary, ratings: Ratings) -> list[list[_Cell]]:
 
 
 def _html(summary: Summary) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -84,8 +84,8 @@ def batches(fixtures: Sequence[Fixture], size: int) -> list[list[Fixture]]:
     pairing of N agents in a round, blocks of (size / g)^(1/N) agents fill a piece.
     """
     turn = {seed: k // ROUND for k, seed in enumerate(dict.fromkeys(fixture.seed for fixture in fixtures))}
-    pairings = {(turn[fixture.seed], *sorted(fixture.agents)) for fixture in fixtures}
-    agents = sorted({agent for _, *pairing in pairings for agent in pairing})
+    pairings = {(turn[fixture.seed], tuple(sorted(fixture.agents))) for fixture in fixtures}
+    agents = sorted({agent for _, pairing in pairings for agent in pairing})
     games = len(fixtures) / max(1, len(pairings))
     players = max((len(fixture.agents) for fixture in fixtures), default=1)
     block_size = max(1, int((size / max(1, games)) ** (1 / players)))

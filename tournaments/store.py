@@ -23,10 +23,11 @@ import json
 import math
 import shlex
 import sqlite3
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,12 +35,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Floats, Ints
 from games.errors import RunFailed, UserError
 from marl.base.drives import network_drive
 from marl.base.intervals import MIN_SEEDS
 from tournaments.results import FORFEITS, Results
 from tournaments.schedule import Fixture
 
+STORE = "games.sqlite"
 SCHEMA_VERSION = 3  # 1 had no payoffs that are null; 2 had agents by id, no rounding, failures and notes
 MOST_PAYOFF = 1e100  # sums of float32 payments stay far below it, and sums over games stay finite
 NO_RESULT = ("no_contest", "cut")  # terminations of games that say nothing of who is stronger
@@ -137,6 +140,11 @@ class PlayedGame:
             raise ValueError(f"expected {len(self.fixture.agents)} payoffs, one a seat, got {len(self.payoffs)}")
         if self.termination not in FORFEITS and any(map(math.isnan, self.payoffs)):
             raise ValueError(f"expected numbers as payoffs of a game that nobody broke off, got {self.payoffs}")
+
+
+def stored(path: Path) -> "Store":
+    """Open a tournament's store to read it: by its own path, or its folder's. Raises UserError where there is none."""
+    return Store(path / STORE if path.is_dir() else path)
 
 
 class Store:
@@ -390,30 +398,32 @@ class Store:
         return int(self._rows("SELECT COUNT(*) FROM games")[0][0])
 
     def results(self) -> Results:
-        """Return the games that count by columns, in the order of their ids: agents by label, those that have played.
+        """Return the games that count by columns, in the order of seeds and seats: agents by label, those that played.
 
         Games that were no contest or were cut are no results. Games of more than two players in which copies of an
         agent sat count only where there are no others.
         """
-        rows = self._rows(
-            "SELECT seed, agents, payoffs, termination, length, rounding, "
-            "(SELECT group_concat(player) FROM failures WHERE game = games.id) "
-            "FROM games WHERE termination NOT IN (?, ?) ORDER BY id",
+        columns = self._columns()
+        failed = self._rows(
+            "SELECT games.rowid, player FROM failures JOIN games ON games.id = failures.game "
+            "WHERE termination NOT IN (?, ?)",
             *NO_RESULT,
         )
         called = self._called()
         with self._reading():
-            seating = _seating({row[1] for row in rows}, called)
-            if len({len(seats) for seats in seating.values()}) > 1:
-                raise UserError(
-                    f"expected games of one number of players, got several in '{self.path}'; rate each game's own store"
-                )
-            num_players = len(next(iter(seating.values()), (0, 0)))
-            whole = {table: seats for table, seats in seating.items() if len(set(seats)) == num_players}
-            if num_players > 2 and whole:  # agents have been added, and `round_robin` needs no more copies
-                seating = whole
-                rows = [row for row in rows if row[1] in whole]
-            return _results(rows, seating, num_players)
+            numbers = _numbers(columns.agents, f"several in '{self.path}'")
+            return _results(numbers, called, columns, failed)
+
+    def _columns(self) -> "_Columns":
+        """Read the games that have a result, a few rows at a time: all at once would keep the garbage collector busy."""
+        columns = _Columns()
+        names = [field.name for field in fields(_Columns)]
+        with self._reading():
+            read = self._db.execute(f"SELECT {', '.join(names)} FROM games WHERE termination NOT IN (?, ?)", NO_RESULT)
+            while rows := read.fetchmany(1000):
+                for name, values in zip(names, zip(*rows, strict=True), strict=True):
+                    getattr(columns, name).extend(values)
+        return columns
 
     def seated(self) -> frozenset[str]:
         """Return the ids of the agents that have played, whether their games count or not."""
@@ -462,7 +472,9 @@ class Store:
 
     def repeated(self) -> int:
         """Return how many seatings of agents played one and the same game on every seed, of those with enough seeds."""
-        one_game = "COUNT(*) >= ? AND COUNT(DISTINCT moves) = 1 AND COUNT(DISTINCT payoffs) = 1"
+        if self._rows("SELECT COUNT(DISTINCT seed) FROM games")[0][0] < MIN_SEEDS:
+            return 0
+        one_game = "COUNT(*) >= ? AND MIN(moves) = MAX(moves) AND MIN(payoffs) = MAX(payoffs)"
         query = f"SELECT COUNT(*) FROM (SELECT 1 FROM games GROUP BY agents HAVING {one_game})"
         return int(self._rows(query, MIN_SEEDS)[0][0])
 
@@ -500,40 +512,93 @@ def _seating(tables: Iterable[str], called: Mapping[int, str]) -> dict[str, tupl
     return {table: tuple(called[number] for number in numbers) for table, numbers in seats.items()}
 
 
-def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str]], num_players: int) -> Results:
-    """Return rows of games by columns; raises ValueError and the like for what no release wrote."""
-    seeds, tables, payoffs, terminations, lengths, roundings, failed = zip(*rows, strict=True) if rows else ((),) * 7
-    agents = sorted({label for seats in seating.values() for label in seats})
-    index = {label: k for k, label in enumerate(agents)}
-    numbers = {table: [index[label] for label in seats] for table, seats in seating.items()}
-    unknown = set(terminations) - set(TERMINATIONS)
+@dataclass(frozen=True)
+class _Columns:
+    """Columns of the table of games."""
+
+    rowid: list[int] = field(default_factory=list)
+    seed: list[int] = field(default_factory=list)
+    agents: list[str] = field(default_factory=list)
+    payoffs: list[str] = field(default_factory=list)
+    termination: list[str] = field(default_factory=list)
+    length: list[int] = field(default_factory=list)
+    rounding: list[float | None] = field(default_factory=list)
+
+
+def _numbers(tables: Sequence[str], several: str) -> Ints:
+    """Return the agents' numbers by seat [G, N] of tables of agents; raises for what is no list of numbers."""
+    if not tables:
+        return np.zeros((0, 2), np.int64)
+    if {table[:1] + table[-1:] for table in tables} != {"[]"} or any(table.count("[") > 1 for table in tables):
+        raise ValueError("a game's agents are no list")
+    seats = {table.count(",") + 1 for table in tables}
+    if len(seats) > 1:
+        raise UserError(f"expected games of one number of players, got {several}; rate each game's own store")
+    text = ",".join(tables).replace("[", "").replace("]", "")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)  # so numpy says that it read no number
+        try:
+            numbers = np.fromstring(text, np.int64, sep=",")
+        except DeprecationWarning as error:
+            raise ValueError("a game's agents are no list of numbers") from error
+    return numbers.reshape(len(tables), *seats)
+
+
+def _results(numbers: Ints, called: Mapping[int, str], columns: _Columns, failed: Sequence[tuple[int, int]]) -> Results:
+    """Return games by columns; raises ValueError and the like for what no release wrote.
+
+    `numbers` [G, N] are the agents by seat, `called` their labels, `failed` the rows and players of failures.
+    """
+    num_players = numbers.shape[1]
+    unknown = set(columns.termination) - set(TERMINATIONS)
     if unknown:
         raise ValueError(f"the termination {unknown.pop()!r} is unknown")
-    paid = np.array(json.loads(f"[{','.join(payoffs)}]"), np.float64)  # null becomes NaN
-    if paid.shape != (len(rows), num_players) and rows:
-        raise ValueError(f"expected {num_players} payoffs in every game")
-    if (np.abs(paid) > MOST_PAYOFF).any():
+    payoffs = _payoffs(columns.payoffs, num_players)
+    if (np.abs(payoffs) > MOST_PAYOFF).any():
         raise ValueError("a payoff is larger than any game pays")
-    if min(lengths, default=0) < 0 or min((bound for bound in roundings if bound is not None), default=0) < 0:
+    lengths, bounds = np.array(columns.length, np.int64), np.array(columns.rounding, np.float64)  # null becomes NaN
+    if (lengths < 0).any() or (bounds < 0).any():
         raise ValueError("a game's length or rounding is less than 0")
+    offenders = _offenders(columns.rowid, failed, num_players)
+    seeds = np.array(columns.seed, np.int64).view(np.uint64)
+
+    whole = (np.diff(np.sort(numbers, 1), axis=1) > 0).all(1)
+    if num_players < 3 or not whole.any():  # else agents have been added, and `round_robin` needs no more copies
+        whole[:] = True
+    present, place = np.unique(numbers[whole], return_inverse=True)
+    label = [called[number] for number in present.tolist()]
+    rank = np.empty(len(label), np.int64)
+    rank[sorted(range(len(label)), key=label.__getitem__)] = np.arange(len(label))
+    seats = rank[place.reshape(-1, num_players)]
+    order = np.lexsort((*seats.T[::-1], seeds[whole]))
+    games = np.flatnonzero(whole)[order]
     return Results(
-        agents=tuple(agents),
-        seats=np.array([numbers[table] for table in tables], np.int64).reshape(-1, num_players),
-        payoffs=paid.reshape(-1, num_players),
-        seeds=np.array(seeds, np.int64).view(np.uint64),
-        terminations=np.array(terminations, np.str_),
-        lengths=np.array(lengths, np.int64),
-        rounding=np.array(roundings, np.float64),  # null becomes NaN
-        offenders=_offenders(failed, num_players),
+        agents=tuple(sorted(label)),
+        seats=seats[order],
+        payoffs=payoffs[games],
+        seeds=seeds[games],
+        terminations=np.array(columns.termination, np.str_)[games],
+        lengths=lengths[games],
+        rounding=bounds[games],
+        offenders=offenders[games],
     )
 
 
-def _offenders(failed: Sequence[str | None], num_players: int) -> NDArray[np.bool_]:
-    """Return who broke off the games [G, N], from each game's players with a failure, as SQL lists them."""
-    offenders = np.zeros((len(failed), num_players), bool)
-    for game, players in enumerate(failed):
-        for player in map(int, players.split(",") if players is not None else ()):
-            if not 0 <= player < num_players:
-                raise ValueError(f"player {player} of {num_players} broke off a game")
-            offenders[game, player] = True
+def _payoffs(texts: Sequence[str], num_players: int) -> Floats:
+    """Return payoffs [G, N]; null becomes NaN. Each text is read once, however many games paid so."""
+    place = {text: k for k, text in enumerate(dict.fromkeys(texts))}
+    paid = np.array(json.loads(f"[{','.join(place)}]"), np.float64)
+    if paid.shape != (len(place), num_players) and texts:
+        raise ValueError(f"expected {num_players} payoffs in every game")
+    return paid.reshape(-1, num_players)[np.fromiter(map(place.__getitem__, texts), np.int64, len(texts))]
+
+
+def _offenders(rows: Sequence[int], failed: Sequence[tuple[int, int]], num_players: int) -> NDArray[np.bool_]:
+    """Return who broke off the games [G, N], from the rows and the players of their failures."""
+    offenders = np.zeros((len(rows), num_players), bool)
+    place = {row: k for k, row in enumerate(rows)} if failed else {}
+    for row, player in failed:
+        if not 0 <= player < num_players:
+            raise ValueError(f"player {player} of {num_players} broke off a game")
+        offenders[place[row], player] = True
     return offenders

@@ -25,9 +25,8 @@ from marl.base.terminal import Terminal
 from marl.rollout.loop import most_steps
 from tournaments.match import dismiss, keep, play_chunk
 from tournaments.schedule import Fixture, batches, round_robin
-from tournaments.store import PlayedGame, Store
+from tournaments.store import STORE, PlayedGame, Store
 
-STORE = "games.sqlite"
 Task = tuple[str, list[str], list[Fixture], int, float]  # the arguments of `play_chunk`
 
 
@@ -88,11 +87,6 @@ def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeout
         finally:
             dismiss()
     return folder / STORE
-
-
-def stored(path: Path) -> Store:
-    """Open a tournament's store to read it: by its own path, or its folder's. Raises UserError where there is none."""
-    return Store(path / STORE if path.is_dir() else path)
 
 
 def _first_failures(games: Iterable[PlayedGame], entrants: Iterable[Entrant], failed: set[str]) -> Iterator[str]:

@@ -92,7 +92,9 @@ def test_batches_are_a_partition(agents, num_players, seeds, size):
     assert turns == sorted(turns)  # so many seeds of all pairings, then the next
 
 
-@pytest.mark.parametrize(("count", "seeds", "most"), [(24, 1, 24), (24, 8, 8), (24, 100, 12), (200, 1, 24), (2, 500, 2)])
+@pytest.mark.parametrize(
+    ("count", "seeds", "most"), [(24, 1, 24), (24, 8, 8), (24, 100, 12), (200, 1, 24), (2, 500, 2)]
+)
 def test_batches_are_of_few_agents(count, seeds, most):
     """In the order of the round robin a batch of 256 would have all of 24 agents, and 130 of 200."""
     fixtures = round_robin("g", [f"{k:03d}" for k in range(count)], 2, seeds, seed=0)
