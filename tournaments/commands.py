@@ -71,7 +71,7 @@ def tournament_report(store: StorePath, as_json: AsJson = False) -> None:
     """Print the leaderboard, and write it as Markdown, CSV and one HTML page beside the store."""
     from tournaments.report import print_leaderboard, write_report
     from tournaments.store import stored
-    from tournaments.summary import summarize
+    from tournaments.summary import listed, summarize
 
     with stored(store) as opened:
         summary = summarize(opened)
@@ -80,7 +80,8 @@ def tournament_report(store: StorePath, as_json: AsJson = False) -> None:
         print_json(summary.to_json() | {"files": {name: str(path) for name, path in paths.items()}})
         return
     print_leaderboard(Terminal(), summary)
-    say(f"report: {paths['report.html']} (also leaderboard.md and leaderboard.csv beside it)")
+    others = listed([name for name in paths if name != "report.html"])
+    say(f"report: {paths['report.html']} (beside it: {others})")
 
 
 @app.command("plot")

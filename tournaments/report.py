@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.cells import cell_len
 from rich.table import Table
 
-from games.arrays import Floats
 from games.errors import RunFailed
 from games.text import csv_line, markdown_cell, markdown_table, shown
 from marl.base.files import write_text
@@ -20,7 +18,17 @@ from marl.base.moved import getter
 from marl.base.terminal import Terminal
 from tournaments.davidson import PRIOR_SD
 from tournaments.metagame import Matchups
-from tournaments.ratings import K, Rating, Ratings
+from tournaments.pairs import (
+    SHADES,
+    cross_table,
+    csv_of_pairs,
+    first_shown,
+    left_out,
+    payoff_table,
+    superiority_table,
+    written,
+)
+from tournaments.ratings import K, Rating
 from tournaments.store import TERMINATIONS
 from tournaments.summary import Summary, listed
 
@@ -118,14 +126,6 @@ def _payoff_rows(summary: Summary) -> list[list[str]]:
     ]
 
 
-def written(mean: float | None, ci95: float | None = None) -> str:
-    """Return a mean as text, with its interval where it has one."""
-    if mean is None or np.isnan(mean):
-        return "—"
-    shown = f"{round(mean, 3) + 0.0:.3f}"  # and no minus before a zero
-    return shown + (f" ± {ci95:.3f}" if ci95 is not None and not np.isnan(ci95) else "")
-
-
 def _unit_line(summary: Summary, table: Matchups) -> str:
     """Return a line with the unit of the payoffs and the agent that earns most."""
     lengths, steps = summary.results.lengths, ""
@@ -177,14 +177,19 @@ def _markdown(summary: Summary) -> str:
     if summary.matchups:
         table = summary.matchups
         lines += [markdown_cell(_unit_line(summary, table)), ""]
-        best = ["best response", *(listed(line.best_responses, most=2) for line in table.standings)]
+        best = [
+            "best response",
+            *(listed(line.best_responses, most=2) for line in table.standings[: len(first_shown(table.agents))]),
+        ]
         for title, mean, ci95, below in (
             ("The row's payoff against the column", table.payoff, table.ci95, [best]),
             ("Social welfare: what both earn together", table.welfare, table.welfare_ci95, []),
         ):
-            rows = [[agent, *map(written, *cells)] for agent, *cells in zip(table.agents, mean, ci95, strict=True)]
-            titles = ["agent", *table.agents]
-            lines += [f"## {title}", "", *markdown_table(titles, rows + below), ""]
+            first = first_shown(table.agents)
+            cells = zip(first, mean[: len(first), : len(first)], ci95[: len(first), : len(first)], strict=True)
+            rows = [[agent, *map(written, *of_agent)] for agent, *of_agent in cells]
+            more = [left_out(table.agents), ""] if len(table.agents) > len(first) else []
+            lines += [f"## {title}", "", *more, *markdown_table(["agent", *first], rows + below), ""]
     for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
         if summary.ratings and len(summary.ratings.parts) > 1:
             lines += [f"## Part {number}", ""]
@@ -245,72 +250,6 @@ def _bars(part: Sequence[Rating]) -> tuple[list[_Bar], float]:
     return [_Bar(place(r.elo - r.ci95), place(r.elo), place(r.elo + r.ci95)) for r in part], place(0.0)
 
 
-@dataclass(frozen=True)
-class _Cell:
-    """A cell of a matrix: what it shows, small print, and its title."""
-
-    text: str
-    heat: float | None  # 0 bad for the row, 1 good; None where there is nothing
-    small: str
-    title: str
-    best: bool = False  # the row is a best response to the column
-
-
-def _cross_table(summary: Summary) -> list[list[_Cell]]:
-    """Return the row agent's score against the column agent, in percent."""
-    rows = []
-    for i, agent in enumerate(summary.agents):
-        row = []
-        for j, other in enumerate(summary.agents):
-            w, d, loss = (int(x) for x in summary.wdl[i, j])
-            games = w + d + loss
-            if i == j or not games:
-                row.append(_Cell("", None, "", ""))
-                continue
-            score = (w + d / 2) / games
-            title = f"{agent} against {other}: {w} won, {d} drawn, {loss} lost of {games}"
-            row.append(_Cell(f"{100 * score:.0f}", score, str(games), title))
-        rows.append(row)
-    return rows
-
-
-def _payoff_table(table: Matchups, payoff: Floats, ci95: Floats, best: NDArray[np.bool_]) -> list[list[_Cell]]:
-    """Return payoffs of the row agent against the column agent, coloured from the least of them to the most."""
-    low, high = np.nanmin(payoff, initial=np.inf), np.nanmax(payoff, initial=-np.inf)
-    rows = []
-    for i, agent in enumerate(table.agents):
-        row = []
-        for j, other in enumerate(table.agents):
-            mean, half, games = float(payoff[i, j]), float(ci95[i, j]), int(table.games[i, j])
-            if np.isnan(mean):
-                row.append(_Cell("", None, "", ""))
-                continue
-            heat = float((mean - low) / (high - low)) if high > low else 0.5
-            title = f"{agent} against {other}: {written(mean, half)} per {table.unit}, {games} games"
-            small = "" if np.isnan(half) else f"± {half:.3f}"
-            row.append(_Cell(written(mean), heat, small, title, bool(best[i, j])))
-        rows.append(row)
-    return rows
-
-
-def _superiority_table(summary: Summary, ratings: Ratings) -> list[list[_Cell]]:
-    """Return the likelihood that the row agent is the stronger, in percent."""
-    rows = []
-    for i, agent in enumerate(summary.agents):
-        row = []
-        for j, other in enumerate(summary.agents):
-            likely = float(ratings.superiority[i, j])
-            if i == j or np.isnan(likely):
-                row.append(_Cell("", None, "", ""))
-                continue
-            text = f"{100 * likely:.0f}" if 0.005 <= likely <= 0.995 else (">99" if likely > 0.5 else "<1")
-            gap, half = ratings.difference(agent, other)
-            title = f"{agent} is {gap:.0f} ± {half:.0f} Elo above {other}; likelihood of superiority {likely:.4f}"
-            row.append(_Cell(text, likely, "", title))
-        rows.append(row)
-    return rows
-
-
 def _html(summary: Summary) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -333,24 +272,32 @@ def _html(summary: Summary) -> str:
         half_width=half_width,
         payoff_titles=_payoff_titles(summary),
         payoff_rows=_payoff_rows(summary),
-        cross_table=_cross_table(summary) if ratings else [],
-        superiority=_superiority_table(summary, ratings) if ratings else [],
+        shown_agents=first_shown(summary.agents),
+        left_out=left_out(summary.agents),
+        shades=SHADES,
+        cross_table=cross_table(summary) if ratings else [],
+        superiority=superiority_table(summary, ratings) if ratings else [],
         matchups=table,
         unit_line=_unit_line(summary, table) if table else "",
-        payoff_table=_payoff_table(table, table.payoff, table.ci95, table.best) if table else [],
-        welfare_table=_payoff_table(table, table.welfare, table.welfare_ci95, nobody) if table else [],
+        payoff_table=payoff_table(table, table.payoff, table.ci95, table.best) if table else [],
+        welfare_table=payoff_table(table, table.welfare, table.welfare_ci95, nobody) if table else [],
         terminations=TERMINATIONS,
         method=_method(summary),
     )
 
 
 def write_report(summary: Summary, folder: str | Path) -> dict[str, Path]:
-    """Write `leaderboard.md`, `leaderboard.csv` and `report.html` into a folder; return the paths by file name."""
+    """Write `leaderboard.md`, `leaderboard.csv`, `report.html` and, of two-player games, `pairs.csv` into a folder.
+
+    Return the paths by file name.
+    """
     texts = {
         "leaderboard.md": _markdown(summary),
         "leaderboard.csv": _csv(summary),
         "report.html": _html(summary),
     }
+    if (pairs := csv_of_pairs(summary)) is not None:
+        texts["pairs.csv"] = pairs
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)

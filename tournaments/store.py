@@ -415,7 +415,7 @@ class Store:
             return _results(numbers, called, columns, failed)
 
     def _columns(self) -> "_Columns":
-        """Read the games that have a result, a few rows at a time: all at once would keep the garbage collector busy."""
+        """Read the games that have a result, some rows at a time: all at once keep the garbage collector busy."""
         columns = _Columns()
         names = [field.name for field in fields(_Columns)]
         with self._reading():
