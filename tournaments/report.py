@@ -271,7 +271,7 @@ def _html(summary: Summary) -> str:
         rating_cells=_rating_cells,
         half_width=half_width,
         payoff_titles=_payoff_titles(summary),
-        payoff_rows=_payoff_rows(summary),
+        payoff_rows=[] if ratings else _payoff_rows(summary),
         shown_agents=first_shown(summary.agents),
         left_out=left_out(summary.agents),
         shades=SHADES,
