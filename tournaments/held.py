@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from games.contract import Spec, VecEnv
 from games.errors import RunFailed, UserError
 from games.registry import make
-from marl.agents.load import Entrant, load_agent
+from marl.agents.load import Entrant, load_entrant
 
 MOST_WEIGHTS = 1 << 29  # bytes of weights of the agents that a process keeps
 MOST_AGENTS = 1000
@@ -81,7 +81,7 @@ class Held:
 
 def _loaded(text: str, spec: Spec, decision_seconds: float, digests: Collection[str]) -> Entrant:
     try:
-        entrant = load_agent(text, spec, decision_seconds=decision_seconds)
+        entrant = load_entrant(text, spec, decision_seconds=decision_seconds)
     except UserError as error:  # it could, when the tournament began
         raise RunFailed(
             f"the agent '{text}' can no longer be built ({error}); mend it, and run again to go on"

@@ -1,8 +1,8 @@
-"""Matches: play fixtures in batches through the one rollout, and yield each game when it ends.
+"""Matches: play fixtures in batches, and yield each game when it ends.
 
 An agent's randomness is a hash of (its `Entrant.draws`, the fixture's seed, the player, the decision): a fixture is the
-same game, move for move, whatever is played beside it. `draws` is made from the weights and options of a run, and from
-the reference (name and arguments) of a scripted agent.
+same game, move for move, whatever other games are played with it. `draws` is made from the weights and options of a
+run, and from the reference (name and arguments) of a scripted agent.
 """
 
 import math
@@ -15,7 +15,7 @@ from games.contract import Spec
 from games.keys import stream
 from marl.agents.foreign import DECISION_SECONDS
 from marl.agents.load import Entrant
-from marl.rollout.loop import Episode, episodes
+from marl.rollout.loop import Episode, play_episodes
 from tournaments.held import Held
 from tournaments.schedule import Fixture
 from tournaments.store import Failure, PlayedGame
@@ -45,7 +45,7 @@ def play(
     seated = {agent for fixture in fixtures for agent in fixture.agents}
     entrants = _held.entrants(game, references, venv.spec, decision_seconds, seated)
     entry = {entrant.digest: index for index, entrant in enumerate(entrants)}
-    played = episodes(
+    played = play_episodes(
         venv,
         [entrant.rated() for entrant in entrants],
         np.array([entrant.stream(KEY) for entrant in entrants], np.uint64),
@@ -67,10 +67,10 @@ def play_chunk(
     num_envs: int,
     decision_seconds: float = DECISION_SECONDS,
 ) -> list[PlayedGame]:
-    """Play a few fixtures, in whatever process this is; the agents and the environment stay until `dismiss`.
+    """Play a few fixtures in this process; agents and environments are kept until `dismiss`.
 
-    `num_envs` games are played at the same time where the game seats all the agents; where they are k times as many,
-    k times as many games, so that an agent decides for as many of them at once.
+    `num_envs` games are played at a time if all agents fit into one game. If there are k times as many agents, k times
+    as many games are, so that each agent still decides for as many games in one call.
     """
     torch.set_num_threads(1)  # a result may depend on the number of threads: here it is always one
     seats = len(fixtures[0].agents)
@@ -84,7 +84,7 @@ def keep(game: str, entrants: Sequence[Entrant], decision_seconds: float) -> Non
 
 
 def dismiss() -> None:
-    """End the processes of the foreign agents that have played here, and forget all others."""
+    """Forget the agents that have played in this process, and end the processes of the foreign ones."""
     _held.dismiss()
 
 
@@ -107,10 +107,11 @@ def _game(fixture: Fixture, episode: Episode, spec: Spec) -> PlayedGame:
 
 
 def forfeit_payoffs(spec: Spec, offenders: Sequence[int], paid: Sequence[float]) -> tuple[float, ...]:
-    """Return the payoffs of a forfeited game: the worst return for the offenders, who pay it to the others if zero-sum.
+    """Return the payoffs [N] of a forfeited game: the offenders get the lower return bound.
 
-    A zero-sum game that all of them broke off is worth 0 to each. Other games say nothing of the others, who get NaN.
-    Where no bound is known the worst is -1, or the least that an offender had been paid, until `settle` knows better.
+    In a zero-sum game the others share what the offenders lose; if all forfeit, each gets 0. In any other game the
+    others get NaN. Without return bounds the offenders get -1, or the lowest payoff of an offender so far if that is
+    less; `settle` replaces it when games are rated.
     """
     worst = spec.return_bounds[0] if spec.return_bounds else min(-1.0, *(paid[player] for player in offenders))
     others, gain = spec.num_players - len(offenders), math.nan
