@@ -165,7 +165,7 @@ def rate(
     dominated = _prior_dominated(fitted, mean)
 
     games, score = _scores(counts)
-    order = sorted(range(n), key=lambda k: (part[k], -round(elo[k], 6), results.agents[k]))
+    order = sorted(range(n), key=lambda k: (part[k], -round(float(elo[k]), 6), results.agents[k]))
     table = np.ix_(order, order)
     parts = []
     for which in range(int(part.max(initial=-1)) + 1):
@@ -193,7 +193,7 @@ def rate(
         difference_seeds=difference_seeds[table],
         part=part[order],
         seat_advantage=scale * fitted.eta,
-        seat_advantage_ci95=float(interval(scale * seat_se, seat_seeds)),
+        seat_advantage_ci95=float(interval(np.array(scale * seat_se), seat_seeds)),
         draw_rate=float(counts.wdl[:, 1].sum() / max(counts.wdl.sum(), 1)),
         nu=fitted.nu,
         prior_sd=prior_sd,

@@ -563,7 +563,7 @@ def _results(numbers: Ints, label: Mapping[int, str], columns: _Columns, failed:
     offenders = _offenders(columns.rowid, failed, num_players)
     seeds = np.array(columns.seed, np.int64).view(np.uint64)
 
-    whole = (np.diff(np.sort(numbers, 1), axis=1) > 0).all(1)
+    whole = np.asarray((np.diff(np.sort(numbers, 1), axis=1) > 0).all(1))
     if num_players < 3 or not whole.any():  # else agents have been added, and `round_robin` needs no more copies
         whole[:] = True
     present, place = np.unique(numbers[whole], return_inverse=True)
