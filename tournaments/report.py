@@ -71,9 +71,10 @@ def _print_table(console: Terminal, titles: Sequence[str], rows: Sequence[Sequen
         width, widths[names] = width - spare, widths[names] - spare
     table = Table(box=None, header_style="bold", width=width)
     for title, column in zip(titles, widths, strict=True):
-        is_name = title == "agent"
-        justify = "left" if is_name else "right"
-        table.add_column(title, justify=justify, overflow="fold", no_wrap=not is_name, width=column)
+        if title == "agent":
+            table.add_column(title, justify="left", overflow="fold", width=column)
+        else:
+            table.add_column(title, justify="right", overflow="fold", no_wrap=True, width=column)
     for row in rows:
         table.add_row(*row)
     console.print(table)
@@ -179,18 +180,17 @@ def _markdown(summary: Summary) -> str:
     if summary.matchups:
         table = summary.matchups
         lines += [markdown_cell(_unit_line(summary, table)), ""]
-        best = [
-            "best response",
-            *(listed(line.best_responses, most=2) for line in table.standings[: len(first_shown(table.agents))]),
-        ]
+        first = first_shown(table.agents)
+        n = len(first)
+        best = ["best response", *(listed(line.best_responses, most=2) for line in table.standings[:n])]
         for title, mean, ci95, below in (
             ("The row's payoff against the column", table.payoff, table.ci95, [best]),
             ("Social welfare: the sum of both payoffs", table.welfare, table.welfare_ci95, []),
         ):
-            first = first_shown(table.agents)
-            cells = zip(first, mean[: len(first), : len(first)], ci95[: len(first), : len(first)], strict=True)
-            rows = [[agent, *map(written, *of_agent)] for agent, *of_agent in cells]
-            more = [left_out(table.agents), ""] if len(table.agents) > len(first) else []
+            rows = [
+                [agent, *map(written, *cells)] for agent, *cells in zip(first, mean[:n, :n], ci95[:n, :n], strict=True)
+            ]
+            more = [left_out(table.agents), ""] if len(table.agents) > n else []
             lines += [f"## {title}", "", *more, *markdown_table(["agent", *first], rows + below), ""]
     for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
         if summary.ratings and len(summary.ratings.parts) > 1:

@@ -114,7 +114,7 @@ def command(checkout: Path, *arguments: str) -> float:
 
 def trained(folder: Path) -> list[str]:
     """Train one run for a moment and return its checkpoints, which are the agents."""
-    changes = ["steps=26_000", "stretch=1024", "num_envs=64", "evaluation.panel=[]"]
+    changes = ["steps=26_000", "stretch=1024", "num_envs=64", "rollout_length=16", "evaluation.panel=[]"]
     sets = [part for change in changes for part in ("--set", change)]
     python(
         HERE, "-m", "marl", "train", str(HERE / "configs/train/ippo_tic_tac_toe.yaml"), *sets, "--run-dir", str(folder)
