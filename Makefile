@@ -60,6 +60,7 @@ format: install
 
 bench: install
 	$(BIN)/python -m tests.benchmarks.speed
+	$(BIN)/python -m tests.benchmarks.tournaments
 
 # 207 random kills of everything that saves: ten to twenty minutes on two free cores.
 torture: install

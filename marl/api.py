@@ -213,8 +213,8 @@ def rate(store: Name) -> "Summary":
     Of the result, `ratings` are Elo with 95 % intervals; where the game has no Elo it is None, `reason` says why, and
     `payoffs` and `matchups` hold mean returns. `warnings` are sentences to read before the numbers are trusted.
     """
+    from tournaments.store import stored
     from tournaments.summary import summarize
-    from tournaments.tournament import stored
 
     with stored(Path(store)) as opened:
         return summarize(opened)

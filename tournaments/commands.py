@@ -55,8 +55,8 @@ def tournament_run(
 def tournament_rate(store: StorePath, as_json: AsJson = False) -> None:
     """Print the leaderboard."""
     from tournaments.report import print_leaderboard
+    from tournaments.store import stored
     from tournaments.summary import summarize
-    from tournaments.tournament import stored
 
     with stored(store) as opened:
         summary = summarize(opened)
@@ -72,8 +72,8 @@ def tournament_rate(store: StorePath, as_json: AsJson = False) -> None:
 def tournament_report(store: StorePath, as_json: AsJson = False) -> None:
     """Print the leaderboard, and write it as Markdown, CSV and one HTML page beside the store."""
     from tournaments.report import print_leaderboard, write_report
-    from tournaments.summary import summarize
-    from tournaments.tournament import stored
+    from tournaments.store import stored
+    from tournaments.summary import listed, summarize
 
     with stored(store) as opened:
         summary = summarize(opened)
@@ -82,7 +82,8 @@ def tournament_report(store: StorePath, as_json: AsJson = False) -> None:
         print_json(summary.to_json() | {"files": {name: str(path) for name, path in paths.items()}})
         return
     print_leaderboard(Terminal(), summary)
-    say(f"report: {paths['report.html']} (also leaderboard.md and leaderboard.csv beside it)")
+    others = listed([name for name in paths if name != "report.html"])
+    say(f"report: {paths['report.html']} (beside it: {others})")
 
 
 @app.command("plot")
@@ -105,8 +106,8 @@ def tournament_plot(
 ) -> None:
     """Draw the payoffs of a two-player game's match-ups as a heat map, or Elo curves and their Markdown table."""
     from tournaments.heatmap import draw
+    from tournaments.store import stored
     from tournaments.summary import summarize
-    from tournaments.tournament import stored
 
     with stored(store) as opened:
         summary = summarize(opened)

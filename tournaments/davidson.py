@@ -23,10 +23,11 @@ from scipy.sparse.csgraph import connected_components
 
 from games.arrays import Floats, Ints
 from games.errors import UserError
-from tournaments.results import Results, outcomes, sum_by
+from tournaments.results import Results, sum_by
 
 PRIOR_SD = 2.0  # logits: 347 Elo
 _SEAT_SD, _DRAW_MEAN, _DRAW_SD = 2.0, math.log(0.5), 2.0
+_MOST = 700.0  # a larger difference is no other probability, and its exponential is no float
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +42,7 @@ class Counts:
 def count(results: Results) -> Counts:
     """Sum the games of each ordered pair."""
     n = len(results.agents)
-    outcome = outcomes(results)
-    cell = (results.seats[:, 0] * n + results.seats[:, 1]) * 3 + outcome
+    cell = (results.seats[:, 0] * n + results.seats[:, 1]) * 3 + results.outcome
     wdl = np.bincount(cell, minlength=3 * n * n).reshape(-1, 3).astype(np.float64)
     played = np.flatnonzero(wdl.sum(1))
     return Counts(results.agents, np.stack([played // max(n, 1), played % max(n, 1)], 1), wdl[played])
@@ -70,10 +70,11 @@ class Fit:
 
 
 def probabilities(d: Floats, log_nu: float) -> Floats:
-    """Return P(win), P(draw), P(loss) [M, 3] at differences d [M]."""
-    logits = np.stack([d / 2, np.full_like(d, log_nu), -d / 2], 1)
-    weight = np.exp(logits - np.maximum(np.abs(d) / 2, log_nu)[:, None])
-    return np.asarray(weight / weight.sum(1, keepdims=True))
+    """Return P(win), P(draw), P(loss) [M, 3] at differences d [M]: 1, νu and u² over their sum, with u = exp(−D/2)."""
+    u, nu = np.exp(-np.clip(d, -_MOST, _MOST) / 2), math.exp(log_nu)
+    win = 1 / (1 + u * (u + nu))
+    lost = u * win
+    return np.stack([win, nu * lost, u * lost]).T  # columns that are contiguous
 
 
 def fit(counts: Counts, prior_sd: float | None = PRIOR_SD) -> Fit:
@@ -106,37 +107,39 @@ def fit(counts: Counts, prior_sd: float | None = PRIOR_SD) -> Fit:
     if prior_sd is None:
         gauge[:n, :n] = part[:, None] == part[None, :]
 
-    def split(x: Floats) -> tuple[Floats, Floats, float]:
-        """Return the probabilities, their logarithms (0 where nothing was counted), and the log-likelihood."""
-        p = probabilities(x[i] - x[j] + x[n], x[n + 1] if drawn else -math.inf)
-        with np.errstate(divide="ignore"):
-            log_p = np.where(counts.wdl > 0, np.log(p), 0.0)
-        return p, log_p, float((counts.wdl * log_p).sum())
+    w, draws, lost = np.ascontiguousarray(counts.wdl.T)
 
-    def objective(x: Floats) -> float:
-        return split(x)[2] - float((precision * (x - centre) ** 2).sum()) / 2
+    def evaluate(x: Floats) -> tuple[Floats, float, float]:
+        """Return the probabilities, the log-likelihood, and what is maximised: less the prior."""
+        d, log_nu = x[i] - x[j] + x[n], x[n + 1] if drawn else -math.inf
+        p = probabilities(d, log_nu)
+        likelihood = games @ np.log(p[:, 0]) - (lost + draws / 2) @ d + (draws.sum() * log_nu if drawn else 0.0)
+        return p, float(likelihood), float(likelihood - (precision * (x - centre) ** 2).sum() / 2)
 
     x = centre.copy()
+    p, likelihood, height = evaluate(x)
     for _ in range(100):
-        p, _, _ = split(x)
-        g_d = (counts.wdl[:, 0] - counts.wdl[:, 2]) / 2 - games * (p[:, 0] - p[:, 2]) / 2
-        g_draw = counts.wdl[:, 1] - games * p[:, 1]
+        g_d = (w - lost) / 2 - games * (p[:, 0] - p[:, 2]) / 2
+        g_draw = draws - games * p[:, 1]
         seats = sum_by(i, g_d, n) - sum_by(j, g_d, n)
         gradient = np.concatenate([seats, [g_d.sum(), g_draw.sum()]])[:free] - precision * (x - centre)
         hessian = fisher_information(n, counts.pairs, games, p)[:free, :free] + np.diag(precision) + gauge
         try:
-            step = cho_solve(cho_factor(hessian), gradient)
+            factor = cho_factor(hessian, overwrite_a=True)
         except np.linalg.LinAlgError:
             break
+        step = cho_solve(factor, gradient)
         size = np.abs(step).max(initial=0.0)
         if size < 1e-9:
-            inverse = cho_solve(cho_factor(hessian), np.eye(free))
+            inverse = cho_solve(factor, np.eye(free), overwrite_b=True)
             nu = math.exp(x[n + 1]) if drawn else 0.0
-            return Fit(counts, x[:n], float(x[n]), nu, split(x)[2], prior_sd, precision, part, core, inverse)
+            return Fit(counts, x[:n], float(x[n]), nu, likelihood, prior_sd, precision, part, core, inverse)
         step *= min(1.0, 2.0 / size)
-        before = objective(x)
-        while objective(x + step) < before - 1e-9 * (1 + abs(before)):  # never downhill, whatever the starting point
+        before = height
+        p, likelihood, height = evaluate(x + step)
+        while height < before - 1e-9 * (1 + abs(before)):  # never downhill, whatever the starting point
             step /= 2
+            p, likelihood, height = evaluate(x + step)
         x = x + step
     raise UserError(
         "expected ratings to settle within 100 Newton steps, got results that do not bound them (one seat always wins, "
@@ -154,7 +157,9 @@ def _components(counts: Counts) -> tuple[Ints, Ints]:
     graph.eliminate_zeros()
     part = connected_components(graph, connection="weak")[1]
     core = connected_components(graph, connection="strong")[1].astype(np.int64)
-    size, first = np.bincount(part), [min(np.array(counts.agents)[part == k]) for k in range(part.max() + 1)]
+    size, first = np.bincount(part), dict[int, str]()
+    for k, agent in zip(part.tolist(), counts.agents, strict=True):
+        first[k] = min(agent, first.get(k, agent))
     rank = np.empty(len(size), np.int64)
     rank[sorted(range(len(size)), key=lambda k: (-size[k], first[k]))] = np.arange(len(size))
     return rank[part], core
@@ -171,9 +176,9 @@ def fisher_information(n: int, pairs: Ints, games: Floats, p: Floats) -> Floats:
 def _assemble(n: int, pairs: Ints, aa: Floats, ab: Floats, ac: Floats, bb: Floats, bc: Floats, cc: Floats) -> Floats:
     """Sum the products of vectors a (eᵢ − eⱼ) + b e_η + c e_lnν, given their coefficients' products [M]: [n+2, n+2]."""
     i, j = pairs.T
-    width = n + 2
-    cells = np.concatenate([i * width + i, j * width + j, i * width + j, j * width + i])
-    matrix = sum_by(cells, np.concatenate([aa, aa, -aa, -aa]), width * width).reshape(width, width)
+    matrix = np.zeros((n + 2, n + 2))
+    between = sum_by(i * n + j, aa, n * n).reshape(n, n)
+    matrix[:n, :n] = np.diag(sum_by(i, aa, n) + sum_by(j, aa, n)) - between - between.T
     matrix[:n, n] = matrix[n, :n] = sum_by(i, ab, n) - sum_by(j, ab, n)
     matrix[:n, n + 1] = matrix[n + 1, :n] = sum_by(i, ac, n) - sum_by(j, ac, n)
     matrix[n:, n:] = [[bb.sum(), bc.sum()], [bc.sum(), cc.sum()]]

@@ -9,7 +9,7 @@ from games.arrays import Floats
 from games.errors import UserError
 from marl.base import picture
 from tournaments.metagame import Matchups, matchups
-from tournaments.report import written
+from tournaments.pairs import written
 from tournaments.summary import Summary
 
 if TYPE_CHECKING:

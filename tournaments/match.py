@@ -7,25 +7,23 @@ run, and from the reference (name and arguments) of a scripted agent.
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 import numpy as np
 import torch
 
 from games.contract import Spec
-from games.errors import RunFailed, UserError
 from games.keys import stream
-from games.registry import make
 from marl.agents.foreign import DECISION_SECONDS
-from marl.agents.load import Entrant, load_entrant
+from marl.agents.load import Entrant
 from marl.rollout.loop import Episode, play_episodes
+from tournaments.held import Held
 from tournaments.schedule import Fixture
 from tournaments.store import Failure, PlayedGame
 
 KEY = stream(0, "tournament")
 
 
-_playing: dict[tuple[str, str, float], Entrant] = {}  # foreign agents whose processes are kept for the next chunk
+_held = Held()
 
 
 def play(
@@ -43,12 +41,9 @@ def play(
     built-in agent or a checkpoint raises: nobody forfeits for a fault of this program.
     """
     ((opening_moves, max_steps),) = {(fixture.opening_moves, fixture.max_steps) for fixture in fixtures} or {(0, None)}
-    venv = make(game, max(1, min(num_envs, len(fixtures))))
-    entrants = [_entrant(game, text, venv.spec, decision_seconds) for text in references]
+    venv = _held.take_venv(game, max(1, min(num_envs, len(fixtures))))
     seated = {agent for fixture in fixtures for agent in fixture.agents}
-    for entrant in entrants:
-        if entrant.digest not in seated:
-            raise RunFailed(f"the agent '{entrant.reference}' changed while it was being played; run again to go on")
+    entrants = _held.entrants(game, references, venv.spec, decision_seconds, seated)
     entry = {entrant.digest: index for index, entrant in enumerate(entrants)}
     played = play_episodes(
         venv,
@@ -62,6 +57,7 @@ def play(
     )
     for episode in played:
         yield _game(fixtures[episode.index], episode, venv.spec)
+    _held.give_venv(game, venv)
 
 
 def play_chunk(
@@ -71,38 +67,25 @@ def play_chunk(
     num_envs: int,
     decision_seconds: float = DECISION_SECONDS,
 ) -> list[PlayedGame]:
-    """Play a few fixtures in this process; the processes of foreign agents are kept until `dismiss`."""
+    """Play a few fixtures in this process; agents and environments are kept until `dismiss`.
+
+    `num_envs` games are played at a time if all agents fit into one game. If there are k times as many agents, k times
+    as many games are, so that each agent still decides for as many games in one call.
+    """
     torch.set_num_threads(1)  # a result may depend on the number of threads: here it is always one
-    return list(play(game, references, fixtures, num_envs, decision_seconds))
+    seats = len(fixtures[0].agents)
+    together = num_envs * max(1, -(-len(references) // seats))
+    return list(play(game, references, fixtures, together, decision_seconds))
+
+
+def keep(game: str, entrants: Sequence[Entrant], decision_seconds: float) -> None:
+    """Let agents that are loaded already play in this process, until `dismiss`."""
+    _held.keep(game, entrants, decision_seconds)
 
 
 def dismiss() -> None:
-    """End the processes of the foreign agents that have played here."""
-    for entrant in _playing.values():
-        entrant.rest()
-    _playing.clear()
-
-
-def _entrant(game: str, text: str, spec: Spec, decision_seconds: float) -> Entrant:
-    kept = _playing.get((game, text, decision_seconds))
-    if kept is not None:
-        return kept
-    try:
-        entrant = load_entrant(text, spec, decision_seconds=decision_seconds)
-    except UserError as error:  # it could be built when the tournament began
-        raise RunFailed(
-            f"the agent '{text}' can no longer be built ({error}); mend it, and run again to go on"
-        ) from error
-    if entrant.foreign:
-        _playing[game, text, decision_seconds] = entrant
-    return entrant
-
-
-def chunks(fixtures: Sequence[Fixture], size: int) -> Iterator[list[Fixture]]:
-    """Cut fixtures into pieces that are played and stored together."""
-    queue = iter(fixtures)
-    while piece := list(islice(queue, size)):
-        yield piece
+    """Forget the agents that have played in this process, and end the processes of the foreign ones."""
+    _held.dismiss()
 
 
 def _game(fixture: Fixture, episode: Episode, spec: Spec) -> PlayedGame:

@@ -27,7 +27,7 @@ from games.arrays import Floats, Ints
 from games.errors import UserError
 from marl.base.intervals import interval
 from marl.base.moved import getter
-from tournaments.covariance import Covariance, sandwich
+from tournaments.covariance import Contrasts, Covariance, sandwich
 from tournaments.davidson import PRIOR_SD, Counts, Fit, count, fit
 from tournaments.results import Results, sum_by
 
@@ -90,7 +90,7 @@ class Ratings:
     def ratings(self) -> list[Rating]:
         return [rating for part in self.parts for rating in part.ratings]
 
-    @property
+    @cached_property
     def difference_ci95(self) -> Floats:
         """Half width of the 95 % interval of Rᵢ − Rⱼ [n, n]; infinite if it rests on one seed."""
         return interval(self.difference_se, self.difference_seeds)
@@ -148,23 +148,24 @@ def rate(
     fitted = fit(counts, prior_sd)
     n, part = len(results.agents), fitted.part
     scale = K * 2 / (2 + fitted.nu)
-    together = part[:, None] == part[None, :]  # [n, n]
-    mean = together / np.maximum(together.sum(1, keepdims=True), 1)
-    weight = mean.copy()
+    member = np.arange(part.max(initial=-1) + 1)[:, None] == part  # [K, n]
+    mean = Contrasts(member / member.sum(1, keepdims=True), part)
+    shown = mean
     if anchor is not None:
         a = results.agents.index(anchor)
-        weight[part == part[a]] = np.eye(n)[a]
-    elo = scale * (fitted.theta - weight @ fitted.theta)
-    contrasts = np.zeros((n + 1, len(fitted.inverse)))  # the ratings and the seat effect, by the parameters
-    contrasts[:n, :n], contrasts[n, n] = scale * (np.eye(n) - weight), scale
+        level = mean.level.copy()
+        level[part[a]] = np.arange(n) == a
+        shown = Contrasts(level, part)
+    elo = scale * shown.values(fitted.theta)
     spread = covariance(fitted, results)
-    se, seeds = spread.of(contrasts)
-    ci95 = interval(se, seeds)
+    se, seeds = spread.contrasts(shown)
+    ci95 = interval(scale * se, seeds)
+    seat_se, seat_seeds = spread.of(n)
     difference_se, difference_seeds = spread.differences(n)
-    dominated = _prior_dominated(fitted, np.eye(n) - mean)
+    dominated = _prior_dominated(fitted, mean)
 
     games, score = _scores(counts)
-    order = sorted(range(n), key=lambda k: (part[k], -round(elo[k], 6), results.agents[k]))
+    order = sorted(range(n), key=lambda k: (part[k], -round(float(elo[k]), 6), results.agents[k]))
     table = np.ix_(order, order)
     parts = []
     for which in range(int(part.max(initial=-1)) + 1):
@@ -187,12 +188,12 @@ def rate(
         agents=tuple(results.agents[k] for k in order),
         elo=elo[order],
         seeds=seeds[order],
-        covariance=(contrasts @ spread.covariance @ contrasts.T)[table],
+        covariance=scale**2 * shown.covariance(spread.covariance[:n, :n])[table],
         difference_se=scale * difference_se[table],
         difference_seeds=difference_seeds[table],
         part=part[order],
         seat_advantage=scale * fitted.eta,
-        seat_advantage_ci95=float(ci95[n]),
+        seat_advantage_ci95=float(interval(np.array(scale * seat_se), seat_seeds)),
         draw_rate=float(counts.wdl[:, 1].sum() / max(counts.wdl.sum(), 1)),
         nu=fitted.nu,
         prior_sd=prior_sd,
@@ -204,13 +205,13 @@ def _finite(number: float) -> float | None:
     return round(number, 3) if math.isfinite(number) else None
 
 
-def _prior_dominated(fitted: Fit, centred: Floats) -> NDArray[np.bool_]:
-    """Return which agents' ratings rest on the prior rather than on games [n]; `centred` is I − P [n, n]."""
+def _prior_dominated(fitted: Fit, centred: Contrasts) -> NDArray[np.bool_]:
+    """Return which agents' ratings, relative to the mean of their part, rest on the prior rather than on games [n]."""
     if fitted.prior_sd is None:
         return np.zeros(len(fitted.theta), bool)
     n = len(fitted.theta)
-    posterior = np.einsum("ij,jk,ik->i", centred, fitted.inverse[:n, :n], centred, optimize=True)
-    prior = fitted.prior_sd**2 * (centred**2).sum(1)
+    posterior = centred.variance(fitted.inverse[:n, :n])
+    prior = fitted.prior_sd**2 * centred.variance(np.eye(n))
     dominated: NDArray[np.bool_] = posterior >= 0.49 * prior  # a lone agent has 0 on both sides
     for which in np.unique(fitted.part):
         core, size = np.unique(fitted.core[fitted.part == which], return_counts=True)

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from numpy.typing import NDArray
 from rich.cells import cell_len
 from rich.table import Table
 
-from games.arrays import Floats
 from games.errors import RunFailed
 from games.text import csv_line, markdown_cell, markdown_table, shown
 from marl.base.files import write_text
@@ -21,13 +18,24 @@ from marl.base.moved import getter
 from marl.base.terminal import Terminal
 from tournaments.davidson import PRIOR_SD
 from tournaments.metagame import Matchups
-from tournaments.ratings import K, Rating, Ratings
+from tournaments.pairs import (
+    SHADES,
+    cross_table,
+    csv_of_pairs,
+    first_shown,
+    left_out,
+    payoff_table,
+    superiority_table,
+    written,
+)
+from tournaments.ratings import K, Rating
 from tournaments.store import TERMINATIONS
 from tournaments.summary import Summary, listed
 
 __getattr__ = getter(__name__)  # forwards names that moved to other modules
 
 RATING_TITLES = ("rank", "agent", "Elo", "±95 %", "games", "score")
+PADDING = 2  # cells of a terminal beside each column
 NAME_WIDTH = 6  # cells: the least width of names on a narrow terminal
 
 
@@ -55,16 +63,20 @@ def print_leaderboard(console: Terminal, summary: Summary) -> None:
 
 def _print_table(console: Terminal, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table without cutting cells: names wrap on a narrow terminal; numbers and piped output never do."""
-    table = Table(box=None, header_style="bold")
-    for title in titles:
-        is_name = title == "agent"
-        table.add_column(title, justify="left" if is_name else "right", overflow="fold", no_wrap=not is_name)
+    widths = [max(cell_len(shown(cell)) for cell in column) for column in zip(titles, *rows, strict=True)]
+    width = sum(widths) + PADDING * len(widths)
+    if console.is_terminal:
+        names = titles.index("agent")
+        spare = min(max(0, width - console.width), max(0, widths[names] - NAME_WIDTH))
+        width, widths[names] = width - spare, widths[names] - spare
+    table = Table(box=None, header_style="bold", width=width)
+    for title, column in zip(titles, widths, strict=True):
+        if title == "agent":
+            table.add_column(title, justify="left", overflow="fold", width=column)
+        else:
+            table.add_column(title, justify="right", overflow="fold", no_wrap=True, width=column)
     for row in rows:
         table.add_row(*row)
-    table.width = console.measure(table, options=console.options.update(width=10_000)).maximum
-    if console.is_terminal:
-        longest = max((cell_len(shown(row[titles.index("agent")])) for row in rows), default=0)
-        table.width = min(table.width, max(console.width, table.width - max(0, longest - NAME_WIDTH)))
     console.print(table)
 
 
@@ -114,14 +126,6 @@ def _payoff_rows(summary: Summary) -> list[list[str]]:
         ]
         for agent in summary.agents
     ]
-
-
-def written(mean: float | None, ci95: float | None = None) -> str:
-    """Return a mean as text, with its interval if it has one."""
-    if mean is None or np.isnan(mean):
-        return "—"
-    text = f"{round(mean, 3) + 0.0:.3f}"  # adding 0.0 turns -0.0 into 0.0
-    return text + (f" ± {ci95:.3f}" if ci95 is not None and not np.isnan(ci95) else "")
 
 
 def _unit_line(summary: Summary, table: Matchups) -> str:
@@ -176,14 +180,18 @@ def _markdown(summary: Summary) -> str:
     if summary.matchups:
         table = summary.matchups
         lines += [markdown_cell(_unit_line(summary, table)), ""]
-        best = ["best response", *(listed(line.best_responses, most=2) for line in table.standings)]
+        first = first_shown(table.agents)
+        n = len(first)
+        best = ["best response", *(listed(line.best_responses, most=2) for line in table.standings[:n])]
         for title, mean, ci95, below in (
             ("The row's payoff against the column", table.payoff, table.ci95, [best]),
             ("Social welfare: the sum of both payoffs", table.welfare, table.welfare_ci95, []),
         ):
-            rows = [[agent, *map(written, *cells)] for agent, *cells in zip(table.agents, mean, ci95, strict=True)]
-            titles = ["agent", *table.agents]
-            lines += [f"## {title}", "", *markdown_table(titles, rows + below), ""]
+            rows = [
+                [agent, *map(written, *cells)] for agent, *cells in zip(first, mean[:n, :n], ci95[:n, :n], strict=True)
+            ]
+            more = [left_out(table.agents), ""] if len(table.agents) > n else []
+            lines += [f"## {title}", "", *more, *markdown_table(["agent", *first], rows + below), ""]
     for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
         if summary.ratings and len(summary.ratings.parts) > 1:
             lines += [f"## Part {number}", ""]
@@ -244,73 +252,9 @@ def _bars(part: Sequence[Rating]) -> tuple[list[_Bar], float]:
     return [_Bar(place(r.elo - r.ci95), place(r.elo), place(r.elo + r.ci95)) for r in part], place(0.0)
 
 
-@dataclass(frozen=True)
-class _Cell:
-    """A cell of a matrix: its text, a smaller line below, and its tooltip."""
-
-    text: str
-    heat: float | None  # 0: the worst for the row, 1: the best; None: an empty cell
-    small: str
-    title: str
-    best: bool = False  # the row is a best response to the column
-
-
-def _cross_table(summary: Summary) -> list[list[_Cell]]:
-    """Return the row agent's score against the column agent, in percent."""
-    rows = []
-    for i, agent in enumerate(summary.agents):
-        row = []
-        for j, other in enumerate(summary.agents):
-            w, d, loss = (int(x) for x in summary.wdl[i, j])
-            games = w + d + loss
-            if i == j or not games:
-                row.append(_Cell("", None, "", ""))
-                continue
-            score = (w + d / 2) / games
-            title = f"{agent} against {other}: {w} won, {d} drawn, {loss} lost of {games}"
-            row.append(_Cell(f"{100 * score:.0f}", score, str(games), title))
-        rows.append(row)
-    return rows
-
-
-def _payoff_table(table: Matchups, payoff: Floats, ci95: Floats, best: NDArray[np.bool_]) -> list[list[_Cell]]:
-    """Return payoffs of the row agent against the column agent, coloured from the lowest to the highest."""
-    low, high = np.nanmin(payoff, initial=np.inf), np.nanmax(payoff, initial=-np.inf)
-    rows = []
-    for i, agent in enumerate(table.agents):
-        row = []
-        for j, other in enumerate(table.agents):
-            mean, half, games = float(payoff[i, j]), float(ci95[i, j]), int(table.games[i, j])
-            if np.isnan(mean):
-                row.append(_Cell("", None, "", ""))
-                continue
-            heat = float((mean - low) / (high - low)) if high > low else 0.5
-            title = f"{agent} against {other}: {written(mean, half)} per {table.unit}, {games} games"
-            small = "" if np.isnan(half) else f"± {half:.3f}"
-            row.append(_Cell(written(mean), heat, small, title, bool(best[i, j])))
-        rows.append(row)
-    return rows
-
-
-def _superiority_table(summary: Summary, ratings: Ratings) -> list[list[_Cell]]:
-    """Return the likelihood that the row agent is the stronger, in percent."""
-    rows = []
-    for i, agent in enumerate(summary.agents):
-        row = []
-        for j, other in enumerate(summary.agents):
-            likely = float(ratings.superiority[i, j])
-            if i == j or np.isnan(likely):
-                row.append(_Cell("", None, "", ""))
-                continue
-            text = f"{100 * likely:.0f}" if 0.005 <= likely <= 0.995 else (">99" if likely > 0.5 else "<1")
-            gap, half = ratings.difference(agent, other)
-            title = f"{agent} is {gap:.0f} ± {half:.0f} Elo above {other}; likelihood of superiority {likely:.4f}"
-            row.append(_Cell(text, likely, "", title))
-        rows.append(row)
-    return rows
-
-
 def _html(summary: Summary) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -329,25 +273,33 @@ def _html(summary: Summary) -> str:
         rating_cells=_rating_cells,
         half_width=half_width,
         payoff_titles=_payoff_titles(summary),
-        payoff_rows=_payoff_rows(summary),
-        cross_table=_cross_table(summary) if ratings else [],
-        superiority=_superiority_table(summary, ratings) if ratings else [],
+        payoff_rows=[] if ratings else _payoff_rows(summary),
+        shown_agents=first_shown(summary.agents),
+        left_out=left_out(summary.agents),
+        shades=SHADES,
+        cross_table=cross_table(summary) if ratings else [],
+        superiority=superiority_table(summary, ratings) if ratings else [],
         matchups=table,
         unit_line=_unit_line(summary, table) if table else "",
-        payoff_table=_payoff_table(table, table.payoff, table.ci95, table.best) if table else [],
-        welfare_table=_payoff_table(table, table.welfare, table.welfare_ci95, no_best) if table else [],
+        payoff_table=payoff_table(table, table.payoff, table.ci95, table.best) if table else [],
+        welfare_table=payoff_table(table, table.welfare, table.welfare_ci95, no_best) if table else [],
         terminations=TERMINATIONS,
         method=_method(summary),
     )
 
 
 def write_report(summary: Summary, folder: str | Path) -> dict[str, Path]:
-    """Write `leaderboard.md`, `leaderboard.csv` and `report.html` into a folder; return the paths by file name."""
+    """Write `leaderboard.md`, `leaderboard.csv`, `report.html` and, of two-player games, `pairs.csv` into a folder.
+
+    Return the paths by file name.
+    """
     texts = {
         "leaderboard.md": _markdown(summary),
         "leaderboard.csv": _csv(summary),
         "report.html": _html(summary),
     }
+    if (pairs := csv_of_pairs(summary)) is not None:
+        texts["pairs.csv"] = pairs
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,11 @@ class Results:
 
     def __len__(self) -> int:
         return len(self.seats)
+
+    @cached_property
+    def outcome(self) -> Ints:
+        """Seat 0's outcome of each two-player game [G] (`outcomes`)."""
+        return outcomes(self)
 
 
 def rounding_of(results: Results, largest: float | None = None) -> Floats:

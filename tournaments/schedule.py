@@ -11,10 +11,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations, combinations_with_replacement
+from itertools import combinations, combinations_with_replacement, groupby
 
 from games.errors import UserError
 from games.keys import fold_one, stream
+
+ROUND = 8  # seeds that all pairings play before the next ones
 
 
 @dataclass(frozen=True)
@@ -72,3 +74,33 @@ def round_robin(
     tables = list(dict.fromkeys(tables))
     keys = [fold_one(stream(seed, "fixtures"), k) for k in range(seeds)]
     return [Fixture(game, table, key, opening_moves, max_steps) for key in keys for table in tables]
+
+
+def batches(fixtures: Sequence[Fixture], size: int) -> list[list[Fixture]]:
+    """Cut fixtures into pieces of at most `size` that are played and stored together, each of few agents.
+
+    An agent decides at once for all of its games in a piece: few agents with many games each are faster than many with
+    few. ROUND seeds of all pairings come first, then the next ones, so that an interrupted tournament is balanced. In a
+    round the agents are cut into blocks, and a piece holds the games of one block against another. With g games of each
+    pairing of N agents in a round, blocks of (size / g)^(1/N) agents fill a piece.
+    """
+    turn = {seed: k // ROUND for k, seed in enumerate(dict.fromkeys(fixture.seed for fixture in fixtures))}
+    pairings = {(turn[fixture.seed], tuple(sorted(fixture.agents))) for fixture in fixtures}
+    agents = sorted({agent for _, pairing in pairings for agent in pairing})
+    games = len(fixtures) / max(1, len(pairings))
+    players = max((len(fixture.agents) for fixture in fixtures), default=1)
+    block_size = max(1, int((size / max(1, games)) ** (1 / players)))
+    block = {agent: k // block_size for k, agent in enumerate(agents)}
+
+    def company(fixture: Fixture) -> tuple[int, ...]:
+        return turn[fixture.seed], *sorted(block[agent] for agent in fixture.agents)
+
+    ordered = sorted(fixtures, key=lambda fixture: (company(fixture), sorted(fixture.agents)))
+    pieces: list[list[Fixture]] = [[]]
+    for _, games_of_blocks in groupby(ordered, company):
+        queue = list(games_of_blocks)
+        if len(pieces[-1]) + len(queue) > size:
+            pieces += [queue[start : start + size] for start in range(0, len(queue), size)]
+        else:
+            pieces[-1] += queue
+    return [piece for piece in pieces if piece]

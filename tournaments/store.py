@@ -23,10 +23,11 @@ import json
 import math
 import shlex
 import sqlite3
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,6 +35,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.arrays import Floats, Ints
 from games.errors import RunFailed, UserError
 from marl.base.drives import network_drive
 from marl.base.files import absent
@@ -41,6 +43,7 @@ from marl.base.intervals import MIN_SEEDS
 from tournaments.results import FORFEITS, Results
 from tournaments.schedule import Fixture
 
+STORE = "games.sqlite"
 SCHEMA_VERSION = 3  # 2 added null payoffs; 3 added agents' numbers, rounding, failures and notes
 MOST_PAYOFF = 1e100  # above any sum of float32 rewards; sums over games stay finite
 NO_RESULT = ("no_contest", "cut")  # terminations of games that are not rated
@@ -139,6 +142,11 @@ class PlayedGame:
             raise ValueError(f"expected {len(self.fixture.agents)} payoffs, one for each seat, got {len(self.payoffs)}")
         if self.termination not in FORFEITS and any(map(math.isnan, self.payoffs)):
             raise ValueError(f"expected numbers as payoffs of a game that nobody forfeited, got {self.payoffs}")
+
+
+def stored(path: Path) -> "Store":
+    """Open a tournament's store to read it: by its own path, or its folder's. Raises UserError where there is none."""
+    return Store(path / STORE if path.is_dir() else path)
 
 
 class Store:
@@ -391,30 +399,32 @@ class Store:
         return int(self._rows("SELECT COUNT(*) FROM games")[0][0])
 
     def results(self) -> Results:
-        """Return the games that count as columns, ordered by id; `agents` are the labels of those that played them.
+        """Return the games that count as columns, ordered by seed and seats; `agents` are the labels of who played.
 
         Games that ended in one of `NO_RESULT` do not count. Games of more than two players in which an agent held
         several seats count only if there are no others. Raises UserError if the games differ in the number of players.
         """
-        rows = self._rows(
-            "SELECT seed, agents, payoffs, termination, length, rounding, "
-            "(SELECT group_concat(player) FROM failures WHERE game = games.id) "
-            "FROM games WHERE termination NOT IN (?, ?) ORDER BY id",
+        columns = self._columns()
+        failed = self._rows(
+            "SELECT games.rowid, player FROM failures JOIN games ON games.id = failures.game "
+            "WHERE termination NOT IN (?, ?)",
             *NO_RESULT,
         )
         label = self._labels_by_number()
         with self._reading():
-            seating = _seating({row[1] for row in rows}, label)
-            if len({len(seats) for seats in seating.values()}) > 1:
-                raise UserError(
-                    f"expected games of one number of players, got several in '{self.path}'; rate each game's own store"
-                )
-            num_players = len(next(iter(seating.values()), (0, 0)))
-            distinct = {text: seats for text, seats in seating.items() if len(set(seats)) == num_players}
-            if num_players > 2 and distinct:  # agents were added, so that `round_robin` needs no copies any more
-                seating = distinct
-                rows = [row for row in rows if row[1] in distinct]
-            return _results(rows, seating, num_players)
+            numbers = _numbers(columns.agents, f"several in '{self.path}'")
+            return _results(numbers, label, columns, failed)
+
+    def _columns(self) -> "_Columns":
+        """Read the games that have a result, some rows at a time: all at once keep the garbage collector busy."""
+        columns = _Columns()
+        names = [field.name for field in fields(_Columns)]
+        with self._reading():
+            read = self._db.execute(f"SELECT {', '.join(names)} FROM games WHERE termination NOT IN (?, ?)", NO_RESULT)
+            while rows := read.fetchmany(1000):
+                for name, values in zip(names, zip(*rows, strict=True), strict=True):
+                    getattr(columns, name).extend(values)
+        return columns
 
     def seated(self) -> frozenset[str]:
         """Return the ids of the agents that have played, whether their games count or not."""
@@ -463,7 +473,9 @@ class Store:
 
     def repeated(self) -> int:
         """Return the number of seatings with at least MIN_SEEDS games that all have the same moves and payoffs."""
-        one_game = "COUNT(*) >= ? AND COUNT(DISTINCT moves) = 1 AND COUNT(DISTINCT payoffs) = 1"
+        if self._rows("SELECT COUNT(DISTINCT seed) FROM games")[0][0] < MIN_SEEDS:
+            return 0
+        one_game = "COUNT(*) >= ? AND MIN(moves) = MAX(moves) AND MIN(payoffs) = MAX(payoffs)"
         query = f"SELECT COUNT(*) FROM (SELECT 1 FROM games GROUP BY agents HAVING {one_game})"
         return int(self._rows(query, MIN_SEEDS)[0][0])
 
@@ -501,40 +513,93 @@ def _seating(texts: Iterable[str], label: Mapping[int, str]) -> dict[str, tuple[
     return {text: tuple(label[number] for number in numbers) for text, numbers in seats.items()}
 
 
-def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str]], num_players: int) -> Results:
-    """Return rows of games as columns; raises ValueError, TypeError, KeyError or OverflowError for invalid rows."""
-    seeds, texts, payoffs, terminations, lengths, roundings, failed = zip(*rows, strict=True) if rows else ((),) * 7
-    agents = sorted({label for seats in seating.values() for label in seats})
-    index = {label: k for k, label in enumerate(agents)}
-    numbers = {text: [index[label] for label in seats] for text, seats in seating.items()}
-    unknown = set(terminations) - set(TERMINATIONS)
+@dataclass(frozen=True)
+class _Columns:
+    """Columns of the table of games."""
+
+    rowid: list[int] = field(default_factory=list)
+    seed: list[int] = field(default_factory=list)
+    agents: list[str] = field(default_factory=list)
+    payoffs: list[str] = field(default_factory=list)
+    termination: list[str] = field(default_factory=list)
+    length: list[int] = field(default_factory=list)
+    rounding: list[float | None] = field(default_factory=list)
+
+
+def _numbers(tables: Sequence[str], several: str) -> Ints:
+    """Return the agents' numbers by seat [G, N] of tables of agents; raises for what is no list of numbers."""
+    if not tables:
+        return np.zeros((0, 2), np.int64)
+    if {table[:1] + table[-1:] for table in tables} != {"[]"} or any(table.count("[") > 1 for table in tables):
+        raise ValueError("a game's agents are no list")
+    seats = {table.count(",") + 1 for table in tables}
+    if len(seats) > 1:
+        raise UserError(f"expected games of one number of players, got {several}; rate each game's own store")
+    text = ",".join(tables).replace("[", "").replace("]", "")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)  # so numpy says that it read no number
+        try:
+            numbers = np.fromstring(text, np.int64, sep=",")
+        except DeprecationWarning as error:
+            raise ValueError("a game's agents are no list of numbers") from error
+    return numbers.reshape(len(tables), *seats)
+
+
+def _results(numbers: Ints, label: Mapping[int, str], columns: _Columns, failed: Sequence[tuple[int, int]]) -> Results:
+    """Return games by columns; raises ValueError and the like for what no release wrote.
+
+    `numbers` [G, N] are the agents by seat, `label` says what to call them, `failed` the rows and players of failures.
+    """
+    num_players = numbers.shape[1]
+    unknown = set(columns.termination) - set(TERMINATIONS)
     if unknown:
         raise ValueError(f"the termination {unknown.pop()!r} is unknown")
-    paid = np.array(json.loads(f"[{','.join(payoffs)}]"), np.float64)  # null becomes NaN
-    if paid.shape != (len(rows), num_players) and rows:
-        raise ValueError(f"expected {num_players} payoffs in every game")
-    if (np.abs(paid) > MOST_PAYOFF).any():
+    payoffs = _payoffs(columns.payoffs, num_players)
+    if (np.abs(payoffs) > MOST_PAYOFF).any():
         raise ValueError("a payoff is larger than any game pays")
-    if min(lengths, default=0) < 0 or min((bound for bound in roundings if bound is not None), default=0) < 0:
+    lengths, bounds = np.array(columns.length, np.int64), np.array(columns.rounding, np.float64)  # null becomes NaN
+    if (lengths < 0).any() or (bounds < 0).any():
         raise ValueError("a game's length or rounding is less than 0")
+    offenders = _offenders(columns.rowid, failed, num_players)
+    seeds = np.array(columns.seed, np.int64).view(np.uint64)
+
+    whole = np.asarray((np.diff(np.sort(numbers, 1), axis=1) > 0).all(1))
+    if num_players < 3 or not whole.any():  # else agents have been added, and `round_robin` needs no more copies
+        whole[:] = True
+    present, place = np.unique(numbers[whole], return_inverse=True)
+    labels = [label[number] for number in present.tolist()]
+    rank = np.empty(len(labels), np.int64)
+    rank[sorted(range(len(labels)), key=labels.__getitem__)] = np.arange(len(labels))
+    seats = rank[place.reshape(-1, num_players)]
+    order = np.lexsort((*seats.T[::-1], seeds[whole]))
+    games = np.flatnonzero(whole)[order]
     return Results(
-        agents=tuple(agents),
-        seats=np.array([numbers[text] for text in texts], np.int64).reshape(-1, num_players),
-        payoffs=paid.reshape(-1, num_players),
-        seeds=np.array(seeds, np.int64).view(np.uint64),
-        terminations=np.array(terminations, np.str_),
-        lengths=np.array(lengths, np.int64),
-        rounding=np.array(roundings, np.float64),  # null becomes NaN
-        offenders=_offenders(failed, num_players),
+        agents=tuple(sorted(labels)),
+        seats=seats[order],
+        payoffs=payoffs[games],
+        seeds=seeds[games],
+        terminations=np.array(columns.termination, np.str_)[games],
+        lengths=lengths[games],
+        rounding=bounds[games],
+        offenders=offenders[games],
     )
 
 
-def _offenders(failed: Sequence[str | None], num_players: int) -> NDArray[np.bool_]:
-    """Return who forfeited which game [G, N]; `failed` has each game's players, separated by commas, or None."""
-    offenders = np.zeros((len(failed), num_players), bool)
-    for game, players in enumerate(failed):
-        for player in map(int, players.split(",") if players is not None else ()):
-            if not 0 <= player < num_players:
-                raise ValueError(f"a forfeit of player {player}, and the game has {num_players}")
-            offenders[game, player] = True
+def _payoffs(texts: Sequence[str], num_players: int) -> Floats:
+    """Return payoffs [G, N]; null becomes NaN. Each text is read once, however many games paid so."""
+    place = {text: k for k, text in enumerate(dict.fromkeys(texts))}
+    paid = np.array(json.loads(f"[{','.join(place)}]"), np.float64)
+    if paid.shape != (len(place), num_players) and texts:
+        raise ValueError(f"expected {num_players} payoffs in every game")
+    return paid.reshape(-1, num_players)[np.fromiter(map(place.__getitem__, texts), np.int64, len(texts))]
+
+
+def _offenders(rows: Sequence[int], failed: Sequence[tuple[int, int]], num_players: int) -> NDArray[np.bool_]:
+    """Return who broke off the games [G, N], from the rows and the players of their failures."""
+    offenders = np.zeros((len(rows), num_players), bool)
+    place = {row: k for k, row in enumerate(rows)} if failed else {}
+    for row, player in failed:
+        if not 0 <= player < num_players:
+            raise ValueError(f"player {player} of {num_players} broke off a game")
+        offenders[place[row], player] = True
     return offenders

@@ -17,7 +17,7 @@ from marl.base.intervals import MIN_SEEDS
 from tournaments.metagame import Matchups, matchups
 from tournaments.payoffs import MeanPayoff, mean_payoffs
 from tournaments.ratings import Ratings, rate, refusal
-from tournaments.results import FORFEITS, Results, offended, outcomes, rounding_of, settle
+from tournaments.results import FORFEITS, Results, offended, rounding_of, settle
 from tournaments.store import TERMINATIONS, AgentFailures, Store
 
 MOST_FAILURES = 8  # agents whose first failure is shown
@@ -45,7 +45,6 @@ class Summary:
     ratings: Ratings | None
     reason: str | None
     matchups: Matchups | None  # of two-player games without Elo
-    payoffs: list[MeanPayoff]
     endings: list[Endings]
     unplayed: tuple[str, ...]  # agents without a game
     set_aside: tuple[str, ...]  # agents whose games do not count any more: agents held several seats in all of them
@@ -60,11 +59,16 @@ class Summary:
         return title(self.game, self.opening_moves)
 
     @cached_property
+    def payoffs(self) -> list[MeanPayoff]:
+        """Mean payoffs by agent and seat, the best agent first."""
+        return mean_payoffs(self.results)
+
+    @cached_property
     def wdl(self) -> NDArray[np.int64]:
         """Wins, draws and losses of the row agent against the column agent [n, n, 3], both seatings together."""
         n, place = len(self.agents), {agent: k for k, agent in enumerate(self.agents)}
         row, column = np.array([place[a] for a in self.results.agents], np.int64)[self.results.seats].T
-        outcome = outcomes(self.results)
+        outcome = self.results.outcome
         there = np.bincount((row * n + column) * 3 + outcome, minlength=3 * n * n)
         back = np.bincount((column * n + row) * 3 + 2 - outcome, minlength=3 * n * n)
         return (there + back).reshape(n, n, 3)
@@ -230,16 +234,17 @@ def summarize(store: Store) -> Summary:
     if bounds is None:
         results = settle(results, facts.payoff == "zero_sum")
     results = replace(results, rounding=rounding_of(results, bounds and max(map(abs, bounds))))
-    seated, without_result = store.seated(), store.without_result()
+    without_result = store.without_result()
     inconclusive = {label for tables in without_result.values() for seats in tables for label in seats}
-    uncounted = sorted((label, id) for id, label in labels.items() if label not in results.agents)
+    counted = frozenset(results.agents)
+    uncounted = sorted((label, id) for id, label in labels.items() if label not in counted)
+    seated = store.seated() if uncounted else frozenset()
     reason = refusal(facts.num_players, facts.payoff)
     ratings = None if reason else rate(results)
     two = reason is not None and facts.num_players == 2
     table = matchups(results, "step" if facts.step_rewards else "game") if two else None
-    payoffs = mean_payoffs(results)
     ranked = ratings or table
-    agents = ranked.agents if ranked else tuple(p.agent for p in payoffs if p.seat is None)
+    agents = ranked.agents if ranked else tuple(p.agent for p in mean_payoffs(results) if p.seat is None)
     return Summary(
         game=facts.game,
         num_players=facts.num_players,
@@ -249,7 +254,6 @@ def summarize(store: Store) -> Summary:
         ratings=ratings,
         reason=reason,
         matchups=table,
-        payoffs=payoffs,
         endings=_endings(results, agents),
         unplayed=tuple(label for label, id in uncounted if id not in seated),
         set_aside=tuple(label for label, id in uncounted if id in seated and label not in inconclusive),
@@ -261,11 +265,15 @@ def summarize(store: Store) -> Summary:
 
 
 def _endings(results: Results, order: Sequence[str]) -> list[Endings]:
-    lost = offended(results)
-    found = []
-    for agent in order:
-        mine = results.seats == results.agents.index(agent)  # [G, N]
-        ended = results.terminations[mine.any(1)]
-        counts = {kind: int((ended == kind).sum()) for kind in TERMINATIONS}
-        found.append(Endings(agent, counts, int((mine & lost).any(1).sum())))
-    return found
+    """Count how each agent's games ended; one in which it holds several seats is one game."""
+    n, kinds, seats = len(results.agents), len(TERMINATIONS), results.seats
+    kind = np.zeros(len(results), np.int64)
+    for k, termination in enumerate(TERMINATIONS):
+        kind[results.terminations == termination] = k
+    first = np.stack([(seats[:, :s] != seats[:, s, None]).all(1) for s in range(seats.shape[1])], 1)  # [G, N]
+    ended = np.bincount((seats * kinds + kind[:, None])[first], minlength=n * kinds).reshape(n, kinds).tolist()
+    lost, game = offended(results), np.arange(len(results))[:, None]
+    broken = np.unique((seats + game * n)[lost]) % max(n, 1)
+    forfeited = np.bincount(broken, minlength=n).tolist()
+    place = {agent: k for k, agent in enumerate(results.agents)}
+    return [Endings(a, dict(zip(TERMINATIONS, ended[place[a]], strict=True)), forfeited[place[a]]) for a in order]

@@ -23,11 +23,10 @@ from marl.base.files import refuse_links, write_text
 from marl.base.schema import Count, OfGame, References, Size, dump
 from marl.base.terminal import Terminal
 from marl.rollout.loop import most_steps
-from tournaments.match import chunks, dismiss, play_chunk
-from tournaments.schedule import Fixture, round_robin
-from tournaments.store import PlayedGame, Store
+from tournaments.match import dismiss, keep, play_chunk
+from tournaments.schedule import Fixture, batches, round_robin
+from tournaments.store import STORE, PlayedGame, Store
 
-STORE = "games.sqlite"
 Task = tuple[str, list[str], list[Fixture], int, float]  # the arguments of `play_chunk`
 
 
@@ -78,6 +77,7 @@ def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeout
             console.print(f"note: {note}", style="yellow")
         failed: set[str] = set()
         try:
+            keep(config.game, entrants, config.decision_seconds)
             with Display(str(folder), len(fixtures), "games", console, done=done) as display:
                 for games in engines.run(play_chunk, _tasks(config, entrants, missing), config.workers, config.engine):
                     store.add(games)
@@ -88,11 +88,6 @@ def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeout
         finally:
             dismiss()
     return folder / STORE
-
-
-def stored(path: Path) -> Store:
-    """Open a tournament's store to read it: by its own path, or its folder's. Raises UserError where there is none."""
-    return Store(path / STORE if path.is_dir() else path)
 
 
 def _first_failures(games: Iterable[PlayedGame], entrants: Iterable[Entrant], failed: set[str]) -> Iterator[str]:
@@ -177,5 +172,5 @@ def _tasks(config: TournamentConfig, entrants: list[Entrant], missing: list[Fixt
             config.decision_seconds,
         )
         for group in groups.values()
-        for piece in chunks(group, config.batch)
+        for piece in batches(group, config.batch)
     ]

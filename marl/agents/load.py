@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from pydantic import BaseModel, Field
 
@@ -53,6 +54,7 @@ class Entrant:
     digest: str  # of its code or its weights, and its arguments
     agent: Agent
     draws: int  # the seed of its randomness, from its weights or reference: a change of its code does not move it
+    size: int = 0  # bytes of its weights
 
     def stream(self, key: int) -> int:
         """Return the key of this agent's randomness: another agent in the same seat draws other numbers."""
@@ -263,7 +265,8 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     named = options.pop(ALGORITHM, None)
     learner = _learner(folder, about["algorithm"], named)
     state = checkpoint.tensors(folder, about, "agent.safetensors")
-    if not all(torch.isfinite(torch.as_tensor(tensor)).all() for tensor in state.values()):
+    weights = [torch.as_tensor(tensor) for tensor in state.values()]
+    if not all(np.isfinite(tensor.float().numpy()).all() for tensor in weights):  # torch would start its threads
         raise UserError(f"the weights of '{folder}' are not all finite; choose another checkpoint of the run")
     written_by = Origin(f"the checkpoint '{folder}', written by another version")
     config = validate(learner.Config, about["settings"], written_by)
@@ -287,7 +290,8 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     digest = _variant(about["digest"], options | other)
     shown = replace(reference, arguments=tuple((options | other).items()))
     path = replace(reference, name=f"./{reference.name}") if _has_plain_name(reference) else reference
-    return Entrant(_short(shown), str(path), digest, agent, draws=int(digest[:16], 16))
+    size = sum(tensor.nbytes for tensor in weights)
+    return Entrant(_short(shown), str(path), digest, agent, draws=int(digest[:16], 16), size=size)
 
 
 def _learner(folder: Path, trained_by: str, named: object) -> type[Learner]:

@@ -27,7 +27,7 @@ Z95 = 1.959963984540054
 def quantile(seeds: ArrayLike) -> Floats:
     """Return Student's t(0.975, G − 1) for effective numbers of seeds G [...]; infinite where it rounds to one seed."""
     seeds = np.asarray(seeds, np.float64)
-    return np.where(seeds < 1.5, np.inf, stdtrit(np.maximum(seeds - 1, 0.5), 0.975))
+    return np.asarray(stdtrit(seeds - 1, 0.975, out=np.full(seeds.shape, np.inf), where=seeds >= 1.5))
 
 
 def interval(se: Floats, seeds: ArrayLike) -> Floats:

@@ -1,6 +1,8 @@
 """Network parts that algorithms share. Initialisation draws from a generator passed in, never the global one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 from typing import Any, Literal, TypeVar, cast
 
@@ -12,6 +14,20 @@ from torch import Tensor, nn
 from games.contract import Spec
 
 Either = TypeVar("Either")  # a network, or a Rowwise
+_INITIAL = ContextVar("initial", default=True)  # whether new layers get initial weights
+
+
+@contextmanager
+def to_be_loaded() -> Iterator[None]:
+    """Build layers without initial weights, which take most of the time: for networks whose state is loaded next.
+
+    Until then the weights are whatever the memory held.
+    """
+    token = _INITIAL.set(False)
+    try:
+        yield
+    finally:
+        _INITIAL.reset(token)
 
 
 class Unset:
@@ -50,9 +66,14 @@ class Linear(Unset, nn.Linear):
 def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:
     """Build a layer with orthogonal weights and zero biases."""
     layer = Linear(inputs, outputs)
-    nn.init.orthogonal_(layer.weight, gain, generator=generator)
-    nn.init.zeros_(layer.bias)
+    _initialise(layer, gain, generator)
     return layer
+
+
+def _initialise(layer: nn.Linear | nn.Conv2d, gain: float, generator: torch.Generator) -> None:
+    if _INITIAL.get():
+        nn.init.orthogonal_(layer.weight, gain, generator=generator)
+        nn.init.zeros_(cast("Tensor", layer.bias))
 
 
 def mlp(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
@@ -71,8 +92,7 @@ def generator_of(key: int) -> torch.Generator:
 def convolution(inputs: int, outputs: int, generator: torch.Generator) -> nn.Conv2d:
     """Build a 3x3 convolution that keeps the size, with orthogonal weights and zero biases."""
     layer = Convolution(inputs, outputs, kernel_size=3, padding=1)
-    nn.init.orthogonal_(layer.weight, 2**0.5, generator=generator)
-    nn.init.zeros_(cast("Tensor", layer.bias))
+    _initialise(layer, 2**0.5, generator)
     return layer
 
 

@@ -8,8 +8,7 @@ What is compared alternates, and medians are shown. Each benchmark runs in a pro
     native        the native batches of 512, spread and foraging against their originals; hearts, of OpenSpiel's
     workers       two processes of slow environments against one, in wall-clock time
     ippo          training as configs/train/ippo_connect_four.yaml says, and the memory that it takes
-    tournament    a round robin of random agents, the store included
-    ratings       Davidson's model: the fit alone, and with the intervals
+    tournament    round robins of scripted and of foreign agents, the store included
 """
 
 import argparse
@@ -40,9 +39,6 @@ from marl.training.config import TrainConfig
 from marl.training.train import prepare
 from tests.benchmarks import timing
 from tests.benchmarks.timing import Row, Work, medians
-from tournaments.davidson import count, fit, probabilities
-from tournaments.ratings import rate
-from tournaments.results import Results
 from tournaments.store import Store
 from tournaments.tournament import TournamentConfig, run
 
@@ -355,34 +351,6 @@ def _games_of(config: TournamentConfig) -> int:
         return len(store)
 
 
-def rating(options: argparse.Namespace) -> Iterator[Row]:
-    for agents, games, repetitions in ((100, 100_000, 5), (1000, 1_000_000, 1)):
-        results = played(agents, games)
-        [fits] = medians(lambda results=results: bool(fit(count(results))), repetitions=repetitions)
-        [rates] = medians(lambda results=results: bool(rate(results)), repetitions=repetitions)
-        yield f"Davidson's model, {agents:,} agents, {games:,} games: the fit, CPU-seconds", f"{1 / fits:.2f}", ""
-        yield f"Davidson's model, {agents:,} agents, {games:,} games: fit and intervals", f"{1 / rates:.2f}", ""
-
-
-def played(agents: int, games: int) -> Results:
-    """Draw results from the model: strengths of one logit's spread, a seat effect, both seatings of each seed."""
-    rng = np.random.default_rng(0)
-    theta = rng.normal(size=agents)
-    first = rng.integers(0, agents, games // 2)
-    second = (first + rng.integers(1, agents, games // 2)) % agents
-    seats = np.stack([np.stack([first, second], 1), np.stack([second, first], 1)], 1).reshape(-1, 2)
-    chances = probabilities(theta[seats[:, 0]] - theta[seats[:, 1]] + 0.2, np.log(0.5))
-    outcome = (rng.random(games)[:, None] > np.cumsum(chances, 1)).sum(1).clip(max=2)
-    payoff = 1.0 - outcome
-    return Results(
-        agents=tuple(f"agent {k:04d}" for k in range(agents)),
-        seats=seats,
-        payoffs=np.stack([payoff, -payoff], 1),
-        seeds=np.repeat(np.arange(games // 2, dtype=np.uint64), 2),
-        terminations=np.full(games, "finished"),
-    )
-
-
 BENCHMARKS = {
     "environment": environment,
     "pettingzoo": pettingzoo,
@@ -390,7 +358,6 @@ BENCHMARKS = {
     "workers": workers,
     "ippo": ippo,
     "tournament": tournament,
-    "ratings": rating,
 }
 
 

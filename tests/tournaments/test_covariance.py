@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from marl.base.intervals import MIN_SEEDS
 from tests.benchmarks.coverage import Kind, draw
 from tests.tournaments.tables import games, play, select
-from tournaments.covariance import hessian
+from tournaments.covariance import Contrasts, Spread, hessian
 from tournaments.ratings import K, rate
 from tournaments.results import Result, Results
 
@@ -99,3 +99,24 @@ class TestSpread:
         rated = rate(self.pool(seeds=3, agents=20))
         half = rated.difference_ci95[np.triu_indices(20, 1)]
         assert np.isfinite(half).all() and half.min() > 50
+
+
+@pytest.mark.parametrize("anchored", [False, True])
+def test_contrasts_are_those_of_the_matrix_that_they_stand_for(anchored):
+    rng = np.random.default_rng(0)
+    part, n = np.array([0, 1, 0, 0, 2, 1]), 6
+    level = (np.arange(3)[:, None] == part) / np.bincount(part)[:, None]
+    if anchored:
+        level[0] = np.arange(n) == 3
+    contrasts, matrix = Contrasts(level, part), np.eye(n) - level[part]
+    x, (a, b, c) = rng.normal(size=n), rng.normal(size=(3, n + 1, n + 1))
+    covariance, model, shared = a @ a.T, b @ b.T, c @ c.T
+    assert_allclose(contrasts.values(x), matrix @ x, atol=1e-12)
+    assert_allclose(contrasts.covariance(covariance[:n, :n]), matrix @ covariance[:n, :n] @ matrix.T, atol=1e-12)
+    assert_allclose(contrasts.variance(model[:n, :n]), np.diag(matrix @ model[:n, :n] @ matrix.T), atol=1e-12)
+    added = np.sqrt(np.diag(shared)) * 4
+    se, seeds = Spread(covariance, model, added, shared).contrasts(contrasts)
+    weight, own = matrix**2, matrix.any(1)
+    squares = np.diag(weight @ shared[:n, :n] @ weight.T)
+    assert_allclose(seeds[own], (weight @ added[:n])[own] ** 2 / squares[own], rtol=1e-6)
+    assert (se[~own] == 0).all() and np.isinf(seeds[~own]).all()  # an agent relative to itself

@@ -14,7 +14,8 @@ from marl.base.terminal import Terminal
 from marl.training.config import TrainConfig
 from marl.training.train import train
 from tests.games.ledger import LEDGERS
-from tournaments.match import chunks, dismiss, forfeit_payoffs, play, play_chunk
+from tournaments import held, match
+from tournaments.match import dismiss, forfeit_payoffs, play, play_chunk
 from tournaments.results import Result, Results, outcomes
 from tournaments.schedule import round_robin
 
@@ -162,10 +163,57 @@ def test_an_agent_that_changed_since_the_fixtures_were_made_is_named():
         play_chunk(TIC_TAC_TOE, ["random", FIRST], before, num_envs=2)
 
 
-def test_chunks():
-    fixtures, _ = schedule(TIC_TAC_TOE, ["random", FIRST], seeds=5)
-    pieces = list(chunks(fixtures, 4))
-    assert [len(piece) for piece in pieces] == [4, 4, 2] and [f for piece in pieces for f in piece] == fixtures
+@pytest.fixture
+def loaded(monkeypatch):
+    """The references of agents, in the order in which they were loaded."""
+    asked = []
+    monkeypatch.setattr(
+        held, "load_entrant", lambda text, *rest, **more: asked.append(text) or load_entrant(text, *rest, **more)
+    )
+    return asked
+
+
+def piece_by_piece(game, references, fixtures, size):
+    """Return what came of each fixture, played a few at a time, with the agents of each piece alone."""
+    games = []
+    for start in range(0, len(fixtures), size):
+        piece = fixtures[start : start + size]
+        seated = {agent for fixture in piece for agent in fixture.agents}
+        games += play_chunk(game, [references[agent] for agent in sorted(seated)], piece, num_envs=4)
+    return by_fixture(games)
+
+
+def test_agents_stay_from_piece_to_piece(trained, loaded):
+    fixtures, reference = schedule(TIC_TAC_TOE, ["random", trained, "uct(simulations=2)", OTHER], seeds=2)
+    whole = by_fixture(play(TIC_TAC_TOE, list(reference.values()), fixtures, num_envs=8))
+    dismiss()
+    del loaded[:]
+    assert piece_by_piece(TIC_TAC_TOE, reference, fixtures, size=4) == whole
+    assert sorted(loaded) == sorted(reference.values())
+
+
+@pytest.mark.parametrize("bound", ["MOST_AGENTS", "MOST_WEIGHTS", "MOST_FOREIGN"])
+def test_agents_that_have_left_come_back_the_same(trained, loaded, monkeypatch, bound):
+    """No more stay than the bound allows, besides those that play."""
+    references = (
+        [OTHER, FIRST, "tests.bots:Third"]
+        if bound == "MOST_FOREIGN"
+        else [trained, f"{trained}(greedy=true)", "random"]
+    )
+    fixtures, reference = schedule(TIC_TAC_TOE, references, seeds=1)
+    whole = by_fixture(play(TIC_TAC_TOE, references, fixtures, num_envs=8))
+    dismiss()
+    del loaded[:]
+    monkeypatch.setattr(held, bound, 1)
+    assert piece_by_piece(TIC_TAC_TOE, reference, fixtures, size=2) == whole
+    assert len(loaded) > 3 and len(match._held._entrants) <= 2 + (bound == "MOST_WEIGHTS")
+
+
+def test_the_agents_that_play_stay_whatever_the_bounds(loaded, monkeypatch):
+    monkeypatch.setattr(held, "MOST_AGENTS", 0)
+    fixtures, reference = schedule(TIC_TAC_TOE, ["random", "uct(simulations=2)"], seeds=2)
+    whole = piece_by_piece(TIC_TAC_TOE, reference, fixtures, size=2)
+    assert len(whole) == 4 and len(loaded) == 2
 
 
 @pytest.mark.parametrize("name", LEDGERS)

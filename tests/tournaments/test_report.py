@@ -8,6 +8,7 @@ import pytest
 
 from games.errors import UserError
 from marl.base.terminal import Terminal
+from tournaments import pairs
 from tournaments.report import print_leaderboard, write_report
 from tournaments.results import Result
 from tournaments.schedule import Fixture, round_robin
@@ -133,7 +134,7 @@ def test_files(tmp_path):
         summary = summarize(store)
     first, second = write_report(summary, tmp_path / "one"), write_report(summary, tmp_path / "two" / "deep")
     data = summary.to_json()
-    assert sorted(first) == ["leaderboard.csv", "leaderboard.md", "report.html"]
+    assert sorted(first) == ["leaderboard.csv", "leaderboard.md", "pairs.csv", "report.html"]
     assert all(first[name].read_bytes() == second[name].read_bytes() for name in first)
     rows = list(csv.DictReader(first["leaderboard.csv"].read_text(encoding="utf-8").splitlines()))
     assert [row["agent"] for row in rows] == [rating["agent"] for rating in data["ratings"]]
@@ -151,9 +152,52 @@ def test_page(tmp_path):
     assert page.tags.count("svg") == 3 and page.tags.count("circle") == 3
     titles = [value for name, value in page.attributes if name == "title"]
     assert sum("won, " in title and "of 18" in title for title in titles) == 6  # the cross table
-    assert sum("likelihood of superiority" in title for title in titles) == 6
+    assert sum("; likelihood 0." in title for title in titles) == 6
     assert "first seat" in text and "of games drawn" in text and "standard deviation of 2 logits (347 Elo)" in text
     assert "Not played yet: idle & new." in text
+
+
+def test_pairs_of_rated_agents(tmp_path):
+    with make_store(tmp_path / "s") as store:
+        store.add_agent("aa", HOSTILE["aa"], "")
+        summary = summarize(store)
+    lines = list(csv.DictReader(io.StringIO(write_report(summary, tmp_path)["pairs.csv"].read_text(encoding="utf-8"))))
+    first, second, third = ("'" + name if name == HOSTILE["aa"] else name for name in summary.agents)
+    assert [(p["agent"], p["other"]) for p in lines] == [(first, second), (first, third), (second, third)]
+    for pair, (i, j) in zip(lines, [(0, 1), (0, 2), (1, 2)], strict=True):
+        assert [int(pair[key]) for key in ("won", "drawn", "lost")] == summary.wdl[i, j].tolist()
+        assert int(pair["games"]) == 18 and float(pair["score"]) == pytest.approx(summary.wdl[i, j] @ [1, 0.5, 0] / 18)
+        gap, half = summary.ratings.difference(summary.agents[i], summary.agents[j])
+        assert (float(pair["elo_difference"]), float(pair["ci95"])) == pytest.approx((gap, half), abs=1e-3)
+        assert float(pair["superiority"]) == pytest.approx(summary.ratings.superiority[i, j], abs=1e-6)
+
+
+def test_pairs_of_paid_agents(tmp_path):
+    with make_store(tmp_path / "s", "general_sum", 2, [(3.0, 1.0), (-5.0, -5.0)], self_play=True) as store:
+        summary = summarize(store)
+    lines = list(csv.DictReader(io.StringIO(write_report(summary, tmp_path)["pairs.csv"].read_text(encoding="utf-8"))))
+    table = summary.matchups
+    assert [(p["agent"], p["other"]) for p in lines] == [(a, b) for a in table.agents for b in table.agents]
+    assert [float(p["payoff"]) for p in lines] == pytest.approx(table.payoff.ravel().tolist(), abs=1e-6)
+    assert [float(p["welfare"]) for p in lines] == pytest.approx(table.welfare.ravel().tolist(), abs=1e-6)
+    assert [p["best_response"] == "true" for p in lines] == table.best.ravel().tolist()
+    assert {int(p["games"]) for p in lines} == {9, 18}
+
+
+@pytest.mark.parametrize("payoff", ["zero_sum", "general_sum"])
+def test_tables_have_the_first_agents_and_say_where_the_others_are(tmp_path, monkeypatch, payoff):
+    monkeypatch.setattr(pairs, "MOST_SHOWN", 2)
+    with make_store(tmp_path / "s", payoff, self_play=payoff == "general_sum") as store:
+        summary = summarize(store)
+    files = write_report(summary, tmp_path)
+    html, markdown = (files[name].read_text(encoding="utf-8") for name in ("report.html", "leaderboard.md"))
+    said = 'The first 2 of 3 agents; <a href="pairs.csv">pairs.csv</a> has every pair.'
+    assert html.count(said) == 2 and html.count('class="matrix"') == 2
+    assert html.count('<th class="name" scope="row">') == 4  # two rows of two tables
+    assert markdown.count("The first 2 of 3 agents") == (2 if payoff == "general_sum" else 0)
+    assert len(files["pairs.csv"].read_text(encoding="utf-8").splitlines()) == (10 if payoff == "general_sum" else 4)
+    cells = Page(html).attributes
+    assert sum(name == "title" and "against" in value for name, value in cells) == (8 if payoff == "general_sum" else 2)
 
 
 def test_terminal_and_markdown(tmp_path):

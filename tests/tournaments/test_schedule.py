@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from games.errors import UserError
 from tests.properties import examples
-from tournaments.schedule import Fixture, round_robin
+from tournaments.schedule import ROUND, Fixture, batches, round_robin
 
 agents = st.lists(st.text("abcdef", min_size=1, max_size=3), min_size=3, max_size=6, unique=True)
 
@@ -79,3 +79,29 @@ def test_bad_input():
         round_robin("g", ["a"], 2, 1, 0)
     with pytest.raises(UserError, match="one seed"):
         round_robin("g", ["a", "b"], 2, 0, 0)
+
+
+@given(agents, st.integers(1, 3), st.integers(1, 12), st.integers(1, 20))
+@settings(max_examples=examples(50))
+def test_batches_are_a_partition(agents, num_players, seeds, size):
+    fixtures = round_robin("g", agents, num_players, seeds, seed=0)
+    pieces = batches(fixtures, size)
+    assert sorted(f.id for piece in pieces for f in piece) == sorted(f.id for f in fixtures)
+    assert all(0 < len(piece) <= size for piece in pieces) and (len(pieces) - 1) * size < 3 * len(fixtures)
+    turns = [[f.seed for f in fixtures[:: len(fixtures) // seeds]].index(f.seed) // ROUND for p in pieces for f in p]
+    assert turns == sorted(turns)  # so many seeds of all pairings, then the next
+
+
+@pytest.mark.parametrize(
+    ("count", "seeds", "most"), [(24, 1, 24), (24, 8, 8), (24, 100, 12), (200, 1, 24), (2, 500, 2)]
+)
+def test_batches_are_of_few_agents(count, seeds, most):
+    """In the order of the round robin a batch of 256 would have all of 24 agents, and 130 of 200."""
+    fixtures = round_robin("g", [f"{k:03d}" for k in range(count)], 2, seeds, seed=0)
+    pieces = batches(fixtures, 256)
+    assert max(len({agent for f in piece for agent in f.agents}) for piece in pieces) <= most
+    assert len(pieces) <= 2 + 1.3 * len(fixtures) / 256
+
+
+def test_batches_of_nothing():
+    assert batches([], 256) == []

@@ -226,10 +226,9 @@ def test_results_say_who_broke_off_a_game(store, tmp_path):
     paid_alike = replace(failed(FIXTURES[1], 1), payoffs=(0.0, 0.0))
     games = [replace(failed(FIXTURES[0], 0), failures=both), paid_alike, *played(FIXTURES[2:4])]
     store.add(games)
-    expected = dict(
-        zip([game.fixture.id for game in games], [[True] * 2, [False, True], [False] * 2, [False] * 2], strict=True)
-    )
-    assert store.results().offenders.tolist() == [expected[id] for id in sorted(expected)]
+    fixtures = [(game.fixture.seed, game.fixture.agents) for game in games]
+    expected = dict(zip(fixtures, [[True] * 2, [False, True], [False] * 2, [False] * 2], strict=True))
+    assert store.results().offenders.tolist() == [expected[fixture] for fixture in sorted(expected)]
     with Store(older_store(tmp_path / "old")) as older:
         assert not older.results().offenders.any()
 

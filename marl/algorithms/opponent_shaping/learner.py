@@ -27,7 +27,7 @@ from marl.algorithms.opponent_shaping.encounters import Encounters, Episodes, Es
 from marl.algorithms.opponent_shaping.networks import Head, OpponentShapingConfig, PolicyAndQ
 from marl.base.memory import refuse_beyond_memory
 from marl.learning.learner import Learner
-from marl.learning.networks import masked_log_probs
+from marl.learning.networks import masked_log_probs, to_be_loaded
 from marl.learning.optimizers import Adam
 from marl.rollout.agent import Agent
 from marl.rollout.seating import Seating
@@ -275,7 +275,8 @@ class OpponentShapingLearner(Learner):
     def load_agent(
         cls, config: OpponentShapingConfig, spec: Spec, state: Tensors, *, device: str, greedy: bool = False
     ) -> Agent:
-        actor = PolicyAndQ(config, spec, 0).actor.to(device)
+        with to_be_loaded():
+            actor = PolicyAndQ(config, spec, 0).actor.to(device)
         actor.load_state_dict(state)
         return ActorAgent(actor, device, greedy=greedy)
 

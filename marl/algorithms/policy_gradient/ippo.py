@@ -29,7 +29,7 @@ from games.keys import draw, fold_one
 from marl.base.schema import Frozen, Size
 from marl.learning.learner import Learner
 from marl.learning.metrics import Means
-from marl.learning.networks import Network, generator_of, masked_log_probs, rows_by_network
+from marl.learning.networks import Network, generator_of, masked_log_probs, rows_by_network, to_be_loaded
 from marl.learning.optimizers import Adam, Optimizer
 from marl.learning.returns import gae
 from marl.learning.rowwise import Rowwise
@@ -257,7 +257,8 @@ class Ippo(Learner):
 
     @classmethod
     def load_agent(cls, config: IppoConfig, spec: Spec, state: Tensors, *, device: str, greedy: bool = False) -> Agent:
-        models = _build(config, spec, 0, device)
+        with to_be_loaded():
+            models = _build(config, spec, 0, device)
         _load_models(models, state)
         return IppoAgent(models, device, greedy=greedy)
 

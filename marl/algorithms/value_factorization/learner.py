@@ -26,6 +26,7 @@ from marl.algorithms.value_factorization.replay import EpisodeReplay
 from marl.base.schema import Size
 from marl.learning.learner import Learner
 from marl.learning.metrics import Means
+from marl.learning.networks import to_be_loaded
 from marl.learning.optimizers import Adam, Optimizer, RMSprop
 from marl.learning.schedules import due, ramp
 from marl.rollout.agent import Agent
@@ -194,7 +195,8 @@ class TeamLearner(Learner):
     ) -> Agent:
         if not 0 <= epsilon <= 1:
             raise UserError(f"epsilon is a share of uniform actions, 0 to 1, got {epsilon}")
-        team = Team(config, spec, 0).to(device)
+        with to_be_loaded():
+            team = Team(config, spec, 0).to(device)
         team.load_state_dict(state)
         agent = cls.Plays(team, device)
         agent.epsilon = epsilon

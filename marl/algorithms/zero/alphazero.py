@@ -31,7 +31,7 @@ from games.keys import stream
 from marl.algorithms.zero.learner import RatedOptions, SearchConfig, SearchLearner
 from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, refuse_network
 from marl.base.schema import Size
-from marl.learning.networks import generator_of, masked_log_probs
+from marl.learning.networks import generator_of, masked_log_probs, to_be_loaded
 from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors
 from marl.search.agent import SearchAgent, refuse
@@ -137,7 +137,8 @@ class AlphaZero(SearchLearner[PolicyValue]):
         search: bool = True,
         greedy: bool = False,
     ) -> Agent:
-        network = _network(config, spec, 0).to(device)
+        with to_be_loaded():
+            network = _network(config, spec, 0).to(device)
         network.load_state_dict(state)
         inference = PolicyValueInference(
             network, spec, device, precision=config.precision, backend=config.backend if backend is None else backend

@@ -48,7 +48,7 @@ from marl.algorithms.zero.networks import (
 )
 from marl.algorithms.zero.replay import Rows
 from marl.base.schema import Count, Size
-from marl.learning.networks import generator_of, linear
+from marl.learning.networks import generator_of, linear, to_be_loaded
 from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors, View
 from marl.search.agent import SearchAgent
@@ -330,7 +330,8 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         search: bool = True,
         greedy: bool = False,
     ) -> Agent:
-        network = MuZeroNetwork(config, spec, generator_of(0)).to(device)
+        with to_be_loaded():
+            network = MuZeroNetwork(config, spec, generator_of(0)).to(device)
         network.load_state_dict(state)
         inference = MuZeroInference(
             network, spec, device, precision=config.precision, backend=config.backend if backend is None else backend

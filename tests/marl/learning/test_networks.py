@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from games.registry import make
-from marl.learning.networks import Network, linear, masked_log_probs
+from marl.learning.networks import Network, linear, masked_log_probs, to_be_loaded
 from marl.learning.rowwise import BLOCK, Rowwise
 from tests.properties import examples
 
@@ -95,3 +95,16 @@ def test_initialisation_leaves_the_global_generator_alone():
     assert torch.equal(before, torch.random.get_rng_state())
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), twin.parameters(), strict=True))
     assert not torch.equal(next(one.parameters()), next(other.parameters()))
+
+
+def test_networks_that_are_loaded_draw_no_weights():
+    whole, generator = network(encoder="cnn"), torch.Generator()
+    before = generator.get_state()
+    with to_be_loaded():
+        loaded = network(encoder="cnn", seed=1)
+        linear(3, 4, 1.0, generator)
+    assert (generator.get_state() == before).all()
+    loaded.load_state_dict(whole.state_dict())
+    assert all((a == b).all() for a, b in zip(loaded.parameters(), whole.parameters(), strict=True))
+    linear(3, 4, 1.0, generator)
+    assert (generator.get_state() != before).any()
