@@ -74,7 +74,7 @@ class Rowwise(Generic[Network]):
                 size = sizes.size(rows - at)
                 outputs.append(self._backend(part, *(_block(x, at, size) for x in inputs)))
                 at += size
-        return torch.cat(outputs)[:rows]
+        return (outputs[0] if len(outputs) == 1 else torch.cat(outputs))[:rows]
 
     def ask(self, part: str, *arrays: NDArray[Any]) -> NDArray[np.float32]:
         """Return the output [B, F] of a part of the network for rows [B, ...]."""
@@ -198,9 +198,10 @@ def _block(x: Tensor, start: int, size: int) -> Tensor:
     """Copy rows of x from `start` on and pad with zeros; in place, some libraries sum in an order that depends on the
     offset of the rows."""
     some = x[start : start + size]
-    block = x.new_empty((size, *x.shape[1:]))
+    if len(some) == size:
+        return some.clone()
+    block = x.new_zeros((size, *x.shape[1:]))
     block[: len(some)] = some
-    block[len(some) :] = 0
     return block
 
 
