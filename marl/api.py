@@ -21,6 +21,7 @@ from games.errors import UserError, written
 from games.guard import Guard
 from games.keys import fold, stream
 from games.vector import vectorize
+from marl.base.threads import threads_kept, use_one_thread
 
 if TYPE_CHECKING:
     from marl.agents.load import Entrant
@@ -184,7 +185,7 @@ def train(
     from marl.training.train import train as train_run
 
     settings, folder = _configured(TrainConfig, config, changes), _run_folder(config, run_dir)
-    with _threads_kept():
+    with threads_kept():
         return train_run(settings, folder, resume=resume, device=device, console=_console(quiet))
 
 
@@ -205,7 +206,7 @@ def run_tournament(
     from tournaments.tournament import TournamentConfig, run
 
     settings, folder = _configured(TournamentConfig, config, changes), _run_folder(config, run_dir)
-    with _threads_kept():
+    with threads_kept():
         return run(settings, folder, _console(quiet), retry_timeouts=retry_timeouts)
 
 
@@ -282,26 +283,13 @@ def _entrant(agent: Any, spec: Spec, device: str) -> "Entrant":
 @contextmanager
 def _at_play(entrants: "Sequence[Entrant]") -> Iterator[None]:
     """Let agents play with one thread of torch; end the processes that they play in."""
-    import torch
-
-    with _threads_kept():
-        torch.set_num_threads(1)
+    with threads_kept():
+        use_one_thread()
         try:
             yield
         finally:
             for entrant in entrants:
                 entrant.rest()
-
-
-@contextmanager
-def _threads_kept() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _configured(schema: "type[Schema]", config: Any, changes: Mapping[str, Any]) -> "Schema":

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
-import torch
 
 from games.contract import Spec
 from games.errors import RunFailed, UserError
@@ -18,6 +17,7 @@ from games.keys import stream
 from games.registry import make
 from marl.agents.foreign import DECISION_SECONDS
 from marl.agents.load import Entrant, load_agent
+from marl.base.threads import use_one_thread
 from marl.rollout.loop import Episode, episodes
 from tournaments.schedule import Fixture
 from tournaments.store import Failure, PlayedGame
@@ -72,7 +72,7 @@ def play_chunk(
     decision_seconds: float = DECISION_SECONDS,
 ) -> list[PlayedGame]:
     """Play a few fixtures, in whatever process this is; the foreign agents stay until `dismiss`."""
-    torch.set_num_threads(1)  # a result may depend on the number of threads: here it is always one
+    use_one_thread()
     return list(play(game, references, fixtures, num_envs, decision_seconds))
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 from pydantic import BaseModel, Field
 
 from games import plugins
@@ -255,7 +254,7 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     named = options.pop(ALGORITHM, None)
     learner = _learner(folder, about["algorithm"], named)
     state = checkpoint.tensors(folder, about, "agent.safetensors")
-    if not all(torch.isfinite(torch.as_tensor(tensor)).all() for tensor in state.values()):
+    if not all(tensor.isfinite().all() for tensor in state.values()):
         raise UserError(f"the weights of '{folder}' are not all finite; choose another checkpoint of the run")
     config = validate(learner.Config, about["settings"], f"the checkpoint '{folder}', written by another version")
     known = parameters_of(learner.load_agent)
