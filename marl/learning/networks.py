@@ -95,7 +95,9 @@ class Perceptron(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled():
             layers = (layer for layer in self if isinstance(layer, nn.Linear))
-            output: Tensor = _Layers.apply(x, *(parameter for layer in layers for parameter in (layer.weight, layer.bias)))
+            output: Tensor = _Layers.apply(
+                x, *(parameter for layer in layers for parameter in (layer.weight, layer.bias))
+            )
             return output
         for layer in self:
             x = tanh_(x) if isinstance(layer, nn.Tanh) else layer(x)

@@ -43,7 +43,9 @@ class Optimizer(ABC):
             first += len(group)
         norms = torch.stack([norm_of(part) for part in parts])
         scales = (self.max_norm / (norms + 1e-6)).clamp(max=1)
-        clipped = [g for part, scale in zip(parts, scales, strict=True) if part for g in torch._foreach_mul(part, scale)]
+        clipped = [
+            g for part, scale in zip(parts, scales, strict=True) if part for g in torch._foreach_mul(part, scale)
+        ]
         reached = [i for i, g in enumerate(gradient) if g is not None]
         if reached:
             moments = [[self._moments[slot][i] for i in reached] for slot in self.slots]
