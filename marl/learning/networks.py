@@ -177,14 +177,18 @@ class Network(nn.Module):
             features = planes[-1] * int(np.prod(shape[1:]))
         self.body = Perceptron([features + self.players, *hidden, outputs], output_gain, generator)
 
-    def forward(self, obs: Tensor, player: Tensor) -> Tensor:
+    def features(self, obs: Tensor, player: Tensor) -> Tensor:
+        """Return the inputs of the body [B, F]; without convolutions they depend on no parameter."""
         features = obs.float() * self.scale if self.scale != 1 else obs.float()
         if self.convolutions is not None:
             features = self.convolutions(features)
         features = features.flatten(1)
         if self.players:
             features = torch.cat([features, self.one_hot.index_select(0, player)], 1)
-        outputs: Tensor = self.body(features)
+        return features
+
+    def forward(self, obs: Tensor, player: Tensor) -> Tensor:
+        outputs: Tensor = self.body(self.features(obs, player))
         return outputs
 
 

@@ -196,10 +196,10 @@ def _probes(like: Tensor, generator: torch.Generator) -> Tensor:
 
 def _block(x: Tensor, start: int, size: int) -> Tensor:
     """Copy rows of x from `start` on and pad with zeros; in place, some libraries sum in an order that depends on the
-    offset of the rows."""
+    offset of the rows. Whole blocks of integers are not copied: nothing sums them before it converts them."""
     some = x[start : start + size]
     if len(some) == size:
-        return some.clone()
+        return some.clone() if some.is_floating_point() else some
     block = x.new_zeros((size, *x.shape[1:]))
     block[: len(some)] = some
     return block

@@ -78,6 +78,12 @@ class ActorCritic(nn.Module):
         self.critic = network(1, 1.0)
         self.largest_block = BLOCK if self.actor.convolutions else 16 * BLOCK  # of rows, in acting
 
+    def forward(self, obs: Tensor, player: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits [B, A] and values [B]."""
+        features = self.actor.features(obs, player)
+        of_critic = self.critic.features(obs, player) if self.critic.convolutions else features
+        return self.actor.body(features), self.critic.body(of_critic)[:, 0]
+
     def log_probs(self, obs: Tensor, action_mask: Tensor, player: Tensor) -> Tensor:
         return masked_log_probs(self.actor(obs, player), action_mask)
 
@@ -205,7 +211,7 @@ class Ippo(Learner):
             for rows in order.tensor_split(max(1, round(size / config.minibatch_size))):
                 mb = {name: tensor.index_select(0, rows) for name, tensor in batch.items()}
                 advantage = (mb["advantage"] - mb["advantage"].mean()) / (mb["advantage"].std(correction=0) + 1e-8)
-                logits = model.actor(mb["obs"], mb["player"])
+                logits, value = model(mb["obs"], mb["player"])
                 log_prob, entropy = log_prob_and_entropy(logits, mb["action_mask"], mb["action"])
                 policy_loss, logged = actor_loss(
                     log_prob,
@@ -215,7 +221,7 @@ class Ippo(Learner):
                     clip=config.clip,
                     entropy_coefficient=config.entropy_coefficient,
                 )
-                value_loss = critic_loss(model.critic(mb["obs"], mb["player"])[:, 0], mb["value_target"])
+                value_loss = critic_loss(value, mb["value_target"])
                 optimizer.descend(policy_loss + value_loss)
                 means.add(logged | {"value_loss": value_loss.detach()})
 
