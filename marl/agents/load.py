@@ -1,8 +1,8 @@
-"""Agents by reference: what a name, a class or a checkpoint folder becomes when it is asked to play a game.
+"""Loading agents by reference: the name of a built-in or registered agent, a class, or a checkpoint folder.
 
-Text that a user typed becomes a Reference once, in `read`. Text in a file may be a stranger's, and names no code: a
-population names folders within its own, a checkpoint an installed algorithm, and a game that `registry.from_file` lets
-pass, a run's config a panel that `panel_from_file` lets pass.
+Text that a user typed is parsed once, in `read`. Text in a file may be a stranger's and must not name code to import: a
+population may name folders within its own, a checkpoint an installed algorithm and a game that `registry.from_file`
+accepts, a run's config a panel that `panel_from_file` accepts.
 """
 
 import hashlib
@@ -28,7 +28,8 @@ from marl.agents.foreign import DECISION_SECONDS, ForeignAgent
 from marl.agents.identity import called, digest_of_code
 from marl.agents.mcts import Mcts
 from marl.agents.scripted import SCRIPTED
-from marl.base.files import inside, parse_json, read_text, typed_path
+from marl.base.files import absent, inside, parse_json, read_text, typed_path
+from marl.base.origin import Origin
 from marl.base.schema import FolderName, validate
 from marl.learning.learner import Learner
 from marl.learning.registry import algorithm
@@ -36,56 +37,58 @@ from marl.rollout.agent import Agent, Random
 from marl.rollout.referee import Answerable, Trusted
 from marl.search.agent import UctAgent
 
-LOADED = ("config", "spec", "state", "device")  # what load_agent is given; its other parameters are a user's to set
+LOADED = ("config", "spec", "state", "device")  # parameters of Learner.load_agent that users cannot set
+MAKE = "name a run's folder, as `marl train` makes it"
 ALGORITHM = "algorithm"  # the argument by which a user names the class that trained a checkpoint
 BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | SCRIPTED
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """An agent that was asked by name: the name it is shown by, and the digest that says who it is."""
+    """An agent that was loaded by reference: its name to show, and the digest that identifies it."""
 
     name: str
-    reference: str  # that `read` reads back, wherever it is read
+    reference: str  # from which `read` gets the same agent
     digest: str  # of its code or its weights, and its arguments
     agent: Agent
-    draws: int  # its randomness: of its weights, or of what it is called, so that a comment in its code moves nothing
+    draws: int  # the seed of its randomness, from its weights or reference: a change of its code does not move it
 
     def stream(self, key: int) -> int:
         """Return the key of this agent's randomness: another agent in the same seat draws other numbers."""
         return fold_one(key, self.draws)
 
     def answerable(self, spec: Spec) -> Agent:
-        """Return the agent as it plays outside tournaments: what it breaks ends the run in words that name it."""
+        """Return the agent as it plays outside tournaments: a failure or illegal move ends the run and names it."""
         return Answerable(self.agent, self.name, spec.action)
 
     @property
     def foreign(self) -> bool:
-        """True where the agent is a class of a user's, and plays in a process of its own."""
+        """Whether the agent is a user's class, which plays in a process of its own."""
         return isinstance(self.agent, ForeignAgent)
 
     def rated(self) -> Agent:
-        """Return the agent as it plays in tournaments: a foreign one that fails forfeits, another ends the run."""
+        """Return the agent as it plays in tournaments: if it fails, a foreign one forfeits; any other ends the run."""
         return self.agent if self.foreign else Trusted(self.agent, self.name)
 
     def rest(self) -> None:
-        """End the agent's process, where it has one, until it is asked again."""
+        """End the agent's process, if it has one; its next call starts another."""
         if isinstance(self.agent, ForeignAgent):
             self.agent.close()
 
 
 def read(text: str) -> Reference:
-    """Read an agent's reference; raises UserError where the text is none.
+    """Parse an agent's reference; raises UserError if the text is not one.
 
-    A built-in agent's name comes first, then a path that exists, whatever letters it has, with or without arguments in
-    brackets behind it.
+    The name of a built-in or registered agent comes first, then a path that exists, whatever letters it has, with or
+    without arguments in brackets behind it.
     """
     path = _existing(text)
     try:
         reference = parse(text)
     except UserError:
         if path is None and "/" in text:
-            raise UserError(f"expected a checkpoint or a run folder, got '{text}', which does not exist") from None
+            what = absent(Path(text), MAKE)
+            raise UserError(f"expected a checkpoint or a run folder, got '{text}', which {what}") from None
         if path is None:
             raise
         reference = Reference("", path, ())
@@ -98,16 +101,16 @@ def read(text: str) -> Reference:
 
 
 def _existing(text: str) -> str | None:
-    """Return the path that a text begins with: all of it, or all before a bracket that its last letter closes."""
+    """Return the existing path that a text begins with: all of it, or the part before arguments in brackets."""
     brackets = [place for place, letter in enumerate(text) if letter == "("] if text.endswith(")") else []
     places = [len(text), *reversed(brackets)]
     return next((text[:place] for place in places if place and os.path.lexists(text[:place])), None)
 
 
-def load_agent(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
-    """Build the agent that a reference names, for a game; raises UserError where it cannot play it.
+def load_entrant(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
+    """Build the agent that a reference names, for a game; raises UserError if it cannot be built or cannot play it.
 
-    A class of a user's plays in a process of its own, and may take `decision_seconds` for a single decision.
+    A user's class plays in a process of its own, and may take `decision_seconds` for a single decision.
     """
     return _enter(read(text), text, spec, device, decision_seconds)
 
@@ -119,9 +122,7 @@ def _enter(
     if reference.source or (reference.name in registered and reference.name not in BUILT_IN):
         agent = ForeignAgent(text, spec, decision_seconds)
         return Entrant(text, text, agent.digest, agent, draws=_drawn_from(reference))
-    if reference.name in BUILT_IN and reference.name in registered:
-        value = plugins.entry_point(plugins.AGENTS, reference.name).value
-        raise UserError(f"expected one agent '{reference.name}', got two: marl's own and '{value}'; uninstall that one")
+    refuse_taken(reference.name)
     if reference.name in BUILT_IN:
         return _scripted(text, BUILT_IN[reference.name], reference, spec)
     if "/" in reference.name or os.path.lexists(reference.name):
@@ -131,12 +132,19 @@ def _enter(
     raise UserError(f"expected one of {', '.join(known)}, a class or a checkpoint folder, got '{text}'{hint}")
 
 
+def refuse_taken(name: str) -> None:
+    """Raise UserError where a package registers an agent under the name of a built-in one."""
+    if name in BUILT_IN and name in plugins.names(plugins.AGENTS):
+        other = plugins.whose(plugins.entry_point(plugins.AGENTS, name))
+        raise UserError(f"expected one agent '{name}', got two: marl's own and {other}; uninstall that one")
+
+
 def _has_plain_name(reference: Reference) -> bool:
-    """Say whether an agent is built in, or registered by an installed package."""
+    """Return whether an agent is built in, or registered by an installed package."""
     return not reference.source and (reference.name in BUILT_IN or reference.name in plugins.names(plugins.AGENTS))
 
 
-def load_agents(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
+def load_entrants(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
     """Build the agents that a reference stands for, by name: a population folder stands for its members."""
     reference = read(text)
     if _is_population(reference):
@@ -159,15 +167,15 @@ def _members(reference: Reference) -> dict[str, Reference]:
 
 
 def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str, Entrant | None]:
-    """Build those against whom an agent is evaluated, by the text that asked for them: `self` is self-play, None.
+    """Build the agents of a panel, by their references; `self` stands for self-play and gives None.
 
-    Members of a population that has several are called `text/member`.
+    A population of several members gives an entry `reference/member` for each.
     """
     panel: dict[str, Entrant | None] = {}
     for text in texts:
         if text == "self":
             panel["self"] = None
-        elif len(found := load_agents(text, spec, device)) == 1:
+        elif len(found := load_entrants(text, spec, device)) == 1:
             panel[text] = next(iter(found.values()))
         else:
             panel |= {f"{text}/{name}": entrant for name, entrant in found.items()}
@@ -175,7 +183,7 @@ def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[st
 
 
 def panel_from_file(texts: Sequence[str], path: Path) -> Sequence[str]:
-    """Return a panel that stands in a file; raises UserError where one of it is a class, which would be imported."""
+    """Return a panel that was read from a file; raises UserError if it names a class, which would be imported."""
     for text in texts:
         reference = read(text)
         if reference.source or ALGORITHM in dict(reference.arguments):
@@ -188,7 +196,7 @@ def panel_from_file(texts: Sequence[str], path: Path) -> Sequence[str]:
 
 
 class _Member(BaseModel):
-    """What is read of an entry of population.json."""
+    """The fields of an entry of population.json that are read."""
 
     id: FolderName
     checkpoint: str
@@ -199,14 +207,14 @@ class _Population(BaseModel):
 
 
 def members(folder: Path) -> dict[str, Path]:
-    """Return the checkpoints of a population's members by id; raises UserError where the folder holds none."""
+    """Return the checkpoint folders of a population's members by id; raises UserError if population.json is damaged."""
     path = folder / "population.json"
     try:
-        listed = validate(_Population, parse_json(read_text(path)), "it").members
+        listed = validate(_Population, parse_json(read_text(path)), Origin("it")).members
         found = {member.id: inside(folder, member.checkpoint) for member in listed}
-        lost = next((member.checkpoint for member in listed if not os.path.isdir(found[member.id])), None)
-        if lost is not None:
-            raise ValueError(f"no checkpoint is at '{lost}'")
+        missing = next((member.checkpoint for member in listed if not os.path.isdir(found[member.id])), None)
+        if missing is not None:
+            raise ValueError(f"no checkpoint is at '{missing}'")
         return found
     except (OSError, ValueError, UserError) as error:
         raise UserError(
@@ -215,12 +223,12 @@ def members(folder: Path) -> dict[str, Path]:
 
 
 def checkpoint_folder(path: Path) -> Path:
-    """Return the checkpoint that a path means: the folder itself, or the newest of a run."""
+    """Return the checkpoint folder that a path stands for: itself, or the newest one of a run."""
     if os.path.isfile(path / "checkpoint.json"):
         return path
     newest = checkpoint.newest(path)
     if newest is None:
-        what = "holds no checkpoint" if os.path.lexists(path) else "does not exist"
+        what = f"holds no checkpoint; {MAKE}" if os.path.lexists(path) else absent(path, MAKE)
         raise UserError(f"expected a checkpoint or a run folder, got '{path}', which {what}")
     return newest
 
@@ -228,7 +236,7 @@ def checkpoint_folder(path: Path) -> Path:
 def game_of(text: str) -> str:
     """Return the game that a checkpoint was trained on.
 
-    Raises UserError for an agent that knows no game, and where the checkpoint names a game that is not registered here.
+    Raises UserError for an agent without a game, and for a checkpoint whose game is not registered here.
     """
     reference = read(text)
     if reference.source or _has_plain_name(reference):
@@ -256,7 +264,8 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     state = checkpoint.tensors(folder, about, "agent.safetensors")
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise UserError(f"the weights of '{folder}' are not all finite; choose another checkpoint of the run")
-    config = validate(learner.Config, about["settings"], f"the checkpoint '{folder}', written by another version")
+    written_by = Origin(f"the checkpoint '{folder}', written by another version")
+    config = validate(learner.Config, about["settings"], written_by)
     known = parameters_of(learner.load_agent)
     allowed = [name for name in known if name not in LOADED]
     for option in options:
@@ -268,9 +277,9 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     check_types(reference.name, known, options)
     try:
         agent = learner.load_agent(config, spec, state, device=device, **options)
-    except (KeyError, RuntimeError) as error:  # how torch says that weights are not those of a network
+    except (KeyError, RuntimeError) as error:  # torch raises these for weights that do not fit a network
         raise UserError(
-            f"the weights of '{folder}' are not those of {about['algorithm']} as it is here; install the version that "
+            f"the weights of '{folder}' do not fit this version of {about['algorithm']}; install the version that "
             "wrote them"
         ) from error
     other = {ALGORITHM: named} if named not in (None, about["algorithm"]) else {}
@@ -305,12 +314,12 @@ def name_algorithm(text: str, classes: Sequence[str]) -> str:
 
 
 def _plain(value: object) -> str:
-    """Return a part of a Spec's JSON as words."""
+    """Return a part of a Spec's JSON as text for a message."""
     return ", ".join(f"{key} {entry}" for key, entry in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _variant(digest: str, options: Mapping[str, object]) -> str:
-    """Return who plays: the same weights with other options are another player."""
+    """Return the digest of an agent with `options`: the same weights with other options are another agent."""
     return hashlib.sha256(f"{digest}{sorted(options.items())}".encode()).hexdigest() if options else digest
 
 
@@ -328,4 +337,4 @@ def _short(reference: Reference) -> str:
     """Return a short name: a run's folder name for its newest checkpoint, `run/step` for another."""
     path = Path(reference.name)
     name = f"{path.parent.parent.name}/{path.name}" if path.parent.name == "checkpoints" else path.name
-    return (name or reference.name) + reference.brackets
+    return (name or reference.name) + reference.shown_brackets

@@ -67,9 +67,9 @@ def evaluate(
     """Play an agent against others and print its mean return in each seat."""
     from games.keys import stream
     from games.registry import make
-    from marl.agents.load import game_of, load_agent, load_panel, name_algorithm
+    from marl.agents.load import game_of, load_entrant, load_panel, name_algorithm
     from marl.base.threads import use_one_thread
-    from marl.evaluation.evaluate import evaluate as evaluate_agent
+    from marl.evaluation.evaluate import evaluate_entrant
 
     if solved and nash_conv:
         raise UserError("--solved is for games that hide nothing and --nash-conv for those that do; leave one out")
@@ -87,7 +87,7 @@ def evaluate(
             if given:
                 raise UserError(f"{'--solved' if solved else '--nash-conv'} {why}; leave {option} out, got {given}")
         spec = make(reference, 1).spec
-        asked = load_agent(name_algorithm(agent, algorithm or []), spec).answerable(spec)
+        asked = load_entrant(name_algorithm(agent, algorithm or []), spec).answerable(spec)
         if solved:
             _against_the_truth(agent, reference, asked, spec, key, as_json)
         else:
@@ -95,10 +95,10 @@ def evaluate(
         return
     seeds = seeds or 100
     venv = make(reference, min(64, seeds))
-    entrant = load_agent(name_algorithm(agent, algorithm or []), venv.spec)
+    entrant = load_entrant(name_algorithm(agent, algorithm or []), venv.spec)
     panel = load_panel([name_algorithm(text, algorithm or []) for text in against or ["self"]], venv.spec)
     results = {
-        name: evaluate_agent(
+        name: evaluate_entrant(
             venv, entrant, opponent, seeds=seeds, key=key, opening_moves=opening_moves, max_steps=max_steps
         )
         for name, opponent in panel.items()

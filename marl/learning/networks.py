@@ -95,9 +95,8 @@ class Perceptron(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled():
             layers = (layer for layer in self if isinstance(layer, nn.Linear))
-            output: Tensor = _Layers.apply(
-                x, *(parameter for layer in layers for parameter in (layer.weight, layer.bias))
-            )
+            parameters = (parameter for layer in layers for parameter in (layer.weight, layer.bias))
+            output: Tensor = _Layers.apply(x, *parameters)  # type: ignore[no-untyped-call]
             return output
         for layer in self:
             x = tanh_(x) if isinstance(layer, nn.Tanh) else layer(x)
@@ -165,6 +164,7 @@ class Network(nn.Module):
         shape = spec.observation.shape
         self.scale = 1 / 255 if spec.observation.dtype == "uint8" else 1.0
         self.players = spec.num_players if player_id else 0
+        self.one_hot: Tensor
         self.register_buffer("one_hot", torch.eye(self.players), persistent=False)  # a look-up, the cheapest way
         self.convolutions: nn.Module | None = None
         features = int(np.prod(shape))
@@ -204,7 +204,7 @@ def log_prob_and_entropy(logits: Tensor, action_mask: Tensor, action: Tensor) ->
 
         d log pi(a) / d z_k = [k = a] - pi(k),   dH / d z_k = -pi(k) (log pi(k) + H)
     """
-    log_prob, entropy = _LogProbAndEntropy.apply(logits, action_mask, action)
+    log_prob, entropy = _LogProbAndEntropy.apply(logits, action_mask, action)  # type: ignore[no-untyped-call]
     return log_prob, entropy
 
 

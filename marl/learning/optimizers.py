@@ -71,7 +71,7 @@ class Optimizer(ABC):
                 tensor.copy_(state[f"{i}.{name}"])
 
 
-def norm_of(tensors: Sequence[Tensor]) -> Tensor:
+def norm_of(tensors: list[Tensor]) -> Tensor:
     """Return the norm of all numbers; `nn.utils.get_total_norm` computes the same, and groups the tensors before."""
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors))) if tensors else torch.zeros(())
 

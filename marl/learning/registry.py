@@ -1,7 +1,7 @@
 """Algorithms by name: the Learner class and the settings that a section of a config names.
 
-A name is that of an entry point, or `package.module:Class`. The latter names code, so it counts only where a user typed
-it: what stands in a checkpoint or in a run's folder runs no code.
+A name is that of an entry point, or `package.module:Class`. The latter names code to import, so it is accepted only
+from a user, not from a checkpoint or a run's folder.
 """
 
 import inspect
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from games import plugins
 from games.errors import UserError
 from games.references import Reference, parse, resolve
+from marl.base.origin import NOWHERE, Origin
 from marl.base.schema import validate
 from marl.learning.learner import Learner
 
@@ -19,7 +20,7 @@ from marl.learning.learner import Learner
 def algorithm(name: str, *, typed: bool = False) -> type[Learner]:
     """Return the Learner class of an algorithm: a registered one or, if a user `typed` the name, any class.
 
-    Raises UserError where there is none of that name, and for a class that is no Learner or lacks a part of one.
+    Raises UserError if there is none of that name, or if the class is no Learner or lacks a part of one.
     """
     reference = parse(name) if ":" in name else Reference("", name, ())
     if reference.source and not typed:
@@ -32,7 +33,7 @@ def algorithm(name: str, *, typed: bool = False) -> type[Learner]:
 
 
 def _checked(found: Any, name: str) -> type[Learner]:
-    """Return a class that can be made and has settings; raises UserError, which names what is missing."""
+    """Return a class if it is a complete Learner with settings; raises UserError that names what is missing."""
     if not inspect.isclass(found) or not issubclass(found, Learner):
         raise UserError(f"expected '{name}' to be a class that inherits from marl.Learner, got {found!r}")
     if missing := sorted(found.__abstractmethods__):
@@ -43,11 +44,23 @@ def _checked(found: Any, name: str) -> type[Learner]:
     return found
 
 
-def configured(section: dict[str, Any], where: str, *, typed: bool = False) -> tuple[str, type[Learner], BaseModel]:
-    """Return the algorithm that a section of a config names, its Learner class, and its settings by its own schema."""
+def configured(
+    section: dict[str, Any], where: str, *, typed: bool = False, origin: Origin = NOWHERE
+) -> tuple[str, type[Learner], BaseModel]:
+    """Return the algorithm that a section of a config names, its Learner class, and its settings by its own schema.
+
+    `where` is the path of the section, and `origin` says where the values of the config come from.
+    """
+    path = tuple(where.split("."))
     settings = dict(section)
     name = settings.pop("name", None)
     if not isinstance(name, str):
-        raise UserError(f"the key 'name' is missing in '{where}'; `marl algorithms` names what is installed")
-    learner = algorithm(name, typed=typed)
-    return name, learner, validate(learner.Config, settings, f"the section '{where}' of {name}")
+        place = origin.of_section(path, f"'{where}'").where(())
+        raise UserError(f"the key 'name' is missing in {place}; `marl algorithms` names what is installed")
+    with origin.blame((*path, "name")):
+        learner = algorithm(name, typed=typed)
+    return (
+        name,
+        learner,
+        validate(learner.Config, settings, origin.of_section(path, f"the section '{where}' of {name}")),
+    )

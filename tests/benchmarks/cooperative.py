@@ -144,7 +144,7 @@ class Partner:
             if line.startswith("SPENT "):
                 steps, seconds = line.split()[1:]
                 return float(steps) / float(seconds)
-        raise SystemExit("the other library's process ended early: has that Python what it imports (tests/benchmarks/peers.md)?")
+        raise SystemExit("the other library's process ended early: see tests/benchmarks/peers.md")
 
 
 BENCHMARL_DRIVER = """

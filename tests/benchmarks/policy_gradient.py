@@ -22,7 +22,7 @@ import numpy as np
 
 from games.keys import fold
 from marl.algorithms.policy_gradient import ippo
-from marl.rollout.loop import Carry, play
+from marl.rollout.loop import Carry, play_steps
 from marl.training.config import TrainConfig
 from marl.training.train import prepare
 from tests.benchmarks import timing
@@ -60,7 +60,7 @@ class Trainer:
 
     def update(self) -> int:
         """Collect and learn once; return the environment steps."""
-        moments = play(self.run.venv, self.actors, self.seating, self.carry, LENGTH)
+        moments = play_steps(self.run.venv, self.actors, self.seating, self.carry, LENGTH)
         trajectory = self.carry.recording.add(moments)
         self.learner.update(trajectory, {0})
         return trajectory.steps

@@ -10,6 +10,7 @@ import torch
 
 import marl
 from games.keys import fold
+from marl.agents import foreign
 from marl.cli.app import main
 from tests.bots import Counting, First, Second
 from tests.plugin_package.my_games import Nim
@@ -173,6 +174,40 @@ class Illegal(marl.Stateless):
         return marl.Decision(np.full(len(view), 99)), None
 
 
+@pytest.fixture
+def processes(monkeypatch):
+    """The processes of the agents that are loaded."""
+    started, launch = [], foreign.launch
+
+    def watched(*arguments, **options):
+        process, connection = launch(*arguments, **options)
+        started.append(process)
+        return process, connection
+
+    monkeypatch.setattr(foreign, "launch", watched)
+    return started
+
+
+RAISES = "tests.bots:Bad(how=raise)"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: marl.play(GAME, ["tests.bots:First()", "randm"]),
+        lambda: marl.play(GAME, ["tests.bots:First()", Illegal()]),
+        lambda: marl.evaluate("tests.bots:First()", GAME, against="randm"),
+        lambda: marl.train(CONFIG | {"evaluation": {"panel": [RAISES], "seeds": 1}}, run_dir="mine", quiet=True),
+        lambda: marl.train(CONFIG | {"opponents": {"agents": [RAISES]}}, run_dir="mine", quiet=True),
+    ],
+    ids=["play: the second is none", "play: the second fails", "evaluate", "train: panel", "train: opponents"],
+)
+def test_no_process_of_an_agent_stays_after_a_failure(call, processes):
+    with pytest.raises(marl.UserError) as failure:  # its traceback keeps all that the frames of the call hold
+        call()
+    assert failure.tb and len(processes) == 1 and processes[0].poll() is not None
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -182,7 +217,7 @@ class Illegal(marl.Stateless):
         (lambda: marl.make("coin_game", 2.0), "expected num_envs to be a whole number from 1 on, got 2.0"),
         (lambda: marl.load_agent("randm", GAME), "did you mean 'random'"),
         (lambda: marl.load_agent("random"), "'random' knows no game of its own"),
-        (lambda: marl.load_agent("runs/none"), "got 'runs/none', which does not exist"),
+        (lambda: marl.load_agent("runs/none"), "got 'runs/none', which does not exist; name a run's folder"),
         (lambda: marl.evaluate(First()), "only a checkpoint knows its own"),
         (lambda: marl.evaluate("random", GAME, seeds=0), "expected seeds to be a whole number from 1 on, got 0"),
         (lambda: marl.play(GAME, ["random"]), "expected 2 agents, one for each player of 'openspiel:tic_tac_toe'"),
@@ -194,13 +229,37 @@ class Illegal(marl.Stateless):
         (lambda: marl.play(GAME, [Illegal(), "random"]), "the agent 'Illegal' moved illegally"),
         (lambda: marl.play("foraging", "uct"), "uct"),
         (lambda: marl.train("ippo_tictac"), "did you mean 'ippo_tic_tac_toe'"),
-        (lambda: marl.train("quickstart"), "the shipped config of that name is for `marl population`"),
-        (lambda: marl.train("ippo_tic_tac_toe", step=3), "unknown key 'step'"),
+        (
+            lambda: marl.play(GAME, []),
+            "expected 2 agents, one for each player of 'openspiel:tic_tac_toe', got a list of 0",
+        ),
+        (
+            lambda: marl.play(GAME, [[], "random"]),
+            "expected an agent's reference or an object with act(view, hidden), got []",
+        ),
+        (lambda: marl.evaluate([]), "expected an agent's reference or an object with act(view, hidden), got []"),
+        (lambda: marl.evaluate("random", GAME, against=[]), "an object with act(view, hidden), got []"),
+        (
+            lambda: marl.run_tournament("connect_four", agents=[]),
+            "the argument 'agents': expected 1 or more entries, got 0",
+        ),
+        (lambda: marl.train("quickstart"), "of that name is of a population: `marl population quickstart`"),
+        (
+            lambda: marl.train("ippo_tic_tac_toe", step=3),
+            "unknown key 'step' in the argument 'step'; did you mean 'steps'?",
+        ),
+        (
+            lambda: marl.train("ippo_tic_tac_toe", algorithm={"gamma": 2}),
+            "(the argument 'algorithm.gamma'): expected a n",
+        ),
         (lambda: marl.train("ippo_tic_tac_toe", seed=object()), "expected numbers, words, lists and keys"),
         (lambda: marl.train(CONFIG), "expected run_dir, as a config without a name has no folder of its own"),
         (lambda: marl.train(3, run_dir="x"), "expected a config's name, path, or keys and values, got 3"),
         (lambda: marl.run_tournament("conect_four"), "did you mean 'connect_four'"),
-        (lambda: marl.rate("nowhere"), "expected a tournament store, got 'nowhere', which does not exist"),
+        (
+            lambda: marl.rate("nowhere"),
+            "expected a tournament store, got 'nowhere', which does not exist; `marl tournament",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(call, says):

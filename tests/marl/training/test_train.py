@@ -16,6 +16,7 @@ import yaml
 from games.errors import RunFailed, UserError
 from marl.agents import checkpoint
 from marl.base.lock import held
+from marl.base.origin import typed
 from marl.base.schema import load
 from marl.base.terminal import Terminal
 from marl.training import runlog
@@ -146,7 +147,7 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(
         checkpoint, "learner_state", lambda *of: {k: v for k, v in state(*of).items() if "step" not in k}
     )
-    with pytest.raises(UserError, match="is not what ippo learns from as it is here; go on with the version that"):
+    with pytest.raises(UserError, match="does not fit this version of ippo; go on with the version that"):
         train(config(), tmp_path / "run", resume=True)
 
 
@@ -242,7 +243,7 @@ def test_a_run_without_a_whole_checkpoint_is_left_alone(whole, tmp_path):
 def test_a_run_of_format_1_goes_on(tmp_path):
     run = shutil.copytree(ROOT / "tests" / "golden" / "run_of_format_1", tmp_path / "run")
     console = Terminal(file=io.StringIO())
-    newest = train(load(TrainConfig, run / "config.yaml", ["steps=600"]), run, resume=True, console=console)
+    newest = train(load(TrainConfig, run / "config.yaml", typed(["steps=600"])), run, resume=True, console=console)
     about = checkpoint.read(newest)
     assert about["format"] == 2 and about["step"] >= 600 and about["parent_step"] == 400
     assert console.file.getvalue().count("is of format 1: its agent is verified") == 1
@@ -265,7 +266,7 @@ def test_a_run_is_not_written_through_links(whole, tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "learner.safetensors").write_text("kept")
     (run / "checkpoints" / "000000001").symlink_to(tmp_path / "precious")
-    with pytest.raises(UserError, match="000000001' is a symbolic link, and what runs here writes"):
+    with pytest.raises(UserError, match="000000001' is a symbolic link, and this run would write"):
         train(config(steps=800), run, resume=True)
     assert (tmp_path / "precious" / "learner.safetensors").read_text() == "kept"
 
