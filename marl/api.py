@@ -21,6 +21,7 @@ from games.errors import UserError, written
 from games.guard import Guard
 from games.keys import fold, stream
 from games.vector import vectorize
+from marl.base.threads import threads_kept, use_one_thread
 
 if TYPE_CHECKING:
     from marl.agents.load import Entrant
@@ -182,7 +183,7 @@ def train(
     from marl.training.train import train as train_run
 
     settings, folder = _configured(TrainConfig, config, changes), _run_folder(config, run_dir)
-    with _threads_kept():
+    with threads_kept():
         return train_run(settings, folder, resume=resume, device=device, console=_console(quiet))
 
 
@@ -203,7 +204,7 @@ def run_tournament(
     from tournaments.tournament import TournamentConfig, run
 
     settings, folder = _configured(TournamentConfig, config, changes), _run_folder(config, run_dir)
-    with _threads_kept():
+    with threads_kept():
         return run(settings, folder, _console(quiet), retry_timeouts=retry_timeouts)
 
 
@@ -277,31 +278,18 @@ def _check_agent(agent: Any) -> None:
 @contextmanager
 def _at_play(agents: Sequence[Any], spec: Spec, device: str) -> "Iterator[list[Entrant]]":
     """Load agents, each once, and let them play with one thread of torch; at the end, their processes end too."""
-    import torch
-
     names = [os.fspath(agent) if isinstance(agent, NAMES) else id(agent) for agent in agents]
     loaded: dict[str | int, Entrant] = {}
-    with _threads_kept():
-        torch.set_num_threads(1)
-        try:
-            for name, agent in zip(names, agents, strict=True):
-                if name not in loaded:
-                    loaded[name] = _entrant(agent, spec, device)
-            yield [loaded[name] for name in names]
-        finally:
-            for entrant in loaded.values():
-                entrant.rest()
-
-
-@contextmanager
-def _threads_kept() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
     try:
-        yield
+        for name, agent in zip(names, agents, strict=True):
+            if name not in loaded:
+                loaded[name] = _entrant(agent, spec, device)
+        with threads_kept():  # by now agents with weights have imported torch
+            use_one_thread()
+            yield [loaded[name] for name in names]
     finally:
-        torch.set_num_threads(before)
+        for entrant in loaded.values():
+            entrant.rest()
 
 
 def _configured(schema: "type[Schema]", config: Any, changes: Mapping[str, Any]) -> "Schema":

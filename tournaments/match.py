@@ -9,12 +9,12 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 
 from games.contract import Spec
 from games.keys import stream
 from marl.agents.foreign import DECISION_SECONDS
 from marl.agents.load import Entrant
+from marl.base.threads import use_one_thread
 from marl.rollout.loop import Episode, play_episodes
 from tournaments.held import Held
 from tournaments.schedule import Fixture
@@ -72,7 +72,7 @@ def play_chunk(
     `num_envs` games are played at a time if all agents fit into one game. If there are k times as many agents, k times
     as many games are, so that each agent still decides for as many games in one call.
     """
-    torch.set_num_threads(1)  # a result may depend on the number of threads: here it is always one
+    use_one_thread()  # a result may depend on the number of threads
     seats = len(fixtures[0].agents)
     together = num_envs * max(1, -(-len(references) // seats))
     return list(play(game, references, fixtures, together, decision_seconds))

@@ -7,6 +7,8 @@
         learner.safetensors     the learner's state, to resume training; only the two newest checkpoints keep it
       shards/                   the tables of those two learners, in files that they share (marl/learning/shards.py)
 
+Functions that read or write tensors import torch, and no others: agents without weights play without it.
+
 A checkpoint names no code to import: its algorithm is looked up among the installed entry points.
 
     digest        the agent's identity: the SHA-256 of its algorithm, settings and weights
@@ -27,8 +29,6 @@ from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
 import safetensors
-import safetensors.torch
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from games.contract import Spec
@@ -36,7 +36,6 @@ from games.errors import RunFailed, UserError, written
 from games.text import sentence
 from marl.base.faults import MISSING, first_fault
 from marl.base.files import MEMORY, MOST_TEXT, parse_json, read_bytes
-from marl.learning import shards
 from marl.rollout.types import Tensors
 
 FORMAT = 2
@@ -142,6 +141,8 @@ def write(
 
     `parent` is the digest and the step of the checkpoint before.
     """
+    from marl.learning import shards
+
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -223,6 +224,8 @@ def note_unverified(folder: Path) -> None:
 
 def tensors(folder: Path, about: About, name: str) -> Tensors:
     """Return a tensor file of a checkpoint, verified; raises Damaged if it is missing or not as it was written."""
+    import safetensors.torch
+
     path = folder / name
     try:
         return safetensors.torch.load(_verified(path, about["sha256"][name]))
@@ -232,6 +235,8 @@ def tensors(folder: Path, about: About, name: str) -> Tensors:
 
 def learner_state(folder: Path, about: About) -> Tensors:
     """Return the learner's state, verified; raises Damaged as `tensors` does."""
+    from marl.learning import shards
+
     path = folder / LEARNER
 
     def fetch(digest: bytes) -> bytes:
@@ -389,6 +394,8 @@ def _drop_shards(run: Path) -> None:
 
 def _named_by(path: Path) -> list[bytes]:
     """Return the hashes of the shards that a learner's file names: none where it is damaged."""
+    from marl.learning import shards
+
     try:
         with safetensors.safe_open(path, "pt") as state:
             tables = [state.get_tensor(name) for name in state.keys() if name.startswith(shards.MARK)]  # noqa: SIM118
@@ -399,6 +406,9 @@ def _named_by(path: Path) -> list[bytes]:
 
 def _write_tensors(path: Path, state: Tensors) -> str:
     """Write tensors without a copy of them in memory, and return the sha256 of the file."""
+    import safetensors.torch
+    import torch
+
     path.touch()
     mode = path.stat().st_mode
     tensors = {name: torch.as_tensor(t).cpu().contiguous() for name, t in state.items()}

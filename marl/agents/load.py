@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 from pydantic import BaseModel, Field
 
 from games import plugins
@@ -265,8 +264,8 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     named = options.pop(ALGORITHM, None)
     learner = _learner(folder, about["algorithm"], named)
     state = checkpoint.tensors(folder, about, "agent.safetensors")
-    weights = [torch.as_tensor(tensor) for tensor in state.values()]
-    if not all(np.isfinite(tensor.float().numpy()).all() for tensor in weights):  # torch would start its threads
+    # Not by torch, which would start its threads.
+    if not all(np.isfinite(tensor.float().numpy()).all() for tensor in state.values()):
         raise UserError(f"the weights of '{folder}' are not all finite; choose another checkpoint of the run")
     written_by = Origin(f"the checkpoint '{folder}', written by another version")
     config = validate(learner.Config, about["settings"], written_by)
@@ -290,7 +289,7 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     digest = _variant(about["digest"], options | other)
     shown = replace(reference, arguments=tuple((options | other).items()))
     path = replace(reference, name=f"./{reference.name}") if _has_plain_name(reference) else reference
-    size = sum(tensor.nbytes for tensor in weights)
+    size = sum(tensor.nbytes for tensor in state.values())
     return Entrant(_short(shown), str(path), digest, agent, draws=int(digest[:16], 16), size=size)
 
 

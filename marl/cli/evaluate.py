@@ -65,18 +65,17 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Play an agent against others and print its mean return in each seat."""
-    import torch
-
     from games.keys import stream
     from games.registry import make
     from marl.agents.load import game_of, load_entrant, load_panel, name_algorithm
+    from marl.base.threads import use_one_thread
     from marl.evaluation.evaluate import evaluate_entrant
 
     if solved and nash_conv:
         raise UserError("--solved is for games that hide nothing and --nash-conv for those that do; leave one out")
     if draws and not nash_conv:
         raise UserError(f"--draws says how often --nash-conv asks; leave it out without --nash-conv, got {draws}")
-    torch.set_num_threads(1)
+    use_one_thread()
     reference, key = game or game_of(agent), stream(seed, "evaluation")
     if solved or nash_conv:
         for option, given, why in (

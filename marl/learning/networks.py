@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from games.contract import Spec
 
@@ -96,6 +97,69 @@ def convolution(inputs: int, outputs: int, generator: torch.Generator) -> nn.Con
     return layer
 
 
+class Perceptron(nn.Sequential):
+    """Layers of tanh units, then a linear layer: [B, sizes[0]] -> [B, sizes[-1]].
+
+    x_k = tanh(W_k x_{k-1} + b_k),  y = W_n x_{n-1} + b_n
+
+    Weights are orthogonal, scaled by sqrt(2), and those of the last layer by `output_gain`. The gradient is
+    hand-written, since automatic differentiation allocates an array for each operation.
+    """
+
+    def __init__(self, sizes: Sequence[int], output_gain: float, generator: torch.Generator) -> None:
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(sizes[:-1]):
+            layers += [linear(inputs, outputs, 2**0.5, generator), nn.Tanh()]
+        super().__init__(*layers, linear(sizes[-2], sizes[-1], output_gain, generator))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            layers = (layer for layer in self if isinstance(layer, nn.Linear))
+            parameters = (parameter for layer in layers for parameter in (layer.weight, layer.bias))
+            output: Tensor = _Layers.apply(x, *parameters)  # type: ignore[no-untyped-call]
+            return output
+        for layer in self:
+            x = tanh_(x) if isinstance(layer, nn.Tanh) else layer(x)
+        return x
+
+
+def tanh_(x: Tensor) -> Tensor:
+    """Replace x by tanh(x) = 2 sigmoid(2x) - 1, with an error below 3e-7, in a fifth of the time of `torch.tanh`."""
+    return x.mul_(2).sigmoid_().mul_(2).sub_(1)
+
+
+class _Layers(torch.autograd.Function):
+    """The layers of a perceptron with a hand-written gradient: d tanh(z) = (1 - tanh(z)^2) dz."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *parameters: Tensor) -> Tensor:
+        weights, biases = parameters[::2], parameters[1::2]
+        inputs = [x]  # of each layer
+        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+            inputs.append(tanh_(torch.addmm(bias, inputs[-1], weight.t())))
+        ctx.save_for_backward(*inputs, *weights)
+        return torch.addmm(biases[-1][:, None], weights[-1], inputs[-1].t()).t()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (d,) = grads
+        layers = len(ctx.saved_tensors) // 2
+        inputs, weights = ctx.saved_tensors[:layers], ctx.saved_tensors[layers:]
+        of_parameters: list[Tensor] = []
+        for k in reversed(range(layers)):
+            of_parameters = [_summed(d, inputs[k]), d.sum(0), *of_parameters]
+            if k:
+                d = d @ weights[k]
+                torch.ops.aten.tanh_backward.grad_input(d, inputs[k], grad_input=d)
+        return (d @ weights[0] if ctx.needs_input_grad[0] else None, *of_parameters)
+
+
+def _summed(d: Tensor, x: Tensor) -> Tensor:
+    """Return d' x [O, I] for d [B, O] and x [B, I]; MKL is twice as fast if the narrower factor comes first."""
+    return (x.t() @ d).t() if x.shape[1] < d.shape[1] else d.t() @ x
+
+
 class Network(nn.Module):
     """Map a player's observation to `outputs` numbers: [B, *O] and player [B] -> [B, outputs].
 
@@ -120,6 +184,8 @@ class Network(nn.Module):
         shape = spec.observation.shape
         self.scale = 1 / 255 if spec.observation.dtype == "uint8" else 1.0
         self.players = spec.num_players if player_id else 0
+        self.one_hot: Tensor
+        self.register_buffer("one_hot", torch.eye(self.players), persistent=False)  # a look-up, the cheapest way
         self.convolutions: nn.Module | None = None
         features = int(np.prod(shape))
         if encoder == "cnn" or (encoder == "auto" and len(shape) == 3 and min(shape[1:]) >= 5):
@@ -129,26 +195,56 @@ class Network(nn.Module):
                 layers += [convolution(a, b, generator), nn.ReLU()]
             self.convolutions = nn.Sequential(*layers)
             features = planes[-1] * int(np.prod(shape[1:]))
-        sizes = [features + self.players, *hidden]
-        body: list[nn.Module] = []
-        for a, b in pairwise(sizes):
-            body += [linear(a, b, 2**0.5, generator), nn.Tanh()]
-        self.body = nn.Sequential(*body, linear(sizes[-1], outputs, output_gain, generator))
+        self.body = Perceptron([features + self.players, *hidden, outputs], output_gain, generator)
 
-    def forward(self, obs: Tensor, player: Tensor) -> Tensor:
+    def features(self, obs: Tensor, player: Tensor) -> Tensor:
+        """Return the inputs of the body [B, F]; without convolutions they depend on no parameter."""
         features = obs.float() * self.scale if self.scale != 1 else obs.float()
         if self.convolutions is not None:
             features = self.convolutions(features)
         features = features.flatten(1)
         if self.players:
-            features = torch.cat([features, nn.functional.one_hot(player, self.players).float()], 1)
-        outputs: Tensor = self.body(features)
+            features = torch.cat([features, self.one_hot.index_select(0, player)], 1)
+        return features
+
+    def forward(self, obs: Tensor, player: Tensor) -> Tensor:
+        outputs: Tensor = self.body(self.features(obs, player))
         return outputs
 
 
 def masked_log_probs(logits: Tensor, action_mask: Tensor) -> Tensor:
     """Return log pi(a | o) [B, A] over legal actions; illegal ones get probability 0 and no gradient."""
     return torch.log_softmax(logits.masked_fill(~action_mask, torch.finfo(logits.dtype).min), -1)
+
+
+def log_prob_and_entropy(logits: Tensor, action_mask: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log pi(a | o) [B] of actions [B], and the entropy H(pi) [B] over the legal actions of logits [B, A].
+
+    The gradient is hand-written, and computed with the actions as rows: reductions over few columns are slow.
+
+        d log pi(a) / d z_k = [k = a] - pi(k),   dH / d z_k = -pi(k) (log pi(k) + H)
+    """
+    log_prob, entropy = _LogProbAndEntropy.apply(logits, action_mask, action)  # type: ignore[no-untyped-call]
+    return log_prob, entropy
+
+
+class _LogProbAndEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, action_mask: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        log_probs = torch.log_softmax(torch.where(action_mask.t(), logits.t(), torch.finfo(logits.dtype).min), 0)
+        probs = log_probs.exp()
+        of_entropy = probs * log_probs  # [A, B]
+        entropy = -of_entropy.sum(0)
+        ctx.save_for_backward(probs, of_entropy, entropy, action)
+        return log_probs.gather(0, action[None])[0], entropy
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        d_log_prob, d_entropy = grads
+        probs, of_entropy, entropy, action = ctx.saved_tensors
+        d = -(probs * (d_log_prob + d_entropy * entropy)).addcmul_(of_entropy, d_entropy)
+        return d.scatter_add_(0, action[None], d_log_prob[None]).t(), None, None
 
 
 def rows_by_network(player: NDArray[np.int64], networks: Sequence[Either]) -> list[tuple[Any, Either]]:

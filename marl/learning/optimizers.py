@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 Gradient = Sequence[Tensor | None]  # one for each parameter; None if the loss does not depend on it: it is not changed
 
@@ -37,21 +37,22 @@ class Optimizer(ABC):
     @torch.no_grad()
     def step(self, gradient: Gradient) -> Tensor:
         """Clip a gradient by group and take one step; return the norm of each group before clipping [groups]."""
-        norms: list[Tensor] = []
-        clipped: list[Tensor] = []
-        first = 0
+        parts, first = [], 0
         for group in self.groups:
-            part = [g.contiguous() for g in gradient[first : first + len(group)] if g is not None]
+            parts.append([g.contiguous() for g in gradient[first : first + len(group)] if g is not None])
             first += len(group)
-            norms.append(nn.utils.get_total_norm(part))
-            clipped += torch._foreach_mul(part, (self.max_norm / (norms[-1] + 1e-6)).clamp(max=1)) if part else ()
+        norms = torch.stack([norm_of(part) for part in parts])
+        scales = (self.max_norm / (norms + 1e-6)).clamp(max=1)
+        clipped = [
+            g for part, scale in zip(parts, scales, strict=True) if part for g in torch._foreach_mul(part, scale)
+        ]
         reached = [i for i, g in enumerate(gradient) if g is not None]
         if reached:
             moments = [[self._moments[slot][i] for i in reached] for slot in self.slots]
             steps = [self._steps[i] for i in reached]
             torch._foreach_add_(steps, 1)
             self._move([self.parameters[i] for i in reached], clipped, moments, steps)
-        return torch.stack(norms)
+        return norms
 
     @abstractmethod
     def _move(
@@ -68,6 +69,11 @@ class Optimizer(ABC):
         for name, tensors in {"step": self._steps, **self._moments}.items():
             for i, tensor in enumerate(tensors):
                 tensor.copy_(state[f"{i}.{name}"])
+
+
+def norm_of(tensors: list[Tensor]) -> Tensor:
+    """Return the norm of all numbers; `nn.utils.get_total_norm` computes the same, and groups the tensors before."""
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors))) if tensors else torch.zeros(())
 
 
 class Adam(Optimizer):

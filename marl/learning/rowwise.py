@@ -74,7 +74,7 @@ class Rowwise(Generic[Network]):
                 size = sizes.size(rows - at)
                 outputs.append(self._backend(part, *(_block(x, at, size) for x in inputs)))
                 at += size
-        return torch.cat(outputs)[:rows]
+        return (outputs[0] if len(outputs) == 1 else torch.cat(outputs))[:rows]
 
     def ask(self, part: str, *arrays: NDArray[Any]) -> NDArray[np.float32]:
         """Return the output [B, F] of a part of the network for rows [B, ...]."""
@@ -196,11 +196,12 @@ def _probes(like: Tensor, generator: torch.Generator) -> Tensor:
 
 def _block(x: Tensor, start: int, size: int) -> Tensor:
     """Copy rows of x from `start` on and pad with zeros; in place, some libraries sum in an order that depends on the
-    offset of the rows."""
+    offset of the rows. Whole blocks of integers are not copied: nothing sums them before it converts them."""
     some = x[start : start + size]
-    block = x.new_empty((size, *x.shape[1:]))
+    if len(some) == size:
+        return some.clone() if some.is_floating_point() else some
+    block = x.new_zeros((size, *x.shape[1:]))
     block[: len(some)] = some
-    block[len(some) :] = 0
     return block
 
 

@@ -41,6 +41,22 @@ class Carry:
         self.decisions = np.zeros(seats, np.int64)  # [E, N] taken in this episode
         self.idle = np.zeros(seats[0], bool)  # [E] no further episode is played here
         self.recording = Recording()
+        self._keys = np.zeros(seats, np.uint64)  # [E, N] of a seat's holder, episode and player
+        self._keyed = np.full(seats, EMPTY), np.zeros(seats[0], np.uint64)  # the holders and episode seeds of those
+
+    def keys(self, seating: Seating) -> Keys:
+        """Return the keys [E, N] of seats, which are those of all decisions in an episode but for their number.
+
+        They are fold(fold(the holder's stream, the episode's seed), player), computed where one of these is new.
+        """
+        holders, seeds = self._keyed
+        seed = self.timestep.seed
+        new = (seating != holders) | (seed != seeds)[:, None]
+        if new.any():
+            env, player = np.nonzero(new)
+            self._keys[env, player] = fold(fold(self.streams[seating[env, player]], seed[env]), player)
+            self._keyed = seating.copy(), seed.copy()
+        return self._keys
 
 
 def decide(
@@ -54,14 +70,14 @@ def decide(
     env, player = np.nonzero(timestep.acting)
     actions = _no_actions(spec, venv.num_envs)
     extras: dict[str, NDArray[Any]] = {}
-    holder = seating[env, player]
-    key = fold(fold(fold(carry.streams[holder], timestep.seed[env]), player), carry.decisions[env, player])
+    holder, number = seating[env, player], carry.decisions[env, player]
+    key, first = fold(carry.keys(seating)[env, player], number), number == 0
     for entry, agent in enumerate(roster):
         rows = np.flatnonzero(holder == entry)
         if len(rows) == 0:
             continue
         e, p = env[rows], player[rows]
-        view = View.at(venv, timestep, e, p, key[rows], first=carry.decisions[e, p] == 0)
+        view = View.at(venv, timestep, e, p, key[rows], first=first[rows])
         decision = _act(agent, view, carry.hidden, entry)
         actions[e, p] = decision.action
         for name, value in decision.extras.items():
@@ -72,7 +88,7 @@ def decide(
     if len(idle) and not isinstance(spec.action, Box):
         e, p = env[idle], player[idle]
         actions[e, p] = timestep.action_mask[e, p].argmax(1)
-    carry.decisions[env, player] += 1
+    carry.decisions += timestep.acting
     return actions, extras
 
 

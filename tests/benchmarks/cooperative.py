@@ -144,7 +144,7 @@ class Partner:
             if line.startswith("SPENT "):
                 steps, seconds = line.split()[1:]
                 return float(steps) / float(seconds)
-        raise SystemExit("BenchMARL's process ended early: does that Python have benchmarl 1.5 and mpe2?")
+        raise SystemExit("the other library's process ended early: see tests/benchmarks/peers.md")
 
 
 BENCHMARL_DRIVER = """

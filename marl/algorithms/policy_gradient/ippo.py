@@ -29,10 +29,17 @@ from games.keys import draw, fold_one
 from marl.base.schema import Frozen, Size
 from marl.learning.learner import Learner
 from marl.learning.metrics import Means
-from marl.learning.networks import Network, generator_of, masked_log_probs, rows_by_network, to_be_loaded
+from marl.learning.networks import (
+    Network,
+    generator_of,
+    log_prob_and_entropy,
+    masked_log_probs,
+    rows_by_network,
+    to_be_loaded,
+)
 from marl.learning.optimizers import Adam, Optimizer
 from marl.learning.returns import gae
-from marl.learning.rowwise import Rowwise
+from marl.learning.rowwise import BLOCK, Rowwise
 from marl.learning.schedules import annealed
 from marl.rollout.agent import Agent, Stateless
 from marl.rollout.types import Decision, Hidden, Tensors, Trajectory, View, prefixed, under
@@ -76,6 +83,13 @@ class ActorCritic(nn.Module):
 
         self.actor = network(spec.num_actions, 0.01)
         self.critic = network(1, 1.0)
+        self.largest_block = BLOCK if self.actor.convolutions else 16 * BLOCK  # of rows, in acting
+
+    def forward(self, obs: Tensor, player: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits [B, A] and values [B]."""
+        features = self.actor.features(obs, player)
+        of_critic = self.critic.features(obs, player) if self.critic.convolutions else features
+        return self.actor.body(features), self.critic.body(of_critic)[:, 0]
 
     def log_probs(self, obs: Tensor, action_mask: Tensor, player: Tensor) -> Tensor:
         return masked_log_probs(self.actor(obs, player), action_mask)
@@ -85,7 +99,8 @@ class IppoAgent(Stateless):
     """Play the policy: sample by the decision's key, or take the most probable action if `greedy`."""
 
     def __init__(self, models: Sequence[ActorCritic], device: str, *, greedy: bool) -> None:
-        self._models, self._greedy = [Rowwise(model, device) for model in models], greedy
+        self._greedy = greedy
+        self._models = [Rowwise(model, device, largest=model.largest_block) for model in models]
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         log_probs = np.empty(view.action_mask.shape, np.float32)
@@ -97,26 +112,26 @@ class IppoAgent(Stateless):
 
 
 def actor_loss(
-    log_probs: Tensor,
-    action: Tensor,
+    log_prob: Tensor,
+    entropy: Tensor,
     old_log_prob: Tensor,
     advantage: Tensor,
     *,
     clip: float,
     entropy_coefficient: float,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the clipped surrogate with an entropy bonus, and its metrics. `log_probs` [B, A]; everything else [B]."""
-    log_ratio = log_probs.gather(1, action[:, None])[:, 0] - old_log_prob
+    """Return the clipped surrogate with an entropy bonus, and its metrics. All arguments are [B]."""
+    log_ratio = log_prob - old_log_prob
     ratio = log_ratio.exp()
     surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage).mean()
-    entropy = -(log_probs.exp() * log_probs).sum(1).mean()
-    metrics = {
-        "policy_loss": -surrogate,
-        "entropy": entropy,
-        "approx_kl": (ratio - 1 - log_ratio).mean(),
-        "clip_fraction": ((ratio - 1).abs() > clip).float().mean(),
-    }
-    return -surrogate - entropy_coefficient * entropy, {name: value.detach() for name, value in metrics.items()}
+    loss = -surrogate - entropy_coefficient * entropy.mean()
+    with torch.no_grad():
+        return loss, {
+            "policy_loss": -surrogate,
+            "entropy": entropy.mean(),
+            "approx_kl": (ratio - 1 - log_ratio).mean(),
+            "clip_fraction": ((ratio - 1).abs() > clip).float().mean(),
+        }
 
 
 def critic_loss(value: Tensor, value_target: Tensor) -> Tensor:
@@ -201,17 +216,19 @@ class Ippo(Learner):
             order = torch.from_numpy(shuffler.permutation(size)).to(self.device)
             # Minibatches of equal size: a small last one would take a full step on a noisy gradient.
             for rows in order.tensor_split(max(1, round(size / config.minibatch_size))):
-                mb = {name: tensor[rows] for name, tensor in batch.items()}
+                mb = {name: tensor.index_select(0, rows) for name, tensor in batch.items()}
                 advantage = (mb["advantage"] - mb["advantage"].mean()) / (mb["advantage"].std(correction=0) + 1e-8)
+                logits, value = model(mb["obs"], mb["player"])
+                log_prob, entropy = log_prob_and_entropy(logits, mb["action_mask"], mb["action"])
                 policy_loss, logged = actor_loss(
-                    model.log_probs(mb["obs"], mb["action_mask"], mb["player"]),
-                    mb["action"],
+                    log_prob,
+                    entropy,
                     mb["old_log_prob"],
                     advantage,
                     clip=config.clip,
                     entropy_coefficient=config.entropy_coefficient,
                 )
-                value_loss = critic_loss(model.critic(mb["obs"], mb["player"])[:, 0], mb["value_target"])
+                value_loss = critic_loss(value, mb["value_target"])
                 optimizer.descend(policy_loss + value_loss)
                 means.add(logged | {"value_loss": value_loss.detach()})
 

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from games.registry import make
-from marl.learning.networks import Network, linear, masked_log_probs, to_be_loaded
+from marl.learning.networks import (
+    Network,
+    Perceptron,
+    linear,
+    log_prob_and_entropy,
+    masked_log_probs,
+    tanh_,
+    to_be_loaded,
+)
 from marl.learning.rowwise import BLOCK, Rowwise
 from tests.properties import examples
 
@@ -108,3 +116,43 @@ def test_networks_that_are_loaded_draw_no_weights():
     assert all((a == b).all() for a, b in zip(loaded.parameters(), whole.parameters(), strict=True))
     linear(3, 4, 1.0, generator)
     assert (generator.get_state() != before).any()
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_tanh_is_torchs():
+    x = torch.cat([torch.linspace(-12, 12, 5000), torch.tensor([-np.inf, np.inf, 0.0, 1e30, -1e30])])
+    torch.testing.assert_close(tanh_(x.clone()), torch.tanh(x), atol=3e-7, rtol=0)
+
+
+@pytest.mark.parametrize("sizes", [(5, 3), (4, 8, 1), (21, 64, 64, 5), (70, 16, 32, 20)])
+def test_the_gradient_of_a_perceptron_is_autograds(sizes):
+    made = Perceptron(sizes, 1.0, torch.Generator().manual_seed(1))
+    plain = torch.nn.Sequential(*made)
+    x, weight = drawn(37, sizes[0]).requires_grad_(), drawn(37, sizes[-1], seed=2)
+    outputs = [network(x) for network in (made, plain)]
+    torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(made(x), outputs[1], atol=1e-5, rtol=1e-5)
+    wanted = [x, *made.parameters()]
+    found, expected = (torch.autograd.grad((output * weight).sum(), wanted) for output in outputs)
+    for ours, torchs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, torchs, atol=1e-4, rtol=1e-4)
+
+
+def test_the_gradients_of_a_log_probability_and_of_the_entropy_are_autograds():
+    logits, action = (3 * drawn(50, 4)).requires_grad_(), torch.arange(50) % 4
+    mask = (drawn(50, 4, seed=1) > 0) | (action[:, None] == torch.arange(4))
+    ours = log_prob_and_entropy(logits, mask, action)
+    log_probs = masked_log_probs(logits, mask)
+    plain = log_probs.gather(1, action[:, None])[:, 0], -(log_probs.exp() * log_probs).sum(1)
+    weights = drawn(50, seed=2) / 50, drawn(50, seed=3) / 50  # as in a mean; larger ones overflow in autograd
+    gradients = []
+    for outputs in (ours, plain):
+        loss = sum((output * weight).sum() for output, weight in zip(outputs, weights, strict=True))
+        gradients += torch.autograd.grad(loss, logits)
+    torch.testing.assert_close(ours, plain)
+    torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-4)
+    assert (gradients[0][~mask] == 0).all()

@@ -16,6 +16,7 @@ from marl.algorithms.policy_gradient import ippo
 from marl.algorithms.policy_gradient.ippo import Ippo, actor_loss, critic_loss
 from marl.base.schema import load
 from marl.evaluation.evaluate import evaluate_entrant
+from marl.learning.networks import log_prob_and_entropy
 from marl.rollout.loop import Carry, rollout
 from marl.rollout.types import View
 from marl.training.config import TrainConfig
@@ -40,12 +41,11 @@ def learned(game, updates, **settings):
 
 
 def test_losses_by_hand():
-    log_probs = torch.log(torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
+    logits = torch.log(torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
+    chosen = log_prob_and_entropy(logits, torch.ones(2, 2, dtype=torch.bool), torch.tensor([0, 0]))
     old = torch.log(torch.tensor([0.25, 0.9]))
     # Ratios 2 (clipped to 1.2, for A = 1) and 1 (A = -2).
-    loss, metrics = actor_loss(
-        log_probs, torch.tensor([0, 0]), old, torch.tensor([1.0, -2.0]), clip=0.2, entropy_coefficient=0.1
-    )
+    loss, metrics = actor_loss(*chosen, old, torch.tensor([1.0, -2.0]), clip=0.2, entropy_coefficient=0.1)
     entropy = (np.log(2) + -(0.9 * np.log(0.9) + 0.1 * np.log(0.1))) / 2
     assert loss.item() == pytest.approx(-(1.2 - 2.0) / 2 - 0.1 * entropy)
     assert metrics["clip_fraction"].item() == 0.5
@@ -65,10 +65,9 @@ def test_the_ratio_is_one_in_the_first_minibatch_alone(monkeypatch, share):
     """What was recorded while acting is what training computes before it has moved: masks, players, rows all fit."""
     ratios = []
 
-    def noting(log_probs, action, old_log_prob, advantage, **options):
-        chosen = log_probs.gather(1, action[:, None])[:, 0]
-        ratios.append((chosen - old_log_prob).exp().detach().numpy())
-        return actor_loss(log_probs, action, old_log_prob, advantage, **options)
+    def noting(log_prob, entropy, old_log_prob, advantage, **options):
+        ratios.append((log_prob - old_log_prob).exp().detach().numpy())
+        return actor_loss(log_prob, entropy, old_log_prob, advantage, **options)
 
     monkeypatch.setattr(ippo, "actor_loss", noting)
     learned("openspiel:tic_tac_toe", 1, epochs=4, minibatch_size=32, share_parameters=share)
@@ -82,9 +81,8 @@ def test_the_clipped_surrogate_by_hand():
     advantage = torch.tensor([1.0, 1.0, -1.0, -1.0])
     old = torch.log(torch.tensor([0.25, 0.5, 0.25, 0.5]))
     logits = torch.log(torch.tensor([[0.5, 0.5], [0.25, 0.75]]).repeat(2, 1)).requires_grad_()
-    loss, metrics = actor_loss(
-        torch.log_softmax(logits, 1), torch.zeros(4, dtype=torch.int64), old, advantage, clip=0.2, entropy_coefficient=0
-    )
+    chosen = log_prob_and_entropy(logits, torch.ones(4, 2, dtype=torch.bool), torch.zeros(4, dtype=torch.int64))
+    loss, metrics = actor_loss(*chosen, old, advantage, clip=0.2, entropy_coefficient=0)
     assert loss.item() == pytest.approx(-(1.2 + 0.5 - 2.0 - 0.8) / 4)
     assert metrics["policy_loss"].item() == pytest.approx(loss.item()) and metrics["clip_fraction"].item() == 1.0
     loss.backward()
