@@ -311,7 +311,7 @@ def _configured(schema: "type[Schema]", config: Any, changes: Mapping[str, Any])
     sets = assignments(_flat(changes))
     if isinstance(config, NAMES):
         return load(schema, Path(config), sets)
-    data = config.model_dump(mode="json") if isinstance(config, schema) else config
+    data = config.model_dump(mode="json", exclude_unset=True) if isinstance(config, schema) else config
     if not isinstance(data, Mapping):
         raise UserError(f"expected a config's name, path, or keys and values, got {written(config)}")
     return validate(schema, change(dict(data), sets), "the config")

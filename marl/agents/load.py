@@ -2,7 +2,7 @@
 
 Text that a user typed becomes a Reference once, in `read`. Text in a file may be a stranger's, and names no code: a
 population names folders within its own, a checkpoint an installed algorithm, and a game that `registry.from_file` lets
-pass, a run's config a panel that `panel_from_file` lets pass.
+pass, a run's config agents that `refuse_code` lets pass.
 """
 
 import hashlib
@@ -175,17 +175,16 @@ def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[st
     return panel
 
 
-def panel_from_file(texts: Sequence[str], path: Path) -> Sequence[str]:
-    """Return a panel that stands in a file; raises UserError where one of it is a class, which would be imported."""
+def refuse_code(texts: Sequence[str], key: str, path: Path) -> None:
+    """Raise UserError where one of the agents at a key of a file is a class, which would be imported."""
     for text in texts:
         reference = read(text)
         if reference.source or ALGORITHM in dict(reference.arguments):
-            typed = shlex.quote(f"evaluation.panel={json.dumps(list(texts), ensure_ascii=False)}")
+            typed = shlex.quote(f"{key}={json.dumps(list(texts), ensure_ascii=False)}")
             raise UserError(
-                f"the panel in '{path}' names code, {written(text)}: not run; if you trust it, type it yourself: "
+                f"'{key}' in '{path}' names code, {written(text)}: not run; if you trust it, type it yourself: "
                 f"--set {typed}"
             )
-    return texts
 
 
 class _Member(BaseModel):
@@ -257,7 +256,8 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     state = checkpoint.tensors(folder, about, "agent.safetensors")
     if not all(torch.isfinite(torch.as_tensor(tensor)).all() for tensor in state.values()):
         raise UserError(f"the weights of '{folder}' are not all finite; choose another checkpoint of the run")
-    config = validate(learner.Config, about["settings"], f"the checkpoint '{folder}', written by another version")
+    where = f"the checkpoint '{folder}', written by another version"
+    config = validate(learner.Config, about["settings"], where, record=True)
     known = parameters_of(learner.load_agent)
     allowed = [name for name in known if name not in LOADED]
     for option in options:

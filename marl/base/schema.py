@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
@@ -16,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 
@@ -50,11 +52,42 @@ _SETTINGS = {
 }
 
 
+@dataclass(frozen=True)
+class InOldRecords:
+    """The value that a field has in records without its key: `literal: Annotated[bool, InOldRecords(True)] = False`.
+
+    A record is what a run wrote: its config.yaml, its checkpoints. It has every key that existed then, so a key that it
+    lacks came later, and the run behaved as this value says. Fields that came with the behaviour that their default
+    describes need none. Not checked against the field's type.
+    """
+
+    value: Any
+
+
 class Frozen(BaseModel):
     """A part of a configuration: no unknown keys, no changes, no number that is not finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     kind: ClassVar[str] = ""  # of the shipped configs that this schema reads (marl/base/shipped.py)
+
+    @model_validator(mode="after")
+    def _as_in_old_records(self, info: ValidationInfo) -> Self:
+        """Give fields that a record lacks the values that their InOldRecords say."""
+        if is_record(info):
+            lacks = type(self).model_fields.keys() - self.model_fields_set
+            fields = {name: type(self).model_fields[name] for name in lacks}
+            vars(self).update(
+                (name, mark.value)
+                for name, field in fields.items()
+                for mark in field.metadata
+                if isinstance(mark, InOldRecords)
+            )
+        return self
+
+
+def is_record(info: ValidationInfo) -> bool:
+    """Say whether what is validated was written by a run (`validate(..., record=True)`)."""
+    return bool(info.context and info.context.get("record"))
 
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -96,10 +129,10 @@ class OfGame(Frozen):
 FolderName = Annotated[str, Field(pattern=r"^[\w+-][\w.+-]*$")]
 
 
-def load(schema: type[Config], path: Path, sets: Sequence[str] = ()) -> Config:
+def load(schema: type[Config], path: Path, sets: Sequence[str] = (), *, record: bool = False) -> Config:
     """Read a config file, or the shipped config of that name, and apply `a.b=c` changes.
 
-    Raises UserError in one sentence for whatever does not fit.
+    `record`: a run wrote it (`validate`). Raises UserError in one sentence for whatever does not fit.
     """
     path = shipped.find(path, schema.kind)
     if os.path.isdir(path):
@@ -115,7 +148,7 @@ def load(schema: type[Config], path: Path, sets: Sequence[str] = ()) -> Config:
         raise UserError(f"the config file '{path}' could not be read: {error}") from error
     if not isinstance(data, dict):
         raise UserError(f"expected keys and values in '{path}', got {type(data).__name__}")
-    return validate(schema, change(data, sets), str(path))
+    return validate(schema, change(data, sets), str(path), record=record)
 
 
 def _instead_of(folder: Path) -> str:
@@ -156,13 +189,27 @@ def _changed(data: Any, path: list[str], value: Any) -> dict[str, Any]:
     return data | {head: _changed(inner, rest, value) if rest else value}
 
 
-def validate(schema: type[Schema], data: Any, where: str) -> Schema:
+def completed(data: Any, record: Any) -> Any:
+    """Return data with the keys that it leaves open as they are in a record: in sections, and in lists of sections.
+
+    A section that names another algorithm than the record's is complete by itself.
+    """
+    section = _named(data)
+    if isinstance(record, dict) and isinstance(section, dict) and section.get("name") == record.get("name"):
+        return record | {key: completed(value, record.get(key)) for key, value in section.items()}
+    if isinstance(record, list) and isinstance(data, list) and len(data) == len(record):
+        return [completed(ours, theirs) for ours, theirs in zip(data, record, strict=True)]
+    return data
+
+
+def validate(schema: type[Schema], data: Any, where: str, *, record: bool = False) -> Schema:
     """Check data against a schema; raises UserError for the first thing that does not fit.
 
-    Types are strict, as in JSON: no word is a number or a truth value, and no truth value a number.
+    Types are strict, as in JSON: no word is a number or a truth value, and no truth value a number. Keys that a
+    `record`, a file that a run wrote, does not have take the values that they had in that run (InOldRecords).
     """
     try:
-        return schema.model_validate_json(json.dumps(_whole(data)), strict=True)
+        return schema.model_validate_json(json.dumps(_whole(data)), strict=True, context={"record": record})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

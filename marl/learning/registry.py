@@ -43,11 +43,16 @@ def _checked(found: Any, name: str) -> type[Learner]:
     return found
 
 
-def configured(section: dict[str, Any], where: str, *, typed: bool = False) -> tuple[str, type[Learner], BaseModel]:
-    """Return the algorithm that a section of a config names, its Learner class, and its settings by its own schema."""
+def configured(
+    section: dict[str, Any], where: str, *, typed: bool = False, record: bool = False
+) -> tuple[str, type[Learner], BaseModel]:
+    """Return the algorithm that a section of a config names, its Learner class, and its settings by its own schema.
+
+    `typed`: a user typed the name; `record`: a run wrote the section (`schema.validate`).
+    """
     settings = dict(section)
     name = settings.pop("name", None)
     if not isinstance(name, str):
         raise UserError(f"the key 'name' is missing in '{where}'; `marl algorithms` names what is installed")
     learner = algorithm(name, typed=typed)
-    return name, learner, validate(learner.Config, settings, f"the section '{where}' of {name}")
+    return name, learner, validate(learner.Config, settings, f"the section '{where}' of {name}", record=record)

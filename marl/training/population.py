@@ -97,11 +97,9 @@ def check_members(
     configs = {}
     for name, member in settings.members.items():
         try:
-            configs[name] = load(TrainConfig, Path(member.train), assignments(member.set))
+            config, run = load(TrainConfig, Path(member.train), assignments(member.set)), folder / "members" / name
+            configs[name] = as_begun(config, run) if resume else config
             check(configs[name], device)
-            run = folder / "members" / name
-            if resume:
-                as_begun(configs[name], run)
         except UserError as error:
             raise UserError(f"the member '{name}': {error}") from error
         if (run / "config.yaml").exists() and not resume:

@@ -3,7 +3,7 @@
 LOQA assumes that the opponent acts by its Q. My actions change the opponent's returns, so they change its Q, and so its
 future policy. LOQA adds the gradient of that effect to the policy gradient.
 
-    π̂(b | s_t) = softmax of the opponent's Q(s_t, .), in which the entry of b_t is replaced by Q̃_t
+    π̂(b | s_t) = softmax of the opponent's Q(s_t, .), in which the entry of b_t has the gradient of Q̃_t
     Q̃_t = r^b_t + γ R̃_{t+1},  R̃_t = R^b_t + D_t,  D_t = sum_{k>=t} (γλ)^{k-t} (R^b_k - V^b_k) d_k    (loaded DiCE)
 
 where R^b is the opponent's return, and d_k has the value 0 and the gradient of log π(a_k), my action's probability.
@@ -16,12 +16,16 @@ The gradient of L_shape is that of - mean_k log π(a_k) w_k, with (section 4 of 
 
     w_k = (R^b_k - V^b_k) G_k,   G_{k+1} = γλ G_k + γ (1 - π̂(b_k | s_k)) A_k,   G_0 = 0
 
+Deviation: in the paper the entry of b_t has the value of Q̃_t, too (`literal: true`). A return stands then among values
+that a critic has learnt from 0 on: π̂(b_t) is 1 where payoffs are positive, so that w is 0, and 0 where they are
+negative. The softmax of Q alone depends on differences of payoffs, not on a constant added to all of them.
+
 Deviation: L_shape uses A minus its mean over the batch (`center_advantage`). With a critic that begins at 0 all A are
 negative at first, and L_shape would lower the probability of every action of the opponent. `center_advantage: false`
 with `through_values: true` is the published recipe (docs/reference/algorithms/loqa.md has the effect of both).
 """
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import BaseModel, Field
@@ -31,6 +35,7 @@ from games.contract import Spec
 from marl.algorithms.opponent_shaping.encounters import Encounters, Estimates, discounted
 from marl.algorithms.opponent_shaping.learner import OpponentShapingLearner
 from marl.algorithms.opponent_shaping.networks import OpponentShapingConfig
+from marl.base.schema import InOldRecords
 
 
 class Naive(OpponentShapingLearner):
@@ -50,6 +55,7 @@ class LoqaConfig(OpponentShapingConfig):
     shaping: float = 1.0  # weight of L_shape in L_agent + weight * L_shape
     shaping_lambda: float = Field(0.9, ge=0, le=1)  # λ of the loaded DiCE
     center_advantage: bool = True  # subtract the batch mean of A in L_shape; false: as published
+    literal: Annotated[bool, InOldRecords(True)] = False  # π̂ of the opponent's return, as published; false: of its Q
     through_values: bool = False  # let the gradient flow through V into policy and Q; true: as in the authors' code
 
 
@@ -80,6 +86,7 @@ class Loqa(OpponentShapingLearner):
             shaping_advantage.detach(),
             gamma=config.gamma,
             lam=config.shaping_lambda,
+            literal=config.literal,
         )
         shaping_loss = -(me.log_prob * weight + other_log_prob * shaping_advantage).mean()
         metrics = {
@@ -100,6 +107,7 @@ def shaping(
     *,
     gamma: float,
     lam: float,
+    literal: bool,
 ) -> tuple[Tensor, Tensor]:
     """Return log π̂(b_t | s_t) and the weights w_t of the module's docstring, both [T, B].
 
@@ -107,7 +115,7 @@ def shaping(
     learner's: `advantage` [T, B].
     """
     returns = discounted(reward, gamma)  # R^b: the value of Q̃ for the action taken
-    q = other.q[:-1].scatter(2, action[..., None], returns[..., None])
+    q = other.q[:-1].scatter(2, action[..., None], returns[..., None]) if literal else other.q[:-1]
     q = q.masked_fill(~action_mask, -torch.inf)
     log_prob = torch.log_softmax(q, 2).gather(2, action[..., None])[..., 0]
     influence = gamma * (1 - log_prob.exp()) * advantage

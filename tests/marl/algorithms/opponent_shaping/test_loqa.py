@@ -50,8 +50,8 @@ class TestMagicBox:
         assert float(second) == pytest.approx((1 - q) * (1 - 2 * q))  # p'' / p
 
 
-def by_definition(log_pi, q, v, action, reward, advantage, gamma, lam):
-    """L_shape as the paper has it: loaded DiCE, and autograd. `log_pi` [T, P] of one's own actions."""
+def by_definition(log_pi, q, v, action, reward, advantage, gamma, lam, literal):
+    """L_shape by loaded DiCE and autograd; `literal`: as the paper has it. `log_pi` [T, P] of one's own actions."""
     steps = len(reward)
     returns = [sum(gamma ** (k - t) * reward[k] for k in range(t, steps)) for t in range(steps)]
     d = magic_box(log_pi) - 1  # [T, P]: 0, with the gradient of log π
@@ -62,14 +62,16 @@ def by_definition(log_pi, q, v, action, reward, advantage, gamma, lam):
     log_hat = []
     for t in range(steps):
         of_action = reward[t] + gamma * loaded[t + 1] if t < steps - 1 else reward[t]
+        if not literal:  # the value of Q, and the gradient of the return
+            of_action = q[t].gather(1, action[t][:, None])[:, 0] + of_action - of_action.detach()
         entries = q[t].scatter(1, action[t][:, None], of_action[:, None])
         log_hat.append(torch.log_softmax(entries, 1).gather(1, action[t][:, None])[:, 0])
     return -(torch.stack(log_hat) * advantage).mean()
 
 
-@given(st.integers(0, 2**30))
+@given(st.integers(0, 2**30), st.booleans())
 @settings(max_examples=examples(25))
-def test_the_closed_form_is_the_gradient_of_the_definition(key):
+def test_the_closed_form_is_the_gradient_of_the_definition(key, literal):
     generator = torch.Generator().manual_seed(key)
 
     def drawn(*shape):
@@ -83,8 +85,8 @@ def test_the_closed_form_is_the_gradient_of_the_definition(key):
     other = Estimates(masked_log_probs(drawn(steps + 1, p, a), legal), drawn(steps + 1, p, a))
     q = other.q.masked_fill(~legal, -torch.inf)
     reward, advantage = drawn(steps, p), drawn(steps, p)
-    loss = by_definition(log_pi, q, other.value, action, reward, advantage, 0.96, 0.9)
-    log_hat, weight = shaping(other, legal[:-1], action, reward, advantage, gamma=0.96, lam=0.9)
+    loss = by_definition(log_pi, q, other.value, action, reward, advantage, 0.96, 0.9, literal)
+    log_hat, weight = shaping(other, legal[:-1], action, reward, advantage, gamma=0.96, lam=0.9, literal=literal)
     assert float(loss.detach()) == pytest.approx(float(-(log_hat * advantage).mean()), abs=1e-9)
     (expected,) = torch.autograd.grad(loss, logits, retain_graph=True)
     (ours,) = torch.autograd.grad(-(log_pi * weight).mean(), logits)
