@@ -1,4 +1,4 @@
-"""Names for arrays by what they hold; the shape stands beside each use."""
+"""Types of arrays, named by their content; the shape is given at each use."""
 
 from typing import Any
 
@@ -8,5 +8,5 @@ from numpy.typing import NDArray
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Views = NDArray[Any]  # what players see, in the dtype of the Spec's `observation`
+Views = NDArray[Any]  # observations, in the dtype of the Spec's `observation`
 Actions = NDArray[Any]  # int64 where the Spec's `action` is Discrete, float32 where it is a Box

@@ -1,13 +1,13 @@
-"""A base for games in numpy: many environments, all of them stepped at once (games/native/, and plug-ins).
+"""Base class for games in numpy, which step all environments at once (games/native/, and plug-ins).
 
-A game keeps its position in arrays [E, ...] and writes three methods:
+A game keeps its positions in arrays [E, ...] and writes three methods:
 
     open(envs)      place the chosen environments at the start of an episode
-    move(actions)   move all of them by one step, pay `timestep.reward`, and say which are over
-    look()          write what the players see, and `legal` where not every action always is
+    move(actions)   step all environments, write `timestep.reward`, and return which games are over
+    look()          write the observations, and `legal` where not every action always is
 
-Everybody acts at every step. An episode ends when its game is over, or after `horizon` steps: `terminated` where the
-horizon belongs to the game, `truncated` where only the recording ends.
+All players act at every step. An episode ends when its game is over, or after `horizon` steps: `terminated` if the
+horizon is a rule of the game, `truncated` if only the recording stops there.
 """
 
 from typing import Any
@@ -21,19 +21,19 @@ from games.keys import fold, uniform
 
 
 class Batch:
-    """Open, count and close the episodes of `num_envs` environments; a game says how one goes."""
+    """Open, count and close the episodes of `num_envs` environments; a subclass writes the rules."""
 
-    ACTIONS: tuple[str, ...] = ()  # the words for the actions, where the game has them
+    ACTIONS: tuple[str, ...] = ()  # names of the actions, if the game has names for them
 
     def __init__(self, spec: Spec, num_envs: int, horizon: int, truncate: bool) -> None:
         self.spec, self.num_envs = spec, num_envs
         self.horizon, self.truncate = horizon, truncate
         self.timestep = TimeStep.empty(spec, num_envs)
-        self.legal = np.ones(self.timestep.action_mask.shape, bool)  # [E, N, A] may be chosen, by who acts
+        self.legal = np.ones(self.timestep.action_mask.shape, bool)  # [E, N, A] by the rules, acting or not
         self.age = np.zeros(num_envs, np.int64)  # [E] steps since the episode opened
         self._over = np.zeros(num_envs, bool)  # [E] the last step ended the episode
         self._root = np.zeros(num_envs, np.uint64)  # [E] the seed given to reset
-        self._episode = np.zeros(num_envs, np.uint64)  # [E] how many have followed it by themselves
+        self._episode = np.zeros(num_envs, np.uint64)  # [E] number of the episode since that reset, from 0
 
     def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
         envs = np.arange(self.num_envs) if where is None else np.flatnonzero(where)
@@ -41,13 +41,13 @@ class Batch:
         self._episode[envs] = 0
         self._over[envs] = False
         self._open_episodes(envs, self._root[envs])
-        self._show()
+        self._observe()
         return self.timestep
 
     def step(self, actions: Actions) -> TimeStep:
         timestep = self.timestep
         opening = np.flatnonzero(self._over)
-        if opening.size:  # these environments move too, anyhow: what comes of it is overwritten
+        if opening.size:  # these environments are stepped too; the result is overwritten below
             actions = actions.copy()
             actions[opening] = 0
         timestep.first.fill(False)
@@ -62,7 +62,7 @@ class Batch:
         timestep.terminated[:] = (over if self.truncate else self._over)[:, None]
         if self.truncate:
             timestep.truncated[:] = (cut & ~over)[:, None]
-        self._show()
+        self._observe()
         return timestep
 
     def _open_episodes(self, envs: NDArray[np.int64], seeds: NDArray[np.uint64]) -> None:
@@ -75,14 +75,14 @@ class Batch:
         self.age[envs] = 0
         self.open(envs)
 
-    def _show(self) -> None:
+    def _observe(self) -> None:
         timestep = self.timestep
         self.look()
         timestep.acting[:] = ~self._over[:, None]
         np.logical_and(self.legal, timestep.acting[:, :, None], out=timestep.action_mask)
 
     def draw(self, n: int, envs: Any = slice(None)) -> NDArray[np.float64]:
-        """Draw the chosen environments' `n` numbers of this step, in [0, 1): [len(envs), n]."""
+        """Draw `n` numbers in [0, 1) for this step of each chosen environment: [len(envs), n]."""
         return uniform(fold(self.timestep.seed[envs], self.age[envs]), n)
 
     def open(self, envs: NDArray[np.int64]) -> None:
@@ -90,11 +90,11 @@ class Batch:
         raise NotImplementedError
 
     def move(self, actions: Actions) -> NDArray[np.bool_]:
-        """Apply actions [E, N], write `timestep.reward`, and return a fresh array [E] of where the game is over."""
+        """Apply actions [E, N], write `timestep.reward`, and return a new array [E]: whether each game is over."""
         raise NotImplementedError
 
     def look(self) -> None:
-        """Write `timestep.obs`, `timestep.global_state` and `legal` from the position, and from nothing else."""
+        """Write `timestep.obs`, `timestep.global_state` and `legal`, from the position alone."""
         raise NotImplementedError
 
     def render(self, env: int) -> str:
@@ -102,5 +102,5 @@ class Batch:
         raise NotImplementedError
 
     def action_name(self, env: int, player: int, action: int) -> str:
-        """Return the word that the game has for an action, where it has one."""
+        """Return the name of an action; its number if the game has no names."""
         return self.ACTIONS[action] if self.ACTIONS else str(action)

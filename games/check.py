@@ -1,9 +1,8 @@
 """The conformance kit: play random games and check every promise of the contract.
 
-A promise is one small function that returns where it broke, or nothing; it raises `DoesNotApply` where the game never
-made it. Some look at a recorded play, some at the environment played again in another way, some at its positions.
-Whoever plugs in a game runs `marl games check REF` and reads which promise broke, in which environment, at which step
-and from which seed.
+Each promise is a function that returns where it was broken, or None; it raises `DoesNotApply` where the game does not
+make it. Some check a recorded play, some replay the game under other conditions, some check its positions.
+`marl games check REF` prints which promise was broken, in which environment, at which step and from which seed.
 """
 
 import reprlib
@@ -27,27 +26,27 @@ from games.vector import Vector, missing, vectorize
 
 FIELDS = ("obs", "action_mask", "acting", "reward", "terminated", "truncated", "global_state", "first", "seed")
 NUM_ENVS = 4
-MOST_POSITIONS = 300  # where a walk through a game's positions ends
+MOST_POSITIONS = 300  # of one random walk
 
 
 class DoesNotApply(Exception):
-    """Say why a promise does not concern this game."""
+    """Raised by a check of a promise that the game does not make; its text is the reason."""
 
 
 @dataclass(frozen=True)
 class Play:
-    """What random players saw [T, E, ...], by the names of TimeStep's fields, and what they did [T, E, N].
+    """A recorded random play: `seen` [T, E, ...], by the names of TimeStep's fields, and `actions` [T - 1, E, N, ...].
 
-    Views [T, E, N] and global states [T, E] are kept as hashes, equal where they are: a play of pixels would not fit.
+    Views [T, E, N] and global states [T, E] are stored as hashes, since images would not fit in memory.
     """
 
     spec: Spec
     seen: dict[str, NDArray[Any]]
-    finite: NDArray[np.bool_]  # [T, E, N] the view is
+    finite: NDArray[np.bool_]  # [T, E, N] the view is finite
     actions: Actions
     misfits: list[str]  # fields whose shape or dtype is not the Spec's
-    revived: bool  # an environment brought players back behind their ends: new lives
-    outside: str | None  # what was noted of views beyond their spaces; None where no library declares any
+    revived: bool  # players came back after their ends, in new lives
+    outside: str | None  # a view outside its declared space, "" if there was none; None if no spaces are declared
 
     def __getattr__(self, name: str) -> NDArray[Any]:
         return self.seen[name]
@@ -59,7 +58,7 @@ class Play:
 
     @property
     def fresh(self) -> NDArray[np.bool_]:
-        """[T, E, N] the view is to be read: its player acts, or the episode has just ended."""
+        """[T, E, N] the view is valid: its player acts, or the episode has just ended."""
         return np.asarray(self.acting | self.last[:, :, None])
 
     @property
@@ -69,7 +68,7 @@ class Play:
         return now - np.maximum.accumulate(np.where(self.first, now, 0))
 
     def where(self, broken: NDArray[np.bool_], what: str) -> str | None:
-        """Say where an array [T, E, ...] is first true."""
+        """Return `what` and where an array [T, E, ...] is first true; None if it is nowhere."""
         if not broken.any():
             return None
         t, e = np.argwhere(broken)[0][:2]
@@ -105,23 +104,23 @@ class Report:
         return "\n".join([f"{self.game}: {'passed' if self.passed else 'FAILED'}", *lines])
 
 
-Progress = Callable[[int, int, str], None]  # told what is done, of how much, and what that is
+Progress = Callable[[int, int, str], None]  # takes the number done, the total, and a description
 
 
 def check_game(reference: str, episodes: int = 20, seed: int = 0, progress: Progress = lambda *_: None) -> Report:
     """Play about `episodes` random episodes of a game and report on every promise.
 
-    Stops after the first play where no episode of it ends: all others would last as long.
+    If no episode of the first play ends, the checks that would play again are left out: they would take as long.
     Raises UserError where the game cannot be built.
     """
     venv = make(reference, NUM_ENVS, guard=False)
     total = episodes + len(OF_TWINS) + len(OF_POSITIONS)
 
-    def told(ended: int, steps: int) -> None:
+    def report_play(ended: int, steps: int) -> None:
         progress(min(ended, episodes), total, f"{ended} of {episodes} episodes, {steps:,} steps")
 
     try:
-        play = record(venv, fold(stream(seed, "check"), np.arange(NUM_ENVS)), episodes, told=told)
+        play = record(venv, fold(stream(seed, "check"), np.arange(NUM_ENVS)), episodes, report=report_play)
     except GameFailed as error:
         where = f"environment {error.environment}, step {error.step}, seed {error.seed}"
         return Report(reference, [Promise("plays", False, f"{error.what}: {where}")])
@@ -158,7 +157,10 @@ def _promise(name: str, check: Callable[[], str | None]) -> Promise:
 def _at_each(
     check: Callable[[Game, State, list[int], int], str | None], chance: bool = False
 ) -> Callable[[Game, int], str | None]:
-    """Look at every position of a random game, chance nodes at will; a check is given a key of its own for each."""
+    """Return a check of the positions of a random walk, with `chance` also of its chance nodes.
+
+    `check` gets the game, the position, the joint action that will be played there, and a key for that position.
+    """
 
     def walk(game: Game, key: int) -> str | None:
         for ply, (state, actions) in enumerate(_walk(game, key, chance)):
@@ -178,21 +180,21 @@ def record(
     seeds: NDArray[np.uint64],
     episodes: int,
     idle: int = 0,
-    told: Callable[[int, int], None] = lambda *_: None,
+    report: Callable[[int, int], None] = lambda *_: None,
 ) -> Play:
-    """Let random players play until `episodes` have ended; actions are hashes of seed, player and age.
+    """Let random players play until `episodes` have ended, or for MOST_STEPS; actions are those of `random_actions`.
 
-    `idle` is the action of players who are not acting; `told` hears now and then how many episodes ended in how many
-    steps.
+    `idle` is the action of players who are not acting. `report` is called every 16 steps with the number of episodes
+    that have ended and the number of steps.
     """
     spec, ended = venv.spec, 0
     expected = TimeStep.empty(spec, venv.num_envs)
     frames: list[dict[str, NDArray[Any]]] = []
     actions: list[Actions] = []
     misfits: dict[str, None] = {}
-    tables = [env.seats for env in getattr(venv, "envs", ()) if hasattr(env, "seats")]  # of environments with spaces
-    for table in tables:
-        table.watch()
+    seats = [env.seats for env in getattr(venv, "envs", ()) if hasattr(env, "seats")]  # of adapters with spaces
+    for checked in seats:
+        checked.watch()
     timestep = venv.reset(seeds)
     age = np.zeros(venv.num_envs, np.int64)
     while True:
@@ -202,13 +204,13 @@ def record(
         if ended >= episodes or len(actions) == MOST_STEPS:
             break
         if len(actions) % 16 == 0:
-            told(ended, len(actions))
+            report(ended, len(actions))
         actions.append(random_actions(spec, timestep, age, idle))
         timestep = venv.step(actions[-1])
         age = np.where(timestep.first, 0, age + 1)
     seen = {name: np.stack([frame[name] for frame in frames]) for name in frames[0]}
-    revived = any(table.revived for table in tables)
-    outside = next((table.outside for table in tables if table.outside), "" if tables else None)
+    revived = any(checked.revived for checked in seats)
+    outside = next((checked.outside for checked in seats if checked.outside), "" if seats else None)
     return Play(spec, seen, seen.pop("finite"), np.array(actions), list(misfits), revived, outside)
 
 
@@ -236,13 +238,13 @@ def _shapes(play: Play) -> str | None:
 def _masks(play: Play) -> str | None:
     if play.spec.num_actions == 0:
         raise DoesNotApply("actions are continuous")
-    any_legal = play.action_mask.any(3)
+    may_choose = play.action_mask.any(3)
     sizes = np.array(play.spec.action_sizes or play.spec.num_actions).reshape(1, 1, -1, 1)
     padding = play.action_mask & (np.arange(play.spec.num_actions) >= sizes)
     return (
-        play.where(play.acting & ~any_legal, "a player acts without a legal action")
-        or play.where(any_legal & ~play.acting, "a player who does not act has a mask")
-        or play.where(padding, "an action beyond the player's own is legal")
+        play.where(play.acting & ~may_choose, "a player acts without a legal action")
+        or play.where(may_choose & ~play.acting, "a player who does not act has legal actions")
+        or play.where(padding, "an action beyond the player's `action_sizes` is legal")
     )
 
 
@@ -269,7 +271,7 @@ def _ends(play: Play) -> str | None:
             "the recording after some steps (`truncated`), as max_cycles and max_episode_steps do in other libraries"
         )
     if play.revived:
-        raise DoesNotApply("players come back behind their ends")
+        raise DoesNotApply("players come back after their ends")
     goes_on = ~play.first[1:, :, None]
     for name in ("terminated", "truncated"):
         over = play.seen[name]
@@ -283,7 +285,7 @@ def _opens(play: Play) -> str | None:
     """Check next-step reset: `first` where an episode opens, and only there."""
     opens = np.concatenate([np.ones_like(play.last[:1]), play.last[:-1]])
     return play.where(play.first != opens, "`first` is not the step after a last step") or play.where(
-        play.first[:, :, None] & (play.terminated | play.truncated), "an episode opens with a player who is over"
+        play.first[:, :, None] & (play.terminated | play.truncated), "an episode opens with a player at its end"
     )
 
 
@@ -292,7 +294,7 @@ def _seeds(play: Play) -> str | None:
     number = np.cumsum(play.first[1:], axis=0, dtype=np.uint64)
     wrong = np.zeros_like(play.first)
     wrong[1:] = play.seed[1:] != np.where(number, fold(play.seed[0], number), play.seed[0])
-    return play.where(wrong, "the seed is not its episode's")
+    return play.where(wrong, "the seed is not that of this episode")
 
 
 def _length(play: Play) -> str | None:
@@ -334,7 +336,7 @@ def _payoffs(play: Play) -> str | None:
     if play.spec.payoff == "general_sum":
         raise DoesNotApply("any payoff is general-sum")
     if play.spec.payoff == "team":
-        return play.where(unequal(play.reward), "a team's rewards differ: they are everybody's, dead or alive")
+        return play.where(unequal(play.reward), "a team's rewards differ: pay all the same, dead or alive")
     sums = _returns(play).sum(1)
     if np.ptp(sums) > TOLERANCE * max(1, abs(_returns(play)).max()):
         return f"returns sum to {sums.min()} in one episode and to {sums.max()} in another"
@@ -351,7 +353,7 @@ def _bounds(play: Play) -> str | None:
 
 
 def _returns(play: Play) -> NDArray[np.float64]:
-    """Return the sums of rewards of the episodes that ended [K, N]."""
+    """Return the returns of the K episodes that ended [K, N]."""
     found = []
     for e in range(play.last.shape[1]):
         opened = 0
@@ -374,15 +376,17 @@ def _same_alone(reference: str, play: Play) -> str | None:
 
 
 def _same_after(reference: str, play: Play) -> str | None:
-    """Check each episode against itself, opened by `reset` and played after those that had followed it.
+    """Check that each episode is the same when `reset` opens it after the episodes that had followed it.
 
-    Each environment plays its episodes from the last, which may be cut, to the first.
+    Each environment plays its episodes in reverse order; the last one, which comes first, may be cut.
     """
     opens = play.first.copy()
     opens[0] = True
     if opens.sum(0).max() < 2:
         raise DoesNotApply("no episode followed another")
-    step = np.argsort(-np.cumsum(opens, axis=0), axis=0, kind="stable")  # [T, E] which step is played when
+    step = np.argsort(
+        -np.cumsum(opens, axis=0), axis=0, kind="stable"
+    )  # [T, E] the recorded steps in the order of the replay
     age, envs = play.age, np.arange(opens.shape[1])
     venv = make(reference, len(envs), guard=False)
     seen = {name: np.zeros_like(array) for name, array in play.seen.items()}
@@ -403,7 +407,7 @@ def _idle(reference: str, play: Play) -> str | None:
 
 
 def _own_loop(reference: str, play: Play) -> str | None:
-    """Check returns against those of the loop that an environment's own library documents."""
+    """Check returns against those of the loop that the environment's library documents."""
     venv = make(reference, 1, guard=False)
     own: Any = getattr(venv.envs[0], "own_returns", None) if isinstance(venv, Vector) else None
     if own is None:
@@ -423,7 +427,7 @@ def _own_loop(reference: str, play: Play) -> str | None:
 
 
 def _optional(reference: str, play: Play) -> str | None:
-    """Check what a VecEnv may have, at the first steps of an episode: `render`, `action_name`, `states`."""
+    """Check the optional methods `render`, `action_name` and `states` at the first steps of an episode."""
     venv: Any = make(reference, NUM_ENVS, guard=False)
     timestep, age = venv.reset(play.seed[0]), np.zeros(NUM_ENVS, np.int64)
     for _ in range(10):
@@ -445,16 +449,17 @@ def _optional(reference: str, play: Play) -> str | None:
 def _states(venv: Any) -> str | None:
     if not hasattr(venv, "states"):
         return (
-            "the Spec says that the game is searchable, and it has no `states(envs)`; add it, or say searchable=False"
+            "expected `states(envs)` of a game whose Spec says searchable=True, got none; add it, or set "
+            "searchable=False"
         )
     states = venv.states(np.arange(NUM_ENVS))
     if len(states) != NUM_ENVS or not all(isinstance(state, State) for state in states):
         return f"`states` returned {reprlib.repr(states)}, expected a State for each environment"
-    return _absent(venv.spec, states[0])
+    return _lacking(venv.spec, states[0])
 
 
 def _differs(play: Play, twin: Play, envs: slice = slice(None)) -> str | None:
-    """Say where the episodes of the chosen environments differ from their twins'."""
+    """Return where the episodes of the chosen environments differ from those of their replay `twin`."""
     length = min(len(play.seed), len(twin.seed))
     for name in FIELDS:
         if play.seen[name].shape[2:] != twin.seen[name].shape[2:]:
@@ -507,12 +512,12 @@ def _chance(game: Game, state: State, actions: list[int], key: int) -> str | Non
     """Check that chance is declared, and is a distribution."""
     outcomes = state.chance_outcomes()
     if bool(outcomes) == bool(state.acting()):
-        return "a position is not exactly one of chance, decision and end"
+        return "a position is not exactly one of chance node, decision and end"
     if outcomes and not game.spec.chance:
         return "chance moves in a game whose Spec declares none"
     probabilities = [probability for _, probability in outcomes]
     if outcomes and (min(probabilities) < 0 or abs(sum(probabilities) - 1) > 1e-6):
-        return f"chances sum to {sum(probabilities)}"
+        return f"the probabilities of chance sum to {sum(probabilities)}"
     return None
 
 
@@ -520,44 +525,44 @@ def _resampled(game: Game, state: State, actions: list[int], key: int) -> str | 
     """Check that a player cannot tell a resampled position from the true one."""
     resample: Any = getattr(state, "resample", None)
     if resample is None:
-        return _absent(game.spec, state) or _none("positions have no `resample`")
+        return _lacking(game.spec, state) or _does_not_apply("positions have no `resample`")
     before = state.key()
     for player in state.acting():
         other, again = resample(player, key), resample(player, key)
         if other.key() != again.key():
             return f"one key resamples two positions for player {player}"
-        if _sight(game, other, player) != _sight(game, state, player):
+        if _observed(game, other, player) != _observed(game, state, player):
             return f"player {player} can tell a resampled position from the true one"
     return "a resample changed its original" if state.key() != before else None
 
 
-def _absent(spec: Spec, state: State) -> str | None:
-    """Say what positions lack that the Spec promises: that what is hidden can be drawn again."""
-    if spec.searchable and not spec.perfect_information and spec.resamples and (lacking := missing(state)):
-        return f"the game hides information, and its positions have no {lacking}; add it, or say resamples=False"
+def _lacking(spec: Spec, state: State) -> str | None:
+    """Name the methods for hidden information that the Spec promises and positions lack."""
+    if spec.searchable and not spec.perfect_information and spec.resamples and (methods := missing(state)):
+        return f"the game hides information, and its positions have no {methods}; add it, or set resamples=False"
     return None
 
 
-def _none(reason: str) -> str | None:
+def _does_not_apply(reason: str) -> str | None:
     raise DoesNotApply(reason)
 
 
 def _information(game: Game, key: int) -> str | None:
-    """Check that positions of equal information show their player the same."""
+    """Check that positions of equal information look the same to their player."""
     known: dict[tuple[int, Hashable], object] = {}
     for state, _ in _walk(game, key):
         information: Any = getattr(state, "information", None)
         if information is None:
-            return _absent(game.spec, state) or _none("positions have no `information`")
+            return _lacking(game.spec, state) or _does_not_apply("positions have no `information`")
         for player in state.acting():
-            sight = _sight(game, state, player)
-            if known.setdefault((player, information(player)), sight) != sight:
-                return f"player {player} sees two things of equal information {reprlib.repr(information(player))}"
+            seen = _observed(game, state, player)
+            if known.setdefault((player, information(player)), seen) != seen:
+                return f"player {player} sees a difference at equal information {reprlib.repr(information(player))}"
     return None
 
 
-def _sight(game: Game, state: State, player: int) -> object:
-    """Return all that a player can tell of a position."""
+def _observed(game: Game, state: State, player: int) -> object:
+    """Return everything that a player can observe of a position."""
     view = np.zeros(int(np.prod(game.spec.observation.shape)), game.spec.observation.dtype)
     state.observe(player, view)
     information: Any = getattr(state, "information", lambda player: None)
@@ -565,7 +570,7 @@ def _sight(game: Game, state: State, player: int) -> object:
 
 
 def _keys(game: Game, key: int) -> str | None:
-    """Check that equal positions, reached twice by the same moves, have equal keys; and equal keys equal moves."""
+    """Check that the same moves lead to equal keys, and that positions with equal keys have the same legal moves."""
     known: dict[Hashable, list[tuple[int, list[int]]]] = {}
     for (state, _), (twin, _) in zip(_walk(game, key), _walk(game, key), strict=True):
         if state.key() != twin.key() or hash(state.key()) != hash(twin.key()):
@@ -577,7 +582,7 @@ def _keys(game: Game, key: int) -> str | None:
 
 
 def _positions(game: Game, key: int) -> str | None:
-    """Check what the environment writes against the positions behind it, over one episode."""
+    """Check what the environment writes against its positions, over one episode."""
     venv = vectorize(game, 1)
     timestep, age, paid = venv.reset(np.array([key], np.uint64)), 0, np.zeros(game.spec.num_players)
     view = np.zeros(int(np.prod(game.spec.observation.shape)), game.spec.observation.dtype)
@@ -605,7 +610,7 @@ def _positions(game: Game, key: int) -> str | None:
 
 
 def _walk(game: Game, key: int, chance: bool = False) -> Iterator[tuple[State, list[int]]]:
-    """Yield the positions of a random game, each with the joint action that will be played; chance nodes at will."""
+    """Yield the positions of a random game, with `chance` also its chance nodes, each with the joint action played."""
     return islice(_steps(game, key, chance), MOST_POSITIONS)
 
 
@@ -649,16 +654,16 @@ OF_TWINS: dict[str, Callable[[str, Play], str | None]] = {
     "an episode is the same whatever the batch": _same_alone,
     "an episode is the same whatever was played before": _same_after,
     "actions of players who are not acting are ignored": _idle,
-    "a reset of some leaves the others alone": _chosen,
-    "optional methods answer": _optional,
+    "a reset of some environments leaves the others unchanged": _chosen,
+    "optional methods work": _optional,
     "returns are those of the library's own loop": _own_loop,
 }
 OF_POSITIONS: dict[str, Callable[[Game, int], str | None]] = {
     "clones are independent": _at_each(_clones),
     "equal positions have equal keys": _keys,
     "legal actions are within the Spec's": _at_each(_legal),
-    "chance is declared, and sums to one": _at_each(_chance, chance=True),
-    "equal information is equal sight": _information,
+    "chance is declared, and its probabilities sum to one": _at_each(_chance, chance=True),
+    "positions of equal information look the same": _information,
     "a resampled position looks the same to its player": _at_each(_resampled),
     "steps agree with positions, returns with rewards": _positions,
 }

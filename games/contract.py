@@ -1,12 +1,12 @@
-"""The game contract: every array that passes between a game and its players, and its shape, said once.
+"""The game contract: every array that passes between a game and its players, with its shape.
 
 Axis letters: E environments stepped together, N players, A actions, S size of the global state, O an observation.
 
 There are two interfaces. `VecEnv` steps a batch of environments; learning, evaluation and tournaments use it.
 `State` is a clonable position; search uses it, and any `Game` becomes a `VecEnv` through `games/vector.py`.
 
-Who moves is said by `acting` alone: one player (turns), all (simultaneous moves), some (deaths, players who wait or
-have not come yet), none (an episode's last step, and any step that the game takes by itself).
+`acting` alone tells who moves: one player (turns), all (simultaneous moves), some (others are dead, wait, or have not
+joined yet), none (an episode's last step, and any step that the game takes by itself).
 
     step        0      1      2     ...   T            T+1    T+2
     first       True                                   True
@@ -18,9 +18,9 @@ have not come yet), none (an episode's last step, and any step that the game tak
 The step after a last step ignores its actions and returns `first` (dm_env's rule).
 
 A player is `terminated` when its return is complete: nothing is paid to it after that. A player who is out of the game
-but may still be paid is not acting, and not terminated. A team's reward is everybody's, dead or alive, so in a team
-game all players are paid the same at every step and terminate together, when the episode ends. What a player is paid
-while it does not act belongs to its last decision (marl/learning/returns.py).
+but may still be paid is not acting, and not terminated. In a team game all players, dead or alive, are paid the same
+at every step and terminate together, when the episode ends. Rewards that a player gets while it does not act belong to
+its last decision (marl/learning/returns.py).
 """
 
 import math
@@ -38,7 +38,7 @@ Payoff = Literal["zero_sum", "team", "general_sum"]
 Turns = Literal["sequential", "simultaneous", "mixed"]
 Symmetry = Literal["", "mirror", "square"]
 
-MOST_STEPS = 20_000  # where a Spec has no `max_length`, an episode of so many steps counts as one without an end
+MOST_STEPS = 20_000  # limit of an episode whose Spec has no `max_length`
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,13 @@ class Box:
 
 @dataclass(frozen=True)
 class Spec:
-    """Say what a game is; a learner checks it when it is built. Raises UserError for an unknown word.
+    """Describe a game; a learner checks it when the learner is built. Raises UserError for an invalid field.
 
     `observation_sizes` and `action_sizes` give each player's own (flat) size where players differ; the rest is padding.
-    `max_length` and `return_bounds` are None where they are not known. `symmetry` says that the board, seen as planes
-    [C, H, W], may be turned over left to right ("mirror") or turned and turned over in all eight ways ("square"), and
-    the actions with it: the first H * W are its cells, or the first W its columns; more of them stay as they are.
+    `max_length` and `return_bounds` are None where they are not known. `symmetry` names the symmetries of the rules on
+    a board observed as planes [C, H, W]: "mirror" (left-right reflection) or "square" (all eight rotations and
+    reflections). Actions are permuted with the board: the first H * W are its cells, or the first W its columns; any
+    others keep their numbers.
     """
 
     name: str
@@ -84,15 +85,15 @@ class Spec:
     perfect_information: bool
     chance: bool
     searchable: bool
-    step_rewards: bool = True  # False: all is paid at the end
-    idle_steps: bool = False  # True: some steps the game takes by itself, and nobody acts
+    step_rewards: bool = True  # False: rewards are paid only at the end
+    idle_steps: bool = False  # True: at some steps nobody acts and the game moves by itself
     global_state_size: int = 0
     max_length: int | None = None
     return_bounds: tuple[float, float] | None = None
     observation_sizes: tuple[int, ...] = ()
     action_sizes: tuple[int, ...] = ()
     symmetry: Symmetry = ""
-    resamples: bool = True  # False: what is hidden cannot be drawn again, for want of `State.resample`
+    resamples: bool = True  # False: hidden information cannot be resampled, as `State.resample` is missing
 
     def __post_init__(self) -> None:
         for field, kind, example in (
@@ -124,7 +125,7 @@ class Spec:
         observation = {"shape": list(self.observation.shape), "dtype": self.observation.dtype}
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("action", "observation")}
         lists = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
-        for name, usual in (("symmetry", ""), ("resamples", True)):  # said where there is something to say
+        for name, usual in (("symmetry", ""), ("resamples", True)):  # left out at their defaults
             if lists[name] == usual:
                 del lists[name]
         return lists | {"observation": observation, "action": action}
@@ -132,16 +133,16 @@ class Spec:
 
 @dataclass
 class TimeStep:
-    """Hold what every player may know after `reset` or `step`.
+    """Hold the result of `reset` or `step` of all environments.
 
-    The arrays belong to the VecEnv and are written in place: valid until its next call; whoever keeps one copies it.
+    The VecEnv owns the arrays and writes them in place: they are valid until its next call. Copy what you keep.
     """
 
     obs: Views  # [E, N, *O] fresh where a player is acting, and for every player on an episode's last step
     action_mask: NDArray[np.bool_]  # [E, N, A] all False where a player is not acting
     acting: NDArray[np.bool_]  # [E, N] must choose an action now
     reward: NDArray[np.float32]  # [E, N] paid by the transition that led here; 0 on `first`
-    terminated: NDArray[np.bool_]  # [E, N] this player's return is complete; sticky until `first`, or a new life
+    terminated: NDArray[np.bool_]  # [E, N] this player's return is complete; stays True until `first`, or a new life
     truncated: NDArray[np.bool_]  # [E, N] the recording was truncated: bootstrap from obs
     global_state: NDArray[np.float32]  # [E, S]
     first: NDArray[np.bool_]  # [E] opens an episode
@@ -172,8 +173,8 @@ class TimeStep:
 class VecEnv(Protocol):
     """Step a batch of environments.
 
-    One may also have `render(env) -> str`, a position as text; `describe(env, player) -> str`, what a player may see of
-    it; `action_name(env, player, action) -> str`; and, where the Spec is searchable, `states` (SearchableVecEnv).
+    Optional methods: `render(env) -> str`, the position as text; `describe(env, player) -> str`, what a player may see
+    of it; `action_name(env, player, action) -> str`; and, where the Spec is searchable, `states` (SearchableVecEnv).
     """
 
     spec: Spec
@@ -205,10 +206,10 @@ class SearchableVecEnv(VecEnv, Protocol):
 class State(Protocol):
     """A position that search can clone: rules only.
 
-    A game of hidden information may also have `information(player) -> Hashable`, equal where this player cannot tell
-    positions apart, and `resample(player, key) -> State`, a position which this player cannot tell from the true one,
-    drawn by `key`. A game for people may have `action_name(player, action) -> str` and `describe(player) -> str`, what
-    this player may see, and be printed whole by `str`, where its class says how.
+    Optional for hidden information: `information(player) -> Hashable`, equal for positions that this player cannot
+    tell apart, and `resample(player, key) -> State`, a position drawn by `key` that this player cannot tell from the
+    true one. Optional for display: `action_name(player, action) -> str`; `describe(player) -> str`, what this player
+    may see; and `__str__`, the whole position.
     """
 
     def clone(self) -> "State": ...

@@ -1,9 +1,9 @@
-"""A guard: it watches a game that this project did not write, and names the first promise that it breaks, and where.
+"""The guard watches a game that this project did not write, and reports the first promise that it breaks, and where.
 
-The conformance kit (games/check.py) looks at everything, once; this looks at the little that would spoil a training run
-without a word, at every step: shapes, masks that agree with who acts, numbers that are finite, and rewards that go to
-whom they belong. Views, masks and rewards of other libraries' environments are held against the spaces that these
-declare where they are read (games/adapters/spaces.py).
+The conformance kit (games/check.py) checks every promise once. The guard checks at every step what would silently
+spoil a training run: shapes, masks that agree with `acting`, finite numbers, equal rewards in a team, and no reward
+after a player's end. The adapters check the environments of other libraries against the spaces that these declare
+(games/adapters/spaces.py).
 """
 
 from collections.abc import Callable
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from games.arrays import Actions, Views
 from games.contract import SearchableVecEnv, Spec, State, TimeStep, VecEnv
 from games.errors import GameFailed, UserError, in_words
-from games.vector import Vector, with_what_is_there
+from games.vector import Vector, with_verified_resamples
 from games.wrappers import Wrapper
 
-TOLERANCE = 1e-4  # of sums of float32
+TOLERANCE = 1e-4  # relative rounding error allowed in sums of float32
 
 
 class Guard(Wrapper):
-    """Step another VecEnv and look at what it returns; raises GameFailed at the first broken promise.
+    """Step another VecEnv and check what it returns; raises GameFailed at the first broken promise.
 
     Raises UserError for a searchable game without `states`.
     """
@@ -33,7 +33,7 @@ class Guard(Wrapper):
         }
         self._age = np.zeros(venv.num_envs, np.int64)  # [E] steps since the episode opened
         self._seed = np.zeros(venv.num_envs, np.uint64)
-        self._complete = np.zeros((venv.num_envs, venv.spec.num_players), bool)  # [E, N] had ended at the last step
+        self._complete = np.zeros((venv.num_envs, venv.spec.num_players), bool)  # [E, N] ended at the previous step
         self._floats = np.issubdtype(np.dtype(venv.spec.observation.dtype), np.floating)
 
     def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
@@ -52,7 +52,7 @@ class Guard(Wrapper):
             return method(*arguments)
         except UserError:
             raise
-        except Exception as error:  # a plug-in may raise anything; which of its environments did, it does not say
+        except Exception as error:  # a plug-in may raise anything, and does not say in which environment
             what = f"raised {in_words(error)}; the whole batch stopped"
             raise GameFailed(self.spec.name, 0, int(self._age[0]), int(self._seed[0]), what) from error
 
@@ -68,12 +68,13 @@ class Guard(Wrapper):
         if self._floats and not np.isfinite(_sum(timestep.obs)):
             seats = timestep.acting.shape
             fresh = timestep.acting | timestep.last[:, None]
-            self._fail_where(~np.isfinite(timestep.obs).reshape(*seats, -1).all(2) & fresh, "showed a view not finite")
+            finite = np.isfinite(timestep.obs).reshape(*seats, -1).all(2)
+            self._fail_where(~finite & fresh, "showed a view that is not finite")
         if self.spec.num_actions:
-            legal = timestep.action_mask.any(2)
-            if (legal != timestep.acting).any():
-                self._fail_where(timestep.acting & ~legal, "let a player act without a legal action")
-                self._fail_where(legal & ~timestep.acting, "has legal actions for a player who does not act")
+            may_choose = timestep.action_mask.any(2)
+            if (may_choose != timestep.acting).any():
+                self._fail_where(timestep.acting & ~may_choose, "let a player act without a legal action")
+                self._fail_where(may_choose & ~timestep.acting, "has legal actions for a player who does not act")
         return timestep
 
     def _inspect_rewards(self, timestep: TimeStep) -> None:
@@ -81,11 +82,11 @@ class Guard(Wrapper):
         if not np.isfinite(reward).all():
             self._fail_where(~np.isfinite(reward), "paid a reward that is not finite")
         if self.spec.payoff == "team" and (reward != reward[:, :1]).any():
-            what = "paid members of a team differently (a team's reward is everybody's, dead or alive; `| team_reward`)"
+            what = "paid members of a team differently (pay all the same, dead or alive, or add `| team_reward`)"
             self._fail_where(unequal(reward), what)
 
     def _inspect_ends(self, timestep: TimeStep) -> TimeStep:
-        """Look at whom a step has paid after its end."""
+        """Check that no player is paid after its end."""
         over = timestep.terminated | timestep.truncated
         if self._complete.any():
             self._fail_where((timestep.reward != 0) & self._complete & over, "paid a player after its end")
@@ -103,13 +104,13 @@ class Guard(Wrapper):
 
 
 def _verified(venv: VecEnv) -> Spec:
-    """Return a VecEnv's Spec, which promises no more of its positions than they have."""
+    """Return a VecEnv's Spec, with `resamples` False where its positions lack the methods for it."""
     spec = venv.spec
-    if not spec.searchable or isinstance(venv, Vector):  # whose Spec is verified already
+    if not spec.searchable or isinstance(venv, Vector):  # a Vector has done it already
         return spec
     if not isinstance(venv, SearchableVecEnv):
         raise UserError(
-            f"the Spec of '{spec.name}' says that it is searchable, and it has no `states(envs)`; add it, or say "
+            f"expected `states(envs)` of '{spec.name}', whose Spec says searchable=True, got none; add it, or set "
             "searchable=False"
         )
 
@@ -117,7 +118,7 @@ def _verified(venv: VecEnv) -> Spec:
         venv.reset(np.zeros(venv.num_envs, np.uint64))
         return venv.states(np.array([0]))[0]
 
-    return with_what_is_there(spec, position)
+    return with_verified_resamples(spec, position)
 
 
 def unequal(reward: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -1,10 +1,10 @@
 """Randomness by key: a 64-bit number names one decision or one episode, and all its randomness is a hash of it.
 
-There is no generator and no order: a draw depends on what it is for, never on what was drawn before it.
-So an episode is the same whatever the number of environments, of batch-mates or of worker processes.
+There is no generator: a draw depends on its key alone, never on earlier draws. So an episode does not depend on the
+number of environments, on the other episodes of its batch, or on the number of worker processes.
 
 The hash is the finalizer of SplitMix64 (Steele, Lea, Flood 2014, https://doi.org/10.1145/2660193.2660195), applied
-twice a fold.
+twice per fold.
 """
 
 import zlib
@@ -39,13 +39,13 @@ def uniform_one(key: int) -> float:
 
 
 def draw_one(outcomes: Sequence[tuple[int, float]], u: float) -> int:
-    """Return the outcome of (outcome, probability) pairs that lies at `u` in [0, 1): the distribution inverted."""
+    """Return the outcome at the quantile `u` in [0, 1) of (outcome, probability) pairs: inverse transform sampling."""
     total = 0.0
     for outcome, probability in outcomes:
         total += probability
         if u < total:
             return outcome
-    return outcomes[-1][0]  # probabilities that sum to a rounding error less than one
+    return outcomes[-1][0]  # rounding: the probabilities sum to slightly less than one
 
 
 def stream(seed: int, name: str) -> int:
@@ -60,7 +60,7 @@ def _mix(z: Keys) -> Keys:
 
 
 def fold(key: Any, data: Any) -> Keys:
-    """Return the key for each `data` under each `key`; the two broadcast, integers of any width."""
+    """Return the key for each `data` under each `key`; they broadcast, and may be integers of any width."""
     key = np.atleast_1d(np.asarray(key, dtype=np.uint64))
     data = np.atleast_1d(np.asarray(data).astype(np.uint64))
     return _mix((_mix(key + _U(_GOLDEN)) ^ data) + _U(_GOLDEN))
@@ -74,7 +74,7 @@ def uniform(key: Keys, n: int | None = None) -> NDArray[np.float64]:
 
 
 def choose(key: Keys, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Draw one of the true entries of each row of `mask` [B, A], uniformly."""
+    """Draw the index of one true entry of each row of `mask` [B, A], uniformly."""
     count = mask.sum(1)
     nth = (uniform(key) * count).astype(np.int64)
     chosen: NDArray[np.int64] = (np.cumsum(mask, 1) > nth[:, None]).argmax(1)
@@ -82,6 +82,6 @@ def choose(key: Keys, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def draw(key: Keys, probabilities: NDArray[Any]) -> NDArray[np.int64]:
-    """Draw an entry of each row of `probabilities` [B, A]: the distribution inverted at the key's uniform number."""
+    """Draw an index from each row of `probabilities` [B, A], which need not sum to 1, by inverse transform sampling."""
     cumulative = np.cumsum(probabilities, 1, dtype=np.float64)
     return np.asarray((cumulative > (uniform(key) * cumulative[:, -1])[:, None]).argmax(1))

@@ -1,7 +1,7 @@
 """A playthrough: a random episode as text, for people to read and for tests to keep (tests/golden/playthroughs/).
 
-It shows all that the contract says of every step, so that a change of a game's rules, views or order of play shows as a
-change of a line.
+It prints the position, observations, legal actions, choices and rewards of each step, so that a change of a game's
+rules, observations or order of play changes a line.
 """
 
 import zlib
@@ -18,7 +18,7 @@ from games.keys import fold_one, stream
 from games.random_play import random_actions
 from games.registry import make
 
-LONGEST = 40  # numbers of a view that are written out; of a longer one only its size, its sum and a checksum
+LONGEST = 40  # numbers; a longer array is printed as its size, its sum and a checksum
 MOST_STEPS = 1000
 
 
@@ -71,18 +71,18 @@ def _episode(venv: VecEnv, seed: int, views: bool) -> Iterator[str]:
 def _choice(venv: VecEnv, timestep: TimeStep, player: int, action: Any) -> str:
     if isinstance(venv.spec.action, Box):
         return _numbers(action)
-    legal = [_word(venv, player, a) for a in np.flatnonzero(timestep.action_mask[0, player]).tolist()]
-    return f"{_word(venv, player, int(action))} of {', '.join(legal)}"
+    legal = [_action_name(venv, player, a) for a in np.flatnonzero(timestep.action_mask[0, player]).tolist()]
+    return f"{_action_name(venv, player, int(action))} of {', '.join(legal)}"
 
 
 def _position(venv: VecEnv) -> str:
-    """Return the position as text, on lines of its own; empty for a game that cannot be printed."""
+    """Return the position as text, each line on a new line; empty if the game has no text."""
     render = getattr(venv, "render", None)
     text = (render(0) if render else "").rstrip()
     return "".join(f"\n    {line}".rstrip() for line in text.splitlines())
 
 
-def _word(venv: VecEnv, player: int, action: int) -> str:
+def _action_name(venv: VecEnv, player: int, action: int) -> str:
     named = getattr(venv, "action_name", None)
     return named(0, player, action) if named else str(action)
 
@@ -91,7 +91,7 @@ def _numbers(array: NDArray[Any]) -> str:
     flat = array.reshape(-1)
     if flat.size <= LONGEST:
         return " ".join(f"{value:.4g}" for value in (flat.astype(np.float64) + 0.0).round(4))
-    rounded = (flat.astype(np.float64) + 0.0).round(3)  # + 0.0: there is one zero
+    rounded = (flat.astype(np.float64) + 0.0).round(3)  # + 0.0 turns -0.0 into 0.0
     return f"{flat.size} numbers, sum {rounded.sum():.6g}, checksum {zlib.crc32(rounded.tobytes()):08x}"
 
 

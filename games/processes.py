@@ -1,7 +1,8 @@
-"""Worker processes: new interpreters, each of which does what its parent asks over a connection, and ends with it.
+"""Worker processes: new interpreters that answer their parent's requests over a connection, and end when it closes.
 
-Not forks: the parent may hold threads. However the parent ends, the connection ends too, and so does the worker.
-A process that runs code which may do anything stands behind a shield: it can end neither its parent nor its limits.
+They are not forked, because the parent may have threads. When the parent ends, for whatever reason, the connection
+closes and the worker ends. A process that runs arbitrary code runs behind a `shield`, so that it can neither end its
+parent nor escape its limits.
 """
 
 import os
@@ -22,20 +23,20 @@ from typing import Any
 from games import working_folder
 from games.errors import RunFailed, UserError, WorkerDied, in_words
 
-PATIENCE = 2.0  # seconds that workers have to end by themselves
+PATIENCE = 2.0  # seconds that workers have to end by themselves before they are killed
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What a worker answers where its work raised: the error that the parent raises."""
+    """A worker's answer when its method raised: the error for the parent to raise."""
 
     error: type[UserError]
     arguments: tuple[Any, ...]
 
 
 class Worker:
-    """A process, seen from its parent. It makes an object, `target` ("module:class") called with `arguments`, and then
-    calls the methods that it is asked for. `files` are the numbers of open files that it shares.
+    """A worker process, as its parent sees it. The process makes one object, by calling `target` ("module:class") with
+    `arguments`, and then calls the methods that it is asked for. `files` are descriptors of open files that it shares.
     """
 
     def __init__(self, name: str, target: str, arguments: Sequence[Any], files: Sequence[int] = ()) -> None:
@@ -44,28 +45,30 @@ class Worker:
         self.ask(name, target, *arguments)
 
     def ask(self, *request: Any) -> None:
-        """Ask for a method, by its name and arguments; its answer is to be fetched before the next request."""
-        with suppress(OSError):  # it is dead, and so its answer will say
+        """Ask for a method by name, with arguments. Call `answer` before the next request."""
+        with suppress(OSError):  # the worker is dead: `answer` raises WorkerDied
             self.connection.send(request)
 
     def answer(self) -> Any:
-        """Return what the method returned; raises what it raised, and WorkerDied where the worker is gone."""
+        """Return what the method returned; raises the error of its Failure, and WorkerDied if the worker is dead."""
         while not self.connection.poll(1.0):
             self.check_alive()
         try:
             answer = self.connection.recv()
-        except (EOFError, OSError):  # it died before its answer, or in the middle of it
+        except (EOFError, OSError):  # it died before it had answered, or while it answered
             raise self._died() from None
         if isinstance(answer, Failure):
             raise answer.error(*answer.arguments)
         return answer
 
     def check_alive(self) -> None:
-        # The connection of a dead worker stays open in processes that it started.
+        """Raise WorkerDied if the process has ended without an answer."""
+        # Its connection does not tell: processes that it started may hold it open.
         if self._process.poll() is not None and not self.connection.poll():
             raise self._died()
 
     def stop(self, deadline: float) -> None:
+        """Wait until the process ends; kill it at `deadline` (`time.monotonic`)."""
         try:
             self._process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -82,11 +85,11 @@ class Worker:
 def launch(
     name: str, target: str, files: Sequence[int] = (), *, shielded: bool = False
 ) -> tuple["subprocess.Popen[bytes]", Connection]:
-    """Start a new interpreter that calls `target` ("module:function") with its end of a connection, given as the number
-    of an open file. Return the process, and our end.
+    """Start a new interpreter that calls `target` ("module:function") with the descriptor of its end of a connection.
 
-    It is the first of a session and process group of its own: Ctrl-C is for the parent alone. With `shielded`, what is
-    returned is the process of `shield`, and what the target prints goes to the standard error: our output stays ours.
+    Return the process and the other end. The process leads a session and process group of its own, so that Ctrl-C
+    reaches the parent alone. With `shielded`, the process returned is that of `shield`, and what the target prints goes
+    to standard error, not into this process's output. Raises RunFailed if no process can be started.
     """
     ours, theirs = Pipe()
     module, function = target.split(":")
@@ -112,9 +115,9 @@ def launch(
 
 
 def beginning() -> str:
-    """Return the first line of the program of another process of ours, which then finds the same modules as this one.
+    """Return the first line of a child's program, by which the child finds the same modules as this process.
 
-    Until it deletes the first entry of `sys.path`, it finds this project's packages before a user's of the same names.
+    Until the program deletes `sys.path[0]`, this project's packages come before a user's of the same names.
     """
     path = [str(Path(__file__).parents[1]), *(str(folder) for folder in sys.path)]
     allowed = working_folder.allowed()
@@ -122,33 +125,34 @@ def beginning() -> str:
 
 
 def shield(channel: int) -> None:
-    """Go on in a child process, and stay behind as its parent, which passes on how it ended.
+    """Fork: return in the child, and stay in the parent, the shield, until the child ends; exit with its exit code.
 
-    So the parent whom the child can ask for is not the process that started it; signals to it have no effect. When the
-    other end of the connection `channel` closes, it kills its process group: the child, and what the child started.
+    `os.getppid()` in the child is the shield, not the process that started it, and the shield ignores signals. When
+    the other end of the connection `channel` closes, the shield kills its process group: the child, and what the child
+    started.
     """
-    deaf = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-    handlers = [signal.signal(number, signal.SIG_IGN) for number in deaf]
-    wake, woken = os.pipe()
-    os.set_blocking(woken, False)
-    signal.set_wakeup_fd(woken)
+    ignored = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+    handlers = [signal.signal(number, signal.SIG_IGN) for number in ignored]
+    wakes, wakeup = os.pipe()  # the end to read, and the end that a signal writes to
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     child = os.fork()
     if child == 0:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for number, handler in zip(deaf, handlers, strict=True):
+        for number, handler in zip(ignored, handlers, strict=True):
             signal.signal(number, handler)
-        os.close(wake)
-        os.close(woken)
+        os.close(wakes)
+        os.close(wakeup)
         return
     poll = select.poll()
-    poll.register(wake, select.POLLIN)
-    poll.register(channel, select.POLLHUP)  # only that the other end has closed; macOS tells who asks for it
+    poll.register(wakes, select.POLLIN)
+    poll.register(channel, select.POLLHUP)  # the other end has closed; macOS reports it only if asked
     while True:
         if any(number == channel for number, _ in poll.poll()):
             os.killpg(0, signal.SIGKILL)
-        os.read(wake, 1)
+        os.read(wakes, 1)
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             code = os.waitstatus_to_exitcode(status)
@@ -156,19 +160,19 @@ def shield(channel: int) -> None:
 
 
 def how_it_ended(code: int) -> str:
-    """Return the exit code of a shielded process in words: 128 and the number of a signal is how a shell says it."""
+    """Return the exit code of a shielded process in words; as in a shell, 128 + n stands for signal n."""
     number = -code if code < 0 else code - 128
     known = {int(s): s.name for s in signal.Signals}
     return f"was ended by {known[number]}" if number in known else f"ended with exit code {code}"
 
 
 def shares(rows: int, workers: int) -> list[tuple[int, int]]:
-    """Return which rows each worker holds, from the first to before the second, as even as can be."""
+    """Return each worker's rows as (start, stop), `stop` excluded; their numbers differ by at most one."""
     return list(pairwise(rows * index // workers for index in range(workers + 1)))
 
 
 def stop_all(workers: Sequence[Worker]) -> None:
-    """End workers: at once those that are waiting, after PATIENCE those that are not."""
+    """End workers: idle ones at once; busy ones are killed after PATIENCE seconds."""
     deadline = time.monotonic() + PATIENCE
     for worker in workers:
         worker.connection.close()
@@ -177,7 +181,7 @@ def stop_all(workers: Sequence[Worker]) -> None:
 
 
 def serve(channel: int) -> None:
-    """Be a worker: do what is asked until nobody is there to ask; `channel` is the number of an open file."""
+    """Run a worker: answer requests until the connection closes; `channel` is its descriptor."""
     connection = Connection(channel)
     with suppress(EOFError, OSError):
         name, target, *arguments = connection.recv()
@@ -188,12 +192,12 @@ def serve(channel: int) -> None:
             try:
                 answer: Any = getattr(work, method)(*arguments)
             except Exception as error:  # a plug-in may raise anything
-                answer = _told(error, name)
+                answer = _failure(error, name)
             connection.send(answer)
 
 
-def _told(error: Exception, name: str) -> Failure:
+def _failure(error: Exception, name: str) -> Failure:
     if isinstance(error, UserError):
         return Failure(*error.__reduce__()[:2])
-    what = f"{name} raised {in_words(error)}; `marl games check` plays it apart from learning"
+    what = f"{name} raised {in_words(error)}; `marl games check` tests the game by itself"
     return Failure(RunFailed, (what,))

@@ -1,4 +1,4 @@
-"""Random play: what a hash of seed, player and age chooses."""
+"""Random play: actions drawn by a hash of the episode's seed, the player, and the step of the episode."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,10 @@ from games.keys import choose, fold, uniform
 
 
 def random_actions(spec: Spec, timestep: TimeStep, age: NDArray[np.int64], idle: int = 0) -> Actions:
-    """Return a legal action for every player who is acting, `idle` for the others."""
+    """Return actions [E, N] or [E, N, D]: a legal one for each player who is acting, `idle` for the others.
+
+    `age` [E] counts the steps since each episode opened.
+    """
     env, player = np.nonzero(timestep.acting)
     key = fold(fold(timestep.seed[env], player), age[env])
     if isinstance(spec.action, Box):

@@ -6,7 +6,7 @@
     my_package.games:Nim(stones=21)           a class of an installed package
     spread | team_reward | messy(phi=0.1)     a game and its wrappers (games/wrappers.py)
     runs/x/checkpoints/000500000              a path (agents)
-    'runs/lr=1e-3'(greedy=True)               a name in quotes, whatever letters it has
+    'runs/lr=1e-3'(greedy=True)               a name in quotes, which may have any characters
 
 Values are Python literals; a bare word is a string: `mode=B`, `game=goofspiel(num_cards=4)`.
 """
@@ -26,12 +26,12 @@ from typing import Any, get_args
 from games import plugins, working_folder
 from games.errors import UserError, nearest, refused_by_us, theirs, written
 
-_PLAIN = {int, float, bool, str, NoneType}  # what an argument may be declared as and is checked for
+_PLAIN = {int, float, bool, str, NoneType}  # an argument that is declared as one of these is checked
 _ARTICLE = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a word"}
 OURS = ("games", "marl", "tournaments")  # the top-level packages of this project
 LONGEST = 10_000  # characters of a reference
-MOST_WRAPPERS = 100  # around one game; each is a call within another
-MOST_PARTS = 100  # into which commas may part one
+MOST_WRAPPERS = 100  # around one game; their calls nest
+MOST_PARTS = 100  # into which commas may split one reference
 
 _NAME = r"[^\s():=,'\"]([^():=,]*[^\s():=,])?"
 _QUOTED = r"'([^'\\]|\\.)*'|\"([^\"\\]|\\.)*\""
@@ -50,7 +50,7 @@ class Reference:
 
     @property
     def brackets(self) -> str:
-        """The arguments as they are written behind the name; empty without any."""
+        """The arguments as they are written after the name; empty without any."""
         written = ", ".join(f"{key}={value!r}" for key, value in self.arguments)
         return f"({written})" if written else ""
 
@@ -81,9 +81,9 @@ def _arguments(text: str, arguments: str) -> Iterator[tuple[str, Any]]:
 
 
 class _Nesting:
-    """Follow brackets and quotes, letter by letter; `open` while one is not closed.
+    """Track brackets and quotes, character by character; `open` while one is not closed.
 
-    A quote opens within brackets, and where a value or a name begins: no apostrophe does.
+    A quote opens within brackets, and where a value or a name begins; elsewhere it is an apostrophe.
     """
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ def _split(text: str, separator: str) -> list[str]:
 def _value(text: str) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes that are none
+            warnings.simplefilter("ignore")  # about invalid escape sequences
             return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError):  # a set of lists is a TypeError
         return {"true": True, "false": False}.get(text, text)
@@ -129,7 +129,7 @@ def _value(text: str) -> Any:
 
 
 def layers(text: str) -> tuple[Reference, list[Reference]]:
-    """Read a game and the wrappers written behind it; raises UserError where one is no reference."""
+    """Read a game and the wrappers written after it; raises UserError where one is no reference."""
     game, *wrappers = [parse(part) for part in _split(text, "|") or [text]]
     if len(wrappers) > MOST_WRAPPERS:
         raise UserError(f"expected at most {MOST_WRAPPERS} wrappers, got {len(wrappers)} in {written(text)}")
@@ -137,12 +137,12 @@ def layers(text: str) -> tuple[Reference, list[Reference]]:
 
 
 def wrapped(game: str, wrappers: Sequence[str]) -> str:
-    """Return the reference of a game with more wrappers behind it."""
+    """Return the reference of a game with more wrappers after it."""
     return " | ".join([game, *wrappers])
 
 
 def rejoin(parts: Sequence[str]) -> list[str]:
-    """Put references together that were parted at the commas within their brackets."""
+    """Join references that were split at the commas within their brackets."""
     whole, start = [], 0
     while start < len(parts):
         end = _closed(parts, start)
@@ -152,7 +152,7 @@ def rejoin(parts: Sequence[str]) -> list[str]:
 
 
 def _closed(parts: Sequence[str], start: int) -> int:
-    """Return behind which part all is closed that one opens; behind itself where that is nowhere."""
+    """Return the index after the part that closes what `parts[start]` opens; `start + 1` if none does."""
     nesting = _Nesting()
     for end in range(start, min(start + MOST_PARTS, len(parts))):
         for letter in f"{parts[end]},":
@@ -171,8 +171,8 @@ def resolve(
 ) -> Any:
     """Find what a reference names: a name that is registered in `group`, or an attribute of a module.
 
-    `hint(name, known)` says in the refusal of an unknown name which known one may be meant. Raises UserError where
-    nothing has the name, where two packages register it, and where it cannot be imported.
+    `hint(name, known)` is the suggestion in the error for an unknown name. Raises UserError where nothing has the name,
+    where two packages register it, and where it cannot be imported.
     """
     if reference.source:
         return attribute(reference, sources)
@@ -213,7 +213,7 @@ def _import(reference: Reference, sources: Sequence[str]) -> Any:
 
 
 def _taken(module: str) -> str:
-    """Say which of the user's files has the name of a package of this project's; an empty string where none has."""
+    """Return a hint that names the user's file with the name of one of this project's packages; empty without one."""
     name, home = module.partition(".")[0], Path(__file__).parents[1]
     mine = [path for path in (Path(f"{name}.py"), Path(name)) if path.exists() and path.resolve().parent != home]
     if name not in OURS or not mine:
@@ -222,7 +222,7 @@ def _taken(module: str) -> str:
 
 
 def call(target: Callable[..., Any], reference: Reference, **more: Any) -> Any:
-    """Call what a reference names with its arguments; raises UserError where they do not fit, or whatever it raises."""
+    """Call what a reference names with its arguments; raises UserError where they do not fit, or the call raises."""
     build, what = bound(target, reference, **more), f"'{reference}' could not be built"
     with theirs(what, "mend it or its arguments"):
         try:
@@ -234,7 +234,7 @@ def call(target: Callable[..., Any], reference: Reference, **more: Any) -> Any:
 
 
 def bound(target: Callable[..., Any], reference: Reference, **more: Any) -> Callable[[], Any]:
-    """Return what a reference names with its arguments; raises UserError where they do not fit the signature."""
+    """Bind a reference's arguments to what it names; raises UserError where they do not fit the signature."""
     arguments = dict(reference.arguments) | more
     parameters = parameters_of(target)
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
@@ -257,7 +257,7 @@ def bound(target: Callable[..., Any], reference: Reference, **more: Any) -> Call
 
 
 def check_types(name: str, parameters: Mapping[str, inspect.Parameter], arguments: dict[str, Any]) -> None:
-    """Raise UserError for a number, a word or a truth value where another of them is declared."""
+    """Raise UserError for an argument whose type is not the declared one, where that is int, float, bool or str."""
     for key, value in arguments.items():
         annotation = parameters[key].annotation if key in parameters else Any
         kinds = set(get_args(annotation) or (annotation,))

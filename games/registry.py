@@ -1,7 +1,7 @@
-"""Games by reference (games/references.py): `make` builds them, with the wrappers written behind them.
+"""Games by reference (games/references.py): `make` builds them, with the wrappers written after them.
 
-What a user types may name any code: `package.module:Class` is imported and called. What stands in a file that somebody
-else may have written must not: it goes through `from_file`, which lets only the names of registered things pass.
+A reference that a user types may name any code: `package.module:Class` is imported and called. A reference read from a
+file, which somebody else may have written, may not: `from_file` accepts only registered names.
 """
 
 import re
@@ -24,7 +24,7 @@ from games.wrappers import ON_SPACES
 def make(text: str, num_envs: int, *, guard: bool = True) -> VecEnv:
     """Build a game by reference as a VecEnv of `num_envs` environments.
 
-    A game from elsewhere is watched by a Guard, which raises GameFailed where it breaks a promise.
+    A Guard watches games that are not this project's, and raises GameFailed where one breaks a promise.
     Raises UserError for an unknown name, a wrong argument, and an optional package that is not installed.
     """
     reference, wrappers = layers(text)
@@ -32,7 +32,7 @@ def make(text: str, num_envs: int, *, guard: bool = True) -> VecEnv:
     if source is None:
         venv, outer = _build(reference, wrappers, num_envs)
     else:
-        inner, outer = _parted(source, wrappers)
+        inner, outer = _split_wrappers(source, wrappers)
         venv = source.make(reference.name, dict(reference.arguments), num_envs, inner)
     trusted = source.trusted if source else type(venv).__module__.startswith("games.native.")
     if guard and not trusted:
@@ -43,11 +43,11 @@ def make(text: str, num_envs: int, *, guard: bool = True) -> VecEnv:
 
 
 def from_file(text: str, remedy: str) -> str:
-    """Return a game's reference that stands in a file, if making the game runs nothing but what is registered here.
+    """Return a game's reference that was read from a file, if building the game runs registered code only.
 
     Registered are entry points, sources with their own packages, and wrappers by plain names; their arguments are
-    numbers and words, not paths. Raises UserError for anything else, with what the user may do: `remedy`, but where
-    Python's own modules are named, which hold no games.
+    numbers and words, not paths. Raises UserError for anything else, with `remedy` as what the user may do, except
+    where a module of Python itself is named, which has no games.
     """
     game, wrappers = layers(text)
     refused = _code(game) if game.source else ""
@@ -58,12 +58,12 @@ def from_file(text: str, remedy: str) -> str:
     if any(reference.source.partition(".")[0] in sys.stdlib_module_names for reference in (game, *wrappers)):
         remedy = "no game is there; name one with --game"
     if refused:
-        raise UserError(f"the game {written(text)} stands in a file and names {refused}: not run; {remedy}")
+        raise UserError(f"the game {written(text)}, read from a file, names {refused}, which is not run; {remedy}")
     return text
 
 
 def _code(game: Reference) -> str:
-    """Return what code a game names beside that of its source, or an empty string."""
+    """Return the code that a game names besides its source's own, in words; empty if there is none."""
     source = _source(game)
     if source is None:
         return f"code of '{game.source}'"
@@ -71,7 +71,7 @@ def _code(game: Reference) -> str:
 
 
 def _paths(value: Any) -> Iterator[str | bytes]:
-    """Yield what may be a path, or the name of code, in the value of an argument."""
+    """Yield the parts of an argument's value that may be paths or names of code."""
     if isinstance(value, dict):
         value = [*value.keys(), *value.values()]
     if isinstance(value, list | tuple | set):
@@ -82,26 +82,26 @@ def _paths(value: Any) -> Iterator[str | bytes]:
 
 
 def _source(reference: Reference) -> Source | None:
-    """Return the source that stands before the colon; None where that is a module, or nothing."""
+    """Return the source that is named before the colon; None if a module is, or nothing."""
     try:
         return sources.source(reference.source) if reference.source else None
     except KeyError:
         return None
 
 
-def _parted(source: Source, wrappers: list[Reference]) -> tuple[list[Reference], list[Reference]]:
-    """Part wrappers: those that the source puts around single environments, and those that go around the batch."""
+def _split_wrappers(source: Source, wrappers: list[Reference]) -> tuple[list[Reference], list[Reference]]:
+    """Split wrappers into those that the source puts around single environments and those around the batch."""
     inner = list(takewhile(source.wraps, wrappers))
     return inner, wrappers[len(inner) :]
 
 
 def _target(reference: Reference) -> Any:
-    """Return what builds a game that is of no source: what is registered, or a class."""
+    """Return the registered object, or the class, that builds a game without a source."""
     return resolve(reference, plugins.GAMES, "game", plugins.names(plugins.SOURCES), _known_game)
 
 
 def _build(reference: Reference, wrappers: list[Reference], num_envs: int) -> tuple[VecEnv, list[Reference]]:
-    """Build a game that is of no source; return it, and the wrappers that are not yet around it."""
+    """Build a game without a source; return it, and the wrappers that are still to be applied."""
     target = _target(reference)
     if "num_envs" in parameters_of(target):
         return _specified(call(target, reference, num_envs=num_envs), reference), wrappers
@@ -114,7 +114,7 @@ def _build(reference: Reference, wrappers: list[Reference], num_envs: int) -> tu
     if source is None:
         kinds = "a Game, a VecEnv, or a PettingZoo AECEnv or ParallelEnv, or a Gymnasium Env"
         raise UserError(f"expected {kinds} from '{reference}', got {type(made).__name__}")
-    inner, outer = _parted(source, wrappers)
+    inner, outer = _split_wrappers(source, wrappers)
     return source.vectorize(str(reference), made, lambda: call(target, reference), num_envs, inner), outer
 
 
@@ -135,22 +135,22 @@ def _wrap(venv: VecEnv, wrapper: Reference) -> VecEnv:
 
 
 def _refuse_single(venv: VecEnv, wrapper: Reference) -> None:
-    """Raise UserError where a wrapper that some source puts around single environments stands elsewhere."""
+    """Raise UserError for a wrapper of single environments that is written after something else."""
     takers = [name for name, source in sources.every() if source.wraps(wrapper)]
     if takers:
         raise UserError(
-            f"expected '{wrapper.name}' directly behind an environment of {' or '.join(takers)}, "
-            f"got it behind '{venv.spec.name}'"
+            f"expected '{wrapper.name}' directly after an environment of {' or '.join(takers)}, "
+            f"got it after '{venv.spec.name}'"
         )
 
 
 def _known_wrapper(name: str, registered: Iterable[str]) -> str:
-    """Return a hint at the nearest wrapper."""
+    """Return a hint that names the nearest wrapper."""
     return nearest(name, (*registered, *ON_SPACES))
 
 
 def load(text: str) -> Game:
-    """Build a game by reference, with positions to clone; raises UserError for a pure environment, which has none."""
+    """Build a game by reference, with positions to clone; raises UserError for an environment without positions."""
     reference, _ = layers(text)
     source = _source(reference)
     if source is not None:
@@ -169,7 +169,7 @@ def names() -> list[str]:
 
 
 def twin(text: str) -> str:
-    """Return a game of the same name whose positions can be cloned, of a source that has such; "" where it has none."""
+    """Return the reference of a game of the same name with positions to clone, from any source; "" without one."""
     plain = _bare(re.split(r"[.:]", re.split(r"[(| ]", text)[0])[-1])
     having = (f"{name}:{game}" for name, source in sources.every() if source.positions for game in source.names())
     return next((game for game in having if _bare(game.partition(":")[2]) == plain), "")
@@ -181,7 +181,7 @@ def _bare(name: str) -> str:
 
 
 def _known_game(name: str, plain: Iterable[str]) -> str:
-    """Return a hint at the nearest game that is registered, or listed by its source, or else at the list of all."""
+    """Return a hint that names the nearest registered or listed game, or else the command that lists all games."""
     known = {game.partition(":")[2]: game for game in sources.listed()} | {same: same for same in plain}
     match = closest(name, known)
     return f"; did you mean '{known[match]}'?" if match else "; `marl games list` names them"

@@ -1,4 +1,4 @@
-"""How far rounding may have moved what a game paid, and the one comparison of payoffs that allows for it.
+"""Bounds on the rounding error of returns, and the one comparison of returns that allows for it.
 
 A payment r is a float32 (`TimeStep.reward`); a return is the float64 sum of a player's payments. Returns that the rules
 make equal differ after rounding: three gains of 0.1 and a loss of 0.3 sum to -7e-9. The difference of any two returns
@@ -7,7 +7,7 @@ of a game of T steps is off by at most
     Σ 2⁻²³ |r| over the payments of all players that are not whole  +  2⁻⁵² T · scale
 
 The first term bounds the conversion to float32, 2⁻²⁴ |r|, and one more rounding of that size where the game computes in
-float32. A whole payment below 2²⁰ is exact: rounding leaves so few digits of another number by chance only.
+float32. A whole payment below 2²⁰ counts as exact: rounding turns another number into a whole one only by chance.
 The second term bounds the game's own float64 sums, which round at each step: `scale` is the largest number that they
 reach, by the Spec's `return_bounds` (at least 1), or 2²⁰ where no bounds are known.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from games.contract import Spec
 
-FLOAT32, FLOAT64 = 2.0**-23, 2.0**-52  # spacing of the numbers from 1 on
+FLOAT32, FLOAT64 = 2.0**-23, 2.0**-52  # machine epsilon: the spacing of the numbers just above 1
 MODERATE = 2.0**20
 
 
@@ -36,5 +36,5 @@ def of_sums(spec: Spec, length: int) -> float:
 
 
 def sign(gap: float | NDArray[np.float64], rounding: float | NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return who was paid more: 1 and -1 for a difference above its rounding bound, 0 within it."""
+    """Return the sign of a difference of returns: 1 or -1 above its rounding bound, 0 within it."""
     return np.where(np.abs(gap) <= rounding, 0, np.sign(gap)).astype(np.int64)

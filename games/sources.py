@@ -26,16 +26,16 @@ from games.references import OURS, Reference
 class Source(ABC):
     """A library of games behind one name.
 
-    Names and arguments come from a user, or from a file of somebody else's (`is_own`). A method that cannot do what it
-    is asked for raises UserError (games/errors.py), whose text is one sentence: what was expected, what came, what to
-    do. That holds for an unknown name, a wrong argument, and a package that is not installed.
+    Names and arguments come from a user, or from a file of somebody else's (`is_own`). A method that cannot answer
+    raises UserError (games/errors.py), in one sentence: what was expected, what came, what to do. That holds for an
+    unknown name, a wrong argument, and a package that is not installed.
     """
 
     listed: ClassVar[bool] = True
-    """Whether `marl games list` and the hint at a misspelt game read `names()`: few, and there at once."""
+    """Whether `marl games list` and spelling hints read `names()`; True for a short list that is quick to read."""
 
     trusted: ClassVar[bool] = False
-    """Whether its games are known to keep the contract: nothing watches them while they are played (games/guard.py)."""
+    """Whether its games are known to keep the contract, so that no guard watches them (games/guard.py)."""
 
     positions: ClassVar[bool] = False
     """Whether `load` gives games with positions, so that tree search can play them."""
@@ -51,7 +51,7 @@ class Source(ABC):
         """
 
     def names(self) -> Sequence[str]:
-        """Return the names of its games, as `make` takes them; nothing where it keeps no list."""
+        """Return the names of its games, as `make` takes them; empty if it keeps no list."""
         return ()
 
     def examples(self) -> Sequence[str]:
@@ -63,22 +63,22 @@ class Source(ABC):
         return None
 
     def is_own(self, name: str) -> bool:
-        """Say whether building `name` imports no code but this source's own, and reads no file that `name` says.
+        """Return whether building `name` imports only this source's own code, and reads no file that `name` gives.
 
-        A checkpoint of a stranger's may name any game. Only games that are a source's own are built without the user
-        having typed their names (docs/security.md).
+        A stranger's checkpoint may name any game. Only games that are a source's own are built without the user having
+        typed their names (docs/explanation/security.md).
         """
         return False
 
     def wraps(self, wrapper: Reference) -> bool:
-        """Say whether a wrapper, by its name, is one that this source puts around its single environments."""
+        """Return whether a wrapper, by its name, is one that this source puts around its single environments."""
         return False
 
     def adapts(self, made: Any) -> bool:
-        """Say whether `made` is an environment of this source's API, which `vectorize` turns into a VecEnv.
+        """Return whether `made` is an environment of this source's API, which `vectorize` turns into a VecEnv.
 
-        Asked of what a user's class or function builds, where that inherits from a class of a package with the name of
-        the source: that is how `my_games:Rendezvous`, a ParallelEnv of pettingzoo's, comes to the source `pettingzoo`.
+        Called with what a user's class or function builds, if that inherits from a class of the package with the
+        source's name: `my_games:Rendezvous`, a ParallelEnv of pettingzoo's, is offered to the source `pettingzoo`.
         """
         return False
 
@@ -96,7 +96,7 @@ def source(name: str) -> Source:
     """Return a source by its name.
 
     Raises KeyError for a name that nobody registered; UserError where two packages register it, where it cannot be
-    imported, and where it is no Source.
+    imported, and where it is not a Source.
     """
     return _made(plugins.entry_point(plugins.SOURCES, name))
 
@@ -104,7 +104,7 @@ def source(name: str) -> Source:
 def every() -> Iterator[tuple[str, Source]]:
     """Yield every source that can be imported, by its name."""
     for name in plugins.names(plugins.SOURCES):
-        with suppress(UserError):  # who asks for it by its name hears why
+        with suppress(UserError):  # asking for it by name raises it
             yield name, source(name)
 
 
@@ -133,7 +133,7 @@ def _made(point: EntryPoint) -> Source:
 
 
 class _PluggedIn(Source):
-    """A source of another package: whatever its methods raise is said in one sentence that names it."""
+    """A source of another package: what its methods raise becomes a UserError that names the source."""
 
     def __init__(self, name: str, source: Source) -> None:
         self._name, self._source = name, source

@@ -1,10 +1,10 @@
-"""Check every game of a source, and say in one table which pass, which are refused, and which fail.
+"""Check every game of a source, and list in one table which pass, which are refused, and which fail.
 
     marl games table openspiel        marl games table pettingzoo
 
-Each game is checked in a process of its own: one that aborts, hangs or eats memory costs its own row, not the table.
-A game passes where it keeps every promise of the contract (games/check.py); it is refused where it says in one sentence
-why agents cannot play it here.
+Each game is checked in a process of its own: one that aborts, hangs or runs out of memory fails alone. A game passes if
+it keeps every promise of the contract (games/check.py). It is refused if building it raises a UserError, which says why
+agents cannot play it here.
 """
 
 import json
@@ -49,7 +49,7 @@ class CheckedGame:
 
 
 def table(source: str, episodes: int = 4, timeout: float = 900, workers: int = 2) -> str:
-    """Return the survey of a source as Markdown; raises UserError where the source has no list of its games."""
+    """Return the survey of a source as Markdown; raises UserError if it is unknown or keeps no list of its games."""
     rows = list(survey(references(source), episodes, timeout, workers))
     count = {verdict: sum(row.verdict == verdict for row in rows) for verdict in ("passes", "refused", "FAILS")}
     return "\n".join(
@@ -91,11 +91,11 @@ def _row(reference: str, episodes: int, timeout: float) -> CheckedGame:
         child = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout)
     except subprocess.TimeoutExpired:
         return CheckedGame(reference, "FAILS", f"took longer than {timeout:g} seconds")
-    said = (child.stderr if child.returncode else child.stdout).strip().splitlines() or ["nothing was said"]
-    if child.returncode == 0 and said[-1].startswith("{"):
-        return CheckedGame(**json.loads(said[-1]))
+    output = (child.stderr if child.returncode else child.stdout).strip().splitlines() or ["no output"]
+    if child.returncode == 0 and output[-1].startswith("{"):
+        return CheckedGame(**json.loads(output[-1]))
     how = signal.Signals(-child.returncode).name if child.returncode < 0 else child.returncode
-    return CheckedGame(reference, "FAILS", f"its process ended with {how}: {said[-1]}")
+    return CheckedGame(reference, "FAILS", f"its process ended with {how}: {output[-1]}")
 
 
 def check(reference: str, episodes: int) -> CheckedGame:
@@ -120,6 +120,6 @@ def _kind(spec: Spec) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Be the process of one game: check it, and print its row as JSON."""
+    """Check one game in a process of its own, and print its row as JSON."""
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     print(json.dumps(vars(check(sys.argv[1], int(sys.argv[2])))))

@@ -1,28 +1,28 @@
-"""Text that somebody else wrote, made fit to be shown: names, messages, paths, what a game prints of itself.
+"""Escape foreign text for display: names, messages, paths, the text of a game's positions.
 
-    shown           on a terminal, and everywhere else: nothing that a terminal obeys or that nobody can see
-    sentence        as a message: one line that is not too long
-    markdown_cell   in Markdown
-    csv_line        in a file that a spreadsheet opens
+    shown           for a terminal, and for all that follow: no control characters, and none that cannot be seen
+    sentence        for a message: one line of limited length
+    markdown_cell   for Markdown
+    csv_line        for a file that a spreadsheet opens
 
-Names are shown as they are written; what has no letter of its own is spelled out as Python spells it: \\x1b, \\u202e.
+Letters of all scripts stay as they are; characters that cannot be seen are escaped as in Python: \\x1b, \\u202e.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 
 LONGEST_SENTENCE = 500  # characters of a message
-# Unicode calls these letters or marks (`str.isprintable`), and they take no place: fillers, joiners, selectors.
+# `str.isprintable` is true of these, and they cannot be seen: fillers, joiners, selectors.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-_FORMULA = tuple("=+-@＝＋－＠")  # how a cell begins that a spreadsheet computes
+_FORMULA = tuple("=+-@＝＋－＠")  # the first characters of a cell that a spreadsheet computes
 _NUMBER = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
-_PLAIN = re.compile(r"[\w.+:/-]*", re.ASCII)  # a cell that needs no quotes, whatever parts the cells of a line
+_PLAIN = re.compile(r"[\w.+:/-]*", re.ASCII)  # a cell that needs no quotes, whatever the separator
 
 
 def shown(text: str) -> str:
-    """Return text on one line, with control, direction and zero-width characters spelled out: \\n, \\x1b, \\u202e."""
+    """Return text on one line, with control, direction and zero-width characters escaped: \\n, \\x1b, \\u202e."""
     if text.isprintable() and not _UNSEEN.search(text):
         return text
     return "".join(
@@ -32,7 +32,7 @@ def shown(text: str) -> str:
 
 
 def cut(text: str, most: int) -> str:
-    """Return text of at most `most` characters: of a longer one the beginning and the end."""
+    """Return at most `most` characters: the beginning and the end of a longer text."""
     if len(text) <= most:
         return text
     end = (most - 1) // 3
@@ -54,14 +54,14 @@ def markdown_table(
 
 
 def markdown_cell(text: str) -> str:
-    """Return text that Markdown shows as it is written, in a table, too."""
+    """Return text that Markdown shows as it is written, also in a table."""
     text = shown(text).replace("&", "&amp;").replace("<", "&lt;")
     text = re.sub(r"([\\|*`\[\]~$])", r"\\\1", text)
-    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # within a word it is no emphasis
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)  # within a word it marks no emphasis
 
 
 def csv_line(cells: Iterable[object]) -> str:
-    """Return cells as a line of CSV. A text that a spreadsheet would compute begins with an apostrophe."""
+    """Return cells as a line of CSV; an apostrophe is put before a text that a spreadsheet would compute."""
     return ",".join(map(_csv_cell, cells))
 
 

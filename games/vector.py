@@ -4,7 +4,7 @@
                       ├── Vector, a VecEnv
     PettingZooEnv ────┘
 
-A single environment writes its own row of the batch's arrays; `Vector` opens episodes and keeps the order of things.
+A single environment writes its own row of the batch's arrays; `Vector` opens episodes and steps the environments.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from games.keys import draw_one, fold, fold_one, uniform_one
 
 
 class Row:
-    """One environment's row of a TimeStep: views [N, ...] of arrays that `Vector` clears before each step."""
+    """One environment's row of a TimeStep: [N, ...] slices of arrays that `Vector` clears before each step."""
 
     def __init__(self, timestep: TimeStep, index: int) -> None:
         self.obs: Views = timestep.obs[index]  # [N, *O]
@@ -35,7 +35,7 @@ class Row:
 
 
 class SingleEnv(Protocol):
-    """One environment at a time; it writes what happened into its row."""
+    """One environment, which writes the result of `reset` and `step` into its row."""
 
     spec: Spec
 
@@ -48,19 +48,19 @@ class SingleEnv(Protocol):
         ...
 
     def render(self) -> str:
-        """Return the position as text; empty where it cannot be told."""
+        """Return the position as text; empty if there is none."""
         ...
 
     def action_name(self, player: int, action: int) -> str: ...
 
 
 class GameEnv:
-    """Play a Game: chance is resolved from the episode's seed, rewards are differences of `returns()`."""
+    """Play a Game: chance is drawn from the episode's seed, rewards are differences of `returns()`."""
 
     def __init__(self, game: Game, row: Row) -> None:
         self.spec = game.spec
         self._game = game
-        # Views cut once, and bytes to write single items: slicing at every step would cost as much as the rules.
+        # Sliced once, as memoryviews for single items: slicing arrays at every step would cost as much as the rules.
         self._obs = [view.reshape(-1) for view in row.obs]
         self._mask = [memoryview(view.view(np.uint8)) for view in row.action_mask]
         self._acting = memoryview(row.acting.view(np.uint8))
@@ -92,7 +92,7 @@ class GameEnv:
         return action_name(self.state, player, action)
 
     def _settle(self) -> bool:
-        """Resolve chance, then write what the players who must act now may see; return whether the game is over."""
+        """Draw chance, then write what the players who must act now may see; return whether the game is over."""
         state = self.state
         acting = state.acting()
         while not acting:
@@ -139,17 +139,17 @@ class Vector:
         self.timestep = TimeStep.empty(spec, num_envs)
         self.envs = [make(Row(self.timestep, e)) for e in range(num_envs)]
         self._root = [0] * num_envs  # [E] the seed given to reset
-        self._hashed = [0] * num_envs  # [E] how many of the episodes that follow by themselves have their seeds
-        self._following: list[list[int]] = [[] for _ in range(num_envs)]  # [E] those seeds, the next one last
+        self._hashed = [0] * num_envs  # [E] episodes since that reset whose seeds have been hashed
+        self._next_seeds: list[list[int]] = [[] for _ in range(num_envs)]  # [E] those not used yet, the next one last
         self._over = [False] * num_envs  # [E] the last step ended the episode
-        self._steps = 0  # taken since the beginning
-        self._opened = [0] * num_envs  # [E] how many there were when the episode opened
+        self._steps = 0  # calls of `step`
+        self._opened = [0] * num_envs  # [E] `_steps` when the episode opened
 
     def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
         opened = range(self.num_envs) if where is None else np.flatnonzero(where).tolist()
         given = np.asarray(seeds).astype(np.uint64).tolist()
         for e in opened:
-            self._root[e], self._hashed[e], self._following[e], self._over[e] = given[e], 0, [], False
+            self._root[e], self._hashed[e], self._next_seeds[e], self._over[e] = given[e], 0, [], False
         self.timestep.acting[opened] = False
         self.timestep.action_mask[opened] = False
         self._open(opened, [given[e] for e in opened])
@@ -178,16 +178,16 @@ class Vector:
         return timestep
 
     def render(self, env: int) -> str:
-        """Return one environment's position as text; empty where it cannot be told."""
+        """Return one environment's position as text; empty if it has none."""
         return self.envs[env].render()
 
     def describe(self, env: int, player: int) -> str:
-        """Return what a player may see of one environment as text; empty where that cannot be told."""
+        """Return what a player may see of one environment as text; empty if it has none."""
         described: Any = getattr(self.envs[env], "describe", None)
         return described(player) if described else ""
 
     def action_name(self, env: int, player: int, action: int) -> str:
-        """Return the word that a game has for an action."""
+        """Return the name of an action."""
         return self.envs[env].action_name(player, action)
 
     def states(self, where: NDArray[np.int64]) -> list[State]:
@@ -195,11 +195,11 @@ class Vector:
         return [self.envs[e].state.clone() for e in where.tolist()]
 
     def _next_seed(self, e: int) -> int:
-        """Return the seed of the episode that follows by itself; hashed for sixteen at once, which is cheaper."""
-        if not self._following[e]:
-            self._following[e] = fold(self._root[e], self._hashed[e] + np.arange(16, 0, -1)).tolist()
+        """Return the seed of an environment's next episode; sixteen are hashed at once, which is cheaper."""
+        if not self._next_seeds[e]:
+            self._next_seeds[e] = fold(self._root[e], self._hashed[e] + np.arange(16, 0, -1)).tolist()
             self._hashed[e] += 16
-        return self._following[e].pop()
+        return self._next_seeds[e].pop()
 
     def _open(self, opened: Sequence[int], seeds: Sequence[int]) -> None:
         """Open an episode in the chosen environments, each from its own seed."""
@@ -224,35 +224,35 @@ class Vector:
 
 
 def position(state: State) -> str:
-    """Return a position as text; empty where it has no words of its own, and Python's would be its address."""
+    """Return a position as text; empty if its class defines neither `__str__` nor `__repr__`."""
     kind = type(state)
-    told = kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
-    return str(state) if told else ""
+    has_text = kind.__str__ is not object.__str__ or kind.__repr__ is not object.__repr__
+    return str(state) if has_text else ""
 
 
 def action_name(state: State, player: int, action: int) -> str:
-    """Return the word that a position has for an action, where it has one; its number otherwise."""
+    """Return the name of an action at a position; its number if the game has no names."""
     named: Any = getattr(state, "action_name", None)
     return str(named(player, action)) if named else str(action)
 
 
 def vectorize(game: Game, num_envs: int) -> Vector:
-    """Return a VecEnv that plays `game` in `num_envs` environments; a game may bring a faster single environment.
+    """Return a VecEnv that plays `game` in `num_envs` environments, in the game's own `single_env` if it has one.
 
-    Its Spec promises no more than the positions keep: see `with_what_is_there`.
+    The Spec's `resamples` is that of `with_verified_resamples`.
     """
     make = getattr(game, "single_env", None) or partial(GameEnv, game)
-    return Vector(with_what_is_there(game.spec, game.initial_state), make, num_envs)
+    return Vector(with_verified_resamples(game.spec, game.initial_state), make, num_envs)
 
 
-def with_what_is_there(spec: Spec, position: Callable[[], State]) -> Spec:
-    """Return a Spec whose `resamples` is true only where positions have what it takes; `position` gives one of them."""
+def with_verified_resamples(spec: Spec, position: Callable[[], State]) -> Spec:
+    """Return the Spec, with `resamples` False if positions lack the methods for it; `position()` returns one."""
     if not spec.searchable or spec.perfect_information or not spec.resamples or not missing(position()):
         return spec
     return replace(spec, resamples=False)
 
 
 def missing(state: State) -> str:
-    """Return which methods a position lacks that a search of hidden information needs, as words; empty for none."""
+    """Name the methods that a position lacks for a search of hidden information; empty if it has both."""
     needed = {"resample": "`resample(player, key)`", "information": "`information(player)`"}
     return " and ".join(written for name, written in needed.items() if not hasattr(state, name))

@@ -4,7 +4,7 @@
     worker 0                                steps and writes rows  0 to 31, answers
     worker 1                                steps and writes rows 32 to 63, answers
 
-The arrays lie in a file without a name, so that nothing can be left behind.
+The arrays lie in a file without a name, so that no file is left when a process is killed.
 """
 
 import mmap
@@ -31,8 +31,9 @@ _LINE = 64  # bytes of a cache line; each array begins on one
 class Workers:
     """Step `num_envs` environments of a game in `workers` processes, as one VecEnv.
 
-    Episodes are those of one process, since each comes from its own seed. What a worker raises ends them all and is
-    raised here: UserError as it is, anything else as RunFailed, and so is a worker's death.
+    Episodes are the same as in one process, since each comes from its own seed. An error in one worker ends all of them
+    and is raised here: a UserError unchanged, anything else as RunFailed, a worker's death as WorkerDied.
+    Raises UserError for fewer than one worker, and for more workers than environments.
     """
 
     def __init__(self, reference: str, num_envs: int, workers: int) -> None:
@@ -67,7 +68,7 @@ class Workers:
         self._stop()
 
     def _ask(self, request: str) -> list[Any]:
-        """Return every worker's answer; stops them all where one fails, or the wait is interrupted."""
+        """Return every worker's answer; stop all workers if one fails or the wait is interrupted."""
         try:
             for worker in self._workers:
                 worker.ask(request)
@@ -98,7 +99,7 @@ class Share:
 
 
 class Environments:
-    """A worker's environments and their rows, seen from its own process."""
+    """A worker's environments and their rows, in the worker's process."""
 
     def __init__(self, share: Share, memory: int) -> None:
         self._share, self._memory = share, memory
@@ -126,12 +127,12 @@ class Environments:
 
 
 def _nameless_file() -> IO[bytes]:
-    """Open an empty file that is gone with the last process that holds it, in memory where the system has such."""
+    """Open an empty file that exists until the last process closes it, in memory if the system supports that."""
     return os.fdopen(os.memfd_create("workers"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
 
 
 def _shared_arrays(spec: Spec, num_envs: int, memory: int) -> dict[str, NDArray[Any]]:
-    """Map a file as the arrays of a batch, alike in every process: a TimeStep's, and those given to step and reset."""
+    """Map a file as the arrays of a batch, the same in every process: a TimeStep's, and the arguments of its calls."""
     action = np.empty(spec.action.size, np.float32) if isinstance(spec.action, Box) else np.empty((), np.int64)
     arrays = vars(TimeStep.empty(spec, num_envs)) | {
         "actions": np.empty((num_envs, spec.num_players, *action.shape), action.dtype),

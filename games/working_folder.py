@@ -1,9 +1,9 @@
 """The working folder is searched for the modules that a reference names, and for nothing else.
 
 `my_games:Nim` finds `my_games.py` in the folder where the command is typed, and `my_games.py` may import what lies
-beside it. No other import ever finds a file there: a `tqdm.py` that a stranger left beside a store is not run when some
-library looks whether tqdm is installed. A folder on `sys.path` could not tell the two apart, so this is a finder of its
-own, the last that Python asks. Installed modules come first.
+beside it. No other import finds a file there: a `tqdm.py` that a stranger left beside a store is not run when some
+library tests whether tqdm is installed. `sys.path` cannot tell these imports apart, so this module adds an import
+finder, the last that Python asks: installed modules come first.
 """
 
 import ast
@@ -19,9 +19,9 @@ from types import ModuleType
 
 
 def allow(module: str) -> None:
-    """Let a module that a user's reference names be found in the working folder, and there what it imports.
+    """Let the module of a user's reference, and what it imports, be found in the working folder.
 
-    Never called for a name that stands in a file.
+    Never called for a reference that was read from a file.
     """
     name = module.partition(".")[0]
     if name in sys.modules:
@@ -44,8 +44,8 @@ def allowed() -> dict[str, str]:
 
 class _Finder(MetaPathFinder):
     def __init__(self) -> None:
-        self.allowed: dict[str, str] = {}  # where a top-level module may be found, by its name
-        self.found: dict[str, str] = {}  # where one was found; an installed one of an allowed name is not here
+        self.allowed: dict[str, str] = {}  # by the name of a top-level module: the folder where it may be found
+        self.found: dict[str, str] = {}  # by its name: the folder where it was found; no installed modules
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -73,7 +73,7 @@ def _imported(file: str) -> frozenset[str]:
     """Return the top-level names that the source of a module imports by its statements, wherever they stand."""
     try:
         tree = ast.parse(Path(file).read_bytes())
-    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):  # whoever imports it will hear of that
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):  # importing it raises the same
         return frozenset()
     found = set()
     for node in ast.walk(tree):

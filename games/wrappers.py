@@ -1,12 +1,12 @@
-"""Wrappers: a VecEnv seen in another way. They are written behind a game, and applied from left to right.
+"""Wrappers change what a VecEnv shows. They are written after a game, and applied from left to right.
 
-    foraging | team_reward | agent_id                        the team's mean reward, views that tell who one is
-    pettingzoo:sisl.pursuit_v5 | last_action                 views that tell what one did last
+    foraging | team_reward | agent_id                        the team's mean reward; the player's index in its view
+    pettingzoo:sisl.pursuit_v5 | last_action                 the player's last action in its view
     spread | messy(phi=0.15, steps=10)                       views that may be negated, random openings
     spread | my_package.wrappers:Noise(scale=0.1)            a class of your own
 
-A wrapper is a class, or a function, that takes the VecEnv as `venv`, and what stands in its brackets; it returns a
-VecEnv. A package gives its own a plain name by an entry point of the group `marl.wrappers`, as this one does.
+A wrapper is a class, or a function, that takes the VecEnv as `venv` and the arguments in its brackets, and returns a
+VecEnv. A package gives its wrapper a plain name by an entry point of the group `marl.wrappers`, as this one does.
 
 SuperSuit's wrappers, and those that change spaces (ON_SPACES), are written the same way, before these; they are applied
 to each environment by its adapter, before environments are batched.
@@ -23,12 +23,13 @@ from games.contract import Array, Box, Spec, State, TimeStep, VecEnv
 from games.keys import fold, uniform
 from games.random_play import random_actions
 
-_NOISE = 0x6D657373  # names the stream of an episode's noise
-_AGAIN = 0x616761696E  # and that of the seeds from which it begins again
+# Draws of an episode's seed.
+_NOISE = 0x6D657373  # the noise of its views
+_AGAIN = 0x616761696E  # the seeds from which its game begins again
 
 
 class Wrapper:
-    """Step another VecEnv, and show what it shows; a wrapper changes what `_see` returns."""
+    """Step another VecEnv and pass on its time steps as `_see` changes them; a subclass writes `_see`."""
 
     def __init__(self, venv: VecEnv, spec: Spec) -> None:
         self.venv, self.num_envs = venv, venv.num_envs
@@ -41,7 +42,7 @@ class Wrapper:
         return self._see(self.venv.step(actions), actions)
 
     def _see(self, timestep: TimeStep, actions: Actions | None) -> TimeStep:
-        """Return what is shown of a step; `actions` [E, N] led to it, None after a reset."""
+        """Return the changed time step; `actions` [E, N] led to it, None after a reset."""
         raise NotImplementedError
 
     def states(self, where: NDArray[np.int64]) -> list[State]:
@@ -62,7 +63,7 @@ class Wrapper:
 
 
 class Flatten(Wrapper):
-    """Show views as flat rows [E, N, prod(O)]."""
+    """Flatten views to rows [E, N, prod(O)]."""
 
     def __init__(self, venv: VecEnv) -> None:
         shape = (int(np.prod(venv.spec.observation.shape)),)
@@ -73,7 +74,7 @@ class Flatten(Wrapper):
 
 
 class _Appended(Wrapper):
-    """Show flat float32 views with `extra` more numbers behind them."""
+    """Flatten views to float32 and append `extra` numbers to each."""
 
     def __init__(self, venv: VecEnv, extra: int) -> None:
         self._size = int(np.prod(venv.spec.observation.shape))
@@ -88,7 +89,7 @@ class _Appended(Wrapper):
 
 
 class AgentId(_Appended):
-    """Append the player's index to its view, as a one-hot [N]: one network can then hold every seat."""
+    """Append the player's index to its view, as a one-hot [N], so that one network can play every seat."""
 
     def __init__(self, venv: VecEnv) -> None:
         super().__init__(venv, venv.spec.num_players)
@@ -96,7 +97,7 @@ class AgentId(_Appended):
 
 
 class LastAction(_Appended):
-    """Append the player's own last action to its view, as a one-hot [A] (zeros before the first), or as it is [D]."""
+    """Append the player's last action to its view: a one-hot [A] or a continuous action [D]; zeros before the first."""
 
     def __init__(self, venv: VecEnv) -> None:
         self._box = isinstance(venv.spec.action, Box)
@@ -121,9 +122,9 @@ class LastAction(_Appended):
 
 
 class TeamReward(Wrapper):
-    """Pay everybody the mean, or the sum, of what the players are paid; the team's return ends with its last player's.
+    """Pay each player the mean, or the sum, of all rewards; all players end together, at the episode's last step.
 
-    Raises ValueError for a zero-sum game.
+    Raises ValueError for a zero-sum game, and for another `how`.
     """
 
     def __init__(self, venv: VecEnv, how: Literal["mean", "sum"] = "mean") -> None:
@@ -152,10 +153,10 @@ class TeamReward(Wrapper):
 class Messy(Wrapper):
     """MessySMAC's rule (Phan et al. 2023) for any game: noisy views, random openings.
 
-    Each view is negated whole with probability `phi`. An episode opens with `steps` random joint steps, in which nobody
-    acts and nobody is paid; a game that ends in them begins again, from a hash of the episode's seed. The first views
-    behind them are zeros, as there.
-    Raises ValueError for views of bytes, which have no negative.
+    Each view is negated as a whole with probability `phi`. An episode opens with `steps` random joint steps, in which
+    nobody acts and nobody is paid; if the game ends during them, it begins again from a hash of the episode's seed. The
+    first views after them are zeros, as in MessySMAC.
+    Raises ValueError for views of bytes, which have no negative, and for `phi` or `steps` out of range.
     """
 
     def __init__(self, venv: VecEnv, phi: float = 0.15, steps: int = 10) -> None:
@@ -163,7 +164,7 @@ class Messy(Wrapper):
             raise ValueError(f"expected phi in [0, 1] and steps >= 0, got phi={phi}, steps={steps}")
         if venv.spec.observation.dtype == "uint8":
             raise ValueError(f"the views of '{venv.spec.name}' are bytes, and have no negative")
-        # A position says more than a messy view: where all was seen nothing can draw what is now hidden.
+        # A game of perfect information has no `resample` for what the noise hides.
         resamples = venv.spec.resamples and not (venv.spec.searchable and venv.spec.perfect_information)
         spec = replace(venv.spec, chance=True, perfect_information=False, resamples=resamples)
         if steps:
@@ -172,19 +173,19 @@ class Messy(Wrapper):
         super().__init__(venv, spec)
         self.phi, self.steps = phi, steps
         self._root = np.zeros(self.num_envs, np.uint64)  # [E] the seed given to reset
-        self._episode = np.zeros(self.num_envs, np.uint64)  # [E] how many have followed it by themselves
+        self._episode = np.zeros(self.num_envs, np.uint64)  # [E] number of the episode since that reset, from 0
         self._age = np.zeros(self.num_envs, np.int64)  # [E] steps since the episode opened
-        self._seed = np.zeros(self.num_envs, np.uint64)  # [E] the episode's, whatever begins again within it
-        self._again = np.zeros(self.num_envs, np.uint64)  # [E] how often the game has begun again within it
+        self._seed = np.zeros(self.num_envs, np.uint64)  # [E] the episode's seed, also after the game has begun again
+        self._restarts = np.zeros(self.num_envs, np.uint64)  # [E] how often the game has begun again in this episode
         self._opening = np.zeros(self.num_envs, bool)  # [E] random steps are being played
-        self._woke = np.zeros(self.num_envs, np.int64)  # [E] the age at which they were over
+        self._opened = np.zeros(self.num_envs, np.int64)  # [E] the age at which the random steps were over
 
     def reset(self, seeds: NDArray[np.uint64], where: NDArray[np.bool_] | None = None) -> TimeStep:
-        opened = np.ones(self.num_envs, bool) if where is None else where
+        chosen = np.ones(self.num_envs, bool) if where is None else where
         self._inner = self.venv.reset(seeds, where)
-        self._root[opened] = np.asarray(seeds).astype(np.uint64)[opened]
-        self._episode[opened] = 0
-        self._begin(opened)
+        self._root[chosen] = np.asarray(seeds).astype(np.uint64)[chosen]
+        self._episode[chosen] = 0
+        self._begin(chosen)
         return self._show()
 
     def step(self, actions: Actions) -> TimeStep:
@@ -194,45 +195,45 @@ class Messy(Wrapper):
         self._inner = self.venv.step(actions)
         self._age += 1
         if self._inner.first.any():
-            self._follow(self._inner.first & ~self._opening, self._inner.first & self._opening)
+            self._reopen(self._inner.first & ~self._opening, self._inner.first & self._opening)
         return self._show()
 
-    def _follow(self, follows: NDArray[np.bool_], again: NDArray[np.bool_]) -> None:
-        """Open what the inner game has opened, the next episode or this one again, from the seed that is its own.
+    def _reopen(self, next_episode: NDArray[np.bool_], again: NDArray[np.bool_]) -> None:
+        """Open the next episode, or begin this one's game again, from the right seed where the inner game opened [E].
 
-        The inner game counts every beginning as an episode: once one has begun again, its seeds are those of others.
+        The inner game counts each beginning as an episode, so after a game has begun again its seeds are wrong.
         """
-        self._episode[follows] += np.uint64(1)
-        self._again[again] += np.uint64(1)
-        anew = fold(fold(self._seed, _AGAIN), self._again)
-        seeds = np.where(again, anew, fold(self._root, self._episode))
-        astray = (follows | again) & (self._inner.seed != seeds)
-        if astray.any():
-            self._inner = self.venv.reset(seeds, astray)
-        self._begin(follows)
+        self._episode[next_episode] += np.uint64(1)
+        self._restarts[again] += np.uint64(1)
+        restart_seeds = fold(fold(self._seed, _AGAIN), self._restarts)
+        seeds = np.where(again, restart_seeds, fold(self._root, self._episode))
+        wrong = (next_episode | again) & (self._inner.seed != seeds)
+        if wrong.any():
+            self._inner = self.venv.reset(seeds, wrong)
+        self._begin(next_episode)
 
     def _begin(self, envs: NDArray[np.bool_]) -> None:
-        self._age[envs] = self._woke[envs] = self._again[envs] = 0
+        self._age[envs] = self._opened[envs] = self._restarts[envs] = 0
         self._seed[envs] = self._inner.seed[envs]
         self._opening[envs] = self.steps > 0
 
     def _show(self) -> TimeStep:
         inner, age = self._inner, self._age
-        wakes = self._opening & (age >= self.steps) & ~inner.last
-        self._opening &= ~wakes
-        self._woke[wakes] = age[wakes]
-        asleep, awake = self._opening, ~self._opening[:, None]
-        fresh = (age == self._woke) & (self.steps > 0)  # the views behind an opening
-        sign = np.where(self._noise() < self.phi, -1, 1) * ~fresh[:, None]
+        opens = self._opening & (age >= self.steps) & ~inner.last
+        self._opening &= ~opens
+        self._opened[opens] = age[opens]
+        opening, playing = self._opening, ~self._opening[:, None]
+        first_views = (age == self._opened) & (self.steps > 0)
+        sign = np.where(self._noise() < self.phi, -1, 1) * ~first_views[:, None]
         views = inner.obs * sign.astype(np.float32).reshape(*sign.shape, *[1] * (inner.obs.ndim - 2))
         return replace(
             inner,
             obs=views,
-            action_mask=inner.action_mask & awake[:, :, None],
-            acting=inner.acting & awake,
-            reward=inner.reward * ~(asleep | fresh)[:, None],
-            terminated=inner.terminated & awake,
-            truncated=inner.truncated & awake,
+            action_mask=inner.action_mask & playing[:, :, None],
+            acting=inner.acting & playing,
+            reward=inner.reward * ~(opening | first_views)[:, None],
+            terminated=inner.terminated & playing,
+            truncated=inner.truncated & playing,
             first=age == 0,
             seed=self._seed.copy(),
         )

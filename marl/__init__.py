@@ -12,10 +12,9 @@ Names are imported when they are first used, so `import marl` costs little and l
 """
 
 import importlib
-import sys
 from typing import Any
 
-from marl.base.moved import Finder
+from marl.base import moved
 from marl.names import keep_ours
 
 # The public names, and the modules that have them; marl/__init__.pyi says the same to type checkers.
@@ -34,8 +33,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *_HOME]
 
 keep_ours()
-if Finder not in sys.meta_path:
-    sys.meta_path.append(Finder)  # for the modules that moved; after all other finders
+moved.install()
 
 
 def __getattr__(name: str) -> Any:

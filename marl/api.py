@@ -58,7 +58,7 @@ def make(game: "str | Game", num_envs: int = 1) -> VecEnv:
     `"my_package.games:Nim(stones=21)"`, or a `Game` object. A game from elsewhere is checked while it is played, and
     raises RunFailed where it breaks the contract.
     """
-    _whole("num_envs", num_envs, 1)
+    _check_integer("num_envs", num_envs, 1)
     if isinstance(game, str):
         return registry.make(game, num_envs)
     if isinstance(game, Game):
@@ -97,15 +97,15 @@ def play(
 
     Raises RunFailed where an agent fails or moves illegally.
     """
-    from marl.rollout.loop import episodes as play_episodes
+    from marl.rollout.loop import play_episodes
 
     _check_quota("episodes", episodes, seed, opening_moves, max_steps)
     venv = _environments(game, episodes)
-    entrants, players = _seated(agents, venv.spec, device), venv.spec.num_players
+    given, players = _by_player(agents, venv.spec), venv.spec.num_players
     fixture, shift = np.divmod(np.arange(episodes), players if rotate else 1)  # [K], [K]
     seats = (np.arange(players) + shift[:, None]) % players  # [K, N]
     key = stream(seed, "play")
-    with _at_play(entrants):
+    with _at_play(given, venv.spec, device) as entrants:
         played = sorted(
             play_episodes(
                 venv,
@@ -143,17 +143,15 @@ def evaluate(
     Each of `seeds` seeds is played from every seat, with `against` in all others; `"self"` is self-play. A checkpoint
     knows its own game. The other arguments are those of `play`, and so are the errors.
     """
-    from marl.evaluation.evaluate import evaluate as evaluate_entrant
+    from marl.evaluation.evaluate import evaluate_entrant
 
     _check_quota("seeds", seeds, seed, opening_moves, max_steps)
     venv = _environments(_game_of(agent) if game is None else game, seeds)
-    entrant = _entrant(agent, venv.spec, device)
-    opponent = None if against == "self" else _entrant(against, venv.spec, device)
-    with _at_play([entrant] if opponent is None else [entrant, opponent]):
+    with _at_play([agent] if against == "self" else [agent, against], venv.spec, device) as entrants:
         return evaluate_entrant(
             venv,
-            entrant,
-            opponent,
+            entrants[0],
+            entrants[1] if len(entrants) > 1 else None,
             seeds=seeds,
             key=stream(seed, "evaluation"),
             opening_moves=opening_moves,
@@ -242,7 +240,7 @@ def _game_of(agent: Any) -> str:
     return game_of(os.fspath(agent))
 
 
-def _seated(agents: Any, spec: Spec, device: str) -> "list[Entrant]":
+def _by_player(agents: Any, spec: Spec) -> list[Any]:
     """Return the agent of each player [N]."""
     if isinstance(agents, Sequence) and not isinstance(agents, str):
         given = list(agents)
@@ -253,21 +251,12 @@ def _seated(agents: Any, spec: Spec, device: str) -> "list[Entrant]":
             f"expected {spec.num_players} agents, one for each player of '{spec.name}', got a list of {len(given)}; "
             "one agent that is not in a list plays all of them"
         )
-    made: dict[Any, Entrant] = {}
-    for agent in given:
-        if (known := _known_as(agent)) not in made:
-            made[known] = _entrant(agent, spec, device)
-    return [made[_known_as(agent)] for agent in given]
-
-
-def _known_as(agent: Any) -> Any:
-    return os.fspath(agent) if isinstance(agent, NAMES) else id(agent)
+    return given
 
 
 def _entrant(agent: Any, spec: Spec, device: str) -> "Entrant":
     """Return an agent with its name; raises UserError for what is none."""
-    from marl.agents.load import Entrant
-    from marl.agents.load import load_agent as load_entrant
+    from marl.agents.load import Entrant, load_entrant
 
     if isinstance(agent, NAMES):
         return load_entrant(os.fspath(agent), spec, device)
@@ -280,16 +269,21 @@ def _entrant(agent: Any, spec: Spec, device: str) -> "Entrant":
 
 
 @contextmanager
-def _at_play(entrants: "Sequence[Entrant]") -> Iterator[None]:
-    """Let agents play with one thread of torch; end the processes that they play in."""
+def _at_play(agents: Sequence[Any], spec: Spec, device: str) -> "Iterator[list[Entrant]]":
+    """Load agents, each once, and let them play with one thread of torch; at the end, their processes end too."""
     import torch
 
+    names = [os.fspath(agent) if isinstance(agent, NAMES) else id(agent) for agent in agents]
+    loaded: dict[str | int, Entrant] = {}
     with _threads_kept():
         torch.set_num_threads(1)
         try:
-            yield
+            for name, agent in zip(names, agents, strict=True):
+                if name not in loaded:
+                    loaded[name] = _entrant(agent, spec, device)
+            yield [loaded[name] for name in names]
         finally:
-            for entrant in entrants:
+            for entrant in loaded.values():
                 entrant.rest()
 
 
@@ -342,12 +336,12 @@ def _console(quiet: bool) -> Any:
 def _check_quota(what: str, number: int, seed: int, opening_moves: int, max_steps: int | None) -> None:
     """Raise UserError for a quota of play that is none; `what` is its name."""
     for name, value, least in ((what, number, 1), ("seed", seed, 0), ("opening_moves", opening_moves, 0)):
-        _whole(name, value, least)
+        _check_integer(name, value, least)
     if max_steps is not None:
-        _whole("max_steps", max_steps, 1)
+        _check_integer("max_steps", max_steps, 1)
 
 
-def _whole(name: str, value: Any, least: int) -> None:
+def _check_integer(name: str, value: Any, least: int) -> None:
     """Raise UserError for an argument that is no whole number from `least` on."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value < 2**63:
         raise UserError(f"expected {name} to be a whole number from {least} on, got {written(value)}")

@@ -75,7 +75,7 @@ def test_imports_run_down():
         ("games/vector.py", "def f():\n    from marl import rollout", {"marl.rollout"}),
         ("games/vector.py", "import marl", {"marl"}),
         ("marl/training/train.py", "import tournaments.store as s", {"tournaments.store"}),
-        ("marl/training/train.py", "from marl.agents.load import load_agent", set()),
+        ("marl/training/train.py", "from marl.agents.load import load_entrant", set()),
         ("marl/rollout/loop.py", "from marl.learning.returns import gae", {"marl.learning.returns"}),
         ("marl/search/search.py", "from marl.learning import networks", {"marl.learning"}),
         ("marl/learning/learner.py", "from marl.agents import load", {"marl.agents"}),

@@ -14,7 +14,7 @@ from marl.base.intervals import MIN_SEEDS, Z95, effective, quantile
 from tournaments.davidson import Fit, fisher_information
 from tournaments.results import Results, outcomes
 
-_MOST = 1 - 1e-6  # of the information on a parameter that one seed may hold
+_MOST = 1 - 1e-6  # the largest share of the information on a parameter that one seed may hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,24 +33,25 @@ class Spread:
             for matrix in (self.covariance, self.model)
         )
         weight = contrasts**2
-        return _shown(variance, model, weight @ self.added, ((weight @ self.shared) * weight).sum(1))
+        return _standard_errors(variance, model, weight @ self.added, ((weight @ self.shared) * weight).sum(1))
 
     def differences(self, n: int) -> tuple[Floats, Floats]:
         """Return the standard errors of the differences of the first n parameters, and their numbers of seeds [n, n].
 
-        A parameter differs from itself by 0, for sure.
+        A parameter's difference from itself is 0, with standard error 0.
         """
 
-        def apart(matrix: Floats, sign: int) -> Floats:
+        def pairwise(matrix: Floats, sign: int) -> Floats:
             own = np.diag(matrix)[:n]
             return own[:, None] + own[None, :] + 2 * sign * matrix[:n, :n]
 
+        variance, model = pairwise(self.covariance, -1), pairwise(self.model, -1)
         others = 1 - np.eye(n)
         added = others * (self.added[:n, None] + self.added[None, :n])
-        return _shown(apart(self.covariance, -1), apart(self.model, -1), added, others * apart(self.shared, 1))
+        return _standard_errors(variance, model, added, others * pairwise(self.shared, 1))
 
 
-def _shown(variance: Floats, model: Floats, added: Floats, squares: Floats) -> tuple[Floats, Floats]:
+def _standard_errors(variance: Floats, model: Floats, added: Floats, squares: Floats) -> tuple[Floats, Floats]:
     """Return standard errors and effective numbers of seeds [...].
 
     Where seeds are fewer than MIN_SEEDS, the interval is no shorter than that of the model.
@@ -73,31 +74,31 @@ def sandwich(fitted: Fit, results: Results) -> Spread:
 
         C = H⁻¹ (Σ_s v_s v_sᵀ + Λ) H⁻¹        v_s = u_s / √(1 − h_s / h)
 
-    u_s is the sum of the scores of a seed's games. All pairings play the same seeds, and an agent's luck on a seed is
-    met by all its opponents: seeds alone are independent (Liang & Zeger 1986, https://doi.org/10.1093/biomet/73.1.13).
+    u_s is the sum of the scores of a seed's games. All pairings play the same seeds, and an agent's luck on a seed
+    affects all its opponents: only seeds are independent (Liang & Zeger 1986, https://doi.org/10.1093/biomet/73.1.13).
     The residuals of a fit are smaller than the errors; v_s corrects for the share h_s / h that a seed has in the
     information on each parameter: the correction CR2 by the diagonal of the information alone (Bell & McCaffrey 2002,
     https://www150.statcan.gc.ca/n1/en/catalogue/12-001-X20020029058). With S seeds that weigh alike it is the factor
     S / (S − 1) of intervals.py.
-    Λ, the prior's precision, is in H and between the two: where the model holds, C is the posterior's covariance H⁻¹.
+    Λ, the prior's precision, is in H and in the middle term: if the model holds, C is the posterior's covariance H⁻¹.
 
-    Results between agents of which one never scored against the other, even through third parties, cannot show their
-    spread (ten wins in ten games look as sure as a thousand): they give the model's information instead.
+    Results between agents of which one never scored against the other, even through third parties, do not show their
+    spread (ten wins in ten games look as certain as a thousand): the model's information takes their place.
     """
     n, free, counts = len(fitted.theta), len(fitted.inverse), fitted.counts
     one_sided = fitted.core[counts.pairs[:, 0]] != fitted.core[counts.pairs[:, 1]]
     p = fitted.probabilities(counts.pairs[one_sided])
-    borrowed = fisher_information(n, counts.pairs[one_sided], counts.wdl[one_sided].sum(1), p)[:free, :free]
+    of_model = fisher_information(n, counts.pairs[one_sided], counts.wdl[one_sided].sum(1), p)[:free, :free]
 
     score, information = _by_seed(fitted, results)
     total = np.asarray(information.sum(0)).ravel() + fitted.prior_precision
     expected = np.divide(1.0, total, out=np.zeros(free), where=total > 0)  # variance, by the diagonal alone
     share = information.data * expected[information.indices]
     score.data /= np.sqrt(1 - np.minimum(share, _MOST))
-    between = (score.T @ score).toarray() + borrowed + np.diag(fitted.prior_precision)
+    middle = (score.T @ score).toarray() + of_model + np.diag(fitted.prior_precision)
     information.data = share * expected[information.indices]  # q_s
     return Spread(
-        covariance=fitted.inverse @ between @ fitted.inverse,
+        covariance=fitted.inverse @ middle @ fitted.inverse,
         model=fitted.inverse,
         added=np.asarray(information.sum(0)).ravel(),
         shared=(information.T @ information).toarray(),
@@ -109,12 +110,12 @@ def _by_seed(fitted: Fit, results: Results) -> tuple[csr_matrix, csr_matrix]:
     n, free = len(fitted.theta), len(fitted.inverse)
     _, seed = np.unique(results.seeds, return_inverse=True)
     (i, j), outcome, p = results.seats.T, outcomes(results), fitted.probabilities(results.seats)
-    edge, shown, apart = p[:, 0] - p[:, 2], fitted.core[i] == fitted.core[j], (i != j).astype(np.float64)
-    g = shown * ((1 - outcome) - edge) / 2
+    edge, mutual, distinct = p[:, 0] - p[:, 2], fitted.core[i] == fitted.core[j], (i != j).astype(np.float64)
+    g = mutual * ((1 - outcome) - edge) / 2
     h = (p[:, 0] + p[:, 2] - edge**2) / 4
     columns = [i, j, np.full_like(i, n), np.full_like(i, n + 1)][: 2 + free - n]
-    scores = [apart * g, -apart * g, g, shown * ((outcome == 1) - p[:, 1])][: len(columns)]
-    information = [apart * h, apart * h, h, p[:, 1] * (1 - p[:, 1])][: len(columns)]
+    scores = [distinct * g, -distinct * g, g, mutual * ((outcome == 1) - p[:, 1])][: len(columns)]
+    information = [distinct * h, distinct * h, h, p[:, 1] * (1 - p[:, 1])][: len(columns)]
     where = (np.tile(seed, len(columns)), np.concatenate(columns))
     shape = (int(seed.max(initial=-1)) + 1, free)
     return tuple(csr_matrix((np.concatenate(values), where), shape) for values in (scores, information))

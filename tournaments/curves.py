@@ -1,7 +1,7 @@
-"""Strength against simulations or training: ratings by one number of the agents, with a line for each family.
+"""Strength against simulations or training: ratings by one number of the agents, with a curve for each family.
 
 The number is an argument of a reference, or the steps of a run's checkpoint; agents that differ by it alone are a
-family. It stands in the references that the store holds: no checkpoint is read.
+family. It is read from the references in the store: no checkpoint is opened.
 """
 
 from dataclasses import dataclass, replace
@@ -21,8 +21,8 @@ from tournaments.summary import Summary, listed, title
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STEPS = "steps"  # of the run whose checkpoint an agent is, as its folder's name says
-LINEAR_SPAN = 20  # the greatest value over the least, up to which an axis stays linear
+STEPS = "steps"  # of training, as the name of a checkpoint's folder says
+LINEAR_SPAN = 20  # the largest ratio of the highest to the lowest value on a linear axis
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Curves:
     game: str
     opening_moves: int
     by: str
-    families: list[Family]  # as their best stand on the leaderboard
+    families: list[Family]  # in the order of their best agents on the leaderboard
     others: list[Rating]  # agents without that number, the best first
 
     @property
     def logarithmic(self) -> bool:
-        """Whether the number's axis is: of arguments that are positive and far apart."""
+        """Whether the number's axis is logarithmic: for arguments that are positive and far apart."""
         values = [value for family in self.families for value in family.values]
         return self.by != STEPS and min(values) > 0 and max(values) > LINEAR_SPAN * min(values)
 
@@ -73,13 +73,13 @@ class Curves:
 
 
 def numbers(reference: Reference) -> dict[str, float]:
-    """Return what an agent can be drawn by: its arguments that are numbers, and the steps of a run's checkpoint."""
+    """Return the numbers of an agent by name: its numeric arguments, and the steps of a run's checkpoint."""
     steps = {STEPS: int(Path(reference.name).name)} if _is_checkpoint(reference) else {}
     return steps | {key: value for key, value in reference.arguments if type(value) in (int, float)}
 
 
 def family_of(reference: Reference, by: str) -> Reference:
-    """Return a reference without one of its numbers, its arguments in the order of their names; of steps, the run."""
+    """Return a reference without the argument `by`, the others sorted by name; for steps, with the run's folder."""
     name = reference.name
     if by == STEPS and _is_checkpoint(reference):
         name = str(Path(name).parent.parent)
@@ -90,7 +90,7 @@ def gather(summary: Summary, by: str) -> Curves:
     """Make one curve of the agents that differ by one number alone.
 
     Raises UserError where the game gets no Elo, nothing was played, ratings cannot be compared, no agent has that
-    number, no two differ by it alone, or two of a family have the same.
+    number, no two differ by it alone, or two of a family have the same value.
     """
     ratings = summary.ratings
     if ratings is None:
@@ -201,7 +201,7 @@ def _family(name: str, points: list[tuple[float, Rating]], by: str) -> Family:
 
 
 def _names(families: list[str]) -> list[str]:
-    """Return what to call families: folders by their last part, as a leaderboard does, where that is clear."""
+    """Return the names of families: folders by their last part, as on the leaderboard, if that is unique."""
     short = []
     for text in families:
         reference = parse(text)

@@ -101,7 +101,7 @@ def fit(counts: Counts, prior_sd: float | None = PRIOR_SD) -> Fit:
     sd = np.array([prior_sd or math.inf] * n + [_SEAT_SD, _DRAW_SD])[:free]
     precision = np.zeros(free) if prior_sd is None else sd**-2.0
     centre = np.array([0.0] * (n + 1) + [_DRAW_MEAN])[:free]
-    # Without a prior only contrasts within a part are known; this fixes each part's mean at 0 and leaves them alone.
+    # Without a prior only contrasts within a part are known; this fixes each part's mean at 0 and does not change them.
     gauge = np.zeros((free, free))
     if prior_sd is None:
         gauge[:n, :n] = part[:, None] == part[None, :]

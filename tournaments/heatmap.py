@@ -20,7 +20,7 @@ DARK = 0.5  # luminance below which text is white
 
 
 def draw(summary: Summary, out: Path) -> Matchups:
-    """Write the picture and return what it shows; raises UserError where that is nothing, or it cannot be written."""
+    """Write the picture and return its table; raises UserError if there are no games, or it cannot be written."""
     picture.check(out)
     table = summary.matchups or matchups(summary.results)
     if not table.agents:
@@ -40,8 +40,8 @@ def draw(summary: Summary, out: Path) -> Matchups:
         axes.spines[:].set_visible(False)
         name = picture.label(summary.title, 20 + 12 * n)
         axes.set_title(name, loc="left", fontsize=11, fontweight="bold", pad=20)
-        said = f"the row's payoff per {table.unit} against the column, ± 95 %; bold: best response"
-        note = axes.annotate(said, (0, 1), (0, 6), "axes fraction", "offset points", fontsize=8.5, color="#666666")
+        caption = f"the row's payoff per {table.unit} against the column, ± 95 %; bold: best response"
+        note = axes.annotate(caption, (0, 1), (0, 6), "axes fraction", "offset points", fontsize=8.5, color="#666666")
         note.set_in_layout(False)
         figure.colorbar(image, label=f"payoff per {table.unit}").outline.set_visible(False)
     return table

@@ -1,8 +1,8 @@
-"""Matches: play fixtures in batches through the one rollout, and yield each game when it ends.
+"""Matches: play fixtures in batches, and yield each game when it ends.
 
 An agent's randomness is a hash of (its `Entrant.draws`, the fixture's seed, the player, the decision): a fixture is the
-same game, move for move, whatever is played beside it. `draws` is made from the weights and options of a run, and from
-the reference (name and arguments) of a scripted agent.
+same game, move for move, whatever other games are played with it. `draws` is made from the weights and options of a
+run, and from the reference (name and arguments) of a scripted agent.
 """
 
 import math
@@ -17,8 +17,8 @@ from games.errors import RunFailed, UserError
 from games.keys import stream
 from games.registry import make
 from marl.agents.foreign import DECISION_SECONDS
-from marl.agents.load import Entrant, load_agent
-from marl.rollout.loop import Episode, episodes
+from marl.agents.load import Entrant, load_entrant
+from marl.rollout.loop import Episode, play_episodes
 from tournaments.schedule import Fixture
 from tournaments.store import Failure, PlayedGame
 
@@ -50,7 +50,7 @@ def play(
         if entrant.digest not in seated:
             raise RunFailed(f"the agent '{entrant.reference}' changed while it was being played; run again to go on")
     entry = {entrant.digest: index for index, entrant in enumerate(entrants)}
-    played = episodes(
+    played = play_episodes(
         venv,
         [entrant.rated() for entrant in entrants],
         np.array([entrant.stream(KEY) for entrant in entrants], np.uint64),
@@ -71,7 +71,7 @@ def play_chunk(
     num_envs: int,
     decision_seconds: float = DECISION_SECONDS,
 ) -> list[PlayedGame]:
-    """Play a few fixtures, in whatever process this is; the foreign agents stay until `dismiss`."""
+    """Play a few fixtures in this process; the processes of foreign agents are kept until `dismiss`."""
     torch.set_num_threads(1)  # a result may depend on the number of threads: here it is always one
     return list(play(game, references, fixtures, num_envs, decision_seconds))
 
@@ -84,12 +84,12 @@ def dismiss() -> None:
 
 
 def _entrant(game: str, text: str, spec: Spec, decision_seconds: float) -> Entrant:
-    held = _playing.get((game, text, decision_seconds))
-    if held is not None:
-        return held
+    kept = _playing.get((game, text, decision_seconds))
+    if kept is not None:
+        return kept
     try:
-        entrant = load_agent(text, spec, decision_seconds=decision_seconds)
-    except UserError as error:  # it could, when the tournament began
+        entrant = load_entrant(text, spec, decision_seconds=decision_seconds)
+    except UserError as error:  # it could be built when the tournament began
         raise RunFailed(
             f"the agent '{text}' can no longer be built ({error}); mend it, and run again to go on"
         ) from error
@@ -124,10 +124,11 @@ def _game(fixture: Fixture, episode: Episode, spec: Spec) -> PlayedGame:
 
 
 def forfeit_payoffs(spec: Spec, offenders: Sequence[int], paid: Sequence[float]) -> tuple[float, ...]:
-    """Return the payoffs of a forfeited game: the worst return for the offenders, who pay it to the others if zero-sum.
+    """Return the payoffs [N] of a forfeited game: the offenders get the lower return bound.
 
-    A zero-sum game that all of them broke off is worth 0 to each. Other games say nothing of the others, who get NaN.
-    Where no bound is known the worst is -1, or the least that an offender had been paid, until `settle` knows better.
+    In a zero-sum game the others share what the offenders lose; if all forfeit, each gets 0. In any other game the
+    others get NaN. Without return bounds the offenders get -1, or the lowest payoff of an offender so far if that is
+    less; `settle` replaces it when games are rated.
     """
     worst = spec.return_bounds[0] if spec.return_bounds else min(-1.0, *(paid[player] for player in offenders))
     others, gain = spec.num_players - len(offenders), math.nan

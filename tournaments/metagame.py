@@ -1,15 +1,15 @@
 """The payoff table of a two-player game without Elo: the mean payoff of each agent against each.
 
-M[i, j] is what agent i was paid against agent j, both seatings together; M[i, i] is self-play. A payoff is per game, or
-per step as papers on social dilemmas quote it: with payoffs x, and sizes d of 1 for each game or of its steps,
+M[i, j] is the mean payoff of agent i against agent j, both seatings together; M[i, i] is self-play. Payoffs are per
+game, or per step as in papers on social dilemmas: with x_k the payoff of game k, and d_k = 1 or its number of steps,
 
     M = Σ x / Σ d        z_s = Σ_{k∈s} (x_k − M d_k) / Σ d
 
-z_s is the pull of seed s (marl/base/intervals.py derives the interval). The pool is every agent, each as likely as
-another and itself among them (Axelrod 1984): a payoff against the pool is the mean of a row, and so are a seed's pulls
-on it.
+z_s is the pull of seed s (marl/base/intervals.py derives the interval). The pool is all agents with
+equal probability, the agent itself included (Axelrod 1984): a payoff against the pool is the mean of a row, and so are
+a seed's pulls on it.
 
-A game that one player broke off says nothing of the other: its payoff is NaN there, and is left out of all sums.
+If one player forfeits a game, the other's payoff may be NaN; it is left out of all sums.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ Unit = Literal["game", "step"]
 
 @dataclass(frozen=True)
 class Standing:
-    """One line of a leaderboard by payoff. None where nothing was played, or where `ci95` has fewer than two seeds."""
+    """One line of a leaderboard by payoff. None if nothing was played; `ci95` is None with fewer than two seeds."""
 
     agent: str
     payoff: float | None  # against the pool
@@ -43,9 +43,9 @@ class Standing:
 
 @dataclass(frozen=True, eq=False)
 class Matchups:
-    """Payoffs of the row agent against the column agent, per `unit`; who earns most from the pool comes first.
+    """Payoffs of the row agent against the column agent, per `unit`; agents in the order of payoff against the pool.
 
-    NaN where nothing was played, and in intervals where fewer than two seeds were.
+    NaN if nothing was played; intervals are NaN with fewer than two seeds.
     """
 
     unit: Unit
@@ -54,7 +54,7 @@ class Matchups:
     ci95: Floats  # [n, n] half width of the 95 % interval
     welfare_ci95: Floats  # [n, n]
     games: Ints  # [n, n] with a known payoff of the row agent
-    pool: Floats  # [n] payoff against the pool: the mean of the row, over whom the agent has met
+    pool: Floats  # [n] payoff against the pool: the mean of the row, over the agents that it has played
     pool_ci95: Floats  # [n]
     rounding: float  # payoffs of one column, or against the pool, that differ by less are equal
 
@@ -65,7 +65,7 @@ class Matchups:
 
     @property
     def best(self) -> NDArray[np.bool_]:
-        """Where the row is a best response to the column, by the means [n, n]; several rows may earn the same."""
+        """Where the row is a best response to the column, by the means [n, n]; several rows if they are equal."""
         known = np.where(self.games > 0, self.payoff, -np.inf)
         return np.asarray((self.games > 0) & (known >= known.max(0, initial=-np.inf) - self.rounding))
 
@@ -77,7 +77,7 @@ class Matchups:
 
     @property
     def missing(self) -> int:
-        """How many pairings have no game yet, an agent's with itself among them."""
+        """The number of pairings without a game, self-play included."""
         return int(np.triu(self.games + self.games.T == 0).sum())
 
     @property
@@ -112,13 +112,16 @@ class Matchups:
 
 
 def matchups(results: Results, unit: Unit = "game") -> Matchups:
-    """Return the payoff table of two-player games. Per step, a forfeit counts as the longest game: it pays for one."""
+    """Return the payoff table of two-player games; raises UserError for other games.
+
+    Per step, a forfeit counts as many steps as the longest game, since its payoff is that of a whole game.
+    """
     if results.seats.shape[1] != 2:
         raise UserError(f"expected two-player games for a payoff table, got {results.seats.shape[1]} players")
     n = len(results.agents)
     _, seed = np.unique(results.seeds, return_inverse=True)
     seeds = int(seed.max(initial=-1)) + 1
-    cell = results.seats @ np.array([[n, 1], [1, n]])  # [G, 2] the pairing, as each seat has it
+    cell = results.seats @ np.array([[n, 1], [1, n]])  # [G, 2] the pairing from each seat's view
     known = ~np.isnan(results.payoffs)  # [G, 2]
     size = _sizes(results, unit)[:, None] * known  # [G, 2]
     paid = np.where(known, results.payoffs, 0.0)
@@ -129,15 +132,14 @@ def matchups(results: Results, unit: Unit = "game") -> Matchups:
     pull = _sum(moment, deviation, n * n * seeds).reshape(n, n, seeds)
     met = _sum(moment, known, n * n * seeds).reshape(n, n, seeds) > 0
     both = met & met.transpose(1, 0, 2)
-    mirror = cell[:, :1] == cell[:, 1:]  # [G, 1] an agent with itself: half a game for each seat
+    mirror = cell[:, :1] == cell[:, 1:]  # [G, 1] self-play: half a game for each seat
     games = _sum(cell, np.where(mirror, 0.5, known), n * n).reshape(n, n).astype(np.int64)
     payoff = payoff.reshape(n, n)
     pool = _row_mean(payoff, games > 0)
     pool_ci95 = _interval(pull.sum(1) / np.maximum((games > 0).sum(1, keepdims=True), 1), met.any(1).sum(1))
-    earned = np.where(
-        np.isnan(pool), np.inf, pool
-    ).tolist()  # agents without payoffs stand above those who broke off games
-    order = sorted(range(n), key=lambda k: (-round(earned[k], 9), results.agents[k]))
+    # Agents without a known payoff, since others forfeited their games, stand above those who forfeited.
+    ranked = np.where(np.isnan(pool), np.inf, pool).tolist()
+    order = sorted(range(n), key=lambda k: (-round(ranked[k], 9), results.agents[k]))
     table = np.ix_(order, order)
     return Matchups(
         unit=unit,
@@ -153,7 +155,7 @@ def matchups(results: Results, unit: Unit = "game") -> Matchups:
 
 
 def _sizes(results: Results, unit: Unit) -> Floats:
-    """Return the size of each game in `unit` [G]."""
+    """Return the size of each game in `unit` [G]: 1, or its number of steps."""
     if unit == "game":
         return np.ones(len(results))
     assert results.lengths is not None, "payoffs per step need the games' lengths"
@@ -173,7 +175,7 @@ def _row_mean(table: Floats, shown: NDArray[np.bool_]) -> Floats:
 
 
 def _rounding(results: Results, size: Floats) -> float:
-    """Return by how much rounding may move a mean payoff: the games' own, and that of the sums over them."""
+    """Return a bound on the rounding error of a mean payoff: that of the games, and that of the sums over them."""
     largest = np.nanmax(np.abs(results.payoffs), initial=0.0)
     bound = rounding_of(results) + rounding.FLOAT64 * len(results) * largest
     return float((bound / np.maximum(size.max(1), 1)).max(initial=0.0))

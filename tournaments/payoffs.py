@@ -58,9 +58,8 @@ def mean_payoffs(results: Results) -> list[MeanPayoff]:
         )
 
     width = num_players + 1
-    earned = np.where(n > 0, mean, np.inf)[
-        num_players::width
-    ].tolist()  # agents without payoffs stand above those who broke off games
-    best_first = sorted(range(len(results.agents)), key=lambda a: (-round(earned[a], 9), a))
+    # Agents without a known payoff, since others forfeited their games, stand above those who forfeited.
+    ranked = np.where(n > 0, mean, np.inf)[num_players::width].tolist()
+    best_first = sorted(range(len(results.agents)), key=lambda a: (-round(ranked[a], 9), a))
     seats = [num_players, *range(num_players)]
     return [line(a, seat) for a in best_first for seat in seats if seat == num_players or n[a * width + seat]]

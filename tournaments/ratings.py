@@ -2,14 +2,16 @@
 
 Two players are rated by Davidson's model (davidson.py), with intervals clustered by seed (covariance.py).
 
-Draws flatten the expected score near equality: E'(0) = 1 / (2 (2 + ν)), where the Elo curve has 1/4. What is shown is
+Draws flatten the expected score near equality: its slope is E'(0) = 1 / (2 (2 + ν)), and 1/4 on the Elo curve. So the
+displayed rating is
 
     R = K · 2 / (2 + ν) · θ        K = 400 / ln 10
 
 Agents that no chain of games connects are in different parts and are never compared; η and ν belong to the game, and
 all parts share them.
 
-Games with more players, teams or general sums get mean payoffs (payoffs.py, metagame.py), and a reason (`refusal`).
+Games with more players, teams or general sums get mean payoffs (payoffs.py, metagame.py), and the reason for no Elo
+(`refusal`).
 """
 
 import math
@@ -29,14 +31,14 @@ from tournaments.covariance import Covariance, sandwich
 from tournaments.davidson import PRIOR_SD, Counts, Fit, count, fit
 from tournaments.results import Results, sum_by
 
-__getattr__ = getter(__name__)  # what moved out of this module
+__getattr__ = getter(__name__)  # forwards names that moved to other modules
 
 K = 400 / math.log(10)
 
 
 @dataclass(frozen=True)
 class Rating:
-    """One line of a leaderboard; `score` is the mean of 1, ½ and 0.
+    """One line of a leaderboard; `score` is the mean over games of 1 (won), ½ (drawn) or 0 (lost).
 
     `ci95` is the half width of the 95 % interval: infinite if the rating rests on one seed.
     """
@@ -58,7 +60,7 @@ class Rating:
 class Part:
     """A part: agents that can be compared with each other, the best first.
 
-    `one_sided`: some of its agents never scored against others, so only the prior bounds their distance.
+    `one_sided`: some of its agents never scored against others, so only the prior limits their distance.
     """
 
     ratings: tuple[Rating, ...]
@@ -132,10 +134,11 @@ def rate(
 ) -> Ratings:
     """Rate two-player games: Elo relative to the mean of each part, or to `anchor`, which then stands at 0 ± 0.
 
-    The intervals are those of contrasts, C' = A C Aᵀ with A = I − 1wᵀ (w the mean, or the anchor): the common level of
-    a part is held by the prior alone and means nothing. The display scale 2 / (2 + ν) is taken as known.
-    An agent is `prior_dominated` where its posterior SE is above 0.7 of the prior's, or where it is outside the largest
-    group of its part in which each scored against each other, even through third parties.
+    The intervals are those of contrasts, C' = A C Aᵀ with A = I − 1wᵀ (w the mean, or the anchor): only the
+    prior determines the common level of a part, which means nothing. The display scale 2 / (2 + ν) is taken as known.
+    An agent is `prior_dominated` if its posterior SE is above 0.7 of the prior's, or if it is outside the largest group
+    of its part in which every agent scored against every other, directly or through third parties. Raises UserError for
+    an `anchor` that has not played, and as `fit` does.
     """
     if anchor is not None and anchor not in results.agents:
         raise UserError(
@@ -158,7 +161,7 @@ def rate(
     se, seeds = spread.of(contrasts)
     ci95 = interval(se, seeds)
     difference_se, difference_seeds = spread.differences(n)
-    held = _prior_dominated(fitted, np.eye(n) - mean)
+    dominated = _prior_dominated(fitted, np.eye(n) - mean)
 
     games, score = _scores(counts)
     order = sorted(range(n), key=lambda k: (part[k], -round(elo[k], 6), results.agents[k]))
@@ -173,7 +176,7 @@ def rate(
                 games=round(games[k]),
                 score=float(score[k]),
                 part=which,
-                prior_dominated=bool(held[k]),
+                prior_dominated=bool(dominated[k]),
             )
             for k in order
             if part[k] == which
@@ -208,12 +211,12 @@ def _prior_dominated(fitted: Fit, centred: Floats) -> NDArray[np.bool_]:
     n = len(fitted.theta)
     posterior = np.einsum("ij,jk,ik->i", centred, fitted.inverse[:n, :n], centred, optimize=True)
     prior = fitted.prior_sd**2 * (centred**2).sum(1)
-    held: NDArray[np.bool_] = posterior >= 0.49 * prior  # a lone agent has 0 on both sides
+    dominated: NDArray[np.bool_] = posterior >= 0.49 * prior  # a lone agent has 0 on both sides
     for which in np.unique(fitted.part):
         core, size = np.unique(fitted.core[fitted.part == which], return_counts=True)
         largest = core[size == size.max()]
-        held |= (fitted.part == which) & ((fitted.core != largest[0]) | (len(largest) > 1))
-    return held
+        dominated |= (fitted.part == which) & ((fitted.core != largest[0]) | (len(largest) > 1))
+    return dominated
 
 
 def _scores(counts: Counts) -> tuple[Floats, Floats]:
@@ -231,7 +234,7 @@ def refusal(num_players: int, payoff: str) -> str | None:
     if payoff == "team":
         return "No Elo: the players are paid as a team, so no agent beats another."
     if payoff == "general_sum":
-        return "No Elo: in a general-sum game, comparing payoffs would put first who spoils most, not who earns most."
+        return "No Elo: in a general-sum game, an agent paid more than its opponent need not be one that earns much."
     if num_players > 2:
         return f"No Elo yet: the game has {num_players} players, and ratings for more than two come later."
     if num_players < 2:

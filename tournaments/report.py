@@ -1,6 +1,6 @@
-"""What a tournament found, for people: a leaderboard on the terminal, in Markdown and CSV, and one HTML page.
+"""The report of a tournament: a leaderboard on the terminal, in Markdown and in CSV, and one HTML page.
 
-All of it is a pure function of the store: no clock, so the same store gives the same bytes.
+Each is a pure function of the store, without a clock: the same store gives the same bytes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,16 +25,16 @@ from tournaments.ratings import K, Rating, Ratings
 from tournaments.store import TERMINATIONS
 from tournaments.summary import Summary, listed
 
-__getattr__ = getter(__name__)  # what moved out of this module
+__getattr__ = getter(__name__)  # forwards names that moved to other modules
 
 RATING_TITLES = ("rank", "agent", "Elo", "±95 %", "games", "score")
-NAME_WIDTH = 6  # what names keep of a terminal, however narrow it is
+NAME_WIDTH = 6  # cells: the least width of names on a narrow terminal
 
 
 def print_leaderboard(console: Terminal, summary: Summary) -> None:
     """Print the leaderboard, or the payoffs and why there is no Elo.
 
-    Agents that never finished a game are named first, warnings stand last, each in one line.
+    Agents that never finished a game come first, warnings last, one line each.
     """
     for line in summary.never_finished.values():
         console.print(line, style="bold yellow")
@@ -54,11 +54,11 @@ def print_leaderboard(console: Terminal, summary: Summary) -> None:
 
 
 def _print_table(console: Terminal, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table with whole cells: names fold on a narrow terminal; numbers and piped output never do."""
+    """Print a table without cutting cells: names wrap on a narrow terminal; numbers and piped output never do."""
     table = Table(box=None, header_style="bold")
     for title in titles:
-        named = title == "agent"
-        table.add_column(title, justify="left" if named else "right", overflow="fold", no_wrap=not named)
+        is_name = title == "agent"
+        table.add_column(title, justify="left" if is_name else "right", overflow="fold", no_wrap=not is_name)
     for row in rows:
         table.add_row(*row)
     table.width = console.measure(table, options=console.options.update(width=10_000)).maximum
@@ -69,7 +69,7 @@ def _print_table(console: Terminal, titles: Sequence[str], rows: Sequence[Sequen
 
 
 def print_warnings(console: Terminal, summary: Summary) -> None:
-    """Print what a reader should know before trusting the numbers, a line each."""
+    """Print the warnings about the numbers, one line each."""
     for warning in summary.warnings:
         console.print(f"warning: {warning}", style="yellow")
 
@@ -80,7 +80,7 @@ def _rating_cells(rank: int, rating: Rating) -> list[str]:
 
 
 def half_width(ci95: float) -> str:
-    """Return the half width of an interval in Elo as text; a dash where one seed is all there is."""
+    """Return the half width of an interval in Elo as text; a dash if it is infinite, as with one seed."""
     return f"{ci95:.0f}" if np.isfinite(ci95) else "—"
 
 
@@ -91,7 +91,7 @@ def _payoff_titles(summary: Summary) -> list[str]:
 
 
 def _payoff_rows(summary: Summary) -> list[list[str]]:
-    """Return a row an agent: its name, and what the titles say."""
+    """Return a row for each agent: its name, then the columns of `_payoff_titles`."""
     if summary.matchups:
         return [
             [
@@ -117,21 +117,21 @@ def _payoff_rows(summary: Summary) -> list[list[str]]:
 
 
 def written(mean: float | None, ci95: float | None = None) -> str:
-    """Return a mean as text, with its interval where it has one."""
+    """Return a mean as text, with its interval if it has one."""
     if mean is None or np.isnan(mean):
         return "—"
-    shown = f"{round(mean, 3) + 0.0:.3f}"  # and no minus before a zero
-    return shown + (f" ± {ci95:.3f}" if ci95 is not None and not np.isnan(ci95) else "")
+    text = f"{round(mean, 3) + 0.0:.3f}"  # adding 0.0 turns -0.0 into 0.0
+    return text + (f" ± {ci95:.3f}" if ci95 is not None and not np.isnan(ci95) else "")
 
 
 def _unit_line(summary: Summary, table: Matchups) -> str:
-    """Return a line with the unit of the payoffs and the agent that earns most."""
+    """Return a line with the unit of the payoffs and the best response to the pool."""
     lengths, steps = summary.results.lengths, ""
     if table.unit == "step" and lengths is not None and len(lengths):
         low, high = int(lengths.min()), int(lengths.max())
         steps = f" (a game has {low if low == high else f'{low} to {high}'})"
     best = f" Best response to the pool: {listed(table.best_against_pool)}." if table.agents else ""
-    return f"Payoffs are per {table.unit}{steps}, against the pool of all agents, itself among them.{best}"
+    return f"Payoffs are per {table.unit}{steps}, against the pool: all agents, itself included.{best}"
 
 
 def _seat_line(summary: Summary) -> str:
@@ -148,20 +148,21 @@ def _method(summary: Summary) -> str:
     if summary.matchups:
         return (
             f"Payoffs per {summary.matchups.unit}, both seatings together. Against the pool: the mean over all agents, "
-            "each as likely as another, itself among them. Self-play is against itself, cross-play the mean over the "
-            "others, welfare what both players earn together; a best response is who earns most against that agent, by "
-            "the means alone. Intervals cover 95 %: Student's, over seeds, whose games share their chance events."
+            "itself included. Self-play is against itself, cross-play the mean over the others, welfare the sum of the "
+            "players' payoffs; a best response is the agent with the highest mean payoff against that agent. Intervals "
+            "are 95 % intervals of Student's t over seeds, since the games of one seed share their chance events."
         )
     if not summary.ratings:
         return (
             "Mean payoffs with 95 % intervals. Games of one seed share their chance events and count as one cluster; "
-            "the interval is Student's, over clusters."
+            "the intervals are of Student's t over clusters."
         )
     return (
-        "A game counts as won by whoever was paid more. Davidson's model (1970) of wins, draws and losses, with one "
+        "The player with the higher payoff has won. Davidson's model (1970) of wins, draws and losses, with one "
         "seat effect, fitted to all games at once with a normal prior on strength with a standard deviation of "
         f"{PRIOR_SD:g} logits ({K * PRIOR_SD:.0f} Elo). Elo is relative to the mean of the agents it is shown with. "
-        "Intervals cover 95 %: Student's, over seeds, whose games share their chance events and the agents' luck."
+        "Intervals are 95 % intervals of Student's t over seeds, since the games of one seed share their chance events "
+        "and the agents' luck."
     )
 
 
@@ -178,7 +179,7 @@ def _markdown(summary: Summary) -> str:
         best = ["best response", *(listed(line.best_responses, most=2) for line in table.standings)]
         for title, mean, ci95, below in (
             ("The row's payoff against the column", table.payoff, table.ci95, [best]),
-            ("Social welfare: what both earn together", table.welfare, table.welfare_ci95, []),
+            ("Social welfare: the sum of both payoffs", table.welfare, table.welfare_ci95, []),
         ):
             rows = [[agent, *map(written, *cells)] for agent, *cells in zip(table.agents, mean, ci95, strict=True)]
             titles = ["agent", *table.agents]
@@ -203,9 +204,9 @@ def _csv_rows(summary: Summary) -> Iterator[list[str | int]]:
         yield ["rank", "agent", "elo", "ci95", "games", "score", "part", "prior_dominated"]
         for part in summary.ratings.parts:
             for rank, r in enumerate(part.ratings, start=1):
-                score, held = f"{r.score:.6f}", str(r.prior_dominated).lower()
+                score, prior_dominated = f"{r.score:.6f}", str(r.prior_dominated).lower()
                 ci95 = f"{r.ci95:.3f}" if np.isfinite(r.ci95) else ""
-                yield [rank, r.agent, f"{r.elo:.3f}", ci95, r.games, score, r.part, held]
+                yield [rank, r.agent, f"{r.elo:.3f}", ci95, r.games, score, r.part, prior_dominated]
     elif summary.matchups:
         unit = summary.matchups.unit
         fields = ["agent", "payoff", "ci95", "self_play", "cross_play", "welfare", "games", "best_responses"]
@@ -224,7 +225,7 @@ def _csv_rows(summary: Summary) -> Iterator[list[str | int]]:
 
 @dataclass(frozen=True)
 class _Bar:
-    """A rating in its drawing, in percent of the width: the interval from `left` to `right`, the rating at `middle`."""
+    """The bar of a rating, in percent of the width: the interval from `left` to `right`, the rating at `middle`."""
 
     left: float
     middle: float
@@ -232,7 +233,7 @@ class _Bar:
 
 
 def _bars(part: Sequence[Rating]) -> tuple[list[_Bar], float]:
-    """Place the intervals of a part on one axis, across all of it where they are infinite; and return its zero."""
+    """Return the bars of a part on one axis, which an infinite interval spans, and the place of 0 Elo on it."""
     ends = [end for r in part for end in (r.elo - r.ci95, r.elo, r.elo + r.ci95) if np.isfinite(end)]
     low, high = min(0.0, *ends), max(0.0, *ends)
     margin = 0.04 * (high - low) or 1.0
@@ -245,10 +246,10 @@ def _bars(part: Sequence[Rating]) -> tuple[list[_Bar], float]:
 
 @dataclass(frozen=True)
 class _Cell:
-    """A cell of a matrix: what it shows, small print, and its title."""
+    """A cell of a matrix: its text, a smaller line below, and its tooltip."""
 
     text: str
-    heat: float | None  # 0 bad for the row, 1 good; None where there is nothing
+    heat: float | None  # 0: the worst for the row, 1: the best; None: an empty cell
     small: str
     title: str
     best: bool = False  # the row is a best response to the column
@@ -273,7 +274,7 @@ def _cross_table(summary: Summary) -> list[list[_Cell]]:
 
 
 def _payoff_table(table: Matchups, payoff: Floats, ci95: Floats, best: NDArray[np.bool_]) -> list[list[_Cell]]:
-    """Return payoffs of the row agent against the column agent, coloured from the least of them to the most."""
+    """Return payoffs of the row agent against the column agent, coloured from the lowest to the highest."""
     low, high = np.nanmin(payoff, initial=np.inf), np.nanmax(payoff, initial=-np.inf)
     rows = []
     for i, agent in enumerate(table.agents):
@@ -316,11 +317,11 @@ def _html(summary: Summary) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: shown(value) if type(value) is str else value,  # Markup is a page's part already
+        finalize=lambda value: shown(value) if type(value) is str else value,  # Markup is escaped already
     )
     ratings, table = summary.ratings, summary.matchups
     parts = [(part, *_bars(part.ratings)) for part in ratings.parts] if ratings else []
-    nobody = np.zeros((len(summary.agents),) * 2, bool)
+    no_best = np.zeros((len(summary.agents),) * 2, bool)
     return environment.get_template("report.html.j2").render(
         summary=summary,
         ratings=ratings,
@@ -334,7 +335,7 @@ def _html(summary: Summary) -> str:
         matchups=table,
         unit_line=_unit_line(summary, table) if table else "",
         payoff_table=_payoff_table(table, table.payoff, table.ci95, table.best) if table else [],
-        welfare_table=_payoff_table(table, table.welfare, table.welfare_ci95, nobody) if table else [],
+        welfare_table=_payoff_table(table, table.welfare, table.welfare_ci95, no_best) if table else [],
         terminations=TERMINATIONS,
         method=_method(summary),
     )

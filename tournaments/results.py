@@ -19,7 +19,7 @@ class Result:
     """One game: the agents and their payoffs by seat, the seed that it was played from, how it ended, its steps.
 
     `rounding` bounds the rounding error of the difference of two payoffs (games/rounding.py); NaN where not known.
-    `offenders` are the seats that broke the game off; none where that is not known.
+    `offenders` are the seats that forfeited the game; empty where that is not known.
     """
 
     agents: tuple[str, ...]
@@ -33,16 +33,16 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Many games of one game, by columns."""
+    """The results of G games of N players, as columns."""
 
     agents: tuple[str, ...]
     seats: Ints  # [G, N] indices into `agents`
-    payoffs: Floats  # [G, N]; NaN for a player in a game that another broke off
+    payoffs: Floats  # [G, N]; NaN for a player whose result another's forfeit left open
     seeds: NDArray[np.uint64]  # [G]
     terminations: NDArray[np.str_]  # [G]
     lengths: Ints | None = None  # [G] steps, where they are known
     rounding: Floats | None = None  # [G] bound on the rounding error of payoffs' differences; NaN where not known
-    offenders: NDArray[np.bool_] | None = None  # [G, N] who broke off the game; unknown for a forfeit without any
+    offenders: NDArray[np.bool_] | None = None  # [G, N] who forfeited; unknown for a forfeited game without any
 
     @classmethod
     def of(cls, results: Sequence[Result]) -> "Results":
@@ -81,9 +81,9 @@ def rounding_of(results: Results, largest: float | None = None) -> Floats:
 
 
 def offended(results: Results) -> NDArray[np.bool_]:
-    """Return who broke off which game [G, N].
+    """Return who forfeited which game [G, N].
 
-    Stores of versions 1 and 2 do not tell: of a forfeit without offenders it is the player with the lowest payoff.
+    Stores of versions 1 and 2 did not record it: in a forfeit without offenders it is whoever has the lowest payoff.
     """
     forfeited = np.isin(results.terminations, FORFEITS)[:, None]
     known = np.zeros(results.payoffs.shape, bool) if results.offenders is None else results.offenders
@@ -93,10 +93,10 @@ def offended(results: Results) -> NDArray[np.bool_]:
 
 
 def settle(results: Results, zero_sum: bool) -> Results:
-    """Return the results with the lowest payoff of all games for those who broke off a game.
+    """Return the results with the lowest payoff of all games for each player who forfeited.
 
-    For games without return bounds. The payoffs so far are no measure: a game broken off early loses less.
-    If zero-sum, the others share what the offenders lose, and a game that all broke off keeps its payoffs.
+    For games without return bounds. The payoffs at the forfeit do not serve: who forfeits early has lost less by then.
+    If zero-sum, the others share what the offenders lose, and a game that all forfeited keeps its payoffs.
     """
     lost = offended(results)
     worst = np.nanmin(results.payoffs, initial=np.inf)

@@ -53,7 +53,8 @@ def round_robin(
 
     They are ordered by seed, then pairing, then rotation, so that an interrupted tournament is balanced, and agents by
     id, so that the order of the list does not matter. With `self_play`, or with fewer agents than players, an agent may
-    hold several seats of a game; rotations with the same seating are played once.
+    hold several seats of a game; rotations with the same seating are played once. Raises UserError for too few agents,
+    players or seeds, and for an agent that is listed twice.
     """
     if num_players < 1 or seeds < 1:
         raise UserError(f"expected at least one player and one seed, got {num_players} players and {seeds} seeds")

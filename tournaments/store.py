@@ -1,22 +1,22 @@
-"""Every game that was played, once: one SQLite file.
+"""The store of a tournament: one SQLite file that holds each played game once.
 
-A game's primary key is the id of its fixture, so writing it again changes nothing, and resuming is a set difference.
-A batch is one transaction: whoever is killed loses the batch in hand and leaves no half of it behind.
-Raw payoffs are kept; who won is decided when games are rated.
+A game's primary key is the id of its fixture: writing a game again changes nothing, and the games that are missing are
+the fixtures whose ids are not in the store. Each batch of games is one transaction: a killed process loses only
+batches that were not complete. Payoffs are stored as the game paid them; who won is decided when games are rated.
 
     meta      key, value (JSON)
     agents    number, id, name, reference
     games     id, game, seed, agents (JSON: numbers by seat), payoffs (JSON by seat; null is NaN), termination, length,
               moves, rounding (a bound on the rounding error of the payoffs; null where it is not known)
-    failures  game, player, how, detail, ply: which player broke off a game, how, why, and at which of its steps
-    notes     game, ply, kind, value (JSON): what was said or thought during a game
+    failures  game, player, how, detail, ply: which player forfeited a game, how, why, and at which of its steps
+    notes     game, ply, kind, value (JSON): comments on a game's steps; nothing writes them yet
 
-An agent's id is the digest of what it is; ids `person:NAME` are reserved for people. SQLite's integers are signed, so a
-seed is stored as the signed number of the same 64 bits.
+An agent's id is its digest; ids `person:NAME` are reserved for people. SQLite's integers are signed, so a 64-bit seed
+is stored as the signed integer with the same bits.
 
 A store is opened for reading, which writes nothing and works on read-only media, or for writing (`create=True`).
-Stores of versions 1 and 2 are read through a copy in memory that has been brought to this version; opening one for
-writing brings the file itself to this version, in one transaction.
+Stores of versions 1 and 2 are migrated to the current version: opened for reading, as a copy in memory; opened for
+writing, in the file and in one transaction.
 """
 
 import json
@@ -40,9 +40,9 @@ from marl.base.intervals import MIN_SEEDS
 from tournaments.results import FORFEITS, Results
 from tournaments.schedule import Fixture
 
-SCHEMA_VERSION = 3  # 1 had no payoffs that are null; 2 had agents by id, no rounding, failures and notes
-MOST_PAYOFF = 1e100  # sums of float32 payments stay far below it, and sums over games stay finite
-NO_RESULT = ("no_contest", "cut")  # terminations of games that say nothing of who is stronger
+SCHEMA_VERSION = 3  # 2 added null payoffs; 3 added agents' numbers, rounding, failures and notes
+MOST_PAYOFF = 1e100  # above any sum of float32 rewards; sums over games stay finite
+NO_RESULT = ("no_contest", "cut")  # terminations of games that are not rated
 TERMINATIONS = ("finished", "truncated", *FORFEITS, "resigned", *NO_RESULT)
 
 _AGENTS = """CREATE TABLE agents (
@@ -69,11 +69,11 @@ _SCHEMA = (
     _NOTES,
     f"INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}')",
 )
-_MIGRATION = (  # from version 1 or 2; `numbered` is a function of `_migrate`
-    "ALTER TABLE agents RENAME TO entered",
+_MIGRATION = (  # from version 1 or 2; `_migrate` defines the SQL function `numbered`
+    "ALTER TABLE agents RENAME TO old_agents",
     _AGENTS,
-    "INSERT INTO agents (id, name, reference) SELECT id, name, reference FROM entered ORDER BY id",
-    "DROP TABLE entered",
+    "INSERT INTO agents (id, name, reference) SELECT id, name, reference FROM old_agents ORDER BY id",
+    "DROP TABLE old_agents",
     "UPDATE games SET agents = numbered(agents)",
     "ALTER TABLE games ADD COLUMN rounding REAL",
     _FAILURES,
@@ -86,7 +86,7 @@ _TABLES[SCHEMA_VERSION] = _TABLES[2] | {"failures", "notes"}
 
 @dataclass(frozen=True)
 class StoredAgent:
-    """An agent's entry: its id (the digest of what it is), the name to show, and the reference that loads it."""
+    """An agent in the store: its id (its digest), the name to show, and the reference that loads it."""
 
     id: str
     name: str
@@ -95,7 +95,7 @@ class StoredAgent:
 
 @dataclass(frozen=True)
 class Failure:
-    """A player that broke off a game: one of `FORFEITS`, what it did, and at which of the game's steps."""
+    """A player that forfeited a game: one of `FORFEITS`, what the player did, and at which of the game's steps."""
 
     player: int
     how: str
@@ -105,7 +105,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class AgentFailures:
-    """The games that an agent broke off, and the first of them in the order of the games' ids."""
+    """The number of games that an agent forfeited, and the first of them in the order of the games' ids."""
 
     agent: str  # its label
     games: int
@@ -116,10 +116,11 @@ class AgentFailures:
 
 @dataclass(frozen=True)
 class PlayedGame:
-    """A fixture and what came of it: payoffs by seat, one of `TERMINATIONS`, its steps, and the moves where kept.
+    """A fixture and its result: payoffs by seat [N], one of `TERMINATIONS`, the number of steps, and the moves.
 
-    A payoff is NaN where a forfeited game says nothing of that player. `rounding` bounds the rounding error of the
-    payoffs, where it is known. `failures` are the players who broke the game off.
+    A payoff is NaN for a player whose result another player's forfeit left open. `rounding` bounds the rounding error
+    of the payoffs. `moves` and `rounding` are None where they are not known. Raises ValueError for other terminations,
+    for payoffs that are not one per seat, and for NaN without a forfeit.
     """
 
     fixture: Fixture
@@ -134,18 +135,18 @@ class PlayedGame:
         if self.termination not in TERMINATIONS:
             raise ValueError(f"expected a termination of {', '.join(TERMINATIONS)}, got '{self.termination}'")
         if len(self.payoffs) != len(self.fixture.agents):
-            raise ValueError(f"expected {len(self.fixture.agents)} payoffs, one a seat, got {len(self.payoffs)}")
+            raise ValueError(f"expected {len(self.fixture.agents)} payoffs, one for each seat, got {len(self.payoffs)}")
         if self.termination not in FORFEITS and any(map(math.isnan, self.payoffs)):
-            raise ValueError(f"expected numbers as payoffs of a game that nobody broke off, got {self.payoffs}")
+            raise ValueError(f"expected numbers as payoffs of a game that nobody forfeited, got {self.payoffs}")
 
 
 class Store:
     """A tournament's file. Use it in a `with` block, or close it."""
 
     def __init__(self, path: str | Path, create: bool = False) -> None:
-        """Open a store for reading; with `create`, open it for writing, and make it where there is none.
+        """Open a store for reading; with `create`, open it for writing, and create it if it does not exist.
 
-        Raises UserError where the file is no store, is damaged, or cannot be opened.
+        Raises UserError if the file is not a store, is damaged, or cannot be opened.
         """
         self.path, self._writable = Path(path), create
         if self.path.is_dir():
@@ -174,7 +175,7 @@ class Store:
         more = "&immutable=1" if immutable else ""
         try:
             db = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}{more}", isolation_level=None, uri=True)
-            db.execute("PRAGMA trusted_schema = OFF")  # a stranger's file runs no functions
+            db.execute("PRAGMA trusted_schema = OFF")  # an untrusted file must not run SQL functions
             db.execute("PRAGMA cell_size_check = ON")
             db.execute("PRAGMA foreign_keys = ON")
         except sqlite3.Error as error:
@@ -185,7 +186,7 @@ class Store:
         try:
             self._db.execute("SELECT 1 FROM sqlite_master")
         except sqlite3.OperationalError as error:
-            # Read-only media: there is no place for the files that readers of a WAL share.
+            # Read-only media: SQLite cannot create the shared-memory file of a write-ahead log.
             self._db.close()
             log = self.path.with_name(self.path.name + "-wal")
             if log.exists() and log.stat().st_size:
@@ -203,28 +204,28 @@ class Store:
         self._db.execute("PRAGMA query_only = ON")
 
     def _open_for_writing(self) -> None:
-        if self._tables():  # it was begun: what is no store, or is damaged, is refused before anything in it is changed
+        if self._tables():  # an existing file: it is refused before any change if it is damaged or not a store
             with Store(self.path) as stored:
                 stored.check()
-        # A write-ahead log needs memory that its users share, which a network drive does not give.
+        # A write-ahead log needs memory that its users share, which network drives do not provide.
         self._db.execute(f"PRAGMA journal_mode = {'DELETE' if network_drive(self.path) else 'WAL'}")
         self._db.execute("PRAGMA synchronous = NORMAL")
         with self._transaction():
-            if not self._tables():  # else another process was first
+            if not self._tables():  # otherwise another process has created them
                 for statement in _SCHEMA:
                     self._db.execute(statement)
         if self._version() < SCHEMA_VERSION:
             self._migrate()
 
     def _tables(self) -> set[str]:
-        """Return the names of the tables; raises UserError for what a store never holds and a write would run."""
+        """Return the names of the tables; raises UserError for triggers and views, whose code a query would run."""
         kinds = {name: kind for name, kind in self._db.execute("SELECT name, type FROM sqlite_master")}
         if {"trigger", "view"} & set(kinds.values()):
             raise self._not_a_store()
         return {name for name, kind in kinds.items() if kind == "table"}
 
     def _version(self) -> int:
-        """Return the version of the store; raises UserError where this is none, or one of a later version."""
+        """Return the version of the store; raises UserError if the file is not a store, or has a later version."""
         tables = self._tables()
         if not _TABLES[1] <= tables:
             raise self._not_a_store()
@@ -241,12 +242,12 @@ class Store:
         return version
 
     def _migrate(self) -> None:
-        """Bring a store of version 1 or 2 to this version, all or nothing."""
+        """Migrate a store of version 1 or 2 to the current version, in one transaction."""
         ids = {row[0]: json.loads(row[0]) for row in self._db.execute("SELECT DISTINCT agents FROM games")}
-        entered = {id for (id,) in self._db.execute("SELECT id FROM agents")}
-        unknown = sorted({id for table in ids.values() for id in table} - entered)
-        number = {id: k for k, id in enumerate(sorted(entered | set(unknown)), start=1)}
-        numbered = {text: json.dumps([number[id] for id in table]) for text, table in ids.items()}
+        stored = {id for (id,) in self._db.execute("SELECT id FROM agents")}
+        unknown = sorted({id for seats in ids.values() for id in seats} - stored)
+        number = {id: k for k, id in enumerate(sorted(stored | set(unknown)), start=1)}
+        numbered = {text: json.dumps([number[id] for id in seats]) for text, seats in ids.items()}
         self._db.create_function("numbered", 1, numbered.__getitem__)
         with self._transaction():
             self._db.executemany("INSERT INTO agents VALUES (?, ?, '')", [(id, id) for id in unknown])
@@ -255,7 +256,7 @@ class Store:
         self._db.create_function("numbered", 1, None)
 
     def _not_a_store(self) -> UserError:
-        return UserError(f"expected a tournament store, got '{self.path}', which is another file; give a store's path")
+        return UserError(f"expected a tournament store, got '{self.path}', which is not one; give the path of a store")
 
     def _unusable(self, error: Exception) -> UserError:
         return UserError(
@@ -271,11 +272,11 @@ class Store:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Read, or raise UserError: the file is another one, cannot be read, or holds what no release wrote."""
+        """Raise UserError for errors of a read: the file is not a store, cannot be read, or has invalid contents."""
         try:
             yield
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the lower byte is the kind of error
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # SQLite's primary result code
             if code == sqlite3.SQLITE_NOTADB:
                 raise self._not_a_store() from error
             raise (self._damaged if code == sqlite3.SQLITE_CORRUPT else self._unusable)(error) from error
@@ -295,7 +296,7 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Write all or nothing; a failure is one sentence, and what was written before it stays."""
+        """Write in one transaction; raises RunFailed, with earlier transactions kept, if SQLite cannot write."""
         try:
             with self._transaction():
                 yield
@@ -306,7 +307,7 @@ class Store:
             ) from error
 
     def add(self, games: Iterable[PlayedGame]) -> None:
-        """Write a batch of games in one transaction; a game that is there already stays, unless it was a timeout."""
+        """Write a batch of games in one transaction; a stored game is replaced only if it ended in a timeout."""
         games = list(games)
         with self._writing():
             number = self._numbers({agent for game in games for agent in game.fixture.agents})
@@ -331,14 +332,14 @@ class Store:
                     self._db.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", failed)
 
     def _numbers(self, ids: set[str]) -> dict[str, int]:
-        """Return the numbers of agents by id; an id that was never entered is its own name."""
+        """Return the number of each agent by id; an unknown id is added, with the id as its name."""
         self._db.executemany(
             "INSERT OR IGNORE INTO agents (id, name, reference) VALUES (?, ?, '')", [(id, id) for id in sorted(ids)]
         )
         return dict(self._db.execute("SELECT id, number FROM agents"))
 
     def add_agent(self, id: str, name: str, reference: str) -> None:
-        """Enter an agent; an id that is there already gets the new name and reference."""
+        """Add an agent; an id that is stored already gets the new name and reference."""
         with self._writing():
             self._db.execute(
                 "INSERT INTO agents (id, name, reference) VALUES (?, ?, ?) "
@@ -347,19 +348,19 @@ class Store:
             )
 
     def agents(self) -> list[StoredAgent]:
-        """Return the entrants, in the order of their names."""
+        """Return the stored agents, ordered by name."""
         rows = self._rows("SELECT id, name, reference FROM agents ORDER BY name, id")
         return [StoredAgent(str(id), str(name), str(reference)) for id, name, reference in rows]
 
     def labels(self) -> dict[str, str]:
-        """Return what to call each agent, by id: its name, with the first digits of its id where names clash."""
-        entrants = self.agents()
-        names = Counter(entrant.name for entrant in entrants)
-        short = {e.id: e.name if names[e.name] == 1 else f"{e.name} [{e.id[:8]}]" for e in entrants}
+        """Return the label of each agent by id: its name, with the first digits of its id if several share the name."""
+        agents = self.agents()
+        names = Counter(agent.name for agent in agents)
+        short = {a.id: a.name if names[a.name] == 1 else f"{a.name} [{a.id[:8]}]" for a in agents}
         taken = Counter(short.values())
         return {i: label if taken[label] == 1 else f"{label} [{i}]" for i, label in short.items()}
 
-    def _called(self) -> dict[int, str]:
+    def _labels_by_number(self) -> dict[int, str]:
         """Return the agents' labels by number."""
         labels, rows = self.labels(), self._rows("SELECT number, id FROM agents")
         with self._reading():
@@ -370,30 +371,30 @@ class Store:
             return self._db.execute(query, values).fetchall()
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return a fact about the tournament."""
+        """Return the value of a key of the table `meta`, or `default`."""
         rows = self._rows("SELECT value FROM meta WHERE key = ?", key)
         with self._reading():
             return json.loads(rows[0][0]) if rows else default
 
     def set(self, key: str, value: Any) -> None:
-        """Write a fact about the tournament, as JSON."""
+        """Write the value of a key of the table `meta`, as JSON."""
         with self._writing():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value, sort_keys=True)))
 
     def missing(self, fixtures: Sequence[Fixture], retry_timeouts: bool = False) -> list[Fixture]:
-        """Return the fixtures that have not been played, in their order; with `retry_timeouts`, timeouts among them."""
-        again = " WHERE termination != 'timeout'" if retry_timeouts else ""
-        played = {game for (game,) in self._rows(f"SELECT id FROM games{again}")}
+        """Return the fixtures without a stored game, in their order; with `retry_timeouts`, also those of timeouts."""
+        condition = " WHERE termination != 'timeout'" if retry_timeouts else ""
+        played = {game for (game,) in self._rows(f"SELECT id FROM games{condition}")}
         return [fixture for fixture in fixtures if fixture.id not in played]
 
     def __len__(self) -> int:
         return int(self._rows("SELECT COUNT(*) FROM games")[0][0])
 
     def results(self) -> Results:
-        """Return the games that count by columns, in the order of their ids: agents by label, those that have played.
+        """Return the games that count as columns, ordered by id; `agents` are the labels of those that played them.
 
-        Games that were no contest or were cut are no results. Games of more than two players in which copies of an
-        agent sat count only where there are no others.
+        Games that ended in one of `NO_RESULT` do not count. Games of more than two players in which an agent held
+        several seats count only if there are no others. Raises UserError if the games differ in the number of players.
         """
         rows = self._rows(
             "SELECT seed, agents, payoffs, termination, length, rounding, "
@@ -401,67 +402,67 @@ class Store:
             "FROM games WHERE termination NOT IN (?, ?) ORDER BY id",
             *NO_RESULT,
         )
-        called = self._called()
+        label = self._labels_by_number()
         with self._reading():
-            seating = _seating({row[1] for row in rows}, called)
+            seating = _seating({row[1] for row in rows}, label)
             if len({len(seats) for seats in seating.values()}) > 1:
                 raise UserError(
                     f"expected games of one number of players, got several in '{self.path}'; rate each game's own store"
                 )
             num_players = len(next(iter(seating.values()), (0, 0)))
-            whole = {table: seats for table, seats in seating.items() if len(set(seats)) == num_players}
-            if num_players > 2 and whole:  # agents have been added, and `round_robin` needs no more copies
-                seating = whole
-                rows = [row for row in rows if row[1] in whole]
+            distinct = {text: seats for text, seats in seating.items() if len(set(seats)) == num_players}
+            if num_players > 2 and distinct:  # agents were added, so that `round_robin` needs no copies any more
+                seating = distinct
+                rows = [row for row in rows if row[1] in distinct]
             return _results(rows, seating, num_players)
 
     def seated(self) -> frozenset[str]:
         """Return the ids of the agents that have played, whether their games count or not."""
         ids = dict(self._rows("SELECT number, id FROM agents"))
-        tables = self._rows("SELECT DISTINCT agents FROM games")
+        texts = self._rows("SELECT DISTINCT agents FROM games")
         with self._reading():
-            return frozenset(ids[number] for (table,) in tables for number in json.loads(table))
+            return frozenset(ids[number] for (text,) in texts for number in json.loads(text))
 
     def terminations(self) -> dict[str, int]:
-        """Return how many games ended in which way, whether they count or not."""
+        """Return the number of games by termination, whether they count or not."""
         return dict(self._rows("SELECT termination, COUNT(*) FROM games GROUP BY termination ORDER BY termination"))
 
     def failures(self) -> list[AgentFailures]:
-        """Return the agents that broke off games, in the order of their labels.
+        """Return the agents that forfeited games, ordered by label.
 
-        Stores of versions 1 and 2 did not say who broke off a game and why: for their games there are none.
+        Stores of versions 1 and 2 did not record who forfeited a game and why: their games have no failures.
         """
         rows = self._rows(
             "SELECT games.agents, failures.player, how, detail, ply, games.id, games.seed "
             "FROM failures JOIN games ON games.id = failures.game ORDER BY games.id, failures.player"
         )
-        called = self._called()
+        label = self._labels_by_number()
         found: dict[str, AgentFailures] = {}
         with self._reading():
-            seating = _seating({row[0] for row in rows}, called)
-            count = Counter(seating[table][player] for table, player, *_ in rows)
-            for table, player, how, detail, ply, game, seed in rows:
-                agent = seating[table][player]
+            seating = _seating({row[0] for row in rows}, label)
+            count = Counter(seating[text][player] for text, player, *_ in rows)
+            for text, player, how, detail, ply, game, seed in rows:
+                agent = seating[text][player]
                 failure = Failure(int(player), str(how), str(detail), int(ply))
                 found.setdefault(agent, AgentFailures(agent, count[agent], failure, str(game), seed % (1 << 64)))
         return [found[agent] for agent in sorted(found)]
 
     def without_result(self) -> dict[str, dict[tuple[str, ...], int]]:
-        """Return how many games are no result, by termination and by who played, in the order of the seats."""
+        """Return the number of games without a result, by termination and by the agents' labels in seat order."""
         query = (
             "SELECT termination, agents, COUNT(*) FROM games WHERE termination IN (?, ?) GROUP BY 1, 2 ORDER BY 1, 2"
         )
         rows = self._rows(query, *NO_RESULT)
-        called = self._called()
+        label = self._labels_by_number()
         found: dict[str, dict[tuple[str, ...], int]] = {}
         with self._reading():
-            seating = _seating({row[1] for row in rows}, called)
-            for termination, table, count in rows:
-                found.setdefault(termination, {})[seating[table]] = count
+            seating = _seating({row[1] for row in rows}, label)
+            for termination, text, count in rows:
+                found.setdefault(termination, {})[seating[text]] = count
         return found
 
     def repeated(self) -> int:
-        """Return how many seatings of agents played one and the same game on every seed, of those with enough seeds."""
+        """Return the number of seatings with at least MIN_SEEDS games that all have the same moves and payoffs."""
         one_game = "COUNT(*) >= ? AND COUNT(DISTINCT moves) = 1 AND COUNT(DISTINCT payoffs) = 1"
         query = f"SELECT COUNT(*) FROM (SELECT 1 FROM games GROUP BY agents HAVING {one_game})"
         return int(self._rows(query, MIN_SEEDS)[0][0])
@@ -492,20 +493,20 @@ def _signed(seed: int) -> int:
     return seed - (1 << 64) if seed >= 1 << 63 else seed
 
 
-def _seating(tables: Iterable[str], called: Mapping[int, str]) -> dict[str, tuple[str, ...]]:
-    """Return the labels by seat of each table of agents; raises for what is no list of agents' numbers."""
-    seats = {table: json.loads(table) for table in tables}
+def _seating(texts: Iterable[str], label: Mapping[int, str]) -> dict[str, tuple[str, ...]]:
+    """Return the labels by seat for each JSON list of agents' numbers; raises ValueError or KeyError for other text."""
+    seats = {text: json.loads(text) for text in texts}
     if not all(isinstance(numbers, list) and numbers for numbers in seats.values()):
-        raise ValueError("a game's agents are no list")
-    return {table: tuple(called[number] for number in numbers) for table, numbers in seats.items()}
+        raise ValueError("a game's agents are not a list")
+    return {text: tuple(label[number] for number in numbers) for text, numbers in seats.items()}
 
 
 def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str]], num_players: int) -> Results:
-    """Return rows of games by columns; raises ValueError and the like for what no release wrote."""
-    seeds, tables, payoffs, terminations, lengths, roundings, failed = zip(*rows, strict=True) if rows else ((),) * 7
+    """Return rows of games as columns; raises ValueError, TypeError, KeyError or OverflowError for invalid rows."""
+    seeds, texts, payoffs, terminations, lengths, roundings, failed = zip(*rows, strict=True) if rows else ((),) * 7
     agents = sorted({label for seats in seating.values() for label in seats})
     index = {label: k for k, label in enumerate(agents)}
-    numbers = {table: [index[label] for label in seats] for table, seats in seating.items()}
+    numbers = {text: [index[label] for label in seats] for text, seats in seating.items()}
     unknown = set(terminations) - set(TERMINATIONS)
     if unknown:
         raise ValueError(f"the termination {unknown.pop()!r} is unknown")
@@ -518,7 +519,7 @@ def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str
         raise ValueError("a game's length or rounding is less than 0")
     return Results(
         agents=tuple(agents),
-        seats=np.array([numbers[table] for table in tables], np.int64).reshape(-1, num_players),
+        seats=np.array([numbers[text] for text in texts], np.int64).reshape(-1, num_players),
         payoffs=paid.reshape(-1, num_players),
         seeds=np.array(seeds, np.int64).view(np.uint64),
         terminations=np.array(terminations, np.str_),
@@ -529,11 +530,11 @@ def _results(rows: Sequence[tuple[Any, ...]], seating: Mapping[str, Sequence[str
 
 
 def _offenders(failed: Sequence[str | None], num_players: int) -> NDArray[np.bool_]:
-    """Return who broke off the games [G, N], from each game's players with a failure, as SQL lists them."""
+    """Return who forfeited which game [G, N]; `failed` has each game's players, separated by commas, or None."""
     offenders = np.zeros((len(failed), num_players), bool)
     for game, players in enumerate(failed):
         for player in map(int, players.split(",") if players is not None else ()):
             if not 0 <= player < num_players:
-                raise ValueError(f"player {player} of {num_players} broke off a game")
+                raise ValueError(f"a forfeit of player {player}, and the game has {num_players}")
             offenders[game, player] = True
     return offenders

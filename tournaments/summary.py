@@ -21,12 +21,12 @@ from tournaments.results import FORFEITS, Results, offended, outcomes, rounding_
 from tournaments.store import TERMINATIONS, AgentFailures, Store
 
 MOST_FAILURES = 8  # agents whose first failure is shown
-_NO_RESULT = {"cut": "had not ended after max_steps", "no_contest": "were no contest"}
+_NO_RESULT = {"cut": "cut after max_steps", "no_contest": "no contest"}
 
 
 @dataclass(frozen=True)
 class Endings:
-    """How an agent's games ended; it broke off `forfeited` of them."""
+    """How an agent's games ended; `forfeited` is the number of games that it lost by forfeit."""
 
     agent: str
     counts: dict[str, int]  # by termination
@@ -48,10 +48,10 @@ class Summary:
     payoffs: list[MeanPayoff]
     endings: list[Endings]
     unplayed: tuple[str, ...]  # agents without a game
-    set_aside: tuple[str, ...]  # agents whose games all had copies in other seats, and no longer count
+    set_aside: tuple[str, ...]  # agents whose games do not count any more: agents held several seats in all of them
     repeated: int  # seatings whose games are the same on every seed
     opening_moves: int = 0  # drawn at random
-    failures: Sequence[AgentFailures] = ()  # of agents that broke games off, if the store has the reason
+    failures: Sequence[AgentFailures] = ()  # of agents that forfeited games, if the store has the reason
     without_result: Mapping[str, Mapping[tuple[str, ...], int]] = field(default_factory=dict)  # by termination, seats
 
     @property
@@ -71,10 +71,10 @@ class Summary:
 
     @cached_property
     def never_finished(self) -> dict[str, str]:
-        """Agents that broke off all of their games, with a sentence on each: their ratings mean nothing else."""
+        """A sentence on each agent that forfeited all of its games, by agent: its rating has no other meaning."""
         why = {failures.agent: f"; in the first, {_described(failures)}" for failures in self.failures}
         return {
-            e.agent: f"{e.agent} never finished a game: it broke off {e.forfeited} of {sum(e.counts.values())}"
+            e.agent: f"{e.agent} never finished a game: it forfeited {e.forfeited} of {sum(e.counts.values())}"
             f"{why.get(e.agent, '')}."
             for e in self.endings
             if e.forfeited and not any(count for kind, count in e.counts.items() if kind not in FORFEITS)
@@ -82,7 +82,7 @@ class Summary:
 
     @cached_property
     def warnings(self) -> list[str]:
-        """Warnings for the reader of the numbers, a sentence each."""
+        """Warnings about the numbers, one sentence each."""
         found = []
         if self.ratings:
             parts = self.ratings.parts
@@ -94,42 +94,42 @@ class Summary:
                 if part.one_sided:
                     where = f"in part {number} " if len(parts) > 1 else ""
                     found.append(
-                        f"Some results {where}are one-sided (all won or all lost), so the prior alone holds those "
+                        f"Some results {where}are one-sided (all won or all lost), so only the prior limits those "
                         "distances; add opponents in between."
                     )
             weak = [rating.agent for rating in self.ratings.ratings if rating.prior_dominated]
             if weak:
-                found.append(f"More the prior's doing than the games': {listed(weak)}.")
+                found.append(f"Ratings that rest on the prior more than on games: {listed(weak)}.")
             found += self._few_seeds(self.ratings)
             if self.repeated:
                 found.append(
-                    f"Seatings of two agents that repeated one game on every seed, as neither draws by chance: "
-                    f"{self.repeated}. They count as if each game were another, so intervals are too short; "
+                    f"Seatings that repeated one game on every seed, because neither agent plays by chance: "
+                    f"{self.repeated}. Each copy counts as a game of its own, so intervals are too short; "
                     "opening_moves makes games differ."
                 )
         if self.matchups and self.matchups.missing:
             found.append(
-                f"Pairings without a game, an agent with itself among them: {self.matchups.missing}. Payoffs against "
-                "the pool are over those that have one; run the tournament again to play the rest."
+                f"Pairings without a game, self-play included: {self.matchups.missing}. Payoffs against the pool leave "
+                "them out; run the tournament again to play them."
             )
         within = 0 if self.results.lengths is None else int((self.results.lengths <= self.opening_moves).sum())
         if within:
             found.append(
-                f"{within} of {len(self.results)} games ended within their opening, whoever played; they count, and "
-                "say nothing of the agents."
+                f"{within} of {len(self.results)} games ended within their random opening; they count, although no "
+                "agent decided anything in them."
             )
         truncated = int((self.results.terminations == "truncated").sum())
         if truncated and (self.ratings or truncated < len(self.results)):  # if all were, the game has no end
             found.append(
-                f"{truncated} of {len(self.results)} games were truncated; they count by the payoffs until then."
+                f"{truncated} of {len(self.results)} games were truncated; they count with the payoffs until then."
             )
         guilty = [f"{e.agent} ({e.forfeited})" for e in self.endings if e.forfeited]
         if guilty:
             found.append(f"Games lost by an illegal action or an agent's failure: {listed(guilty)}.")
         failures = [failures for failures in self.failures if failures.agent not in self.never_finished]
-        found += [f"The first game that {f.agent} broke off: {_described(f)}." for f in failures[:MOST_FAILURES]]
+        found += [f"The first game that {f.agent} forfeited: {_described(f)}." for f in failures[:MOST_FAILURES]]
         if len(failures) > MOST_FAILURES:
-            found.append(f"And {len(failures) - MOST_FAILURES} more agents broke games off; --json has them all.")
+            found.append(f"And {len(failures) - MOST_FAILURES} more agents forfeited games; --json has them all.")
         if any(e.counts["timeout"] for e in self.endings):
             found.append("Some agents took too long; `marl tournament run --retry-timeouts` plays those games again.")
         for termination, tables in self.without_result.items():
@@ -137,12 +137,12 @@ class Summary:
             for seats, count in tables.items():
                 pairs[" – ".join(sorted(seats))] += count
             games = listed([f"{agents} ({count})" for agents, count in sorted(pairs.items())])
-            found.append(f"Games that {_NO_RESULT[termination]}, and are no result: {games}.")
+            found.append(f"Games without a result ({_NO_RESULT[termination]}): {games}.")
         if self.unplayed:
             found.append(f"Not played yet: {listed(self.unplayed)}.")
         if self.set_aside:
             found.append(
-                f"Played only with copies at the table, in games that count no more: {listed(self.set_aside)}."
+                f"Played only games with copies of an agent, which do not count any more: {listed(self.set_aside)}."
             )
         return found
 
@@ -154,11 +154,9 @@ class Summary:
         few = [agent for agent in ratings.agents if seeds[agent] < MIN_SEEDS and agent not in one]
         found = []
         if one:
-            found.append(f"No intervals, as one seed cannot show how much is its luck: {listed(one)}; play more seeds.")
+            found.append(f"No intervals, since one seed shows no spread: {listed(one)}; play more seeds.")
         if few:
-            found.append(
-                f"Intervals that rest on fewer than {MIN_SEEDS} seeds, and are long: {listed(few)}; play more seeds."
-            )
+            found.append(f"Long intervals, from fewer than {MIN_SEEDS} seeds: {listed(few)}; play more seeds.")
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -176,7 +174,7 @@ class Summary:
 
 
 def _described(failures: AgentFailures) -> str:
-    """Return a sentence on the first game that an agent broke off."""
+    """Return a sentence on the first game that an agent forfeited."""
     first = failures.first
     return f"as player {first.player} at step {first.ply} (seed {failures.seed}) it {first.detail}"
 
@@ -187,7 +185,7 @@ def title(game: str, opening_moves: int) -> str:
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:
-    """Write names one after the other, and how many more there are."""
+    """Return the first `most` names, separated by commas, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
@@ -216,16 +214,16 @@ class _Facts(BaseModel):
 
 
 def summarize(store: Store) -> Summary:
-    """Rate what is in a store.
+    """Rate the games of a store.
 
-    Match-ups are in payoffs per step where the game pays along the way, else per game. Raises UserError where the store
-    is damaged, or does not say which game it holds.
+    Match-ups are payoffs per step if the game pays before its end, else per game. Raises UserError if the store is
+    damaged, or does not name its game.
     """
     facts = _Facts.of(store)
     results, labels = store.results(), store.labels()
     if len(results) and results.seats.shape[1] != facts.num_players:
         raise UserError(
-            f"expected games of {facts.num_players} players, as the store '{store.path}' says of its game, "
+            f"expected games of {facts.num_players} players, as the Spec in the store '{store.path}' says, "
             f"got games of {results.seats.shape[1]}; run its tournament again"
         )
     bounds = facts.return_bounds

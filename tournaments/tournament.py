@@ -1,4 +1,4 @@
-"""A tournament: its config, and the run that plays what is missing.
+"""A tournament: its config, and the run that plays the missing games.
 
 schedule makes fixtures; the store says which are missing; match plays them; the store keeps each game once.
 """
@@ -14,7 +14,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl.agents.foreign import DECISION_SECONDS
-from marl.agents.load import Entrant, load_agents
+from marl.agents.load import Entrant, load_entrants
 from marl.base import engine as engines
 from marl.base import lock
 from marl.base.display import Display
@@ -34,7 +34,7 @@ Task = tuple[str, list[str], list[Fixture], int, float]  # the arguments of `pla
 class TournamentConfig(OfGame):
     """One tournament: every agent against every other, each seed from every seat.
 
-    In two-player games that are not zero-sum every agent plays itself, too, once a seed.
+    In two-player games that are not zero-sum every agent also plays itself, once for each seed.
     """
 
     kind: ClassVar[str] = "tournament"
@@ -42,8 +42,8 @@ class TournamentConfig(OfGame):
     seeds: Size = 50  # for each pairing; each seed is played in every rotation of the seats
     seed: int = Field(0, ge=0, lt=2**63)
     opening_moves: Count = 0  # drawn at random, the same for all pairings and seatings of a seed
-    max_steps: Size | None = None  # after these a game is cut, and is no result; `most_steps` by default
-    decision_seconds: PositiveFloat = DECISION_SECONDS  # that a foreign agent may take for one decision, asked alone
+    max_steps: Size | None = None  # after these a game is cut and has no result; `most_steps` by default
+    decision_seconds: PositiveFloat = DECISION_SECONDS  # the limit of a foreign agent for one decision
     num_envs: Size = 64
     engine: engines.Engine = "processes"
     workers: Size = 2
@@ -51,7 +51,7 @@ class TournamentConfig(OfGame):
 
 
 def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeouts: bool = False) -> Path:
-    """Play the fixtures that are missing and return the store. Killed at any moment, it goes on from the last batch.
+    """Play the fixtures that are missing and return the store's path. After a kill, run again: stored batches are kept.
 
     With `retry_timeouts`, games that ended because an agent took too long are played again.
     """
@@ -70,18 +70,18 @@ def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeout
     )
     with lock.held(folder, "a tournament"), open_store(config, spec, entrants, folder) as store:
         missing = store.missing(fixtures, retry_timeouts)
-        stored = len(fixtures) - len(missing)
-        had = f"; {stored:,} are stored already" if stored else ""
-        console.print(f"{folder}: {len(fixtures):,} games among {len(entrants)} agents{had}")
+        done = len(fixtures) - len(missing)
+        note = f"; {done:,} are stored already" if done else ""
+        console.print(f"{folder}: {len(fixtures):,} games among {len(entrants)} agents{note}")
         for note in notes_on(folder):
             console.print(f"note: {note}", style="yellow")
         failed: set[str] = set()
         try:
-            with Display(str(folder), len(fixtures), "games", console, done=stored) as display:
+            with Display(str(folder), len(fixtures), "games", console, done=done) as display:
                 for games in engines.run(play_chunk, _tasks(config, entrants, missing), config.workers, config.engine):
                     store.add(games)
-                    stored += len(games)
-                    display.advance_to(stored)
+                    done += len(games)
+                    display.advance_to(done)
                     for line in _first_failures(games, entrants, failed):
                         display.line(line)
         finally:
@@ -95,7 +95,7 @@ def stored(path: Path) -> Store:
 
 
 def _first_failures(games: Iterable[PlayedGame], entrants: Iterable[Entrant], failed: set[str]) -> Iterator[str]:
-    """Print, for each agent, the first game that it broke off; `failed` are the agents already named."""
+    """Yield a line on the first game that each agent forfeits; `failed` are the agents that have had theirs."""
     name = {entrant.digest: entrant.name for entrant in entrants}
     for game in games:
         for failure in game.failures:
@@ -106,17 +106,17 @@ def _first_failures(games: Iterable[PlayedGame], entrants: Iterable[Entrant], fa
 
 
 def _max_steps(config: TournamentConfig, spec: Spec) -> int | None:
-    """Return `max_steps`, None if it equals the default: both are the same fixture."""
+    """Return `max_steps`, or None if it equals the default, so that both give the same fixtures."""
     return None if config.max_steps == most_steps(spec) else config.max_steps
 
 
 def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
-    """Return the agents of a tournament, without running processes.
+    """Return the agents of a tournament; the processes of foreign agents are stopped.
 
     Raises UserError if one is missing, does not fit, or is named twice.
     """
     entrants: list[Entrant] = []
-    for entrant in (entrant for text in config.agents for entrant in load_agents(text, spec).values()):
+    for entrant in (entrant for text in config.agents for entrant in load_entrants(text, spec).values()):
         entrant.rest()
         twin = next((other for other in entrants if other.digest == entrant.digest), None)
         if twin:
@@ -131,17 +131,17 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
     """Open the tournament's store, or make it; raises UserError where the folder holds another game's tournament."""
     refuse_links(folder / STORE)
     store = Store(folder / STORE, create=True)
-    held = store.get("game")
-    if held not in (None, config.game):
+    game = store.get("game")
+    if game not in (None, config.game):
         store.close()
-        raise UserError(f"'{folder}' holds a tournament of '{held}', not '{config.game}'; name another --run-dir")
+        raise UserError(f"'{folder}' holds a tournament of '{game}', not '{config.game}'; name another --run-dir")
     settings = (("opening_moves", config.opening_moves, 0), ("max_steps", _max_steps(config, spec), None))
-    for key, now, usual in settings:
-        begun = store.get(key, usual)
-        if held is not None and begun != now:
+    for key, now, default in settings:
+        before = store.get(key, default)
+        if game is not None and before != now:
             store.close()
             raise UserError(
-                f"'{folder}' holds a tournament with {key}: {json.dumps(begun)}, not {json.dumps(now)}; name another "
+                f"'{folder}' holds a tournament with {key}: {json.dumps(before)}, not {json.dumps(now)}; name another "
                 "--run-dir"
             )
     try:
@@ -152,7 +152,7 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
     for key, now, _ in settings:
         store.set(key, now)
     store.set("spec", spec.to_json())
-    store.set("game", config.game)  # last: a store with a game has all other facts, too
+    store.set("game", config.game)  # last: a store that names its game has all other facts
     for entrant in entrants:
         store.add_agent(entrant.digest, entrant.name, entrant.reference)
     return store

@@ -1,16 +1,16 @@
-"""Gymnasium's environments of many agents on the contract: spaces that are Tuples, rewards that are lists.
+"""Gymnasium's multi-agent environments on the contract: spaces that are Tuples, rewards that are lists.
 
     gymnasium:lbforaging.Foraging-8x8-2p-3f-v3(max_episode_steps=25)
     gymnasium:rware.rware-tiny-2ag-v2(reward_type=global)
     gymnasium:gymnasium.CartPole-v1
 
-Before the first dot stands a package, imported because that registers its environments; behind it stands the id.
-An environment of one agent, whose spaces are no Tuples, is a game of one player.
+The part before the first dot is a package, which registers its environments when it is imported; the rest is the id.
+An environment of one agent, whose spaces are not Tuples, is a game of one player.
 
-All players act at every step until their own ends; one whose mask is empty waits, and the first action is sent for it.
-In a team game all end together: the team's reward is everybody's (games/adapters/spaces.py). Whether an end at the
-limit of time is a termination or a truncation is as the environment says. It may say in `metadata["payoff"]` whose gain
-is whose loss; without a word rewards count as general-sum, or as a team's where its `reward_type` is global.
+All players act at every step until their own ends; one whose mask is empty waits, and its first action is sent.
+In a team game all players end together, because all get the team's reward (games/adapters/spaces.py). The environment
+tells whether an end at the time limit is a termination or a truncation. It may give its payoff structure in
+`metadata["payoff"]`; otherwise rewards are general-sum, or a team's if its `reward_type` is global.
 """
 
 import copy
@@ -31,14 +31,14 @@ from numpy.typing import NDArray
 
 from games import working_folder
 from games.adapters.reshaping import Change, Reshaping, reshaping
-from games.adapters.spaces import MOST_IDLE, Seats, described, said
+from games.adapters.spaces import MOST_IDLE, Seats, one_line, spec_fields
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
 from games.references import Reference
 from games.vector import Row, Vector
 
 EXTRAS = {"lbforaging": "marl[lbforaging]", "rware": "marl[rware]"}
-PACKAGES = ("gymnasium", *EXTRAS)  # which a file may name; a user may name any
+PACKAGES = ("gymnasium", *EXTRAS)  # a reference read from a file may name these; a user may name any
 
 
 def make(name: str, arguments: dict[str, Any], num_envs: int, wrappers: Sequence[Reference] = ()) -> Vector:
@@ -56,7 +56,7 @@ def make(name: str, arguments: dict[str, Any], num_envs: int, wrappers: Sequence
     except UserError:
         raise
     except Exception as error:  # an environment may raise anything
-        raise UserError(f"'{reference}' could not be built: {said(error)}") from error
+        raise UserError(f"'{reference}' could not be built: {one_line(error)}") from error
     return vectorize(reference, made, build, num_envs, wrappers)
 
 
@@ -65,7 +65,7 @@ def vectorize(
 ) -> Vector:
     """Return `num_envs` copies of an environment as one VecEnv; `build` makes the copies, `made` is the first.
 
-    Raises UserError where `made` is no environment, or has views or actions that have no place in the contract.
+    Raises UserError where `made` is not an environment, or the contract does not support its spaces.
     """
     if not isinstance(made, gymnasium.Env):
         raise UserError(f"expected a Gymnasium environment from '{reference}', got {type(made).__name__}")
@@ -80,7 +80,7 @@ def vectorize(
         )
     spec = Spec(
         name=reference,
-        **described(reference, _each(views), _each(actions)),
+        **spec_fields(reference, _each(views), _each(actions)),
         payoff=_payoff(reference, made),
         turns="simultaneous",
         perfect_information=False,
@@ -95,18 +95,18 @@ def vectorize(
 
 
 def names() -> list[str]:
-    """Return `package.id` of the environments of the packages that are known here and installed."""
+    """Return `package.id` of the environments of the packages in EXTRAS that are installed."""
     installed = [package for package in EXTRAS if importlib.util.find_spec(package)]
     return sorted(f"{package}.{id}" for package in installed for id in _ids(package))
 
 
 def is_own(name: str) -> bool:
-    """Say whether `package.id` names one of the packages that are known here, or Gymnasium itself."""
+    """Return whether `package.id` names one of PACKAGES."""
     return name.partition(".")[0] in PACKAGES
 
 
 class GymnasiumRow:
-    """One environment: a joint action in, a list of rewards out; one reward, or one end, is everybody's."""
+    """One environment: it takes a joint action and returns rewards; a single reward, or a single end, is for all."""
 
     def __init__(self, spec: Spec, env: Any, row: Row) -> None:
         self.spec, self.env, self.row = spec, env, row
@@ -126,8 +126,8 @@ class GymnasiumRow:
             self.seats.next()
             obs, reward, terminated, truncated, info = self.env.step(joint[0] if self._alone else joint)
             views = self._views(obs)
-            self.seats.pay(dict(enumerate(self._everybodys("rewards", reward).tolist())))
-            ends = self._everybodys("`terminated`", terminated), self._everybodys("`truncated`", truncated)
+            self.seats.pay(dict(enumerate(self._for_each("rewards", reward).tolist())))
+            ends = self._for_each("`terminated`", terminated), self._for_each("`truncated`", truncated)
             for player in np.flatnonzero(ends[0] | ends[1]).tolist():
                 if not self.seats.gone(player):
                     self.seats.leave(player, bool(ends[0][player]), bool(ends[1][player]))
@@ -147,7 +147,7 @@ class GymnasiumRow:
         return str(action)
 
     def _ask(self, views: Sequence[Any], info: dict[str, Any]) -> bool:
-        """Let those act whose episodes go on; return whether anybody can."""
+        """Let the players act whose episodes go on; return whether any of them can."""
         mask = (info or {}).get("action_mask")
         masks = [mask] * self.spec.num_players if mask is None or self._alone else mask
         going = [player for player in range(self.spec.num_players) if not self.seats.gone(player)]
@@ -160,8 +160,8 @@ class GymnasiumRow:
             raise ValueError(f"{len(views)} views came for {self.spec.num_players} players")
         return views
 
-    def _everybodys(self, what: str, values: Any) -> NDArray[Any]:
-        """Return each player's value [N]."""
+    def _for_each(self, what: str, values: Any) -> NDArray[Any]:
+        """Return each player's value [N]; a single value is for all."""
         array = np.asarray(values)
         if array.shape not in ((), (self.spec.num_players,)):
             raise ValueError(f"{what} of the shape {array.shape} came for {self.spec.num_players} players")
@@ -169,22 +169,22 @@ class GymnasiumRow:
 
 
 class _Reshaped(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """An environment of other spaces; where these are Tuples of both views and actions, each player's is changed."""
+    """An environment with changed spaces; if both spaces are Tuples, each player's space is changed."""
 
     def __init__(self, env: Any, how: Reshaping) -> None:
         super().__init__(env)
         views, actions = env.observation_space, env.action_space
         self._alone = not (isinstance(views, spaces.Tuple) and isinstance(actions, spaces.Tuple))
-        self._seen = [how.view(space) for space in ((views,) if self._alone else views.spaces)]
-        self._done = [how.action(space) for space in ((actions,) if self._alone else actions.spaces)]
-        self.observation_space, self.action_space = self._together(self._seen), self._together(self._done)
+        self._views = [how.view(space) for space in ((views,) if self._alone else views.spaces)]
+        self._actions = [how.action(space) for space in ((actions,) if self._alone else actions.spaces)]
+        self.observation_space, self.action_space = self._together(self._views), self._together(self._actions)
 
     def reset(self, **options: Any) -> Any:
         obs, info = self.env.reset(**options)
         return self._converted(obs), self._masked(info)
 
     def step(self, action: Any) -> Any:
-        each = zip(self._done, (action,) if self._alone else action, strict=True)
+        each = zip(self._actions, (action,) if self._alone else action, strict=True)
         converted = tuple(change.convert(part) for change, part in each)
         obs, reward, terminated, truncated, info = self.env.step(converted[0] if self._alone else converted)
         return self._converted(obs), reward, terminated, truncated, self._masked(info)
@@ -194,15 +194,15 @@ class _Reshaped(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def _converted(self, obs: Any) -> Any:
         if self._alone:
-            return self._seen[0].convert(obs)
-        return tuple(change.convert(view) for change, view in zip(self._seen, obs, strict=True))
+            return self._views[0].convert(obs)
+        return tuple(change.convert(view) for change, view in zip(self._views, obs, strict=True))
 
     def _masked(self, info: Any) -> Any:
         if (mask := (info or {}).get("action_mask")) is None:
             return info
         if self._alone:
-            return info | {"action_mask": self._done[0].mask(mask)}
-        return info | {"action_mask": [change.mask(part) for change, part in zip(self._done, mask, strict=True)]}
+            return info | {"action_mask": self._actions[0].mask(mask)}
+        return info | {"action_mask": [change.mask(part) for change, part in zip(self._actions, mask, strict=True)]}
 
 
 def _wrapped(env: Any, wrappers: Sequence[Reference]) -> Any:
@@ -212,7 +212,7 @@ def _wrapped(env: Any, wrappers: Sequence[Reference]) -> Any:
 
 
 def _forget(env: Any) -> None:
-    """Lift lbforaging's players off the board: it opens no episode with one where another stood in the one before."""
+    """Clear the positions of lbforaging's players, which otherwise restrict the positions in the next episode."""
     if type(env).__module__.startswith("lbforaging."):
         for player in env.players:
             player.position = None
@@ -224,7 +224,7 @@ def _each(space: Any) -> Sequence[Any]:
 
 
 def _spec(name: str, arguments: dict[str, Any]) -> EnvSpec:
-    """Return what Gymnasium builds an environment from, arguments included; an enum's member is written by its name."""
+    """Return Gymnasium's spec of an environment, with the arguments; members of an enum are given by their names."""
     package, _, id = name.partition(".")
     if not id:
         hint = f"; did you mean '{_package(gymnasium.spec(name))}.{name}'?" if name in gymnasium.registry else ""
@@ -258,7 +258,7 @@ def _spec(name: str, arguments: dict[str, Any]) -> EnvSpec:
 
 def _ids(package: str) -> list[str]:
     """Import a package and return the ids that it registered."""
-    if package not in PACKAGES:  # which a user has named
+    if package not in PACKAGES:  # then a user has named it
         working_folder.allow(package)
     importlib.import_module(package)
     return [id for id, spec in gymnasium.registry.items() if _package(spec) == package]

@@ -7,14 +7,14 @@
 One compiled program steps all environments, and another opens episodes; both run on the CPU. All chance of an episode
 is drawn from its seed: step t has the key fold_in(seed, t), and t = 0 opens it.
 
-Who acts: everybody but the dead, and in Hanabi the one who is on turn. JaxMARL pays the dead as it pays the living, so
-nobody's return is complete before the episode is.
+All players who are alive act; in Hanabi the one on turn. JaxMARL pays dead players, too, so no player's return is
+complete before the episode ends.
 
-How an episode ends: `truncated` where the library's `max_steps` cuts it (MPE, which takes one step more than that says,
-SMAX, Overcooked and JaxNav), else `terminated`. So does the switch riddle, whose limit is a rule of it, and so do storm
-and the coin game: they play a fixed number of rounds, and what they show at last is the opening of another.
+An episode is `truncated` where the library's `max_steps` cuts it (MPE, which takes one step more than `max_steps`,
+SMAX, Overcooked and JaxNav), else `terminated`. That includes the switch riddle, whose limit is a rule of the game, and
+storm and the coin game, which play a fixed number of rounds and whose last views are those of a new opening.
 
-MABrax and JaxRobotarium need packages of their own, and have not been tried.
+MABrax and JaxRobotarium need packages of their own, and are not tested.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ import gymnasium.spaces as spaces
 import numpy as np
 from numpy.typing import NDArray
 
-from games.adapters.spaces import described
+from games.adapters.spaces import spec_fields
 from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Box, Discrete, Payoff, Spec
@@ -39,14 +39,14 @@ from games.errors import UserError, nearest
 from games.references import Reference, parse
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # on a GPU, JAX would take most of torch's memory
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")  # one thread a process: workers are processes
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")  # one thread: workers are processes
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what the library prints and warns of when it is imported, built and traced."""
+    """Drop what the library prints and warns of when it is imported, built and traced."""
     own = sys.stdout, sys.stderr, sys.__stdout__
-    # Both: on its way the library puts the second into the place of the first.
+    # Both, because the library replaces `sys.stdout` by `sys.__stdout__` meanwhile.
     sys.stdout = sys.__stdout__ = io.StringIO()  # type: ignore[assignment, misc]
     try:
         with warnings.catch_warnings():
@@ -66,7 +66,7 @@ with _quiet():
     from jaxmarl.environments.smax.heuristic_enemy_smax_env import EnemySMAX
     from jaxmarl.environments.smax.smax_env import MAP_NAME_TO_SCENARIO, SMAX
 
-LANES = 16  # environments computed at a time; batches of them are filled up, and two at least: see `_in_lanes`
+LANES = 16  # environments computed at a time; a batch is padded to a multiple of it, at least twice (`_in_lanes`)
 FOREVER = 2**62  # steps
 NAMED = {  # environments with an argument that names an object: the argument, how it is passed on, the objects by name
     "SMAX": ("map_name", "scenario", MAP_NAME_TO_SCENARIO),
@@ -78,14 +78,14 @@ TEAM = (
     *("HeuristicEnemySMAX", "MPE_simple_speaker_listener_v4", "hanabi", "overcooked", "overcooked_v2"),
     "switch_riddle",
 )
-SHARING = (("local_ratio", 0), ("rew_lambda", 0), ("shared_rewards", True))  # arguments that make a team of others
+SHARING = (("local_ratio", 0), ("rew_lambda", 0), ("shared_rewards", True))  # make teams of other environments
 EXAMPLES = ("HeuristicEnemySMAX(map_name=3m)", "jaxnav(act_type=Discrete)")
 
-Tree = Any  # a nest of JAX's arrays
+Tree = Any  # a pytree of JAX arrays
 
 
 def names() -> list[str]:
-    """Return the names of JaxMARL's environments that a reference can write."""
+    """Return the names of JaxMARL's environments that a reference can express."""
     return [name for name in jaxmarl.registered_envs if "|" not in name]
 
 
@@ -101,17 +101,17 @@ def make(name: str, arguments: dict[str, Any], num_envs: int) -> "Jaxmarl":
 
 
 class Programs(NamedTuple):
-    """What opens and steps B environments, and where they begin."""
+    """The compiled programs that open and step B environments, and their initial values."""
 
     spec: Spec
     horizon: int  # steps, after which the library cuts an episode
-    first: tuple[Tree, Tree]  # (state, seen), some open episode in each
+    first: tuple[Tree, Tree]  # (state, seen) with an open episode in each environment
     open: Callable[..., Any]  # (which [B], key [B, 2], state, seen) -> state, seen
     step: Callable[..., Any]  # (key [B, 2], age [B], actions [B, N, ...], state, seen) -> state, seen, reward, over
 
 
 class Jaxmarl(Batch):
-    """An environment of JaxMARL's: a player sees what the library shows it, flat where that comes in parts.
+    """An environment of JaxMARL's. Views are the library's, flattened if they have several parts.
 
     The global state is the library's `get_world_state`, flat, where the environment has one.
     """
@@ -144,24 +144,24 @@ class Jaxmarl(Batch):
         self.timestep.global_state[:] = self._own(self._seen["global_state"])
         self.legal[:] = self._own(self._seen["legal"])
 
-    def _show(self) -> None:
-        super()._show()
+    def _observe(self) -> None:
+        super()._observe()
         self.timestep.acting &= self._own(self._seen["able"])
         self.timestep.action_mask &= self.timestep.acting[:, :, None]
 
     def render(self, env: int) -> str:
-        """Return nothing: the library draws pictures, and few."""
+        """Return no text: the library only draws pictures, of few environments."""
         return ""
 
     def _own(self, array: Any) -> NDArray[Any]:
-        """Return an array of JAX's [B, ...] without the rows that fill up the last lanes [E, ...]."""
+        """Return a JAX array [B, ...] without the padding environments [E, ...]."""
         return np.asarray(array)[: self.num_envs]
 
 
 class Rules:
     """One environment as two pure functions: `begin` opens an episode, `move` steps it.
 
-    What is seen: obs [N, *O], legal [N, A] by the library's own masks, able [N] to act, global_state [S].
+    `seen` holds obs [N, *O], legal [N, A] (by the library's masks), able [N] (to act) and global_state [S].
     """
 
     def __init__(self, reference: str, env: Any) -> None:
@@ -170,11 +170,11 @@ class Rules:
         obs, state = jax.eval_shape(env.reset, key)
         views = [_box(view) for view in jax.eval_shape(self._views, obs)]
         choices = [_space(env.action_space(agent)) for agent in env.agents]
-        self.described = described(reference, views, choices)
-        self.action: Discrete | Box = self.described["action"]
+        self.spec_fields = spec_fields(reference, views, choices)
+        self.action: Discrete | Box = self.spec_fields["action"]
         self.discrete = isinstance(self.action, Discrete)
         self.sizes = [int(space.n if self.discrete else np.prod(space.shape)) for space in choices]  # [N]
-        # A reset may open in other dtypes than steps go on in; a program has room for one.
+        # A reset may return other dtypes than a step; a compiled program needs one.
         self._types = jax.eval_shape(self._step, key, self.actions, state)[1]
         self.start = jax.eval_shape(self.begin, key)
 
@@ -196,7 +196,7 @@ class Rules:
         return self._settled(state), self._seen(obs, state, dones), reward, _over(self.env, state, dones)
 
     def _step(self, key: Tree, actions: Tree, state: Tree) -> Any:
-        """Step the library; it wants actions by agent's name, or in a row where agents are numbers."""
+        """Step the library, which takes actions by the agents' names, or as an array if agents are numbers."""
         row = actions
         if isinstance(self.action, Box):
             within = actions.clip(self.action.low, self.action.high)
@@ -210,7 +210,7 @@ class Rules:
     def _seen(self, obs: Tree, state: Tree, dones: Tree) -> Tree:
         alive = [jnp.logical_not(dones.get(agent, dones["__all__"])) for agent in self.env.agents]
         legal = self._legal(state)
-        turn = legal[:, :-1].any(1) if isinstance(self.env, Hanabi) else True  # the last: to let another play
+        turn = legal[:, :-1].any(1) if isinstance(self.env, Hanabi) else True  # the last action is to pass
         world = getattr(self.env, "get_world_state", lambda state: jnp.zeros(0))(state)
         return {
             "obs": _stacked(self._views(obs)),
@@ -220,7 +220,7 @@ class Rules:
         }
 
     def _legal(self, state: Tree) -> Tree:
-        """Return what the library lets each player do [N, A]: all where it says nothing, and no padding."""
+        """Return the legal actions by the library's masks [N, A]: all if it has none, but never the padding."""
         if not self.discrete:
             return jnp.zeros((len(self.sizes), 0), bool)
         if isinstance(self.env, Hanabi):
@@ -232,14 +232,14 @@ class Rules:
         return _stacked([masks[agent].astype(bool) for agent in self.env.agents])
 
     def _views(self, obs: Tree) -> list[Tree]:
-        """Return what each player sees [N], flat where it comes in parts."""
-        if isinstance(self.env, InTheGrid):  # here players are the first axis of one part, and the last of another
+        """Return the view of each player [N], flattened if it has several parts."""
+        if isinstance(self.env, InTheGrid):  # players are the last axis of `inventory`, the first of the other parts
             obs = obs | {"inventory": obs["inventory"].T}
         views = [self._of(obs, player) for player in range(len(self.env.agents))]
         return [view if hasattr(view, "shape") else _flat(view) for view in views]
 
     def _of(self, values: Tree, player: int) -> Tree:
-        """Return one player's part of what the library gives by name, in a row, or as arrays of rows."""
+        """Return one player's part of values that the library gives by agent, by row, or as a dict of such rows."""
         if isinstance(values, dict):
             agent = self.env.agents[player]
             return values[agent] if agent in values else jax.tree.map(lambda rows: rows[player], values)
@@ -247,13 +247,13 @@ class Rules:
 
 
 def words(seeds: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    """Return seeds as keys of JAX's [E, 2]."""
+    """Return seeds [E] as JAX keys [E, 2]."""
     return np.stack([seeds >> np.uint64(32), seeds & np.uint64(0xFFFFFFFF)], 1).astype(np.uint32)
 
 
 @lru_cache(maxsize=16)
 def _compiled(reference: str, batch: int) -> Programs:
-    """Compile an environment; raises UserError where it cannot be built, or has no place in the contract."""
+    """Compile an environment; raises UserError where it cannot be built, or the contract does not support it."""
     parsed = parse(reference)
     name, arguments = parsed.name, dict(parsed.arguments)
     with _quiet():
@@ -267,7 +267,7 @@ def _compiled(reference: str, batch: int) -> Programs:
             raise UserError(f"'{reference}' could not be built: {reason}") from error
         spec = Spec(
             name=reference,
-            **rules.described,
+            **rules.spec_fields,
             payoff=_payoff(name, arguments),
             turns="sequential" if isinstance(env, Hanabi) else "simultaneous",
             perfect_information=False,
@@ -289,10 +289,10 @@ def _compiled(reference: str, batch: int) -> Programs:
 
 
 def _in_lanes(function: Callable[..., Tree], batch: int) -> Callable[..., Tree]:
-    """Return a function of one environment as one of `batch`, which computes LANES of them at a time, in a loop.
+    """Return a function of one environment as a function of `batch`, which computes LANES of them at a time in a loop.
 
-    Whatever the batch, the loop's body is one and the same, and so are the last bits of what it computes; code for the
-    whole batch would differ with its size. Hence two rounds at least: a loop of one round is compiled away.
+    The loop's body is the same for every size of batch, and so are its results, to the last bit; code compiled for the
+    whole batch would differ with its size. The loop has two rounds at least, as a loop of one is compiled away.
     """
 
     def of_many(*rows: Tree) -> Tree:
@@ -304,7 +304,7 @@ def _in_lanes(function: Callable[..., Tree], batch: int) -> Callable[..., Tree]:
 
 
 def _understood(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return arguments as the library takes them: objects for their names, and arrays where it has arrays itself."""
+    """Return arguments as the library takes them: objects for their names, and arrays where the defaults are arrays."""
     named, passed, objects = NAMED.get(name, ("", "", {}))
     parameters = _parameters(type(jaxmarl.make(name)))
     known = dict.fromkeys([*parameters, named] if named else parameters)
@@ -324,10 +324,10 @@ def _understood(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(kind: type) -> dict[str, inspect.Parameter]:
-    """Return what a class takes: its own parameters, and while it passes on what it does not know, its bases'."""
+    """Return a class's parameters, and those of its bases as far as `**kwargs` pass them on."""
     bases = [base for base in kind.__mro__ if "__init__" in vars(base)]
     if issubclass(kind, EnemySMAX):
-        bases.insert(bases.index(EnemySMAX) + 1, SMAX)  # which it holds
+        bases.insert(bases.index(EnemySMAX) + 1, SMAX)  # which it contains, and passes arguments to
     known: dict[str, inspect.Parameter] = {}
     for base in bases:
         own = inspect.signature(base).parameters
@@ -338,7 +338,7 @@ def _parameters(kind: type) -> dict[str, inspect.Parameter]:
 
 
 def _space(space: Any) -> Any:
-    """Return an action space of JaxMARL's as Gymnasium's, where it has a place in the contract."""
+    """Return an action space of JaxMARL's as one of Gymnasium's, if the contract supports it; else as it is."""
     if isinstance(space, theirs.Discrete):
         return spaces.Discrete(int(space.n))
     if isinstance(space, theirs.Box):
@@ -348,19 +348,19 @@ def _space(space: Any) -> Any:
 
 
 def _box(view: Any) -> spaces.Box:
-    """Return the space of a view by its shape and dtype; JaxMARL's own say other things of some."""
+    """Return the space of a view by its shape and dtype; some spaces that JaxMARL declares are wrong."""
     if view.dtype in (np.bool_, np.uint8):
         return spaces.Box(0, 255, view.shape, np.uint8)
     return spaces.Box(-np.inf, np.inf, view.shape)
 
 
 def _flat(parts: Tree) -> Tree:
-    """Return the arrays of a nest as one row of numbers."""
+    """Return the arrays of a pytree as one row of numbers."""
     return jnp.concatenate([jnp.ravel(part).astype(jnp.float32) for part in jax.tree.leaves(parts)])
 
 
 def _stacked(rows: list[Tree]) -> Tree:
-    """Return the players' arrays as one [N, ...]: flat, and filled up to the longest, where they differ in shape."""
+    """Return the players' arrays as one [N, ...]; if their shapes differ, flattened and padded to the longest."""
     if len({row.shape for row in rows}) > 1:
         longest = max(row.size for row in rows)
         rows = [jnp.pad(row.ravel(), (0, longest - row.size)) for row in rows]
@@ -368,27 +368,27 @@ def _stacked(rows: list[Tree]) -> Tree:
 
 
 def _limit(env: Any) -> int | None:
-    """Return after how many steps the library cuts an episode; None where it does not, or by a rule of the game."""
+    """Return the number of steps after which the library truncates an episode; None if it does not."""
     if isinstance(env, SwitchRiddle) or not hasattr(env, "max_steps"):
         return None
     return int(env.max_steps) + isinstance(env, SimpleMPE)
 
 
 def _rounds(env: Any) -> int | None:
-    """Return the length that the rules give an episode, where they do."""
+    """Return the length of an episode by the rules, if they give one."""
     if isinstance(env, SwitchRiddle):
         return int(env.max_steps)
     return int(env.num_inner_steps * env.num_outer_steps) if hasattr(env, "num_outer_steps") else None
 
 
 def _over(env: Any, state: Tree, dones: Tree) -> Tree:
-    """Say whether an episode is over for another reason than that it was cut."""
+    """Return whether an episode is over, and not only truncated."""
     if _limit(env) is None:
         return jnp.asarray(dones["__all__"])
     if isinstance(env, EnemySMAX):
         env, state = env._env, state.state
     if isinstance(env, SMAX):
-        return env.is_terminal(state.replace(step=0))  # with the clock turned back
+        return env.is_terminal(state.replace(step=0))  # at step 0, so that the time limit does not count
     if isinstance(env, JaxNav):
         return (state.term | state.goal_reached | state.move_term).all()
     return jnp.array(False)

@@ -1,7 +1,7 @@
 """OpenSpiel's games on the contract: turns, simultaneous moves, chance, hidden information, 1 to N players.
 
-Observations are written by OpenSpiel's own observer into its own buffer and copied from there:
-`observation_tensor()` builds a list and costs 5 to 87 times as much.
+Observations are written by OpenSpiel's observer into its buffer and copied from there: `observation_tensor()` builds a
+list and costs 5 to 87 times as much.
 """
 
 import os
@@ -32,14 +32,14 @@ _PAYOFFS: dict[Any, Payoff] = {
     pyspiel.GameType.Utility.IDENTICAL: "team",
     pyspiel.GameType.Utility.GENERAL_SUM: "general_sum",
 }
-# Games whose positions are printed whole: no rule looks back (repetition, superko, progress), and no die is left out.
+# Games whose text gives the whole position: no rule depends on the history (repetition, superko), no die is left out.
 _PRINTED_WHOLE = (
     *("breakthrough", "catch", "clobber", "cliff_walking", "connect_four", "dots_and_boxes", "gomoku", "havannah"),
     *("hex", "mancala", "mnk", "nim", "othello", "pentago", "tic_tac_toe", "twixt", "ultimate_tic_tac_toe", "y"),
 )
-# Games that draw positions from which play cannot go on: in hearts, while cards are passed.
-_DRAWN_WRONGLY = ("hearts",)
-# What may be turned over without a rule that minds (`Spec.symmetry`): a test plays them both ways.
+# Games that resample positions from which play cannot go on: hearts, while cards are passed.
+_RESAMPLED_WRONGLY = ("hearts",)
+# The symmetries of games (`Spec.symmetry`); a test plays reflected and rotated games.
 _SYMMETRY: dict[str, Symmetry] = {
     "connect_four": "mirror",
     "go": "square",
@@ -47,19 +47,19 @@ _SYMMETRY: dict[str, Symmetry] = {
     "othello": "square",
     "tic_tac_toe": "square",
 }
-# Whole numbers with a default above 0 that may be 0 or less: seeds, points, how far is seen, and what a rule can do
-# without. All others count what a game cannot do without, and OpenSpiel may die of none of it (a segmentation fault),
-# as of `num_tricks` in spades, whose observer then writes past its buffer.
-_MAY_BE_NONE = (
+# Integer parameters with a default above 0 that may be 0 or less: seeds, points, sights, and optional parts of rules.
+# All others count something that the game needs; with 0 OpenSpiel may crash (a segmentation fault), as with
+# `num_tricks` in spades, whose observer then writes past its buffer.
+_MAY_BE_ZERO = (
     *("seed", "gin_bonus", "knock_card", "points_per_trick", "undercut_bonus", "win_or_loss_bonus", "win_threshold"),
     *("num_tricks_in_observation", "obs_back", "obs_front", "obs_side", "recall_length", "sense_size"),
     *("blob_chance", "insanity", "magic_wall_steps", "max_bribe", "num_extra_coin_colors", "num_redeals"),
 )
-# Counts whose default, 0 or -1, means "as usual".
+# Counts whose default, 0 or -1, stands for the game's usual number.
 _COUNTS = {"go_fish": ("initial_cards",), "hanabi": ("colors", "hand_size", "players", "ranks")}
-# Games that play without end where their horizon is -1; all others are then over before anyone moves.
+# Games that have no time limit if their horizon is -1; all others are then over before anyone moves.
 _ENDLESS = ("capture_the_flag", "laser_tag")
-# Games that do not load by their name alone, with what they need.
+# References to games that need parameters.
 EXAMPLES = (
     "cached_tree(game=kuhn_poker())",
     "coop_to_1p(game=tiny_hanabi())",
@@ -74,7 +74,7 @@ EXAMPLES = (
 
 
 class OpenSpielState:
-    """A thin shell over a `pyspiel.State`, which stays reachable as `native`."""
+    """A thin wrapper of a `pyspiel.State`, which is its `native`."""
 
     __slots__ = ("_game", "native", "player")
 
@@ -107,7 +107,7 @@ class OpenSpielState:
         if player >= 0:
             native.apply_action(actions[player])
         else:
-            # OpenSpiel wants an action, 0, of a player who has no legal one.
+            # OpenSpiel requires action 0 of a player without legal actions.
             native.apply_actions([actions[p] if native.legal_actions(p) else 0 for p in self._game.everyone])
         self.player = native.current_player()
 
@@ -129,17 +129,17 @@ class OpenSpielState:
         out[:] = game.tensor
 
     def key(self) -> Hashable:
-        """Return the position as printed, and who moves when; where the print leaves something out, the way here, too.
+        """Return the position's text, the mover, and the move number, or the history if the text leaves something out.
 
-        The way alone would not do: a resampled position may keep that of the true one.
+        The history alone is not enough: a resampled position may keep the true one's history.
         """
         native = self.native
         return str(native), self.player, native.move_number() if self._game.printed_whole else native.history_str()
 
     def information(self, player: int) -> Hashable:
-        """Return what this player knows: all that it has seen where the game can tell, else what it is told now.
+        """Return what this player knows: its text as in `describe`, its observation tensor, and its legal actions.
 
-        What it sees and may do counts for itself: the words of phantom_go, rbc and gin_rummy leave some of it out.
+        The last two are needed: the texts of phantom_go, rbc and gin_rummy leave some of them out.
         """
         if not self._game.hidden:
             return self.key()
@@ -147,15 +147,15 @@ class OpenSpielState:
         return self.describe(player), self._game.tensor.tobytes(), tuple(self.native.legal_actions(player))
 
     def describe(self, player: int) -> str:
-        """Return what this player may see: all that it knows where the game can tell, else what it is told now."""
+        """Return the text of the player's information state if the game has one, else of its present observation."""
         if not self._game.hidden:
             return str(self)
         native = self.native
-        told = native.information_state_string if self._game.recalls else native.observation_string
-        return str(told(player))
+        text = native.information_state_string if self._game.recalls else native.observation_string
+        return str(text(player))
 
     def action_name(self, player: int, action: int) -> str:
-        """Return how the game writes this action; it reads it back the same way at the terminal."""
+        """Return the game's text for this action; people type the same text."""
         name: str = self.native.action_to_string(player, action)
         return name
 
@@ -164,7 +164,7 @@ class OpenSpielState:
 
 
 class ResampledState(OpenSpielState):
-    """A position of a game that can draw another one which a player cannot tell from it."""
+    """A position of a game that can resample it for a player."""
 
     __slots__ = ()
 
@@ -191,13 +191,13 @@ class OpenSpielGame:
         num_players = self.native.num_players()
         self.everyone = range(num_players)
         self.one = [(p,) for p in self.everyone]
-        # A one-shot game hides nothing but what the others choose at the same time.
+        # In a one-shot game only the other players' simultaneous choices are hidden.
         self.hidden = kind.information == pyspiel.GameType.Information.IMPERFECT_INFORMATION
         self.printed_whole = kind.short_name in _PRINTED_WHOLE
         self.recalls = kind.provides_information_state_string
-        open_throughout = kind.information == pyspiel.GameType.Information.PERFECT_INFORMATION
-        draws = open_throughout or (kind.short_name not in _DRAWN_WRONGLY and _resamples(self.native))
-        self._state = ResampledState if draws else OpenSpielState
+        perfect = kind.information == pyspiel.GameType.Information.PERFECT_INFORMATION
+        resamples = perfect or (kind.short_name not in _RESAMPLED_WRONGLY and _resamples(self.native))
+        self._state = ResampledState if resamples else OpenSpielState
         self.spec = Spec(
             name=_reference(name, parameters),
             num_players=num_players,
@@ -216,7 +216,7 @@ class OpenSpielGame:
         )
 
     def __reduce__(self) -> tuple[Callable[[str], "OpenSpielGame"], tuple[str]]:
-        """Let positions be pickled: the game behind them is loaded anew, once a process."""
+        """Let positions be pickled: their game is loaded again, once per process."""
         return _again, (self.spec.name,)
 
     def initial_state(self) -> OpenSpielState:
@@ -228,13 +228,13 @@ class OpenSpielGame:
 
 @cache
 def _again(reference: str) -> OpenSpielGame:
-    """Return the game that a process has of a reference."""
+    """Return this process's game of a reference."""
     parsed = parse(reference)
     return OpenSpielGame(parsed.name, **dict(parsed.arguments))
 
 
 class OpenSpielEnv(GameEnv):
-    """GameEnv with the common case, one player after another, written out: half of its time was Python calls."""
+    """GameEnv with inlined code for the common case, turns without chance: Python calls took half of the time."""
 
     state: OpenSpielState
 
@@ -244,20 +244,20 @@ class OpenSpielEnv(GameEnv):
         self._observe = game.observe
         self._tensor = memoryview(game.tensor)
         self._obs_bytes = [memoryview(view) for view in self._obs]
-        self._written_out = not (game.spec.chance or game.spec.step_rewards) and game.spec.turns == "sequential"
+        self._inlined = not (game.spec.chance or game.spec.step_rewards) and game.spec.turns == "sequential"
 
     def reset(self, seed: int) -> None:
-        if not self._written_out:
+        if not self._inlined:
             super().reset(seed)
             return
         state = self.state
-        state.native = native = self._new()  # the shell is reused: nobody else holds it
+        state.native = native = self._new()  # the OpenSpielState is reused: nothing else holds it
         state.player = player = native.current_player()
         self._paid = self._nothing
         self._write(native, player)
 
     def step(self, actions: Sequence[int]) -> bool:
-        if not self._written_out:
+        if not self._inlined:
             return super().step(actions)
         state = self.state
         native = state.native
@@ -276,7 +276,7 @@ class OpenSpielEnv(GameEnv):
         return False
 
     def _write(self, native: Any, player: int) -> None:
-        """Write what the player who is to move may see."""
+        """Write the observation and the legal actions of the player to move."""
         self._acting[player] = 1
         self._observe(native, player)
         self._obs_bytes[player][:] = self._tensor
@@ -308,13 +308,13 @@ def names() -> list[str]:
 
 
 def _reference(name: str, parameters: dict[str, Any]) -> str:
-    """Return a game's reference: words without quotes, as in `deck=short`, but where they would be read otherwise."""
+    """Return a game's reference: words without quotes, as in `deck=short`, unless they would then be misread."""
     written = ",".join(f"{key}={_written(key, value)}" for key, value in parameters.items())
     return f"openspiel:{name}({written})" if written else f"openspiel:{name}"
 
 
 def _written(key: str, value: Any) -> str:
-    """Return a parameter's value as it reads back, whatever stands behind it."""
+    """Return a parameter's value in the form that reads back as the same value, whatever follows it."""
     try:
         read = parse(f"game({key}={value}, and_more=0)").arguments
     except UserError:
@@ -331,7 +331,7 @@ def _observation(name: str, game: Any) -> Any:
         try:
             with _quiet():
                 observation = make_observation(game, kind)
-        except Exception:  # pyspiel raises RuntimeError or SpielError by turns where a game has no such observer
+        except Exception:  # pyspiel raises RuntimeError or SpielError if a game has no such observer
             continue
         if observation is not None and observation.tensor is not None:
             return observation
@@ -341,14 +341,14 @@ def _observation(name: str, game: Any) -> Any:
 
 
 def _shape(observation: Any) -> tuple[int, ...]:
-    """Return the tensor's own shape where there is one tensor, else the flat size."""
+    """Return the tensor's shape if there is one tensor, else the flat size."""
     if len(observation.dict) == 1:
         return tuple(int(n) for n in next(iter(observation.dict.values())).shape)
     return (int(observation.tensor.size),)
 
 
 def _symmetry(name: str, shape: tuple[int, ...]) -> Symmetry:
-    """Return in which ways a game's board may be turned over; a board that is longer than wide has no eight of them."""
+    """Return the symmetry of a game's board; none if a "square" board has sides of different lengths."""
     if _SYMMETRY.get(name) == "square" and shape[1] != shape[2]:
         return ""
     return _SYMMETRY.get(name, "")
@@ -371,15 +371,15 @@ def _load(name: str, parameters: dict[str, Any]) -> Any:
         value, default = parameters[parameter], allowed[parameter]
         if name in _ENDLESS and (parameter, value) == ("horizon", -1):
             continue
-        counts = type(default) is int and default >= 1 and parameter not in _MAY_BE_NONE
+        counts = type(default) is int and default >= 1 and parameter not in _MAY_BE_ZERO
         if type(value) is int and value < 1 and (counts or parameter in _COUNTS.get(name, ())):
             raise UserError(f"expected {parameter} of '{name}' to be at least 1, got {value}")
     try:
         with _quiet():
             return pyspiel.load_game(name, {key: _parameter(value) for key, value in parameters.items()})
-    except UserError:  # of a game within the game
+    except UserError:  # about a nested game
         raise
-    except Exception as error:  # pyspiel raises SpielError, ValueError or TypeError by turns
+    except Exception as error:  # pyspiel raises SpielError, ValueError or TypeError
         reason = " ".join(str(error).split())
         example = next((f", as in openspiel:{text}" for text in EXAMPLES if text.startswith(f"{name}(")), "")
         takes = "" if parameters else f"; it takes {', '.join(sorted(allowed))}{example}"
@@ -389,7 +389,7 @@ def _load(name: str, parameters: dict[str, Any]) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what C++ writes to stderr, and drop it where an exception says the same."""
+    """Hold back what C++ writes to stderr; drop it if an exception is raised, which says the same."""
     with tempfile.TemporaryFile() as printed:
         stderr = os.dup(2)
         os.dup2(printed.fileno(), 2)
@@ -403,15 +403,15 @@ def _quiet() -> Iterator[None]:
 
 
 def _uniforms(key: int) -> Callable[[], float]:
-    """Return what draws numbers in [0, 1), the n-th a hash of `key` and n."""
+    """Return a function that draws numbers in [0, 1), the n-th of them a hash of `key` and n."""
     draws = count()
     return lambda: uniform_one(fold_one(key, next(draws)))
 
 
 def _resamples(game: Any) -> bool:
-    """Try at the first decision whether a game can draw positions that its player cannot tell apart."""
+    """Return whether a game can resample its first decision node, by trying it."""
     state, draws = game.new_initial_state(), count()
-    while state.is_chance_node():  # the first outcome each time would never end: crazy_eights turns up eights again
+    while state.is_chance_node():  # always the first outcome would never end: crazy_eights turns up eights again
         outcomes = [outcome for outcome, probability in state.chance_outcomes() if probability > 0]
         state.apply_action(outcomes[fold_one(0, next(draws)) % len(outcomes)])
     try:
@@ -423,7 +423,7 @@ def _resamples(game: Any) -> bool:
 
 
 def _parameter(value: Any) -> Any:
-    """Let a nested reference be a game parameter: `game=goofspiel(num_cards=4)`."""
+    """Return a parameter; one with brackets is a nested game, as in `game=goofspiel(num_cards=4)`."""
     if not (isinstance(value, str) and "(" in value):
         return value
     inner = parse(value)
@@ -434,11 +434,11 @@ def _parameter(value: Any) -> Any:
 def _refuse(name: str, game: Any, kind: Any) -> None:
     reason = None
     if kind.dynamics not in _TURNS:
-        reason = "is a mean-field game, and agents here are counted one by one"
+        reason = "is a mean-field game, which has no separate players"
     elif kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC:
-        reason = "draws its chance inside the rules, so that a seed could not fix an episode"
+        reason = "draws its chance inside the rules, so that a seed cannot fix an episode"
     elif "add_noise(" in str(game):
-        reason = "draws its noise in the order in which ends are met, so that a seed could not fix an episode"
+        reason = "draws its noise in the order in which terminal positions are reached, so a seed cannot fix an episode"
     elif not (kind.provides_observation_tensor or kind.provides_information_state_tensor):
         reason = "gives its players no observation tensor"
     if reason:

@@ -5,24 +5,24 @@
     pettingzoo:butterfly.pistonball_v6 | color_reduction_v0(mode=B) | resize_v1(x_size=84, y_size=84)
 
 SuperSuit's wrappers, and those of games/adapters/reshaping.py, are applied to each environment from left to right.
-Masks live through them; one that would lose them is refused.
+Masks of legal actions are kept; a wrapper that would lose them is refused.
 
 Agents' names, dead steps and cumulative rewards stay inside this file. Players are the indices of `possible_agents`;
-spaces are read and checked by games/adapters/spaces.py.
+spaces are read and checked by games/adapters/spaces.py. An agent
 
-    waits       listed in `agents` with an empty mask; the adapter sends its first action
-    comes late  not listed in `agents` yet, or for a while, without a termination
-    is over     terminated or truncated, and no longer listed; its return is complete, but for a team's (see `Seats`)
-    comes back  listed again behind its end: a new life, whose decisions are apart from those of the one before
+    waits       is listed in `agents` with an empty mask; the adapter sends its first action
+    is absent   is not listed in `agents` yet, or for a while, without a termination
+    is over     is terminated or truncated, and no longer listed; its return is complete, except in a team (see `Seats`)
+    comes back  is listed again after its end: a new life, with decisions of its own
 
-An agent that is terminated and still listed is refused, as PettingZoo's own tests do. What an agent is paid is what
-PettingZoo's own loop pays it: of the Parallel API the rewards named for it, of AEC what `last()` hands out.
-`own_returns` is that loop, and `marl games check` compares.
+An agent that is terminated and still listed is refused, as in PettingZoo's own tests. An agent is paid what it gets in
+PettingZoo's own loop: in the Parallel API the rewards given for it, in AEC what `last()` returns. `own_returns` plays
+that loop, and `marl games check` compares the returns.
 
-PettingZoo does not say whose gain is whose loss. An environment says so itself in `metadata["payoff"]`; PettingZoo's
-own and MPE's are zero-sum or a team where a table below or `local_ratio=0` says so; all others count as general-sum.
-The conformance kit (games/check.py) finds a wrong word. Nor does it say what is hidden and what is chance: where no
-table below knows better, both are taken to be there.
+PettingZoo does not declare payoffs. An environment may declare its own in `metadata["payoff"]`; PettingZoo's own and
+MPE's are zero-sum or a team where a table below or `local_ratio=0` says so; all others count as general-sum. The
+conformance kit (games/check.py) finds wrong declarations. Hidden information and chance are not declared either: they
+are assumed, except for the games of a table below.
 """
 
 import importlib
@@ -41,7 +41,7 @@ from pettingzoo.utils.wrappers import BaseParallelWrapper, BaseWrapper
 
 from games import working_folder
 from games.adapters.reshaping import Reshaping, reshaping
-from games.adapters.spaces import MOST_IDLE, Seats, bare, described, plain, said
+from games.adapters.spaces import MOST_IDLE, Seats, one_line, plain_space, plain_view, spec_fields
 from games.contract import Payoff, Spec
 from games.errors import UserError, nearest
 from games.references import Reference, bound
@@ -52,7 +52,7 @@ FAMILIES = sorted({id.partition("/")[0] for id in pettingzoo.aec_registry})
 EXTRAS = {"mpe2": "marl[mpe]", "atari": "pettingzoo[atari]"} | {
     family: f"marl[{family}]" for family in ("butterfly", "classic", "sisl")
 }
-PACKAGES = (*FAMILIES, "mpe2")  # which a file may name; a user may name any
+PACKAGES = (*FAMILIES, "mpe2")  # a reference read from a file may name these; a user may name any
 ZERO_SUM = ("tictactoe", "connect_four", "chess", "go", "rps", "leduc_holdem", "texas_holdem", "texas_holdem_no_limit")
 PERFECT = ("tictactoe", "connect_four", "chess", "go")  # nothing is hidden, and there is no chance
 TEAM = ("cooperative_pong", "hanabi", "pistonball", "simple_speaker_listener")
@@ -64,7 +64,7 @@ NEED_FUNCTIONS = ("action_lambda_v1", "observation_lambda_v0", "reward_lambda_v0
 
 
 def make(name: str, arguments: dict[str, Any], num_envs: int, wrappers: Sequence[Reference] = ()) -> Vector:
-    """Build an environment of PettingZoo's, or of a package that follows it, by name.
+    """Build an environment of PettingZoo's, or of a package with its API, by name.
 
     Simultaneous moves are played through the Parallel API, turns through AEC.
     Raises UserError for an unknown name, a wrong argument, and a package that is not installed.
@@ -81,7 +81,7 @@ def make(name: str, arguments: dict[str, Any], num_envs: int, wrappers: Sequence
     except ImportError as error:
         raise _not_installed(reference, error) from error
     except Exception as error:  # an environment may raise anything
-        raise UserError(f"'{reference}' could not be built: {said(error)}") from error
+        raise UserError(f"'{reference}' could not be built: {one_line(error)}") from error
     return vectorize(reference, made, build, num_envs, wrappers)
 
 
@@ -90,8 +90,8 @@ def vectorize(
 ) -> Vector:
     """Return `num_envs` copies of an environment as one VecEnv; `build` makes the copies, `made` is the first.
 
-    Raises UserError where `made` is no environment, has views or actions that have no place in the contract, or cannot
-    be wrapped in this way.
+    Raises UserError where `made` is not an environment, the contract does not support its spaces, or a wrapper does not
+    fit.
     """
     if isinstance(made, pettingzoo.ParallelEnv):
         adapter: Any = ParallelRow
@@ -113,27 +113,27 @@ def names() -> list[str]:
 
 
 def is_own(name: str) -> bool:
-    """Say whether `family.name` is of PettingZoo's own families, or MPE's."""
+    """Return whether `family.name` is of one of PettingZoo's own families, or MPE's."""
     return name.rpartition(".")[0] in PACKAGES
 
 
 def _spec(reference: str, made: Any, env: Any) -> Spec:
-    """Describe the environment that `made` became in its wrappers; raises UserError where it cannot be opened."""
+    """Describe `env`, which is `made` in its wrappers; raises UserError where it cannot be opened."""
     try:
         views, actions = _spaces(env)
         env.reset(seed=0)
         state = _state(env)
-        told = env is made or not _tells(made) or _tells(env)
+        keeps_masks = env is made or not _has_mask(made) or _has_mask(env)
     except Exception as error:  # an environment may raise anything
-        raise UserError(f"'{reference}' could not be opened: {said(error)}") from error
+        raise UserError(f"'{reference}' could not be opened: {one_line(error)}") from error
     if not views:
         raise UserError(f"expected one or more names in `possible_agents` of '{reference}', got none")
-    if not told:
+    if not keeps_masks:
         raise UserError(f"'{reference}' has lost its legal actions; leave out the wrapper that loses them")
     perfect = _own_name(made) in PERFECT
     return Spec(
         name=reference,
-        **described(reference, views, actions),
+        **spec_fields(reference, views, actions),
         payoff=_payoff(reference, made),
         turns="simultaneous" if isinstance(env, pettingzoo.ParallelEnv) else "sequential",
         perfect_information=perfect,
@@ -144,9 +144,9 @@ def _spec(reference: str, made: Any, env: Any) -> Spec:
 
 
 class _SingleEnv:
-    """What both APIs share: players by index, and who is at the table.
+    """What both APIs share: players by index, and who is listed in `agents`.
 
-    Raises ValueError where an environment does what the contract cannot follow.
+    Raises ValueError where an environment does what the contract does not allow.
     """
 
     def __init__(self, spec: Spec, env: Any, row: Row) -> None:
@@ -161,17 +161,17 @@ class _SingleEnv:
         return str(action)
 
     def _open(self) -> None:
-        """Let those who are not at the table wait."""
+        """Open the seats; players who are not listed are absent."""
         self.seats.open()
         if not self.env.agents:
-            raise ValueError("nobody is at the table when the episode opens")
+            raise ValueError("`agents` is empty when the episode opens")
         for agent, player in self._player.items():
             if agent not in self.env.agents:
                 self.seats.wait(player)
                 self.seats.blind(player)
 
     def _come(self, agents: Sequence[str]) -> None:
-        """Let those of the agents at the table act again who were not there."""
+        """Let those of the listed agents act again who were absent or over."""
         if self.seats.all_here():
             return
         for agent in agents:
@@ -191,17 +191,17 @@ class _SingleEnv:
         self.seats.pay({self._seat(agent): reward for agent, reward in rewards.items()})
 
     def _of_players(self, returns: Mapping[str, float], last: Sequence[str]) -> dict[int, float]:
-        """Return what players were paid, by index; of a team those alone who stayed to the end."""
+        """Return the players' returns, by index; in a team only of the agents in `last`, who stayed to the end."""
         team = self.spec.payoff == "team"
         return {self._player[agent]: paid for agent, paid in returns.items() if agent in last or not team}
 
     def _waits(self, agent: str, obs: Any, info: dict[str, Any] | None) -> bool:
-        """Say whether an agent has no legal action."""
+        """Return whether an agent has no legal action."""
         legal = self.seats.legal
-        return bool(self.spec.num_actions) and not legal(self._seat(agent), obs, _legal(info)).any()
+        return bool(self.spec.num_actions) and not legal(self._seat(agent), obs, _info_mask(info)).any()
 
     def _write_state(self, over: bool) -> None:
-        """Write the global state; it is not read after everybody's end, and some have none then."""
+        """Write the global state; a wrong size is accepted at the episode's end, where some environments have none."""
         if self.spec.global_state_size:
             state = _state(self.env)
             if len(state) == self.spec.global_state_size:
@@ -211,7 +211,7 @@ class _SingleEnv:
 
 
 class ParallelRow(_SingleEnv):
-    """One environment of the Parallel API: every agent at the table acts at every step, or waits."""
+    """One environment of the Parallel API: every listed agent acts at every step, or waits."""
 
     def reset(self, seed: int) -> None:
         _forget(self.env)
@@ -227,7 +227,7 @@ class ParallelRow(_SingleEnv):
         return over or (not self._ask_all(obs, infos) and not self._idle())
 
     def _idle(self) -> bool:
-        """Step until somebody can act; return False where the episode ends before."""
+        """Step until some agent can act; return False if the episode ends first."""
         for _ in range(MOST_IDLE):
             obs, infos, over = self._move(())
             if over:
@@ -256,31 +256,31 @@ class ParallelRow(_SingleEnv):
         terminations: dict[str, bool],
         truncations: dict[str, bool],
     ) -> bool:
-        """Note who of those who were at the table is over; return whether anybody's episode goes on."""
-        table = set(self.env.agents)
+        """Record which agents ended or left, of those listed `before` the step; return whether any agent goes on."""
+        listed = set(self.env.agents)
         ended = [agent for agent in self._player if terminations.get(agent) or truncations.get(agent)]
-        ended = [agent for agent in ended if agent in before or agent in table]
+        ended = [agent for agent in ended if agent in before or agent in listed]
         for agent in ended:
             self.seats.leave(self._player[agent], bool(terminations.get(agent)), bool(truncations.get(agent)))
-            if agent in obs or truncations.get(agent):  # what was cut is bootstrapped from its view
+            if agent in obs or truncations.get(agent):  # a truncated agent's view is needed for the bootstrap
                 self._see(agent, _of(agent, obs))
-        going = table.difference(ended)
-        if going and (stays := next((agent for agent in ended if agent in table), None)):
-            raise ValueError(f"agent '{stays}' stays at the table after its end")
+        going = listed.difference(ended)
+        if going and (stays := next((agent for agent in ended if agent in listed), None)):
+            raise ValueError(f"agent '{stays}' stays in `agents` after its end")
         for agent in before:
-            if agent not in table and agent not in ended:
+            if agent not in listed and agent not in ended:
                 self.seats.wait(self._player[agent])
         return bool(going)
 
     def _ask_all(self, obs: dict[str, Any], infos: dict[str, Any]) -> bool:
-        """Ask everybody at the table; return whether anybody can act."""
+        """Ask every listed agent to act; return whether any of them can."""
         ask = self.seats.ask
-        return any([ask(self._seat(agent), _of(agent, obs), _legal(infos.get(agent))) for agent in self.env.agents])
+        return any([ask(self._seat(agent), _of(agent, obs), _info_mask(infos.get(agent))) for agent in self.env.agents])
 
     def own_returns(self, seed: int, moves: Sequence[Any]) -> dict[int, float]:
-        """Play joint actions [T, N] through PettingZoo's own loop; return the sum of the rewards that it names.
+        """Play joint actions [T, N] through PettingZoo's own loop; return the sums of its rewards, by player.
 
-        Of a team's members those alone are there who stay to the end: the loop may not name the others.
+        In a team only the players who stay to the end are included: the loop may leave out rewards of the others.
         """
         env, following = self.env, iter(moves)
         _forget(env)
@@ -300,44 +300,48 @@ class ParallelRow(_SingleEnv):
         return self._of_players(returns, last)
 
 
-class _Open:
-    """What an environment of AEC's says of itself, asked of the wrapper that holds it.
+class _AecAttributes:
+    """The attributes of an open AEC environment, each read from the wrapper, or environment, that has it.
 
-    The way there through all wrappers costs as much as the rules; it is found once an episode.
+    Looking an attribute up through all wrappers costs as much as the rules, so its holder is found once per episode.
     """
 
     def __init__(self, env: Any) -> None:
-        names = ("agents", "agent_selection", "terminations", "truncations", "infos", "_cumulative_rewards")
-        self._at, self._on, self._ends, self._cuts, self._told, self._paid = (_holder(env, name) for name in names)
+        self._agents = _holder(env, "agents")
+        self._turn = _holder(env, "agent_selection")
+        self._terminations = _holder(env, "terminations")
+        self._truncations = _holder(env, "truncations")
+        self._infos = _holder(env, "infos")
+        self._paid = _holder(env, "_cumulative_rewards")
 
     @property
     def agents(self) -> list[str]:
-        agents: list[str] = self._at.agents
+        agents: list[str] = self._agents.agents
         return agents
 
     @property
     def on_turn(self) -> str:
-        agent: str = self._on.agent_selection
+        agent: str = self._turn.agent_selection
         return agent
 
     @property
     def info(self) -> dict[str, Any] | None:
-        info: dict[str, Any] | None = self._told.infos.get(self.on_turn)
+        info: dict[str, Any] | None = self._infos.infos.get(self.on_turn)
         return info
 
     @property
     def paid(self) -> dict[str, Any]:
-        """What `last()` will hand out to each agent at its next turn."""
+        """What `last()` will return as each agent's reward at its next turn."""
         paid: dict[str, Any] = self._paid._cumulative_rewards
         return paid
 
     def ends(self, agent: str) -> tuple[bool, bool]:
         """Return whether an agent is terminated, and whether it is truncated."""
-        return bool(self._ends.terminations.get(agent)), bool(self._cuts.truncations.get(agent))
+        return bool(self._terminations.terminations.get(agent)), bool(self._truncations.truncations.get(agent))
 
 
 def _holder(env: Any, name: str) -> Any:
-    """Return the environment, within its wrappers, that has an attribute of its own."""
+    """Return the outermost wrapper, or else the environment, that has an attribute itself."""
     while isinstance(env, BaseWrapper) and name not in vars(env) and not hasattr(type(env), name):
         env = env.env
     return env
@@ -346,14 +350,14 @@ def _holder(env: Any, name: str) -> Any:
 class AecRow(_SingleEnv):
     """One environment of the AEC API: a step is one decision of one agent; dead agents' steps are taken here.
 
-    An agent sees its last view when its turn to leave comes, as in PettingZoo's own loop over agents, and is over then:
-    until then it may be paid. What it is paid is the growth of what `last()` will hand out at its next turn.
+    An agent sees its last view, and is over, at its dead step, as in PettingZoo's own loop over agents: until then it
+    may be paid. At each step it is paid the increase of what `last()` will return at its next turn.
     """
 
     def reset(self, seed: int) -> None:
         _forget(self.env)
         self.env.reset(seed=seed % 2**31)
-        self._says = _Open(self.env)
+        self._aec = _AecAttributes(self.env)
         self._open()
         if not self._settle():
             raise ValueError("the episode is over before anyone acts")
@@ -365,80 +369,80 @@ class AecRow(_SingleEnv):
         return not self._settle()
 
     def _settle(self) -> bool:
-        """Take the steps of the dead, and of those who wait, until somebody can act; return False at the end."""
-        says = self._says
+        """Take the steps of agents who are dead or wait until some agent can act; return False at the end."""
+        aec = self._aec
         for _ in range(MOST_IDLE):
-            self._bury()
-            if not (agents := says.agents):
+            self._take_dead_steps()
+            if not (agents := aec.agents):
                 self.seats.close()
                 return False
             self._come(agents)
-            agent = says.on_turn
-            if self.seats.ask(self._seat(agent), self.env.observe(agent), _legal(says.info)):
+            agent = aec.on_turn
+            if self.seats.ask(self._seat(agent), self.env.observe(agent), _info_mask(aec.info)):
                 return True
             self._move(())
         raise ValueError(f"nobody has had a legal action for {MOST_IDLE} steps")
 
     def _move(self, actions: Sequence[Any]) -> None:
         """Let the agent on turn act, or wait."""
-        action = self.seats.action(self._seat(self._says.on_turn), actions)
+        action = self.seats.action(self._seat(self._aec.on_turn), actions)
         self.seats.next()
         self._take(action)
         if self.spec.global_state_size:
-            self._write_state(over=all(any(self._says.ends(agent)) for agent in self._says.agents))
+            self._write_state(over=all(any(self._aec.ends(agent)) for agent in self._aec.agents))
 
-    def _bury(self) -> None:
-        """Take the steps of agents who are over."""
-        says = self._says
-        while says.agents and any(ends := says.ends(agent := says.on_turn)):
+    def _take_dead_steps(self) -> None:
+        """Take the steps of agents who are terminated or truncated, and record that they left."""
+        aec = self._aec
+        while aec.agents and any(ends := aec.ends(agent := aec.on_turn)):
             self._see(agent, self.env.observe(agent))
             self._take(None)
-            if agent in says.agents:
-                raise ValueError(f"agent '{agent}' stays at the table after its end")
+            if agent in aec.agents:
+                raise ValueError(f"agent '{agent}' stays in `agents` after its end")
             self.seats.leave(self._seat(agent), *ends)
 
     def _take(self, action: Any) -> None:
-        """Step the environment, and pay what `last()` would hand out now and did not before."""
-        says = self._says
-        before = says.paid | {says.on_turn: 0.0}  # who is on turn has been handed its own by `last()`
+        """Step the environment, and pay the increase of what `last()` would return."""
+        aec = self._aec
+        before = aec.paid | {aec.on_turn: 0.0}  # `last()` has returned the reward of the agent on turn
         self.env.step(action)
-        after = says.paid
-        self._pay({agent: after[agent] - before.get(agent, 0.0) for agent in says.agents if agent in after})
+        after = aec.paid
+        self._pay({agent: after[agent] - before.get(agent, 0.0) for agent in aec.agents if agent in after})
 
     def own_returns(self, seed: int, moves: Sequence[Any]) -> dict[int, float]:
-        """Play actions [T, N] through PettingZoo's own loop; return the sum of what `last()` hands out.
+        """Play actions [T, N] through PettingZoo's own loop; return the sums of the rewards of `last()`, by player.
 
-        Of a team's members those alone are there who stay to the end: the loop does not name the others.
+        In a team only the players who stay to the end are included: the loop leaves out rewards of the others.
         """
         env, following = self.env, iter(moves)
         _forget(env)
         env.reset(seed=seed % 2**31)
         returns, last = dict.fromkeys(env.possible_agents, 0.0), list(env.agents)
-        named = handed = False  # anything in `rewards`, anything by `last()`
+        in_rewards = in_last = False  # whether any reward was in `rewards`, and whether any was returned by `last()`
         for agent in env.agent_iter(MOST_IDLE * (len(moves) + 1)):
             obs, reward, terminated, truncated, info = env.last()
             returns[agent] += float(reward)
-            handed |= bool(reward)
+            in_last |= bool(reward)
             if terminated or truncated:
                 env.step(None)
                 continue
             waits = self._waits(agent, obs, info)
             env.step(self.seats.choice(self._player[agent], () if waits else next(following), idle=waits))
-            last, named = list(env.agents), named or any(env.rewards.values())
-        if named and not handed:
-            raise ValueError("`rewards` names what `last()` never hands out; call `_accumulate_rewards()` in `step`")
+            last, in_rewards = list(env.agents), in_rewards or any(env.rewards.values())
+        if in_rewards and not in_last:
+            raise ValueError("`last()` never returns the rewards of `rewards`; call `_accumulate_rewards()` in `step`")
         return self._of_players(returns, last)
 
 
 class _MaskInInfo(BaseParallelWrapper):
-    """What SuperSuit's wrappers stand on: plain views, and the mask in an agent's info, where they leave it alone."""
+    """Show SuperSuit's wrappers plain views, and move masks to the agents' infos, which they do not change."""
 
     def __init__(self, env: Any) -> None:
         super().__init__(env)
         self.render_mode = getattr(env, "render_mode", None)  # PettingZoo's converters ask for it
 
     def observation_space(self, agent: str) -> Any:
-        return plain(self.env.observation_space(agent))
+        return plain_space(self.env.observation_space(agent))
 
     def reset(self, seed: int | None = None, options: Any = None) -> Any:
         obs, infos = self.env.reset(seed=seed, options=options)
@@ -451,21 +455,21 @@ class _MaskInInfo(BaseParallelWrapper):
 
     def _split(self, obs: dict[str, Any], infos: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         infos = {agent: (infos.get(agent) or {}) | _mask(view) for agent, view in obs.items()}
-        return {agent: bare(view) for agent, view in obs.items()}, infos
+        return {agent: plain_view(view) for agent, view in obs.items()}, infos
 
 
 class _AecMaskInInfo(BaseWrapper):
-    """The same for AEC, where an agent's mask is fresh when it is on turn."""
+    """The same for AEC, where an agent's mask is valid while it is on turn."""
 
     def __init__(self, env: Any) -> None:
         super().__init__(env)
         self.render_mode = getattr(env, "render_mode", None)
 
     def observation_space(self, agent: str) -> Any:
-        return plain(self.env.observation_space(agent))
+        return plain_space(self.env.observation_space(agent))
 
     def observe(self, agent: str) -> Any:
-        return bare(self.env.observe(agent))
+        return plain_view(self.env.observe(agent))
 
     @property
     def infos(self) -> dict[str, Any]:
@@ -489,12 +493,12 @@ class _Reshaped:
     def action_space(self, agent: str) -> Any:
         return self._actions[agent].space
 
-    def _seen(self, agent: str, obs: Any) -> Any:
+    def _converted_view(self, agent: str, obs: Any) -> Any:
         view = self._views[agent].convert(obs)
         mask = _mask(view).get("action_mask")
         return view if mask is None else view | {"action_mask": self._actions[agent].mask(mask)}
 
-    def _told(self, infos: Mapping[str, Any]) -> dict[str, Any]:
+    def _converted_infos(self, infos: Mapping[str, Any]) -> dict[str, Any]:
         return {
             agent: info | {"action_mask": self._actions[agent].mask(info["action_mask"])}
             if info and info.get("action_mask") is not None and agent in self._actions
@@ -506,37 +510,37 @@ class _Reshaped:
 class _ReshapedParallel(_Reshaped, BaseParallelWrapper):
     def reset(self, seed: int | None = None, options: Any = None) -> Any:
         obs, infos = self.env.reset(seed=seed, options=options)
-        return {agent: self._seen(agent, view) for agent, view in obs.items()}, self._told(infos)
+        return {agent: self._converted_view(agent, view) for agent, view in obs.items()}, self._converted_infos(infos)
 
     def step(self, actions: Any) -> Any:
         chosen = {agent: self._actions[agent].convert(action) for agent, action in actions.items()}
         obs, rewards, terminations, truncations, infos = self.env.step(chosen)
-        views = {agent: self._seen(agent, view) for agent, view in obs.items()}
-        return views, rewards, terminations, truncations, self._told(infos)
+        views = {agent: self._converted_view(agent, view) for agent, view in obs.items()}
+        return views, rewards, terminations, truncations, self._converted_infos(infos)
 
 
 class _ReshapedAec(_Reshaped, BaseWrapper):
     def observe(self, agent: str) -> Any:
-        return self._seen(agent, self.env.observe(agent))
+        return self._converted_view(agent, self.env.observe(agent))
 
     def step(self, action: Any) -> None:
         self.env.step(None if action is None else self._actions[self.env.agent_selection].convert(action))
 
     @property
     def infos(self) -> dict[str, Any]:
-        return self._told(self.env.infos)
+        return self._converted_infos(self.env.infos)
 
 
 def _wrapped(env: Any, wrappers: Sequence[Reference]) -> Any:
-    """Return an environment in its wrappers; raises UserError for those that are unknown or have no place."""
-    hidden = False  # the mask stands in `info`, where SuperSuit's wrappers leave it alone
+    """Return an environment in its wrappers; raises UserError for wrappers that are unknown or do not fit."""
+    masks_moved = False  # masks are in `info`, which SuperSuit's wrappers do not change
     for wrapper in wrappers:
         parallel = isinstance(env, pettingzoo.ParallelEnv)
         if wrapper.name in ON_SPACES:
             env = (_ReshapedParallel if parallel else _ReshapedAec)(env, reshaping(wrapper))
             continue
-        if not hidden:
-            env, hidden = (_MaskInInfo if parallel else _AecMaskInInfo)(env), True
+        if not masks_moved:
+            env, masks_moved = (_MaskInInfo if parallel else _AecMaskInInfo)(env), True
         env = _in_supersuit(env, wrapper)
     return env
 
@@ -557,10 +561,10 @@ def _in_supersuit(env: Any, wrapper: Reference) -> Any:
     wrap = bound(partial(getattr(supersuit, wrapper.name), env), wrapper)
     try:
         return wrap()
-    except Exception as error:  # assertions, mostly, and IndexErrors of spaces that have too few axes
+    except Exception as error:  # mostly assertions, and IndexErrors for spaces with too few axes
         view = env.observation_space(env.possible_agents[0])
         views = f"views of {view.dtype} {view.shape}"
-        raise UserError(f"SuperSuit's '{wrapper}' does not fit {views}: {said(error)}") from error
+        raise UserError(f"SuperSuit's '{wrapper}' does not fit {views}: {one_line(error)}") from error
 
 
 def _spaces(env: Any) -> tuple[list[Any], list[Any]]:
@@ -569,8 +573,8 @@ def _spaces(env: Any) -> tuple[list[Any], list[Any]]:
     return [env.observation_space(agent) for agent in agents], [env.action_space(agent) for agent in agents]
 
 
-def _tells(env: Any) -> bool:
-    """Say whether an open environment of turns tells legal actions; one of simultaneous moves loses none."""
+def _has_mask(env: Any) -> bool:
+    """Return whether an open AEC environment has a mask of legal actions; True for Parallel ones, which lose none."""
     if isinstance(env, pettingzoo.ParallelEnv):
         return True
     agent = env.agent_selection
@@ -583,8 +587,8 @@ def _of(agent: str, obs: dict[str, Any]) -> Any:
     return obs[agent]
 
 
-def _legal(info: dict[str, Any] | None) -> Any:
-    """Return the mask that stands in an agent's info, where its view has none."""
+def _info_mask(info: dict[str, Any] | None) -> Any:
+    """Return the mask in an agent's info; None if there is none."""
     return info.get("action_mask") if info else None
 
 
@@ -593,7 +597,7 @@ def _mask(obs: Any) -> dict[str, Any]:
 
 
 def _builder(name: str, arguments: dict[str, Any]) -> Callable[..., Any]:
-    """Return what builds the environment of this name: Parallel where players move at the same time, else AEC."""
+    """Return a function that builds the environment: by the Parallel API if players move at the same time, else AEC."""
     family, _, module = name.rpartition(".")
     if family in FAMILIES:
         known = {_dotted(id): id for id in (*pettingzoo.parallel_registry, *pettingzoo.aec_registry)}
@@ -605,7 +609,7 @@ def _builder(name: str, arguments: dict[str, Any]) -> Callable[..., Any]:
         known_names = [_dotted(id) for id in pettingzoo.aec_registry]
         hint = nearest(name, known_names) or f"; families are {', '.join(FAMILIES)} and installed packages"
         raise UserError(f"expected family.name, such as classic.tictactoe_v3, got '{name}'{hint}")
-    if family not in PACKAGES:  # which a user has named
+    if family not in PACKAGES:  # then a user has named it
         working_folder.allow(family)
     try:
         package = _import(family)
@@ -621,20 +625,20 @@ def _builder(name: str, arguments: dict[str, Any]) -> Callable[..., Any]:
 
 
 def _render_mode(env: Any) -> str:
-    """Return "ansi", to show positions as text; "rgb_array" for pictures, which some draw only then; or nothing."""
+    """Return "ansi", for text of positions; "rgb_array" for views of pixels, which some draw only then; or nothing."""
     modes, views = env.metadata.get("render_modes", ()), _spaces(env)[0]
-    pictures = all(plain(view).dtype == np.uint8 and len(plain(view).shape) == 3 for view in views)
+    pictures = all(plain_space(view).dtype == np.uint8 and len(plain_space(view).shape) == 3 for view in views)
     return "ansi" if "ansi" in modes else "rgb_array" if "rgb_array" in modes and pictures else ""
 
 
 def _import(name: str) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # other packages' own imports
+        warnings.simplefilter("ignore", DeprecationWarning)  # of other packages' imports
         return importlib.import_module(name)
 
 
 def _dotted(id: str) -> str:
-    """Return a registry's id as this project writes it: classic/tictactoe-v3 -> classic.tictactoe_v3."""
+    """Return a registry's id in this project's spelling: classic/tictactoe-v3 -> classic.tictactoe_v3."""
     return id.replace("/", ".").replace("-", "_")
 
 
@@ -648,7 +652,7 @@ def _not_installed(reference: str, error: BaseException) -> UserError:
 
 
 def _payoff(reference: str, env: Any) -> Payoff:
-    """Return what an environment says of itself in `metadata["payoff"]`, else what is known of it, else general-sum."""
+    """Return the payoff that `metadata["payoff"]` declares, else that of the tables above, else general-sum."""
     own = env.unwrapped
     metadata = getattr(own, "metadata", {})
     payoff: Payoff = metadata.get("payoff", "general_sum")
@@ -671,17 +675,17 @@ def _own_name(env: Any) -> str:
 
 
 def _forget(env: Any) -> None:
-    """Clear what knights_archers_zombies keeps of the episode before: how soon a zombie comes, and who is dying."""
+    """Clear what knights_archers_zombies keeps from the last episode: the zombies' spawn interval and its kill list."""
     if _own_name(env) == "knights_archers_zombies":
         env.unwrapped.zombie_spawn_interval.reset()
         env.unwrapped.kill_list.clear()
 
 
 def _state(env: Any) -> np.ndarray[Any, Any]:
-    """Return the global state [S], empty where the environment has none, or a picture: millions of numbers a step."""
+    """Return the global state [S]; empty if the environment has none, or a picture, which is too large to keep."""
     try:
         state = np.asarray(env.state())
         picture = state.dtype == np.uint8 and state.ndim == 3
         return np.zeros(0, np.float32) if picture else state.astype(np.float32).reshape(-1)
-    except (NotImplementedError, AttributeError, TypeError, ValueError):  # some keep another thing under this name
+    except (NotImplementedError, AttributeError, TypeError, ValueError):  # some have another attribute of this name
         return np.zeros(0, np.float32)

@@ -1,13 +1,13 @@
-"""Spaces that have no place in the contract, made into spaces that have one; each wrapper changes one environment.
+"""Wrappers that turn spaces which the contract does not support into supported ones; each changes one environment.
 
     flatten_views      Dict, Tuple and MultiDiscrete views become one row of numbers, by gymnasium's own `flatten`
     flatten_actions    MultiDiscrete, MultiBinary, boxes of whole numbers, and Tuples and Dicts of them become Discrete:
-                       one number for each joint choice, of MOST_ACTIONS at most
-    scale_actions      boxes of other bounds become boxes from -1 to 1; `low` and `high` stand in for infinite bounds
+                       one number for each joint choice, MOST_ACTIONS at most
+    scale_actions      boxes of other bounds become boxes from -1 to 1; `low` and `high` replace infinite bounds
 
-They stand behind a reference with SuperSuit's (`games.wrappers.ON_SPACES`), for PettingZoo's and Gymnasium's APIs.
-A mask of flattened actions is read as one of the parts, one after the other, where it has so many entries, and else as
-one of the joint choices.
+They are written after a reference, as SuperSuit's are (`games.wrappers.ON_SPACES`), for the APIs of PettingZoo and
+Gymnasium. A mask of flattened actions with as many entries as the parts have choices together holds the masks of the
+parts, one after the other; any other mask holds the joint choices.
 """
 
 import math
@@ -24,12 +24,12 @@ from games.adapters.within import Within
 from games.errors import UserError
 from games.references import Reference, bound
 
-MOST_ACTIONS = 4096  # joint choices of a player; more than that learn better as parts
+MOST_ACTIONS = 4096  # joint choices of a player; larger spaces are learned better in parts
 
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of one player's views or actions.
+    """A conversion of one player's views or actions, with the new `space`, and of its mask.
 
     A view is converted from the environment's space into `space`, an action from `space` into the environment's.
     """
@@ -41,7 +41,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Reshaping:
-    """A wrapper by name: what becomes of a space of views, and of a space of actions; UserError where it is none."""
+    """A wrapper: its change of a space of views and of a space of actions; they raise UserError for other spaces."""
 
     view: Callable[[Any], Change]
     action: Callable[[Any], Change]
@@ -54,7 +54,7 @@ def reshaping(reference: Reference) -> Reshaping:
 
 
 def remedy_for_view(reference: str, space: Any) -> str:
-    """Say what makes a refused space of views one that has a place."""
+    """Return the remedy for an unsupported space of views, in words."""
     try:
         flat_view(space)
     except UserError as error:
@@ -63,7 +63,7 @@ def remedy_for_view(reference: str, space: Any) -> str:
 
 
 def remedy_for_actions(reference: str, actions: Sequence[Any]) -> str:
-    """Say what makes refused spaces of actions ones that have a place."""
+    """Return the remedy for unsupported spaces of actions [N], in words."""
     if all(_is_floats(space) for space in actions):
         bounded = all(space.is_bounded() for space in actions)
         return f"write '{reference} | scale_actions{'' if bounded else '(low=-1, high=1)'}'"
@@ -76,7 +76,7 @@ def remedy_for_actions(reference: str, actions: Sequence[Any]) -> str:
 
 
 def flat_view(space: Any) -> Change:
-    """Flatten a view, and leave the legal actions beside it alone; raises UserError for what has no flat form."""
+    """Flatten a view, but not its mask of legal actions; raises UserError for a space without a flat form."""
     if isinstance(space, spaces.Dict) and "action_mask" in space.spaces:
         rest = spaces.Dict({name: part for name, part in space.spaces.items() if name != "action_mask"})
         seen = flat_view(rest)
@@ -103,7 +103,7 @@ def flat_view(space: Any) -> Change:
 
 
 def flat_action(space: Any) -> Change:
-    """Number the joint choices of a space, the last part counting fastest; raises UserError where it has none."""
+    """Number the joint choices of a space, the last part fastest; raises UserError if they are too many or infinite."""
     if isinstance(space, spaces.Discrete):
         return Change(space, lambda action: action)
     sizes = list(_sizes(space))
@@ -125,9 +125,9 @@ def flat_action(space: Any) -> Change:
 
 
 def scaled_action(space: Any, low: float | None, high: float | None) -> Change:
-    """Scale a box of floats to -1..1; raises UserError for other spaces, and for an infinite bound without a stand-in.
+    """Scale a box of floats to -1..1: -1 is exactly the lowest action, 1 the highest.
 
-    The ends are exact: -1 is the lowest action, 1 the highest.
+    `low` and `high` replace infinite bounds. Raises UserError for other spaces, and for an infinite bound without them.
     """
     if not _is_floats(space):
         raise UserError(f"expected boxes of floats to scale, got {space}")
@@ -174,7 +174,7 @@ def _children(space: Any) -> list[tuple[Any, Any]]:
 
 
 def _leaves(space: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Yield the parts of a space that have no parts, each with the keys that lead there."""
+    """Yield the parts of a space that have no parts themselves, each with the path of keys to it."""
     if not isinstance(space, spaces.Dict | spaces.Tuple):
         yield space, path
         return
@@ -183,7 +183,7 @@ def _leaves(space: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple
 
 
 def _sizes(space: Any) -> Iterator[int]:
-    """Yield how many choices each part of a space has; raises UserError for a part that cannot be counted."""
+    """Yield the number of choices of each part of a space; raises UserError for a part with uncountable choices."""
     for leaf, _ in _leaves(space):
         if isinstance(leaf, spaces.Discrete):
             yield int(leaf.n)

@@ -1,4 +1,4 @@
-"""The sources of this project. Each hands on to a module of games/adapters, which imports the library behind it.
+"""The sources of this project. Each calls a module of games/adapters, which imports the library.
 
 That module is imported when the first game is asked for: some libraries take seconds, and some are not installed.
 """
@@ -18,7 +18,7 @@ from games.wrappers import ON_SPACES
 class Adapter(Source):
     """A source whose games a module of games/adapters builds."""
 
-    module: ClassVar[str]  # in games.adapters; the source's own name
+    module: ClassVar[str]  # in games.adapters; also the name of the source
     install: ClassVar[str] = "marl"  # what pip installs the library with
 
     @property
@@ -41,7 +41,7 @@ class Adapter(Source):
         return getattr(self.adapter, "EXAMPLES", ())
 
     def is_own(self, name: str) -> bool:
-        return True  # these import nothing by the name of a game
+        return True  # these adapters import nothing by a game's name
 
 
 class OpenSpiel(Adapter):
@@ -67,8 +67,8 @@ class JaxMarl(Adapter):
     trusted = True
 
 
-class _OfAnApi(Adapter):
-    """A library whose API many packages follow: it builds their environments by name, and those of users' classes."""
+class _ApiAdapter(Adapter):
+    """A library whose API many packages follow; it builds their environments by name, and those of users' classes."""
 
     listed = False
 
@@ -81,11 +81,11 @@ class _OfAnApi(Adapter):
         return self.adapter.vectorize(reference, made, build, num_envs, wrappers)  # type: ignore[no-any-return]
 
 
-class PettingZoo(_OfAnApi):
+class PettingZoo(_ApiAdapter):
     module = "pettingzoo"
 
     def wraps(self, wrapper: Reference) -> bool:
-        """Say whether a wrapper changes spaces, or is SuperSuit's, whose names end in _v0, _v1, ..."""
+        """Return whether a wrapper changes spaces, or is SuperSuit's, whose names end in _v0, _v1, ..."""
         return not wrapper.source and (wrapper.name in ON_SPACES or re.search(r"_v\d+$", wrapper.name) is not None)
 
     def adapts(self, made: Any) -> bool:
@@ -94,7 +94,7 @@ class PettingZoo(_OfAnApi):
         return isinstance(made, pettingzoo.ParallelEnv | pettingzoo.AECEnv)
 
 
-class Gymnasium(_OfAnApi):
+class Gymnasium(_ApiAdapter):
     module = "gymnasium"
 
     def wraps(self, wrapper: Reference) -> bool:

@@ -3,10 +3,11 @@
     a view     Box, MultiBinary, Discrete (seen as a one-hot), or Dict(observation, action_mask) of these
     actions    all Discrete, or all Box between the same two finite numbers
 
-Other spaces are refused with the wrapper that makes them one of these (games/adapters/reshaping.py). Where players'
-views or actions differ in size they are padded, and the mask covers the padding.
+Other spaces are refused, with the name of the wrapper that turns them into these (games/adapters/reshaping.py). Views
+and actions of different sizes are padded; padding actions are never legal.
 
-What an environment gives is checked against its own spaces at every step: nothing is cast, wrapped or rounded silently.
+Views, masks and rewards are checked against the environment's own spaces at every step: nothing is cast, wrapped or
+rounded silently.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,8 +27,8 @@ MOST_IDLE = 1000  # steps in a row in which nobody has a legal action
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def described(reference: str, views: Sequence[Any], actions: Sequence[Any]) -> dict[str, Any]:
-    """Return what players' spaces [N] say of a Spec; raises UserError for spaces that have no place in the contract."""
+def spec_fields(reference: str, views: Sequence[Any], actions: Sequence[Any]) -> dict[str, Any]:
+    """Return the fields of a Spec that follow from the players' spaces [N]; raises UserError for unsupported spaces."""
     views, action = [_view(reference, space) for space in views], _action(reference, actions)
     same = len({view.shape for view in views}) == 1
     sizes = tuple(int(np.prod(view.shape)) for view in views)
@@ -41,33 +42,34 @@ def described(reference: str, views: Sequence[Any], actions: Sequence[Any]) -> d
     }
 
 
-def plain(space: Any) -> Any:
-    """Return the space of what is seen, where legal actions stand beside it."""
+def plain_space(space: Any) -> Any:
+    """Return the space of the observation alone, without that of the legal actions."""
     return space["observation"] if isinstance(space, spaces.Dict) and "observation" in space.spaces else space
 
 
-def bare(obs: Any) -> Any:
-    """Return what is seen, without the legal actions beside it."""
+def plain_view(obs: Any) -> Any:
+    """Return the observation alone, without the legal actions."""
     return obs["observation"] if isinstance(obs, dict) and "observation" in obs else obs
 
 
-def said(error: BaseException) -> str:
-    """Return an error in one line; with its type where that alone tells what it is."""
+def one_line(error: BaseException) -> str:
+    """Return an error's message on one line, with its type if the message has no more than one word."""
     words = " ".join(str(error).split()).replace("got an unexpected keyword argument", "takes no argument")
     return words if " " in words else f"{type(error).__name__} {words}".strip()
 
 
 class Seats:
-    """Write what players see and are paid, and whether their episodes are over, into a row; read their actions from it.
+    """Write the players' views, masks, rewards and ends into a row, and read their actions from joint actions.
 
-    A player who is *gone* does not act. In a team game its return goes on, since the team's reward is everybody's, dead
-    or alive, and all end together when the episode is closed; in all other games it ends when the player goes.
+    A player is *gone* while it is absent or over: it does not act. In a team game its return goes on, since all members
+    get the team's reward, dead or alive, and all end together when the episode is closed; in other games a player's
+    return ends when it leaves.
 
-    Raises ValueError where a view, a mask or a reward is not as the environment's spaces and API say.
+    Raises ValueError for a view, a mask or a reward that the environment's spaces and API do not allow.
     """
 
     def __init__(self, spec: Spec, views: Sequence[Any], actions: Sequence[Any], row: Row) -> None:
-        self._views, self._actions, self._row = [plain(space) for space in views], actions, row
+        self._views, self._actions, self._row = [plain_space(space) for space in views], actions, row
         self._within = [Within(space) for space in self._views]
         self._obs = [view.reshape(-1) for view in row.obs]
         self._reward: Any = memoryview(row.reward)
@@ -75,22 +77,22 @@ class Seats:
         self._players = range(spec.num_players)
         self._counts = [0 if self._box else int(space.n) for space in actions]
         self._idle = [_nearest_to_zero(space) if self._box else int(space.start) for space in actions]
-        self.revived = False  # somebody has come back behind its end
+        self.revived = False  # a player has come back after its end
         self.open()
 
     def watch(self) -> None:
-        """Note views beyond their bounds from now on."""
+        """Record views outside their bounds from now on."""
         for within in self._within:
             within.watched = True
 
     @property
     def outside(self) -> str:
-        """What was noted of a view beyond its bounds; empty for nothing."""
-        noted = (f"the view of player {p} {w.outside}" for p, w in enumerate(self._within) if w.outside)
-        return next(noted, "")
+        """The first recorded view outside its bounds, in words; empty if there is none."""
+        records = (f"the view of player {p} {w.outside}" for p, w in enumerate(self._within) if w.outside)
+        return next(records, "")
 
     def open(self) -> None:
-        """Begin an episode with everybody at the table."""
+        """Begin an episode with all players present."""
         self._gone = [False for _ in self._players]
         self._ended = [False for _ in self._players]
         self._asked = [False for _ in self._players]
@@ -100,11 +102,11 @@ class Seats:
             self._reward[player] = 0.0
 
     def action(self, player: int, actions: Sequence[Any]) -> Any:
-        """Return what this player chose of the joint action [N], in its own space."""
+        """Return this player's action of the joint action [N], in its own space."""
         return self.choice(player, actions, idle=not self._asked[player])
 
     def choice(self, player: int, actions: Sequence[Any], idle: bool) -> Any:
-        """Return a player's own of a joint action [N]; where it is idle its first action, or its box's nearest to 0."""
+        """Return a player's action of a joint action [N]; if `idle`, its first action, or its box's point nearest 0."""
         if idle:
             return self._idle[player]
         space = self._actions[player]
@@ -113,7 +115,7 @@ class Seats:
         return int(actions[player] + space.start)
 
     def next(self) -> None:
-        """Begin a step: nobody has been asked yet, and what is owed is paid."""
+        """Begin a step: no player has been asked yet, and rewards that are owed are paid."""
         self._asked = [False for _ in self._players]
         self._leaving.clear()
         for player, reward in enumerate(self._owed):
@@ -121,30 +123,30 @@ class Seats:
         self._owed = []
 
     def owe(self) -> None:
-        """Keep what was paid before anyone could act, which `first` has no room for, for the next step."""
+        """Keep rewards paid before any player could act for the next step, since rewards at `first` are 0."""
         self._owed = list(self._reward)
 
     def see(self, player: int, obs: Any) -> None:
-        """Write what a player sees."""
+        """Write a player's view."""
         row, space = self._obs[player], self._views[player]
         try:
-            view = self._within[player](bare(obs))
+            view = self._within[player](plain_view(obs))
         except ValueError as error:
             raise ValueError(f"the view of player {player} {error}") from error
         if isinstance(space, spaces.Discrete):
             row[:] = np.arange(row.size) == view - space.start
         elif view.dtype == np.float64:
-            with np.errstate(over="ignore"):  # what float32 cannot hold is not finite there, and said by the guard
+            with np.errstate(over="ignore"):  # larger numbers become infinite, which the guard reports
                 row[: view.size] = view.reshape(-1)
         else:
             row[: view.size] = view.reshape(-1)
 
     def blind(self, player: int) -> None:
-        """Let a player who is not at the table see nothing."""
+        """Write zeros as the view of a player who is absent."""
         self._obs[player][:] = 0
 
     def ask(self, player: int, obs: Any, mask: Any = None) -> bool:
-        """Show a player its view and let it act; return False where nothing is legal, and it waits."""
+        """Show a player its view and let it act; return False if no action is legal: then it waits."""
         self.see(player, obs)
         if not self._box:
             legal = self.legal(player, obs, mask)
@@ -155,9 +157,9 @@ class Seats:
         return True
 
     def legal(self, player: int, obs: Any, mask: Any = None) -> NDArray[np.bool_]:
-        """Return a player's legal actions from its view, or else from `mask`, or else all.
+        """Return a player's legal actions [A] by the mask in its view, or else by `mask`, or else all.
 
-        Actions beyond a mask's end are not legal.
+        A shorter mask is allowed; actions after its end are not legal.
         """
         seen = obs.get("action_mask") if isinstance(obs, dict) else None
         mask, count = (mask if seen is None else seen), self._counts[player]
@@ -169,17 +171,17 @@ class Seats:
         legal = given.astype(bool)
         if given.dtype != bool and not (legal == given).all():
             odd = given[legal != given][0]
-            raise ValueError(f"the mask of player {player} holds {odd}, expected 1 (legal) and 0 (not legal) alone")
+            raise ValueError(f"the mask of player {player} holds {odd}, expected only 1 (legal) and 0 (not legal)")
         return legal
 
     def pay(self, rewards: Mapping[int, Any]) -> None:
-        """Pay players, by index; a team's reward is paid to the members too whom the environment no longer names."""
+        """Pay players, by index; members of a team for whom no reward is given get the mean of the others'."""
         paid = {player: _number(player, reward) for player, reward in rewards.items()}
         for player, reward in paid.items():
             if reward and self._ended[player]:
                 raise ValueError(
                     f"player {player} is paid {reward:g} after its end; let it stay in the game with an empty action "
-                    "mask until its return is complete, or say that the payoff is a team's"
+                    "mask until its return is complete, or declare the payoff as a team's"
                 )
             self._reward[player] += reward
         if self._team and 0 < len(paid) < len(self._players):
@@ -189,24 +191,24 @@ class Seats:
                     self._reward[player] += share
 
     def leave(self, player: int, terminated: bool, truncated: bool) -> None:
-        """Note that a player is gone: where the two words come together its return is complete."""
+        """Record that a player is over; `terminated` takes precedence if both flags are set."""
         self._gone[player], self._leaving[player] = True, (terminated, truncated and not terminated)
         if not self._team:
             self._end(player)
 
     def wait(self, player: int) -> None:
-        """Note that a player is not at the table, and may come."""
+        """Record that a player is absent, and may come or come back."""
         self._gone[player] = True
 
     def come(self, player: int) -> None:
-        """Note that a player is at the table; where its return was complete it begins a new life."""
+        """Record that a player is present; if its return was complete, it begins a new life."""
         if self._ended[player]:
             self.revived = True
             self._row.terminated[player] = self._row.truncated[player] = False
         self._gone[player] = self._ended[player] = False
 
     def close(self) -> None:
-        """End the episode: of those who left in this step as they did, of all others as complete."""
+        """End the episode: players who left in this step end with their flags, all others as terminated."""
         for player in self._players:
             if not self._ended[player]:
                 self._end(player)
@@ -245,7 +247,7 @@ def _nearest_to_zero(space: spaces.Box) -> NDArray[Any]:
 
 def _view(reference: str, space: Any) -> Any:
     if isinstance(space, spaces.Dict) and set(space.spaces) <= {"observation", "action_mask"}:
-        space = plain(space)
+        space = plain_space(space)
     if isinstance(space, spaces.Discrete):
         return spaces.MultiBinary(int(space.n))  # seen as a one-hot
     if not isinstance(space, spaces.Box | spaces.MultiBinary):

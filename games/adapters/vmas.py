@@ -1,14 +1,14 @@
 """VMAS's scenarios on the contract (Bettini et al. 2022, https://arxiv.org/abs/2207.03530): all environments at once.
 
     vmas:balance(n_agents=3)                discrete actions: a few forces along each axis, and their products
-    vmas:balance(continuous_actions=True)   forces, where VMAS bounds them all alike
-    vmas:navigation(max_steps=200)          cut after so many steps; after 100 where nothing is said
+    vmas:balance(continuous_actions=True)   forces, if all agents have the same bounds
+    vmas:navigation(max_steps=200)          truncated after 200 steps; the default is 100
 
-A scenario's own end is `terminated`, that of `max_steps` is `truncated`. Everybody acts at every step.
+A scenario's own end is `terminated`, that of `max_steps` is `truncated`. All players act at every step.
 
-VMAS draws chance from global generators, for the whole batch at once, and swaps their states in around its calls.
-Here each episode is opened alone, with states made from its seed, so that it depends on nothing else. Scenarios that
-draw within a step, or whose environments share what they should not, are refused.
+VMAS draws chance from global generators, for the whole batch at once, and restores their states around its calls. Here
+each episode is opened alone, with states made from its seed, so that it depends on nothing else. Scenarios that draw
+chance within a step, or whose environments depend on each other, are refused.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ import vmas
 from numpy.typing import NDArray
 from vmas.simulator.environment import Environment
 
-from games.adapters.spaces import described
+from games.adapters.spaces import spec_fields
 from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Payoff, Spec
@@ -35,12 +35,12 @@ from games.errors import UserError, nearest
 from games.references import Reference
 
 HORIZON = 100  # steps, where `max_steps` is not given
-LANES = 32  # torch computes what does not fill its vectors by another way, which may differ in the last bit
+LANES = 32  # a batch is a multiple of it: torch may round the rest of a batch differently in the last bit
 TEAM = (
     *("asym_joint", "balance", "ball_passage", "buzz_wire", "dispersion", "dropout", "joint_passage"),
     *("joint_passage_size", "reverse_transport", "sampling", "simple_spread", "transport", "wheel", "wind_flocking"),
 )
-SHARED = ("shared_rew", "share_reward")  # attributes of TEAM's scenarios that may say that it is none
+SHARED = ("shared_rew", "share_reward")  # attributes of TEAM's scenarios; if one is False they are no team
 DRAWING = (  # attributes of scenarios that make them draw chance within a step
     *("ai_red_agents", "ai_blue_agents", "joint_angle_obs_noise", "obs_noise", "respawn_at_catch", "targets_respawn"),
 )
@@ -66,7 +66,7 @@ def make(name: str, arguments: dict[str, Any], num_envs: int) -> "Vmas":
 
 
 class Vmas(Batch):
-    """A scenario of VMAS's: a player sees what the scenario shows it [O]; there is no global state."""
+    """A scenario of VMAS's: views are the scenario's [O]; there is no global state."""
 
     def __init__(self, name: str, arguments: dict[str, Any], num_envs: int) -> None:
         reference = str(Reference("vmas", name, tuple(arguments.items())))
@@ -81,7 +81,7 @@ class Vmas(Batch):
         choices = [spaces.Box(s.low, s.high) if continuous else spaces.Discrete(s.n) for s in self.env.action_space]
         spec = Spec(
             name=reference,
-            **described(reference, views, choices),
+            **spec_fields(reference, views, choices),
             payoff=_payoff(name, self.env.scenario),
             turns="simultaneous",
             perfect_information=False,
@@ -90,7 +90,7 @@ class Vmas(Batch):
             max_length=horizon,
         )
         super().__init__(spec, num_envs, horizon, truncate=True)
-        self._widths = [self.env.get_agent_action_size(agent) for agent in self.env.agents]  # [N] numbers an action
+        self._widths = [self.env.get_agent_action_size(agent) for agent in self.env.agents]  # [N] numbers per action
         self.legal &= np.arange(spec.num_actions) < np.array(spec.action_sizes or spec.num_actions)[..., None]
 
     def open(self, envs: NDArray[np.int64]) -> None:
@@ -124,7 +124,7 @@ class Vmas(Batch):
 
 
 def _build(reference: str, name: str, batch: int, options: dict[str, Any]) -> Environment:
-    """Build a scenario of `batch` environments; raises UserError where it cannot be built, or not be played here."""
+    """Build a scenario of `batch` environments; raises UserError where it cannot be built or cannot be played here."""
     for key in options.keys() & inspect.signature(vmas.make_env).parameters.keys() - {"continuous_actions"}:
         raise UserError(f"'{name}' does not take '{key}'; it is set here")
     if name in ENTANGLED:
@@ -137,7 +137,7 @@ def _build(reference: str, name: str, batch: int, options: dict[str, Any]) -> En
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"'{reference}' could not be built: {reason}") from error
     for unknown in re.findall(r"kwargs: \{'(\w+)'", " ".join(str(warning.message) for warning in warned)):
-        source = Path(inspect.getfile(env.scenario.make_world)).read_text()  # VMAS says nowhere else what it takes
+        source = Path(inspect.getfile(env.scenario.make_world)).read_text()  # VMAS lists the arguments nowhere else
         known = re.findall(r'kwargs\.pop\(\s*"(\w+)"', source)
         hint = nearest(unknown, known) or f"; it takes {', '.join(known)}"
         raise UserError(f"'{name}' does not take '{unknown}'{hint}")
@@ -156,7 +156,7 @@ def _payoff(name: str, scenario: Any) -> Payoff:
 
 
 def _forget(name: str, scenario: Any, opened: int) -> None:
-    """Let the wind of wind_flocking blow with all its force: VMAS opens as sheltered as the last episode ended."""
+    """Reset the wind of wind_flocking to its full force; VMAS keeps the force with which the last episode ended."""
     if name == "wind_flocking":
         sheltered = scenario.big_agent
         sheltered.gravity = sheltered.gravity.index_copy(0, torch.tensor([opened]), scenario.wind[opened, None])
@@ -164,7 +164,7 @@ def _forget(name: str, scenario: Any, opened: int) -> None:
 
 @contextlib.contextmanager
 def _drawing(seed: int) -> Iterator[None]:
-    """Let VMAS draw from generators that begin at `seed`, and give it its own back."""
+    """Let VMAS draw from generators seeded by `seed`; restore its own afterwards."""
     states = Environment.vmas_random_state
     own = states.copy()
     states[:] = [
@@ -180,7 +180,7 @@ def _drawing(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _alone(env: Environment, opened: int) -> Iterator[None]:
-    """Leave the joints of other environments as they are: VMAS straightens those of all when it opens one."""
+    """Keep the joints of the other environments as they are; VMAS resets all of them when it opens one."""
     kept = [(j, j.entity_a.state.pos.clone(), j.entity_a.state.rot.clone(), j.fixed_rotation) for j in env.world.joints]
     yield
     for joint, pos, rot, fixed in kept:

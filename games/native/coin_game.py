@@ -1,8 +1,9 @@
 """The Coin Game (Lerer and Peysakhovich 2017), with the rules of LOQA (Aghajohari et al. 2024) and POLA.
 
-Two players, X and O, walk on a torus; a coin belongs to one of them. Who steps on it takes it and is paid 1; if the
-taker is not the owner, the owner loses 2; both may take it at once. The next coin is the other player's, on a cell
-without a player. Taking every coin pays nothing on average; taking only one's own is how both gain.
+Two players, X and O, walk on a torus; a coin belongs to one of them. A player that steps on the coin takes it and is
+paid 1; if it is not the owner, the owner loses 2. Both may take the coin at once. The next coin belongs to the other
+player and lies on a cell without a player. If both take every coin they reach, the average return is 0; if
+each takes only its own, both gain.
 """
 
 import numpy as np
@@ -18,7 +19,8 @@ MOVES = np.array([[0, -1], [0, 1], [-1, 0], [1, 0]])  # [A, (row, column)]
 class CoinGame(Batch):
     """A player sees four planes [4, height, width]: itself, the other, its coin, the other's coin.
 
-    The game goes on for ever; the recording is truncated after `horizon` steps.
+    The game never ends by its rules; the recording is truncated after `horizon` steps. Raises ValueError for a board of
+    fewer than three cells, and for horizon < 1.
     """
 
     ACTIONS = ("left", "right", "up", "down")

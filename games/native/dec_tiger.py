@@ -1,9 +1,9 @@
-"""Dec-Tiger (Nair et al. 2003): a team of two before two doors, one of them the tiger's.
+"""Dec-Tiger (Nair et al. 2003): a team of two before two doors, with a tiger behind one of them.
 
-Both may listen, and each hears the tiger behind the right door with probability 0.85; what anybody hears after a door
-was opened, or while one was, tells nothing, nor does the first observation. With `resetting` an opened door puts the
-tiger behind a new one and the game goes on, as in the literature; without, it ends the episode, as in the repository of
-AERIAL (Phan et al. 2023). The optimal values at horizon 4 are 4.80 and 7.43.
+Each player that listens hears the tiger behind the right door with probability 0.85. The first observation, and the
+observations of a step at which a door is opened, are random. With `resetting`, opening a door puts the tiger behind a
+random door and the game goes on, as in the literature; without, it ends the episode, as in the repository of AERIAL
+(Phan et al. 2023). The optimal values at horizon 4 are 4.80 with `resetting` and 7.43 without.
 """
 
 import numpy as np
@@ -15,12 +15,15 @@ from games.contract import Array, Discrete, Spec
 
 LEFT, RIGHT, LISTEN = range(3)
 HEARS = 0.85  # the probability that a listener hears the right door
-# [tiger, action, action]: what the team is paid. Opening the tiger's door together costs half of opening it alone.
+# [tiger, action, action]: the team's reward. Opening the tiger's door together costs half of opening it alone.
 PAYS = np.array([[[-50, -100, -101], [-100, 20, 9], [-101, 9, -2]], [[20, -100, 9], [-100, -50, -101], [9, -101, -2]]])
 
 
 class DecTiger(Batch):
-    """A player sees what it heard last as a one-hot: left or right. The state is where the tiger is."""
+    """A player sees what it last heard, left or right, as a one-hot [2]; the global state is the tiger's door [2].
+
+    Raises ValueError for horizon < 1.
+    """
 
     ACTIONS = ("open left", "open right", "listen")
 

@@ -1,16 +1,17 @@
 """Level-based foraging (Christianos et al. 2020, https://arxiv.org/abs/2006.07169), as in lbforaging 2.0.0.
 
-Players walk on a square board, all at the same time. Nobody enters a wall or a food, and where two want the same cell
-both stay; to stay is to want one's own, so one may enter a cell that another fails to leave, and share it.
+Players walk on a square board, all at the same time. A player that cannot move because of a wall or a food chooses its
+own cell, and so does one that stays. If several players choose the same cell, all of them stay where they are; another
+player may then enter the cell that one of them has failed to leave, and they share it.
 
-Who stands beside a food may load it. If the levels of the players that load it together reach its own, it is gone, and
-each of them is paid
+A player beside a food may load it. If the sum of the levels of the players that load it reaches its level, the food is
+removed, and each of them is paid
 
     its own level * the food's level / (sum of their levels * sum of the levels of all food at the start)
 
-If not, each of them is fined `penalty`. The game is over when no food is left, or after `horizon` steps.
+If not, each of them pays `penalty`. The game is over when no food is left, or after `horizon` steps.
 
-The original (https://github.com/semitable/lb-foraging) has names for many boards:
+The names of boards in the original (https://github.com/semitable/lb-foraging) correspond to these arguments:
 
     Foraging-8x8-2p-3f-v3           Foraging(size=8, players=2, food=3)
     Foraging-2s-8x8-2p-3f-v3        ... sight=2
@@ -33,23 +34,24 @@ from games.contract import Array, Discrete, Spec
 LOAD = 5
 MOVES = np.array([[0, -1, 1, 0, 0, 0], [0, 0, 0, -1, 1, 0]])  # [2, A] rows and columns
 PLACE, LEVEL = slice(2), 2  # of a thing: (row, column, level)
-ABSENT = np.array([-1, -1, 0])  # the thing that is not there
+ABSENT = np.array([-1, -1, 0])  # in place of a thing that is not there
 
 
 class Foraging(Batch):
     """A player sees things, each as (row, column, level), [3 * (food + players)]: food, itself, the other players.
 
-    It sees what is at most `sight` cells away (None: everything), and counts rows and columns from the corner of what
-    it sees. Unseen things are (-1, -1, 0) and come last, food among food and players among players. With `grid` it
-    sees the cells around it, [3, 2 * sight + 1, 2 * sight + 1]: the players' levels, the food's levels, and 1 where a
-    cell is free. The global state [3 * (food + players)] lists all things, from the corner of the board.
+    It sees things up to `sight` cells away (None: all). Rows and columns are relative to the corner of the visible
+    area. Things out of sight are (-1, -1, 0), after all visible food or players. With `grid` a player sees the cells
+    around it, [3, 2 * sight + 1, 2 * sight + 1]: the players' levels, the food's levels, and 1 where a cell is free.
+    The global state [3 * (food + players)] lists all things, relative to the corner of the board.
 
-    Players have levels from 1 to `max_level`, food from 1 to the sum of the three lowest of these, or just that sum
-    where `cooperative`. As in the original every action is legal, and an impossible one does nothing; `masks` leaves
-    only the possible ones.
+    Players have levels from 1 to `max_level`; food has levels from 1 to the sum of the three lowest players' levels,
+    or exactly that sum if `cooperative`. As in the original every action is legal, and an impossible one does nothing;
+    with `masks` only the possible ones are legal.
 
-    Deviation: food is left out where no cell is far enough from other food, not after 1,000 attempts to find one.
-    The arrays have the environments last, for numpy is fastest along a long last axis.
+    Deviation: food is left out if no cell is far enough from other food, not after 1,000 attempts to find one.
+    The environments are the last axis of the arrays, because numpy is fastest along a long last axis.
+    Raises ValueError for arguments out of range, and for more players or food than the board has room for.
     """
 
     ACTIONS = ("none", "north", "south", "west", "east", "load")
@@ -76,7 +78,7 @@ class Foraging(Batch):
             raise ValueError(f"expected a penalty of at least 0, got {penalty}")
         if players > size * size:
             raise ValueError(f"expected room for {players} players, got a board of {size * size} cells")
-        if food > (most := (size * size - 4) // 5):  # the four cells beside a food are beside no other
+        if food > (most := (size * size - 4) // 5):  # no cell is beside two food
             raise ValueError(f"expected at most {most} food on a board of {size} by {size} cells, got {food}")
         spec = Spec(
             name="foraging",
@@ -99,14 +101,14 @@ class Foraging(Batch):
         self.food = np.zeros((3, food, num_envs), np.int64)  # [3, F, E] things, row by row; ABSENT ones last
         self.spawned = np.zeros(num_envs, np.int64)  # [E] sum of the levels of all food at the start
         self._order = np.array([[p, *range(p), *range(p + 1, players)] for p in range(players)]).T  # [N, N] self first
-        self._place = np.stack(np.divmod(np.arange(size * size), size))  # [2, cells] their rows and columns
-        self._inner = ((self._place > 0) & (self._place < size - 1)).all(0)  # [cells] food may be there
+        self._place = np.stack(np.divmod(np.arange(size * size), size))  # [2, cells] rows and columns
+        self._inner = ((self._place > 0) & (self._place < size - 1)).all(0)  # [cells] where food may be
 
     def open(self, envs: Ints) -> None:
         players, food, cells = self.player.shape[1], self.food.shape[1], self.size**2
         draw = self.draw(cells + players + food, envs)
         lots, u_player, u_food = np.split(draw, [cells, cells + players], axis=1)
-        player_cell, food_cell = self._cast(lots)
+        player_cell, food_cell = self._draw_cells(lots)
         level = 1 + (u_player.T * self.max_level).astype(np.int64)  # [N, B]
         most = np.sort(level, axis=0)[:3].sum(0)
         least = most if self.cooperative else np.ones_like(most)
@@ -115,10 +117,11 @@ class Foraging(Batch):
         self.food[:, :, envs] = line_up(np.stack([*np.divmod(food_cell, self.size), food_level]), food_cell < cells)
         self.spawned[envs] = self.food[LEVEL][:, envs].sum(0)
 
-    def _cast(self, lots: NDArray[np.float64]) -> tuple[Ints, Ints]:
-        """Return the cells of the players [N, B] and, in order, of the food [F, B]: beyond the last where it has none.
+    def _draw_cells(self, lots: NDArray[np.float64]) -> tuple[Ints, Ints]:
+        """Return the cells of the players [N, B] and of the food [F, B], sorted; size² for food without a cell.
 
-        Each cell has a lot [B, cells]: the lowest get the players, the highest of those that may have food the food.
+        Each cell has a lot [B, cells] in [0, 1): players get the cells with the lowest lots, and food gets those with
+        the highest lots among the cells where food may be.
         """
         env = np.arange(len(lots))
         player = lots.argsort(axis=1).T[: self.player.shape[1]]
@@ -142,7 +145,7 @@ class Foraging(Batch):
         return np.asarray((self.food[LEVEL] == 0).all(0))
 
     def _load(self, loads: Bools) -> None:
-        """Pay or fine those who load [N, E], and take away what they loaded."""
+        """Pay or fine the players that load [N, E], and remove the food that they loaded."""
         level, food_level = self.player[LEVEL], self.food[LEVEL, :, None]  # [N, E] and [F, 1, E]
         groups = self._beside() & loads  # [F, N, E]
         strength = (groups * level).sum(1, keepdims=True)  # [F, 1, E]
@@ -152,13 +155,13 @@ class Foraging(Batch):
         self.food = line_up(self.food, ~loaded[:, 0])
 
     def _free(self, places: Ints) -> Bools:
-        """Say which places [2, K, E] are on the board and without food [K, E]."""
+        """Return which places [2, K, E] are on the board and without food [K, E]."""
         on_board = ((places >= 0) & (places < self.size)).all(0)
         on_food = (places[:, None] == self.food[PLACE, :, None]).all(0).any(0)
         return np.asarray(on_board & ~on_food)
 
     def _beside(self) -> Bools:
-        """Say who stands beside which food [F, N, E]: beside one at most, so far are they from each other."""
+        """Return which players stand beside which food [F, N, E]; no player is beside two."""
         return np.asarray(abs(self.food[PLACE, :, None] - self.player[PLACE, None]).sum(0) == 1)
 
     def look(self) -> None:
@@ -177,7 +180,7 @@ class Foraging(Batch):
         corner[PLACE] = np.maximum(here - self.sight, 0)
         food = self.food[:, :, None] - corner[:, None]
         players = self.player[:, self._order] - corner[:, None]
-        # Near the walls above and to the left the original sees players from farther away than food.
+        # In the original, players near the upper and left walls see players from farther away than food.
         reach = np.minimum(here, self.sight)[:, None] + self.sight
         return np.concatenate([seen(food, reach), seen(players, 2 * self.sight)], axis=1)
 
@@ -185,7 +188,7 @@ class Foraging(Batch):
         """Return the cells around each player [E, N, 3, window, window]."""
         sight, env = self.sight, np.arange(self.num_envs)
         width = self.size + 2 * sight
-        board = np.zeros((self.num_envs, 3, width, width), np.float32)  # with a margin, where ABSENT food is, too
+        board = np.zeros((self.num_envs, 3, width, width), np.float32)  # with a margin, into which ABSENT food falls
         board[:, 2, sight:-sight, sight:-sight] = 1
         for plane, (row, column, level) in enumerate((self.player, self.food)):
             board[env, plane, row + sight, column + sight] = level
@@ -194,7 +197,7 @@ class Foraging(Batch):
         return sliding_window_view(board, (2 * sight + 1, 2 * sight + 1), axis=(2, 3))[env[:, None], :, row, column]
 
     def _possible(self) -> Bools:
-        """Say which actions each player's place allows [A, N, E]."""
+        """Return which actions are possible at each player's place [A, N, E]."""
         there = self.player[PLACE, None] + MOVES[:, :, None, None]  # [2, A, N, E]
         possible = self._free(there.reshape(2, -1, self.num_envs)).reshape(there.shape[1:])
         possible[LOAD] = self._beside().any(0)
@@ -210,13 +213,13 @@ class Foraging(Batch):
 
 
 def seen(things: Ints, reach: Any) -> Ints:
-    """Return the things [3, K, N, E] whose rows and columns are from 0 to `reach` [2, 1, N, E], lined up."""
+    """Return the things [3, K, N, E] whose rows and columns are from 0 to `reach` [2, 1, N, E], then ABSENT ones."""
     place = things[PLACE]
     return line_up(things, ((place >= 0) & (place <= reach)).all(0))
 
 
 def line_up(things: Ints, present: Bools) -> Ints:
-    """Return the things [3, K, ...] that are `present` [K, ...], one behind the other, and then ABSENT ones."""
+    """Return the things [3, K, ...] that are `present` [K, ...], in order, and then ABSENT ones."""
     line = np.where(present, things, ABSENT.reshape(3, *[1] * present.ndim))
     gaps: Any = np.nonzero((present[1:] > present[:-1]).any(0))
     order = (~present[:, *gaps]).argsort(0, kind="stable")

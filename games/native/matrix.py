@@ -1,10 +1,10 @@
-"""Matrix games: any payoff tensor, played once or repeated, with or without the memory of what was played last.
+"""Matrix games: any payoff tensor, played once or repeatedly, with or without memory of the last joint action.
 
 matrix(game=climbing)                                   Claus and Boutilier 1998, a team of two
 matrix(game=penalty, k=-50, steps=25)                   ... and its 25 steps in EPyMARL (Papoudakis et al. 2021)
 matrix(game=nxn, n=5)                                   the QTRAN paper's game (Son et al. 2019), n = 3 there
 matrix(game=prisoners_dilemma, steps=50, memory=true, truncate=true)      as opponent shaping plays it
-matrix(team=[[1, 0], [0, 2]])                           one payoff tensor [A_0, ..., A_N-1] for everybody
+matrix(team=[[1, 0], [0, 2]])                           one payoff tensor [A_0, ..., A_N-1] for all players
 matrix(payoffs=[[[3, 0], [5, 1]], [[3, 5], [0, 1]]])    a tensor for each player [N, A_0, ..., A_N-1]
 """
 
@@ -22,7 +22,7 @@ TEAMS = {
     "climbing": [[11, -30, 0], [-30, 7, 6], [0, 0, 5]],
     "coordination": [[1, 0], [0, 1]],
 }
-# The row player's payoffs in symmetric games: the other's are the transpose.
+# The row player's payoffs in symmetric games; the column player's are the transpose.
 SYMMETRIC = {
     "prisoners_dilemma": [[-1, -3], [0, -2]],  # cooperate, defect
     "chicken": [[0, -1], [1, -10]],  # swerve, drive on
@@ -39,11 +39,12 @@ GAMES = sorted([*TEAMS, *SYMMETRIC, *ZERO_SUM, *BIMATRIX, "penalty", "nxn"])
 
 
 class Matrix(Batch):
-    """Everybody chooses at once and is paid by the joint action, `steps` times.
+    """All players choose at once and are paid by the joint action, `steps` times.
 
-    With `memory` a player sees the last joint action as a one-hot, its own action first (entry 0: none yet), so that
-    in the prisoner's dilemma the entries are start, CC, CD, DC, DD from everybody's side; without, a constant.
-    `truncate` says that the game goes on for ever and only the recording is truncated.
+    With `memory` a player sees the last joint action as a one-hot, its own action first (entry 0: none yet): in the
+    prisoner's dilemma the entries are start, CC, CD, DC, DD for both players. Without, it sees a constant.
+    With `truncate` the game never ends by its rules, and the recording is truncated after `steps`.
+    Raises ValueError for an unknown game, a tensor of the wrong shape, and steps < 1.
     """
 
     def __init__(
@@ -89,13 +90,13 @@ class Matrix(Batch):
         super().__init__(spec, num_envs, steps, truncate)
         self.legal[:] = np.arange(max(counts)) < np.array(counts)[:, None]
         self._never = np.zeros(num_envs, bool)
-        self._last = np.zeros((num_envs, len(counts)), np.int64)  # [E, N] what each player remembers
+        self._last = np.zeros((num_envs, len(counts)), np.int64)  # [E, N] the index of each player's one-hot
 
     def open(self, envs: NDArray[np.int64]) -> None:
         self._last[envs] = 0
 
     def move(self, actions: Actions) -> NDArray[np.bool_]:
-        joint = actions @ self._strides  # [E, N] the joint action as each player counts it: its own first
+        joint = actions @ self._strides  # [E, N] the joint action's number for each player, its own action first
         np.take(self._pays, joint[:, 0], axis=0, out=self.timestep.reward)
         if self.memory:
             np.add(joint, 1, out=self._last)
@@ -133,7 +134,7 @@ def named(game: str, k: float = -100, n: int = 3) -> NDArray[np.float64]:
 
 
 def _tensor(payoffs: Any, team: Any) -> NDArray[np.float64]:
-    """Return payoffs [N, A_0, ..., A_N-1]; a team's tensor is everybody's."""
+    """Return payoffs [N, A_0, ..., A_N-1]; a team's tensor is repeated for each player."""
     tensor = np.asarray(team if payoffs is None else payoffs, np.float64)
     if payoffs is None:
         tensor = np.stack([tensor] * max(1, tensor.ndim))
@@ -151,7 +152,7 @@ def _payoff(tensor: NDArray[np.float64]) -> Payoff:
 
 
 def _strides(counts: tuple[int, ...]) -> NDArray[np.int64]:
-    """Return the matrix [N, N] whose column p counts joint actions with player p's own action first."""
+    """Return the matrix [N, N] whose column p numbers joint actions with player p's own action first."""
     players = len(counts)
     strides = np.zeros((players, players), np.int64)
     for own in range(players):

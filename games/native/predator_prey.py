@@ -1,4 +1,4 @@
-"""Predator and prey with punishment: the stag hunt of DCG (Boehmer et al. 2020) that WQMIX and ConcaveQ are judged by.
+"""Predator and prey with punishment: the stag hunt of DCG (Boehmer et al. 2020), a benchmark of WQMIX and ConcaveQ.
 
 Predators, a team, hunt on a bounded grid. They move one after the other in random order; no two creatures share a cell.
 Then each prey, in random order: if two or more predators beside it `catch`, it is captured, the team is paid 10, and
@@ -20,10 +20,11 @@ HUNTERS, PREY = 0, 1  # planes of the grid
 
 
 class PredatorPrey(Batch):
-    """A predator sees the predators and the prey around it [2, 2 * sight + 1, 2 * sight + 1]; the captors see nothing.
+    """A predator sees the predators and the prey around it [2, 2 * sight + 1, 2 * sight + 1].
 
-    Moves into a wall are masked, and so is `catch` where no prey is beside; captors may only stay. The global state is
-    the whole grid [2 * size * size].
+    Moves into a wall are illegal, and so is `catch` if no prey is beside. A predator that has captured a prey may only
+    stay, and sees zeros. The global state is the whole grid [2 * size * size].
+    Raises ValueError for counts below 1, and for more creatures than cells.
     """
 
     ACTIONS = ("right", "down", "left", "up", "stay", "catch")
@@ -44,7 +45,7 @@ class PredatorPrey(Batch):
             )
         if predators + prey > size * size:
             raise ValueError(f"expected room for {predators + prey} creatures, got a grid of {size * size} cells")
-        captures, tries = min(prey, predators // 2), prey * horizon  # each prey may be tried for once a step
+        captures, tries = min(prey, predators // 2), prey * horizon  # failed catches: one per prey and step
         spec = Spec(
             name="predator_prey",
             num_players=predators,
@@ -61,7 +62,7 @@ class PredatorPrey(Batch):
         )
         super().__init__(spec, num_envs, horizon, truncate=True)
         self.size, self.sight, self.punishment = size, sight, punishment
-        self.width = width = size + 2 * sight  # of the grid with its margin, so that windows never leave it
+        self.width = width = size + 2 * sight  # of the grid with a margin of `sight`, so that no window leaves it
         inside = np.arange(sight, sight + size)
         self._cells = (inside[:, None] * width + inside).reshape(-1)  # [size * size] the cells within the walls
         self._wall = np.ones(width * width, bool)
@@ -98,7 +99,7 @@ class PredatorPrey(Batch):
         return np.logical_not(self.alive.any(1) & self.hunting.any(1))
 
     def _walk_hunter(self, hunter: NDArray[np.int64], action: NDArray[np.int64]) -> None:
-        """Move one predator of each environment [E] where its way is free."""
+        """Move one predator of each environment [E] if the cell is free."""
         here = self.hunter[self._env, hunter]
         there = here + self._steps[action]
         moves = np.flatnonzero(self._free(self._env, there) & self.hunting[self._env, hunter])
@@ -107,7 +108,7 @@ class PredatorPrey(Batch):
         self.hunter[moves, hunter[moves]] = there[moves]
 
     def _hunt(self, prey: NDArray[np.int64], u: NDArray[np.float64]) -> None:
-        """Let one prey of each environment [E] be captured, or else walk as `u` [E] in [0, 1) has it."""
+        """Capture one prey of each environment [E], or else move it to a free cell drawn by `u` [E] in [0, 1)."""
         here = self.prey[self._env, prey]
         beside = here[:, None] + self._steps[:4]  # [E, 4]
         alive = self.alive[self._env, prey]

@@ -1,12 +1,12 @@
 """Simple spread of the particle environments (Lowe et al. 2017, https://arxiv.org/abs/1706.02275), as in mpe2 1.1.1.
 
-On a plane, N players are to cover N landmarks and not to collide: they are discs, and push each other away where they
-touch. Everybody is paid at every step
+N players on a plane are to cover N landmarks without collisions. They are discs, and push each other away when they
+touch. At every step each player is paid
 
     -(1 - local_ratio) * (sum over landmarks of the distance to the nearest player) - local_ratio * (own collisions)
 
-The game goes on for ever; the recording is truncated after `horizon` steps. Steps are the original's
-(https://github.com/Farama-Foundation/MPE2) to the rounding of float64, but for players in the very same place: there
+The game never ends by its rules; the recording is truncated after `horizon` steps. Steps equal those of the original
+(https://github.com/Farama-Foundation/MPE2) up to the rounding of float64, except for players at the same point: there
 the original divides by zero, and here nothing pushes them apart.
 """
 
@@ -21,20 +21,20 @@ from games.contract import Array, Discrete, Spec
 
 Places = NDArray[np.complex128]  # x + iy
 
-DT = 0.1  # seconds a step
-DAMPING = 0.25  # of the velocity, each step
+DT = 0.1  # seconds per step
+DAMPING = 0.25  # share of the velocity lost per step
 FORCE = 5.0 * np.array([0, -1, 1, -1j, 1j])  # [A] of the actions, on discs of mass 1
-CONTACT = 0.15 + 0.15  # the distance between two discs that touch
-CONTACT_FORCE = 100.0  # a unit of penetration
-MARGIN = 1e-3  # softens the touch
-REACH = CONTACT + 100 * MARGIN  # where the push has fallen below 1e-42
+CONTACT = 0.15 + 0.15  # the distance of the centres of two discs that touch
+CONTACT_FORCE = 100.0  # per unit of penetration
+MARGIN = 1e-3  # the width over which the contact force sets in
+REACH = CONTACT + 100 * MARGIN  # beyond this distance the contact force is below 1e-42
 
 
 class Spread(Batch):
-    """A player sees [6 * N]: its velocity and position, the landmarks and the other players from itself, and silence.
+    """A player sees [6 * N]: its velocity and position, the landmarks and the other players relative to itself, zeros.
 
-    Silence: the words of the other players [2 * (N - 1)], who never speak: zeros. The global state is all views
-    [N * 6 * N].
+    The zeros [2 * (N - 1)] are the messages of the other players, which are always empty. The global state is all views
+    [N * 6 * N]. Raises ValueError for arguments out of range.
     """
 
     ACTIONS = ("none", "left", "right", "down", "up")
@@ -60,7 +60,7 @@ class Spread(Batch):
         super().__init__(spec, num_envs, horizon, truncate=True)
         self.local_ratio = local_ratio
         self.position = np.zeros((num_envs, players), np.complex128)  # [E, N]
-        self.velocity = np.zeros((num_envs, players), np.complex128)  # [E, N] a second
+        self.velocity = np.zeros((num_envs, players), np.complex128)  # [E, N] per second
         self.landmark = np.zeros((num_envs, players), np.complex128)  # [E, N]
         player = np.arange(players)
         self._others = np.array([player[player != p] for p in player])  # [N, N - 1]
@@ -75,7 +75,7 @@ class Spread(Batch):
         self.position += self.velocity * DT
         self.velocity = self.velocity * (1 - DAMPING) + force * DT
         uncovered = distances(self.landmark, self.position).min(2).sum(1)
-        collisions = (distances(self.position, self.position) < CONTACT).sum(2) - 1  # not with oneself
+        collisions = (distances(self.position, self.position) < CONTACT).sum(2) - 1  # without the player itself
         self.timestep.reward[:] = -(1 - self.local_ratio) * uncovered[:, None] - self.local_ratio * collisions
         return np.zeros(self.num_envs, bool)
 
@@ -83,7 +83,7 @@ class Spread(Batch):
         """Return the contact forces on each player [E, N]."""
         apart = self.position[:, :, None] - self.position[:, None]  # [E, N, N]
         distance = abs(apart)
-        touch = (distance < REACH) & (distance > 0)  # nobody pushes oneself
+        touch = (distance < REACH) & (distance > 0)  # no player pushes itself
         apart, distance = apart[touch], distance[touch]
         penetration = MARGIN * np.logaddexp(0, (CONTACT - distance) / MARGIN)
         push = np.zeros(touch.shape, np.complex128)
@@ -102,7 +102,7 @@ class Spread(Batch):
         self.timestep.global_state[:] = obs.reshape(self.num_envs, -1)
 
     def render(self, env: int) -> str:
-        """Plot the square from -1 to 1; who is outside stands at its edge."""
+        """Plot the square from -1 to 1; points outside are drawn at its edge."""
         plot = np.full((11, 21), ".")
         for places, names in ((self.landmark[env], digits[1:]), (self.position[env], ascii_uppercase)):
             row = np.clip(np.rint(5 - 5 * places.imag), 0, 10).astype(int)

@@ -1,7 +1,7 @@
 """The two-step game of the QMIX paper (Rashid et al. 2018, section 5.1), a team of two.
 
-In the first step player 0 chooses the matrix of the second; player 1's action changes nothing. Matrix A always pays 7,
-matrix B pays [[0, 1], [1, 8]]: the best return is 8, and VDN, which cannot represent B, settles for 7.
+In the first step player 0 chooses the matrix of the second step; player 1's action has no effect. Matrix A always pays
+7, matrix B pays [[0, 1], [1, 8]]: the best return is 8; VDN, which cannot represent B, learns the policy that pays 7.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ PAYS = np.array([[[0, 0], [0, 0]], [[7, 7], [7, 7]], [[0, 1], [1, 8]]], np.float
 
 
 class TwoStep(Batch):
-    """Both players see the state: start, A or B, as a one-hot."""
+    """Both players see the state, start, A or B, as a one-hot [3]."""
 
     def __init__(self, num_envs: int) -> None:
         spec = Spec(

@@ -1,19 +1,19 @@
-"""Connect four on 7 columns and 6 rows, solved: what every move is worth under perfect play.
+"""A solver of connect four on 7 columns and 6 rows: the value of every move under perfect play.
 
-A position is two bitboards of 49 bits, bit 7 c + r for row r of column c. Row 6 holds no stone: it keeps lines from
-running over from one column into the next.
+A position is two bitboards of 49 bits, bit 7 c + r for row r of column c. Row 6 holds no stone, so that no line runs
+from one column into the next.
 
-One question is searched, with yes or no for an answer: can the attacker force a four? The other player only has to
-prevent it. A win is an attack that succeeds, a loss one of the opponent's, a draw neither: the null-window search of
-win, draw and loss, without its signs.
+The search answers one question with yes or no: can the attacker force a line of four? The other player, the defender,
+only has to prevent it. A position is won if the mover's attack succeeds, lost if the opponent's succeeds, and drawn if
+neither does. This is a null-window search over win, draw and loss.
 
-    forced replies    against a four that could be made next only its square is looked at; against two nothing helps
-    blunders          nobody fills the square under a four of the opponent's
-    dead attacks      the attacker fails where no line of four is left to it
-    order             first the moves after which most squares would make a four, then from the centre outwards
-    transpositions    questions that were answered are kept in a table, the newest one in each place
+    forced replies    against one threat of a four only its square is searched; two threats lose
+    blunders          moves to the square under a four of the opponent's are not searched
+    dead attacks      an attack fails if no line of four is left to the attacker
+    order             moves that make most threats first, then from the centre outwards
+    transpositions    answers are kept in a table, the newest one in each entry
 
-No number here has more than 57 bits, so Python's integers and a compiler's of 64 bits agree. With numba installed
+No number here has more than 57 bits, so Python's integers and compiled 64-bit integers agree. With numba installed
 (`pip install 'marl[solve]'`) the search is compiled: all moves of a position at ply 16 then take 6 ms, not 0.3 s.
 """
 
@@ -55,16 +55,16 @@ ENTRIES = (1 << 20) + 7  # a prime; a larger table falls out of the processor's 
 
 _COLUMN = tuple(((1 << ROWS) - 1) << 7 * column for column in range(COLUMNS))
 _CENTRE_FIRST = tuple(_COLUMN[column] for column in (3, 2, 4, 1, 5, 0, 6))
-_SCORES = CELLS * COLUMNS  # the stack holds the moves of each ply, from here on their scores, and ...
-_MENACES = 2 * _SCORES  # ... from here on the squares that would make a four after them
+_SCORES = CELLS * COLUMNS  # the stack holds the moves of each ply; from this index on their scores; and
+_THREATS = 2 * _SCORES  # from this index on the squares that would make a four after each move
 _RULES = {"columns": COLUMNS, "rows": ROWS, "x_in_row": 4}.items()
 
-Position = str | Sequence[int] | State  # the columns played, as digits or numbers, or a state of OpenSpiel's
+Position = str | Sequence[int] | State  # the columns played, as digits or numbers, or a state of OpenSpiel
 Values = tuple[int | None, ...]  # [7] 1 a win of the player to move, 0 a draw, -1 a loss; None where the column is full
 
 
 class Board(NamedTuple):
-    """A position: the stones of the player to move, those of the other, and how many they are together."""
+    """A position: the stones of the player to move, those of the other player, and the number of stones."""
 
     own: int
     other: int
@@ -72,16 +72,16 @@ class Board(NamedTuple):
 
     @property
     def playable(self) -> int:
-        """The squares that a stone can fall to."""
+        """The squares that a stone can fall to, as a bitboard."""
         return ((self.own | self.other) + BOTTOM) & BOARD
 
     @property
     def quiet(self) -> bool:
-        """Whether neither player could make four with one stone."""
+        """Whether neither player can make a line of four with its next stone."""
         return not self.playable & (fours(self.own) | fours(self.other))
 
     def landing(self, column: int) -> int:
-        """Return the square to which a stone falls in a column, 0 where it is full."""
+        """Return the square that a stone falls to in a column, as a bitboard; 0 if the column is full."""
         return self.playable & _COLUMN[column]
 
     def play(self, column: int) -> "Board":
@@ -89,7 +89,7 @@ class Board(NamedTuple):
         return Board(self.other, self.own | self.landing(column), self.ply + 1)
 
     def mirrored(self) -> "Board":
-        """Return the position as seen from behind."""
+        """Return the position reflected left to right."""
         own, other = (
             sum((stones >> 7 * column & 127) << 7 * (COLUMNS - 1 - column) for column in range(COLUMNS))
             for stones in (self.own, self.other)
@@ -98,7 +98,7 @@ class Board(NamedTuple):
 
 
 class Solver:
-    """Tell what moves are worth. It keeps a table of answers to save time; no answer depends on it."""
+    """Compute the values of moves. A table of earlier answers saves time; no answer depends on it."""
 
     def __init__(self) -> None:
         # Compiled code reads arrays; Python reads lists faster, and keeps its own integers in them.
@@ -106,9 +106,9 @@ class Solver:
         self._table, self._stack = (np.zeros(n, np.int64) if native else [0] * n for n in (ENTRIES, 3 * _SCORES))
 
     def values(self, position: Position, depth: int | None = None) -> Values:
-        """Return what each column is worth to the player to move.
+        """Return the value of each column for the player to move.
 
-        With `depth`, as one sees it who looks so many plies ahead: what is not decided by then passes for a draw.
+        With `depth` the search looks that many plies ahead, and counts what is not decided by then as a draw.
         Raises UserError for moves that cannot be played, another game's state, and a game that is over.
         """
         board = read(position)
@@ -118,12 +118,12 @@ class Solver:
         )
 
     def depth(self, position: Position) -> int:
-        """Return how far one must look ahead here: the fewest plies after which every move held best keeps the value.
+        """Return the least depth at which every move that a search of that depth finds best keeps the true value.
 
-        There the shortest win is seen, or else the last of the wrong moves to lose has lost. 0: no move is wrong.
+        That is the length of the shortest win, or else of the longest loss by a wrong move. 0: no move is wrong.
         """
         right = keeping(self.values(position))
-        plies = range(CELLS)  # deeper, more is decided and nothing changes: what is right stays right
+        plies = range(CELLS)  # deeper searches decide more moves and revise none, so bisection is valid
         return bisect_left(plies, True, key=lambda depth: keeping(self.values(position, depth)) <= right)
 
     def choose(self, states: Sequence[State]) -> list[int]:
@@ -149,7 +149,7 @@ def keeping(values: Values) -> set[int]:
 
 
 def read(position: Position) -> Board:
-    """Return the position on bitboards; raises UserError as `Solver.values` does."""
+    """Return the position as bitboards; raises UserError as `Solver.values` does."""
     board, over, moves = Board(0, 0), False, _moves(position)
     for column in moves:
         if column not in range(COLUMNS):
@@ -181,7 +181,7 @@ def _moves(position: Position) -> list[int]:
 
 @_compiled
 def fours(stones: int) -> int:
-    """Return the squares that would complete a line of four, taken ones among them."""
+    """Return the squares that would complete a line of four with `stones`, including taken squares."""
     squares = stones << 1 & stones << 2 & stones << 3
     for step in (6, 7, 8):
         pair = stones & stones >> step
@@ -193,7 +193,7 @@ def fours(stones: int) -> int:
 
 @_compiled
 def _has_line(squares: int) -> bool:
-    """Say whether four of the squares are in line."""
+    """Return whether four of the squares are in line."""
     lines = 0
     for step in (1, 6, 7, 8):
         pair = squares & squares >> step
@@ -203,35 +203,35 @@ def _has_line(squares: int) -> bool:
 
 @_compiled
 def _attack(
-    own: int, other: int, menace: int, attacking: int, ply: int, horizon: int, table: Cells, stack: Cells
+    own: int, other: int, threats: int, attacking: int, ply: int, horizon: int, table: Cells, stack: Cells
 ) -> int:
-    """Say whether the attacker can force a four within `horizon` stones.
+    """Return 1 if the attacker can force a four with at most `horizon` stones on the board, else 0.
 
-    The attacker is the player to move where `attacking` is 1, else the other; `menace` are the fours of the other.
-    The player to move must not have a four to make at once: the moves that allow one are left out here.
+    The attacker is the player to move if `attacking` is 1, else the other player. `threats` is `fours(other)`. The
+    player to move must not be able to make a four at once; moves that allow the opponent one are left out.
     """
     mask = own | other
     free = BOARD ^ mask
     moves = mask + BOTTOM & BOARD
-    forced = moves & menace
+    forced = moves & threats
     if forced:
         moves = forced
-    moves &= ~((menace & free) >> 1)
-    if moves == 0 or forced & forced - 1:  # whatever one does, the other makes four next
+    moves &= ~((threats & free) >> 1)
+    if moves == 0 or forced & forced - 1:  # after every move the opponent makes a four
         return 1 if not attacking and ply + 2 <= horizon else 0
     if ply + 2 >= horizon or not _has_line(free | (own if attacking else other)):
         return 0
 
-    position = own + mask  # tells all: the seven bits of a column of h stones hold 2^h - 1 + own, as of no other h
-    question = (position << 1 | attacking) << 6 | horizon  # never 0, which marks an empty place
+    position = own + mask  # unique: the seven bits of a column of h stones hold 2^h - 1 + own, which tells h and own
+    question = (position << 1 | attacking) << 6 | horizon  # never 0, which marks an empty entry
     place = position % ENTRIES
     if table[place] >> 1 == question:
         return table[place] & 1
     start = COLUMNS * ply
     answer = 1 - attacking
     for i in range(start, _order(own, moves, free, stack, start)):
-        after, fatal = own | stack[i], stack[_MENACES + i]
-        if _attack(other, after, fatal, 1 - attacking, ply + 1, horizon, table, stack) == attacking:
+        after, own_threats = own | stack[i], stack[_THREATS + i]
+        if _attack(other, after, own_threats, 1 - attacking, ply + 1, horizon, table, stack) == attacking:
             answer = attacking
             break
     table[place] = question << 1 | answer
@@ -240,21 +240,21 @@ def _attack(
 
 @_compiled
 def _order(own: int, moves: int, free: int, stack: Cells, start: int) -> int:
-    """Write the moves on the stack from `start` on, the most promising first; return where they end."""
+    """Write the moves on the stack from `start` on, the most promising first; return the index after the last."""
     end = start
     for column in _CENTRE_FIRST:
         move = moves & column
         if move == 0:
             continue
-        menace = fours(own | move)
-        score, squares = 0, menace & free & ~move
+        threats = fours(own | move)
+        score, squares = 0, threats & free & ~move
         while squares:
             score, squares = score + 1, squares & squares - 1
         i = end
         while i > start and stack[_SCORES + i - 1] < score:
-            for part in (0, _SCORES, _MENACES):
+            for part in (0, _SCORES, _THREATS):  # insertion sort
                 stack[part + i] = stack[part + i - 1]
             i -= 1
-        stack[i], stack[_SCORES + i], stack[_MENACES + i] = move, score, menace
+        stack[i], stack[_SCORES + i], stack[_THREATS + i] = move, score, threats
         end += 1
     return end

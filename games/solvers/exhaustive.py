@@ -1,13 +1,13 @@
-"""Small games of perfect information, solved: every position is visited once and valued from the ends back.
+"""A solver of small games of perfect information: backward induction over all positions.
 
-A position's value is what each player is paid from there on [N] when each looks after its own pay alone: max^n, which
-is minimax for two players and zero sum. With r what a move pays and s' the position after it:
+The value of a position [N] is each player's return from there on, if every player maximises its own return: max^n,
+which is minimax in zero-sum games of two players. With the rewards r of a move and the position s' after it:
 
-    V(s) = 0                         at the end
+    V(s) = 0                         at a terminal position
     V(s) = Σ P(o) [r + V(s')]        over the outcomes o of chance
-    V(s) = r + V(s')                 of the move with the most for who moves; of the first such, where several tie
+    V(s) = r + V(s')                 of the move with the highest value for the mover; of the first of them in a tie
 
-Positions are told apart by `State.key()`.
+Positions are the same if their `State.key()` are equal.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -20,16 +20,16 @@ from games.contract import Game, State
 from games.errors import UserError
 
 Value = tuple[float, ...]  # [N]
-Choose = Callable[[list[State]], Sequence[int]]  # an action for each position: the same again for the same position
+Choose = Callable[[list[State]], Sequence[int]]  # an action for each position; deterministic
 
-ASKED = 256  # positions that an agent is asked about in a call
-LIMIT = 1_000_000  # positions: some hundred megabytes, ten seconds or more
+ASKED = 256  # positions that an agent is asked about in one call
+LIMIT = 1_000_000  # positions: they take some hundred megabytes, and ten seconds or more
 
 _NOBODY = -1  # chance moves, or the game is over
 
 
 class Edge(NamedTuple):
-    """A way on: the action or outcome, its probability (1 of an action), what it pays each player, where it leads."""
+    """An action or outcome, its probability (1 for an action), the rewards that it pays, and the position after it."""
 
     action: int
     probability: float
@@ -39,18 +39,19 @@ class Edge(NamedTuple):
 
 @dataclass(frozen=True)
 class Ends:
-    """The distinct ends that one agent can be led to, and the positions at which it was asked."""
+    """The numbers of distinct terminal positions that can be reached against one agent, by their result for it."""
 
     won: int
     drawn: int
     lost: int
-    decisions: int
+    decisions: int  # positions at which the agent was asked
 
 
 class Solution:
-    """The value of every position that can be reached from `start`, by default the game's beginning.
+    """The value of every position that can be reached from `start`, by default the game's initial position.
 
-    Raises UserError for hidden information, simultaneous moves, a position that comes back, and too many positions.
+    Raises UserError for hidden information, simultaneous moves, a position that repeats, and more than `limit`
+    positions.
     """
 
     def __init__(self, game: Game, start: State | None = None, limit: int = LIMIT) -> None:
@@ -59,14 +60,14 @@ class Solution:
         self.values: dict[Hashable, Value] = _solve(self._name, game.initial_state() if start is None else start, limit)
 
     def value(self, state: State) -> Value:
-        """Return what each player is paid from here on [N]."""
+        """Return each player's return from here on [N]."""
         key = state.key()
         if key not in self.values:
             raise UserError(f"expected a position that was reached when '{self._name}' was solved, got {key!r}")
         return self.values[key]
 
     def action_values(self, state: State) -> dict[int, float]:
-        """Return what each legal action is worth to the player to move."""
+        """Return the value of each legal action for the player to move."""
         mover = _mover(state)
         if mover == _NOBODY:
             raise UserError(f"expected a position of '{self._name}' with a player to move, got {state.key()!r}")
@@ -74,16 +75,16 @@ class Solution:
 
     def choose(self, states: Sequence[State]) -> list[int]:
         """Play perfectly: return the first of the best actions of each position."""
-        worth = [self.action_values(state) for state in states]
-        return [max(actions, key=actions.__getitem__) for actions in worth]
+        action_values = [self.action_values(state) for state in states]
+        return [max(values, key=values.__getitem__) for values in action_values]
 
 
 def every_end(game: Game, choose: Choose, seat: int, limit: int = LIMIT) -> Ends:
-    """Play an agent against every move of the others and every chance, and count the distinct ends.
+    """Play an agent against every move of the others and every outcome of chance; count the terminal positions.
 
-    It is asked once about each position, about up to ASKED that lie equally far from the beginning in a call. An end is
-    won where nobody else is paid as much, lost where somebody is paid more, and drawn otherwise.
-    Raises UserError where it chooses what is not legal, for games as `Solution` does, and for a seat that there is not.
+    The agent is asked once about each position, in calls of up to ASKED positions of equal depth. A terminal position
+    is won if the agent's return is the single highest, lost if another is higher, and drawn otherwise.
+    Raises UserError for an illegal action, for games as `Solution` does, and for a seat that the game does not have.
     """
     _refuse(game)
     players = game.spec.num_players
@@ -96,8 +97,8 @@ def every_end(game: Game, choose: Choose, seat: int, limit: int = LIMIT) -> Ends
         own = [state for state in level if _mover(state) == seat]
         others = [state for state in level if _mover(state) != seat]
         decisions += len(own)
-        off = rounding.of_sums(game.spec, depth)
-        ends += [int(rounding.sign(_lead(state.returns(), seat), off)) for state in others if state.is_terminal()]
+        error = rounding.of_sums(game.spec, depth)
+        ends += [int(rounding.sign(_lead(state.returns(), seat), error)) for state in others if state.is_terminal()]
         depth += 1
         chosen = (
             after for first in range(0, len(own), ASKED) for after in _chosen(own[first : first + ASKED], choose, seat)
@@ -112,48 +113,48 @@ def every_end(game: Game, choose: Choose, seat: int, limit: int = LIMIT) -> Ends
 
 
 def edges(state: State) -> Iterator[Edge]:
-    """Yield every action of the player to move, or every outcome of chance that can be; nothing at the end."""
+    """Yield every action of the player to move, or every possible outcome of chance; none at a terminal position."""
     mover, before = _mover(state), state.returns()
     if mover == _NOBODY:
-        ways = [(outcome, probability) for outcome, probability in state.chance_outcomes() if probability > 0]
+        choices = [(outcome, probability) for outcome, probability in state.chance_outcomes() if probability > 0]
     else:
-        ways = [(action, 1.0) for action in state.legal_actions(mover)]
-    for action, probability in ways:
+        choices = [(action, 1.0) for action in state.legal_actions(mover)]
+    for action, probability in choices:
         after = _after(state, mover, action)
         paid = tuple(now - then for now, then in zip(after.returns(), before, strict=True))
         yield Edge(action, probability, paid, after)
 
 
 class _Visit:
-    """A position whose value waits for those behind it."""
+    """A position whose value is not computed until those of its successors are."""
 
     def __init__(self, state: State) -> None:
         self.mover, self.players = _mover(state), len(state.returns())
         self.pending = edges(state)
-        self.seen: list[tuple[float, Value, Hashable]] = []  # probability, what is paid, and the position's key
+        self.seen: list[tuple[float, Value, Hashable]] = []  # by edge: probability, rewards, key of the successor
 
     def value(self, values: dict[Hashable, Value]) -> Value:
-        worth = [
+        edge_values = [
             (probability, tuple(now + later for now, later in zip(paid, values[key], strict=True)))
             for probability, paid, key in self.seen
         ]
         if self.mover != _NOBODY:
-            return max((value for _, value in worth), key=lambda value: value[self.mover])
-        return tuple(sum(probability * value[n] for probability, value in worth) for n in range(self.players))
+            return max((value for _, value in edge_values), key=lambda value: value[self.mover])
+        return tuple(sum(probability * value[n] for probability, value in edge_values) for n in range(self.players))
 
 
 def _solve(name: str, start: State, limit: int) -> dict[Hashable, Value]:
     values: dict[Hashable, Value] = {}
-    path = {start.key(): _Visit(start)}  # from the start to where we are: a stack, for games are deeper than Python's
+    path = {start.key(): _Visit(start)}  # from `start` to the present position; games are deeper than Python's stack
     while path:
         key, visit = next(reversed(path.items()))
         for edge in visit.pending:
-            behind = edge.state.key()
-            visit.seen.append((edge.probability, edge.paid, behind))
-            if behind in path:
-                raise UserError(f"expected a game that never comes back to a position, got '{name}' with {behind!r}")
-            if behind not in values:
-                path[behind] = _Visit(edge.state)
+            successor = edge.state.key()
+            visit.seen.append((edge.probability, edge.paid, successor))
+            if successor in path:
+                raise UserError(f"expected a game that never repeats a position, got '{name}' with {successor!r}")
+            if successor not in values:
+                path[successor] = _Visit(edge.state)
                 _check(len(values) + len(path), limit, name)
                 break
         else:
@@ -190,7 +191,7 @@ def _after(state: State, mover: int, action: int) -> State:
 
 
 def _chosen(states: list[State], choose: Choose, seat: int) -> list[State]:
-    """Return where the agent goes from each of its positions."""
+    """Return the positions after the agent's moves."""
     actions = choose(states) if states else []
     if len(actions) != len(states):
         raise UserError(f"expected an action for each of {len(states)} positions, got {len(actions)}")

@@ -1,16 +1,16 @@
-"""Checkpoints: a folder of JSON and safetensors, written beside, fsynced and renamed, verified when it is read.
+"""Checkpoints: folders of JSON and safetensors, written under another name, fsynced and renamed; verified when read.
 
     checkpoints/
       000500000/
-        checkpoint.json         what it is: algorithm, game, Spec, config, step, parent, versions, sha256 of each file
-        agent.safetensors       enough to play
-        learner.safetensors     everything that training goes on from; only the two newest checkpoints keep it
-      shards/                   the tables of those two learners, in files that they share (marl/agents/shards.py)
+        checkpoint.json         its algorithm, game, Spec, config, step, parent, versions, and the sha256 of each file
+        agent.safetensors       the weights with which the agent plays
+        learner.safetensors     the learner's state, to resume training; only the two newest checkpoints keep it
+      shards/                   the tables of those two learners, in files that they share (marl/learning/shards.py)
 
-A checkpoint names no code: its algorithm resolves through the installed entry points.
+A checkpoint names no code to import: its algorithm is looked up among the installed entry points.
 
-    digest        who the agent is: its algorithm, settings and weights
-    integrity     that nothing was changed: the SHA-256 of checkpoint.json without these 64 letters; not in format 1
+    digest        the agent's identity: the SHA-256 of its algorithm, settings and weights
+    integrity     the SHA-256 of checkpoint.json with this field empty, which shows any change; not in format 1
 """
 
 import functools
@@ -39,13 +39,13 @@ from marl.learning import shards
 from marl.rollout.types import Tensors
 
 FORMAT = 2
-UNVERIFIED = 1  # the format before
+UNVERIFIED = 1  # the format in which only the agent can be verified
 PACKAGES = ("marl", "torch", "numpy", "open-spiel")
 AGENT, LEARNER = "agent.safetensors", "learner.safetensors"
 SHARDS = "shards"
 UNVERIFIED_SAYS = "the checkpoint '%s' is of format 1: its agent is verified, its step, seed, game and config are not"
-_END = '"\n}'  # of checkpoint.json, after its integrity
-RESUMABLE = 2  # the newest checkpoints, of which so many keep the learner's state
+_END = '"\n}'  # the text of checkpoint.json after its integrity
+RESUMABLE = 2  # the number of newest checkpoints that keep the learner's state
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class _Part(BaseModel):
 
 
 class _Players(_Part):
-    """The parts of a Spec's JSON that say whom an agent can play with."""
+    """The parts of a Spec's JSON that must be those of the game in which an agent plays."""
 
     num_players: int
     observation: dict[str, Any]
@@ -87,7 +87,7 @@ class _About(_Part):
 
 
 class Damaged(UserError):
-    """Report a checkpoint that is not what was written."""
+    """Report a checkpoint that is not as it was written."""
 
 
 class About(TypedDict):
@@ -111,13 +111,13 @@ class About(TypedDict):
 
 @dataclass(frozen=True)
 class Resumed:
-    """A run's newest whole checkpoint, with what training goes on from."""
+    """A run's newest undamaged checkpoint, with the learner's state."""
 
     folder: Path
     about: About
     learner: Tensors
-    damaged: Sequence[Path]  # newer ones that are not whole
-    why: str  # the first of them is not
+    damaged: Sequence[Path]  # newer checkpoints that are damaged
+    why: str  # how the newest of them is damaged; empty if none is
 
 
 def folder_of(run: Path, step: int) -> Path:
@@ -137,17 +137,17 @@ def write(
     agent: Tensors,
     learner: Tensors,
 ) -> str:
-    """Write a checkpoint atomically and return the agent's digest; raises RunFailed where the disk refuses.
+    """Write a checkpoint atomically and return the agent's digest; raises RunFailed if it cannot be written.
 
     `parent` is the digest and the step of the checkpoint before.
     """
-    beside = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(beside, ignore_errors=True)
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
     try:
-        beside.mkdir(parents=True)
+        partial.mkdir(parents=True)
         learner = shards.split(learner, functools.partial(_write_shard, folder.with_name(SHARDS)))
         hashes = {
-            name: _write_tensors(beside / name, tensors) for name, tensors in ((AGENT, agent), (LEARNER, learner))
+            name: _write_tensors(partial / name, tensors) for name, tensors in ((AGENT, agent), (LEARNER, learner))
         }
         about: About = {
             "format": FORMAT,
@@ -165,14 +165,14 @@ def write(
             "sha256": hashes,
         }
         digest = about["digest"] = _digest_of(about)
-        (beside / "checkpoint.json").write_bytes(_sealed(about))
-        _sync(beside / "checkpoint.json")
-        _sync(beside)
+        (partial / "checkpoint.json").write_bytes(_sealed(about))
+        _sync(partial / "checkpoint.json")
+        _sync(partial)
         shutil.rmtree(folder, ignore_errors=True)
-        beside.rename(folder)
+        partial.rename(folder)
         _sync(folder.parent)
     except (OSError, safetensors.SafetensorError) as error:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         raise RunFailed(
             f"the checkpoint '{folder}' could not be written ({error}); the one before it is kept"
         ) from error
@@ -181,10 +181,10 @@ def write(
 
 
 def read(folder: Path) -> About:
-    """Return what a checkpoint's JSON says, verified.
+    """Return the contents of checkpoint.json, verified.
 
-    Raises Damaged where it is not what was written, and UserError where it is of another format. Of format 1 nothing
-    but the agent's identity can be verified.
+    Raises Damaged if they are not as they were written, and UserError if they are of an unknown format. In format 1
+    only the agent's identity can be verified.
     """
     path = folder / "checkpoint.json"
     data = _bytes(path)
@@ -193,7 +193,7 @@ def read(folder: Path) -> About:
         found = about["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, f"it is no JSON of a checkpoint: {error}") from error
-    if "integrity" in about and not _is_sealed(data, about["integrity"]):  # in later formats, too
+    if "integrity" in about and not _is_sealed(data, about["integrity"]):  # before the format: later ones have it, too
         raise _damaged(path, "its integrity differs")
     if type(found) is not int or found not in (UNVERIFIED, FORMAT):
         raise UserError(
@@ -216,13 +216,13 @@ def read(folder: Path) -> About:
 
 @functools.cache
 def note_unverified(folder: Path) -> None:
-    """Log, once and not in worker processes again, that what a checkpoint of format 1 says is not verified."""
+    """Log, once and not again in worker processes, that a checkpoint of format 1 is verified in part only."""
     if multiprocessing.parent_process() is None:
         _log.warning("note: %s", sentence(UNVERIFIED_SAYS % folder))
 
 
 def tensors(folder: Path, about: About, name: str) -> Tensors:
-    """Return a tensor file of a checkpoint, verified; raises Damaged where it is missing or not what was written."""
+    """Return a tensor file of a checkpoint, verified; raises Damaged if it is missing or not as it was written."""
     path = folder / name
     try:
         return safetensors.torch.load(_verified(path, about["sha256"][name]))
@@ -231,7 +231,7 @@ def tensors(folder: Path, about: About, name: str) -> Tensors:
 
 
 def learner_state(folder: Path, about: About) -> Tensors:
-    """Return what training goes on from, verified; raises Damaged as `tensors` does."""
+    """Return the learner's state, verified; raises Damaged as `tensors` does."""
     path = folder / LEARNER
 
     def fetch(digest: bytes) -> bytes:
@@ -240,7 +240,7 @@ def learner_state(folder: Path, about: About) -> Tensors:
     try:
         return shards.join(tensors(folder, about, LEARNER), fetch)
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise _damaged(path, f"its shards are those of another: {error}") from error
+        raise _damaged(path, f"its shards do not belong to it: {error}") from error
 
 
 def newest(run: Path) -> Path | None:
@@ -250,9 +250,9 @@ def newest(run: Path) -> Path | None:
 
 
 def resumed(run: Path) -> Resumed | None:
-    """Return the newest checkpoint of a run of which every file is what was written; None where there are none yet.
+    """Return the newest checkpoint of a run whose files are all undamaged; None if the run has no checkpoint yet.
 
-    Raises UserError where none of them is whole.
+    Raises UserError if all are damaged.
     """
     damaged: list[Path] = []
     why = ""
@@ -293,7 +293,7 @@ def retain(run: Path, keep: int | None) -> None:
 
 
 def _folders(run: Path) -> list[Path]:
-    """Return the folders of a run's checkpoints, which are there when they are whole, the oldest first."""
+    """Return the folders of a run's checkpoints, the oldest first; those that are being written have another name."""
     found = [path for path in (run / "checkpoints").glob("*") if path.name.isascii() and path.name.isdigit()]
     return sorted((path for path in found if path.is_dir()), key=lambda folder: int(folder.name))
 
@@ -303,7 +303,7 @@ def _aside(folder: Path) -> Path:
 
 
 def _verify_place(run: Path, folder: Path, about: About) -> None:
-    """Raise Damaged where a checkpoint is not the one of its folder's step, or does not follow on the one before."""
+    """Raise Damaged if a checkpoint has another step than its folder, or another parent than the checkpoint before."""
     if folder != folder_of(run, about["step"]):
         raise _damaged(folder, f"it holds step {about['step']:,}")
     before = about.get("parent_step")
@@ -365,10 +365,10 @@ def _write_shard(folder: Path, data: bytes) -> bytes:
     path = _shard(folder, digest)
     if not (path.exists() and path.stat().st_size == len(data)):
         folder.mkdir(exist_ok=True)
-        beside = path.with_suffix(".partial")
-        beside.write_bytes(data)
-        _sync(beside)
-        beside.rename(path)
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(data)
+        _sync(partial)
+        partial.rename(path)
     return digest
 
 
@@ -403,14 +403,14 @@ def _write_tensors(path: Path, state: Tensors) -> str:
     mode = path.stat().st_mode
     tensors = {name: torch.as_tensor(t).cpu().contiguous() for name, t in state.items()}
     safetensors.torch.save_file(tensors, path)
-    path.chmod(mode)  # what it puts in the file's place is its owner's alone
+    path.chmod(mode)  # save_file replaces the file by one that only its owner can read
     _sync(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:
-    """Make a file, or a rename in a folder, last through a power cut."""
+    """Write a file, or the names in a folder, to disk, so that a power cut does not lose them."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

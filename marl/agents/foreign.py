@@ -2,13 +2,13 @@
 
     our process                                          the agent's process
     ForeignAgent.act     request: a view, hidden states ->    Host: the agent's act
-                         <- positions, please                 where it calls view.states()
+                         <- request for positions             if it calls view.states()
                          positions ->
                          <- answer: actions, hidden states
 
-So whatever an agent does (it ends its process, changes its folder, closes files, writes into its view, eats memory,
-never answers), it does there, and to nobody else. A process that ends, or takes longer than the limit of one decision,
-is replaced; the agent keeps nothing between two calls, so the new one goes on.
+So whatever an agent does (it ends its process, changes its folder, closes files, writes into its view, fills memory,
+never answers) affects its own process only. A process that ends, or takes longer than the limit of one decision, is
+replaced; the agent keeps nothing between two calls, so the new process goes on.
 
 Requests are pickled. Answers never are: what comes from the agent's process is JSON and plain arrays. Hidden states
 travel as bytes that only the agent's own process reads.
@@ -45,11 +45,11 @@ from marl.base.memory import physical_memory
 from marl.rollout.referee import AgentFailed, Offence, told
 from marl.rollout.types import Decision, Hidden, View
 
-DECISION_SECONDS = 60.0  # one decision, asked alone, may take no longer
-BUILD_SECONDS = 600.0  # nor may importing a class and building the agent
-MOST_MEMORY = physical_memory() // 2  # bytes of one agent's process
+DECISION_SECONDS = 60.0  # the limit for one decision, asked alone
+BUILD_SECONDS = 600.0  # the limit for importing a class and building the agent
+MOST_MEMORY = physical_memory() // 2  # bytes, for one agent's process
 MOST_ANSWER = 1 << 30  # bytes
-TICK, MOMENT = 0.2, 0.001  # seconds: between two looks at a silent process; the least wait
+TICK, MOMENT = 0.2, 0.001  # seconds: between two checks of a silent process; the shortest wait
 
 Answer = tuple[dict[str, Any], list[bytes]]  # an object of JSON, and bytes behind it
 
@@ -62,15 +62,15 @@ class _Gone(Exception):
 
 
 class ForeignAgent:
-    """An agent that plays in a process of its own, seen from ours.
+    """Our side of an agent that plays in a process of its own.
 
-    Raises UserError where the class cannot be found or built; AgentFailed where it raises, ends its process, or takes
-    longer than `seconds`, for a single row twice in a row; RunFailed where its code has changed since it was built.
+    Raises UserError if the class cannot be found or built; AgentFailed if it raises, ends its process, or takes longer
+    than `seconds` (with a single row: twice); RunFailed if its code has changed since it was built.
     """
 
     def __init__(self, reference: str, spec: Spec, seconds: float = DECISION_SECONDS) -> None:
         self._reference, self._spec, self._seconds = reference, spec, seconds
-        self._line: _Line | None = None
+        self._channel: _Channel | None = None
         self._requests = 0
         try:
             self.digest = self._start()
@@ -78,13 +78,13 @@ class ForeignAgent:
             raise UserError(f"'{reference}' could not be built: it {failure.detail}; mend it") from failure
 
     def initial_hidden(self, rows: int) -> Hidden:
-        hidden = self._insist(rows, "initial_hidden", rows)[1]
+        hidden = self._ask_twice(rows, "initial_hidden", rows)[1]
         return self._rows(hidden, rows)
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         plain = replace(view, states=None)
         given = None if hidden is None else hidden.tolist()
-        answer, after = self._insist(len(view), "act", plain, given, view.states is not None, states=view.states)
+        answer, after = self._ask_twice(len(view), "act", plain, given, view.states is not None, states=view.states)
         try:
             blob = after.pop(0)
             action = np.frombuffer(blob, np.dtype(answer["dtype"])).reshape(answer["shape"])
@@ -93,10 +93,10 @@ class ForeignAgent:
         return Decision(action), None if hidden is None else self._rows(after, len(view))
 
     def close(self) -> None:
-        """End the process, and all that it has started; the next call starts another."""
-        if self._line is not None:
-            self._line.close()
-        self._line = None
+        """End the process and its children; the next call starts another process."""
+        if self._channel is not None:
+            self._channel.close()
+        self._channel = None
 
     def _rows(self, blobs: list[bytes], rows: int) -> Hidden:
         if not blobs:
@@ -111,19 +111,19 @@ class ForeignAgent:
         self.close()
         return AgentFailed("agent_error", "sent an answer that cannot be read")
 
-    def _insist(self, rows: int, *request: Any, states: Callable[[], list[State]] | None = None) -> Answer:
-        """Ask; where the process ends or is silent over a single row, ask once more, in a new one."""
+    def _ask_twice(self, rows: int, *request: Any, states: Callable[[], list[State]] | None = None) -> Answer:
+        """Send a request; if the process ends or takes too long over a single row, ask a new process once more."""
         for last in (rows > 1, True):
             try:
-                if self._line is None:
-                    self._start_again()
+                if self._channel is None:
+                    self._restart()
                 return self._ask(self._seconds, *request, states=states)
             except _Gone as gone:
                 if last:
                     raise AgentFailed(gone.how, gone.detail) from gone
         raise AssertionError("the last attempt returns or raises")
 
-    def _start_again(self) -> None:
+    def _restart(self) -> None:
         try:
             digest = self._start()
         except RunFailed:
@@ -136,28 +136,28 @@ class ForeignAgent:
     def _start(self) -> str:
         """Start the process, and return the digest of the agent that it has built."""
         process, connection = launch(f"the process of '{self._reference}'", "marl.agents.foreign:serve", shielded=True)
-        self._line = _Line(process, connection)
+        self._channel = _Channel(process, connection)
         answer, _ = self._ask(BUILD_SECONDS, "build", self._reference, self._spec, MOST_MEMORY)
         return str(answer.get("digest"))
 
     def _ask(self, seconds: float, *request: Any, states: Callable[[], list[State]] | None = None) -> Answer:
-        assert self._line is not None
+        assert self._channel is not None
         self._requests += 1
         deadline = time.monotonic() + seconds
         try:
-            self._line.send(pickle.dumps((self._requests, *request)), deadline)
+            self._channel.send(pickle.dumps((self._requests, *request)), deadline)
             while True:
                 answer, blobs = self._answer(deadline)
                 if answer["kind"] != "states" or states is None:
                     break
-                self._line.send(self._pickled(states), deadline)
+                self._channel.send(self._pickled_states(states), deadline)
         except _Silent:
             self.close()
             raise _Gone("timeout", f"took longer than {seconds:g} s to answer") from None
         except BaseException:
             self.close()
             raise
-        if answer["kind"] == "refused" and request[0] == "build":  # later it would end everybody's run
+        if answer["kind"] == "refused" and request[0] == "build":  # a UserError of a later request would end the run
             self.close()
             raise UserError(answer["detail"])
         if answer["kind"] == "failed":
@@ -166,24 +166,24 @@ class ForeignAgent:
             raise self._unreadable()
         return answer, blobs
 
-    def _pickled(self, states: Callable[[], list[State]]) -> bytes:
+    def _pickled_states(self, states: Callable[[], list[State]]) -> bytes:
         try:
             return pickle.dumps(states())
         except UserError:
             raise
-        except Exception as error:  # a plug-in's positions may hold and raise anything, which is no fault of the agent
+        except Exception as error:  # the positions of a plug-in may raise anything: not the agent's fault
             raise RunFailed(
                 f"the positions of '{self._spec.name}' cannot be sent to the process of '{self._reference}' "
                 f"({in_words(error)}); let its State be cloned and pickled, or leave this agent out"
             ) from error
 
     def _answer(self, deadline: float) -> Answer:
-        """Return what the process says next."""
-        assert self._line is not None
+        """Return the next answer of the process."""
+        assert self._channel is not None
         try:
-            answer, blobs = _unpacked(self._line.receive(deadline))
+            answer, blobs = _unpacked(self._channel.receive(deadline))
         except EOFError:
-            raise _Gone("agent_error", f"stopped, for its process {self._line.end()}") from None
+            raise _Gone("agent_error", f"stopped because its process {self._channel.end()}") from None
         except (LookupError, TypeError, ValueError, RecursionError) as error:
             raise self._unreadable() from error
         if answer.get("request") != self._requests or not isinstance(answer.get("detail"), str):
@@ -195,8 +195,8 @@ class _Silent(Exception):
     """A process did not answer by the deadline."""
 
 
-class _Line:
-    """Our end of the connection with a process: messages as `multiprocessing` frames them, by a deadline each."""
+class _Channel:
+    """Our end of the connection with a process: messages framed as by `multiprocessing`, each with a deadline."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", connection: Connection) -> None:
         self._process = process
@@ -211,11 +211,11 @@ class _Line:
             self._socket.sendall(struct.pack("!i", len(message)) + message)
         except TimeoutError:
             raise _Silent from None
-        except OSError:  # it is dead, and so its answer will say
+        except OSError:  # the process has ended, and `receive` will say so
             pass
 
     def receive(self, deadline: float) -> bytes:
-        """Return the next message; raises _Silent, EOFError where the process has ended, ValueError for nonsense."""
+        """Return the next message; raises _Silent, EOFError if the process has ended, ValueError for a wrong size."""
         (size,) = struct.unpack("!i", self._read(4, deadline))
         if not 0 <= size <= MOST_ANSWER:
             raise ValueError(f"a message of {size} bytes")
@@ -230,7 +230,7 @@ class _Line:
             except TimeoutError:
                 if ended:
                     raise EOFError from None
-                ended = self._process.poll() is not None  # the connection stays open in processes that it has started
+                ended = self._process.poll() is not None  # its children may keep the connection open
                 if time.monotonic() >= deadline and not ended:
                     raise _Silent from None
                 continue
@@ -250,7 +250,7 @@ class _Line:
 
 
 def _end(process: "subprocess.Popen[bytes]", channel: socket.socket) -> None:
-    """Kill a process and all that it has started, and wait until it is gone."""
+    """Kill a process and its children, and wait until it has ended."""
     channel.close()
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -267,7 +267,7 @@ def _unpacked(message: bytes) -> Answer:
     answer = json.loads(line)
     ends = np.cumsum([0, *answer["sizes"]]).tolist()
     if ends[-1] != len(rest) or answer["kind"] not in ("done", "failed", "refused", "states"):
-        raise ValueError("no answer of ours")
+        raise ValueError("not an answer of a Host")
     return answer, [rest[start:end] for start, end in pairwise(ends)]
 
 
@@ -277,7 +277,7 @@ def serve(channel: int) -> None:
     with contextlib.suppress(EOFError, OSError):
         while True:
             host.answer()
-    os._exit(1)  # threads that the agent has started keep nobody waiting
+    os._exit(1)  # without waiting for threads that the agent has started
 
 
 class Host:
@@ -287,7 +287,7 @@ class Host:
         self._connection, self._pid = connection, os.getpid()
 
     def answer(self) -> None:
-        """Do what is asked next."""
+        """Receive the next request and answer it."""
         self._request, method, *arguments = pickle.loads(self._connection.recv_bytes())
         try:
             answer, blobs = getattr(self, method)(*arguments)
@@ -298,14 +298,14 @@ class Host:
         self._send(answer, blobs)
 
     def _send(self, answer: dict[str, Any], blobs: list[bytes]) -> None:
-        if os.getpid() != self._pid:  # the agent has forked, and this is the other one
+        if os.getpid() != self._pid:  # this is a process that the agent has forked
             os._exit(0)
         self._connection.send_bytes(_packed({"kind": "done", "detail": "", "request": self._request} | answer, blobs))
 
     def build(self, text: str, spec: Spec, most_memory: int) -> Answer:
         """Import the class and build the agent."""
-        _bound(most_memory)
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # torch's; it reads it all the same
+        _limit_memory(most_memory)
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # torch's
         reference = parse(text)
         try:
             target = resolve(reference, plugins.AGENTS, "agent")
@@ -321,12 +321,12 @@ class Host:
 
     def initial_hidden(self, rows: int) -> Answer:
         hidden = self._agent.initial_hidden(rows)
-        return {}, [] if hidden is None else _apart(hidden, rows)
+        return {}, [] if hidden is None else _split(hidden, rows)
 
     def act(self, view: View, given: list[bytes] | None, searchable: bool) -> Answer:
         for array in (view.obs, view.action_mask, view.player, view.row, view.first, view.key):
             array.flags.writeable = False
-        hidden = None if given is None else _together(given)
+        hidden = None if given is None else _join(given)
         shape = None if hidden is None else tuple(hidden.shape)
         decision, after = self._agent.act(replace(view, states=self._positions if searchable else None), hidden)
         action = np.asarray(decision.action)
@@ -335,7 +335,7 @@ class Host:
         if shape is not None and tuple(np.shape(after)) != shape:
             raise ValueError(f"expected hidden states of shape {shape}, got {np.shape(after)}")
         blobs = [np.ascontiguousarray(action).tobytes()]
-        blobs += [] if shape is None else _apart(after, len(view))
+        blobs += [] if shape is None else _split(after, len(view))
         return {"dtype": action.dtype.str, "shape": list(action.shape)}, blobs
 
     def _positions(self) -> list[State]:
@@ -344,7 +344,7 @@ class Host:
         return positions
 
 
-def _apart(hidden: Any, rows: int) -> list[bytes]:
+def _split(hidden: Any, rows: int) -> list[bytes]:
     """Split hidden states into rows, as bytes."""
     if not hasattr(hidden, "shape"):
         raise TypeError(f"expected hidden states as an array or a tensor, got {type(hidden).__name__}")
@@ -353,8 +353,8 @@ def _apart(hidden: Any, rows: int) -> list[bytes]:
     return [pickle.dumps(hidden[i : i + 1]) for i in range(rows)]
 
 
-def _together(rows: list[bytes]) -> Any:
-    """Join the rows that `_apart` returned."""
+def _join(rows: list[bytes]) -> Any:
+    """Join the rows that `_split` returned."""
     parts = [pickle.loads(row) for row in rows]
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts)
@@ -363,7 +363,7 @@ def _together(rows: list[bytes]) -> Any:
     return torch.cat(parts)
 
 
-def _bound(most_memory: int) -> None:
+def _limit_memory(most_memory: int) -> None:
     """Limit this process's memory, and make it the first to be killed where the machine runs out of it."""
     for limit, most in ((resource.RLIMIT_DATA, most_memory), (resource.RLIMIT_CORE, 0)):
         hard = resource.getrlimit(limit)[1]

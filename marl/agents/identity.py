@@ -1,4 +1,4 @@
-"""Who an agent is: the digest by which a tournament knows it again."""
+"""The identity of an agent: the digest by which a tournament recognises it."""
 
 import hashlib
 import inspect
@@ -10,17 +10,17 @@ from typing import Any
 
 from games.references import OURS, Reference
 
-# Another release of Python, or of this project, is no other agent: what of ours decides declares its revision.
+# Another release of Python, or of this project, does not make another agent: ours declare a revision instead.
 _NO_PART = sys.stdlib_module_names | {*OURS}
 
 
 def digest_of_code(target: Any, reference: Reference) -> str:
     """Return the identity of a scripted agent: a hash of its reference, of its `revision` and of the code behind it.
 
-    Built-in agents declare a `revision`, a number that rises when they decide otherwise than before; their text counts
-    for nothing. The code of any other agent is the source of the module that it was asked from and of its class's, of
-    those that this inherits from, and of the modules that it names in `made_of`, because they play for it. With each
-    goes the version of its package; of a compiled module that is all there is.
+    Built-in agents declare a `revision`, a number that is raised when their decisions change; their source does not
+    count. The code of any other agent is the source of these modules: the one that its reference names, those of its
+    class and base classes, and those that it lists in `made_of` because they decide for it. The version of each
+    module's package is added; of a compiled module only the version counts.
     """
     made = target
     while isinstance(made, partial):
@@ -33,7 +33,7 @@ def digest_of_code(target: Any, reference: Reference) -> str:
 
 
 def called(reference: Reference) -> str:
-    """Return what an agent is asked as, its arguments in one order."""
+    """Return an agent's reference as text, with its arguments sorted."""
     return f"{reference.source}:{reference.name}{sorted(reference.arguments)}"
 
 
@@ -43,7 +43,7 @@ def _package(module: ModuleType) -> str:
 
 @cache
 def _source(module: ModuleType) -> str:
-    """Return a module's source as it was when somebody first asked: what has been imported plays on."""
+    """Return a module's source as it was at the first call: later changes of the file are not imported."""
     try:
         return inspect.getsource(module)
     except (OSError, TypeError):
@@ -52,7 +52,7 @@ def _source(module: ModuleType) -> str:
 
 @cache
 def _release(package: str) -> str:
-    """Return the version of an installed package; looking through everything that is installed takes 0.1 s."""
+    """Return the version of an installed package; cached, since the search takes 0.1 s."""
     try:
         return version(packages_distributions().get(package, [package])[0])
     except PackageNotFoundError:

@@ -1,8 +1,8 @@
-"""Agents by reference: what a name, a class or a checkpoint folder becomes when it is asked to play a game.
+"""Loading agents by reference: the name of a built-in or registered agent, a class, or a checkpoint folder.
 
-Text that a user typed becomes a Reference once, in `read`. Text in a file may be a stranger's, and names no code: a
-population names folders within its own, a checkpoint an installed algorithm, and a game that `registry.from_file` lets
-pass, a run's config agents that `refuse_code` lets pass.
+Text that a user typed is parsed once, in `read`. Text in a file may be a stranger's and must not name code to import: a
+population may name folders within its own, a checkpoint an installed algorithm and a game that `registry.from_file`
+accepts, a run's config agents that `refuse_code` accepts.
 """
 
 import hashlib
@@ -37,49 +37,49 @@ from marl.rollout.agent import Agent, Random
 from marl.rollout.referee import Answerable, Trusted
 from marl.search.agent import UctAgent
 
-LOADED = ("config", "spec", "state", "device")  # what load_agent is given; its other parameters are a user's to set
+LOADED = ("config", "spec", "state", "device")  # parameters of Learner.load_agent that users cannot set
 ALGORITHM = "algorithm"  # the argument by which a user names the class that trained a checkpoint
 BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | SCRIPTED
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """An agent that was asked by name: the name it is shown by, and the digest that says who it is."""
+    """An agent that was loaded by reference: its name to show, and the digest that identifies it."""
 
     name: str
-    reference: str  # that `read` reads back, wherever it is read
+    reference: str  # from which `read` gets the same agent
     digest: str  # of its code or its weights, and its arguments
     agent: Agent
-    draws: int  # its randomness: of its weights, or of what it is called, so that a comment in its code moves nothing
+    draws: int  # the seed of its randomness, from its weights or reference: a change of its code does not move it
 
     def stream(self, key: int) -> int:
         """Return the key of this agent's randomness: another agent in the same seat draws other numbers."""
         return fold_one(key, self.draws)
 
     def answerable(self, spec: Spec) -> Agent:
-        """Return the agent as it plays outside tournaments: what it breaks ends the run in words that name it."""
+        """Return the agent as it plays outside tournaments: a failure or illegal move ends the run and names it."""
         return Answerable(self.agent, self.name, spec.action)
 
     @property
     def foreign(self) -> bool:
-        """True where the agent is a class of a user's, and plays in a process of its own."""
+        """Whether the agent is a user's class, which plays in a process of its own."""
         return isinstance(self.agent, ForeignAgent)
 
     def rated(self) -> Agent:
-        """Return the agent as it plays in tournaments: a foreign one that fails forfeits, another ends the run."""
+        """Return the agent as it plays in tournaments: if it fails, a foreign one forfeits; any other ends the run."""
         return self.agent if self.foreign else Trusted(self.agent, self.name)
 
     def rest(self) -> None:
-        """End the agent's process, where it has one, until it is asked again."""
+        """End the agent's process, if it has one; its next call starts another."""
         if isinstance(self.agent, ForeignAgent):
             self.agent.close()
 
 
 def read(text: str) -> Reference:
-    """Read an agent's reference; raises UserError where the text is none.
+    """Parse an agent's reference; raises UserError if the text is not one.
 
-    A built-in agent's name comes first, then a path that exists, whatever letters it has, with or without arguments in
-    brackets behind it.
+    The name of a built-in or registered agent comes first, then a path that exists, whatever letters it has, with or
+    without arguments in brackets behind it.
     """
     path = _existing(text)
     try:
@@ -99,16 +99,16 @@ def read(text: str) -> Reference:
 
 
 def _existing(text: str) -> str | None:
-    """Return the path that a text begins with: all of it, or all before a bracket that its last letter closes."""
+    """Return the existing path that a text begins with: all of it, or the part before arguments in brackets."""
     brackets = [place for place, letter in enumerate(text) if letter == "("] if text.endswith(")") else []
     places = [len(text), *reversed(brackets)]
     return next((text[:place] for place in places if place and os.path.lexists(text[:place])), None)
 
 
-def load_agent(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
-    """Build the agent that a reference names, for a game; raises UserError where it cannot play it.
+def load_entrant(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
+    """Build the agent that a reference names, for a game; raises UserError if it cannot be built or cannot play it.
 
-    A class of a user's plays in a process of its own, and may take `decision_seconds` for a single decision.
+    A user's class plays in a process of its own, and may take `decision_seconds` for a single decision.
     """
     return _enter(read(text), text, spec, device, decision_seconds)
 
@@ -133,11 +133,11 @@ def _enter(
 
 
 def _has_plain_name(reference: Reference) -> bool:
-    """Say whether an agent is built in, or registered by an installed package."""
+    """Return whether an agent is built in, or registered by an installed package."""
     return not reference.source and (reference.name in BUILT_IN or reference.name in plugins.names(plugins.AGENTS))
 
 
-def load_agents(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
+def load_entrants(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
     """Build the agents that a reference stands for, by name: a population folder stands for its members."""
     reference = read(text)
     if _is_population(reference):
@@ -160,15 +160,15 @@ def _members(reference: Reference) -> dict[str, Reference]:
 
 
 def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str, Entrant | None]:
-    """Build those against whom an agent is evaluated, by the text that asked for them: `self` is self-play, None.
+    """Build the agents of a panel, by their references; `self` stands for self-play and gives None.
 
-    Members of a population that has several are called `text/member`.
+    A population of several members gives an entry `reference/member` for each.
     """
     panel: dict[str, Entrant | None] = {}
     for text in texts:
         if text == "self":
             panel["self"] = None
-        elif len(found := load_agents(text, spec, device)) == 1:
+        elif len(found := load_entrants(text, spec, device)) == 1:
             panel[text] = next(iter(found.values()))
         else:
             panel |= {f"{text}/{name}": entrant for name, entrant in found.items()}
@@ -176,7 +176,7 @@ def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[st
 
 
 def refuse_code(texts: Sequence[str], key: str, path: Path) -> None:
-    """Raise UserError where one of the agents at a key of a file is a class, which would be imported."""
+    """Raise UserError if one of the agents at a key of a file is a class, which would be imported."""
     for text in texts:
         reference = read(text)
         if reference.source or ALGORITHM in dict(reference.arguments):
@@ -188,7 +188,7 @@ def refuse_code(texts: Sequence[str], key: str, path: Path) -> None:
 
 
 class _Member(BaseModel):
-    """What is read of an entry of population.json."""
+    """The fields of an entry of population.json that are read."""
 
     id: FolderName
     checkpoint: str
@@ -199,14 +199,14 @@ class _Population(BaseModel):
 
 
 def members(folder: Path) -> dict[str, Path]:
-    """Return the checkpoints of a population's members by id; raises UserError where the folder holds none."""
+    """Return the checkpoint folders of a population's members by id; raises UserError if population.json is damaged."""
     path = folder / "population.json"
     try:
         listed = validate(_Population, parse_json(read_text(path)), "it").members
         found = {member.id: inside(folder, member.checkpoint) for member in listed}
-        lost = next((member.checkpoint for member in listed if not os.path.isdir(found[member.id])), None)
-        if lost is not None:
-            raise ValueError(f"no checkpoint is at '{lost}'")
+        missing = next((member.checkpoint for member in listed if not os.path.isdir(found[member.id])), None)
+        if missing is not None:
+            raise ValueError(f"no checkpoint is at '{missing}'")
         return found
     except (OSError, ValueError, UserError) as error:
         raise UserError(
@@ -215,7 +215,7 @@ def members(folder: Path) -> dict[str, Path]:
 
 
 def checkpoint_folder(path: Path) -> Path:
-    """Return the checkpoint that a path means: the folder itself, or the newest of a run."""
+    """Return the checkpoint folder that a path stands for: itself, or the newest one of a run."""
     if os.path.isfile(path / "checkpoint.json"):
         return path
     newest = checkpoint.newest(path)
@@ -228,7 +228,7 @@ def checkpoint_folder(path: Path) -> Path:
 def game_of(text: str) -> str:
     """Return the game that a checkpoint was trained on.
 
-    Raises UserError for an agent that knows no game, and where the checkpoint names a game that is not registered here.
+    Raises UserError for an agent without a game, and for a checkpoint whose game is not registered here.
     """
     reference = read(text)
     if reference.source or _has_plain_name(reference):
@@ -269,9 +269,9 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     check_types(reference.name, known, options)
     try:
         agent = learner.load_agent(config, spec, state, device=device, **options)
-    except (KeyError, RuntimeError) as error:  # how torch says that weights are not those of a network
+    except (KeyError, RuntimeError) as error:  # torch raises these for weights that do not fit a network
         raise UserError(
-            f"the weights of '{folder}' are not those of {about['algorithm']} as it is here; install the version that "
+            f"the weights of '{folder}' do not fit this version of {about['algorithm']}; install the version that "
             "wrote them"
         ) from error
     other = {ALGORITHM: named} if named not in (None, about["algorithm"]) else {}
@@ -306,12 +306,12 @@ def name_algorithm(text: str, classes: Sequence[str]) -> str:
 
 
 def _plain(value: object) -> str:
-    """Return a part of a Spec's JSON as words."""
+    """Return a part of a Spec's JSON as text for a message."""
     return ", ".join(f"{key} {entry}" for key, entry in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _variant(digest: str, options: Mapping[str, object]) -> str:
-    """Return who plays: the same weights with other options are another player."""
+    """Return the digest of an agent with `options`: the same weights with other options are another agent."""
     return hashlib.sha256(f"{digest}{sorted(options.items())}".encode()).hexdigest() if options else digest
 
 

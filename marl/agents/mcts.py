@@ -13,7 +13,7 @@ from marl.rollout.types import Decision, Hidden, View
 
 
 class Mcts(Stateless):
-    """Search with OpenSpiel's C++ MCTS: UCT, one random playout a leaf, proven wins and losses backed up.
+    """Search with OpenSpiel's C++ MCTS: UCT, one random playout for each leaf, proven wins and losses backed up.
 
     A fresh search for every decision, seeded by its key. Raises UserError for a game that is not OpenSpiel's, that
     hides information, or in which players move at the same time.
@@ -25,13 +25,13 @@ class Mcts(Stateless):
         if not spec.name.startswith("openspiel:"):
             raise UserError(f"mcts searches OpenSpiel's games, got '{spec.name}'; choose another agent, such as random")
         if not spec.perfect_information or spec.turns != "sequential":
-            raise UserError(f"mcts needs turns and perfect information, and '{spec.name}' is not so; use random")
+            raise UserError(f"mcts needs turns and perfect information, and '{spec.name}' lacks one; use random")
         if not spec.searchable:
             raise UserError(f"mcts needs positions, and those of '{spec.name}' stay in its workers; use env_workers: 0")
         if simulations < 1:
             raise UserError(f"mcts needs at least 1 simulation, got {simulations}")
         if not uct_c >= 0:
-            raise UserError(f"mcts explores by uct_c of at least 0, got {uct_c}")
+            raise UserError(f"mcts needs uct_c of at least 0, got {uct_c}")
         self._simulations, self._uct_c, self._solve = simulations, uct_c, solve
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:

@@ -55,31 +55,31 @@ class GrimTrigger:
 
 
 class AlwaysCooperate(Stateless):
-    """Cooperate. At the Coin Game: a shortest path to one's own coin, and no step onto the other's."""
+    """Cooperate. In the Coin Game: a shortest path to its own coin, and no step onto the other's."""
 
     revision = 1
 
     def __init__(self, spec: Spec) -> None:
-        self._walks = _walks("always_cooperate", spec)
+        self._is_coin_game = _is_coin_game("always_cooperate", spec)
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        if not self._walks:
+        if not self._is_coin_game:
             return Decision(np.full(len(view), COOPERATE)), None
         distance = _distances(view.obs)
-        own = view.obs[:, 2].reshape(len(view), -1).any(1, keepdims=True)  # [B, 1] the coin is one's own
+        own = view.obs[:, 2].reshape(len(view), -1).any(1, keepdims=True)  # [B, 1] whether the coin is the player's own
         return Decision(choose(view.key, np.where(own, _shortest(distance), distance > 0))), None
 
 
 class AlwaysDefect(Stateless):
-    """Defect. At the Coin Game: a shortest path to every coin."""
+    """Defect. In the Coin Game: a shortest path to every coin."""
 
     revision = 1
 
     def __init__(self, spec: Spec) -> None:
-        self._walks = _walks("always_defect", spec)
+        self._is_coin_game = _is_coin_game("always_defect", spec)
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        if not self._walks:
+        if not self._is_coin_game:
             return Decision(np.full(len(view), DEFECT)), None
         return Decision(choose(view.key, _shortest(_distances(view.obs)))), None
 
@@ -112,7 +112,7 @@ def _shortest(distance: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def _need_memory(agent: str, spec: Spec) -> None:
-    """Raise UserError where a game is no dilemma, or a player does not see what was played last."""
+    """Raise UserError if a game is no dilemma, or its views do not show the last actions."""
     if not _is_dilemma(spec):
         raise UserError(f"{agent} plays {_MATRIX}, got '{spec.name}'; use another agent")
     if spec.observation.shape != (5,):
@@ -122,7 +122,7 @@ def _need_memory(agent: str, spec: Spec) -> None:
         )
 
 
-def _walks(agent: str, spec: Spec) -> bool:
+def _is_coin_game(agent: str, spec: Spec) -> bool:
     """Return whether the game is the Coin Game, rather than a dilemma; raises UserError where it is neither."""
     if _is_dilemma(spec):
         return False
@@ -137,7 +137,7 @@ def _walks(agent: str, spec: Spec) -> bool:
 
 
 def _is_dilemma(spec: Spec) -> bool:
-    """Say whether action 0 cooperates and 1 defects; of payoffs that a user wrote, the user says so."""
+    """Return whether action 0 cooperates and 1 defects; for a user's own payoffs this is assumed."""
     names = ("matrix", *(f"matrix({game})" for game in DILEMMAS))
     return _unwrapped(spec) in names and spec.num_players == 2 and spec.action == Discrete(2)
 

@@ -8,13 +8,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from games.text import shown
 from marl.base.terminal import Terminal, Words
 
-QUIET = 10.0  # seconds between lines that say how far something is
+QUIET = 10.0  # seconds between two lines of progress
 
 
 class Display:
     """Show progress: a bar with the time left on a terminal, plain lines off it.
 
-    The time left follows from the rate of the last RECENT seconds; what was `done` before has no part in it.
+    The time left follows from the rate of the last RECENT seconds; steps that were `done` before do not count.
     """
 
     RECENT = 600.0
@@ -31,7 +31,7 @@ class Display:
             speed_estimate_period=self.RECENT,
         )
         self._task = self._bar.add_task(shown(label), total=total, completed=done)
-        self._spoke = time.monotonic()
+        self._last_line = time.monotonic()
 
     def __enter__(self) -> "Display":
         if self._console.is_terminal:
@@ -49,11 +49,11 @@ class Display:
         self._bar.update(self._task, completed=min(done, self._total))
 
     def tell(self, done: int, total: int, text: str) -> None:
-        """Move the bar on a terminal; off it say how far it is, at most every QUIET seconds."""
+        """Move the bar on a terminal; off it print `text`, at most every QUIET seconds."""
         if self._console.is_terminal:
             self._bar.update(self._task, completed=done, total=total)
-        elif time.monotonic() - self._spoke >= QUIET:
-            self._spoke = time.monotonic()
+        elif time.monotonic() - self._last_line >= QUIET:
+            self._last_line = time.monotonic()
             self.line(text)
 
     def line(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What kind of drive a folder lies on: network drives lack what databases and locks rely on.
+"""Network drives, which lack the shared memory and the locks that databases and run folders need.
 
 A write-ahead log needs memory that all of a database's users share, and locks may be answered wrongly or not at all:
 https://www.sqlite.org/wal.html. The Windows drives of WSL2 (/mnt/c) are served over a network protocol, too.
@@ -24,12 +24,12 @@ def network_drive(path: Path) -> str:
     under = [
         (len(mount.parts), order, kind) for order, (mount, kind) in enumerate(_mounts()) if place.is_relative_to(mount)
     ]
-    *_, kind = max(under, default=("",))  # of drives that are mounted on one folder the last one hides the others
+    *_, kind = max(under, default=("",))  # the last drive that is mounted on a folder hides the others
     return kind if kind in NETWORK else ""
 
 
 def notes_on(folder: Path) -> list[str]:
-    """Return what a user should know of the drive under a folder: one sentence, or none."""
+    """Return a warning if a folder lies on a network drive: one sentence, or none."""
     kind = network_drive(folder)
     advice = (
         f"'{folder}' lies on a network drive ({kind}): writing is slow there, and locks may not hold; use a local one"

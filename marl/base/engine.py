@@ -1,6 +1,6 @@
 """Engines run tasks: in this process, in worker processes, or on a Ray cluster.
 
-The results are the same: tasks share nothing, draw by key, and keep what they make in files.
+The results are the same: tasks share nothing, take their randomness from keys, and save their work in files.
 """
 
 import importlib.util
@@ -63,7 +63,7 @@ def _in_processes(
     except BrokenProcessPool as error:
         raise RunFailed(_DIED) from error
     except KeyboardInterrupt:
-        for child in multiprocessing.active_children():  # what they have saved is whole; waiting for more is not asked
+        for child in multiprocessing.active_children():  # what they have saved is whole: do not wait for more
             child.terminate()
         raise
     finally:

@@ -1,5 +1,5 @@
-"""Paths that a user types; files in folders that may be a stranger's: read within bounds, written beside and never
-through a symbolic link."""
+"""Paths that a user types; files in folders that may be a stranger's: reading is limited in size; writing replaces a
+whole file at once, and never follows a symbolic link."""
 
 import errno
 import json
@@ -14,14 +14,14 @@ from marl.base.memory import physical_memory
 
 MOST_TEXT = 64 << 20  # bytes of a JSON file
 MOST_LOG = 1 << 30  # bytes of a run's log
-MEMORY = physical_memory()  # no file that is read whole is larger
+MEMORY = physical_memory()  # the largest file that is read whole, in bytes
 
 
 def typed_path(text: str) -> Path:
     """Return the path that a user typed; raises UserError where no file can be at it."""
     try:
         os.lstat(text)
-    except (FileNotFoundError, NotADirectoryError):  # there may be one later, or it is said with what was expected
+    except (FileNotFoundError, NotADirectoryError):  # it may be written later, or the caller says what was expected
         pass
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -32,7 +32,7 @@ def typed_path(text: str) -> Path:
 
 
 def run_folder(config: Path, run_dir: Path | None, name: str = "{}") -> Path:
-    """Return where a run is kept: the folder asked for, or `name` with the config's in it among the runs."""
+    """Return the folder of a run: `run_dir`, or by default `runs/NAME`, where {} in `name` is the config's name."""
     folder = run_dir or Path("runs") / name.format(config.stem)
     try:
         str(folder).encode()
@@ -42,7 +42,7 @@ def run_folder(config: Path, run_dir: Path | None, name: str = "{}") -> Path:
 
 
 def read_bytes(path: Path, most: int = MEMORY) -> bytes:
-    """Return what a file holds; raises OSError where it is none, such as a pipe, or larger than `most` bytes."""
+    """Return the contents of a file; raises OSError if it is not a regular file, or larger than `most` bytes."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "it is no file")
@@ -57,7 +57,7 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """Return what JSON says; raises ValueError."""
+    """Return the data of a JSON text; raises ValueError."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -73,21 +73,21 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file beside and rename it: it is there whole or not at all. Raises OSError.
+    """Write a file under another name, then rename it, so that it is never there in part. Raises OSError.
 
-    A symbolic link in its place is replaced, and none is followed.
+    A symbolic link in its place is replaced, not followed.
     """
-    beside = path.with_name(f"{path.name}.partial")
-    beside.unlink(missing_ok=True)
-    with beside.open("x", encoding="utf-8", newline="\n") as file:
+    partial = path.with_name(f"{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    with partial.open("x", encoding="utf-8", newline="\n") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
+    partial.replace(path)
 
 
 def append_text(path: Path) -> TextIO:
-    """Open a file to write behind what it holds; raises OSError, also where it is a symbolic link."""
+    """Open a file to append to it; raises OSError, also if it is a symbolic link."""
     return open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666), "a", encoding="utf-8")
 
 
@@ -97,6 +97,6 @@ def refuse_links(*paths: Path) -> None:
         below = (Path(inner, name) for inner, *names in os.walk(path) for name in chain(*names))
         if (link := next((found for found in (path, *below) if found.is_symlink()), None)) is not None:
             raise UserError(
-                f"'{link}' is a symbolic link, and what runs here writes and deletes in its place; put there what it "
-                "leads to, or name another folder"
+                f"'{link}' is a symbolic link, and this run would write and delete there; replace it by the file or "
+                "folder that it leads to, or name another folder"
             )

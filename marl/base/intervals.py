@@ -11,7 +11,7 @@ that seed s is expected to add to the number,
 
     G = (Σ q_s)² / Σ q_s²        (as Satterthwaite 1946 counts degrees of freedom, https://doi.org/10.2307/3002019)
 
-One seed shows no spread: its interval is infinite. Below `MIN_SEEDS` seeds may look alike by chance.
+One seed shows no spread: its interval is infinite. Fewer than `MIN_SEEDS` seeds may be alike by chance.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""One process at a time in a folder: a lock file that says who it is.
+"""A lock file lets one process at a time work in a folder, and names that process.
 
 The kernel's lock on the file (flock) keeps others out, and ends with the process, however that ends. The record in the
 file names the holder: for the message, for other machines that see the same disk, and for disks without such locks.
@@ -33,9 +33,9 @@ class Holder:
 
     what: str  # "a training run"
     host: str
-    boot: str  # of the machine: another one after a restart, the same in all its containers; empty where it has none
+    boot: str  # the machine's boot id: new after a restart, the same in all its containers; empty if it has none
     pid: int
-    started: str  # when the process began, by its kernel: not that of a later process with the same pid
+    started: str  # start of the process by the kernel's clock: tells it from a later process with the same pid
     since: str  # local time
     command: str
 
@@ -45,9 +45,9 @@ class Holder:
 
 @contextmanager
 def held(folder: Path, what: str) -> Iterator[None]:
-    """Hold a folder, and make it where there is none; `what` names what runs there, such as "a training run".
+    """Hold a folder, and create it if it does not exist; `what` names what runs there, such as "a training run".
 
-    Raises UserError, with who it is, where another process holds it, and where the folder cannot be written.
+    Raises UserError if another process, which it names, holds the folder, or if the folder cannot be written.
     """
     path = folder.absolute() / FILE
     try:
@@ -65,8 +65,8 @@ def held(folder: Path, what: str) -> Iterator[None]:
 
 
 def _take(path: Path, holder: Holder) -> int:
-    """Return the open file of a lock that is now ours; raises UserError where it is another's."""
-    if path.is_symlink():  # it is no lock of ours, and is not followed
+    """Take the lock and return its open file; raises UserError if another process holds it."""
+    if path.is_symlink():  # not a lock of ours: it must not be followed
         path.unlink()
     while True:
         try:
@@ -115,7 +115,7 @@ def _claim(path: Path, file: int, made: bool) -> bool:
 def _gone(recorded: Holder | None, locked: bool) -> bool:
     """Return whether the process that wrote a record has certainly ended; `locked`: the kernel's lock is now ours."""
     if recorded is None:
-        return locked  # torn by a kill; or, without locks, being written now
+        return locked  # cut short by a kill; or, without locks, being written now
     here = _this_process("")
     if here.host != recorded.host and (not here.boot or here.boot != recorded.boot):
         return False
@@ -135,7 +135,7 @@ def _refused(path: Path, recorded: Holder | None) -> UserError:
 
 
 def _recorded(file: int) -> Holder | None:
-    """Return whom an open lock file names; None where it holds no whole record of ours."""
+    """Return the holder that an open lock file names; None if it holds no complete record of ours."""
     try:
         recorded = Holder(**json.loads(os.pread(file, 4096, 0)))
     except (OSError, ValueError, TypeError, RecursionError):

@@ -77,7 +77,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     ),
     "tournaments.report": ("tournaments.summary",),
 }
-# Names that are called otherwise in their new module.
+# Names that changed in their new module.
 RENAMED: dict[str, str] = {
     "marl.algorithms.concaveq.PolicyAgent": "TeamPolicyAgent",
     "marl.algorithms.ippo.PolicyAgent": "IppoAgent",
@@ -88,8 +88,8 @@ RENAMED: dict[str, str] = {
     "marl.algorithms.value_factorization.Nothing": "Unmixed",
     "marl.config.Evaluation": "EvaluationConfig",
     "marl.config.Opponents": "OpponentsConfig",
-    "marl.entrants.enter": "load_agent",
-    "marl.entrants.entered": "load_agents",
+    "marl.entrants.enter": "load_entrant",
+    "marl.entrants.entered": "load_entrants",
     "marl.entrants.panel_of": "load_panel",
     "marl.episodic.EpisodicConfig": "TeamLearnerConfig",
     "marl.episodic.EpisodicLearner": "TeamLearner",
@@ -104,6 +104,8 @@ RENAMED: dict[str, str] = {
     "marl.search.networks.seen": "encoded",
     "marl.search.symmetry.turned_over": "transform",
     "marl.plot.Run": "LoggedRun",
+    "marl.rollout.episodes": "play_episodes",
+    "marl.rollout.play": "play_steps",
     "marl.shards.cut": "split",
     "marl.team.TeamConfig": "TeamNetworkConfig",
 }
@@ -123,42 +125,51 @@ def getter(old: str) -> Callable[[str], Any]:
         if PathFinder.find_spec(f"{old}.{name}", vars(module).get("__path__", [])):  # a submodule, not imported yet
             raise _absent(old, name)
         new, value = _find(old, name)
-        _warn(f"{old}.{name}", [new])
+        _warn(f"{old}.{name}", new)
         setattr(module, name, value)
         return value
 
     return getattribute
 
 
-class Finder:
-    """Find the modules that are gone; it stands last on `sys.meta_path`, so a module that is there comes first."""
+def install() -> None:
+    """Let the modules that are gone be imported; Python asks for them last, so a module that is there comes first."""
+    if _FORWARDER not in sys.meta_path:
+        sys.meta_path.append(_FORWARDER)
 
-    @staticmethod
-    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name in FUNCTIONS:
+
+class Forwarder:
+    """Find and load the modules that are gone. Base classes of importlib.abc would double the time of `import marl`."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname in FUNCTIONS:
             raise ModuleNotFoundError(
-                f"'{name}' is a function now, not a module; what was in the module is in '{FUNCTIONS[name]}'", name=name
+                f"'{fullname}' is a function now, not a module; what was in the module is in '{FUNCTIONS[fullname]}'",
+                name=fullname,
             )
-        return ModuleSpec(name, Finder) if name in MOVED else None  # type: ignore[arg-type]
+        return ModuleSpec(fullname, self) if fullname in MOVED else None  # type: ignore[arg-type]
 
-    @staticmethod
-    def create_module(spec: ModuleSpec) -> None:
+    def create_module(self, spec: ModuleSpec) -> None:
         return None
 
-    @staticmethod
-    def exec_module(module: ModuleType) -> None:
+    def exec_module(self, module: ModuleType) -> None:
         old = module.__name__
-        _warn(old, MOVED[old])
+        _warn(old, f"in {' and '.join(MOVED[old])}")
         module.__dict__["__getattr__"] = lambda name: _find(old, name)[1]
 
 
+_FORWARDER = Forwarder()
+
+
 def _find(old: str, name: str) -> tuple[str, Any]:
-    """Return which module has `name` of an old module, and what it is; raises AttributeError where none has."""
+    """Return the new name of `name` of an old module, and its value; raises AttributeError if none has it."""
     wanted = RENAMED.get(f"{old}.{name}", name)
     if not name.startswith("__"):
         for new in MOVED[old]:
             if hasattr(found := importlib.import_module(new), wanted):
-                return new, getattr(found, wanted)
+                return f"{new}.{wanted}", getattr(found, wanted)
     raise _absent(old, name)
 
 
@@ -166,9 +177,9 @@ def _absent(old: str, name: str) -> AttributeError:
     return AttributeError(f"module '{old}' has no attribute '{name}'", name=name)
 
 
-def _warn(old: str, new: Sequence[str]) -> None:
+def _warn(old: str, new: str) -> None:
     warnings.warn(
-        f"'{old}' is in {' and '.join(new)} now, and public names are in 'marl'; the old name works until {UNTIL}",
+        f"'{old}' is {new} now, and public names are in 'marl'; the old name works until {UNTIL}",
         DeprecationWarning,
         stacklevel=3,
     )

@@ -25,12 +25,12 @@ STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))  # lines and their m
 MOST_LINES = 3  # of a name
 MOST_PIXELS = 20_000  # of a side: matplotlib draws 65,535 at most, and a picture is held in memory
 LEGEND_WIDTH = 34  # letters
-# In what others wrote `$` begins no mathematics, whatever the user's own settings of matplotlib say.
+# Names are not read as mathematics (`$`), whatever the user's own settings of matplotlib are.
 _PLAIN: Any = {"text.parse_math": False, "text.usetex": False, "axes.formatter.use_mathtext": False}
 
 
 def check(out: Path) -> None:
-    """Raise UserError where a picture cannot be written, or in that format."""
+    """Raise UserError if a picture cannot be written there, or in that format."""
     if out.suffix not in FORMATS:
         raise UserError(f"expected a picture's name that ends in {', '.join(FORMATS)}, got '{out}'")
     refuse_links(out)
@@ -46,7 +46,7 @@ def picture(out: Path, width: float, height: float) -> Iterator["Figure"]:
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_PLAIN), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a box stands where the font has no letter
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # letters that the font lacks are drawn as boxes
         dpi = min(160, MOST_PIXELS / max(width, height))
         figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
         yield figure

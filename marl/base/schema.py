@@ -26,7 +26,7 @@ from games.references import rejoin, wrapped
 from marl.base import shipped, yaml
 from marl.base.files import read_text
 
-# What users of other frameworks write, and what it is called here: keys of a config, and settings of algorithms.
+# Names that other frameworks use, and the names here: of keys of a config, and of settings of algorithms.
 _KEYS = {
     "env": "game",
     "environment": "game",
@@ -93,13 +93,13 @@ def is_record(info: ValidationInfo) -> bool:
 Schema = TypeVar("Schema", bound=BaseModel)
 Config = TypeVar("Config", bound=Frozen)
 LARGEST = 3.4e38  # number with a fraction: torch computes in float32
-# Of things that are done at once or kept in memory: no library takes more of them.
+# Numbers of things that are computed at once or kept in memory: libraries count them in 32 bits.
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 Size = Annotated[int, Field(gt=0, lt=2**31)]
 
 
 def _rejoin(parts: Any) -> Any:
-    """Put together the references of a list in which YAML has parted at their commas: [mcts(simulations=20, c=1)]."""
+    """Rejoin references of a list that YAML has split at the commas in them: [mcts(simulations=20, c=1)]."""
     return tuple(rejoin(parts)) if isinstance(parts, list) and all(isinstance(part, str) for part in parts) else parts
 
 
@@ -115,7 +115,7 @@ Section = Annotated[dict[str, Any], BeforeValidator(_named)]  # an algorithm's n
 
 
 class OfGame(Frozen):
-    """A part of a configuration that names a game; `wrappers` are written behind it."""
+    """A part of a configuration that names a game; `wrappers` are appended to it."""
 
     game: str
     wrappers: References = Field(default=(), exclude=True)
@@ -152,7 +152,7 @@ def load(schema: type[Config], path: Path, sets: Sequence[str] = (), *, record: 
 
 
 def _instead_of(folder: Path) -> str:
-    """Say what to type instead of a folder."""
+    """Return what to type instead of a folder."""
     if (folder / "config.yaml").is_file():
         return f"to go on with the run in it, type {folder}/config.yaml --run-dir {folder} --resume"
     return "name a file, or a shipped config: `marl configs` lists them"
@@ -219,7 +219,7 @@ def validate(schema: type[Schema], data: Any, where: str, *, record: bool = Fals
         if first["type"] == "missing":
             raise UserError(f"the key '{key}' is missing in {where}; add it") from None
         what = f"'{key}' in {where}" if key else where
-        if first["type"] == "value_error":  # a validator's own sentence says what came
+        if first["type"] == "value_error":  # the validator's message has the value
             raise UserError(f"{what}: {first['ctx']['error']}") from None
         raise UserError(f"{what}: {first['msg']}, got {written(first['input'])}") from None
     except (RecursionError, TypeError, ValueError) as error:
@@ -227,9 +227,9 @@ def validate(schema: type[Schema], data: Any, where: str, *, record: bool = Fals
 
 
 def _whole(data: Any) -> Any:
-    """Return data in which a number without a fraction is a whole one: `steps: 1e6`.
+    """Return data in which floats without a fraction are integers: `steps: 1e6`.
 
-    Raises ValueError for a whole number beyond 64 bits, and for another beyond torch's float32.
+    Raises ValueError for an integer beyond 64 bits, and for a float beyond torch's float32.
     """
     if isinstance(data, dict):
         return {key: _whole(value) for key, value in data.items()}
@@ -241,7 +241,7 @@ def _whole(data: Any) -> Any:
 
 
 def _near(key: str, known: Sequence[str]) -> str:
-    """Return a hint at the key that was meant, or else at all that are known."""
+    """Return a hint for an unknown key: the key that was meant, or all known keys."""
     meant = [word for word in (_KEYS.get(key, ""), *_SETTINGS.get(key, ())) if word in known]
     if meant:
         return f"; did you mean '{meant[0]}'?"
@@ -252,7 +252,7 @@ def _near(key: str, known: Sequence[str]) -> str:
 
 
 def _fields(schema: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Return the known keys where `path` leads."""
+    """Return the known keys of the part of a schema at `path`."""
     for part in path:
         field = schema.model_fields.get(str(part))
         inner = field.annotation if field else None

@@ -39,7 +39,7 @@ def command(kind: str) -> str:
 
 
 def find(path: Path, kind: str) -> Path:
-    """Return the shipped config of a kind that a bare name means; where a file is there, or none has the name: `path`.
+    """Return the path of the shipped config with a bare name; `path` itself if it is a file, or no config has the name.
 
     A folder is no config: one of that name, such as that of an earlier run, does not hide the config.
     """
@@ -49,7 +49,7 @@ def find(path: Path, kind: str) -> Path:
 
 
 def hint(path: Path, kind: str) -> str:
-    """Return what to say of a config that is not there: the file or shipped config that was meant."""
+    """Return a hint for a config file that does not exist: the file or shipped config with a similar name."""
     beside = {other.stem: str(other) for other in path.parent.glob("*.yaml")}
     shipped = {config.name: config.name for config in configs() if config.kind == kind}
     if meant := closest(path.stem, beside | shipped):

@@ -1,7 +1,7 @@
 """The terminal: the one place that prints.
 
-Names, messages and what games print of themselves come from others. None of it is markup here, and what a terminal
-would obey is spelled out (games/text.py): in what is printed, in the cells of tables, in progress bars.
+Names, messages and the text of games come from other people. Markup in them has no effect, and control characters are
+spelled out (games/text.py): in printed lines, in the cells of tables, in progress bars.
 """
 
 import io
@@ -22,12 +22,12 @@ from rich.text import Text
 
 from games.text import shown
 
-# What a game may say of a text's look: colours, bold, underlined, reversed; no letter vanishes by it.
+# The escape sequences that a game may print: colours, bold, underlined, reversed. None of them hides text.
 COLOUR = re.compile(r"(\x1b\[(?:(?:0|1|4|7|[349][0-7]|10[0-7])(?:;|(?=m)))*m)")
 
 
 class Terminal(Console):
-    """Print text as it is written: a string is one line, with nothing in it that means anything to a terminal."""
+    """Print text as it is written: a string is one line, without markup and control characters."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, soft_wrap=True, **options)
@@ -45,7 +45,7 @@ class Terminal(Console):
         return Text(shown(text), style=style, justify=justify, overflow=overflow)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render anything: text that was made elsewhere is spelled out here at the latest."""
+        """Render anything; control characters that are left in its text are spelled out here."""
         for segment in super().render(renderable, options):
             text = segment.text
             if segment.control or text == "\n":
@@ -63,7 +63,7 @@ class Terminal(Console):
                 self.print(AnsiDecoder().decode_line("".join(p if COLOUR.match(p) else shown(p) for p in parts)))
 
     def write_json(self, data: dict[str, Any]) -> None:
-        """Print one JSON object; all that is not printable ASCII is escaped in it."""
+        """Print one JSON object in printable ASCII; all else is escaped."""
         self.file.write(json.dumps(data, indent=1).replace("\x7f", "\\u007f") + "\n")
 
     def ask(self, prompt: str) -> str:
@@ -81,7 +81,7 @@ class Words(TextColumn):
 
 
 def readable_streams() -> None:
-    """Let no letter end a command: spell out what a terminal cannot show, and replace what is typed and is no text."""
+    """Raise no encoding errors: spell out characters that the output cannot show; replace input that is not text."""
     for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace"), (sys.stdin, "replace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=errors)

@@ -5,8 +5,8 @@
     1e-4, .5, 1_000.5, .inf, .nan   numbers
     2026-01-02, 1:30                words, as is everything in quotes
 
-Keys are words as they are written, and each is given once. ruamel.yaml reads a text into events; what they mean is said
-here, so that no resolver, tag or version of YAML can mean another thing.
+Keys are words as they are written, and each is given once. ruamel.yaml reads a text into events; their meaning is
+defined here, so that no resolver, tag or version of YAML can change it.
 """
 
 import math
@@ -17,8 +17,8 @@ import ruamel.yaml
 from ruamel.yaml import events
 
 MOST = 1_000_000  # characters of a text, and of all that its aliases unfold to
-WEIGHT = 50  # characters that a value counts for beside its own: 20,000 values at most
-DEEPEST = 50  # lists and mappings inside one another
+WEIGHT = 50  # characters that each value counts in addition to its own, so that MOST allows 20,000 values
+DEEPEST = 50  # levels of nested lists and mappings
 
 _WORDS = {"": None, "~": None} | {
     case(word): value
@@ -56,11 +56,11 @@ def write(data: Any) -> str:
 
 
 class _Reader:
-    """Make data of a text's events."""
+    """Build the data of a text from its events."""
 
     def __init__(self, text: str) -> None:
         self._events = ruamel.yaml.YAML(typ="safe", pure=True).parse(text)
-        self._anchors: dict[str, tuple[Any, int]] = {}  # by name: a value, and what it counts for when it is unfolded
+        self._anchors: dict[str, tuple[Any, int]] = {}  # by name: a value, and its size when it is unfolded
         self._size, self._depth = 0, 0
 
     def document(self) -> Any:
@@ -77,7 +77,7 @@ class _Reader:
         line, before = event.start_mark.line + 1, self._size
         if isinstance(event, events.AliasEvent):
             if event.anchor not in self._anchors:
-                raise YamlError(f"line {line}: the alias *{event.anchor} stands before its anchor's end")
+                raise YamlError(f"line {line}: the alias *{event.anchor} is used before the end of its anchor")
             value, size = self._anchors[event.anchor]
             self._count(size, line)
             return value
@@ -125,19 +125,19 @@ class _Reader:
 
 
 def _scalar(event: Any, line: int, *, plain: bool) -> Any:
-    """Return what a scalar means: a text in quotes is a word."""
+    """Return the value of a scalar: a text in quotes is a word."""
     text: str = event.value
     try:
         text.encode()
         return _plain(text) if plain else text
     except UnicodeEncodeError:
-        raise YamlError(f"line {line}: half a character, which is no text") from None
+        raise YamlError(f"line {line}: a lone surrogate, which is only half a character") from None
     except ValueError:  # Python reads no number of more than 4,300 digits
         raise YamlError(f"line {line}: a number of {len(text):,} digits") from None
 
 
 def _plain(text: str) -> Any:
-    """Return what a text means that stands without quotes."""
+    """Return the value of a text without quotes."""
     if text in _WORDS:
         return _WORDS[text]
     if _INT.fullmatch(text):
@@ -152,7 +152,7 @@ def _plain(text: str) -> Any:
 
 
 def _lines(value: Any) -> list[str]:
-    """Return what a value is written as, a line for each entry of a list or a mapping."""
+    """Return the lines of a value as YAML, one for each entry of a list or a mapping."""
     if value and isinstance(value, dict):
         return [line for key, entry in value.items() for line in _under(f"{_word(key)}:", entry)]
     if value and isinstance(value, list | tuple):
@@ -167,7 +167,7 @@ def _under(key: str, value: Any) -> list[str]:
 
 
 def _short(value: Any) -> str:
-    """Return a value that stands on one line."""
+    """Return a value as YAML on one line."""
     if isinstance(value, str):
         return _word(value) if isinstance(_plain(value), str) else _quoted(value)
     if isinstance(value, dict | list | tuple):
@@ -180,7 +180,7 @@ def _short(value: Any) -> str:
 
 
 def _word(text: str) -> str:
-    """Return a word without quotes where all readers take it for one."""
+    """Return a word, without quotes if every YAML reader reads it as a word."""
     return text if _SAFE.fullmatch(text) and ": " not in text and " #" not in text else _quoted(text)
 
 

@@ -69,8 +69,8 @@ def evaluate(
 
     from games.keys import stream
     from games.registry import make
-    from marl.agents.load import game_of, load_agent, load_panel, name_algorithm
-    from marl.evaluation.evaluate import evaluate as evaluate_agent
+    from marl.agents.load import game_of, load_entrant, load_panel, name_algorithm
+    from marl.evaluation.evaluate import evaluate_entrant
 
     if solved and nash_conv:
         raise UserError("--solved is for games that hide nothing and --nash-conv for those that do; leave one out")
@@ -88,7 +88,7 @@ def evaluate(
             if given:
                 raise UserError(f"{'--solved' if solved else '--nash-conv'} {why}; leave {option} out, got {given}")
         spec = make(reference, 1).spec
-        asked = load_agent(name_algorithm(agent, algorithm or []), spec).answerable(spec)
+        asked = load_entrant(name_algorithm(agent, algorithm or []), spec).answerable(spec)
         if solved:
             _against_the_truth(agent, reference, asked, spec, key, as_json)
         else:
@@ -96,10 +96,10 @@ def evaluate(
         return
     seeds = seeds or 100
     venv = make(reference, min(64, seeds))
-    entrant = load_agent(name_algorithm(agent, algorithm or []), venv.spec)
+    entrant = load_entrant(name_algorithm(agent, algorithm or []), venv.spec)
     panel = load_panel([name_algorithm(text, algorithm or []) for text in against or ["self"]], venv.spec)
     results = {
-        name: evaluate_agent(
+        name: evaluate_entrant(
             venv, entrant, opponent, seeds=seeds, key=key, opening_moves=opening_moves, max_steps=max_steps
         )
         for name, opponent in panel.items()

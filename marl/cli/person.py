@@ -18,10 +18,10 @@ from games.contract import Box, Spec, VecEnv
 from games.errors import UserError
 from games.keys import fold_one, stream
 from games.registry import make
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from marl.base.terminal import Terminal
 from marl.rollout.agent import Agent, Stateless
-from marl.rollout.loop import Episode, episodes
+from marl.rollout.loop import Episode, play_episodes
 from marl.rollout.types import Decision, Hidden, View
 
 MOST_LISTED = 500  # letters of the moves that are listed at every decision
@@ -143,7 +143,7 @@ def play(game: str, against: str, seat: int, seed: int, console: Terminal) -> No
         raise UserError(f"play needs moves to choose among, and in '{game}' actions are numbers; choose another game")
     if seat >= spec.num_players:
         raise UserError(f"'{game}' has seats 0 to {spec.num_players - 1}, got --seat {seat}")
-    entrant = load_agent(against, spec)
+    entrant = load_entrant(against, spec)
     person = Person(venv, seat, console)
     roster: list[Agent] = [person, Announced(entrant.answerable(spec), entrant.name, person, venv, console)]
     seating = np.array([[0 if player == seat else 1 for player in range(spec.num_players)]])
@@ -152,7 +152,7 @@ def play(game: str, against: str, seat: int, seed: int, console: Terminal) -> No
     if not spec.perfect_information:
         console.print(f"note: something is hidden here, and you are shown what player {seat} may see", style="yellow")
     try:
-        for episode in episodes(venv, roster, streams, np.array([fold_one(seed, 0)], np.uint64), seating):
+        for episode in play_episodes(venv, roster, streams, np.array([fold_one(seed, 0)], np.uint64), seating):
             person.show(person.sees())  # the position in which it ended, before another episode opens
             console.print(f"{_verdict(spec, seat, episode)}; --seed {seed} is the same game again")
     except Left:

@@ -9,7 +9,7 @@ from games.contract import VecEnv
 from games.keys import fold
 from marl.agents.load import Entrant
 from marl.base.intervals import of_pulls
-from marl.rollout.loop import episodes
+from marl.rollout.loop import play_episodes
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Evaluation:
         )
 
 
-def evaluate(
+def evaluate_entrant(
     venv: VecEnv,
     agent: Entrant,
     against: Entrant | None,
@@ -62,7 +62,7 @@ def evaluate(
     seatings = np.where(player == rotation, 0, 1) if against else np.zeros((1, num_players), np.int64)
     streams = np.array([entrant.stream(key) for entrant in roster], np.uint64)
     played = sorted(
-        episodes(
+        play_episodes(
             venv,
             [entrant.answerable(venv.spec) for entrant in roster],
             streams,

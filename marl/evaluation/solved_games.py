@@ -1,4 +1,4 @@
-"""Agents in solved games: how often an agent keeps the value of a position, and whether it can be beaten at all."""
+"""Agents in solved games: how often an agent keeps the value of a position, and whether it can be beaten."""
 
 import zlib
 from collections.abc import Sequence

@@ -77,14 +77,14 @@ class Torch:
 
 
 class OpenVino:
-    """OpenVINO: each part, of one input, is compiled when it is first asked for, in about 20 ms."""
+    """OpenVINO: each part, of one input, is compiled at its first call, in about 20 ms."""
 
     def __init__(self, network: nn.Module, precision: Precision) -> None:
         self._network, self._precision = network, precision
         self._compiled: dict[tuple[str, tuple[int, ...]], Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is compiled: it belongs to a process."""
+        """Leave out the compiled parts: they belong to a process."""
         return vars(self) | {"_compiled": {}}
 
     def __call__(self, part: str, *inputs: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class OpenVino:
             self._compiled[key] = self._compile(*key)
         infer = self._compiled[key]
         output = torch.from_numpy(infer([x.contiguous().numpy()], share_inputs=True)[0])
-        if len(output) != len(x):  # so it is where its oneDNN is kept from the instructions that it needs
+        if len(output) != len(x):  # this happens if oneDNN may not use the instructions that it needs
             raise RunFailed(
                 f"OpenVINO was asked about {len(x)} rows in {self._precision} and answered {len(output)}; "
                 "use precision: float32, or backend: torch"
@@ -114,7 +114,7 @@ class OpenVino:
         return infer
 
 
-LAYERS = (nn.Conv2d, nn.Linear, nn.ReLU, nn.Flatten)  # and what is made of them, by the functions below
+LAYERS = (nn.Conv2d, nn.Linear, nn.ReLU, nn.Flatten)  # the translated layers; modules made of them are followed down
 
 
 class _Tracer(fx.Tracer):
@@ -129,8 +129,8 @@ class _Tracer(fx.Tracer):
 
 
 def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
-    """Return OpenVINO's model of a method of the network that takes rows [B, *shape]; raises NotImplementedError where
-    the method does what has no translation here."""
+    """Return OpenVINO's model of a method of the network that takes rows [B, *shape]; raises NotImplementedError if
+    the method uses an operation that is not translated here."""
     op = _openvino("openvino.opset13")
 
     def constant(value: Any) -> Any:
@@ -155,7 +155,7 @@ def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
             return op.relu(x)
         if isinstance(module, nn.Flatten):
             return flattened(x, module.start_dim)
-        raise NotImplementedError(f"nobody has translated {module}")
+        raise NotImplementedError(f"there is no translation of {module}")
 
     def extreme(reduce: Callable[..., Any]) -> Callable[..., Any]:
         return lambda x, axis, keepdim=False: reduce(x, op.constant(np.array([axis])), keep_dims=keepdim)
@@ -187,6 +187,6 @@ def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
             made[node] = layer(modules[node.target], *args)
         else:
             if node.target not in functions:
-                raise NotImplementedError(f"nobody has translated {node.target}")
+                raise NotImplementedError(f"there is no translation of {node.target}")
             made[node] = functions[node.target](*args, **kwargs)
     return _openvino().Model([output], inputs)

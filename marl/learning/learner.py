@@ -20,7 +20,7 @@ class Learner(ABC):
 
     Config: ClassVar[type[BaseModel]]  # the settings with their defaults, which stand here and only here
     spec: Spec
-    notes: Sequence[str] = ()  # what the user should know of how this game fits
+    notes: Sequence[str] = ()  # for the user, on how the algorithm fits this game
     may_lag: bool = False  # it also learns from trajectories of its previous weights, and its actors can be pickled
     rollout_length: int | None = None  # the length of the trajectories that it needs; None: any
 
@@ -30,14 +30,14 @@ class Learner(ABC):
 
     @abstractmethod
     def actors(self) -> Sequence[Agent]:
-        """Return who plays while training: exploring agents, the same objects at every call."""
+        """Return the agents that play in training: they explore, and are the same objects at every call."""
 
     def seating(self, num_envs: int) -> Seating:
-        """Return which of its actors holds each player [E, N] where no stranger plays: every actor plays itself."""
+        """Return which of its actors plays each player [E, N] if no stranger plays; by default each plays itself."""
         return self_play(num_envs, self.spec.num_players, len(self.actors()))
 
     def leaders(self) -> Sequence[int]:
-        """Return which of its actors keep a seat where strangers take the others: all of them."""
+        """Return which of its actors keep a seat where strangers take the others; by default all."""
         return range(len(self.actors()))
 
     @abstractmethod
@@ -49,21 +49,21 @@ class Learner(ABC):
 
     @abstractmethod
     def agent(self) -> Agent:
-        """Return what a tournament rates, for any seat."""
+        """Return the agent to evaluate and to rate; it plays any seat."""
 
     @abstractmethod
     def state(self) -> Tensors:
-        """Return everything that training goes on from: networks, optimisers, counters."""
+        """Return everything that a resumed run needs: networks, optimisers, counters."""
 
     @abstractmethod
     def load_state(self, state: Tensors) -> None:
-        """Go on from what `state` returned."""
+        """Restore what `state` returned."""
 
     @abstractmethod
     def agent_state(self) -> Tensors:
-        """Return what is enough to play."""
+        """Return the weights that `load_agent` needs."""
 
     @classmethod
     @abstractmethod
     def load_agent(cls, config: Any, spec: Spec, state: Tensors, *, device: str) -> Agent:
-        """Build the agent of a checkpoint; more keywords are the arguments of its reference: `runs/x(greedy=True)`."""
+        """Build the agent of a checkpoint; other keywords are arguments of its reference: `runs/x(greedy=true)`."""

@@ -1,7 +1,7 @@
 """Algorithms by name: the Learner class and the settings that a section of a config names.
 
-A name is that of an entry point, or `package.module:Class`. The latter names code, so it counts only where a user typed
-it: what stands in a checkpoint or in a run's folder runs no code.
+A name is that of an entry point, or `package.module:Class`. The latter names code to import, so it is accepted only
+from a user, not from a checkpoint or a run's folder.
 """
 
 import inspect
@@ -19,7 +19,7 @@ from marl.learning.learner import Learner
 def algorithm(name: str, *, typed: bool = False) -> type[Learner]:
     """Return the Learner class of an algorithm: a registered one or, if a user `typed` the name, any class.
 
-    Raises UserError where there is none of that name, and for a class that is no Learner or lacks a part of one.
+    Raises UserError if there is none of that name, or if the class is no Learner or lacks a part of one.
     """
     reference = parse(name) if ":" in name else Reference("", name, ())
     if reference.source and not typed:
@@ -32,7 +32,7 @@ def algorithm(name: str, *, typed: bool = False) -> type[Learner]:
 
 
 def _checked(found: Any, name: str) -> type[Learner]:
-    """Return a class that can be made and has settings; raises UserError, which names what is missing."""
+    """Return a class if it is a complete Learner with settings; raises UserError that names what is missing."""
     if not inspect.isclass(found) or not issubclass(found, Learner):
         raise UserError(f"expected '{name}' to be a class that inherits from marl.Learner, got {found!r}")
     if missing := sorted(found.__abstractmethods__):

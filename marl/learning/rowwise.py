@@ -78,8 +78,8 @@ class Rowwise(Generic[Network]):
 
     def ask(self, part: str, *arrays: NDArray[Any]) -> NDArray[np.float32]:
         """Return the output [B, F] of a part of the network for rows [B, ...]."""
-        said = self(part, *(torch.from_numpy(array).to(self._device) for array in arrays))
-        return said.cpu().numpy()
+        output = self(part, *(torch.from_numpy(array).to(self._device) for array in arrays))
+        return output.cpu().numpy()
 
     def _computed(self, network: Network) -> Backend:
         name, device, precision = self._how

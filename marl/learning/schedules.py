@@ -10,7 +10,7 @@ def ramp(start: float, end: float, steps: int, duration: int) -> float:
 def annealed(value: float, steps: int, total_steps: int) -> float:
     """Return `value` after `steps` of a linear decay to 0 at `total_steps`, 0 afterwards.
 
-    `ramp` would round otherwise, and runs of earlier versions would not be repeated to the byte.
+    It does not use `ramp`, whose rounding differs: runs of earlier versions must give the same bytes.
     """
     return value * max(0.0, 1 - steps / total_steps)
 

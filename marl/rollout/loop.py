@@ -1,9 +1,9 @@
 """The one loop in which agents meet an environment: self-play, mixed seats, evaluation and tournament matches.
 
-    decide      every agent of the roster chooses actions for its seats
-    play        decide and step, `length` times; return every moment
-    rollout     play, and return a Trajectory for the learners
-    episodes    play each of a list of episodes to its end, for evaluation and tournaments
+    decide          every agent of the roster chooses actions for its seats
+    play_steps      decide and step, `length` times; return every moment
+    rollout         play_steps, and return a Trajectory for the learners
+    play_episodes   play each of a list of episodes to its end, for evaluation and tournaments
 
 All randomness of a decision comes from its key = fold(fold(fold(the agent's stream, the episode's seed), player),
 decision), so a game does not depend on its batch-mates, on E, or on how many workers play.
@@ -101,10 +101,10 @@ def _advance(venv: VecEnv, actions: Actions, carry: Carry) -> None:
 
 def rollout(venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry, length: int) -> Trajectory:
     """Play `length` steps and record them. `seating` [E, N] holds for the whole call."""
-    return carry.recording.add(play(venv, roster, seating, carry, length))
+    return carry.recording.add(play_steps(venv, roster, seating, carry, length))
 
 
-def play(venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry, length: int) -> list[Moment]:
+def play_steps(venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry, length: int) -> list[Moment]:
     """Play `length` steps; return the moment of each, and the final one."""
     moments = []
     for _ in range(length):
@@ -130,7 +130,7 @@ class Episode:
     moves: Actions  # [length, N] or [length, N, D]; entries of players who were not acting are 0
 
 
-def episodes(
+def play_episodes(
     venv: VecEnv,
     roster: Sequence[Agent],
     streams: Keys,

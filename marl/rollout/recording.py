@@ -69,7 +69,7 @@ class Recording:
         self._waiting: list[Moment] = []  # the last moments, from the first incomplete decision on
 
     def add(self, played: list[Moment]) -> Trajectory:
-        """Return the trajectory of waiting moments and those of a call of `play`."""
+        """Return the trajectory of waiting moments and those of a call of `play_steps`."""
         recorded, moments = len(self._waiting), [*self._waiting, *played[:-1]]
         trajectory = _assemble(moments, played[-1], recorded)
         for moment, complete in zip(moments, trajectory.complete, strict=True):
@@ -80,6 +80,7 @@ class Recording:
 
 
 def see(timestep: TimeStep, seating: Seating) -> Moment:
+    """Copy a time step into a moment; `action`, `extras` and `reward` are set when the step has been taken."""
     seen = timestep.acting | (timestep.truncated & ~timestep.terminated)
     return Moment(
         obs=timestep.obs[seen],
@@ -99,7 +100,7 @@ def see(timestep: TimeStep, seating: Seating) -> Moment:
 
 
 def _assemble(moments: list[Moment], final: Moment, recorded: int) -> Trajectory:
-    """Stack moments into a Trajectory; the first `recorded` of them were part of the one before."""
+    """Stack moments into a Trajectory; the first `recorded` of them were part of the previous one."""
     every = [*moments, final]
 
     def seen(name: str) -> NDArray[Any]:

@@ -18,7 +18,7 @@ MOST_DETAIL = 300  # characters of a forfeit's detail
 
 
 class AgentFailed(Exception):
-    """Report an agent that did not decide: how it failed, and what it did (a verb and more), as in `raised ...`."""
+    """Report an agent that failed to decide: the offence, and what it did, in words that begin with a verb."""
 
     def __init__(self, how: Offence, detail: str) -> None:
         super().__init__(how, detail)
@@ -27,16 +27,16 @@ class AgentFailed(Exception):
 
 @dataclass(frozen=True)
 class Forfeit:
-    """Say who broke off a game, how, and what exactly it did."""
+    """A forfeited game: the player that forfeits, its offence, and what it did."""
 
     player: int
     how: Offence
-    detail: str  # a verb and more: `raised ValueError: no`
+    detail: str  # words that begin with a verb: `raised ValueError: no`
     error: Exception | None = field(default=None, compare=False, repr=False)  # what was raised
 
 
 def told(text: str) -> str:
-    """Return somebody's words in one printable line of at most MOST_DETAIL characters."""
+    """Return foreign text as one printable line of at most MOST_DETAIL characters."""
     return cut(shown(" ".join(text.split())), MOST_DETAIL)
 
 
@@ -61,10 +61,10 @@ class Referee:
 
 
 class _Watched:
-    """An agent whose failures and illegal moves are recorded by row. A UserError is not an agent's failure, and passes.
+    """An agent whose failures and illegal moves are recorded by row. A UserError is no failure, and is raised here.
 
     `alone`: after a failure each row is asked again by itself, so that only the failing row forfeits. After a timeout
-    this is always done: the limit is that of a single decision.
+    this is always done, because the time limit is for a single decision.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class _Watched:
     def initial_hidden(self, rows: int) -> Hidden:
         """Return hidden states; None if the agent has none or fails: new episodes then forfeit at their decision."""
         try:
-            return self._asked_to_begin(rows)
+            return self._begin(rows)
         except AgentFailed as failure:
             if rows > 1:
                 hidden = self.initial_hidden(1)
@@ -86,18 +86,18 @@ class _Watched:
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         if self.unready is not None:
-            return self._without_a_beginning(view, hidden)
+            return self._act_without_hidden(view, hidden)
         try:
-            actions, after = self._asked(view, hidden)
+            actions, after = self._ask(view, hidden)
         except AgentFailed as failure:
             if len(view) > 1 and (self._alone or failure.how == "timeout"):
                 return self._one_by_one(view, hidden)
             self._forfeit(view, 0, failure)
             return Decision(self._placeholder(view)), hidden
-        legal = self._inside if isinstance(self._action, Box) else self._legal
-        return Decision(legal(view, actions)), after
+        judge = self._judge_points if isinstance(self._action, Box) else self._judge_choices
+        return Decision(judge(view, actions)), after
 
-    def _asked_to_begin(self, rows: int) -> Hidden:
+    def _begin(self, rows: int) -> Hidden:
         try:
             hidden = self._agent.initial_hidden(rows)
             if hidden is not None and len(hidden) != rows:
@@ -108,7 +108,7 @@ class _Watched:
             raise _failed(error) from error
         return hidden
 
-    def _asked(self, view: View, hidden: Hidden) -> tuple[Any, Hidden]:
+    def _ask(self, view: View, hidden: Hidden) -> tuple[Any, Hidden]:
         """Return actions and the next hidden states; raises AgentFailed for an error or malformed results."""
         try:
             decision, after = self._agent.act(view, hidden)
@@ -134,7 +134,7 @@ class _Watched:
                 hidden[i : i + 1] = kept
         return Decision(np.concatenate(actions)), hidden
 
-    def _without_a_beginning(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+    def _act_without_hidden(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         """Forfeit the rows that start an episode without hidden states; all rows if `hidden` is None."""
         assert self.unready is not None
         failure = self.unready
@@ -150,7 +150,8 @@ class _Watched:
             actions[i] = decision.action[0]
         return Decision(actions), hidden
 
-    def _legal(self, view: View, actions: Any) -> Any:
+    def _judge_choices(self, view: View, actions: Any) -> Any:
+        """Return discrete actions [B]; illegal ones forfeit, and a placeholder takes their place."""
         in_range = (actions >= 0) & (actions < view.action_mask.shape[1])
         chosen = np.where(in_range, actions, 0).astype(np.int64)
         legal = in_range & (chosen == actions) & view.action_mask[np.arange(len(view)), chosen]
@@ -158,7 +159,8 @@ class _Watched:
             self._forfeit(view, i, AgentFailed("illegal_action", f"chose {actions[i]}"))
         return np.where(legal, chosen, self._placeholder(view))
 
-    def _inside(self, view: View, actions: Any) -> Any:
+    def _judge_points(self, view: View, actions: Any) -> Any:
+        """Return continuous actions [B, D]; those outside the box forfeit, and a placeholder takes their place."""
         assert isinstance(self._action, Box)
         with np.errstate(over="ignore"):
             points = actions.astype(np.float32)
@@ -174,7 +176,7 @@ class _Watched:
         self._forfeits[int(view.row[i])] = Forfeit(player, failure.how, told(failure.detail), error)
 
     def _placeholder(self, view: View) -> Any:
-        """Return a legal action: the environment steps once more before the game is broken off."""
+        """Return a legal action for each row: the environment is stepped once more before the game is broken off."""
         if isinstance(self._action, Box):
             return np.full((len(view), self._action.size), self._action.low, np.float32)
         return view.action_mask.argmax(1)
@@ -240,5 +242,5 @@ class Trusted:
         except Exception as error:
             raise RunFailed(
                 f"the agent '{self._name}' {told(_failed(error).detail)}, which is a fault of the game or of this "
-                "program, and costs nobody a game; mend the game, or leave the agent out, and run again to go on"
+                "program, so nobody forfeits; mend the game, or leave the agent out, and run again to go on"
             ) from error

@@ -24,14 +24,14 @@ def seat(own: Seating, leaders: Sequence[int], actors: int, opponents: int, shar
         return own
     num_envs, num_players = own.shape
     leads = np.isin(own, leaders)
-    _, alike = np.unique(np.where(leads, own, -1), axis=0, return_inverse=True)  # [E] rows with the same leaders
-    turn = np.zeros(num_envs, np.int64)
-    for group in range(alike.max() + 1):
-        rows = np.flatnonzero(alike.reshape(-1) == group)
+    _, groups = np.unique(np.where(leads, own, -1), axis=0, return_inverse=True)  # [E] environments of equal leaders
+    turn = np.zeros(num_envs, np.int64)  # [E] position within the group
+    for group in range(groups.max() + 1):
+        rows = np.flatnonzero(groups.reshape(-1) == group)
         turn[rows] = np.arange(len(rows))
     count = leads.sum(1)
     kept = np.argsort(~leads, axis=1, kind="stable")[np.arange(num_envs), turn % count]
     player = np.arange(num_players)
-    stranger = actors + ((turn // count)[:, None] + player) % opponents
-    alone = np.where(player == kept[:, None], own, stranger)
-    return np.where(np.arange(num_envs)[:, None] < round(share * num_envs), alone, own)
+    opponent = actors + ((turn // count)[:, None] + player) % opponents
+    mixed = np.where(player == kept[:, None], own, opponent)
+    return np.where(np.arange(num_envs)[:, None] < round(share * num_envs), mixed, own)

@@ -1,6 +1,7 @@
 """The data that the rollout, the agents and the learners exchange.
 
-Axis letters: T time, E environments stepped together, N players, A actions, B rows of a batch, R recorded rows.
+Axis letters: T time, E environments stepped together, N players, A actions, B rows of a batch,
+R recorded observations.
 """
 
 from collections.abc import Callable, Collection, Sequence

@@ -73,11 +73,11 @@ class SearchAgent:
         reuse: bool = False,
     ) -> None:
         if leaves < 1:
-            raise UserError(f"a search walks to at least 1 leaf of a tree at a time, got leaves={leaves}")
+            raise UserError(f"a search needs at least 1 leaf at a time, got leaves={leaves}")
         if reuse and isinstance(rule, Gumbel):
             raise UserError(
-                "reuse=true goes on from the visits of an earlier search, and sequential halving (rule: gumbel) counts "
-                "a root's from 0; leave it out"
+                "reuse=true starts from the visits of an earlier search, but sequential halving (rule: gumbel) counts "
+                "visits from 0; leave it out"
             )
         self._spec, self._model, self._rule = spec, model, rule
         self._simulations, self._sampled = simulations, sampled
@@ -156,7 +156,7 @@ class UctAgent:
         if simulations < 1 or playouts < 1:
             raise UserError(f"uct needs at least 1 simulation and 1 playout, got {simulations} and {playouts}")
         if not uct_c >= 0:
-            raise UserError(f"uct explores by uct_c of at least 0, got {uct_c}")
+            raise UserError(f"uct needs uct_c of at least 0, got {uct_c}")
         self._spec, self._simulations, self._mixes, self._rule = spec, simulations, mixes, Uct(uct_c)
         self._evaluator = Playouts(spec, playouts)
         self._perfect_information_turns = spec.turns == "sequential" and spec.perfect_information
@@ -166,8 +166,8 @@ class UctAgent:
             )
         if reuse and not self._perfect_information_turns:
             raise UserError(
-                f"reuse=true keeps trees of positions, and those of '{spec.name}', which hides information or lets "
-                "players move at the same time, are of what players know; leave it out"
+                f"reuse=true is for games of turns and perfect information, and '{spec.name}' hides information or "
+                "lets players move at the same time; leave it out"
             )
         self._reuse = reuse
         model = partial(exact, spec, self._evaluator)

@@ -38,15 +38,16 @@ class NetworkEvaluator:
     def __init__(self, spec: Spec, network: Callable[..., LogitsAndValues], *, capacity: int = 100_000) -> None:
         self._spec, self._network = spec, network
         self._size = int(np.prod(spec.observation.shape))
+        # The results count twice, because their arrays are copied when they grow.
         row = self._size * np.dtype(spec.observation.dtype).itemsize + 2 * (4 * spec.num_actions + 8 * spec.num_players)
-        self._capacity = min(capacity, self.MEMORY // row)  # growing copies the rows
+        self._capacity = min(capacity, self.MEMORY // row)
         self._slots: list[dict[bytes, int]] = [
             {} for _ in range(spec.num_players)
         ]  # by mover: an observation -> its row
         self._cached = 0
         self._logits = np.zeros((0, spec.num_actions), np.float32)
         self._values = np.zeros((0, spec.num_players))
-        self.asked = self.answered = 0  # positions so far, and how many of them the network evaluated
+        self.asked = self.answered = 0  # positions asked for, and those not in the cache
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the cache: evaluating again costs less than sending it to another process."""
@@ -98,8 +99,8 @@ class NetworkEvaluator:
 class Playouts:
     """Play positions to the end, `count` times each, with actions and outcomes drawn by key; uniform logits.
 
-    `prefer(state, player)` may restrict the actions among which a playout draws. A playout that has not ended after the
-    largest number of steps of a game counts with the returns until then.
+    `prefer(state, player)` may restrict the actions among which a playout draws. A playout stops after `most_steps`
+    steps and counts with the returns so far.
     """
 
     def __init__(self, spec: Spec, count: int = 1, prefer: Callable[[State, int], Sequence[int]] | None = None) -> None:

@@ -65,7 +65,7 @@ class DecoupledUct:
     rule: Uct = field(default_factory=Uct)
 
     def choose(self, tree: Tree, stats: EdgeStats, explores: NDArray[np.bool_], keys: Keys) -> NDArray[np.int64]:
-        # Of actions that nobody has tried any may be the first: by key, or two movers would always try pairs.
+        # Untried actions come first, in an order drawn by key: in a fixed order, two movers would try only some pairs.
         scores = np.where(stats.visits > 0, self.rule.scores(tree, stats), 1e9 + uniform(keys, stats.real.shape[1]))
         place: NDArray[np.int64] = np.where(stats.real, scores, -np.inf).argmax(1)
         return place
@@ -244,18 +244,18 @@ class InformationSearch:
         tree, found, fresh = self.tree, [], []
         for game, player, state in wanted:
             known = self._nodes[game]
-            name = (player, state.information(player) if hasattr(state, "information") else state.key())
-            if name not in known:
-                known[name] = int(tree.add_nodes(1)[0])
+            information = (player, state.information(player) if hasattr(state, "information") else state.key())
+            if information not in known:
+                known[information] = int(tree.add_nodes(1)[0])
                 actions = state.legal_actions(player)
-                node = np.array([known[name]])
+                node = np.array([known[information]])
                 edges = tree.add_edges(node, np.array([len(actions)]), np.array(actions, np.int64))
                 tree.prior[edges] = 1 / len(actions)
                 tree.mover[node] = player
                 fresh.append(True)
             else:
                 fresh.append(False)
-            found.append(known[name])
+            found.append(known[information])
         return np.array(found, np.int64), np.array(fresh, bool)
 
     def _evaluate(

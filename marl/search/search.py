@@ -81,7 +81,7 @@ class Search:
         self._low, self._high = np.full(len(keys), low), np.full(len(keys), high)  # of returns, [B]
         self._evaluation_keys = fold(keys, EVALUATION)
         self.roots = tree.add_nodes(len(keys))
-        self._settle(self.roots, self.model.begin(self.roots))
+        self._store_positions(self.roots, self.model.begin(self.roots))
         fresh = games if before is None else self._reuse(before)
         if len(fresh):
             roots = self.roots[fresh]
@@ -94,7 +94,7 @@ class Search:
             left = budget - made
             running = games[(left > 0) & ~tree.proven[self.roots] & ~self._is_decided(left)]
             if len(running) == 0:
-                return self._found(made)
+                return self._result(made)
             walks = np.minimum(left[running], self.leaves)
             self._wave(running, walks, made)
             made[running] += walks
@@ -211,10 +211,10 @@ class Search:
             parent[taken], edge[taken] = nodes[rows[taken]], edges[rows[taken]]
         child = tree.add_nodes(len(rows))
         tree.child[edge] = child
-        self._settle(child, self.model.step(parent, tree.action[edge], child))
+        self._store_positions(child, self.model.step(parent, tree.action[edge], child))
         return child
 
-    def _settle(self, nodes: Nodes, positions: Positions) -> None:
+    def _store_positions(self, nodes: Nodes, positions: Positions) -> None:
         """Store the positions of new nodes, and add their edges."""
         tree = self.tree
         tree.mover[nodes], tree.reward[nodes] = positions.mover, positions.reward
@@ -270,7 +270,7 @@ class Search:
         visits = np.sort(np.where(real, self.tree.taken[edges], 0), 1)
         return np.asarray(visits[:, -1] - (visits[:, -2] if visits.shape[1] > 1 else 0) > left)
 
-    def _found(self, made: NDArray[np.int64]) -> SearchResult:
+    def _result(self, made: NDArray[np.int64]) -> SearchResult:
         tree, games = self.tree, np.arange(len(made))
         stats = self._stats(self.roots, games)
         policy, best = self.rule.policy(tree, stats), self.rule.best(tree, stats)

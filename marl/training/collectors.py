@@ -26,9 +26,9 @@ from games.errors import RunFailed, WorkerDied, numbered_from
 from games.keys import Keys, fold, stream
 from games.processes import Worker, shares, stop_all
 from games.registry import make
-from marl.agents.load import Entrant, load_agent
+from marl.agents.load import Entrant, load_entrant
 from marl.rollout.agent import Agent
-from marl.rollout.loop import Carry, play, rollout
+from marl.rollout.loop import Carry, play_steps, rollout
 from marl.rollout.recording import Moment, Recording, side_by_side
 from marl.rollout.seating import Seating
 from marl.rollout.types import Trajectory
@@ -85,8 +85,8 @@ class Collector:
 class WorkerCollector(Collector):
     """Play in worker processes, each of which holds a share of the environments.
 
-    Raises what a worker raised; WorkerDied where one dies twice over the same games, or more than
-    MOST_DEATHS die in a stretch.
+    Raises what a worker raised; WorkerDied if one dies twice while playing the same games, or if more than MOST_DEATHS
+    die in a stretch.
     """
 
     MOST_DEATHS = 8
@@ -104,7 +104,7 @@ class WorkerCollector(Collector):
         self._recording = Recording()
         self._generations: list[bytes] = []  # the pickled actors of each generation of the stretch
         if not self._workers:
-            self._workers += [self._hire(table) for table in self._tables]
+            self._workers += [self._start_worker(table) for table in self._tables]
 
     def begin(self) -> None:
         actors = pickle.dumps(list(self._actors))
@@ -124,7 +124,7 @@ class WorkerCollector(Collector):
     def close(self) -> None:
         self._stop()
 
-    def _hire(self, table: "Table") -> Worker:
+    def _start_worker(self, table: "Table") -> Worker:
         return Worker(str(table), "marl.training.collectors:Host", [table])
 
     def _ask(self, index: int, generation: int) -> None:
@@ -141,7 +141,7 @@ class WorkerCollector(Collector):
                 raise
             _log.warning("%s; another one plays its games again", str(error).partition(";")[0])
             self._workers[index].connection.close()
-            self._workers[index] = self._hire(self._tables[index])
+            self._workers[index] = self._start_worker(self._tables[index])
             for generation in range(len(self._generations) - 1):
                 self._ask(index, generation)
                 self._received(index)
@@ -157,7 +157,7 @@ class WorkerCollector(Collector):
 
 @dataclass(frozen=True)
 class Table:
-    """The environments `start` to `stop` (excluded) that one worker plays, and the strangers it plays against."""
+    """The environments `start` to `stop` (excluded) that one worker plays, and the opponents in them."""
 
     game: str
     worker: int
@@ -180,7 +180,7 @@ class Host:
     def play(self, actors: bytes, how: Beginning | None, length: int) -> tuple[list[Moment], float]:
         """Play one generation, from a beginning or from where the one before ended.
 
-        Returns its moments, and the CPU-seconds that this process has spent since it last said so.
+        Returns its moments, and the CPU-seconds that this process has spent since the previous call.
         """
         if self._venv is None:
             self._set_up()
@@ -189,7 +189,7 @@ class Host:
         with numbered_from(self._table.start):
             if how is not None:
                 self._seating, self._carry = how.seating, how.carry(self._venv, roster)
-            moments = play(self._venv, roster, self._seating, self._carry, length)
+            moments = play_steps(self._venv, roster, self._seating, self._carry, length)
         before, self._spent = self._spent, time.process_time()
         return moments, self._spent - before
 
@@ -198,7 +198,7 @@ class Host:
         self._venv = make(self._table.game, self._table.stop - self._table.start)
         self._opponents: list[Agent] = []
         for reference, digest in self._table.opponents:
-            entrant = load_agent(reference, self._venv.spec)
+            entrant = load_entrant(reference, self._venv.spec)
             if entrant.digest != digest:
                 raise RunFailed(
                     f"the opponent '{reference}' changed while it was being played against; go on with --resume"

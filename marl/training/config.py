@@ -13,7 +13,7 @@ from marl.base.schema import Count, FolderName, Frozen, OfGame, References, Sect
 
 
 class OpponentsConfig(Frozen):
-    """Who else plays while training: frozen agents, in a share of the environments, in every seat by turns."""
+    """The opponents in training: frozen agents, in a share of the environments, in each seat in turn."""
 
     agents: References = ()
     share: float = Field(default=0.5, ge=0, le=1)
@@ -37,8 +37,8 @@ class TrainConfig(OfGame):
     steps: PositiveInt = 1_000_000
     stretch: PositiveInt = 100_000  # steps between two checkpoints
     num_envs: Size = 64
-    env_workers: Count = 0  # processes that step the environments; none: the run does it itself
-    rollout_workers: Count = 0  # processes that play while the learner learns; none: by turns
+    env_workers: Count = 0  # processes that step the environments; 0: the run's own process
+    rollout_workers: Count = 0  # processes that play while the learner learns; 0: play and learn alternately
     rollout_length: Size | None = None  # steps of each environment in one rollout
     threads: int = Field(default=1, ge=1, le=1024)
     keep: PositiveInt | None = None  # checkpoints to keep, the newest ones; all by default
@@ -47,7 +47,7 @@ class TrainConfig(OfGame):
 
 
 class MemberConfig(Frozen):
-    """One member of a population: a training config, and what differs from it."""
+    """One member of a population: a training config, and changes to it."""
 
     train: str  # the path of a config, or a shipped one's name
     set: dict[str, Any] = Field(default_factory=dict)
@@ -65,7 +65,7 @@ class PopulationConfig(Frozen):
     @field_validator("members")
     @classmethod
     def _one_folder_each(cls, members: dict[str, MemberConfig]) -> dict[str, MemberConfig]:
-        """Refuse names that some drives take for one: macOS and Windows do not tell upper from lower case."""
+        """Refuse names that differ only in case: they are one folder on drives of macOS and Windows."""
         folders: dict[str, str] = {}
         for name in members:
             twin = folders.setdefault(name.casefold(), name)

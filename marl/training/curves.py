@@ -18,7 +18,7 @@ from marl.training.config import TrainConfig
 from marl.training.runlog import EVALUATIONS, METRICS
 from marl.training.statistics import QUARTILED, estimate
 
-EVALUATED = ("return", "length_mean")  # what evaluations tell; any other metric is in metrics.jsonl, a line a rollout
+EVALUATED = ("return", "length_mean")  # metrics of evaluations; all others are in metrics.jsonl, a line a rollout
 UNITS = {
     "return": "mean return of an episode",
     "length_mean": "length of an episode, steps",
@@ -30,9 +30,9 @@ UNITS = {
     "steps_per_cpu_second": "environment steps a CPU-second",
 }
 ALGORITHM = "algorithm.name"  # the key of a flat config
-SWEPT = re.compile(r"(^|_)seed-\d+$")  # how the names end that a sweep gives to its members
+SWEPT = re.compile(r"(^|_)seed-\d+$")  # the end of the name of a sweep's member
 MOST_POINTS = 200  # of a curve; longer logs are averaged
-LONGEST_LABEL = 100  # letters of what is said to differ
+LONGEST_LABEL = 100  # characters of a label of settings
 
 Flat = dict[str, Any]  # a config by dotted keys
 Line = dict[str, Any]  # an object of a log
@@ -47,13 +47,13 @@ class LoggedRun:
     seed: int
     step: Floats  # [points] environment steps, rising
     value: Floats  # [points]
-    wall: float | None  # seconds of training, its evaluations not counted, where the log tells
+    wall: float | None  # seconds of training without its evaluations, if the log has them
     cpu: float | None
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What runs of one config have in common: an estimate over their seeds at each step."""
+    """The curve of the runs of one config: an estimate over their seeds at each step."""
 
     label: str
     runs: list[LoggedRun]
@@ -64,12 +64,12 @@ class Curve:
 
     @property
     def estimate(self) -> str:
-        """Name what `value` is over the seeds."""
+        """The name of the estimate that `value` is."""
         return "IQM" if len(self.runs) >= QUARTILED else "mean" if len(self.runs) > 1 else "one seed"
 
     @property
     def interval(self) -> str | None:
-        """Name what lies between `low` and `high`."""
+        """The name of the interval from `low` to `high`."""
         return None if self.low is None else "95 % bootstrap" if len(self.runs) >= QUARTILED else "range"
 
     def to_json(self) -> dict[str, Any]:
@@ -92,12 +92,12 @@ class Plot:
 
     game: str
     metric: str
-    against: str | None  # whom the evaluations were played against; None for a metric of training
+    against: str | None  # the opponent in evaluations; None for a metric of training
     curves: list[Curve]
 
     @property
     def title(self) -> str:
-        """Say what is plotted, with its unit."""
+        """The metric with its unit and the opponent."""
         unit = UNITS.get(self.metric, self.metric)
         if self.against is None:
             return unit
@@ -112,10 +112,10 @@ class Plot:
 def read(folders: Sequence[Path], metric: str = "return", against: str | None = None) -> Plot:
     """Read runs' logs and make one curve of those that differ only by seed.
 
-    `folders` are runs, populations or sweeps. `return` is the mean over players of what the agent was paid in each
-    seat, `against` one of the panel: the first of it by default. A metric that is none but begins others, as
-    `cooperation` does `cooperation.CC`, is the family of them: a curve for each. Raises UserError where a folder holds
-    no run, a run has not logged the metric, runs play different games, or two are the same run.
+    `folders` are runs, populations or sweeps. `return` is the agent's mean return over all seats, `against` an opponent
+    of the panel, by default the first. A name that is no metric but the beginning of several, such as `cooperation` of
+    `cooperation.CC`, stands for that family: a curve for each. Raises UserError if a folder holds no run, a run has not
+    logged the metric, runs play different games, or two have the same config and seed.
     """
     paths = {run.resolve(): run for folder in folders for run in runs_of(folder)}.values()
     configs = {path: load(TrainConfig, path / "config.yaml") for path in paths}
@@ -131,7 +131,7 @@ def read(folders: Sequence[Path], metric: str = "return", against: str | None = 
 
 
 def runs_of(folder: Path) -> list[Path]:
-    """Return the run that a folder is, or the members that it holds; raises UserError where there is neither."""
+    """Return the folder itself if it is a run, or the members in it; raises UserError if there is neither."""
     if (folder / "config.yaml").is_file():
         return [folder]
     members = sorted(path.parent for path in (folder / "members").glob("*/config.yaml"))
@@ -145,7 +145,7 @@ def runs_of(folder: Path) -> list[Path]:
 
 
 def curves(runs: Sequence[LoggedRun]) -> list[Curve]:
-    """Group runs by their config without the seed; raises UserError where one seed of a config comes twice."""
+    """Group runs by their config without the seed; raises UserError if two runs have the same config and seed."""
     groups: dict[str, list[LoggedRun]] = {}
     for run in runs:
         groups.setdefault(json.dumps(run.config, sort_keys=True), []).append(run)
@@ -163,7 +163,7 @@ def curves(runs: Sequence[LoggedRun]) -> list[Curve]:
 
 
 def family_curves(metric: str, found: dict[Path, dict[str, LoggedRun]]) -> list[Curve]:
-    """Return the curves of a metric, or of each member of a family, of runs by their folder and the member's name."""
+    """Return the curves of a metric, or of each member of a family; `found` has runs by folder and member's name."""
     members = dict.fromkeys(name for runs in found.values() for name in runs)
     for folder, runs in found.items():
         for name in members:
@@ -180,36 +180,36 @@ def family_curves(metric: str, found: dict[Path, dict[str, LoggedRun]]) -> list[
 
 
 def names(groups: Sequence[Sequence[LoggedRun]]) -> list[str]:
-    """Return what to call curves [C] by their runs: by what sets them apart, or where each is one run by its folder.
+    """Return the labels of curves [C]: the settings that differ, or if each curve is one run, the folders' names.
 
-    A folder's name is used for a population's members, whom their config names; a sweep's names only repeat settings.
-    It is used for other runs where too much differs to be read.
+    Folders' names are used for members of a population, whose config names them (those of a sweep only repeat
+    settings), and for other runs if a label of settings would be longer than LONGEST_LABEL.
     """
-    said = labels([group[0].config for group in groups])
+    by_settings = labels([group[0].config for group in groups])
     folders = [group[0].folder.absolute() for group in groups]
     by_folder = [folder.name for folder in folders]
     if not len(set(by_folder)) == len(groups) == sum(map(len, groups)):
-        return said
+        return by_settings
     members = all(folder.parent.name == "members" and not SWEPT.search(folder.name) for folder in folders)
-    return by_folder if members or max(map(len, said)) > LONGEST_LABEL else said
+    return by_folder if members or max(map(len, by_settings)) > LONGEST_LABEL else by_settings
 
 
 def labels(configs: Sequence[Flat]) -> list[str]:
-    """Say of each config what sets it apart: its algorithm, and what differs among the configs of that algorithm."""
+    """Return a label for each config: its algorithm, and the settings that differ among configs of that algorithm."""
     groups: dict[str, list[int]] = {}
     for place, config in enumerate(configs):
         groups.setdefault(str(config.get(ALGORITHM)), []).append(place)
     found = [""] * len(configs)
     for algorithm, places in groups.items():
-        for place, said in zip(places, _differences([configs[place] for place in places]), strict=True):
-            found[place] = ", ".join([algorithm, *said] if len(groups) > 1 or not said else said)
+        for place, settings in zip(places, _differences([configs[place] for place in places]), strict=True):
+            found[place] = ", ".join([algorithm, *settings] if len(groups) > 1 or not settings else settings)
     return found
 
 
 def _differences(configs: Sequence[Flat]) -> list[list[str]]:
-    """Return `key=value` of what differs: of keys that all configs have, or of all keys if need be.
+    """Return `key=value` of the keys that differ: of keys that all configs have, or of all keys if need be.
 
-    A key goes by its last part where that is clear.
+    A key is shortened to its last part if that is unique.
     """
     keys = dict.fromkeys(key for config in configs for key in config)
     differing = [key for key in keys if len({json.dumps(config.get(key)) for config in configs}) > 1]
@@ -228,8 +228,8 @@ def _word(value: object) -> str:
 def align(runs: Sequence[LoggedRun]) -> tuple[Floats, Floats]:
     """Return steps [G] and every run's values at them [S, G], by linear interpolation between its points.
 
-    The steps are those of the run with the fewest points, between the last first step and the first last one: no run
-    is drawn beyond what it has logged. Above MOST_POINTS, neighbours are averaged, steps and values alike.
+    The steps are those of the run with the fewest points, limited to the range that all runs have logged. Above
+    MOST_POINTS, neighbouring steps and values are averaged.
     Raises UserError where the runs have no step in common.
     """
     start, end = max(run.step[0] for run in runs), min(run.step[-1] for run in runs)
@@ -246,7 +246,7 @@ def align(runs: Sequence[LoggedRun]) -> tuple[Floats, Floats]:
 
 
 def _panel(evaluations: Sequence[Line]) -> list[str]:
-    """Return whom a run was evaluated against, in the order of its panel."""
+    """Return the opponents of a run's evaluations, in the order of its panel."""
     return list(dict.fromkeys(str(line.get("against")) for line in evaluations))
 
 
@@ -290,7 +290,7 @@ def _read_runs(folder: Path, config: TrainConfig, metric: str, against: str | No
 
 
 def _lines(path: Path) -> list[Line]:
-    """Return a log's objects, without a last one that is still being written."""
+    """Return a log's objects, without an incomplete last line."""
     try:
         whole = [line for line in read_text(path, MOST_LOG).splitlines(keepends=True) if line.endswith("\n")]
         found = [parse_json(line) for line in whole]
@@ -304,7 +304,7 @@ def _lines(path: Path) -> list[Line]:
 
 
 def _seconds(updates: Sequence[Line], speed: str) -> float | None:
-    """Return the seconds that all updates took, by their steps and their speed; None where a line does not tell."""
+    """Return the seconds that all updates took, by their steps and their speed; None if a line lacks the speed."""
     total, before = 0.0, 0
     for line in updates:
         if not line.get(speed):
@@ -323,8 +323,9 @@ def _flat(data: dict[str, Any], path: str = "") -> Flat:
 
 
 def mean(numbers: Sequence[float | None]) -> float | None:
-    told = [number for number in numbers if number is not None]
-    return sum(told) / len(told) if told and len(told) == len(numbers) else None
+    """Return the mean of some numbers; None if there are none, or if one is None."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) / len(known) if known and len(known) == len(numbers) else None
 
 
 def _natural(label: str) -> list[tuple[float, str]]:

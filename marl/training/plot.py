@@ -1,4 +1,4 @@
-"""Learning curves as a picture, and where they end as a Markdown table."""
+"""Learning curves as a picture, and their last values as a Markdown table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from marl.training.curves import Curve, Plot, mean
 
 
 def beside(folders: Sequence[Path]) -> Path:
-    """Return where a picture of these goes: into the folder that is drawn, or the one that holds all that are drawn."""
+    """Return the folder for a picture: the one that is drawn, or else the parent of all, or the working folder."""
     places = {folder.absolute().parent for folder in folders}
     if len(folders) == 1:
         return folders[0]
@@ -18,7 +18,7 @@ def beside(folders: Sequence[Path]) -> Path:
 
 
 def table(plot: Plot) -> str:
-    """Return where the curves end as a Markdown table."""
+    """Return the last values of the curves as a Markdown table."""
     titles = ["curve", "seeds", "steps", "at the end", "estimate", "interval", "wall time a run", "CPU time a run"]
     rows = []
     for curve in plot.curves:
@@ -54,13 +54,17 @@ def draw(plot: Plot, out: Path) -> None:
 
 
 def _drawn(plot: Plot) -> str:
-    """Say what lines and bands are."""
-    says = {"IQM": "IQM over {}, 95 % bootstrap intervals", "mean": "mean over {}, and their range", "one seed": "{}"}
+    """Return a description of the lines and bands."""
+    descriptions = {
+        "IQM": "IQM over {}, 95 % bootstrap intervals",
+        "mean": "mean over {}, and their range",
+        "one seed": "{}",
+    }
     sizes: dict[str, list[Curve]] = {}
     for curve in plot.curves:
         sizes.setdefault(curve.estimate, []).append(curve)
     return "; ".join(
-        says[name].format(_seeds(group[0]) if len({len(curve.runs) for curve in group}) == 1 else "seeds")
+        descriptions[name].format(_seeds(group[0]) if len({len(curve.runs) for curve in group}) == 1 else "seeds")
         for name, group in sizes.items()
     )
 
@@ -70,7 +74,7 @@ def _seeds(curve: Curve) -> str:
 
 
 def _steps(curve: Curve) -> str:
-    """Say where a curve ends, and where its longest run does if that is far from there."""
+    """Return the last step of a curve, and that of its longest run if it is far beyond."""
     end, longest = curve.step[-1], max(run.step[-1] for run in curve.runs)
     return f"{end:,.0f}" if longest <= 1.1 * end else f"{end:,.0f} (the longest run: {longest:,.0f})"
 

@@ -1,6 +1,6 @@
 """Populations: several training runs, each a member, and a folder with a list of their checkpoints.
 
-check every member -> train each in a worker process -> population.json: checkpoints, digests, descent
+check every member -> train each in a worker process -> population.json: checkpoints, digests, parents
 """
 
 import io
@@ -24,17 +24,16 @@ from marl.training.config import PopulationConfig, TrainConfig
 from marl.training.runlog import logged_step
 from marl.training.train import as_begun, check, device_of, train
 
-Outcome = tuple[str, list[str], str, int]  # a member's name; its notes; why it failed, or nothing; its exit code
+Outcome = tuple[str, list[str], str, int]  # a member's name; its notes; why it failed, or ""; its exit code
 
-LONGEST = 32  # letters of a member's name beside its progress
+LONGEST = 32  # characters of a member's name on a line of progress
 
 
 def train_members(settings: PopulationConfig, folder: Path, *, resume: bool, device: str, console: Terminal) -> Path:
     """Train every member in worker processes and return the path of population.json, which lists them.
 
-    Each is checked before anything is written. One that fails stops no other: it is reported at the end, and the rest
-    are listed. Raises RunFailed then, or UserError where all were refused and nothing was written, or another process
-    trains a population there.
+    All are checked before anything is written. If one fails, the others go on and are listed, and RunFailed is raised
+    at the end; UserError if all were refused and nothing was written, or if another process trains a population there.
     """
     configs = check_members(settings, folder, resume=resume, device=device)
     runs = {name: folder / "members" / name for name in configs}
@@ -108,7 +107,7 @@ def check_members(
 
 
 def write(folder: Path, members: dict[str, Path]) -> Path:
-    """Write population.json: each member's newest checkpoint, its digest and its line of descent."""
+    """Write population.json: each member's newest checkpoint, with its digest and its parent's."""
     entries: list[dict[str, str | int | None]] = []
     for name, run in members.items():
         newest = checkpoint.newest(run)
@@ -132,7 +131,7 @@ def write(folder: Path, members: dict[str, Path]) -> Path:
         write_text(path, json.dumps({"format": 1, "members": entries}, indent=1) + "\n")
     except OSError as error:
         raise RunFailed(
-            f"'{path}' could not be written ({error}); mend that, and --resume lists the members"
+            f"'{path}' could not be written ({error}); fix that, and run again with --resume to list the members"
         ) from error
     return path
 

@@ -30,7 +30,7 @@ class RunLog:
         self._flushed = time.monotonic()
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
-        """Write the metrics of a rollout and what was learned from it."""
+        """Write the metrics of a rollout and of the updates after it."""
         self._metrics.write(json.dumps({"step": step} | values) + "\n")
         for name, value in values.items():
             self._board.add_scalar(f"train/{name}", value, step)
@@ -38,7 +38,7 @@ class RunLog:
             self.flush()
 
     def evaluation(self, step: int, opponent: str, result: dict[str, Any]) -> None:
-        """Write one evaluation against one of the panel."""
+        """Write one evaluation against one opponent of the panel."""
         self._evaluations.write(json.dumps({"step": step, "against": opponent} | result) + "\n")
         for player, mean in enumerate(result["return_mean"]):
             self._board.add_scalar(f"evaluation/{opponent}/player_{player}", mean, step)
@@ -69,9 +69,8 @@ def logged_step(run: Path) -> int:
     except OSError:
         return 0
     for line in reversed(lines):
-        with suppress(
-            ValueError, KeyError, TypeError, OverflowError
-        ):  # incomplete: still being written, or the first line of the tail
+        # An incomplete line is still being written, or is the first of the tail.
+        with suppress(ValueError, KeyError, TypeError, OverflowError):
             return int(parse_json(line.decode())["step"])
     return 0
 

@@ -80,8 +80,8 @@ def axis(text: str) -> Axis:
 def names_of(path: str, values: Sequence[Any], paths: Sequence[str]) -> list[str]:
     """Return a short name for each value of an axis, safe as a part of a folder's name and of a reference (no '=').
 
-    The key goes by its last part where no other of `paths` ends so; values that would read alike, or that are long,
-    carry a hash.
+    The key is shortened to its last part if no other of `paths` ends in it; values with the same name, or a long one,
+    get a hash.
     """
     last = path.split(".")[-1]
     key = last if [other.split(".")[-1] for other in paths].count(last) == 1 else path

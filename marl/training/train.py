@@ -20,14 +20,14 @@ from games.keys import fold_one, stream
 from games.registry import make
 from games.workers import Workers
 from marl.agents import checkpoint
-from marl.agents.load import Entrant, load_agents, load_panel, refuse_code
+from marl.agents.load import Entrant, load_entrants, load_panel, refuse_code
 from marl.base.display import Display
 from marl.base.drives import notes_on
 from marl.base.files import refuse_links, write_text
 from marl.base.lock import held
 from marl.base.schema import completed, dump, load, validate
 from marl.base.terminal import Terminal
-from marl.evaluation.evaluate import evaluate
+from marl.evaluation.evaluate import evaluate_entrant
 from marl.learning.learner import Learner
 from marl.learning.registry import configured
 from marl.rollout.seating import seat
@@ -56,28 +56,34 @@ class Run:
     # Members of the panel for whom the note on cut episodes has been printed.
     noted: set[str] = field(default_factory=set)
 
+    def close(self) -> None:
+        """End the processes in which its games are played and its opponents play."""
+        self.collector.close()
+        for entrant in filter(None, [*self.opponents, *self.panel.values()]):
+            entrant.rest()
+
 
 def train(
     config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto", console: Terminal | None = None
 ) -> Path:
     """Train to the config's last step and return the newest checkpoint.
 
-    Raises UserError before anything is written where the config, the game, the algorithm or the folder does not fit,
-    or another process trains there; RunFailed on the way, with the last checkpoint kept. An interrupted run can be
+    Raises UserError before anything is written if the config, the game, the algorithm or the folder does not fit, or if
+    another process trains there; RunFailed if training breaks, with the last checkpoint kept. An interrupted run can be
     resumed.
     """
     console = console or Terminal()
     if resume:
         config = as_begun(config, folder)
     run = prepare(config, folder, device=device)
-    with closing(run.collector), held(folder, "a training run"):
+    with closing(run), held(folder, "a training run"):
         notes = [*run.learner.notes, *notes_on(folder), *_open_folder(run, resume)]
         if run.step >= config.steps:
-            says = f"already trained to {run.step:,} steps; nothing to do"
+            status = f"already trained to {run.step:,} steps; nothing to do"
         else:
             begins = f"goes on from step {run.step:,}" if run.parent else "starts afresh"
-            says = f"{begins}, to {config.steps:,} steps of {config.game} by {run.name}"
-        console.print(f"{folder}: {says}")
+            status = f"{begins}, to {config.steps:,} steps of {config.game} by {run.name}"
+        console.print(f"{folder}: {status}")
         for note in notes:
             console.print(f"note: {note}", style="yellow")
         if run.step < config.steps:
@@ -112,12 +118,12 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
     """
     torch.set_num_threads(config.threads)
     device = device_of(device)
-    name, learns, settings = configured(config.algorithm, "algorithm", typed=True)
+    name, learner_class, settings = configured(config.algorithm, "algorithm", typed=True)
     venv = _environments(config)
     key = stream(config.seed, "learner")
-    learner = learns(settings, venv.spec, key=key, total_steps=config.steps, device=device)
+    learner = learner_class(settings, venv.spec, key=key, total_steps=config.steps, device=device)
     opponents = [
-        opponent for text in config.opponents.agents for opponent in load_agents(text, venv.spec, device).values()
+        opponent for text in config.opponents.agents for opponent in load_entrants(text, venv.spec, device).values()
     ]
     length = _rollout_length(config, name, learner)
     against = _panel(config, venv.spec)
@@ -133,12 +139,12 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
 
 def check(config: TrainConfig, device: str = "auto") -> None:
     """Check a config as far as possible without its environments and its folder; raises UserError."""
-    name, learns, settings = configured(config.algorithm, "algorithm", typed=True)
+    name, learner_class, settings = configured(config.algorithm, "algorithm", typed=True)
     spec = make(config.game, 1).spec
-    learner = learns(settings, spec, key=0, total_steps=1, device=device_of(device))
+    learner = learner_class(settings, spec, key=0, total_steps=1, device=device_of(device))
     _rollout_length(config, name, learner)
     for text in config.opponents.agents:
-        load_agents(text, spec)
+        load_entrants(text, spec)
     load_panel(_panel(config, spec), spec)
 
 
@@ -229,8 +235,8 @@ def _go_on(run: Run, resumed: checkpoint.Resumed) -> None:
         run.learner.load_state(resumed.learner)
     except (KeyError, ValueError, RuntimeError) as error:  # from dictionaries, numpy and torch
         raise UserError(
-            f"what '{resumed.folder}' holds is not what {run.name} learns from as it is here; go on with the version "
-            "that wrote it, or name another --run-dir"
+            f"the learner's state in '{resumed.folder}' does not fit this version of {run.name}; go on with the "
+            "version that wrote it, or name another --run-dir"
         ) from error
     run.step, run.parent = about["step"], (about["digest"], about["step"])
 
@@ -350,7 +356,7 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
     for name, against in run.panel.items():
         key = stream(config.seed, "evaluation")
         seeds, max_steps = config.evaluation.seeds, config.evaluation.max_steps
-        result = evaluate(run.venv, agent, against, seeds=seeds, key=key, max_steps=max_steps)
+        result = evaluate_entrant(run.venv, agent, against, seeds=seeds, key=key, max_steps=max_steps)
         if result.cut and name not in run.noted:
             run.noted.add(name)
             display.line(f"note: {result.note(name)}")

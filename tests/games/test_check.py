@@ -150,7 +150,7 @@ class Uninformed(NimState):
 BROKEN_STATES = {
     "Careless": "a resampled position looks the same to its player",
     "Whimsical": "a resampled position looks the same to its player",
-    "Uninformed": "equal information is equal sight",
+    "Uninformed": "positions of equal information look the same",
     "Raising": "plays",
     "Stuck": "masks agree with acting",
     "Broke": "rewards are finite, and 0 on first",
@@ -163,8 +163,8 @@ BROKEN_STATES = {
     "Forgetful": "equal positions have equal keys",
     "Constant": "equal positions have equal keys",
     "Greedy": "legal actions are within the Spec's",
-    "Lottery": "chance is declared, and sums to one",
-    "Unsure": "chance is declared, and sums to one",
+    "Lottery": "chance is declared, and its probabilities sum to one",
+    "Unsure": "chance is declared, and its probabilities sum to one",
 }
 
 
@@ -345,7 +345,7 @@ def test_a_broken_environment_is_reported(fault, promise):
         ("return_bounds=(-0.5, 0.5)", "returns lie within their bounds"),
         ("action_sizes=(2, 1)", "masks agree with acting"),
         ("payoff=team, fault=share, step_rewards=True, return_bounds=None", "payoffs are as declared"),
-        ("searchable=True", "optional methods answer"),
+        ("searchable=True", "optional methods work"),
     ],
 )
 def test_a_spec_that_says_too_much_is_reported(arguments, promise):
@@ -356,7 +356,7 @@ def test_a_reset_of_too_many_is_reported():
     found = broken("tests.games.test_check:Bent(reset_all=True)")
     assert list(found) == [
         "an episode is the same whatever was played before",
-        "a reset of some leaves the others alone",
+        "a reset of some environments leaves the others unchanged",
     ]
 
 
@@ -375,9 +375,9 @@ def test_an_environment_that_does_not_keep_to_its_positions_is_reported(fault):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_every_promise_can_be_broken():
     breakable = {*BROKEN_STATES.values(), *FAULTS.values()} - {"plays"}
-    breakable |= {"episodes are no longer than declared", "a reset of some leaves the others alone"}
+    breakable |= {"episodes are no longer than declared", "a reset of some environments leaves the others unchanged"}
     breakable |= {"steps agree with positions, returns with rewards"}
-    breakable |= {"an episode is the same whatever was played before", "optional methods answer"}
+    breakable |= {"an episode is the same whatever was played before", "optional methods work"}
     # test_spaces.py and test_comings_and_goings.py break these.
     breakable |= {"views lie in their spaces", "returns are those of the library's own loop"}
     assert breakable == {*OF_PLAY, *OF_TWINS, *OF_POSITIONS}
@@ -459,7 +459,7 @@ def test_what_positions_lack_is_found_before_play(kind, has):
         assert check_game(reference, 6).passed
         UctAgent(spec)
         return
-    said = f"the game hides information, and its positions have no {lacking}; add it, or say resamples=False"
+    said = f"the game hides information, and its positions have no {lacking}; add it, or set resamples=False"
     assert all(detail.startswith(said) for detail in broken(reference).values())
     with pytest.raises(UserError, match=r"^[^\n]*cannot draw any; [^\n]* add `resample\(player, key\)` and"):
         UctAgent(spec)
@@ -470,7 +470,7 @@ def test_a_spec_that_promises_nothing_of_its_positions_passes():
 
 
 def test_a_searchable_batch_without_states_is_refused():
-    with pytest.raises(UserError, match=r"^[^\n]*has no `states\(envs\)`; add it, or say searchable=False$"):
+    with pytest.raises(UserError, match=r"^expected `states\(envs\)` .*, got none; add it, or set searchable=False$"):
         make("tests.games.test_check:Bent(searchable=True)", 1)
 
 
@@ -478,7 +478,7 @@ def test_a_searchable_batch_without_states_is_refused():
 def test_an_optional_method_that_does_not_answer_is_reported(fault, monkeypatch):
     monkeypatch.setattr(Bent, fault, lambda self, *arguments: None, raising=False)
     found = broken("tests.games.test_check:Bent")
-    assert list(found) == ["optional methods answer"] and f"`{fault}` returned None" in found["optional methods answer"]
+    assert list(found) == ["optional methods work"] and f"`{fault}` returned None" in found["optional methods work"]
 
 
 def test_json_has_the_documented_fields():

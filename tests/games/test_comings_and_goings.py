@@ -457,7 +457,7 @@ def test_views_of_who_never_came_are_not_of_the_episode_before():
 
 @pytest.mark.parametrize("game", ["IsBackAtOnce", "StaysDead"])
 def test_who_is_over_and_still_listed_is_refused_as_pettingzoos_own_tests_do(game):
-    with pytest.raises(GameFailed, match="agent 'b' stays at the table after its end: environment 0, step 2 of"):
+    with pytest.raises(GameFailed, match="agent 'b' stays in `agents` after its end: environment 0, step 2 of"):
         play(game)
 
 

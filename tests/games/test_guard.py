@@ -47,7 +47,7 @@ class Failing(Nim):
 
 
 FAULTS = {
-    "Blind": ("showed a view not finite, player 0", 2),
+    "Blind": ("showed a view that is not finite, player 0", 2),
     "Broke": ("paid a reward that is not finite, player 0", 5),
     "Stuck": ("let a player act without a legal action, player 0", 2),
     "Lost": ("raised IndexError", 2),

@@ -168,7 +168,7 @@ def test_players_of_tuples_differ_in_views_actions_and_ends():
         ("views", "1 views came for 2 players"),
         ("shape", "the view of player 0 is float64 (3,), its space says float32 (2,)"),
         ("number", "the view of player 1 holds 4, its space says 0 to 3"),
-        ("nan", "showed a view not finite, player 0"),
+        ("nan", "showed a view that is not finite, player 0"),
         ("rewards", "rewards of the shape (3,) came for 2 players"),
         ("ends", "`terminated` of the shape (3,) came for 2 players"),
         ("mask", "the mask of player 0 has 3 actions, its space 2"),
@@ -227,7 +227,7 @@ def test_continuous_actions():
         (f"{HERE}:Lone(view=one)", "expected views and actions for each player"),
         (f"{HERE}:Lone(action=multi)", "expected actions all discrete, or all one box"),
         (f"{HERE}:Lone(payoff=teem)", "metadata['payoff'] to be one of ('zero_sum', 'team', 'general_sum')"),
-        (f"{CART} | flatten_v0", "expected 'flatten_v0' directly behind an environment of pettingzoo"),
+        (f"{CART} | flatten_v0", "expected 'flatten_v0' directly after an environment of pettingzoo"),
     ],
 )
 def test_what_cannot_be_built_is_refused_in_one_sentence(reference, said):

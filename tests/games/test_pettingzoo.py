@@ -440,7 +440,7 @@ class Faulty(Duel):
         ("cut", "no view came for agent 'b'"),
         ("wide", "the view of player 0 is float64 (3,), its space says float32 (2,)"),
         ("narrow", "the view of player 0 is float32 (1,), its space says float32 (2,)"),
-        ("nan", "showed a view not finite, player 1"),
+        ("nan", "showed a view that is not finite, player 1"),
         ("reward", "player 1 is paid nan, expected a finite number of float32"),
         ("mask", "the mask of player 1 has 4 actions, its space 3"),
         ("state", "the state has 2 numbers, it had 1"),
@@ -474,7 +474,7 @@ class Odd(Tower):
     [
         ("views=pixels", r"player 0 is float64 \(4, 4, 3\), its space says uint8 \(4, 4, 3\)"),
         ("views=discrete", r"player 0 holds 4, its space says 5 to 7"),
-        ("cut=true", "nobody is at the table when the episode opens"),
+        ("cut=true", "`agents` is empty when the episode opens"),
     ],
 )
 def test_a_fault_at_the_opening_is_named(arguments, what):
@@ -501,7 +501,7 @@ class FaultyRace(Race):
 
 @pytest.mark.parametrize(
     "fault, what",
-    [("stays", "agent 'y' stays at the table after its end"), ("stranger", "agent 'w' is not one of possible_agents")],
+    [("stays", "agent 'y' stays in `agents` after its end"), ("stranger", "agent 'w' is not one of possible_agents")],
 )
 def test_a_fault_in_turns_is_named_where_it_happens(fault, what):
     venv = make(f"{HERE}:FaultyRace(fault={fault})", 1)
@@ -656,10 +656,10 @@ def test_a_wrappers_chance_is_the_episodes_own(game):
             "batched here by `num_envs`; leave 'concat_vec_envs_v1' out",
         ),
         (f"{SPREAD} | reward_lambda_v0", "'reward_lambda_v0' needs functions, which a reference cannot write"),
-        ("spread | flatten_v0", "directly behind an environment of pettingzoo, got it behind 'spread'"),
+        ("spread | flatten_v0", "directly after an environment of pettingzoo, got it after 'spread'"),
         (
             f"{SPREAD} | agent_id | flatten_v0",
-            "expected 'flatten_v0' directly behind an environment of pettingzoo, got it behind 'pettingzoo:",
+            "expected 'flatten_v0' directly after an environment of pettingzoo, got it after 'pettingzoo:",
         ),
     ],
 )

@@ -11,7 +11,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.registry import from_file, make
 from games.survey import references
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from marl.cli.app import main
 
 EXAMPLE = Path(__file__).parents[1] / "plugin_source"
@@ -128,7 +128,7 @@ def test_commands_that_are_plugged_in(install, tmp_path, monkeypatch, capsys):
         (plugins.SOURCES, lambda: make("openspiel:tic_tac_toe", 1)),
         (plugins.WRAPPERS, lambda: make("two_step | agent_id", 1)),
         (plugins.ALGORITHMS, lambda: plugins.load(plugins.ALGORITHMS, "ippo")),
-        (plugins.AGENTS, lambda: load_agent("random", make("two_step", 1).spec)),
+        (plugins.AGENTS, lambda: load_entrant("random", make("two_step", 1).spec)),
     ],
 )
 def test_two_plug_ins_of_one_name(group, ask, install):
@@ -158,4 +158,4 @@ def test_a_wrapper_and_an_agent_by_entry_point(install):
     with pytest.raises(UserError, match="did you mean 'who'"):
         make("spread | whoo", 1)
     spec: Spec = make("two_step", 1).spec
-    assert registry.names() and not load_agent("random", spec).foreign
+    assert registry.names() and not load_entrant("random", spec).foreign

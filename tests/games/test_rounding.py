@@ -9,14 +9,14 @@ from games.registry import make
 from games.rounding import of_payments, of_sums, sign
 from games.solvers.exhaustive import every_end
 from marl.rollout.agent import Random
-from marl.rollout.loop import episodes
+from marl.rollout.loop import play_episodes
 from tests.games.ledger import LEDGERS, Ledger
 
 
 def played(name: str):
     venv = make(f"tests.games.ledger:Ledger(name='{name}')", 2)
     keys = np.array([5, 6, 7], np.uint64)
-    return list(episodes(venv, [Random(venv.spec)], np.array([1], np.uint64), keys, np.zeros((3, 2), np.int64)))
+    return list(play_episodes(venv, [Random(venv.spec)], np.array([1], np.uint64), keys, np.zeros((3, 2), np.int64)))
 
 
 @pytest.mark.parametrize("name", LEDGERS)

@@ -205,8 +205,8 @@ def failure(reference: str) -> str:
         ("bits", "the view of player 0 holds 2, its space says 0 to 1"),
         ("rounded", "the view of player 0 holds 1073741825, and float32 holds whole numbers up to 16777216 exactly"),
         ("words", "the view of player 0 is <U1 (3,), its space says float32 (3,)"),
-        ("huge", "showed a view not finite, player 0"),
-        ("nothing", "showed a view not finite, player 0"),
+        ("huge", "showed a view that is not finite, player 0"),
+        ("nothing", "showed a view that is not finite, player 0"),
     ],
 )
 @pytest.mark.parametrize("api", ["Shows", "InTurns"])
@@ -239,7 +239,7 @@ def test_a_type_that_holds_nothing_else_needs_no_look():
 @pytest.mark.parametrize("mask, odd", [("logits", "-inf"), ("halves", "0.5"), ("nan", "nan"), ("minus", "-1")])
 @pytest.mark.parametrize("api", ["Shows", "InTurns"])
 def test_a_mask_of_other_numbers_than_0_and_1_is_refused(api, mask, odd):
-    what = f"the mask of player 0 holds {odd}, expected 1 (legal) and 0 (not legal) alone"
+    what = f"the mask of player 0 holds {odd}, expected only 1 (legal) and 0 (not legal)"
     assert failure(f"{HERE}:{api}(mask={mask})").endswith(what)
 
 
@@ -297,7 +297,7 @@ def test_a_refusal_prints_what_to_type_and_that_works(reference, remedy):
         ("Shows | scale_actions", "expected boxes of floats to scale, got Discrete(3)"),
         (
             "Shows | agent_id | flatten_views",
-            "expected 'flatten_views' directly behind an environment of gymnasium or pettingzoo",
+            "expected 'flatten_views' directly after an environment of gymnasium or pettingzoo",
         ),
     ],
 )
@@ -307,7 +307,7 @@ def test_what_cannot_be_reshaped_is_refused_in_one_sentence(reference, said):
 
 @pytest.mark.parametrize("game", ["spread", "openspiel:tic_tac_toe", "tests.games.plugin:Nim"])
 def test_only_single_environments_are_reshaped(game):
-    assert "expected 'flatten_views' directly behind an environment of gymnasium or pettingzoo" in refusal(
+    assert "expected 'flatten_views' directly after an environment of gymnasium or pettingzoo" in refusal(
         f"{game} | flatten_views"
     )
 

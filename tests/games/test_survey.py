@@ -53,7 +53,7 @@ def test_every_game_has_its_row_whatever_becomes_of_it(monkeypatch):
         "tests.games.plugin:Nim(stone=3)": ("refused", "'Nim' takes stones, got 'stone'; did you mean 'stones'?"),
         f"{HERE}:Overpaid": ("FAILS", "returns lie within their bounds: a return of "),
         f"{HERE}:Killed": ("FAILS", "its process ended with SIGKILL: lay down"),
-        f"{HERE}:Leaves": ("FAILS", "its process ended with 0: nothing was said"),
+        f"{HERE}:Leaves": ("FAILS", "its process ended with 0: no output"),
         "tests.games.plugin:Nim | flatten | flotten": ("refused", "got 'flotten'; did you mean 'flatten'?"),
     }
     monkeypatch.setattr(survey, "references", lambda source: list(fates))

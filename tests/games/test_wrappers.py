@@ -180,15 +180,15 @@ def test_the_rate_of_noise_is_checked():
         ("coin_game | messy(phy=0.1)", "did you mean 'phi'"),
         (
             "coin_game | messy | resize_v1(x_size=84, y_size=84)",
-            "directly behind an environment of pettingzoo, got it behind 'coin_game | messy",
+            "directly after an environment of pettingzoo, got it after 'coin_game | messy",
         ),
         (
             "coin_game | resize_v1(x_size=84, y_size=84)",
-            "expected 'resize_v1' directly behind an environment of pettingzoo",
+            "expected 'resize_v1' directly after an environment of pettingzoo",
         ),
         (
             "openspiel:tic_tac_toe | resize_v1(x_size=84, y_size=84)",
-            "expected 'resize_v1' directly behind an environment of pettingzoo",
+            "expected 'resize_v1' directly after an environment of pettingzoo",
         ),
         ("openspiel:tic_tac_toe | team_reward", "is zero-sum"),
         ("coin_game | team_reward(how=most)", "expected how=mean or how=sum"),

@@ -10,6 +10,7 @@ import torch
 
 import marl
 from games.keys import fold
+from marl.agents import foreign
 from marl.cli.app import main
 from tests.bots import Counting, First, Second
 from tests.plugin_package.my_games import Nim
@@ -171,6 +172,40 @@ def test_nothing_global_changes(trained, monkeypatch):
 class Illegal(marl.Stateless):
     def act(self, view, hidden):
         return marl.Decision(np.full(len(view), 99)), None
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """The processes of the agents that are loaded."""
+    started, launch = [], foreign.launch
+
+    def watched(*arguments, **options):
+        process, connection = launch(*arguments, **options)
+        started.append(process)
+        return process, connection
+
+    monkeypatch.setattr(foreign, "launch", watched)
+    return started
+
+
+RAISES = "tests.bots:Bad(how=raise)"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: marl.play(GAME, ["tests.bots:First()", "randm"]),
+        lambda: marl.play(GAME, ["tests.bots:First()", Illegal()]),
+        lambda: marl.evaluate("tests.bots:First()", GAME, against="randm"),
+        lambda: marl.train(CONFIG | {"evaluation": {"panel": [RAISES], "seeds": 1}}, run_dir="mine", quiet=True),
+        lambda: marl.train(CONFIG | {"opponents": {"agents": [RAISES]}}, run_dir="mine", quiet=True),
+    ],
+    ids=["play: the second is none", "play: the second fails", "evaluate", "train: panel", "train: opponents"],
+)
+def test_no_process_of_an_agent_stays_after_a_failure(call, processes):
+    with pytest.raises(marl.UserError) as failure:  # its traceback keeps all that the frames of the call hold
+        call()
+    assert failure.tb and len(processes) == 1 and processes[0].poll() is not None
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pyspiel
 import pytest
 
+import marl
 from games.errors import RunFailed
 from games.registry import make
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from marl.base.terminal import Terminal
 from marl.training.config import TrainConfig
 from marl.training.train import train
@@ -34,7 +36,7 @@ def _nobody_stays():
 def schedule(game, references, seeds):
     """Return the round robin, and how each agent's id is referred to."""
     spec = make(game, 1).spec
-    reference = {load_agent(text, spec).digest: text for text in references}
+    reference = {load_entrant(text, spec).digest: text for text in references}
     return round_robin(game, list(reference), spec.num_players, seeds, seed=3), reference
 
 
@@ -69,6 +71,31 @@ def test_a_fixture_is_the_same_game_in_any_batch(game, trained):
     pair = [fixture for fixture in fixtures if {reference[agent] for agent in fixture.agents} == {"random", OTHER}]
     again = by_fixture(play_chunk(game, ["random", OTHER], pair[::-1], num_envs=3))
     assert again == {fixture.id: alone[fixture.id] for fixture in pair}
+
+
+@pytest.fixture
+def registered(tmp_path, monkeypatch):
+    """The name of an agent that an installed package registers; the agent chooses as FIRST does."""
+    (tmp_path / "registered_bots.py").write_text("from tests.bots import First\n\n\nclass Bot(First):\n    pass\n")
+    package = tmp_path / "registered_bots-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: registered-bots\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[marl.agents]\nfirst_legal = registered_bots:Bot\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return "first_legal"
+
+
+def test_a_registered_agent_plays_in_a_process_of_its_own(registered):
+    played, by_class = (marl.play(TIC_TAC_TOE, [agent, "random"], 3, seed=1) for agent in (registered, FIRST))
+    assert [moves.tolist() for moves in played.moves] == [moves.tolist() for moves in by_class.moves]
+    results = []
+    for agent in (registered, FIRST):
+        fixtures, _ = schedule(TIC_TAC_TOE, ["random", agent], seeds=2)
+        games = play_chunk(TIC_TAC_TOE, ["random", agent], fixtures, num_envs=4)
+        assert {game.termination for game in games} == {"finished"} and len(games) == 4
+        results.append([(game.payoffs, game.moves) for game in games])
+    assert results[0] == results[1]
+    assert "registered_bots" not in sys.modules  # only its own process imports it
 
 
 def test_moves_replay_to_the_payoffs():

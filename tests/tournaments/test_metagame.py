@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from games.errors import UserError
 from games.registry import make
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from tests.properties import examples
 from tournaments.match import play
 from tournaments.metagame import matchups
@@ -66,7 +66,7 @@ def test_a_forfeit_counts_as_a_whole_game():
 
 
 def test_a_forfeit_says_nothing_of_the_other():
-    """C broke off both games against A, and B one of three and one of two against itself."""
+    """C forfeited both games against A, and B one of three and one of two against itself."""
     nan = float("nan")
     log = [
         *(Result(("A", "C"), (nan, -9.0), seed, "agent_error") for seed in (0, 1)),
@@ -169,7 +169,7 @@ AGENTS = ["tit_for_tat", "always_cooperate", "always_defect"]
 def scripted(game, seeds=3):
     """Play a tournament of scripted agents in memory."""
     spec = make(game, 1).spec
-    named = {load_agent(name, spec).digest: name for name in AGENTS}
+    named = {load_entrant(name, spec).digest: name for name in AGENTS}
     fixtures = round_robin(game, list(named), 2, seeds, seed=0, self_play=True)
     return Results.of(
         [

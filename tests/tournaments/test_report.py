@@ -218,7 +218,7 @@ def test_a_pairing_without_a_game_is_left_open_and_said(tmp_path):
         summary = summarize(store)
     page = Page(write_report(summary, tmp_path)["report.html"].read_text(encoding="utf-8"))
     assert "payoff per game" in printed(summary) and summary.matchups.missing == 3
-    assert "an agent with itself among them: 3" in " ".join(summary.warnings)
+    assert "without a game, self-play included: 3" in " ".join(summary.warnings)
     assert page.attributes.count(("class", "none")) == 2 * 3
     assert [line["self_play"] for line in summary.to_json()["matchups"]["standings"]] == [None] * 3
 
@@ -248,7 +248,7 @@ def test_names_and_numbers_are_whole(tmp_path, payoff, num_players):
 
 
 def test_who_breaks_off_every_game_is_last_even_if_no_game_is_left(tmp_path):
-    """C has broken off every game of three, so that none says what A or B are worth."""
+    """C has forfeited every game of three, so that none says what A or B are worth."""
     with make_store(tmp_path / "s", "team", 3, [(0, 0, 0)]) as store:
         store._db.execute("DELETE FROM games")
         nan = float("nan")
@@ -304,7 +304,7 @@ def test_deterministic_agents_that_repeat_one_game_are_said(tmp_path):
         store._db.execute("DELETE FROM games")
         store.add(PlayedGame(fixture, (1.0, -1.0), "finished", 5, b"\x01") for fixture in again)
         [warning] = [warning for warning in summarize(store).warnings if "repeated one game" in warning]
-    assert ": 2. They count as if each game were another" in warning
+    assert ": 2. Each copy counts as a game of its own" in warning
 
 
 def test_whose_games_are_set_aside_has_played(tmp_path):
@@ -317,7 +317,7 @@ def test_whose_games_are_set_aside_has_played(tmp_path):
         ]
         store.add(PlayedGame(fixture, (1.0, 1.0, 1.0), "finished", 5) for fixture in whole)
         assert [w for w in summarize(store).warnings if "played" in w.lower()] == [
-            f"Played only with copies at the table, in games that count no more: {NAMES['bb']}."
+            f"Played only games with copies of an agent, which do not count any more: {NAMES['bb']}."
         ]
 
 
@@ -400,7 +400,7 @@ def test_one_seed_shows_no_interval_and_says_why(tmp_path):
     with rated_store(tmp_path / "s", {"a": 1, "b": 1, "c": 1}) as store:
         summary = summarize(store)
     assert summary.warnings == [
-        f"No intervals, as one seed cannot show how much is its luck: {', '.join(summary.agents)}; play more seeds."
+        f"No intervals, since one seed shows no spread: {', '.join(summary.agents)}; play more seeds."
     ]
     files = write_report(summary, tmp_path / "report")
     page = Page(files["report.html"].read_text(encoding="utf-8"))
@@ -412,8 +412,8 @@ def test_one_seed_shows_no_interval_and_says_why(tmp_path):
 
 def test_few_seeds_are_said_to_be_few(tmp_path):
     for seeds, said in (
-        (4, "Intervals that rest on fewer than 10 seeds, and are long: late; play more seeds."),
-        (1, "No intervals, as one seed cannot show how much is its luck: late; play more seeds."),
+        (4, "Long intervals, from fewer than 10 seeds: late; play more seeds."),
+        (1, "No intervals, since one seed shows no spread: late; play more seeds."),
     ):
         with rated_store(tmp_path / str(seeds), dict.fromkeys("abcdefgh", 40) | {"late": seeds}) as store:
             assert said in summarize(store).warnings

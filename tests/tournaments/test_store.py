@@ -69,7 +69,7 @@ def test_bad_games_are_refused(store):
         played(FIXTURES[:1], (1.0,))
     with pytest.raises(ValueError):
         store.add([*played(FIXTURES[:1]), *played(FIXTURES[1:2], (float("inf"), 0.0))])
-    with pytest.raises(ValueError, match="nobody broke off"):
+    with pytest.raises(ValueError, match="nobody forfeited"):
         played(FIXTURES[:1], (float("nan"), 0.0))
     assert len(store) == 0
 
@@ -115,12 +115,12 @@ def test_files_that_are_no_store(tmp_path):
     db.close()
     empty.touch()
     for path in (text, other, empty):
-        with pytest.raises(UserError, match="another file") as caught:
+        with pytest.raises(UserError, match="which is not one") as caught:
             Store(path)
         assert caught.value.exit_code == 2
     assert text.read_text().startswith("not a database")
     for path in (text, other):
-        with pytest.raises(UserError, match="another file"):
+        with pytest.raises(UserError, match="which is not one"):
             Store(path, create=True)
     with pytest.raises(UserError, match="does not exist"):
         Store(tmp_path / "missing")
@@ -337,7 +337,7 @@ def test_a_file_that_brings_more_than_a_store_is_none(tmp_path, more):
         db.execute(more)
     db.close()
     for create in (False, True):
-        with pytest.raises(UserError, match="another file"):
+        with pytest.raises(UserError, match="which is not one"):
             Store(path, create=create)
 
 

@@ -85,7 +85,7 @@ def test_openings_make_games_differ_and_are_shared_by_seatings(tmp_path):
         play(config(agents=agents, opening_moves=3), tmp_path / "two")
     with Store(play(config(agents=agents, seeds=20, opening_moves=9), tmp_path / "all")) as store:
         summary = summarize(store)
-    assert any(line.startswith("40 of 40 games ended within their opening") for line in summary.warnings)
+    assert any(line.startswith("40 of 40 games ended within their random opening") for line in summary.warnings)
     assert summary.to_json()["opening_moves"] == 9
 
 
@@ -291,7 +291,7 @@ def test_games_without_elo_are_reported_by_mean_payoff(tmp_path, capsys, game, r
     assert report["rating_rule"] == "payoff" and reason in report["reason"]
     played = rows(folder / STORE, "agents, payoffs")
     with Store(folder / STORE) as store:
-        names = store._called()
+        names = store._labels_by_number()
     for line in report["payoffs"]:
         paid = [
             payoff
@@ -377,7 +377,7 @@ def test_agents_that_fail_end_no_tournament(tmp_path, capsys, workers):
     assert len(rows(tmp_path / "run" / STORE)) == 30
     failed = {failure["agent"]: failure for failure in report["failures"]}
     assert failed.keys() == set(ways[:3])
-    details = ["raised SystemExit: 0", "stopped, for its process ended with exit code 0", "raised ValueError: no"]
+    details = ["raised SystemExit: 0", "stopped because its process ended with exit code 0", "raised ValueError: no"]
     assert [failed[agent]["first"]["detail"] for agent in ways[:3]] == details
     assert all(said.err.count(f"'{agent}' {detail}") == 1 for agent, detail in zip(ways, details, strict=False))
     called = dict(queried(tmp_path / "run" / STORE, "SELECT number, name FROM agents"))
@@ -386,7 +386,7 @@ def test_agents_that_fail_end_no_tournament(tmp_path, capsys, workers):
         assert termination == ("agent_error" if seated & set(ways[:3]) else "finished")
     assert marl("tournament", "rate", tmp_path / "run") == 0
     first, *others = capsys.readouterr().out.splitlines()
-    assert "never finished a game: it broke off" in first and "; in the first, as player" in first
+    assert "never finished a game: it forfeited" in first and "; in the first, as player" in first
     assert sum("never finished" in line for line in others) == 2
     markdown = (tmp_path / "run" / "leaderboard.md").read_text()
     assert markdown.index("never finished a game") < markdown.index("| rank |")
@@ -439,8 +439,8 @@ def test_a_game_that_does_not_end_is_no_result(tmp_path):
         assert store.terminations() == {"cut": 4, "finished": 8}
         summary = summarize(store)
     assert len(summary.results) == 8 and summary.wdl.sum(axis=(0, 1))[1] == 0  # and none is a draw
-    [warning] = [warning for warning in summary.warnings if "no result" in warning]
-    assert warning.endswith("and are no result: tests.bots:AlsoFirst – tests.bots:First (4).")
+    [warning] = [warning for warning in summary.warnings if "without a result" in warning]
+    assert warning.endswith("(cut after max_steps): tests.bots:AlsoFirst – tests.bots:First (4).")
     assert summary.to_json()["without_result"] == {"cut": 4}
     assert {length for (length,) in rows(tmp_path / STORE, "length") if length >= 60} == {60}
     with pytest.raises(UserError, match="holds a tournament with max_steps: 60, not null; name another --run-dir"):
@@ -453,7 +453,7 @@ def test_a_tournament_without_any_result_is_reported(tmp_path, capsys):
     command = ["tournament", "run", tmp_path / "t.yaml", "--run-dir", tmp_path / "run", "--set", "max_steps=20"]
     assert marl(*command) == 0
     said = capsys.readouterr().out
-    assert "No game has a result." in said and "are no result: tests.bots:AlsoFirst – tests.bots:First (2)" in said
+    assert "No game has a result." in said and "(cut after max_steps): tests.bots:AlsoFirst" in said
     assert "copies" not in said
 
 

@@ -1,14 +1,14 @@
-"""A thousand solved positions of connect four: does an agent find the moves that keep what it has?
+"""A thousand solved positions of connect four, to measure how often an agent's move keeps the position's value.
 
-`connect_four.csv` holds them, plies 13 to 24 in equal parts; no two are the same or mirror images. `generate.py` drew
-them by random play. In each the choice matters: one move at least keeps the position's value, and one does not. In none
-could either player make four at once.
+`connect_four.csv` holds them: plies 13 to 24 in equal parts, no two the same or mirror images, drawn by random play
+(`generate.py`). At each position at least one move keeps the value and at least one does not, and neither player can
+make a line of four with its next stone.
 
     moves     the columns played, 0 to 6
-    values    what each column is worth to the player to move: w, d or l, '.' where it is full
-    depth     how far one must look ahead: the fewest plies after which every move held best keeps the value
+    values    the value of each column for the player to move: w, d or l, '.' if the column is full
+    depth     the least search depth at which every move found best keeps the value (`Solver.depth`)
 
-Easy positions take up to 4 plies, medium ones up to 12, hard ones more: a third of each ply's are of each kind.
+Easy positions have a depth up to 4, medium ones up to 12, hard ones more; each is a third of a ply's positions.
 """
 
 from collections import defaultdict
@@ -61,7 +61,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The share of positions at which the chosen move keeps the value: of all, and of each kind that there is."""
+    """The share of positions at which the chosen move keeps the value: of all, and of each kind that occurs."""
 
     positions: int
     overall: float
@@ -81,7 +81,7 @@ def load() -> list[Labelled]:
 
 
 def accuracy(positions: Sequence[Labelled], choose: Choose, batch: int = 256) -> Accuracy:
-    """Ask for a move at each position, `batch` of them in a call; raises UserError where one cannot be played."""
+    """Ask for a move at each position, `batch` positions in a call; raises UserError for a move that is illegal."""
     if not positions:
         raise UserError("expected positions to choose at, got none; `games.solvers.positions.load()` has a thousand")
     kept = []
@@ -100,7 +100,7 @@ def accuracy(positions: Sequence[Labelled], choose: Choose, batch: int = 256) ->
 
 
 def chance(positions: Sequence[Labelled]) -> float:
-    """Return the accuracy to expect of legal moves at random."""
+    """Return the expected accuracy of uniform random moves."""
     return sum(len(keeping(p.values)) / sum(v is not None for v in p.values) for p in positions) / len(positions)
 
 

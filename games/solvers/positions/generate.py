@@ -1,9 +1,10 @@
 """Draw and solve the positions again: python -m games.solvers.positions.generate > connect_four.csv
 
-Random play: every move is uniform among the columns with room, and a hash of the ply, the game's number and the move.
-A game counts that reaches its ply without a four, at a position in which neither player could make one at once, which
-was not drawn before, nor its mirror image, and at which some move does not keep the value. Games are drawn until each
-ply has its number of each difficulty. Two minutes with numba, an hour or two without.
+In random play every move is uniform among the columns with room, drawn by a hash of the ply, the game's number and the
+move. A game's position is kept if the game reaches the ply without a four, neither player can make a four with its next
+stone, neither the position nor its mirror image was drawn before, and some move does not keep the value. Games are
+drawn until each ply has its number of positions of each difficulty. This takes two minutes with numba, an hour or two
+without.
 """
 
 from collections import Counter
@@ -18,7 +19,7 @@ TOTAL = 1000
 
 
 def quotas() -> dict[tuple[int, str], int]:
-    """Return how many positions there are of each ply and difficulty: as equal as can be, the first ones larger."""
+    """Return the number of positions of each ply and difficulty: as equal as possible, the first ones larger."""
     plies = [ply for phase in PHASES.values() for ply in phase]
     sizes = dict(zip(plies, _split(TOTAL, len(plies)), strict=True))
     return {
@@ -40,7 +41,7 @@ def drawn(ply: int) -> Iterator[tuple[str, Board]]:
 
 
 def play(key: int, plies: int) -> tuple[str, Board]:
-    """Play a random game of so many moves, or up to the move before a four; return its moves and where they lead."""
+    """Play a random game of `plies` moves, or up to the move before a four; return its moves and its position."""
     moves, board = "", Board(0, 0)
     for ply in range(plies):
         open_columns = [column for column in range(COLUMNS) if board.landing(column)]

@@ -1,4 +1,4 @@
-"""Whole episodes of two players: what each seat saw, did and was paid, and how two seats are paired as an encounter.
+"""Whole episodes of two players: each seat's observations, actions and rewards, and two seats paired as an encounter.
 
 Axis letters: T steps, E environments, N = 2 players, EN = E * N seats, B encounters, A actions, I inputs of a network.
 """

@@ -10,7 +10,7 @@ defines its loss.
 from abc import abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -44,10 +44,11 @@ class OpponentShapingLearner(Learner):
     """
 
     Config: ClassVar[type[BaseModel]] = OpponentShapingConfig
+    config: OpponentShapingConfig
     name: ClassVar[str]
     MOST_SEATED = 16  # past selves that play at a time
 
-    def __init__(self, config: Any, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
+    def __init__(self, config: OpponentShapingConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         _refuse(self.name, spec)
         self.notes = self.warn(spec)
         self.config, self.spec, self.device, self.key = config, spec, device, key
@@ -271,7 +272,9 @@ class OpponentShapingLearner(Learner):
         return self.me.actor.state_dict()
 
     @classmethod
-    def load_agent(cls, config: Any, spec: Spec, state: Tensors, *, device: str, greedy: bool = False) -> Agent:
+    def load_agent(
+        cls, config: OpponentShapingConfig, spec: Spec, state: Tensors, *, device: str, greedy: bool = False
+    ) -> Agent:
         actor = PolicyAndQ(config, spec, 0).actor.to(device)
         actor.load_state_dict(state)
         return ActorAgent(actor, device, greedy=greedy)
@@ -287,4 +290,4 @@ def _refuse(name: str, spec: Spec) -> None:
     if not isinstance(spec.action, Discrete):
         raise UserError(f"{name} needs discrete actions, and '{spec.name}' has continuous ones; choose another game")
     if spec.max_length is None:
-        raise UserError(f"{name} needs episodes of a known length, and '{spec.name}' says none; use ippo")
+        raise UserError(f"{name} needs episodes of a known length, and '{spec.name}' declares none; use ippo")

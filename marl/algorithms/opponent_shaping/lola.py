@@ -52,6 +52,7 @@ class Lola(OpponentShapingLearner):
     """LOLA: policy gradient through the opponent's step of policy gradient."""
 
     Config: ClassVar[type[BaseModel]] = LolaConfig
+    config: LolaConfig
     name = "lola"
 
     def __init__(self, config: LolaConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:

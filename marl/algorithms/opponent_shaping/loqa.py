@@ -63,6 +63,7 @@ class Loqa(OpponentShapingLearner):
     """LOQA: the policy gradient, and the gradient of the opponent's future policy."""
 
     Config: ClassVar[type[BaseModel]] = LoqaConfig
+    config: LoqaConfig
     name = "loqa"
 
     def warn(self, spec: Spec) -> list[str]:

@@ -21,7 +21,7 @@ class OpponentShapingConfig(Frozen):
     gamma: float = Field(0.96, ge=0, le=1)
     learning_rate: PositiveFloat = 1e-3  # the policy's
     critic_learning_rate: PositiveFloat = 1e-2
-    critic_average: float = Field(0.99, ge=0, lt=1)  # the share of itself that the target critic keeps at each update
+    critic_average: float = Field(0.99, ge=0, lt=1)  # decay of the target critic, a moving average of the critic
     entropy_coefficient: float = Field(0.0, ge=0)
     epsilon: float = Field(0.0, ge=0, le=1)  # share of uniform actions in training; the loss does not correct for it
     actor_hidden: tuple[Size, ...] = (128, 128)
@@ -48,7 +48,7 @@ class Head(nn.Module):
         self.remember = GRU(sizes[-1], memory, generator) if memory else None
         table = not (memory or hidden)
         self.out = linear(memory or sizes[-1], outputs, 0.0 if table else 0.01, generator)
-        if table:  # the bias stays 0: as a buffer it is no parameter to differentiate, copy or look ahead by
+        if table:  # the bias stays 0: as a buffer it is not among the parameters
             bias = self.out.bias.detach()
             del self.out.bias
             self.out.register_buffer("bias", bias)

@@ -15,7 +15,7 @@ are computed once for a whole trajectory, not at each step: the same numbers, in
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -256,7 +256,7 @@ class Ippo(Learner):
         return {k: v for p, m in enumerate(self.models) for k, v in prefixed(f"model.{p}", m.state_dict()).items()}
 
     @classmethod
-    def load_agent(cls, config: Any, spec: Spec, state: Tensors, *, device: str, greedy: bool = False) -> Agent:
+    def load_agent(cls, config: IppoConfig, spec: Spec, state: Tensors, *, device: str, greedy: bool = False) -> Agent:
         models = _build(config, spec, 0, device)
         _load_models(models, state)
         return IppoAgent(models, device, greedy=greedy)

@@ -1,3 +1,3 @@
 from marl.base.moved import getter
 
-__getattr__ = getter(__name__)  # what was in the module of this name
+__getattr__ = getter(__name__)  # forwards the names of the old module

@@ -124,11 +124,11 @@ class EpisodeBatch:
         return seats.flatten(0, 1)[self._cell]
 
     def taken(self, rows: Tensor) -> Tensor:
-        """Return the outputs, of [R, A], of the actions taken [B, N]; 0 where the player did not act."""
+        """Select from outputs [R, A] those of the actions taken [B, N]; 0 where the player did not act."""
         return self.seats(rows.gather(1, self.action[:, None])[:, 0] * self.acts)
 
     def chosen(self, rows: Tensor, joint: Tensor) -> Tensor:
-        """Return the outputs, of [R, A], of joint actions [B, N]: [B, N]; 0 where the player had no observation."""
+        """Select from outputs [R, A] those of joint actions [B, N]: [B, N]; 0 where the player had no observation."""
         return self.seats(rows.gather(1, self.rows(joint)[:, None])[:, 0])
 
     def action_masks(self) -> Tensor:

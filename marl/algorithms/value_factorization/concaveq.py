@@ -153,12 +153,12 @@ def ascend(mixer: Concave, weights: list[Tensor], q: Tensor, action_mask: Tensor
 
 
 def _at(seats: Tensor, joint: Tensor) -> Tensor:
-    """Return the values, of [B, N, A], of joint actions [C, N] that are the same at each step: [B, C, N]."""
+    """Select from values [B, N, A] those of joint actions [C, N], the same at each step: [B, C, N]."""
     return seats[:, torch.arange(joint.shape[1], device=joint.device), joint]
 
 
 def _of(seats: Tensor, joint: Tensor) -> Tensor:
-    """Return the values, of [B, N, A], of each step's joint actions [B, C, N]: [B, C, N]."""
+    """Select from values [B, N, A] those of each step's joint actions [B, C, N]: [B, C, N]."""
     return seats.gather(2, joint.transpose(1, 2)).transpose(1, 2)
 
 
@@ -180,6 +180,7 @@ class ConcaveQ(TeamLearner):
     """
 
     Config: ClassVar[type[BaseModel]] = ConcaveQConfig
+    config: ConcaveQConfig
     Plays = TeamPolicyAgent
     name = "concaveq"
 

@@ -8,7 +8,7 @@ An algorithm (qmix.py, concaveq.py) defines its networks and its loss.
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -59,11 +59,12 @@ class TeamLearner(Learner):
     """
 
     Config: ClassVar[type[BaseModel]]
+    config: TeamLearnerConfig
     Plays: ClassVar[type["TeamAgent"]] = TeamAgent
     name: ClassVar[str]
     needs_state: ClassVar[bool] = True  # the algorithm uses the global state in training
 
-    def __init__(self, config: Any, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
+    def __init__(self, config: TeamLearnerConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         self.notes = _refuse(self.name, spec, self.needs_state)
         self.config, self.spec, self.device = config, spec, device
         self.key = key
@@ -159,7 +160,9 @@ class TeamLearner(Learner):
         return self._plays.state_dict()
 
     @classmethod
-    def load_agent(cls, config: Any, spec: Spec, state: Tensors, *, device: str, epsilon: float = 0.0) -> Agent:
+    def load_agent(
+        cls, config: TeamLearnerConfig, spec: Spec, state: Tensors, *, device: str, epsilon: float = 0.0
+    ) -> Agent:
         if not 0 <= epsilon <= 1:
             raise UserError(f"epsilon is a share of uniform actions, 0 to 1, got {epsilon}")
         team = Team(config, spec, 0).to(device)

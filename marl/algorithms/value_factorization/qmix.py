@@ -129,6 +129,7 @@ class ValueFactorization(TeamLearner):
     """The learner of utilities and a mixer, with target networks."""
 
     Config: ClassVar[type[BaseModel]] = ValueFactorizationConfig
+    config: ValueFactorizationConfig
 
     @abstractmethod
     def mixer(self, key: int) -> nn.Module:
@@ -183,6 +184,7 @@ class Qmix(ValueFactorization):
     """QMIX: a monotone mixer of the utilities, whose weights depend on the state."""
 
     Config, name = QmixConfig, "qmix"
+    config: QmixConfig
 
     def mixer(self, key: int) -> nn.Module:
         return Monotone(self.config, self.spec.num_players, self.state_size, generator_of(key))
@@ -192,6 +194,7 @@ class Aerial(ValueFactorization):
     """AERIAL: QMIX with attention over the agents' hidden states, which get no gradient through the mixer."""
 
     Config, name, needs_state = QmixConfig, "aerial", False
+    config: QmixConfig
 
     def mixer(self, key: int) -> nn.Module:
         return MonotoneOfHidden(self.config, self.spec.num_players, generator_of(key))

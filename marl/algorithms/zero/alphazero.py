@@ -19,7 +19,7 @@ follows from the rules.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import BaseModel, Field
@@ -78,6 +78,7 @@ class AlphaZero(SearchLearner[PolicyValue]):
     """
 
     Config: ClassVar[type[BaseModel]] = AlphaZeroConfig
+    config: AlphaZeroConfig
 
     def __init__(self, config: AlphaZeroConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         _refuse(config, spec)
@@ -122,7 +123,7 @@ class AlphaZero(SearchLearner[PolicyValue]):
     @classmethod
     def load_agent(
         cls,
-        config: Any,
+        config: AlphaZeroConfig,
         spec: Spec,
         state: Tensors,
         *,

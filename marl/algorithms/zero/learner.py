@@ -6,7 +6,7 @@ An algorithm adds its network, the model of its search, and its loss.
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal
+from typing import Generic, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -72,6 +72,7 @@ class SearchConfig(Frozen):
 class SearchLearner(Learner, Generic[Network]):
     """Learn from batches of searched positions, one update every `steps_per_update` environment steps."""
 
+    config: SearchConfig
     may_lag = True
 
     def __init__(
@@ -91,8 +92,8 @@ class SearchLearner(Learner, Generic[Network]):
                 f"expected replay_positions of at least batch_size, {config.batch_size}, got "
                 f"{config.replay_positions}; nothing would be learned"
             )
-        self.config: Any = config  # an algorithm's own
-        self.spec, self.device, self.key, self.total_steps = spec, device, key, total_steps
+        self.config, self.spec, self.device = config, spec, device
+        self.key, self.total_steps = key, total_steps
         self.network = network.to(device)
         self.optimizer = Adam(
             self.network.parameters(), learning_rate=config.learning_rate, eps=1e-8, max_norm=config.max_grad_norm

@@ -260,6 +260,7 @@ class MuZero(SearchLearner[MuZeroNetwork]):
     """
 
     Config: ClassVar[type[BaseModel]] = MuZeroConfig
+    config: MuZeroConfig
 
     def __init__(self, config: MuZeroConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         _refuse(config, spec)
@@ -317,7 +318,7 @@ class MuZero(SearchLearner[MuZeroNetwork]):
     @classmethod
     def load_agent(
         cls,
-        config: Any,
+        config: MuZeroConfig,
         spec: Spec,
         state: Tensors,
         *,

@@ -2,7 +2,7 @@
 
     PolicyValue         an observation and the mover -> a policy and values
     Prediction          the two heads, on the features of any torso
-    NetworkInference           a network in play: batch normalisation folded, results independent of the batch
+    NetworkInference        a network in play: batch normalisation folded, results independent of the batch
     PolicyValueInference    a PolicyValue as an evaluator calls it
 
 Values are one number for each player, in the form of marl/search/values.py.

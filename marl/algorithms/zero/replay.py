@@ -39,9 +39,9 @@ class PositionReplay:
         row = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in self._fields.values())
         # Growing copies the rows: twice the memory for a moment. A checkpoint is written without a copy.
         refuse_beyond_memory(capacity, f"positions of '{spec.name}'", row, 2, "replay_positions")
-        self._rows = self._none()
+        self._rows = self._no_rows()
         self._next = 0  # the number of positions ever stored
-        self._waiting = self._none()
+        self._waiting = self._no_rows()
         self._of = np.zeros((0, 2), np.int64)  # [W, 2] environment and episode of the waiting positions
         self._before = np.zeros((0, spec.num_players))  # [W, N] return before each waiting position
         self._paid = np.zeros((0, spec.num_players))  # [E, N] return so far in the open episodes
@@ -136,7 +136,7 @@ class PositionReplay:
         self._waiting = {name: arrays[f"waiting.{name}"] for name in self._waiting}
         self._rows = {name: arrays[name] for name in self._rows}
 
-    def _none(self) -> Rows:
+    def _no_rows(self) -> Rows:
         return {name: np.zeros((0, *shape), dtype) for name, (shape, dtype) in self._fields.items()}
 
     def _wait(self, rows: Rows, of: NDArray[np.int64], before: NDArray[np.float64]) -> None:

@@ -189,7 +189,7 @@ def test_a_game_that_is_too_large_is_refused():
 def test_a_game_that_comes_back_is_refused():
     tree = {"player": 0, 0: ((1.0, 0.0), {})}
     tree[1] = ((0.0, 0.0), {"player": 1, 0: ((0.0, 0.0), tree)})
-    with pytest.raises(UserError, match="expected a game that never comes back to a position, got 'told'"):
+    with pytest.raises(UserError, match="expected a game that never repeats a position, got 'told'"):
         Solution(Told(tree, 2))
 
 

@@ -17,7 +17,7 @@ from games.errors import RunFailed, UserError
 from games.keys import fold, uniform
 from games.registry import make
 from marl.agents import checkpoint
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from marl.algorithms.policy_gradient.ippo import Ippo
 from marl.rollout.types import View
 
@@ -52,7 +52,7 @@ def view(rows=9):
 def test_a_checkpoint_plays_as_its_learner_did(tmp_path):
     folder, learner = written(tmp_path)
     ours, _ = learner.agent().act(view(), None)
-    theirs, _ = load_agent(str(folder), SPEC).agent.act(view(), None)
+    theirs, _ = load_entrant(str(folder), SPEC).agent.act(view(), None)
     assert (ours.action == theirs.action).all() and (ours.extras["log_prob"] == theirs.extras["log_prob"]).all()
 
 
@@ -60,9 +60,9 @@ def test_other_weights_or_options_are_another_player(tmp_path):
     one, _ = written(tmp_path / "a")
     twin, _ = written(tmp_path / "b")
     other, _ = written(tmp_path / "c", key=4)
-    digests = [load_agent(str(folder), SPEC).digest for folder in (one, twin, other)]
+    digests = [load_entrant(str(folder), SPEC).digest for folder in (one, twin, other)]
     assert digests[0] == digests[1] != digests[2]
-    assert load_agent(f"{one}(greedy=True)", SPEC).digest != digests[0]
+    assert load_entrant(f"{one}(greedy=True)", SPEC).digest != digests[0]
 
 
 def test_state_round_trip(tmp_path):
@@ -150,7 +150,7 @@ def test_harm_is_noticed(tmp_path, harm, said):
     folder, _ = written(tmp_path)
     harm(folder)
     with pytest.raises(UserError, match=said) as caught:
-        load_agent(str(folder), SPEC)
+        load_entrant(str(folder), SPEC)
     assert "\n" not in str(caught.value) and caught.value.exit_code == 2
 
 
@@ -186,7 +186,7 @@ def test_what_a_forger_sealed_is_one_sentence_too(tmp_path, data):
     folder, _ = written(tmp_path)
     forge(folder, "agent.safetensors", data)
     with pytest.raises(UserError) as caught:
-        load_agent(str(folder), SPEC)
+        load_entrant(str(folder), SPEC)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
     folder, _ = written(tmp_path)
     forge(folder, "learner.safetensors", data)
@@ -211,7 +211,7 @@ def test_no_bit_of_a_checkpoint_can_turn(tmp_path):
             assert found.folder == before and found.damaged == [folder] and "is not what was written" in found.why
             if path.name in ("checkpoint.json", "agent.safetensors"):
                 with pytest.raises(UserError, match="is not what was written"):
-                    load_agent(str(folder), SPEC)
+                    load_entrant(str(folder), SPEC)
             path.write_bytes(whole)
     assert checkpoint.resumed(tmp_path).folder == folder
 
@@ -264,7 +264,7 @@ def test_a_place_counts_in_a_run_only(tmp_path):
     stranger, _ = written(tmp_path / "other", step=3, key=3, parent=("0" * 64, 1))
     for folder, name in ((second, "000000009"), (stranger, "000000003")):
         copy = shutil.copytree(folder, tmp_path / "checkpoints" / name)
-        assert load_agent(str(copy), SPEC).digest == checkpoint.read(folder)["digest"]
+        assert load_entrant(str(copy), SPEC).digest == checkpoint.read(folder)["digest"]
         assert checkpoint.resumed(tmp_path).folder == second and checkpoint.resumed(tmp_path).damaged == [copy]
         shutil.rmtree(copy)
     shutil.rmtree(first)  # thinned out by hand: what came before is not there to be compared with
@@ -330,9 +330,9 @@ def test_who_an_agent_is_has_not_changed_since_format_1(tmp_path, caplog):
     assert again == known
     checkpoint.note_unverified.cache_clear()
     assert (
-        {load_agent(str(folder), SPEC).digest for _ in range(2)}
+        {load_entrant(str(folder), SPEC).digest for _ in range(2)}
         == {known}
-        == {load_agent(str(tmp_path / "1"), SPEC).digest}
+        == {load_entrant(str(tmp_path / "1"), SPEC).digest}
     )
     checkpoint.note_unverified(tmp_path / "\x1b[31mred")  # as a stranger's population may call a member's folder
     notes = ["note: " + checkpoint.UNVERIFIED_SAYS % name for name in (folder, tmp_path / "\\x1b[31mred")]
@@ -403,7 +403,7 @@ def test_what_was_half_written_is_no_checkpoint(tmp_path):
 def test_a_checkpoint_of_another_game_is_refused(tmp_path):
     folder, _ = written(tmp_path)
     with pytest.raises(UserError, match="was trained on 'openspiel:tic_tac_toe'"):
-        load_agent(str(folder), make("openspiel:connect_four", 1).spec)
+        load_entrant(str(folder), make("openspiel:connect_four", 1).spec)
 
 
 def test_the_json_says_what_it_is(tmp_path):

@@ -13,9 +13,9 @@ from games.errors import RunFailed, UserError
 from games.registry import make
 from marl.agents import foreign
 from marl.agents.foreign import ForeignAgent
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from marl.rollout.agent import Stateless
-from marl.rollout.loop import episodes
+from marl.rollout.loop import play_episodes
 from marl.rollout.referee import AgentFailed, told
 from marl.rollout.types import View
 from tests.bots import Bad, Counting, First, Looking
@@ -31,7 +31,7 @@ def duels(agents, seconds=foreign.DECISION_SECONDS, num_envs=64, rows=1):
     seatings = np.repeat([[0, k] for k in range(1, len(roster))], rows, axis=0)
     streams = np.arange(len(roster), dtype=np.uint64)
     try:
-        found = episodes(
+        found = play_episodes(
             make(TIC_TAC_TOE, min(num_envs, len(seatings))),
             roster,
             streams,
@@ -84,12 +84,12 @@ FAILS = {
     "tracer": "raised ZeroDivisionError: division by zero",
     "garbage": "sent an answer that cannot be read",
     "refuse": "sent an answer that cannot be read",  # it is built already; a refusal would end the tournament
-    "os-exit": "stopped, for its process ended with exit code 0",
-    "fork-exit": "stopped, for its process ended with exit code 0",
-    "close": "stopped, for its process ended with exit code 1",
-    "crash": "stopped, for its process was ended by SIGSEGV",
-    "abort": "stopped, for its process was ended by SIGABRT",
-    "kill-group": "stopped, for its process was ended by SIGKILL",
+    "os-exit": "stopped because its process ended with exit code 0",
+    "fork-exit": "stopped because its process ended with exit code 0",
+    "close": "stopped because its process ended with exit code 1",
+    "crash": "stopped because its process was ended by SIGSEGV",
+    "abort": "stopped because its process was ended by SIGABRT",
+    "kill-group": "stopped because its process was ended by SIGKILL",
 }
 
 
@@ -129,7 +129,7 @@ def test_where_an_agent_fails_to_begin():
     ways = {
         "Bad(how=raise, where=begin)": "raised ValueError: no",
         "Bad(how=exit, where=begin)": "raised SystemExit: 0",
-        "Bad(how=os-exit, where=begin)": "stopped, for its process ended with exit code 0",
+        "Bad(how=os-exit, where=begin)": "stopped because its process ended with exit code 0",
         "Bad(how=none, where=list)": "raised TypeError: expected hidden states as an array or a tensor, got list",
         "Bad(how=none, where=shape)": "raised ValueError: expected hidden states of 1 rows, got 2",
     }
@@ -160,7 +160,7 @@ def test_hidden_states_travel(kind):
 def played(roster):
     """Return the moves of a few episodes of two agents."""
     seeds, streams = np.arange(6, dtype=np.uint64), np.arange(2, dtype=np.uint64)
-    found = episodes(make(TIC_TAC_TOE, 3), roster, streams, seeds, np.array([[0, 1]] * 6), forfeits=True)
+    found = play_episodes(make(TIC_TAC_TOE, 3), roster, streams, seeds, np.array([[0, 1]] * 6), forfeits=True)
     moves = {episode.index: (episode.moves.tolist(), episode.forfeits) for episode in found}
     return [moves[index] for index in range(6)]
 
@@ -200,12 +200,12 @@ def test_positions_travel(game):
     [
         ("raise", "'tests.bots:Bad.*' could not be built: ValueError: no"),
         ("exit", "could not be built: it raised SystemExit: 0; mend it"),
-        ("os-exit", "could not be built: it stopped, for its process ended with exit code 0; mend it"),
+        ("os-exit", "could not be built: it stopped because its process ended with exit code 0; mend it"),
     ],
 )
 def test_who_fails_to_be_built_is_refused(how, said):
     with pytest.raises(UserError, match=said) as refused:
-        load_agent(f"tests.bots:Bad(how={how}, where=init)", SPEC)
+        load_entrant(f"tests.bots:Bad(how={how}, where=init)", SPEC)
     assert refused.value.exit_code == 2
 
 
@@ -213,7 +213,7 @@ def test_who_cannot_be_looked_at_is_refused():
     with pytest.raises(
         UserError, match=r"'tests.bots:Shy' could not be built: it raised ValueError: do not look; mend it"
     ):
-        load_agent("tests.bots:Shy", SPEC)
+        load_entrant("tests.bots:Shy", SPEC)
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ def test_an_agent_whose_code_changes_while_it_plays(changing):
 
 
 def test_our_process_never_imports_theirs(changing):
-    load_agent(changing[1], SPEC).rest()
+    load_entrant(changing[1], SPEC).rest()
     assert "changing_bot" not in sys.modules
 
 
@@ -270,7 +270,7 @@ def test_no_process_is_left_behind(tmp_path):
             from games.registry import make
             from marl.agents.foreign import ForeignAgent
             agent = ForeignAgent("tests.bots:Bad(how=sleep, where=begin)", make("{TIC_TAC_TOE}", 1).spec)
-            print(agent._line._process.pid, flush=True)
+            print(agent._channel._process.pid, flush=True)
             agent.initial_hidden(1)
             """
         )
@@ -308,7 +308,7 @@ def test_told_is_one_printable_line():
 
 
 def test_in_one_process_a_failure_is_a_forfeit_too():
-    """Who hands agents of their own to `episodes` plays them in this process, under the same referee."""
+    """Who hands agents of their own to `play_episodes` plays them in this process, under the same referee."""
 
     class Here(Stateless):
         def initial_hidden(self, rows):

@@ -14,7 +14,7 @@ from marl.agents.identity import digest_of_code
 from marl.agents.load import BUILT_IN
 from marl.agents.mcts import Mcts
 from marl.rollout.agent import Agent, Random, Stateless
-from marl.rollout.loop import episodes
+from marl.rollout.loop import play_episodes
 
 
 def test_digest_of_code_says_who_it_is():
@@ -106,7 +106,7 @@ def decisions(name):
     """Return the moves of three games of an agent against the random one."""
     venv = make(PLAYED_AT.get(name, DILEMMA), 3)
     roster = [BUILT_IN[name](venv.spec), Random(venv.spec)]
-    played = episodes(venv, roster, np.array([1, 2], np.uint64), fold(3, np.arange(3)), np.array([[0, 1]] * 3))
+    played = play_episodes(venv, roster, np.array([1, 2], np.uint64), fold(3, np.arange(3)), np.array([[0, 1]] * 3))
     return tuple(tuple(episode.moves.ravel().tolist()) for episode in sorted(played, key=lambda e: e.index))
 
 

@@ -18,7 +18,7 @@ from games.errors import UserError
 from games.references import parse
 from games.registry import from_file, make
 from marl.agents import checkpoint, identity
-from marl.agents.load import checkpoint_folder, game_of, load_agent, load_agents, members, read
+from marl.agents.load import checkpoint_folder, game_of, load_entrant, load_entrants, members, read
 from marl.agents.mcts import Mcts
 from marl.algorithms.policy_gradient.ippo import Ippo, IppoAgent
 from marl.learning.registry import algorithm
@@ -59,21 +59,23 @@ def bots(tmp_path, monkeypatch):
 
 
 def test_built_in():
-    random, mcts = load_agent("random", SPEC), load_agent("mcts(simulations=5)", SPEC)
+    random, mcts = load_entrant("random", SPEC), load_entrant("mcts(simulations=5)", SPEC)
     assert isinstance(random.agent, Random) and isinstance(mcts.agent, Mcts)
     assert (random.name, mcts.name) == ("random", "mcts(simulations=5)")
-    assert random.digest == load_agent("random", SPEC).digest
-    assert len({random.digest, mcts.digest, load_agent("mcts(simulations=6)", SPEC).digest}) == 3
+    assert random.digest == load_entrant("random", SPEC).digest
+    assert len({random.digest, mcts.digest, load_entrant("mcts(simulations=6)", SPEC).digest}) == 3
 
 
 def test_a_strangers_class(bots):
-    entrant = load_agent(f"{bots}:First(offset=2)", SPEC)
-    assert entrant.foreign and not load_agent("random", SPEC).foreign
+    entrant = load_entrant(f"{bots}:First(offset=2)", SPEC)
+    assert entrant.foreign and not load_entrant("random", SPEC).foreign
     keys, ones = np.zeros(2, np.uint64), np.ones((2, 9), bool)
     view = View(np.zeros((2, *SPEC.observation.shape)), ones, np.zeros(2, int), np.arange(2), ones[:, 0], keys)
     assert entrant.agent.act(view, None)[0].action.tolist() == [SPEC.num_players + 2] * 2
     assert (
-        entrant.digest != load_agent(f"{bots}:First(offset=3)", SPEC).digest != load_agent(f"{bots}:First", SPEC).digest
+        entrant.digest
+        != load_entrant(f"{bots}:First(offset=3)", SPEC).digest
+        != load_entrant(f"{bots}:First", SPEC).digest
     )
 
 
@@ -101,34 +103,34 @@ def test_a_strangers_class(bots):
 def test_what_is_no_agent(bots, tmp_path, monkeypatch, text, said):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as caught:
-        load_agent(text.format(bots=bots), SPEC)
+        load_entrant(text.format(bots=bots), SPEC)
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_checkpoint_and_the_run_whose_newest_it_is(tmp_path):
     written(tmp_path / "run", step=5)
     folder, _ = written(tmp_path / "run", step=7, key=4)
-    by_run, by_folder = load_agent(str(tmp_path / "run"), SPEC), load_agent(str(folder), SPEC)
+    by_run, by_folder = load_entrant(str(tmp_path / "run"), SPEC), load_entrant(str(folder), SPEC)
     assert isinstance(by_run.agent, IppoAgent)
-    assert by_run.digest == by_folder.digest != load_agent(str(folder.with_name("000000005")), SPEC).digest
+    assert by_run.digest == by_folder.digest != load_entrant(str(folder.with_name("000000005")), SPEC).digest
     assert (by_run.name, by_folder.name) == ("run", "run/000000007")
-    assert load_agent(f"{tmp_path}/run(greedy=True)", SPEC).name == "run(greedy=True)"
+    assert load_entrant(f"{tmp_path}/run(greedy=True)", SPEC).name == "run(greedy=True)"
     assert checkpoint_folder(tmp_path / "run") == checkpoint_folder(folder) == folder
 
 
 def test_a_checkpoint_takes_its_algorithms_options_only(tmp_path, monkeypatch):
     folder, _ = written(tmp_path)
     with pytest.raises(UserError, match=r"a checkpoint of ippo takes greedy, got 'gready'; did you mean 'greedy'\?"):
-        load_agent(f"{folder}(gready=True)", SPEC)
+        load_entrant(f"{folder}(gready=True)", SPEC)
     monkeypatch.setattr(Ippo, "load_agent", lambda config, spec, state, device: None)
     with pytest.raises(UserError, match="a checkpoint of ippo takes no arguments, got 'greedy'; leave it out"):
-        load_agent(f"{folder}(greedy=True)", SPEC)
+        load_entrant(f"{folder}(greedy=True)", SPEC)
 
 
 @pytest.mark.parametrize(
     "settings, said",
     [
-        ({"hidden": [9]}, "are not those of ippo as it is here; install the version that wrote them"),
+        ({"hidden": [9]}, "do not fit this version of ippo; install the version that wrote them"),
         ({"hiden": [8]}, "unknown key 'hiden' in the checkpoint '{folder}', written by another version"),
     ],
 )
@@ -139,20 +141,20 @@ def test_a_checkpoint_of_another_version(tmp_path, settings, said):
     about["settings"] |= settings
     reseal(folder, about)
     with pytest.raises(UserError) as caught:
-        load_agent(str(folder), SPEC)
+        load_entrant(str(folder), SPEC)
     assert said.format(folder=folder) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_folder_without_a_checkpoint(tmp_path):
     (tmp_path / "run").mkdir()
     with pytest.raises(UserError, match="which holds no checkpoint"):
-        load_agent(str(tmp_path / "run"), SPEC)
+        load_entrant(str(tmp_path / "run"), SPEC)
 
 
 def test_a_checkpoint_plays_any_game_with_its_views_and_actions(tmp_path):
     folder, _ = written(tmp_path)
     with pytest.raises(UserError) as caught:
-        load_agent(str(folder), make("openspiel:kuhn_poker", 1).spec)
+        load_entrant(str(folder), make("openspiel:kuhn_poker", 1).spec)
     assert str(caught.value) == (
         f"'{folder}' was trained on 'openspiel:tic_tac_toe', whose views (shape [3, 3, 3], dtype float32) are not "
         "those of 'openspiel:kuhn_poker' (shape [7], dtype float32); name an agent that was trained on such a game"
@@ -162,26 +164,26 @@ def test_a_checkpoint_plays_any_game_with_its_views_and_actions(tmp_path):
         ({"action": Discrete(4)}, r"whose actions \(discrete 9\) are not those of .* \(discrete 4\)"),
     ):
         with pytest.raises(UserError, match=said):
-            load_agent(str(folder), replace(SPEC, **parts))
+            load_entrant(str(folder), replace(SPEC, **parts))
     misere = make("openspiel:misere(game=tic_tac_toe())", 1).spec
-    assert misere.observation == SPEC.observation and load_agent(str(folder), misere)
+    assert misere.observation == SPEC.observation and load_entrant(str(folder), misere)
 
 
 def test_another_agent_or_key_draws_other_numbers():
-    random, mcts = load_agent("random", SPEC), load_agent("mcts", SPEC)
+    random, mcts = load_entrant("random", SPEC), load_entrant("mcts", SPEC)
     assert len({random.stream(1), random.stream(2), mcts.stream(1)}) == 3
-    assert random.stream(1) == load_agent("random", SPEC).stream(1)
+    assert random.stream(1) == load_entrant("random", SPEC).stream(1)
 
 
 def test_code_beside_the_class_is_part_of_who_it_is_and_not_of_what_it_draws(bots, tmp_path):
-    before = load_agent(f"{bots}:First(offset=2)", SPEC)
+    before = load_entrant(f"{bots}:First(offset=2)", SPEC)
     path = tmp_path / f"{bots}.py"
     path.write_text(path.read_text() + "HABIT = 1  # what another function of the module may read\n")
     identity._source.cache_clear()  # as a new process would read it
     linecache.clearcache()
-    after = load_agent(f"{bots}:First(offset=2)", SPEC)
+    after = load_entrant(f"{bots}:First(offset=2)", SPEC)
     assert after.digest != before.digest and after.stream(1) == before.stream(1)
-    assert load_agent(f"{bots}:First(offset=3)", SPEC).stream(1) != before.stream(1)
+    assert load_entrant(f"{bots}:First(offset=3)", SPEC).stream(1) != before.stream(1)
 
 
 def test_a_population_stands_for_its_members(tmp_path):
@@ -190,7 +192,7 @@ def test_a_population_stands_for_its_members(tmp_path):
     population.write(tmp_path, runs)
 
     def references(text):
-        return {name: entrant.reference for name, entrant in load_agents(text, SPEC).items()}
+        return {name: entrant.reference for name, entrant in load_entrants(text, SPEC).items()}
 
     assert members(tmp_path) == folders
     assert references(str(tmp_path)) == {name: str(folder) for name, folder in folders.items()}
@@ -210,30 +212,30 @@ def test_a_path_that_exists_is_an_agent_whatever_letters_it_has(name, tmp_path, 
     folder, _ = written(tmp_path / name / "run")
     own, _ = written(tmp_path / name, step=7)
     for path, shown in ((name, name), (f"{tmp_path}/{name}", name), (f"{name}/run", "run")):
-        entrant, greedy = load_agent(path, SPEC), load_agent(f"{path}(greedy=true)", SPEC)
-        assert entrant.digest == load_agent(str(own if shown == name else folder), SPEC).digest != greedy.digest
+        entrant, greedy = load_entrant(path, SPEC), load_entrant(f"{path}(greedy=true)", SPEC)
+        assert entrant.digest == load_entrant(str(own if shown == name else folder), SPEC).digest != greedy.digest
         assert (entrant.name, greedy.name) == (shown, f"{shown}(greedy=True)")
         for known in (entrant, greedy):  # a worker, or a later tournament, reads what was kept
             assert (
                 read(known.reference) == parse(known.reference)
-                and load_agent(known.reference, SPEC).digest == known.digest
+                and load_entrant(known.reference, SPEC).digest == known.digest
             )
         assert game_of(path) == game_of(f"{path}(greedy=True)") == "openspiel:tic_tac_toe"
     with pytest.raises(UserError, match=r"takes greedy, got 'gready'"):
-        load_agent(f"{name}(gready=True)", SPEC)
+        load_entrant(f"{name}(gready=True)", SPEC)
     with pytest.raises(UserError, match="which does not exist"):
-        load_agent(f"none/{name}", SPEC)
+        load_entrant(f"none/{name}", SPEC)
 
 
 def test_a_built_in_name_comes_before_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("random", "mcts(simulations=5)"):
         written(tmp_path / name)
-        assert not isinstance(load_agent(name, SPEC).agent, IppoAgent)
-        assert isinstance(load_agent(f"./{name}", SPEC).agent, IppoAgent)
+        assert not isinstance(load_entrant(name, SPEC).agent, IppoAgent)
+        assert isinstance(load_entrant(f"./{name}", SPEC).agent, IppoAgent)
     (tmp_path / "population.json").write_text('{"members": [{"id": "a", "checkpoint": "random"}]}')
-    member = load_agents(".", SPEC)["a"]
-    assert isinstance(member.agent, IppoAgent) and load_agent(member.reference, SPEC).digest == member.digest
+    member = load_entrants(".", SPEC)["a"]
+    assert isinstance(member.agent, IppoAgent) and load_entrant(member.reference, SPEC).digest == member.digest
 
 
 @pytest.mark.parametrize(
@@ -261,7 +263,7 @@ def test_a_member_is_a_folder_within_its_population(checkpoint, tmp_path, monkey
     monkeypatch.syspath_prepend(str(home))
     for text in (".", str(home), "../population"):
         with pytest.raises(UserError, match=r"holds no readable population\.json|which holds no checkpoint"):
-            load_agents(text, SPEC)
+            load_entrants(text, SPEC)
     assert not (home / "canary.txt").exists()
 
 
@@ -298,7 +300,7 @@ def test_a_game_that_stands_in_a_checkpoint_runs_no_code(game, names, tmp_path, 
     with pytest.raises(UserError) as caught:
         game_of("my run")
     said = str(caught.value)
-    assert f"stands in a file and names {names}: not run; " in said
+    assert f", read from a file, names {names}, which is not run; " in said
     if "subprocess" in names:  # nobody is asked to paste this
         assert said.endswith("; no game is there; name one with --game")
     else:
@@ -326,7 +328,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     safetensors.torch.save_file(state, folder / "agent.safetensors")
     reseal(folder, about)
     with pytest.raises(UserError, match="are not all finite; choose another checkpoint"):
-        load_agent(str(folder), SPEC)
+        load_entrant(str(folder), SPEC)
 
 
 def header(text):
@@ -352,7 +354,7 @@ def test_weights_that_are_not_of_the_size_that_they_declare_are_refused(weights,
     (folder / "agent.safetensors").write_bytes(weights)
     reseal(folder, about)
     with pytest.raises(UserError, match="it holds no tensors"):
-        load_agent(str(folder), SPEC)
+        load_entrant(str(folder), SPEC)
 
 
 def reseal(folder, about):

@@ -7,9 +7,9 @@ from games.errors import UserError
 from games.keys import fold, stream
 from games.native.coin_game import MOVES
 from games.registry import make
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from marl.agents.scripted import SCRIPTED, AlwaysCooperate, AlwaysDefect, GrimTrigger, TitForTat
-from marl.rollout.loop import episodes
+from marl.rollout.loop import play_episodes
 from marl.rollout.types import View
 
 DILEMMA = "matrix(game=prisoners_dilemma, steps=50, memory=true, truncate=true)"
@@ -20,10 +20,10 @@ def played(game, agents, seeds=4, num_envs=3):
     """Play two agents, by name; return their returns [seeds, 2], and every game's moves [length, 2]."""
     venv = make(game, num_envs)
     names = list(dict.fromkeys(agents))
-    entrants = [load_agent(name, venv.spec) for name in names]
+    entrants = [load_entrant(name, venv.spec) for name in names]
     streams = np.array([entrant.stream(7) for entrant in entrants], np.uint64)
     seats = np.tile([names.index(name) for name in agents], (seeds, 1))
-    found = episodes(venv, [entrant.agent for entrant in entrants], streams, fold(3, np.arange(seeds)), seats)
+    found = play_episodes(venv, [entrant.agent for entrant in entrants], streams, fold(3, np.arange(seeds)), seats)
     found = sorted(found, key=lambda episode: episode.index)
     return np.stack([episode.returns for episode in found]), [episode.moves for episode in found]
 
@@ -169,7 +169,7 @@ def test_views_of_zeros_are_no_error(game):
 
 
 def test_each_is_another_agent():
-    entrants = [load_agent(name, make(DILEMMA, 1).spec) for name in SCRIPTED]
+    entrants = [load_entrant(name, make(DILEMMA, 1).spec) for name in SCRIPTED]
     assert len({entrant.digest for entrant in entrants}) == 4 and [entrant.name for entrant in entrants] == [*SCRIPTED]
 
 
@@ -191,5 +191,5 @@ def test_each_is_another_agent():
 )
 def test_a_game_that_does_not_fit_is_refused_in_a_sentence(agent, game, said):
     with pytest.raises(UserError) as caught:
-        load_agent(agent, make(game, 1).spec)
+        load_entrant(agent, make(game, 1).spec)
     assert said in str(caught.value) and "\n" not in str(caught.value)

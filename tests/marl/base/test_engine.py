@@ -7,9 +7,9 @@ import pytest
 
 from games.errors import RunFailed, UserError
 from games.registry import make
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from marl.base import engine
-from marl.evaluation.evaluate import evaluate
+from marl.evaluation.evaluate import evaluate_entrant
 
 
 def square(number):
@@ -35,7 +35,7 @@ def refuses(number):
 def played(game, seed):
     """Evaluate random: what a worker of a population or a tournament does."""
     venv = make(game, 4)
-    return game, seed, evaluate(venv, load_agent("random", venv.spec), None, seeds=20, key=seed).return_mean
+    return game, seed, evaluate_entrant(venv, load_entrant("random", venv.spec), None, seeds=20, key=seed).return_mean
 
 
 @pytest.mark.parametrize("tasks", [[], [(3,)], [(1,), (2,), (3,)]])

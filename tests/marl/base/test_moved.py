@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import marl
-from marl.base.moved import FUNCTIONS, MOVED, RENAMED, Finder
+from marl.base.moved import FUNCTIONS, MOVED, RENAMED, Forwarder
 
 ROOT = Path(__file__).parents[3]
 NAMES = json.loads((ROOT / "tests" / "golden" / "names_of_0.1.json").read_text(encoding="utf-8"))  # by module
@@ -21,7 +21,8 @@ NAMES = json.loads((ROOT / "tests" / "golden" / "names_of_0.1.json").read_text(e
 @pytest.fixture
 def afresh(monkeypatch):
     """Let old modules be imported, and an old name be found, as if for the first time."""
-    for name in [name for name in sys.modules if name in MOVED and sys.modules[name].__spec__.loader is Finder]:
+    gone = [name for name in MOVED if isinstance(getattr(sys.modules.get(name), "__loader__", None), Forwarder)]
+    for name in gone:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(vars(importlib.import_module("marl.rollout")), "episodes", raising=False)
 
@@ -53,14 +54,15 @@ def test_a_module_that_is_gone_warns_once_when_it_is_imported(afresh):
 
 
 def test_a_module_that_is_still_there_warns_of_each_name_that_left_it(afresh):
-    with pytest.warns(DeprecationWarning, match=r"^'marl\.rollout\.episodes' is in marl\.rollout\.loop now") as seen:
+    says = r"^'marl\.rollout\.episodes' is marl\.rollout\.loop\.play_episodes now"
+    with pytest.warns(DeprecationWarning, match=says) as seen:
         from marl.rollout import episodes
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         from marl.rollout import episodes as again
         from marl.rollout import loop, recording
     assert len(seen) == 1 and seen[0].filename == __file__
-    assert again is episodes is loop.episodes and recording
+    assert again is episodes is loop.play_episodes and recording
 
 
 @pytest.mark.parametrize(("module", "name"), [("marl.rollout", "nothing"), ("tournaments.report", "nothing")])

@@ -137,7 +137,7 @@ BAD_INPUT = [
     ("tournament run tournament.yaml --run-dir file/run", "file/run"),
     ("tournament rate nowhere.sqlite", "does not exist"),
     ("tournament rate .", "does not exist"),
-    ("tournament report file", "another file"),
+    ("tournament report file", "which is not one"),
     ("tournament plot nowhere.sqlite", "does not exist"),
     ("tournament run tournament.yaml --set agents=[random,tit_for_tat]", "tit_for_tat plays matrix games"),
     ("evaluate tit_for_tat --game matrix(game=chicken,steps=9)", "add memory=true"),

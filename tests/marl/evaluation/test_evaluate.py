@@ -8,8 +8,8 @@ import pytest
 from games.contract import MOST_STEPS
 from games.errors import RunFailed
 from games.registry import make
-from marl.agents.load import Entrant, load_agent
-from marl.evaluation.evaluate import evaluate
+from marl.agents.load import Entrant, load_entrant
+from marl.evaluation.evaluate import evaluate_entrant
 from marl.rollout.agent import Random, Stateless
 from marl.rollout.loop import most_steps
 from marl.rollout.referee import AgentFailed
@@ -37,20 +37,20 @@ COOPERATE, DEFECT = entrant(Plays(0)), entrant(Plays(1), "2" * 64)
 def test_returns_are_the_agents_own_by_seat():
     """Player 0 alone is paid for heads: an agent that always matches earns 1 in seat 0 and -1 in seat 1."""
     venv = make("openspiel:matrix_mp", 3)
-    found = evaluate(venv, COOPERATE, COOPERATE, seeds=4, key=1)
+    found = evaluate_entrant(venv, COOPERATE, COOPERATE, seeds=4, key=1)
     assert found.return_mean == [1.0, -1.0] and found.return_ci95 == [0.0, 0.0]
     assert found.episodes == 8 and found.length_mean == 1.0
-    assert evaluate(venv, COOPERATE, DEFECT, seeds=4, key=1).return_mean == [-1.0, 1.0]
+    assert evaluate_entrant(venv, COOPERATE, DEFECT, seeds=4, key=1).return_mean == [-1.0, 1.0]
 
 
 def test_the_defector_is_paid_and_the_cooperator_is_not():
     venv = make("openspiel:matrix_pd", 2)
-    assert evaluate(venv, DEFECT, COOPERATE, seeds=3, key=1).return_mean == [10.0, 10.0]
-    assert evaluate(venv, COOPERATE, DEFECT, seeds=3, key=1).return_mean == [0.0, 0.0]
+    assert evaluate_entrant(venv, DEFECT, COOPERATE, seeds=3, key=1).return_mean == [10.0, 10.0]
+    assert evaluate_entrant(venv, COOPERATE, DEFECT, seeds=3, key=1).return_mean == [0.0, 0.0]
 
 
 def test_against_nobody_it_plays_itself():
-    found = evaluate(make("openspiel:matrix_mp", 2), COOPERATE, None, seeds=5, key=1)
+    found = evaluate_entrant(make("openspiel:matrix_mp", 2), COOPERATE, None, seeds=5, key=1)
     assert found.episodes == 5 and found.return_mean == [1.0, -1.0]
 
 
@@ -70,7 +70,7 @@ def test_an_opponent_holds_all_other_seats():
     """Three players of goofspiel with two cards decide once each: three rotations, two seeds."""
     venv = make("openspiel:goofspiel(players=3,num_cards=2)", 4)
     one, other = Notes(0), Notes(0)
-    found = evaluate(venv, entrant(one), entrant(other), seeds=2, key=1)
+    found = evaluate_entrant(venv, entrant(one), entrant(other), seeds=2, key=1)
     assert found.episodes == 6
     counts = [np.bincount(agent.seats, minlength=3).tolist() for agent in (one, other)]
     assert counts[0][0] > 0 and counts == [[counts[0][0]] * 3, [2 * counts[0][0]] * 3]
@@ -96,23 +96,23 @@ class Cheats(Stateless):
 def test_what_an_agent_breaks_is_said_of_it(agent, said):
     venv = make("openspiel:tic_tac_toe", 2)
     with pytest.raises(RunFailed, match=said):
-        evaluate(venv, load_agent("random", venv.spec), entrant(agent), seeds=3, key=1)
+        evaluate_entrant(venv, load_entrant("random", venv.spec), entrant(agent), seeds=3, key=1)
 
 
 @pytest.mark.parametrize(
     ("way", "said"),
     [
         ("exit", "raised SystemExit: 0, as player 1; mend it, or leave it out"),
-        ("os-exit", "stopped, for its process ended with exit code 0, as player 1"),
+        ("os-exit", "stopped because its process ended with exit code 0, as player 1"),
         ("interrupt", "raised KeyboardInterrupt, as player 1"),
         ("raise, where=begin", "raised ValueError: no, as an episode began"),
     ],
 )
 def test_a_foreign_agent_that_fails_is_named(way, said):
     venv = make("openspiel:tic_tac_toe", 2)
-    against = load_agent(f"tests.bots:Bad(how={way})", venv.spec)
+    against = load_entrant(f"tests.bots:Bad(how={way})", venv.spec)
     with pytest.raises(RunFailed) as failed:
-        evaluate(venv, load_agent("random", venv.spec), against, seeds=3, key=1)
+        evaluate_entrant(venv, load_entrant("random", venv.spec), against, seeds=3, key=1)
     against.rest()
     assert str(failed.value).startswith(f"the agent 'tests.bots:Bad(how={way})' {said}") and failed.value.exit_code == 1
 
@@ -127,16 +127,16 @@ def test_a_slow_batch_is_no_breach():
             return Decision(view.action_mask.argmax(1)), None
 
     venv = make("openspiel:tic_tac_toe", 4)
-    assert evaluate(venv, entrant(Slow()), None, seeds=4, key=1).episodes == 4
+    assert evaluate_entrant(venv, entrant(Slow()), None, seeds=4, key=1).episodes == 4
 
 
 def test_an_episode_that_does_not_end_is_cut():
     venv = make("tests.games.endless:Ring", 3)
-    found = evaluate(venv, entrant(Plays(0)), None, seeds=5, key=1, max_steps=30)
+    found = evaluate_entrant(venv, entrant(Plays(0)), None, seeds=5, key=1, max_steps=30)
     assert (found.episodes, found.cut, found.length_mean) == (5, 5, 30)
     assert found.to_json()["cut"] == 5 and found.to_json()["cut_after"] == 30
     assert found.note("self").startswith("5 of 5 episodes against self had not ended after 30 steps")
-    ended = evaluate(venv, entrant(Plays(1)), None, seeds=5, key=1, max_steps=30)
+    ended = evaluate_entrant(venv, entrant(Plays(1)), None, seeds=5, key=1, max_steps=30)
     assert (ended.cut, ended.note("self"), "cut" in ended.to_json()) == (0, "", False)
 
 
@@ -178,7 +178,7 @@ class Never(Stateless):
 def test_an_agent_answers_for_its_memory_and_its_batches(agent, said):
     venv = make("openspiel:tic_tac_toe", 4)
     with pytest.raises(RunFailed, match=said):
-        evaluate(venv, entrant(agent), None, seeds=4, key=1)
+        evaluate_entrant(venv, entrant(agent), None, seeds=4, key=1)
 
 
 def test_the_same_whatever_the_batch():
@@ -186,15 +186,15 @@ def test_the_same_whatever_the_batch():
     for num_envs in (1, 5, 32):
         venv = make("openspiel:leduc_poker", num_envs)
         agent, other = entrant(Random(venv.spec)), entrant(Random(venv.spec), "2" * 64)
-        results.append(evaluate(venv, agent, other, seeds=20, key=3))
+        results.append(evaluate_entrant(venv, agent, other, seeds=20, key=3))
     assert results[0] == results[1] == results[2]
-    assert evaluate(venv, agent, other, seeds=20, key=4) != results[0]
+    assert evaluate_entrant(venv, agent, other, seeds=20, key=4) != results[0]
 
 
 def test_the_interval_is_the_textbooks_and_covers_the_truth():
     """Random against itself at tic-tac-toe: the first player is paid +0.2970 (58.5 % wins, 28.8 % losses)."""
     venv = make("openspiel:tic_tac_toe", 64)
-    found = evaluate(venv, load_agent("random", venv.spec), None, seeds=1000, key=1)
+    found = evaluate_entrant(venv, load_entrant("random", venv.spec), None, seeds=1000, key=1)
     assert abs(found.return_mean[0] - 0.297) < 2 * found.return_ci95[0]
     spread = np.sqrt(0.585 + 0.288 - 0.297**2)
     assert found.return_ci95[0] == pytest.approx(1.96 * spread / np.sqrt(1000), rel=0.05)
@@ -202,7 +202,7 @@ def test_the_interval_is_the_textbooks_and_covers_the_truth():
 
 
 def test_one_seed_has_no_interval():
-    found = evaluate(make("openspiel:matrix_mp", 1), COOPERATE, DEFECT, seeds=1, key=1)
+    found = evaluate_entrant(make("openspiel:matrix_mp", 1), COOPERATE, DEFECT, seeds=1, key=1)
     assert found.return_ci95 == [np.inf, np.inf]
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["return_ci95"] == [None, None]
 
@@ -210,6 +210,6 @@ def test_one_seed_has_no_interval():
 def test_a_few_seeds_have_a_wide_interval():
     """Returns of +1 and -1 with mean m over n seeds: the unbiased variance is (1 - m^2) n / (n - 1)."""
     venv = make("openspiel:matrix_mp", 4)
-    found = evaluate(venv, load_agent("random", venv.spec), None, seeds=5, key=2)
+    found = evaluate_entrant(venv, load_entrant("random", venv.spec), None, seeds=5, key=2)
     (m, _), (ci95, _) = found.return_mean, found.return_ci95
     assert abs(m) < 1 and ci95 == pytest.approx(2.776445 * np.sqrt((1 - m**2) * (5 / 4) / 5), abs=1e-6)

@@ -6,13 +6,13 @@ from games.errors import UserError
 from games.registry import load, make
 from games.solvers import positions
 from games.solvers.connect_four import Solver
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from marl.evaluation.solved_games import Chooser, accuracy, all_ends
 
 
 def agent_of(text, game):
     spec = make(game, 1).spec
-    return load_agent(text, spec).agent, spec
+    return load_entrant(text, spec).agent, spec
 
 
 def test_random_has_the_accuracy_of_chance():

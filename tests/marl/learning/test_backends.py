@@ -9,10 +9,10 @@ import torch
 
 from games.errors import UserError
 from games.registry import make
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from marl.algorithms.zero.muzero import MuZeroConfig, MuZeroNetwork
 from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, folded
-from marl.evaluation.evaluate import evaluate
+from marl.evaluation.evaluate import evaluate_entrant
 from marl.learning.backends import OpenVino, backend_of
 from marl.learning.networks import generator_of
 from marl.training.config import TrainConfig
@@ -102,7 +102,7 @@ def test_what_has_no_translation_is_told():
     for layer in (None, torch.nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular")):
         made = Odd()
         made.layer = layer
-        with pytest.raises(NotImplementedError, match="nobody has translated"):
+        with pytest.raises(NotImplementedError, match="no translation"):
             backend_of("openvino", made, "cpu", "float32")("forward", torch.zeros(8, 1, 4, 4))
 
 
@@ -131,10 +131,12 @@ def test_a_run_learns_with_it_resumes_and_plays_without(algorithm, tmp_path, mon
     venv = make("openspiel:tic_tac_toe", 2)
     for text, computes in (("", True), ("(backend=torch)", False), ("(backend=torch, search=false)", False)):
         asked.clear()
-        evaluate(venv, load_agent(f"{whole}{text}", venv.spec), load_agent("random", venv.spec), seeds=1, key=0)
+        evaluate_entrant(
+            venv, load_entrant(f"{whole}{text}", venv.spec), load_entrant("random", venv.spec), seeds=1, key=0
+        )
         assert bool(asked) == computes
     trained("here", 128, 0)
     assert asked
     for wrong in ("jax", "''"):
         with pytest.raises(UserError, match="expected backend torch or openvino, got"):
-            load_agent(f"{whole}(backend={wrong})", venv.spec)
+            load_entrant(f"{whole}(backend={wrong})", venv.spec)

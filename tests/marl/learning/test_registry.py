@@ -8,7 +8,7 @@ import pytest
 
 from games.errors import UserError
 from games.registry import make
-from marl.agents.load import load_agent, refuse_code
+from marl.agents.load import load_entrant, refuse_code
 from marl.algorithms.policy_gradient.ippo import Ippo
 from marl.base.schema import validate
 from marl.base.terminal import Terminal
@@ -117,11 +117,11 @@ def test_the_class_that_was_named_is_no_part_of_who_plays(module):
     newest = trained(f"{module}:Mine")
     about = json.loads((newest / "checkpoint.json").read_text())
     spec = make(TINY["game"], 1).spec
-    named = load_agent(f"run(algorithm={module}:Mine)", spec)
+    named = load_entrant(f"run(algorithm={module}:Mine)", spec)
     assert (named.name, named.digest) == ("run", about["digest"])
-    greedy = load_agent(f"run(greedy=true, algorithm={module}:Mine)", spec)
+    greedy = load_entrant(f"run(greedy=true, algorithm={module}:Mine)", spec)
     assert greedy.name == "run(greedy=True)" and greedy.digest != named.digest
-    other = load_agent("run(algorithm=ippo)", spec)  # as another class plays it, it is another agent
+    other = load_entrant("run(algorithm=ippo)", spec)  # as another class plays it, it is another agent
     assert other.name == "run(algorithm='ippo')" and other.digest != named.digest
 
 

@@ -10,7 +10,7 @@ from games.vector import Vector
 from marl.agents.mcts import Mcts
 from marl.algorithms.policy_gradient.ippo import Ippo
 from marl.rollout.agent import Random, Stateless
-from marl.rollout.loop import Carry, episodes, rollout
+from marl.rollout.loop import Carry, play_episodes, rollout
 from marl.rollout.types import Decision
 
 STREAMS = np.array([11, 12, 13], np.uint64)
@@ -26,7 +26,7 @@ def played(game, agents, num_envs, seeds=6, **options):
     roster = [agent(venv.spec) for agent in agents]
     players = np.arange(venv.spec.num_players)
     seatings = np.stack([(players + k) % len(roster) for k in range(2)] * seeds)
-    found = list(episodes(venv, roster, STREAMS, np.repeat(fold(5, np.arange(seeds)), 2), seatings, **options))
+    found = list(play_episodes(venv, roster, STREAMS, np.repeat(fold(5, np.arange(seeds)), 2), seatings, **options))
     assert sorted(e.index for e in found) == list(range(2 * seeds))
     return {e.index: e for e in found}
 
@@ -294,7 +294,7 @@ def test_seatings_are_respected():
     """Playing the first empty square, x wins at its fourth move: four decisions for x, three for o, in each game."""
     venv, roster = make("openspiel:tic_tac_toe", 1), [Notes(), Notes(), Notes()]
     seatings = np.array([[0, 1], [2, 0], [1, 2]])
-    found = list(episodes(venv, roster, STREAMS, fold(1, np.arange(3)), seatings))
+    found = list(play_episodes(venv, roster, STREAMS, fold(1, np.arange(3)), seatings))
     assert [episode.moves[:, 0].tolist()[::2] for episode in found] == [[0, 2, 4, 6]] * 3
     assert [episode.returns.tolist() for episode in found] == [[1, -1]] * 3
     x, o = [(0, 0, k == 0) for k in range(4)], [(1, 1, k == 0) for k in range(3)]
@@ -305,7 +305,7 @@ def test_who_takes_over_from_an_opening_begins():
     """Three moves are nobody's; of the rest each player's first decision is its agent's first."""
     venv, roster = make("openspiel:connect_four", 3), [Notes(), Notes()]
     seatings = np.tile([0, 1], (7, 1))
-    found = list(episodes(venv, roster, STREAMS[:2], fold(1, np.arange(7)), seatings, opening_moves=3))
+    found = list(play_episodes(venv, roster, STREAMS[:2], fold(1, np.arange(7)), seatings, opening_moves=3))
     assert sum(len(agent.asked) for agent in roster) == sum(episode.length - 3 for episode in found)
     for agent in roster:
         assert sum(first for *_, first in agent.asked) == 7
@@ -314,19 +314,21 @@ def test_who_takes_over_from_an_opening_begins():
 def test_more_environments_than_episodes():
     venv = make("openspiel:tic_tac_toe", 8)
     roster = [Notes()]
-    found = list(episodes(venv, roster, STREAMS[:1], fold(1, np.arange(3)), np.zeros((3, 2), np.int64)))
+    found = list(play_episodes(venv, roster, STREAMS[:1], fold(1, np.arange(3)), np.zeros((3, 2), np.int64)))
     assert sorted(episode.index for episode in found) == [0, 1, 2]
     assert {row // 2 for row, *_ in roster[0].asked} == {0, 1, 2}  # the other environments ask nobody
 
 
 def test_no_episodes_at_all():
     venv = make("openspiel:tic_tac_toe", 2)
-    assert list(episodes(venv, [Notes()], STREAMS[:1], fold(1, np.arange(0)), np.zeros((0, 2), np.int64))) == []
+    assert list(play_episodes(venv, [Notes()], STREAMS[:1], fold(1, np.arange(0)), np.zeros((0, 2), np.int64))) == []
 
 
 def test_a_cut_episode_says_so():
     venv = Vector(Cut.spec, Cut, 3)
-    found = list(episodes(venv, [Random(Cut.spec)], STREAMS[:1], fold(1, np.arange(10)), np.zeros((10, 2), np.int64)))
+    found = list(
+        play_episodes(venv, [Random(Cut.spec)], STREAMS[:1], fold(1, np.arange(10)), np.zeros((10, 2), np.int64))
+    )
     assert all(episode.truncated and 3 <= episode.length <= 6 for episode in found) and len(found) == 10
 
 
@@ -390,7 +392,7 @@ def test_every_decision_has_a_key_of_its_own():
     """Of its agent, episode, player and decision: two players who move at once, the same agent, draw other numbers."""
     venv, roster = make("openspiel:goofspiel(num_cards=4)", 3), [Keys(), Keys()]
     seatings = np.array([[0, 0], [1, 1], [0, 1], [1, 0]] * 2)
-    list(episodes(venv, roster, STREAMS[:2], fold(1, np.repeat(np.arange(2), 4)), seatings))
+    list(play_episodes(venv, roster, STREAMS[:2], fold(1, np.repeat(np.arange(2), 4)), seatings))
     mine, theirs = (set(agent.keys) for agent in roster)
     assert len(mine) == len(theirs) == 2 * 2 * 3  # seeds, players, decisions; the same in whatever company
     assert len(roster[0].keys) == 2 * len(mine) and not mine & theirs

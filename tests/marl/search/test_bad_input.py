@@ -8,7 +8,7 @@ import pytest
 from games.contract import Discrete
 from games.errors import UserError
 from games.registry import make
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from marl.algorithms.zero.alphazero import AlphaZero, AlphaZeroConfig
 from marl.cli.app import main
 from marl.training.config import TrainConfig
@@ -81,7 +81,7 @@ def test_no_simulations(hex_5x5, capsys, tmp_path):
         f"{hex_5x5}(simulations=-1)",
     ):
         with pytest.raises(UserError, match=r"at least 1 simulation.* got (0|-1)"):
-            load_agent(text, spec)
+            load_entrant(text, spec)
 
 
 def test_more_actions_than_a_head_has():
@@ -97,7 +97,7 @@ def test_games_without_positions(game):
     """What only steps cannot be searched."""
     spec = spec_of(game)
     with pytest.raises(UserError, match="uct needs positions to search"):
-        load_agent("uct", spec)
+        load_entrant("uct", spec)
     with pytest.raises(UserError, match="alphazero needs positions to search"):
         AlphaZero(AlphaZeroConfig(), spec, key=0, total_steps=1, device="cpu")
 
@@ -112,4 +112,4 @@ def test_games_without_positions(game):
 )
 def test_openspiels_twin_is_named(game, twin):
     with pytest.raises(UserError, match=re.escape(twin)):
-        load_agent("uct", spec_of(game))
+        load_entrant("uct", spec_of(game))

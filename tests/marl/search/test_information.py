@@ -5,8 +5,8 @@ from games.adapters.openspiel import load
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
-from marl.agents.load import load_agent
-from marl.evaluation.evaluate import evaluate
+from marl.agents.load import load_entrant
+from marl.evaluation.evaluate import evaluate_entrant
 from marl.search.evaluators import Playouts
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
 
@@ -79,15 +79,15 @@ def test_kuhn_poker_is_played_soundly():
 @pytest.mark.parametrize("game", ["leduc_poker", "goofspiel(num_cards=4)", "oshi_zumo(coins=6,size=1,horizon=12)"])
 def test_beats_random(game):
     venv = make(f"openspiel:{game}", 8)
-    agent = load_agent("uct(simulations=40)", venv.spec)
-    result = evaluate(venv, agent, load_agent("random", venv.spec), seeds=24, key=0)
+    agent = load_entrant("uct(simulations=40)", venv.spec)
+    result = evaluate_entrant(venv, agent, load_entrant("random", venv.spec), seeds=24, key=0)
     assert np.mean(result.return_mean) > 0.2
 
 
 @pytest.mark.parametrize("game", ["phantom_ttt", "hearts"])
 def test_games_that_cannot_draw_positions_are_refused(game):
     with pytest.raises(UserError, match="cannot draw"):
-        load_agent("uct(simulations=4)", make(f"openspiel:{game}", 1).spec)
+        load_entrant("uct(simulations=4)", make(f"openspiel:{game}", 1).spec)
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,9 @@ def test_games_that_cannot_draw_positions_are_refused(game):
 )
 def test_arguments_of_another_kind_are_refused(arguments, said):
     with pytest.raises(UserError, match=said):
-        load_agent(f"uct({arguments})", make("openspiel:tic_tac_toe", 1).spec)
+        load_entrant(f"uct({arguments})", make("openspiel:tic_tac_toe", 1).spec)
 
 
 def test_mixing_in_the_open_is_refused():
     with pytest.raises(UserError, match="neither"):
-        load_agent("uct(mixes=true)", make("openspiel:tic_tac_toe", 1).spec)
+        load_entrant("uct(mixes=true)", make("openspiel:tic_tac_toe", 1).spec)

@@ -9,8 +9,8 @@ from games.adapters.openspiel import load
 from games.errors import UserError
 from games.keys import fold, fold_one, uniform_one
 from games.registry import make
-from marl.agents.load import load_agent
-from marl.rollout.loop import episodes
+from marl.agents.load import load_entrant
+from marl.rollout.loop import play_episodes
 from marl.search.agent import SearchAgent, UctAgent
 from marl.search.models import ExactModel, exact
 from marl.search.reuse import Subtree
@@ -121,7 +121,7 @@ def moves_of(agent, name, seeds, num_envs):
     """Return the moves of the games of these seeds, in which the agent has all seats."""
     venv = make(name, num_envs)
     seats = venv.spec.num_players
-    play = episodes(venv, [agent], fold(2, np.zeros(1, int)), seeds, np.zeros((len(seeds), seats), int))
+    play = play_episodes(venv, [agent], fold(2, np.zeros(1, int)), seeds, np.zeros((len(seeds), seats), int))
     return {episode.index: episode.moves.tolist() for episode in play}
 
 
@@ -158,7 +158,7 @@ def test_uct_goes_on_where_it_stands():
         return made
 
     agent._searcher.begin = watched
-    list(episodes(venv, [agent], fold(0, np.zeros(1, int)), fold(1, np.arange(16)), np.zeros((16, 2), int)))
+    list(play_episodes(venv, [agent], fold(0, np.zeros(1, int)), fold(1, np.arange(16)), np.zeros((16, 2), int)))
     visits = np.concatenate([found.visits.sum(1) for _, found in seen])
     first = np.concatenate([first for first, _ in seen])
     assert (visits[first] == 60).all() and (visits[~first] >= 60).all() and visits[~first].mean() > 62
@@ -230,8 +230,8 @@ def test_what_is_kept_is_the_part_below_the_move():
 
 def test_what_cannot_go_on_is_refused():
     for name in ("leduc_poker", "goofspiel(num_cards=3)"):
-        with pytest.raises(UserError, match="reuse=true keeps trees of positions, and those of"):
-            load_agent("uct(reuse=true)", make(f"openspiel:{name}", 1).spec)
+        with pytest.raises(UserError, match="reuse=true is for games of turns and perfect information, and"):
+            load_entrant("uct(reuse=true)", make(f"openspiel:{name}", 1).spec)
     spec = make("openspiel:tic_tac_toe", 1).spec
-    with pytest.raises(UserError, match=r"reuse=true goes on from the visits.*leave it out"):
+    with pytest.raises(UserError, match=r"reuse=true starts from the visits.*leave it out"):
         SearchAgent(spec, partial(exact, spec, Table(spec)), Gumbel(), simulations=8, reuse=True)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from games.errors import RunFailed, UserError, WorkerDied
 from games.keys import fold
 from games.registry import make
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from marl.rollout.agent import Random
-from marl.rollout.loop import play
+from marl.rollout.loop import play_steps
 from marl.rollout.recording import side_by_side
 from marl.rollout.seating import seat, self_play
 from marl.rollout.types import Decision, Trajectory
@@ -95,7 +95,7 @@ def collected(collector: Collector, actor: Versioned, generations: int, kill=())
 
 
 def workers(count: int) -> WorkerCollector:
-    return WorkerCollector(GAME, 5, count, [load_agent("random", make(GAME, 1).spec)], 6)
+    return WorkerCollector(GAME, 5, count, [load_entrant("random", make(GAME, 1).spec)], 6)
 
 
 def alike(one: dict, other: dict) -> bool:
@@ -116,7 +116,7 @@ def test_shares_of_a_batch_side_by_side_are_the_batch(sizes, length):
     def played(start, stop):
         venv, share = make(GAME, stop - start), how.share(start, stop)
         roster = [Versioned(venv.spec)]
-        return play(venv, roster, share.seating, share.carry(venv, roster), length)
+        return play_steps(venv, roster, share.seating, share.carry(venv, roster), length)
 
     whole = played(0, bounds[-1])
     parts = side_by_side([played(start, stop) for start, stop in pairwise(bounds)])
@@ -125,7 +125,7 @@ def test_shares_of_a_batch_side_by_side_are_the_batch(sizes, length):
 
 
 def test_workers_play_what_one_process_plays_one_generation_behind():
-    here = Collector(make(GAME, 5), [load_agent("random", make(GAME, 1).spec)], 6)
+    here = Collector(make(GAME, 5), [load_entrant("random", make(GAME, 1).spec)], 6)
     expected = collected(here, Versioned(make(GAME, 1).spec), 5)
     one, two = (collected(workers(count), Versioned(make(GAME, 1).spec), 5) for count in (1, 3))
     for generation, (plain, a, b) in enumerate(zip(expected, one, two, strict=True)):

@@ -16,7 +16,7 @@ import yaml
 from games.errors import RunFailed, UserError
 from games.registry import make
 from marl.agents import checkpoint
-from marl.agents.load import load_agents
+from marl.agents.load import load_entrants
 from marl.algorithms.opponent_shaping.loqa import Loqa
 from marl.base.lock import held
 from marl.base.schema import load
@@ -149,7 +149,7 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(
         checkpoint, "learner_state", lambda *of: {k: v for k, v in state(*of).items() if "step" not in k}
     )
-    with pytest.raises(UserError, match="is not what ippo learns from as it is here; go on with the version that"):
+    with pytest.raises(UserError, match="does not fit this version of ippo; go on with the version that"):
         train(config(), tmp_path / "run", resume=True)
 
 
@@ -268,7 +268,7 @@ def test_a_run_is_not_written_through_links(whole, tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "learner.safetensors").write_text("kept")
     (run / "checkpoints" / "000000001").symlink_to(tmp_path / "precious")
-    with pytest.raises(UserError, match="000000001' is a symbolic link, and what runs here writes"):
+    with pytest.raises(UserError, match="000000001' is a symbolic link, and this run would write"):
         train(config(steps=800), run, resume=True)
     assert (tmp_path / "precious" / "learner.safetensors").read_text() == "kept"
 
@@ -393,7 +393,7 @@ def test_a_run_begun_before_a_key_existed_goes_on_as_it_was(tmp_path, name, monk
     forget(tmp_path / "new", "literal")
     loaded, load_agent = [], Loqa.load_agent
     monkeypatch.setattr(Loqa, "load_agent", lambda c, *a, **o: loaded.append(c.literal) or load_agent(c, *a, **o))
-    load_agents(str(tmp_path / "new"), make(game, 1).spec)
+    load_entrants(str(tmp_path / "new"), make(game, 1).spec)
     assert loaded == [True]
 
 

@@ -23,7 +23,7 @@ from marl.algorithms.opponent_shaping.lola import (
 from marl.algorithms.opponent_shaping.loqa import Loqa, Naive, shaping
 from marl.algorithms.opponent_shaping.networks import Head
 from marl.learning.networks import masked_log_probs
-from marl.rollout.loop import episodes
+from marl.rollout.loop import play_episodes
 from tests.marl.algorithms.opponent_shaping.test_learner import TABLE, Table, encounters_of
 from tests.properties import examples
 
@@ -215,7 +215,9 @@ def played(kind, updates, seed=42, **settings):
     agent = learner.agent()
     seats = np.zeros((200, 2), np.int64)
     venv = make(GAME, 200)
-    returns = [e.returns.mean() / 50 for e in episodes(venv, [agent], np.array([4], np.uint64), np.arange(200), seats)]
+    returns = [
+        e.returns.mean() / 50 for e in play_episodes(venv, [agent], np.array([4], np.uint64), np.arange(200), seats)
+    ]
     table_of = learner.me.actor(torch.eye(5)[:, None])[:, 0].softmax(1)[:, 0].tolist()
     return float(np.mean(returns)), dict(zip(("start", "CC", "CD", "DC", "DD"), table_of, strict=True))
 

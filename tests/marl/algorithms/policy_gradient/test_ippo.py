@@ -11,11 +11,11 @@ from games.contract import Array, Box, Spec
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from marl.algorithms.policy_gradient import ippo
 from marl.algorithms.policy_gradient.ippo import Ippo, actor_loss, critic_loss
 from marl.base.schema import load
-from marl.evaluation.evaluate import evaluate
+from marl.evaluation.evaluate import evaluate_entrant
 from marl.rollout.loop import Carry, rollout
 from marl.rollout.types import View
 from marl.training.config import TrainConfig
@@ -97,7 +97,7 @@ def test_a_stranger_teaches_nothing():
     for scale in (0.0, 100.0):
         venv = make("openspiel:tic_tac_toe", 4)
         learner = Ippo(Ippo.Config(hidden=(8,)), venv.spec, key=1, total_steps=1000, device="cpu")
-        roster = [*learner.actors(), load_agent("random", venv.spec).agent]
+        roster = [*learner.actors(), load_entrant("random", venv.spec).agent]
         seating = np.array([[0, 1], [1, 0], [0, 1], [1, 0]])
         trajectory = rollout(venv, roster, seating, Carry(venv, roster, np.array([2, 3], np.uint64), SEEDS[:4]), 32)
         theirs = trajectory.seating == 1
@@ -212,7 +212,7 @@ def test_beats_random_at_tic_tac_toe_from_both_seats(tmp_path):
     config = load(TrainConfig, ROOT / "configs" / "train" / "ippo_tic_tac_toe.yaml")
     train(config, tmp_path / "run", resume=False)
     venv = make(config.game, 64)
-    agent, random = load_agent(str(tmp_path / "run"), venv.spec), load_agent("random", venv.spec)
-    result = evaluate(venv, agent, random, seeds=500, key=12345)
+    agent, random = load_entrant(str(tmp_path / "run"), venv.spec), load_entrant("random", venv.spec)
+    result = evaluate_entrant(venv, agent, random, seeds=500, key=12345)
     assert result.episodes == 1000
     assert min(result.return_mean) >= 0.8, result

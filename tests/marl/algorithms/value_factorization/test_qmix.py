@@ -8,7 +8,7 @@ from games.keys import fold
 from games.registry import make
 from marl.algorithms.value_factorization.qmix import Aerial, Iql, Monotone, Qmix, QmixConfig, Vdn
 from marl.learning.networks import generator_of
-from marl.rollout.loop import Carry, episodes, rollout
+from marl.rollout.loop import Carry, play_episodes, rollout
 
 UNIFORM = {"recurrent": False, "last_action": False, "epsilon_end": 1.0}
 QTRAN = [[8, -12, -12], [-12, 0, 0], [-12, 0, 0]]
@@ -29,7 +29,7 @@ def trained(kind, game, steps, key=1, num_envs=64, length=8, **settings):
 def greedy_return(made, game, count=1):
     venv = make(game, 1)
     seats = np.zeros((count, venv.spec.num_players), np.int64)
-    played = list(episodes(venv, [made.agent()], np.array([4], np.uint64), fold(9, np.arange(count)), seats))
+    played = list(play_episodes(venv, [made.agent()], np.array([4], np.uint64), fold(9, np.arange(count)), seats))
     return float(np.mean([episode.returns[0] for episode in played]))
 
 

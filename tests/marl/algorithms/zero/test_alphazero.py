@@ -11,12 +11,12 @@ from games.errors import UserError
 from games.keys import fold
 from games.registry import make
 from marl.agents import checkpoint
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from marl.algorithms.zero.alphazero import AlphaZero, AlphaZeroConfig, loss
 from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, folded
-from marl.evaluation.evaluate import evaluate
+from marl.evaluation.evaluate import evaluate_entrant
 from marl.learning.networks import generator_of
-from marl.rollout.loop import Carry, episodes, rollout
+from marl.rollout.loop import Carry, play_episodes, rollout
 from marl.search.values import scaled, unscaled
 from marl.training.config import TrainConfig
 from marl.training.train import train
@@ -144,20 +144,23 @@ def test_a_checkpoint_plays_as_the_learner_does(tmp_path):
         f"{folder}(search=false, greedy=true)",
     ):
         assert (
-            evaluate(venv, load_agent(text, venv.spec), load_agent("random", venv.spec), seeds=3, key=0).episodes == 6
+            evaluate_entrant(
+                venv, load_entrant(text, venv.spec), load_entrant("random", venv.spec), seeds=3, key=0
+            ).episodes
+            == 6
         )
     for argument in ("simulations=9", "solve=true", "sampled_moves=2", "reuse=true", "leaves=2"):
         with pytest.raises(UserError, match=f"search=false plays .* alone, got {argument.partition('=')[0]} too"):
-            load_agent(f"{folder}(search=false, {argument})", venv.spec)
-    load_agent(f"{folder}(leaves=4)", venv.spec)
-    with pytest.raises(UserError, match="at least 1 leaf of a tree at a time, got leaves=0"):
-        load_agent(f"{folder}(leaves=0)", venv.spec)
+            load_entrant(f"{folder}(search=false, {argument})", venv.spec)
+    load_entrant(f"{folder}(leaves=4)", venv.spec)
+    with pytest.raises(UserError, match="at least 1 leaf at a time, got leaves=0"):
+        load_entrant(f"{folder}(leaves=0)", venv.spec)
     with pytest.raises(UserError, match="greedy=true plays the mode of the network's policy alone; add search=false"):
-        load_agent(f"{folder}(greedy=true)", venv.spec)
+        load_entrant(f"{folder}(greedy=true)", venv.spec)
     with pytest.raises(UserError, match="samples 0 or more of its first moves, got sampled_moves=-1"):
-        load_agent(f"{folder}(sampled_moves=-1)", venv.spec)
+        load_entrant(f"{folder}(sampled_moves=-1)", venv.spec)
     with pytest.raises(UserError, match="at least 1 simulation, got 0"):
-        load_agent(f"{folder}(simulations=0)", venv.spec)
+        load_entrant(f"{folder}(simulations=0)", venv.spec)
 
 
 def test_cheap_moves_are_marked():
@@ -209,21 +212,21 @@ def test_wrong_resignations_are_counted():
 
 def test_a_kept_tree_is_an_argument_of_players(tmp_path):
     folder, venv = trained(tmp_path / "run", steps=1, stretch=1), make(GAME, 4)
-    keeping = load_agent(f"{folder}(reuse=true)", venv.spec)
-    assert evaluate(venv, keeping, load_agent("random", venv.spec), seeds=3, key=0).episodes == 6
-    assert keeping.digest != load_agent(str(folder), venv.spec).digest
+    keeping = load_entrant(f"{folder}(reuse=true)", venv.spec)
+    assert evaluate_entrant(venv, keeping, load_entrant("random", venv.spec), seeds=3, key=0).episodes == 6
+    assert keeping.digest != load_entrant(str(folder), venv.spec).digest
     folder = trained(tmp_path / "gumbel", steps=1, stretch=1, rule="gumbel")
-    with pytest.raises(UserError, match="reuse=true goes on from the visits of an earlier search"):
-        load_agent(f"{folder}(reuse=true)", venv.spec)
+    with pytest.raises(UserError, match="reuse=true starts from the visits of an earlier search"):
+        load_entrant(f"{folder}(reuse=true)", venv.spec)
 
 
 def test_first_moves_are_sampled_where_games_should_differ(tmp_path):
     folder, venv = trained(tmp_path / "run", steps=300), make(GAME, 4)
     games = {}
     for text in (f"{folder}(sampled_moves=2)", str(folder)):
-        agent = load_agent(text, venv.spec).agent
+        agent = load_entrant(text, venv.spec).agent
         seats = np.zeros((8, 2), np.int64)
-        played = episodes(venv, [agent], np.array([1], np.uint64), fold(2, np.arange(8)), seats)
+        played = play_episodes(venv, [agent], np.array([1], np.uint64), fold(2, np.arange(8)), seats)
         games[text] = {episode.moves.tobytes() for episode in played}
     assert [len(found) for found in games.values()] == [8, 1]
 
@@ -262,15 +265,15 @@ def test_settings_that_cannot_work_are_refused(game, settings, said):
 def test_a_network_of_another_board_is_refused(tmp_path):
     folder = trained(tmp_path / "run", steps=300)
     with pytest.raises(UserError, match="tic_tac_toe"):
-        load_agent(str(folder), spec_of("openspiel:connect_four"))
+        load_entrant(str(folder), spec_of("openspiel:connect_four"))
 
 
 def test_a_run_searches_only_where_there_are_positions(tmp_path):
     folder, spec = trained(tmp_path / "run", steps=300), spec_of(GAME)
     elsewhere = replace(spec, searchable=False)
     with pytest.raises(UserError, match=r"alphazero needs positions to search, .* with env_workers: 0"):
-        load_agent(str(folder), elsewhere)
-    load_agent(f"{folder}(search=false)", elsewhere)
+        load_entrant(str(folder), elsewhere)
+    load_entrant(f"{folder}(search=false)", elsewhere)
 
 
 def test_three_players_and_chance(tmp_path):
@@ -280,12 +283,14 @@ def test_three_players_and_chance(tmp_path):
 def test_uct_plays_every_game_of_turns():
     venv = make("openspiel:tic_tac_toe", 10)
     spec = venv.spec
-    result = evaluate(venv, load_agent("uct(simulations=100)", spec), load_agent("random", spec), seeds=100, key=0)
+    result = evaluate_entrant(
+        venv, load_entrant("uct(simulations=100)", spec), load_entrant("random", spec), seeds=100, key=0
+    )
     assert min(result.return_mean) > 0.6
     draws = list(
-        episodes(
+        play_episodes(
             venv,
-            [load_agent("uct(simulations=400)", spec).agent] * 2,
+            [load_entrant("uct(simulations=400)", spec).agent] * 2,
             fold(0, np.arange(2)),
             fold(1, np.arange(10)),
             np.tile([0, 1], (10, 1)),
@@ -300,12 +305,12 @@ def test_learns_tic_tac_toe(tmp_path):
     folder = trained(tmp_path / "run", steps=12_000, stretch=6_000, simulations=24, channels=16, batch_size=64)
     venv = make(GAME, 32)
     spec = venv.spec
-    result = evaluate(
-        venv, load_agent(f"{folder}(search=false, greedy=true)", spec), load_agent("random", spec), seeds=100, key=0
+    result = evaluate_entrant(
+        venv, load_entrant(f"{folder}(search=false, greedy=true)", spec), load_entrant("random", spec), seeds=100, key=0
     )
     before = trained(tmp_path / "before", steps=1, stretch=1, simulations=24, channels=16)
-    start = evaluate(
-        venv, load_agent(f"{before}(search=false, greedy=true)", spec), load_agent("random", spec), seeds=100, key=0
+    start = evaluate_entrant(
+        venv, load_entrant(f"{before}(search=false, greedy=true)", spec), load_entrant("random", spec), seeds=100, key=0
     )
     assert min(result.return_mean) > 0.5
     assert sum(start.return_mean) < sum(result.return_mean) - 0.5

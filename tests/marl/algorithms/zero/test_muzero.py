@@ -12,7 +12,7 @@ from games.errors import UserError
 from games.keys import fold
 from games.registry import make
 from marl.agents import checkpoint
-from marl.agents.load import load_agent
+from marl.agents.load import load_entrant
 from marl.algorithms.zero.muzero import (
     MuZero,
     MuZeroConfig,
@@ -24,7 +24,7 @@ from marl.algorithms.zero.muzero import (
     rescaled,
     targets,
 )
-from marl.evaluation.evaluate import evaluate
+from marl.evaluation.evaluate import evaluate_entrant
 from marl.learning.networks import generator_of
 from marl.rollout.loop import Carry, rollout
 from marl.training.config import TrainConfig
@@ -233,10 +233,10 @@ def test_a_checkpoint_plays_as_the_learner_does(tmp_path):
     assert checkpoint.read(folder)["algorithm"] == "muzero"
     venv = make(GAME, 4)
     for arguments in ("", "(simulations=3)", "(search=false)", "(search=false, greedy=true)"):
-        entrant = load_agent(f"{folder}{arguments}", venv.spec)
-        assert evaluate(venv, entrant, load_agent("random", venv.spec), seeds=3, key=0).episodes == 6
+        entrant = load_entrant(f"{folder}{arguments}", venv.spec)
+        assert evaluate_entrant(venv, entrant, load_entrant("random", venv.spec), seeds=3, key=0).episodes == 6
     with pytest.raises(UserError, match="at least 1 simulation, got 0"):
-        load_agent(f"{folder}(simulations=0)", venv.spec)
+        load_entrant(f"{folder}(simulations=0)", venv.spec)
 
 
 def test_actors_can_be_sent_to_another_process():
@@ -272,7 +272,7 @@ def test_reanalyse_renews_what_old_searches_found():
 
 def test_strangers_get_a_policy_when_they_are_reanalysed():
     made = learner()
-    metrics = played(made, length=14, strangers=[load_agent("random", made.spec).agent])
+    metrics = played(made, length=14, strangers=[load_entrant("random", made.spec).agent])
     searched = made.replay._rows["searched"]
     assert not searched[: len(made.replay)].all() and all(np.isfinite(value) for value in metrics.values())
     made._reanalyse(2000)
@@ -341,9 +341,9 @@ def test_learns_tic_tac_toe(tmp_path):
     folder = trained(tmp_path / "run", steps=15_000, stretch=7_500, num_envs=64, **better)
     before = trained(tmp_path / "before", steps=1, stretch=1, num_envs=64, **better)
     venv = make(GAME, 32)
-    random = load_agent("random", venv.spec)
+    random = load_entrant("random", venv.spec)
     result, start = (
-        evaluate(venv, load_agent(str(run), venv.spec), random, seeds=100, key=0) for run in (folder, before)
+        evaluate_entrant(venv, load_entrant(str(run), venv.spec), random, seeds=100, key=0) for run in (folder, before)
     )
     assert min(result.return_mean) > 0.6
     assert sum(start.return_mean) < sum(result.return_mean) - 0.5
