@@ -10,6 +10,7 @@ defines its loss.
 from abc import abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -77,6 +78,13 @@ class OpponentShapingLearner(Learner):
     def loss(self, encounters: Encounters) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of the policy, and metrics."""
 
+    def reward_offset(self, reward: Tensor) -> float:
+        """Return the constant to subtract from the rewards [T, EN] of an update.
+
+        All episodes have one length, so a constant changes no preference between policies.
+        """
+        return 0.0
+
     def warn(self, spec: Spec) -> list[str]:
         """Return warnings about how the algorithm fits the game, for the user."""
         return []
@@ -103,7 +111,8 @@ class OpponentShapingLearner(Learner):
 
     def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
         config = self.config
-        episodes = Episodes.of(trajectory, self._length, self.device)
+        paid = Episodes.of(trajectory, self._length, self.device)
+        episodes = replace(paid, reward=paid.reward - self.reward_offset(paid.reward))
         seated = self._seated(trajectory.seating[0].reshape(-1), mine)
         (_, own_seats), (_, stranger_seats) = seated[:2]
         if len(own_seats) == 0:
@@ -122,8 +131,8 @@ class OpponentShapingLearner(Learner):
         self.updates += 1
         self._add_past_self()
         metrics |= {
-            "reward": of_seats(episodes.reward, own_seats).mean(),
-            "reward_of_the_other": of_seats(episodes.reward, other_seat(own_seats)).mean(),
+            "reward": of_seats(paid.reward, own_seats).mean(),
+            "reward_of_the_other": of_seats(paid.reward, other_seat(own_seats)).mean(),
             "entropy": entropy,
             "critic_loss": critic_loss,
             "grad_norm": norms["actor"],

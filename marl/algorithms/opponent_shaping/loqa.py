@@ -20,6 +20,10 @@ Deviation: in the paper the entry of b_t has the value of Q̃_t, too (`literal: 
 that a critic has learnt from 0 on: π̂(b_t) is 1 where payoffs are positive, so that w is 0, and 0 where they are
 negative. The softmax of Q alone depends on differences of payoffs, not on a constant added to all of them.
 
+Deviation: the mean reward of the first update is subtracted from all rewards (not if `literal`). A constant is then
+nothing that the critics must learn, which takes thousands of updates with a slow target, and a run with other payoffs
+by a constant is the same run.
+
 Deviation: L_shape uses A minus its mean over the batch (`center_advantage`). With a critic that begins at 0 and
 negative payoffs all A are negative at first, and L_shape would lower the probability of every action of the opponent.
 The mean is weighted by 1 - π̂(b_t), with which A enters G. The opponent chooses b_t by its policy, not by π̂, and
@@ -40,6 +44,7 @@ from marl.algorithms.opponent_shaping.encounters import Encounters, discounted
 from marl.algorithms.opponent_shaping.learner import OpponentShapingLearner
 from marl.algorithms.opponent_shaping.networks import OpponentShapingConfig
 from marl.base.schema import InOldRecords
+from marl.rollout.types import Tensors
 
 
 class Naive(OpponentShapingLearner):
@@ -70,11 +75,27 @@ class Loqa(OpponentShapingLearner):
     Config: ClassVar[type[BaseModel]] = LoqaConfig
     config: LoqaConfig
     name = "loqa"
+    _offset: float | None = None  # the mean reward of the first update
 
     def warn(self, spec: Spec) -> list[str]:
         if spec.payoff == "zero_sum":
             return [f"'{spec.name}' is zero-sum: there is nothing to share, and shaping has nothing to win"]
         return []
+
+    def reward_offset(self, reward: Tensor) -> float:
+        if self.config.literal:
+            return super().reward_offset(reward)
+        if self._offset is None:
+            self._offset = float(reward.mean())
+        return self._offset
+
+    def state(self) -> Tensors:
+        offset = {} if self._offset is None else {"reward_offset": torch.tensor(self._offset, dtype=torch.float64)}
+        return super().state() | offset
+
+    def load_state(self, state: Tensors) -> None:
+        super().load_state(state)
+        self._offset = float(state["reward_offset"]) if "reward_offset" in state else None
 
     def improved(self) -> list[nn.Module]:
         return [self.me] if self.config.through_values else [self.me.actor]

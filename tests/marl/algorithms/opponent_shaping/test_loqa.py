@@ -262,14 +262,33 @@ def played(kind, updates, seed=42, game=GAME, num_envs=512, **settings):
 @pytest.mark.parametrize("kind", [Loqa, Lola])
 def test_learns_to_answer_in_kind(kind):
     """A few hundred updates: after its own defection and the other's cooperation it turns back to cooperate."""
-    _, p = played(kind, 300, learning_rate=3e-3)
+    _, p = played(kind, 300, learning_rate=3e-3, **({"literal": True} if kind is Loqa else {}))
     assert p["CC"] > 0.75 and p["CC"] - p["CD"] > 0.3 and p["DC"] - p["DD"] > 0.2
+
+
+def test_payoffs_that_differ_by_a_constant_are_one_game():
+    """Stag hunt, and with 4 more and 4 less for everybody: the same policy after some updates, up to rounding.
+
+    As published, they are other games.
+    """
+    stag = np.array([[[4.0, 1], [3, 2]], [[4, 3], [1, 2]]])
+    policies: dict = {False: [], True: []}
+    for literal, found in policies.items():
+        for c in (0, 4, -4):
+            game = f"matrix(payoffs={(stag + c).tolist()}, steps=10, memory=true, truncate=true)"
+            table = Table(Loqa, game, num_envs=16, literal=literal, learning_rate=1e-2, **TABLE)
+            table.learn(30)
+            found.append(torch.tensor(list(table.learner.cooperation().values())))
+    assert len(policies[False][0]) == 5 and (policies[False][0] - 0.5).abs().max() > 0.02
+    for literal, (plain, more, less) in policies.items():
+        change = max((more - plain).abs().max(), (less - plain).abs().max())
+        assert (change > 0.02) if literal else (change < 2e-4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [42, 43, 44, 45, 46])
 def test_loqa_cooperates(seed):
-    reward, p = played(Loqa, 3000, seed)
+    reward, p = played(Loqa, 3000, seed, literal=True)
     assert reward >= -1.10 and p["CC"] >= 0.95 and p["DC"] >= 0.80 and p["CD"] <= 0.60 and p["DD"] <= 0.35
 
 
