@@ -23,11 +23,18 @@ WRAPPERS = "marl.wrappers"
 AGENTS = "marl.agents"
 ALGORITHMS = "marl.algorithms"
 COMMANDS = "marl.commands"
+GROUPS = (GAMES, SOURCES, WRAPPERS, AGENTS, ALGORITHMS, COMMANDS)
 
 
 def names(group: str) -> list[str]:
     """Return the names that are registered in a group, sorted; nothing is imported."""
     return sorted(_registered(group))
+
+
+def points(group: str) -> list[EntryPoint]:
+    """Return every entry point of a group, by name; nothing is imported."""
+    found = _registered(group)
+    return [point for name in sorted(found) for point in found[name]]
 
 
 def entry_point(group: str, name: str) -> EntryPoint:
@@ -39,7 +46,7 @@ def entry_point(group: str, name: str) -> EntryPoint:
     other = next((point for point in others if point.value != first.value), None)
     if other is not None:
         raise UserError(
-            f"expected one '{name}' in the group '{group}', got two: {_origin(first)} and {_origin(other)}; "
+            f"expected one '{name}' in the group '{group}', got two: {whose(first)} and {whose(other)}; "
             "uninstall one of them, or rename it there"
         )
     return first
@@ -52,7 +59,7 @@ def load(group: str, name: str) -> Any:
     imported.
     """
     point = entry_point(group, name)
-    with theirs(f"'{name}', which is {_origin(point)}, could not be imported", "mend or uninstall it"):
+    with theirs(f"'{name}', which is {whose(point)}, could not be imported", "mend or uninstall it"):
         return point.load()
 
 
@@ -79,5 +86,6 @@ def _changed(folder: str) -> int:
         return 0
 
 
-def _origin(point: EntryPoint) -> str:
+def whose(point: EntryPoint) -> str:
+    """Return what an entry point names, and the package that registered it."""
     return f"'{point.value}'" + (f" (package '{point.dist.name}')" if point.dist else "")

@@ -6,7 +6,7 @@
     my_package.games:Nim(stones=21)           a class of an installed package
     spread | team_reward | messy(phi=0.1)     a game and its wrappers (games/wrappers.py)
     runs/x/checkpoints/000500000              a path (agents)
-    'runs/lr=1e-3'(greedy=True)               a name in quotes, which may have any characters
+    'runs/lr=1e-3'(greedy=true)               a name in quotes, which may have any characters
 
 Values are Python literals; a bare word is a string: `mode=B`, `game=goofspiel(num_cards=4)`.
 """
@@ -51,12 +51,29 @@ class Reference:
     @property
     def brackets(self) -> str:
         """The arguments as they are written after the name; empty without any."""
-        written = ", ".join(f"{key}={value!r}" for key, value in self.arguments)
-        return f"({written})" if written else ""
+        return self._within_brackets(repr)
+
+    @property
+    def shown_brackets(self) -> str:
+        """The arguments as an agent is shown with them: truth values as in a config, `greedy=true`."""
+        return self._within_brackets(_shown_value)
+
+    @property
+    def shown(self) -> str:
+        """The reference as an agent is shown. `parse` reads it as it reads `str`, by which files name games."""
+        return self._named + self.shown_brackets
 
     def __str__(self) -> str:
+        return self._named + self.brackets
+
+    @property
+    def _named(self) -> str:
         name = self.name if re.fullmatch(_NAME, self.name) else repr(self.name)
-        return (f"{self.source}:" if self.source else "") + name + self.brackets
+        return (f"{self.source}:" if self.source else "") + name
+
+    def _within_brackets(self, write: Callable[[Any], str]) -> str:
+        written = ", ".join(f"{key}={write(value)}" for key, value in self.arguments)
+        return f"({written})" if written else ""
 
 
 def parse(text: str) -> Reference:
@@ -78,6 +95,10 @@ def _arguments(text: str, arguments: str) -> Iterator[tuple[str, Any]]:
             raise UserError(f"expected each argument once, got '{key}' twice in {written(text)}")
         seen.add(key)
         yield key, _value(value)
+
+
+def _shown_value(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 class _Nesting:

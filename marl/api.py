@@ -236,6 +236,7 @@ def _game_of(agent: Any) -> str:
     from marl.agents.load import game_of
 
     if not isinstance(agent, NAMES):
+        _check_agent(agent)
         raise UserError(f"expected the game, as only a checkpoint knows its own, got {written(agent)} alone; name it")
     return game_of(os.fspath(agent))
 
@@ -260,12 +261,17 @@ def _entrant(agent: Any, spec: Spec, device: str) -> "Entrant":
 
     if isinstance(agent, NAMES):
         return load_entrant(os.fspath(agent), spec, device)
+    _check_agent(agent)
+    name = type(agent).__qualname__
+    return Entrant(name, name, digest="", agent=agent, draws=stream(0, name))
+
+
+def _check_agent(agent: Any) -> None:
+    """Raise UserError for an object that is no agent."""
     if isinstance(agent, type) or not hasattr(agent, "act"):
         raise UserError(f"expected an agent's reference or an object with act(view, hidden), got {written(agent)}")
     if not hasattr(agent, "initial_hidden"):
         raise UserError(f"{written(agent)} has no initial_hidden(rows); derive its class from marl.Stateless")
-    name = type(agent).__qualname__
-    return Entrant(name, name, digest="", agent=agent, draws=stream(0, name))
 
 
 @contextmanager
@@ -300,15 +306,16 @@ def _threads_kept() -> Iterator[None]:
 
 def _configured(schema: "type[Schema]", config: Any, changes: Mapping[str, Any]) -> "Schema":
     """Return a config with its changes; raises UserError for what does not fit."""
-    from marl.base.schema import assignments, change, load, validate
+    from marl.base.origin import Origin, by_key
+    from marl.base.schema import build, load
 
-    sets = assignments(_flat(changes))
+    typed = by_key(_flat(changes), "the argument '{}'")
     if isinstance(config, NAMES):
-        return load(schema, Path(config), sets)
+        return load(schema, Path(config), typed)
     data = config.model_dump(mode="json", exclude_unset=True) if isinstance(config, schema) else config
     if not isinstance(data, Mapping):
         raise UserError(f"expected a config's name, path, or keys and values, got {written(config)}")
-    return validate(schema, change(dict(data), sets), "the config")
+    return build(schema, Origin("the config", dict(data), changes=tuple(typed)))
 
 
 def _flat(changes: Mapping[str, Any], above: str = "") -> dict[str, Any]:

@@ -8,6 +8,7 @@ import typer
 from games.errors import UserError
 from marl.base.files import run_folder, typed_path
 from marl.base.terminal import Terminal
+from marl.cli.groups import Commands
 from marl.cli.options import (
     PATH,
     Algorithms,
@@ -22,7 +23,7 @@ from marl.cli.options import (
 if TYPE_CHECKING:
     from tournaments.summary import Summary
 
-app = typer.Typer(no_args_is_help=True, help="Play round robins and rate the agents.")
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="Play round robins and rate the agents.")
 StorePath = Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.", parser=typed_path)]
 
 
@@ -39,10 +40,11 @@ def tournament_run(
 ) -> None:
     """Play the games that are missing, rate the agents, and write the report."""
     from marl.agents.load import name_algorithm
+    from marl.base.origin import typed
     from marl.base.schema import load
     from tournaments.tournament import TournamentConfig, run
 
-    settings, terminal = load(TournamentConfig, config, sets or []), Terminal(stderr=as_json)
+    settings, terminal = load(TournamentConfig, config, typed(sets or [])), Terminal(stderr=as_json)
     agents = tuple(name_algorithm(agent, algorithm or []) for agent in settings.agents)
     settings = settings.model_copy(update={"agents": agents})
     store = run(settings, run_folder(config, run_dir), terminal, retry_timeouts=retry_timeouts)

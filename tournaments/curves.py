@@ -111,7 +111,7 @@ def gather(summary: Summary, by: str) -> Curves:
         if value is None:
             others.append(rating)
         else:
-            found.setdefault(str(family_of(reference, by)), []).append((value, rating))
+            found.setdefault(family_of(reference, by).shown, []).append((value, rating))
     if not found:
         known = sorted({key for reference in references.values() for key in numbers(reference)})
         raise UserError(
@@ -207,7 +207,7 @@ def _names(families: list[str]) -> list[str]:
         reference = parse(text)
         path = Path(reference.name)
         name = f"{path.parent.parent.name}/{path.name}" if _is_checkpoint(reference) else path.name or reference.name
-        short.append(text if reference.source else str(replace(reference, name=name)))
+        short.append(text if reference.source else replace(reference, name=name).shown)
     return [name if short.count(name) == 1 else text for name, text in zip(short, families, strict=True)]
 
 

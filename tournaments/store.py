@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from games.errors import RunFailed, UserError
 from marl.base.drives import network_drive
+from marl.base.files import absent
 from marl.base.intervals import MIN_SEEDS
 from tournaments.results import FORFEITS, Results
 from tournaments.schedule import Fixture
@@ -152,9 +153,8 @@ class Store:
         if self.path.is_dir():
             raise UserError(f"expected a tournament store, got the folder '{path}'; give the path of a file")
         if not create and not self.path.exists():
-            raise UserError(
-                f"expected a tournament store, got '{path}', which does not exist; run the tournament first"
-            )
+            what = absent(self.path, "`marl tournament run` makes one")
+            raise UserError(f"expected a tournament store, got '{path}', which {what}")
         if create:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)

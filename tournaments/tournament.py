@@ -56,7 +56,8 @@ def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeout
     With `retry_timeouts`, games that ended because an agent took too long are played again.
     """
     engines.require(config.engine)
-    spec = make(config.game, 1).spec
+    with config.blame_game():
+        spec = make(config.game, 1).spec
     entrants = field(config, spec)
     fixtures = round_robin(
         config.game,
@@ -116,7 +117,9 @@ def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
     Raises UserError if one is missing, does not fit, or is named twice.
     """
     entrants: list[Entrant] = []
-    for entrant in (entrant for text in config.agents for entrant in load_entrants(text, spec).values()):
+    with config.origin.blame(("agents",)):
+        asked = [entrant for text in config.agents for entrant in load_entrants(text, spec).values()]
+    for entrant in asked:
         entrant.rest()
         twin = next((other for other in entrants if other.digest == entrant.digest), None)
         if twin:

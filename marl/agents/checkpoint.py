@@ -34,6 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from games.contract import Spec
 from games.errors import RunFailed, UserError, written
 from games.text import sentence
+from marl.base.faults import MISSING, first_fault
 from marl.base.files import MEMORY, MOST_TEXT, parse_json, read_bytes
 from marl.learning import shards
 from marl.rollout.types import Tensors
@@ -205,10 +206,9 @@ def read(folder: Path) -> About:
     try:
         _About.model_validate(about)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        lacks = first["type"] == "missing"
-        raise _damaged(path, f"it lacks '{key}'" if lacks else f"'{key}': {first['msg']}") from None
+        fault = first_fault(error, about)
+        what = f"it lacks '{fault.key}'" if fault.kind == MISSING else f"'{fault.key}': {fault.text}"
+        raise _damaged(path, what) from None
     if about["digest"] != _digest_of(about):
         raise _damaged(path, "its digest differs")
     return about

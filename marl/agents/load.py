@@ -29,7 +29,8 @@ from marl.agents.foreign import DECISION_SECONDS, ForeignAgent
 from marl.agents.identity import called, digest_of_code
 from marl.agents.mcts import Mcts
 from marl.agents.scripted import SCRIPTED
-from marl.base.files import inside, parse_json, read_text, typed_path
+from marl.base.files import absent, inside, parse_json, read_text, typed_path
+from marl.base.origin import Origin
 from marl.base.schema import FolderName, validate
 from marl.learning.learner import Learner
 from marl.learning.registry import algorithm
@@ -38,6 +39,7 @@ from marl.rollout.referee import Answerable, Trusted
 from marl.search.agent import UctAgent
 
 LOADED = ("config", "spec", "state", "device")  # parameters of Learner.load_agent that users cannot set
+MAKE = "name a run's folder, as `marl train` makes it"
 ALGORITHM = "algorithm"  # the argument by which a user names the class that trained a checkpoint
 BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | SCRIPTED
 
@@ -86,7 +88,8 @@ def read(text: str) -> Reference:
         reference = parse(text)
     except UserError:
         if path is None and "/" in text:
-            raise UserError(f"expected a checkpoint or a run folder, got '{text}', which does not exist") from None
+            what = absent(Path(text), MAKE)
+            raise UserError(f"expected a checkpoint or a run folder, got '{text}', which {what}") from None
         if path is None:
             raise
         reference = Reference("", path, ())
@@ -120,9 +123,7 @@ def _enter(
     if reference.source or (reference.name in registered and reference.name not in BUILT_IN):
         agent = ForeignAgent(text, spec, decision_seconds)
         return Entrant(text, text, agent.digest, agent, draws=_drawn_from(reference))
-    if reference.name in BUILT_IN and reference.name in registered:
-        value = plugins.entry_point(plugins.AGENTS, reference.name).value
-        raise UserError(f"expected one agent '{reference.name}', got two: marl's own and '{value}'; uninstall that one")
+    refuse_taken(reference.name)
     if reference.name in BUILT_IN:
         return _scripted(text, BUILT_IN[reference.name], reference, spec)
     if "/" in reference.name or os.path.lexists(reference.name):
@@ -130,6 +131,13 @@ def _enter(
     known = (*BUILT_IN, *registered)
     hint = nearest(reference.name, known) or "; a checkpoint is named by its folder"
     raise UserError(f"expected one of {', '.join(known)}, a class or a checkpoint folder, got '{text}'{hint}")
+
+
+def refuse_taken(name: str) -> None:
+    """Raise UserError where a package registers an agent under the name of a built-in one."""
+    if name in BUILT_IN and name in plugins.names(plugins.AGENTS):
+        other = plugins.whose(plugins.entry_point(plugins.AGENTS, name))
+        raise UserError(f"expected one agent '{name}', got two: marl's own and {other}; uninstall that one")
 
 
 def _has_plain_name(reference: Reference) -> bool:
@@ -202,7 +210,7 @@ def members(folder: Path) -> dict[str, Path]:
     """Return the checkpoint folders of a population's members by id; raises UserError if population.json is damaged."""
     path = folder / "population.json"
     try:
-        listed = validate(_Population, parse_json(read_text(path)), "it").members
+        listed = validate(_Population, parse_json(read_text(path)), Origin("it")).members
         found = {member.id: inside(folder, member.checkpoint) for member in listed}
         missing = next((member.checkpoint for member in listed if not os.path.isdir(found[member.id])), None)
         if missing is not None:
@@ -220,7 +228,7 @@ def checkpoint_folder(path: Path) -> Path:
         return path
     newest = checkpoint.newest(path)
     if newest is None:
-        what = "holds no checkpoint" if os.path.lexists(path) else "does not exist"
+        what = f"holds no checkpoint; {MAKE}" if os.path.lexists(path) else absent(path, MAKE)
         raise UserError(f"expected a checkpoint or a run folder, got '{path}', which {what}")
     return newest
 
@@ -256,8 +264,8 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     state = checkpoint.tensors(folder, about, "agent.safetensors")
     if not all(torch.isfinite(torch.as_tensor(tensor)).all() for tensor in state.values()):
         raise UserError(f"the weights of '{folder}' are not all finite; choose another checkpoint of the run")
-    where = f"the checkpoint '{folder}', written by another version"
-    config = validate(learner.Config, about["settings"], where, record=True)
+    written_by = Origin(f"the checkpoint '{folder}', written by another version")
+    config = validate(learner.Config, about["settings"], written_by, record=True)
     known = parameters_of(learner.load_agent)
     allowed = [name for name in known if name not in LOADED]
     for option in options:
@@ -329,4 +337,4 @@ def _short(reference: Reference) -> str:
     """Return a short name: a run's folder name for its newest checkpoint, `run/step` for another."""
     path = Path(reference.name)
     name = f"{path.parent.parent.name}/{path.name}" if path.parent.name == "checkpoints" else path.name
-    return (name or reference.name) + reference.brackets
+    return (name or reference.name) + reference.shown_brackets

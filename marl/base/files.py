@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
-from games.errors import UserError, written
+from games.errors import UserError, closest, written
 from marl.base.memory import physical_memory
 
 MOST_TEXT = 64 << 20  # bytes of a JSON file
@@ -39,6 +39,21 @@ def run_folder(config: Path, run_dir: Path | None, name: str = "{}") -> Path:
     except UnicodeEncodeError:  # bytes that are no text: logs and checkpoints could not be written there
         raise UserError(f"expected a folder's name in UTF-8, got '{folder}'; name another run folder") from None
     return folder
+
+
+def absent(path: Path, remedy: str) -> str:
+    """Return what to say of a path at which nothing is: which one was meant, or else what to do."""
+    gone = path
+    while gone.parent != gone and not os.path.lexists(gone.parent):
+        gone = gone.parent
+    try:
+        meant = closest(gone.name, os.listdir(gone.parent))
+    except OSError:
+        meant = ""
+    if not meant:
+        return f"does not exist; {remedy}"
+    whole = gone.with_name(meant) / path.relative_to(gone)
+    return f"does not exist; did you mean '{whole if os.path.lexists(whole) else gone.with_name(meant)}'?"
 
 
 def read_bytes(path: Path, most: int = MEMORY) -> bytes:

@@ -125,6 +125,7 @@ def getter(old: str) -> Callable[[str], Any]:
         if PathFinder.find_spec(f"{old}.{name}", vars(module).get("__path__", [])):  # a submodule, not imported yet
             raise _absent(old, name)
         new, value = _find(old, name)
+        new = _public(value) or _defined(value) or new
         _warn(f"{old}.{name}", new)
         setattr(module, name, value)
         return value
@@ -175,6 +176,19 @@ def _find(old: str, name: str) -> tuple[str, Any]:
 
 def _absent(old: str, name: str) -> AttributeError:
     return AttributeError(f"module '{old}' has no attribute '{name}'", name=name)
+
+
+def _public(value: Any) -> str:
+    """Return the name under which users import a value, `marl.Agent`; an empty string where it is not public."""
+    marl = sys.modules["marl"]
+    name = getattr(value, "__name__", "")
+    return f"marl.{name}" if name in marl.__all__ and getattr(marl, name) is value else ""
+
+
+def _defined(value: Any) -> str:
+    """Return the name of a class or a function of ours where it is defined, as other modules import it, too."""
+    module, name = getattr(value, "__module__", None) or "", getattr(value, "__name__", "")
+    return f"{module}.{name}" if module.partition(".")[0] in ("games", "marl", "tournaments") and name else ""
 
 
 def _warn(old: str, new: str) -> None:

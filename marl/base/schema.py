@@ -6,7 +6,8 @@ A default lives in its schema and only there; an unknown key is an error that na
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
@@ -16,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     model_validator,
@@ -24,7 +26,9 @@ from pydantic import (
 from games.errors import UserError, nearest, written
 from games.references import rejoin, wrapped
 from marl.base import shipped, yaml
+from marl.base.faults import MISSING, UNKNOWN, Fault, KeyPath, first_fault
 from marl.base.files import read_text
+from marl.base.origin import NOWHERE, Change, Origin
 
 # Names that other frameworks use, and the names here: of keys of a config, and of settings of algorithms.
 _KEYS = {
@@ -68,7 +72,6 @@ class Frozen(BaseModel):
     """A part of a configuration: no unknown keys, no changes, no number that is not finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    kind: ClassVar[str] = ""  # of the shipped configs that this schema reads (marl/base/shipped.py)
 
     @model_validator(mode="after")
     def _as_in_old_records(self, info: ValidationInfo) -> Self:
@@ -85,13 +88,25 @@ class Frozen(BaseModel):
         return self
 
 
+class WholeConfig(Frozen):
+    """A configuration that is a file of its own."""
+
+    kind: ClassVar[str] = ""  # of the shipped configs that this schema reads (marl/base/shipped.py)
+    _origin: Origin = PrivateAttr(default=NOWHERE)
+
+    @property
+    def origin(self) -> Origin:
+        """Where its values come from."""
+        return self._origin
+
+
 def is_record(info: ValidationInfo) -> bool:
     """Say whether what is validated was written by a run (`validate(..., record=True)`)."""
     return bool(info.context and info.context.get("record"))
 
 
 Schema = TypeVar("Schema", bound=BaseModel)
-Config = TypeVar("Config", bound=Frozen)
+Config = TypeVar("Config", bound=WholeConfig)
 LARGEST = 3.4e38  # number with a fraction: torch computes in float32
 # Numbers of things that are computed at once or kept in memory: libraries count them in 32 bits.
 Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -114,8 +129,8 @@ def _named(section: Any) -> Any:
 Section = Annotated[dict[str, Any], BeforeValidator(_named)]  # an algorithm's name, and its settings
 
 
-class OfGame(Frozen):
-    """A part of a configuration that names a game; `wrappers` are appended to it."""
+class OfGame(WholeConfig):
+    """A configuration that names a game; `wrappers` are appended to it."""
 
     game: str
     wrappers: References = Field(default=(), exclude=True)
@@ -125,12 +140,16 @@ class OfGame(Frozen):
         vars(self).update(game=wrapped(self.game, self.wrappers), wrappers=())
         return self
 
+    def blame_game(self) -> AbstractContextManager[None]:
+        """Say of a UserError about the game where the game and its wrappers were written."""
+        return self.origin.blame(("game",), ("wrappers",))
+
 
 FolderName = Annotated[str, Field(pattern=r"^[\w+-][\w.+-]*$")]
 
 
-def load(schema: type[Config], path: Path, sets: Sequence[str] = (), *, record: bool = False) -> Config:
-    """Read a config file, or the shipped config of that name, and apply `a.b=c` changes.
+def load(schema: type[Config], path: Path, changes: Sequence[Change] = (), *, record: bool = False) -> Config:
+    """Read a config file, or the shipped config of that name, and apply changes.
 
     `record`: a run wrote it (`validate`). Raises UserError in one sentence for whatever does not fit.
     """
@@ -138,7 +157,8 @@ def load(schema: type[Config], path: Path, sets: Sequence[str] = (), *, record: 
     if os.path.isdir(path):
         raise UserError(f"expected a config file, got the folder '{path}'; {_instead_of(path)}")
     try:
-        data = yaml.read(read_text(path, yaml.MOST))
+        text = read_text(path, yaml.MOST)
+        data = yaml.read(text)
     except FileNotFoundError:
         hint = shipped.hint(path, schema.kind)
         raise UserError(f"expected a config file, got '{path}', which does not exist; {hint}") from None
@@ -148,7 +168,8 @@ def load(schema: type[Config], path: Path, sets: Sequence[str] = (), *, record: 
         raise UserError(f"the config file '{path}' could not be read: {error}") from error
     if not isinstance(data, dict):
         raise UserError(f"expected keys and values in '{path}', got {type(data).__name__}")
-    return validate(schema, change(data, sets), str(path), record=record)
+    shipped.refuse_other(data, path, schema.kind)
+    return build(schema, Origin(f"'{path}'", data, text, tuple(changes)), record=record)
 
 
 def _instead_of(folder: Path) -> str:
@@ -158,35 +179,35 @@ def _instead_of(folder: Path) -> str:
     return "name a file, or a shipped config: `marl configs` lists them"
 
 
-def change(data: dict[str, Any], sets: Sequence[str]) -> dict[str, Any]:
-    """Return a copy of `data` with `a.b=c` changes applied."""
-    for assignment in sets:
-        path, equals, value = assignment.partition("=")
-        if not equals or not path.strip():
-            raise UserError(f"expected --set a.b=c, got '{assignment}'")
-        try:
-            data = _changed(data, path.strip().split("."), yaml.read(value))
-        except yaml.YamlError as error:
-            raise UserError(f"the value of --set {path} is not YAML: {written(value)} ({error})") from error
+def build(schema: type[Config], origin: Origin, *, record: bool = False) -> Config:
+    """Return the config that stands in a source, with the changes to it; raises UserError for what does not fit."""
+    config = validate(schema, change(origin.data, origin.changes), origin, record=record)
+    config._origin = origin
+    return config
+
+
+def change(data: dict[str, Any], changes: Sequence[Change]) -> dict[str, Any]:
+    """Return a copy of `data` with changes applied."""
+    for one in changes:
+        data = _changed(data, one.path, one)
     return data
 
 
-def assignments(changes: Mapping[str, Any]) -> list[str]:
-    """Return changes by key as `a.b=c`; raises UserError for a value that is not plain data."""
-    try:
-        return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in changes.items()]
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UserError(f"expected numbers, words, lists and keys, got {written(dict(changes))}") from error
-
-
-def _changed(data: Any, path: list[str], value: Any) -> dict[str, Any]:
+def _changed(data: Any, path: Sequence[str], change: Change) -> dict[str, Any]:
     if not isinstance(data, dict):
-        raise UserError(f"--set reaches '{path[0]}' inside {written(data)}, which has no keys")
+        raise UserError(f"{change.name} reaches '{path[0]}' inside {written(data)}, which has no keys")
     head, *rest = path
     inner = data.get(head, {})
     if head == "algorithm":
         inner = _named(inner)
-    return data | {head: _changed(inner, rest, value) if rest else value}
+    return data | {head: _changed(inner, rest, change) if rest else change.value}
+
+
+def complete(config: Config, given: dict[str, Any], record: Config) -> Config:
+    """Return a config in which all that is not `given`, the keys that its user set, is as in a record."""
+    whole = validate(type(config), completed(given, record.model_dump(mode="json")), config.origin)
+    whole._origin = config.origin
+    return whole
 
 
 def completed(data: Any, record: Any) -> Any:
@@ -202,41 +223,45 @@ def completed(data: Any, record: Any) -> Any:
     return data
 
 
-def validate(schema: type[Schema], data: Any, where: str, *, record: bool = False) -> Schema:
+def validate(schema: type[Schema], data: Any, origin: Origin, *, record: bool = False) -> Schema:
     """Check data against a schema; raises UserError for the first thing that does not fit.
 
     Types are strict, as in JSON: no word is a number or a truth value, and no truth value a number. Keys that a
     `record`, a file that a run wrote, does not have take the values that they had in that run (InOldRecords).
     """
     try:
-        return schema.model_validate_json(json.dumps(_whole(data)), strict=True, context={"record": record})
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            hint = _near(str(first["loc"][-1]), _fields(schema, first["loc"][:-1]))
-            raise UserError(f"unknown key '{key}' in {where}{hint}") from None
-        if first["type"] == "missing":
-            raise UserError(f"the key '{key}' is missing in {where}; add it") from None
-        what = f"'{key}' in {where}" if key else where
-        if first["type"] == "value_error":  # the validator's message has the value
-            raise UserError(f"{what}: {first['ctx']['error']}") from None
-        raise UserError(f"{what}: {first['msg']}, got {written(first['input'])}") from None
+        text = json.dumps(_whole(data, origin))
     except (RecursionError, TypeError, ValueError) as error:
-        raise UserError(f"expected numbers, words, lists and keys in {where}: {error}") from error
+        raise UserError(f"expected numbers, words, lists and keys in {origin.where(())}: {error}") from error
+    try:
+        return schema.model_validate_json(text, strict=True, context={"record": record})
+    except ValidationError as error:
+        raise UserError(_complaint(schema, first_fault(error, data), origin)) from None
+    except UserError as error:  # of a validator that reads what a value names
+        raise UserError(f"{origin.subject((), all_below=True)}: {error}") from error
 
 
-def _whole(data: Any) -> Any:
+def _complaint(schema: type[BaseModel], fault: Fault, origin: Origin) -> str:
+    """Return the sentence about a fault."""
+    if fault.kind == UNKNOWN:
+        hint = _near(str(fault.path[-1]), _fields(schema, fault.path[:-1]))
+        return f"unknown key '{fault.key}' in {origin.where(fault.path)}{hint}"
+    if fault.kind == MISSING:
+        return f"the key '{fault.key}' is missing in {origin.where(fault.path[:-1])}; add it"
+    return f"{origin.subject(fault.path, all_below=fault.by_validator)}: {fault.text}"
+
+
+def _whole(data: Any, origin: Origin, path: KeyPath = ()) -> Any:
     """Return data in which floats without a fraction are integers: `steps: 1e6`.
 
-    Raises ValueError for an integer beyond 64 bits, and for a float beyond torch's float32.
+    Raises UserError for an integer beyond 64 bits, and for a float beyond torch's float32.
     """
     if isinstance(data, dict):
-        return {key: _whole(value) for key, value in data.items()}
+        return {key: _whole(value, origin, (*path, key)) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_whole(value) for value in data]
+        return [_whole(value, origin, (*path, place)) for place, value in enumerate(data)]
     if (isinstance(data, int) and abs(data) >= 2**64) or (isinstance(data, float) and LARGEST < abs(data) < math.inf):
-        raise ValueError(f"the number {written(data)} is too large")
+        raise UserError(f"{origin.subject(path)}: the number {written(data)} is too large; name a smaller one")
     return int(data) if isinstance(data, float) and 1 <= abs(data) < 2**53 and data.is_integer() else data
 
 
@@ -251,7 +276,7 @@ def _near(key: str, known: Sequence[str]) -> str:
     return nearest(key, known) or f"; known keys: {', '.join(known)}"
 
 
-def _fields(schema: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+def _fields(schema: type[BaseModel], path: KeyPath) -> list[str]:
     """Return the known keys of the part of a schema at `path`."""
     for part in path:
         field = schema.model_fields.get(str(part))

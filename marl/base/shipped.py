@@ -1,13 +1,30 @@
 """The configs that are shipped with the package, by name: those of configs/, which lies beside this code."""
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from games.errors import closest
+from games.errors import UserError, closest
 
 FOLDER = Path(__file__).parents[1] / "configs"  # in a checkout a link to the folder at its top
-KINDS = ("train", "population", "tournament")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of config."""
+
+    command: str  # that takes it
+    of: str  # what it is a config of
+    key: str  # that every config of this kind has, and no other
+
+
+KINDS = {
+    "train": Kind("train", "a training run", "algorithm"),
+    "population": Kind("population", "a population", "members"),
+    "tournament": Kind("tournament run", "a tournament", "agents"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +52,7 @@ def configs() -> list[Shipped]:
 
 def command(kind: str) -> str:
     """Return the command that takes configs of a kind."""
-    return "tournament run" if kind == "tournament" else kind
+    return KINDS[kind].command
 
 
 def find(path: Path, kind: str) -> Path:
@@ -51,10 +68,23 @@ def find(path: Path, kind: str) -> Path:
 def hint(path: Path, kind: str) -> str:
     """Return a hint for a config file that does not exist: the file or shipped config with a similar name."""
     beside = {other.stem: str(other) for other in path.parent.glob("*.yaml")}
-    shipped = {config.name: config.name for config in configs() if config.kind == kind}
-    if meant := closest(path.stem, beside | shipped):
-        return f"did you mean '{(beside | shipped)[meant]}'?"
-    other = next((config for config in configs() if config.name == path.stem), None)
+    known = beside | {config.name: config.name for config in configs() if config.kind == kind}
+    meant = closest(path.stem, known)
+    near = f"did you mean '{known[meant]}'?" if meant else ""
+    other = next((config for config in configs() if config.name == path.stem and config.kind != kind), None)
+    if other is None:
+        return near or "`marl configs` lists those that are shipped"
+    what = f"the shipped config of that name is of {KINDS[other.kind].of}: `marl {command(other.kind)} {other.name}`"
+    return f"{what}; {near}" if near else what
+
+
+def refuse_other(data: dict[str, Any], path: Path, kind: str) -> None:
+    """Raise UserError, which names the command to type, where what stands in a file is a config of another kind."""
+    if not kind or KINDS[kind].key in data:
+        return
+    other = next((other for other in KINDS.values() if other.key in data), None)
     if other is not None:
-        return f"the shipped config of that name is for `marl {command(other.kind)}`"
-    return "`marl configs` lists those that are shipped"
+        raise UserError(
+            f"expected the config of {KINDS[kind].of}, got '{path}', which is that of {other.of}; type "
+            f"`marl {other.command} {shlex.quote(str(path))}`"
+        )

@@ -11,6 +11,7 @@ defined here, so that no resolver, tag or version of YAML can change it.
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import ruamel.yaml
@@ -48,6 +49,23 @@ def read(text: str) -> Any:
         raise YamlError(f"{where}{', '.join(filter(None, (error.context, error.problem)))}") from error
     except ruamel.yaml.error.YAMLError as error:
         raise YamlError(" ".join(str(error).split())) from error
+
+
+def line_of(text: str, path: Sequence[str | int]) -> int:
+    """Return the line on which the value at a path is written, or what is around it, in a text that `read` reads."""
+    node, line = ruamel.yaml.YAML(typ="safe", pure=True).compose(text), 0
+    for part in path:
+        if isinstance(node, ruamel.yaml.MappingNode):
+            entries = {key.value: (key, value) for key, value in node.value}
+            key, node = entries.get(part, (None, None))
+        elif isinstance(node, ruamel.yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            key = node = node.value[part]
+        else:
+            key = node = None
+        if key is None:
+            break
+        line = key.start_mark.line + 1
+    return line
 
 
 def write(data: Any) -> str:

@@ -17,8 +17,9 @@ from marl.base.terminal import Terminal, print_traceback, readable_streams
 from marl.cli import configs, games
 from marl.cli.algorithms import algorithms
 from marl.cli.evaluate import evaluate
+from marl.cli.groups import WithPlugIns
 from marl.cli.play import play
-from marl.cli.plugins import WithPlugIns
+from marl.cli.plugins import plugins
 from marl.cli.training import plot, population, sweep, train
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train agents, and rate them in tournaments, on one game contract.",
 )
-for command in (train, population, sweep, plot, evaluate, play, algorithms):
+for command in (train, population, sweep, plot, evaluate, play, algorithms, plugins):
     app.command()(command)
 app.add_typer(games.app, name="games")
 app.add_typer(configs.app, name="configs")

@@ -11,9 +11,10 @@ from games.errors import UserError, nearest
 from marl.base import shipped
 from marl.base.files import typed_path
 from marl.base.terminal import Terminal
+from marl.cli.groups import Commands
 from marl.cli.options import AsJson, print_json, say
 
-app = typer.Typer(help="List the shipped configs, or copy one to change it.")
+app = typer.Typer(cls=Commands, help="List the shipped configs, or copy one to change it.")
 
 
 @app.callback(invoke_without_command=True)

@@ -7,6 +7,7 @@ import typer
 
 from games.errors import UserError
 from marl.base.terminal import Terminal
+from marl.cli.groups import Commands
 from marl.cli.options import (
     MOST,
     MOST_SEED,
@@ -17,7 +18,7 @@ from marl.cli.options import (
     say,
 )
 
-app = typer.Typer(no_args_is_help=True, help="List, show and check games.")
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="List, show and check games.")
 Game = Annotated[str, typer.Argument(help="A game's reference, with its wrappers: 'spread | agent_id'.")]
 
 

@@ -1,52 +1,102 @@
-"""Groups of commands that other packages add: the entry points of the group `marl.commands`, each a Typer app."""
+"""The command that lists the plug-ins."""
 
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from importlib.metadata import EntryPoint
+from importlib.util import find_spec
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
-from games import plugins
-from games.errors import UserError, theirs
-from marl.base.terminal import Terminal
+from games import plugins as registered
+from games.errors import UserError, in_words
+from games.text import sentence
+from marl.cli import groups
+from marl.cli.options import AsJson, print_json, say
+
+OURS = "marl"  # the package of this project
 
 
-class WithPlugIns(TyperGroup):
-    """The commands of this package, and behind them those that others add. One is imported when it is asked for.
+@dataclass(frozen=True)
+class PlugIn:
+    """What a package has registered by an entry point."""
 
-    A plug-in that cannot be imported is named in its place; all other commands work.
+    group: str
+    name: str
+    reference: str  # module:attribute
+    package: str | None
+    version: str | None
+    reason: str | None  # why it cannot be loaded; None where it can
+
+    def __str__(self) -> str:
+        package = f"{self.package} {self.version}" if self.package else "no package"
+        return f"{self.name}: {self.reference} ({package})" + (f": fails: {self.reason}" if self.reason else "")
+
+
+def plugins(context: typer.Context, as_json: AsJson = False) -> None:
+    """List what is registered by entry point: games, sources, wrappers, agents, algorithms, commands.
+
+    Each is imported to see whether it loads; of marl's own, only the module is looked for.
     """
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        ours, added = super().list_commands(ctx), plugins.names(plugins.COMMANDS)
-        for name in sorted({*ours} & {*added}):
-            complaint = (
-                f"marl: '{name}' is a command of marl's own, and the plug-in of that name is left out; rename it"
-            )
-            Terminal(stderr=True).print(complaint)
-        return [*ours, *(name for name in added if name not in ours)]
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        found = super().get_command(ctx, cmd_name)
-        return _load(cmd_name) if found is None and cmd_name in plugins.names(plugins.COMMANDS) else found
+    ours: Any = context.parent and context.parent.command
+    found = [_plug_in(group, point, ours.commands) for group in registered.GROUPS for point in registered.points(group)]
+    if as_json:
+        print_json({"plugins": [asdict(one) | {"loads": one.reason is None} for one in found]})
+        return
+    for group in registered.GROUPS:
+        say(group)
+        for one in found:
+            if one.group == group:
+                say(f"  {one}")
 
 
-def _load(name: str) -> Any:
-    """Return the commands that are registered by a name, or one that says why they cannot be had."""
+def _plug_in(group: str, point: EntryPoint, commands: Collection[str]) -> PlugIn:
+    """Return a plug-in, and whether it loads; `commands` are marl's own."""
+    package = point.dist
+    name, version = (package.name, package.version) if package else (None, None)
+    return PlugIn(group, point.name, point.value, name, version, _reason(group, point, commands))
+
+
+def _reason(group: str, point: EntryPoint, commands: Collection[str]) -> str | None:
+    """Return why a plug-in cannot be loaded, None where it can."""
+    if group == registered.COMMANDS and point.name in commands:
+        return groups.left_out(point)
     try:
-        app = plugins.load(plugins.COMMANDS, name)
-        with theirs(f"the commands of 'marl {name}' could not be built"):
-            command = typer.main.get_group(app)
+        registered.entry_point(group, point.name)  # refuses two of one name
+        if point.dist is None or point.dist.name != OURS:
+            load = _LOAD.get(group)
+            load(point.name) if load else registered.load(group, point.name)
+        elif find_spec(point.module) is None:
+            return f"there is no module '{point.module}'; install marl again"
     except UserError as error:
-        command = _broken(str(error))
-    command.name = name
-    return command
+        return str(error)
+    except (Exception, SystemExit) as error:  # a module may exit as it is imported
+        return sentence(f"{in_words(error)}; mend or uninstall it")
+    return None
 
 
-def _broken(message: str) -> Any:
-    app = typer.Typer(add_completion=False)
+def _source(name: str) -> Any:
+    from games.sources import source
 
-    @app.command(help=message, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-    def refuse() -> None:
-        raise UserError(message)
+    return source(name)
 
-    return typer.main.get_command(app)
+
+def _agent(name: str) -> Any:
+    from marl.agents.load import refuse_taken
+
+    refuse_taken(name)
+    return registered.load(registered.AGENTS, name)
+
+
+def _algorithm(name: str) -> Any:
+    from marl.learning.registry import algorithm
+
+    return algorithm(name)
+
+
+_LOAD: dict[str, Callable[[str], Any]] = {
+    registered.SOURCES: _source,
+    registered.AGENTS: _agent,
+    registered.ALGORITHMS: _algorithm,
+    registered.COMMANDS: groups.load,
+}

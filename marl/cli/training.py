@@ -24,12 +24,15 @@ def train(
     config: Config, sets: Sets = None, run_dir: RunDir = None, resume: Resume = False, device: Device = "auto"
 ) -> None:
     """Train one learner."""
+    from marl.base.origin import typed
     from marl.base.schema import load
     from marl.training.config import TrainConfig
     from marl.training.train import train as train_run
 
     folder = run_folder(config, run_dir)
-    newest = train_run(load(TrainConfig, config, sets or []), folder, resume=resume, device=device, console=Terminal())
+    newest = train_run(
+        load(TrainConfig, config, typed(sets or [])), folder, resume=resume, device=device, console=Terminal()
+    )
     say(f"trained: {newest}")
     say(f"curves: tensorboard --logdir {folder}/tensorboard")
 
@@ -38,11 +41,12 @@ def population(
     config: Config, sets: Sets = None, run_dir: RunDir = None, resume: Resume = False, device: Device = "auto"
 ) -> None:
     """Train several members in worker processes, and leave a population folder."""
+    from marl.base.origin import typed
     from marl.base.schema import load
     from marl.training.config import PopulationConfig
     from marl.training.population import train_members
 
-    folder, settings = run_folder(config, run_dir), load(PopulationConfig, config, sets or [])
+    folder, settings = run_folder(config, run_dir), load(PopulationConfig, config, typed(sets or []))
     say(f"population: {train_members(settings, folder, resume=resume, device=device, console=Terminal())}")
     say(f"curves: tensorboard --logdir {folder}")
 

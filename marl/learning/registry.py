@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from games import plugins
 from games.errors import UserError
 from games.references import Reference, parse, resolve
+from marl.base.origin import NOWHERE, Origin
 from marl.base.schema import validate
 from marl.learning.learner import Learner
 
@@ -44,15 +45,20 @@ def _checked(found: Any, name: str) -> type[Learner]:
 
 
 def configured(
-    section: dict[str, Any], where: str, *, typed: bool = False, record: bool = False
+    section: dict[str, Any], where: str, *, typed: bool = False, record: bool = False, origin: Origin = NOWHERE
 ) -> tuple[str, type[Learner], BaseModel]:
     """Return the algorithm that a section of a config names, its Learner class, and its settings by its own schema.
 
-    `typed`: a user typed the name; `record`: a run wrote the section (`schema.validate`).
+    `where` is the path of the section, and `origin` says where the values of the config come from. `typed`: a user
+    typed the name; `record`: a run wrote the section (`schema.validate`).
     """
+    path = tuple(where.split("."))
     settings = dict(section)
     name = settings.pop("name", None)
     if not isinstance(name, str):
-        raise UserError(f"the key 'name' is missing in '{where}'; `marl algorithms` names what is installed")
-    learner = algorithm(name, typed=typed)
-    return name, learner, validate(learner.Config, settings, f"the section '{where}' of {name}", record=record)
+        place = origin.of_section(path, f"'{where}'").where(())
+        raise UserError(f"the key 'name' is missing in {place}; `marl algorithms` names what is installed")
+    with origin.blame((*path, "name")):
+        learner = algorithm(name, typed=typed)
+    section_origin = origin.of_section(path, f"the section '{where}' of {name}")
+    return name, learner, validate(learner.Config, settings, section_origin, record=record)

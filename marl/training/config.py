@@ -9,7 +9,7 @@ from pydantic import (
 )
 
 from marl.base.engine import Engine
-from marl.base.schema import Count, FolderName, Frozen, OfGame, References, Section, Size
+from marl.base.schema import Count, FolderName, Frozen, OfGame, References, Section, Size, WholeConfig
 
 
 class OpponentsConfig(Frozen):
@@ -53,7 +53,7 @@ class MemberConfig(Frozen):
     set: dict[str, Any] = Field(default_factory=dict)
 
 
-class PopulationConfig(Frozen):
+class PopulationConfig(WholeConfig):
     """Several training runs, side by side."""
 
     kind: ClassVar[str] = "population"

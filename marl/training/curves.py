@@ -12,7 +12,7 @@ import numpy as np
 
 from games.arrays import Floats
 from games.errors import UserError, nearest
-from marl.base.files import MOST_LOG, parse_json, read_text
+from marl.base.files import MOST_LOG, absent, parse_json, read_text
 from marl.base.schema import load
 from marl.training.config import TrainConfig
 from marl.training.runlog import EVALUATIONS, METRICS
@@ -139,8 +139,8 @@ def runs_of(folder: Path) -> list[Path]:
         return members
     if folder.is_dir():
         raise UserError(f"'{folder}' holds neither a run (config.yaml) nor members; name a run's or a sweep's folder")
-    hint = nearest(str(folder), [str(path) for path in folder.parent.glob("*") if path.is_dir()])
-    what = "is a file" if folder.exists() else f"does not exist{hint}"
+    remedy = "`marl train` and `marl sweep` make one"
+    what = f"is a file; {remedy}" if folder.exists() else absent(folder, remedy)
     raise UserError(f"expected a run's or a sweep's folder, got '{folder}', which {what}")
 
 

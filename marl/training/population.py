@@ -18,7 +18,8 @@ from marl.agents import checkpoint
 from marl.base import engine
 from marl.base.files import refuse_links, write_text
 from marl.base.lock import held
-from marl.base.schema import assignments, load
+from marl.base.origin import by_key
+from marl.base.schema import load
 from marl.base.terminal import Terminal, Words
 from marl.training.config import PopulationConfig, TrainConfig
 from marl.training.runlog import logged_step
@@ -96,7 +97,8 @@ def check_members(
     configs = {}
     for name, member in settings.members.items():
         try:
-            config, run = load(TrainConfig, Path(member.train), assignments(member.set)), folder / "members" / name
+            config = load(TrainConfig, Path(member.train), by_key(member.set, "'set.{}'"))
+            run = folder / "members" / name
             configs[name] = as_begun(config, run) if resume else config
             check(configs[name], device)
         except UserError as error:

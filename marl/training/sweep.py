@@ -14,8 +14,10 @@ from typing import Any
 from games.errors import UserError, written
 from games.references import rejoin
 from marl.base import yaml
-from marl.base.schema import assignments, change, load
+from marl.base.origin import by_key, typed
+from marl.base.schema import load
 from marl.training.config import MemberConfig, PopulationConfig, TrainConfig
+from marl.training.train import spelled_out
 
 Axis = tuple[str, list[Any]]  # a key's path, and the values that it takes
 
@@ -29,10 +31,10 @@ def sweep(config: Path, *, seeds: int, sets: Sequence[str], grid: Sequence[str],
     Raises UserError where an axis cannot be read, is given twice or by `sets` too, or is the seed.
     """
     fixed: dict[str, Any] = {}
-    for text in sets:
-        path, value = _assignment(text)
-        fixed.pop(path, None)  # changes apply in order: a later one of the same path goes to the end
-        fixed[path] = value
+    changes = typed(sets)
+    for change in changes:
+        fixed.pop(change.key, None)  # changes apply in order: a later one of the same path goes to the end
+        fixed[change.key] = change.value
     axes: dict[str, list[Any]] = {}
     for text in grid:
         path, values = axis(text)
@@ -47,7 +49,8 @@ def sweep(config: Path, *, seeds: int, sets: Sequence[str], grid: Sequence[str],
     members = {}
     for point in itertools.product(*named):
         chosen = {path: value for path, value, _ in point}
-        first = load(TrainConfig, config, [*sets, *assignments(chosen)])
+        first = load(TrainConfig, config, [*changes, *by_key(chosen, "--grid {}")])
+        spelled_out(first)
         for seed in range(first.seed, first.seed + seeds):
             name = "_".join([*(name for _, _, name in point), f"seed-{seed}"])
             members[name] = MemberConfig(train=str(config), set=fixed | chosen | {"seed": seed})
@@ -93,12 +96,3 @@ def names_of(path: str, values: Sequence[Any], paths: Sequence[str]) -> list[str
         else f"{key}-{word[:_LONGEST]}-{zlib.crc32(text.encode()):08x}"
         for text, word in zip(texts, safe, strict=True)
     ]
-
-
-def _assignment(text: str) -> Axis:
-    """Return the path and the value of `a.b=c`."""
-    value: Any = change({}, [text])
-    path = text.partition("=")[0].strip()
-    for part in path.split("."):
-        value = value[part]
-    return path, value

@@ -25,7 +25,8 @@ from marl.base.display import Display
 from marl.base.drives import notes_on
 from marl.base.files import refuse_links, write_text
 from marl.base.lock import held
-from marl.base.schema import completed, dump, load, validate
+from marl.base.origin import Origin
+from marl.base.schema import complete, dump, load, validate
 from marl.base.terminal import Terminal
 from marl.evaluation.evaluate import evaluate_entrant
 from marl.learning.learner import Learner
@@ -118,16 +119,14 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
     """
     torch.set_num_threads(config.threads)
     device = device_of(device)
-    name, learner_class, settings = configured(config.algorithm, "algorithm", typed=True)
-    venv = _environments(config)
+    name, learner_class, settings = configured(config.algorithm, "algorithm", typed=True, origin=config.origin)
+    with config.blame_game():
+        venv = _environments(config)
     key = stream(config.seed, "learner")
     learner = learner_class(settings, venv.spec, key=key, total_steps=config.steps, device=device)
-    opponents = [
-        opponent for text in config.opponents.agents for opponent in load_entrants(text, venv.spec, device).values()
-    ]
+    opponents = _opponents(config, venv.spec, device)
     length = _rollout_length(config, name, learner)
-    against = _panel(config, venv.spec)
-    panel = load_panel(against, venv.spec, device)
+    against, panel = _panel(config, venv.spec, device)
     evaluation = config.evaluation.model_copy(update={"panel": against})
     resolved = spelled_out(config).model_copy(update={"rollout_length": length, "evaluation": evaluation})
     if config.rollout_workers:
@@ -139,20 +138,28 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
 
 def check(config: TrainConfig, device: str = "auto") -> None:
     """Check a config as far as possible without its environments and its folder; raises UserError."""
-    name, learner_class, settings = configured(config.algorithm, "algorithm", typed=True)
-    spec = make(config.game, 1).spec
+    name, learner_class, settings = configured(config.algorithm, "algorithm", typed=True, origin=config.origin)
+    with config.blame_game():
+        spec = make(config.game, 1).spec
     learner = learner_class(settings, spec, key=0, total_steps=1, device=device_of(device))
     _rollout_length(config, name, learner)
-    for text in config.opponents.agents:
-        load_entrants(text, spec)
-    load_panel(_panel(config, spec), spec)
+    _opponents(config, spec)
+    _panel(config, spec)
 
 
-def _panel(config: TrainConfig, spec: Spec) -> Sequence[str]:
-    """Return the panel of a run; by default `random`, and for a team self-play first."""
-    if config.evaluation.panel is not None:
-        return config.evaluation.panel
-    return ("self", "random") if spec.payoff == "team" else ("random",)
+def _opponents(config: TrainConfig, spec: Spec, device: str = "cpu") -> list[Entrant]:
+    """Return the opponents of a run, with the members of its populations."""
+    with config.origin.blame(("opponents", "agents")):
+        return [found for text in config.opponents.agents for found in load_entrants(text, spec, device).values()]
+
+
+def _panel(config: TrainConfig, spec: Spec, device: str = "cpu") -> tuple[Sequence[str], dict[str, Entrant | None]]:
+    """Return the panel of a run, as text and loaded; by default `random`, and for a team self-play first."""
+    texts = config.evaluation.panel
+    if texts is None:
+        texts = ("self", "random") if spec.payoff == "team" else ("random",)
+    with config.origin.blame(("evaluation", "panel")):
+        return texts, load_panel(texts, spec, device)
 
 
 def _environments(config: TrainConfig) -> VecEnv:
@@ -184,7 +191,7 @@ def _rollout_length(config: TrainConfig, name: str, learner: Learner) -> int:
 
 def spelled_out(config: TrainConfig, *, typed: bool = True, record: bool = False) -> TrainConfig:
     """Return the config with every setting of its algorithm, defaults included; `typed`, `record`: see `configured`."""
-    name, _, settings = configured(config.algorithm, "algorithm", typed=typed, record=record)
+    name, _, settings = configured(config.algorithm, "algorithm", typed=typed, record=record, origin=config.origin)
     return config.model_copy(update={"algorithm": {"name": name} | settings.model_dump(mode="json")})
 
 
@@ -229,7 +236,7 @@ def _go_on(run: Run, resumed: checkpoint.Resumed) -> None:
     """Load a checkpoint into a run; raises UserError if it belongs to another config or version."""
     about = resumed.about
     where = f"'{resumed.folder / 'checkpoint.json'}'"
-    begun = validate(TrainConfig, about["config"], where, record=True)
+    begun = validate(TrainConfig, about["config"], Origin(where), record=True)
     _refuse_other(run.config, _recorded(begun, run.config), f"the checkpoint '{resumed.folder}'")
     try:
         run.learner.load_state(resumed.learner)
@@ -280,7 +287,7 @@ def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
     ):
         if key not in given.get(section, {}):
             refuse_code(texts or (), f"{section}.{key}", path)
-    whole = validate(TrainConfig, completed(given, begun.model_dump(mode="json")), str(path))
+    whole = complete(config, given, begun)
     _refuse_other(spelled_out(whole), begun, "the run")
     return whole
 

@@ -21,6 +21,7 @@ import torch
 
 from games.keys import fold
 from marl.algorithms.opponent_shaping.networks import OpponentShapingConfig
+from marl.base.origin import typed
 from marl.base.schema import load
 from marl.rollout.loop import Carry, rollout
 from marl.training.config import TrainConfig
@@ -36,7 +37,7 @@ class Trainer:
 
     def __init__(self, config: str, **changes: object) -> None:
         sets = ["evaluation.panel=[self]", *(f"{key}={value}" for key, value in changes.items())]
-        self.run = prepare(load(TrainConfig, CONFIGS / config, sets), Path("run"))  # which is not made
+        self.run = prepare(load(TrainConfig, CONFIGS / config, typed(sets)), Path("run"))  # which is not made
         self.learner, self.num_envs = self.run.learner, self.run.config.num_envs
         self.actors = list(self.learner.actors())
         self.seating = self.learner.seating(self.num_envs)

@@ -98,8 +98,8 @@ def limited() -> Iterator[Limits]:
         for module, name, wrap in (
             (train, "train", limits.train),
             (population, "train", limits.train),
-            (train, "evaluate", limits.evaluate),
-            (evaluate, "evaluate", limits.evaluate),
+            (train, "evaluate_entrant", limits.evaluate),
+            (evaluate, "evaluate_entrant", limits.evaluate),
             (games.check, "check_game", limits.check),
             (tournaments.tournament, "run", limits.tournament),
             (engine, "run", limits.here),

@@ -1,7 +1,11 @@
 """Plug-ins of every group obey the same rules; what is wrong with one is one sentence, and the others go on working."""
 
+import json
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +19,7 @@ from marl.agents.load import load_entrant
 from marl.cli.app import main
 
 EXAMPLE = Path(__file__).parents[1] / "plugin_source"
+PACKAGE = SimpleNamespace(name="other-package", version="1.2")
 NOTHING = """
 from games.sources import Source
 class Nothing(Source):
@@ -55,7 +60,9 @@ def install(monkeypatch):
 
     monkeypatch.setattr(plugins, "entry_points", entry_points)
     monkeypatch.syspath_prepend(EXAMPLE)
-    return lambda group, **points: more.extend(EntryPoint(name, value, group) for name, value in points.items())
+    return lambda group, **points: more.extend(
+        EntryPoint(name, value, group)._for(PACKAGE) for name, value in points.items()
+    )
 
 
 def test_a_source_that_somebody_plugs_in(install, capsys):
@@ -117,7 +124,8 @@ def test_commands_that_are_plugged_in(install, tmp_path, monkeypatch, capsys):
     assert code == 2 and "'mine:gone'" in complaint and complaint.count("\n") == 1
     code, listed, complaint = marl("--help")
     assert code == 0 and "greet" in listed and "broken" in listed and "tournament" in listed
-    assert "'games' is a command of marl's own" in complaint and listed.count(" games ") == 1
+    assert "'games' is a command of marl's own, and the plug-in of that name, 'mine:app' (package 'other-p" in complaint
+    assert listed.count(" games ") == 1
     assert marl("games", "list")[0] == 0  # ours
 
 
@@ -135,9 +143,8 @@ def test_two_plug_ins_of_one_name(group, ask, install):
     names = {plugins.GAMES: "spread", plugins.SOURCES: "openspiel", plugins.WRAPPERS: "agent_id"}
     name = names.get(group, "ippo" if group == plugins.ALGORITHMS else "random")
     install(group, **{name: "other_package:Thing"})
-    with pytest.raises(
-        UserError, match=rf"expected one (agent )?'{name}'.*got two: .*'other_package:Thing'.*uninstall"
-    ):
+    theirs = r"'other_package:Thing' \(package 'other-package'\)"
+    with pytest.raises(UserError, match=rf"expected one (agent )?'{name}'.*got two: .*{theirs}.*uninstall"):
         ask()
     assert make("predator_prey", 1).num_envs == 1  # the rest works
 
@@ -149,7 +156,7 @@ def test_an_entry_point_that_cannot_be_imported_is_named_and_the_rest_works(grou
         main(["algorithms"] if group == plugins.ALGORITHMS else ["games", "list"])
     said = capsys.readouterr()
     assert left.value.code == 0 and ("ippo: " in said.out or "openspiel:tic_tac_toe" in said.out)
-    assert "'fallen', which is 'no_such_module:Thing', could not be imported" in said.err
+    assert "'fallen', which is 'no_such_module:Thing' (package 'other-package'), could not be" in said.err
 
 
 def test_a_wrapper_and_an_agent_by_entry_point(install):
@@ -159,3 +166,55 @@ def test_a_wrapper_and_an_agent_by_entry_point(install):
         make("spread | whoo", 1)
     spec: Spec = make("two_step", 1).spec
     assert registry.names() and not load_entrant("random", spec).foreign
+
+
+def test_plug_ins_are_listed_and_one_that_does_not_load_is_named(install, tmp_path, monkeypatch, capsys):
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)")
+    (tmp_path / "mine.py").write_text(COMMANDS)
+    monkeypatch.syspath_prepend(tmp_path)
+    install(plugins.GAMES, gone="no_such_module:Thing", leaves="leaves:Thing", spread="other_package:Thing")
+    install(plugins.SOURCES, cards="my_cards:Cards", spec="games.contract:Spec")
+    install(plugins.AGENTS, random="mine:app", mine="mine:app")
+    install(plugins.ALGORITHMS, spec="games.contract:Spec")
+    install(plugins.COMMANDS, games="mine:app", greet="mine:app", path="pathlib:Path")
+
+    def listed(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main(["plugins", *arguments])
+        said = capsys.readouterr()
+        assert left.value.code == 0 and said.err == ""
+        return said.out
+
+    found = json.loads(listed("--json"))["plugins"]
+    reasons = {(one["group"], one["name"]): one["reason"] for one in found if one["package"] == "other-package"}
+    assert {key for key, reason in reasons.items() if reason is None} == {
+        (plugins.SOURCES, "cards"),
+        (plugins.AGENTS, "mine"),
+        (plugins.COMMANDS, "greet"),
+    }
+    for key, reason in (
+        ((plugins.GAMES, "gone"), "No module named 'no_such_module'"),
+        ((plugins.GAMES, "leaves"), "SystemExit: 3"),
+        ((plugins.GAMES, "spread"), "got two: "),
+        ((plugins.SOURCES, "spec"), "expected a subclass of games.sources.Source"),
+        ((plugins.AGENTS, "random"), "marl's own and 'mine:app' (package 'other-package')"),
+        ((plugins.ALGORITHMS, "spec"), "inherits from marl.Learner"),
+        ((plugins.COMMANDS, "games"), "is a command of marl's own"),
+        ((plugins.COMMANDS, "path"), "could not be built"),
+    ):
+        assert reason in reasons[key], reasons[key]
+    assert all(one["loads"] is (one["reason"] is None) for one in found)
+    [ours] = [one for one in found if one["name"] == "ippo"]
+    assert (ours["group"], ours["package"], ours["loads"]) == (plugins.ALGORITHMS, "marl", True)
+    lines = listed().splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == list(plugins.GROUPS)
+    assert "  cards: my_cards:Cards (other-package 1.2)" in lines
+    assert any(line.startswith("  gone: no_such_module:Thing (other-package 1.2): fails: ") for line in lines)
+
+
+def test_listing_plug_ins_imports_no_torch_that_none_needs():
+    code = (
+        "import sys; from marl.cli.app import main\ntry: main(['plugins'])\nfinally: assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and "ippo: " in done.stdout, done.stderr

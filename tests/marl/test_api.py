@@ -217,7 +217,7 @@ def test_no_process_of_an_agent_stays_after_a_failure(call, processes):
         (lambda: marl.make("coin_game", 2.0), "expected num_envs to be a whole number from 1 on, got 2.0"),
         (lambda: marl.load_agent("randm", GAME), "did you mean 'random'"),
         (lambda: marl.load_agent("random"), "'random' knows no game of its own"),
-        (lambda: marl.load_agent("runs/none"), "got 'runs/none', which does not exist"),
+        (lambda: marl.load_agent("runs/none"), "got 'runs/none', which does not exist; name a run's folder"),
         (lambda: marl.evaluate(First()), "only a checkpoint knows its own"),
         (lambda: marl.evaluate("random", GAME, seeds=0), "expected seeds to be a whole number from 1 on, got 0"),
         (lambda: marl.play(GAME, ["random"]), "expected 2 agents, one for each player of 'openspiel:tic_tac_toe'"),
@@ -229,13 +229,37 @@ def test_no_process_of_an_agent_stays_after_a_failure(call, processes):
         (lambda: marl.play(GAME, [Illegal(), "random"]), "the agent 'Illegal' moved illegally"),
         (lambda: marl.play("foraging", "uct"), "uct"),
         (lambda: marl.train("ippo_tictac"), "did you mean 'ippo_tic_tac_toe'"),
-        (lambda: marl.train("quickstart"), "the shipped config of that name is for `marl population`"),
-        (lambda: marl.train("ippo_tic_tac_toe", step=3), "unknown key 'step'"),
+        (
+            lambda: marl.play(GAME, []),
+            "expected 2 agents, one for each player of 'openspiel:tic_tac_toe', got a list of 0",
+        ),
+        (
+            lambda: marl.play(GAME, [[], "random"]),
+            "expected an agent's reference or an object with act(view, hidden), got []",
+        ),
+        (lambda: marl.evaluate([]), "expected an agent's reference or an object with act(view, hidden), got []"),
+        (lambda: marl.evaluate("random", GAME, against=[]), "an object with act(view, hidden), got []"),
+        (
+            lambda: marl.run_tournament("connect_four", agents=[]),
+            "the argument 'agents': expected 1 or more entries, got 0",
+        ),
+        (lambda: marl.train("quickstart"), "of that name is of a population: `marl population quickstart`"),
+        (
+            lambda: marl.train("ippo_tic_tac_toe", step=3),
+            "unknown key 'step' in the argument 'step'; did you mean 'steps'?",
+        ),
+        (
+            lambda: marl.train("ippo_tic_tac_toe", algorithm={"gamma": 2}),
+            "(the argument 'algorithm.gamma'): expected a n",
+        ),
         (lambda: marl.train("ippo_tic_tac_toe", seed=object()), "expected numbers, words, lists and keys"),
         (lambda: marl.train(CONFIG), "expected run_dir, as a config without a name has no folder of its own"),
         (lambda: marl.train(3, run_dir="x"), "expected a config's name, path, or keys and values, got 3"),
         (lambda: marl.run_tournament("conect_four"), "did you mean 'connect_four'"),
-        (lambda: marl.rate("nowhere"), "expected a tournament store, got 'nowhere', which does not exist"),
+        (
+            lambda: marl.rate("nowhere"),
+            "expected a tournament store, got 'nowhere', which does not exist; `marl tournament",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(call, says):

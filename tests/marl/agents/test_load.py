@@ -114,7 +114,7 @@ def test_a_checkpoint_and_the_run_whose_newest_it_is(tmp_path):
     assert isinstance(by_run.agent, IppoAgent)
     assert by_run.digest == by_folder.digest != load_entrant(str(folder.with_name("000000005")), SPEC).digest
     assert (by_run.name, by_folder.name) == ("run", "run/000000007")
-    assert load_entrant(f"{tmp_path}/run(greedy=True)", SPEC).name == "run(greedy=True)"
+    assert load_entrant(f"{tmp_path}/run(greedy=True)", SPEC).name == "run(greedy=true)"
     assert checkpoint_folder(tmp_path / "run") == checkpoint_folder(folder) == folder
 
 
@@ -214,7 +214,7 @@ def test_a_path_that_exists_is_an_agent_whatever_letters_it_has(name, tmp_path, 
     for path, shown in ((name, name), (f"{tmp_path}/{name}", name), (f"{name}/run", "run")):
         entrant, greedy = load_entrant(path, SPEC), load_entrant(f"{path}(greedy=true)", SPEC)
         assert entrant.digest == load_entrant(str(own if shown == name else folder), SPEC).digest != greedy.digest
-        assert (entrant.name, greedy.name) == (shown, f"{shown}(greedy=True)")
+        assert (entrant.name, greedy.name) == (shown, f"{shown}(greedy=true)")
         for known in (entrant, greedy):  # a worker, or a later tournament, reads what was kept
             assert (
                 read(known.reference) == parse(known.reference)

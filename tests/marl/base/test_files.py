@@ -1,6 +1,7 @@
 """Files that may be a stranger's: read within bounds, and written through no symbolic link."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +83,17 @@ def test_links_are_refused_wherever_they_are(tmp_path):
     (tmp_path / "link").symlink_to(folder)
     with pytest.raises(UserError, match="is a symbolic link"):
         files.refuse_links(tmp_path / "link")
+
+
+def test_a_path_at_which_nothing_is_gets_the_near_name_or_a_remedy(tmp_path):
+    (tmp_path / "runs" / "first").mkdir(parents=True)
+    assert (
+        files.absent(tmp_path / "runs" / "frst", "make one") == f"does not exist; did you mean '{tmp_path}/runs/first'?"
+    )
+    assert (
+        files.absent(tmp_path / "rusn" / "first", "make one")
+        == f"does not exist; did you mean '{tmp_path}/runs/first'?"
+    )
+    assert files.absent(tmp_path / "rusn" / "other", "make one") == f"does not exist; did you mean '{tmp_path}/runs'?"
+    assert files.absent(tmp_path / "runs" / "other" / "x", "make one") == "does not exist; make one"
+    assert files.absent(Path("nowhere/at/all"), "make one") == "does not exist; make one"

@@ -93,6 +93,25 @@ def test_a_module_that_never_was_is_not_found():
         importlib.import_module("marl.nothing")
 
 
+def test_a_public_name_is_said_to_be_marls_and_another_to_be_where_it_is_defined(afresh, monkeypatch):
+    from marl.rollout import loop
+
+    for name in ("Agent", "Answerable"):
+        monkeypatch.delitem(vars(sys.modules["marl.rollout"]), name, raising=False)
+    monkeypatch.setattr(loop, "Agent", marl.Agent, raising=False)
+    monkeypatch.setattr(loop, "Answerable", importlib.import_module("marl.rollout.referee").Answerable, raising=False)
+    with pytest.warns(DeprecationWarning) as seen:
+        from marl.rollout import Agent, Answerable
+    assert Agent is marl.Agent and Answerable.__module__ != "marl.rollout.loop"
+    said = sorted(str(warning.message) for warning in seen)
+    assert (
+        said[0]
+        == "'marl.rollout.Agent' is marl.Agent now, and public names are in 'marl'; the old name works until 0.3"
+    )
+    assert said[1].startswith(f"'marl.rollout.Answerable' is {Answerable.__module__}.Answerable now, ")
+    assert {warning.filename for warning in seen} == {__file__}
+
+
 def test_old_names_work_in_a_new_interpreter():
     code = "from marl.agent import Stateless; from tournaments.ratings import Results; import marl.search.symmetry"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)

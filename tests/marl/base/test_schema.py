@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from games.errors import UserError
 from marl.algorithms.co_training import VersusConfig
+from marl.base.origin import NOWHERE
 from marl.base.schema import Frozen, InOldRecords, completed, validate
 
 
@@ -32,22 +33,22 @@ DATA = {"inner": {"rate": 1}, "parts": [{"trace": 1}, {}]}
 
 def test_a_record_without_a_key_means_what_its_run_did():
     """Whatever section it is in; a key that is there says it itself. A schema's own checks see the old values."""
-    old = validate(Outer, DATA, "it", record=True)
+    old = validate(Outer, DATA, NOWHERE, record=True)
     assert (old.scale, old.inner) == (True, Inner(rate=1.0, trace=0.0))
     assert [part.trace for part in old.parts] == [1.0, 0.0]
     with pytest.raises(UserError, match="old scales have no trace"):
-        validate(Outer, {"inner": {"trace": 0.5}}, "it", record=True)
+        validate(Outer, {"inner": {"trace": 0.5}}, NOWHERE, record=True)
 
 
 def test_a_users_file_without_a_key_means_the_default():
-    new = validate(Outer, DATA, "it")
+    new = validate(Outer, DATA, NOWHERE)
     assert (new.scale, new.inner.trace) == ("deviation", 0.6)
-    assert Outer() == Outer.model_validate({}) == validate(Outer, {}, "it")
+    assert Outer() == Outer.model_validate({}) == validate(Outer, {}, NOWHERE)
 
 
 def test_learners_of_versus_are_records_too():
     data = {"learners": [{"name": "loqa"}, "naive"]}
-    assert [validate(VersusConfig, data, "it", record=old).learners[0]["literal"] for old in (True, False)] == [
+    assert [validate(VersusConfig, data, NOWHERE, record=old).learners[0]["literal"] for old in (True, False)] == [
         True,
         False,
     ]

@@ -49,8 +49,10 @@ def test_a_path_is_no_name(path):
     [
         (TrainConfig, "ippo_tictactoe", "did you mean 'ippo_tic_tac_toe'"),
         (TournamentConfig, "conect_four", "did you mean 'connect_four'"),
-        (TrainConfig, "quickstart", "the shipped config of that name is for `marl population`"),
-        (PopulationConfig, "leduc", "the shipped config of that name is for `marl tournament run`"),
+        (TrainConfig, "quickstart", "of that name is of a population: `marl population quickstart`"),
+        (PopulationConfig, "leduc", "of that name is of a tournament: `marl tournament run leduc`"),
+        (TrainConfig, "connect_four", "`marl tournament run connect_four`; did you mean 'ippo_connect_four'?"),
+        (TournamentConfig, "ippo_tic_tac_toe", "of that name is of a training run: `marl train ippo_tic_tac_toe`"),
         (TrainConfig, "nothing_like_it", "`marl configs` lists those that are shipped"),
         (TrainConfig, "x" * 5000, "the config file 'xxx"),
     ],
@@ -70,3 +72,12 @@ def test_a_file_beside_it_is_meant_before_a_shipped_one():
 @pytest.mark.parametrize("config", shipped.configs(), ids=lambda config: config.name)
 def test_what_a_config_is_about_is_a_whole_sentence(config):
     assert config.about.endswith(".")
+
+
+@pytest.mark.parametrize("config", shipped.configs(), ids=lambda config: f"{config.kind}/{config.name}")
+def test_each_has_the_key_of_its_kind_and_is_refused_where_another_is_expected(config):
+    for kind, schema in SCHEMAS.items():
+        if kind != config.kind:
+            with pytest.raises(UserError, match=f"which is that of {shipped.KINDS[config.kind].of}; type `marl ") as no:
+                load(schema, config.path)
+            assert f"`marl {shipped.command(config.kind)} {config.path}`" in str(no.value)

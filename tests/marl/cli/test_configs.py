@@ -59,7 +59,7 @@ def test_a_copy_goes_where_one_says(marl):
         ("copy nothing_like_it", "got 'nothing_like_it'; `marl configs` lists them"),
         ("copy ippo_leduc nowhere/x.yaml", "'nowhere/x.yaml' could not be written (No such file or directory)"),
         ("copy", "Missing argument 'name'"),
-        ("lst", "No such command 'lst'"),
+        ("lst", "expected a command of `marl configs`, got 'lst'; there are copy"),
     ],
 )
 def test_bad_input_is_said_in_one_sentence(marl, tmp_path, arguments, complaint):

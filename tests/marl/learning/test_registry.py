@@ -120,7 +120,7 @@ def test_the_class_that_was_named_is_no_part_of_who_plays(module):
     named = load_entrant(f"run(algorithm={module}:Mine)", spec)
     assert (named.name, named.digest) == ("run", about["digest"])
     greedy = load_entrant(f"run(greedy=true, algorithm={module}:Mine)", spec)
-    assert greedy.name == "run(greedy=True)" and greedy.digest != named.digest
+    assert greedy.name == "run(greedy=true)" and greedy.digest != named.digest
     other = load_entrant("run(algorithm=ippo)", spec)  # as another class plays it, it is another agent
     assert other.name == "run(algorithm='ippo')" and other.digest != named.digest
 

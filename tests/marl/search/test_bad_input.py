@@ -71,7 +71,7 @@ def test_a_run_of_a_smaller_board(hex_5x5, capsys, tmp_path):
 def test_no_simulations(hex_5x5, capsys, tmp_path):
     (tmp_path / "train.yaml").write_text("game: openspiel:tic_tac_toe\nalgorithm: {name: alphazero, simulations: 0}\n")
     complaint = said(capsys, "train", tmp_path / "train.yaml", "--run-dir", tmp_path / "run")
-    assert "'simulations'" in complaint and "greater than 0, got 0" in complaint
+    assert "'simulations'" in complaint and "expected a number above 0, got 0" in complaint
     assert not (tmp_path / "run").exists()
     spec = spec_of("openspiel:hex(board_size=5)")
     for text in (

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from games.errors import UserError
 from marl.base import yaml
+from marl.base.origin import Origin, by_key, typed
 from marl.base.schema import change, dump, load, validate
 from marl.learning.registry import configured
 from marl.training.config import PopulationConfig, TrainConfig
@@ -22,7 +23,7 @@ LEAST = "game: openspiel:tic_tac_toe\nalgorithm: {name: ippo}\n"
 def read(tmp_path, text=LEAST, sets=(), schema=TrainConfig):
     path = tmp_path / "config.yaml"
     path.write_text(text, encoding="utf-8")
-    return load(schema, path, sets)
+    return load(schema, path, typed(sets))
 
 
 def refused(tmp_path, *arguments, **options):
@@ -78,20 +79,20 @@ def test_an_algorithm_that_is_not_there(tmp_path, section, said):
 @pytest.mark.parametrize(
     "assignment, got",
     [
-        ("steps=many", "'steps' in .*got 'many'"),
-        ("steps=0", "'steps' in .*greater than 0, got 0"),
-        ("steps=1.5", "'steps' in .*got 1.5"),
-        ("seed=-1", "'seed' in .*got -1"),
-        ("keep=0", "'keep' in .*got 0"),
-        ("game=3", "'game' in .*got 3"),
-        ("opponents.share=1.5", r"'opponents\.share' in .*got 1\.5"),
-        ("opponents.share=.nan", r"'opponents\.share' in .*got nan"),
-        ("opponents.agents=random", r"'opponents\.agents' in .*got 'random'"),
-        ("evaluation=5", "'evaluation' in .*got 5"),
-        ("algorithm=5", "'algorithm' in .*got 5"),
-        ("num_envs=2147483648", "'num_envs' in .*less than 2147483648"),
-        ("env_workers=9223372036854775807", "'env_workers' in .*less than 2147483648"),
-        ("threads=1025", "'threads' in .*less than or equal to 1024"),
+        ("steps=many", "^--set steps: .*got 'many'"),
+        ("steps=0", "^--set steps: .*above 0, got 0"),
+        ("steps=1.5", "^--set steps: .*got 1.5"),
+        ("seed=-1", "^--set seed: .*got -1"),
+        ("keep=0", "^--set keep: .*got 0"),
+        ("game=3", "^--set game: .*got 3"),
+        ("opponents.share=1.5", r"^--set opponents\.share: .*got 1\.5"),
+        ("opponents.share=.nan", r"^--set opponents\.share: .*got nan"),
+        ("opponents.agents=random", r"^--set opponents\.agents: .*got 'random'"),
+        ("evaluation=5", "^--set evaluation: .*got 5"),
+        ("algorithm=5", "^--set algorithm: .*got 5"),
+        ("num_envs=2147483648", "^--set num_envs: .*below 2147483648"),
+        ("env_workers=9223372036854775807", "^--set env_workers: .*below 2147483648"),
+        ("threads=1025", "^--set threads: .*at most 1024"),
         ("steps=18446744073709551616", "the number 18446744073709551616 is too large"),
         ("opponents.share=1e39", r"the number 1e\+39 is too large"),
     ],
@@ -116,7 +117,7 @@ def test_set_reaches_any_depth(tmp_path):
 
 def test_set_does_not_change_what_it_was_given():
     data = {"a": {"b": 1}}
-    assert change(data, ["a.b=2"]) == {"a": {"b": 2}} and data == {"a": {"b": 1}}
+    assert change(data, typed(["a.b=2"])) == {"a": {"b": 2}} and data == {"a": {"b": 1}}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_set_does_not_change_what_it_was_given():
         ("=5", "expected --set a.b=c, got '=5'"),
         ("steps=[1", "the value of --set steps is not YAML"),
         ("seed=2020-13-45", "got '2020-13-45'"),
-        ("game.name=x", "--set reaches 'name' inside 'openspiel:tic_tac_toe'"),
+        ("game.name=x", "--set game.name reaches 'name' inside 'openspiel:tic_tac_toe'"),
     ],
 )
 def test_a_set_that_is_none(tmp_path, assignment, said):
@@ -248,7 +249,7 @@ def test_a_wrong_guess_is_not_offered():
 @pytest.mark.parametrize("value", ["x" * 5000, [["y"] * 50] * 50, "\x1b[31m" * 100])
 def test_what_does_not_fit_is_cut(value):
     with pytest.raises(UserError) as caught:
-        validate(TrainConfig, {"game": "g", "algorithm": {}, "steps": value}, "x")
+        validate(TrainConfig, {"game": "g", "algorithm": {}, "steps": value}, Origin("x"))
     assert len(str(caught.value)) < 200 and str(caught.value).isprintable()
 
 
@@ -258,7 +259,7 @@ def test_a_config_that_is_nested_too_deep_or_that_no_json_says():
         deep = [deep]
     for value in (deep, {1, 2}, b"x"):
         with pytest.raises(UserError, match="expected numbers, words, lists and keys in x"):
-            validate(TrainConfig, {"game": "g", "algorithm": {"a": value}}, "x")
+            validate(TrainConfig, {"game": "g", "algorithm": {"a": value}}, Origin("x"))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "train").glob("*.yaml")), ids=lambda path: path.stem)
@@ -287,13 +288,12 @@ def test_dump_says_every_value_and_is_read_back(tmp_path):
 def test_every_population_config_fits(path):
     population = load(PopulationConfig, path)
     for member in population.members.values():
-        sets = [f"{key}={value}" for key, value in member.set.items()]
-        configured(load(TrainConfig, Path(member.train), sets).algorithm, "algorithm")
+        configured(load(TrainConfig, Path(member.train), by_key(member.set, "{}")).algorithm, "algorithm")
 
 
 def test_validate_names_the_place():
     with pytest.raises(UserError, match="unknown key 'b' in the section 'x'"):
-        validate(TrainConfig, {"game": "g", "algorithm": {}, "b": 1}, "the section 'x'")
+        validate(TrainConfig, {"game": "g", "algorithm": {}, "b": 1}, Origin("the section 'x'"))
 
 
 def test_wrappers_are_written_behind_the_game(tmp_path):

@@ -80,7 +80,7 @@ def test_the_command(marl, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ("nowhere", "'nowhere', which does not exist"),
+        ("nowhere", "'nowhere', which does not exist; `marl train` and `marl sweep` make one"),
         ("runn", "did you mean 'run'?"),
         ("run/config.yaml", "which is a file"),
         ("empty", "holds neither a run (config.yaml) nor members"),

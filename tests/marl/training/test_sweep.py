@@ -14,6 +14,7 @@ from games.errors import RunFailed, UserError
 from marl.agents import checkpoint
 from marl.agents.load import members
 from marl.algorithms.policy_gradient.ippo import Ippo
+from marl.base.origin import typed
 from marl.base.schema import load
 from marl.base.terminal import Terminal
 from marl.training.config import TrainConfig
@@ -72,7 +73,7 @@ def settings_of(config, **options):
 
 def alone(config, folder, *sets):
     """Train a config by itself."""
-    train(load(TrainConfig, config, sets), folder, resume=False)
+    train(load(TrainConfig, config, typed(sets)), folder, resume=False)
     return folder
 
 
@@ -223,7 +224,7 @@ def test_a_failure_in_a_worker_comes_back_as_a_sentence(config, workers):
         ("--grid evaluation.panel=[random],[randm]", "did you mean 'random'"),
         ("--grid game=openspiel:tic_tac_toe,openspiel:tic_tac_to", "did you mean 'tic_tac_toe'"),
         ("--seeds 0", "'--seeds'"),
-        ("--set seed=9223372036854775807 --seeds 2", "'seed'"),
+        ("--set seed=9223372036854775807 --seeds 2", "'set.seed': expected"),
         ("--workers 0", "'--workers'"),
         ("--workers 1 --device tpu", "auto, cpu or cuda"),
         ("--workers 1 --run-dir tiny.yaml/s", "cannot be written"),

@@ -19,6 +19,7 @@ from marl.agents import checkpoint
 from marl.agents.load import load_entrants
 from marl.algorithms.opponent_shaping.loqa import Loqa
 from marl.base.lock import held
+from marl.base.origin import typed
 from marl.base.schema import load
 from marl.base.terminal import Terminal
 from marl.training import runlog
@@ -245,7 +246,7 @@ def test_a_run_without_a_whole_checkpoint_is_left_alone(whole, tmp_path):
 def test_a_run_of_format_1_goes_on(tmp_path):
     run = shutil.copytree(ROOT / "tests" / "golden" / "run_of_format_1", tmp_path / "run")
     console = Terminal(file=io.StringIO())
-    newest = train(load(TrainConfig, run / "config.yaml", ["steps=600"]), run, resume=True, console=console)
+    newest = train(load(TrainConfig, run / "config.yaml", typed(["steps=600"])), run, resume=True, console=console)
     about = checkpoint.read(newest)
     assert about["format"] == 2 and about["step"] >= 600 and about["parent_step"] == 400
     assert console.file.getvalue().count("is of format 1: its agent is verified") == 1
@@ -382,7 +383,7 @@ def test_a_run_begun_before_a_key_existed_goes_on_as_it_was(tmp_path, name, monk
     users = TrainConfig.model_validate({"game": game, "algorithm": OLD[name], "steps": TINY["steps"]})
     for run, resumed in (
         ("begun", users),
-        ("again", load(TrainConfig, tmp_path / "again" / "config.yaml", ["steps=600"])),
+        ("again", load(TrainConfig, tmp_path / "again" / "config.yaml", typed(["steps=600"]))),
     ):
         train(resumed, tmp_path / run, resume=True)
         assert same(tmp_path / run, tmp_path / "whole")

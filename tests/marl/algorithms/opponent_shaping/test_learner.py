@@ -505,7 +505,7 @@ def runs(tmp_path_factory):
         ("train t.yaml --set algorithm.lookahead=3", "unknown key 'lookahead' in the section 'algorithm' of loqa"),
         ("train t.yaml --set algorithm.name=loqq", "got 'loqq'; did you mean 'loqa'?"),
         ("train t.yaml --set algorithm.shaping=.nan", "'shaping' in the section 'algorithm' of loqa"),
-        ("train t.yaml --set algorithm.entropy_coefficient=.inf", "Input should be a finite number, got inf"),
+        ("train t.yaml --set algorithm.entropy_coefficient=.inf", "expected a finite number, got inf"),
         ("train t.yaml --set algorithm.past_selves=-1", "got -1"),
     ],
 )
