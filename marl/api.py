@@ -300,7 +300,7 @@ def _configured(schema: "type[Schema]", config: Any, changes: Mapping[str, Any])
     typed = by_key(_flat(changes), "the argument '{}'")
     if isinstance(config, NAMES):
         return load(schema, Path(config), typed)
-    data = config.model_dump(mode="json") if isinstance(config, schema) else config
+    data = config.model_dump(mode="json", exclude_unset=True) if isinstance(config, schema) else config
     if not isinstance(data, Mapping):
         raise UserError(f"expected a config's name, path, or keys and values, got {written(config)}")
     return build(schema, Origin("the config", dict(data), changes=tuple(typed)))

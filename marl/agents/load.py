@@ -2,7 +2,7 @@
 
 Text that a user typed is parsed once, in `read`. Text in a file may be a stranger's and must not name code to import: a
 population may name folders within its own, a checkpoint an installed algorithm and a game that `registry.from_file`
-accepts, a run's config a panel that `panel_from_file` accepts.
+accepts, a run's config agents that `refuse_code` accepts.
 """
 
 import hashlib
@@ -184,17 +184,16 @@ def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[st
     return panel
 
 
-def panel_from_file(texts: Sequence[str], path: Path) -> Sequence[str]:
-    """Return a panel that was read from a file; raises UserError if it names a class, which would be imported."""
+def refuse_code(texts: Sequence[str], key: str, path: Path) -> None:
+    """Raise UserError if one of the agents at a key of a file is a class, which would be imported."""
     for text in texts:
         reference = read(text)
         if reference.source or ALGORITHM in dict(reference.arguments):
-            typed = shlex.quote(f"evaluation.panel={json.dumps(list(texts), ensure_ascii=False)}")
+            typed = shlex.quote(f"{key}={json.dumps(list(texts), ensure_ascii=False)}")
             raise UserError(
-                f"the panel in '{path}' names code, {written(text)}: not run; if you trust it, type it yourself: "
+                f"'{key}' in '{path}' names code, {written(text)}: not run; if you trust it, type it yourself: "
                 f"--set {typed}"
             )
-    return texts
 
 
 class _Member(BaseModel):
@@ -268,7 +267,7 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
     if not all(np.isfinite(tensor.float().numpy()).all() for tensor in state.values()):
         raise UserError(f"the weights of '{folder}' are not all finite; choose another checkpoint of the run")
     written_by = Origin(f"the checkpoint '{folder}', written by another version")
-    config = validate(learner.Config, about["settings"], written_by)
+    config = validate(learner.Config, about["settings"], written_by, record=True)
     known = parameters_of(learner.load_agent)
     allowed = [name for name in known if name not in LOADED]
     for option in options:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from games.contract import Spec
 from games.errors import UserError
 from games.keys import stream
-from marl.base.schema import Frozen, Section
+from marl.base.schema import Frozen, Section, is_record
 from marl.learning.learner import Learner
 from marl.learning.registry import configured
 from marl.rollout.agent import Agent
@@ -31,9 +31,9 @@ class VersusConfig(Frozen):
 
     @field_validator("learners")
     @classmethod
-    def _complete(cls, sections: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    def _complete(cls, sections: tuple[dict[str, Any], ...], info: ValidationInfo) -> tuple[dict[str, Any], ...]:
         """Fill in the defaults, so that a checkpoint holds all settings of its learners."""
-        made = [_section(section) for section in sections]
+        made = [_section(section, record=is_record(info)) for section in sections]
         return tuple({"name": name} | settings.model_dump(mode="json") for name, _, settings in made)
 
 
@@ -113,8 +113,8 @@ def _prefix(k: int, name: str) -> str:
     return f"{k}.{name}"
 
 
-def _section(section: dict[str, Any]) -> tuple[str, Any, BaseModel]:
+def _section(section: dict[str, Any], *, record: bool = False) -> tuple[str, Any, BaseModel]:
     """Return a learner's name, its class and its settings."""
     if section.get("name") == "versus":
         raise UserError("versus cannot hold versus; name the learners themselves")
-    return configured(section, "algorithm.learners")
+    return configured(section, "algorithm.learners", record=record)

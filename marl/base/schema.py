@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
@@ -18,6 +19,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 
@@ -56,10 +58,36 @@ _SETTINGS = {
 }
 
 
+@dataclass(frozen=True)
+class InOldRecords:
+    """The value that a field has in records without its key: `literal: Annotated[bool, InOldRecords(True)] = False`.
+
+    A record is what a run wrote: its config.yaml, its checkpoints. It has every key that existed then, so a key that it
+    lacks came later, and the run behaved as this value says. Fields that came with the behaviour that their default
+    describes need none. Not checked against the field's type.
+    """
+
+    value: Any
+
+
 class Frozen(BaseModel):
     """A part of a configuration: no unknown keys, no changes, no number that is not finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _as_in_old_records(self, info: ValidationInfo) -> Self:
+        """Give fields that a record lacks the values that their InOldRecords say."""
+        if is_record(info):
+            lacks = type(self).model_fields.keys() - self.model_fields_set
+            fields = {name: type(self).model_fields[name] for name in lacks}
+            vars(self).update(
+                (name, mark.value)
+                for name, field in fields.items()
+                for mark in field.metadata
+                if isinstance(mark, InOldRecords)
+            )
+        return self
 
 
 class WholeConfig(Frozen):
@@ -72,6 +100,11 @@ class WholeConfig(Frozen):
     def origin(self) -> Origin:
         """Where its values come from."""
         return self._origin
+
+
+def is_record(info: ValidationInfo) -> bool:
+    """Say whether what is validated was written by a run (`validate(..., record=True)`)."""
+    return bool(info.context and info.context.get("record"))
 
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -117,10 +150,10 @@ class OfGame(WholeConfig):
 FolderName = Annotated[str, Field(pattern=r"^[\w+-][\w.+-]*$")]
 
 
-def load(schema: type[Config], path: Path, changes: Sequence[Change] = ()) -> Config:
+def load(schema: type[Config], path: Path, changes: Sequence[Change] = (), *, record: bool = False) -> Config:
     """Read a config file, or the shipped config of that name, and apply changes.
 
-    Raises UserError in one sentence for whatever does not fit.
+    `record`: a run wrote it (`validate`). Raises UserError in one sentence for whatever does not fit.
     """
     path = shipped.find(path, schema.kind)
     if os.path.isdir(path):
@@ -138,7 +171,7 @@ def load(schema: type[Config], path: Path, changes: Sequence[Change] = ()) -> Co
     if not isinstance(data, dict):
         raise UserError(f"expected keys and values in '{path}', got {type(data).__name__}")
     shipped.refuse_other(data, path, schema.kind)
-    return build(schema, Origin(f"'{path}'", data, text, tuple(changes)))
+    return build(schema, Origin(f"'{path}'", data, text, tuple(changes)), record=record)
 
 
 def _instead_of(folder: Path) -> str:
@@ -148,9 +181,9 @@ def _instead_of(folder: Path) -> str:
     return "name a file, or a shipped config: `marl configs` lists them"
 
 
-def build(schema: type[Config], origin: Origin) -> Config:
+def build(schema: type[Config], origin: Origin, *, record: bool = False) -> Config:
     """Return the config that stands in a source, with the changes to it; raises UserError for what does not fit."""
-    config = validate(schema, change(origin.data, origin.changes), origin)
+    config = validate(schema, change(origin.data, origin.changes), origin, record=record)
     config._origin = origin
     return config
 
@@ -172,17 +205,38 @@ def _changed(data: Any, path: Sequence[str], change: Change) -> dict[str, Any]:
     return data | {head: _changed(inner, rest, change) if rest else change.value}
 
 
-def validate(schema: type[Schema], data: Any, origin: Origin) -> Schema:
+def complete(config: Config, given: dict[str, Any], record: Config) -> Config:
+    """Return a config in which all that is not `given`, the keys that its user set, is as in a record."""
+    whole = validate(type(config), completed(given, record.model_dump(mode="json")), config.origin)
+    whole._origin = config.origin
+    return whole
+
+
+def completed(data: Any, record: Any) -> Any:
+    """Return data with the keys that it leaves open as they are in a record: in sections, and in lists of sections.
+
+    A section that names another algorithm than the record's is complete by itself.
+    """
+    section = _named(data)
+    if isinstance(record, dict) and isinstance(section, dict) and section.get("name") == record.get("name"):
+        return record | {key: completed(value, record.get(key)) for key, value in section.items()}
+    if isinstance(record, list) and isinstance(data, list) and len(data) == len(record):
+        return [completed(ours, theirs) for ours, theirs in zip(data, record, strict=True)]
+    return data
+
+
+def validate(schema: type[Schema], data: Any, origin: Origin, *, record: bool = False) -> Schema:
     """Check data against a schema; raises UserError for the first thing that does not fit.
 
-    Types are strict, as in JSON: no word is a number or a truth value, and no truth value a number.
+    Types are strict, as in JSON: no word is a number or a truth value, and no truth value a number. Keys that a
+    `record`, a file that a run wrote, does not have take the values that they had in that run (InOldRecords).
     """
     try:
         text = json.dumps(_whole(data, origin))
     except (RecursionError, TypeError, ValueError) as error:
         raise UserError(f"expected numbers, words, lists and keys in {origin.where(())}: {error}") from error
     try:
-        return schema.model_validate_json(text, strict=True)
+        return schema.model_validate_json(text, strict=True, context={"record": record})
     except ValidationError as error:
         raise UserError(_complaint(schema, first_fault(error, data), origin)) from None
     except UserError as error:  # of a validator that reads what a value names

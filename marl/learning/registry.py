@@ -45,11 +45,12 @@ def _checked(found: Any, name: str) -> type[Learner]:
 
 
 def configured(
-    section: dict[str, Any], where: str, *, typed: bool = False, origin: Origin = NOWHERE
+    section: dict[str, Any], where: str, *, typed: bool = False, record: bool = False, origin: Origin = NOWHERE
 ) -> tuple[str, type[Learner], BaseModel]:
     """Return the algorithm that a section of a config names, its Learner class, and its settings by its own schema.
 
-    `where` is the path of the section, and `origin` says where the values of the config come from.
+    `where` is the path of the section, and `origin` says where the values of the config come from. `typed`: a user
+    typed the name; `record`: a run wrote the section (`schema.validate`).
     """
     path = tuple(where.split("."))
     settings = dict(section)
@@ -59,8 +60,5 @@ def configured(
         raise UserError(f"the key 'name' is missing in {place}; `marl algorithms` names what is installed")
     with origin.blame((*path, "name")):
         learner = algorithm(name, typed=typed)
-    return (
-        name,
-        learner,
-        validate(learner.Config, settings, origin.of_section(path, f"the section '{where}' of {name}")),
-    )
+    section_origin = origin.of_section(path, f"the section '{where}' of {name}")
+    return name, learner, validate(learner.Config, settings, section_origin, record=record)

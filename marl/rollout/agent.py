@@ -8,9 +8,11 @@ runs/x/checkpoints/000500000        what a run trained (marl/agents/checkpoint.p
 my_package.bots:Pavlov()            anyone's class with `act(view, hidden)`
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from games.contract import Box, Spec
 from games.keys import choose, uniform
@@ -27,6 +29,32 @@ class Agent(Protocol):
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         """Choose an action for every row of `view`, given the hidden states of those rows; keep no state."""
         ...
+
+
+class Ensemble(Protocol):
+    """Several agents that decide in one call, as networks of one shape can."""
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        """Return the hidden state of `rows` seats at an episode's start, the same for all members."""
+        ...
+
+    def act(self, view: View, member: NDArray[np.int64], hidden: Hidden) -> tuple[Decision, Hidden]:
+        """Choose an action for every row of `view`, as the `member` [B] that holds the row; keep no state."""
+        ...
+
+
+@dataclass(frozen=True)
+class Member:
+    """The agent that is one member of an ensemble. Members at successive roster entries decide in one call."""
+
+    ensemble: Ensemble
+    index: int | NDArray[np.int64]  # the member, or that of every row [B]
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        return self.ensemble.initial_hidden(rows)
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        return self.ensemble.act(view, np.broadcast_to(self.index, len(view)), hidden)
 
 
 class Stateless:

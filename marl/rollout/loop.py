@@ -20,7 +20,7 @@ from games import rounding
 from games.arrays import Actions
 from games.contract import MOST_STEPS, Box, Spec, TimeStep, VecEnv
 from games.keys import Keys, fold, stream
-from marl.rollout.agent import Agent, Random
+from marl.rollout.agent import Agent, Member, Random
 from marl.rollout.recording import Moment, Recording, see
 from marl.rollout.referee import Forfeit, Referee
 from marl.rollout.seating import EMPTY, Seating
@@ -71,14 +71,15 @@ def decide(
     actions = _no_actions(spec, venv.num_envs)
     extras: dict[str, NDArray[Any]] = {}
     holder, number = seating[env, player], carry.decisions[env, player]
-    key, first = fold(carry.keys(seating)[env, player], number), number == 0
-    for entry, agent in enumerate(roster):
-        rows = np.flatnonzero(holder == entry)
+    key, opening = fold(carry.keys(seating)[env, player], number), number == 0
+    for first, last in _calls(roster):
+        rows = np.flatnonzero((holder >= first) & (holder <= last))
         if len(rows) == 0:
             continue
+        agent = roster[first] if first == last else _members(roster, holder[rows])
         e, p = env[rows], player[rows]
-        view = View.at(venv, timestep, e, p, key[rows], first=first[rows])
-        decision = _act(agent, view, carry.hidden, entry)
+        view = View.at(venv, timestep, e, p, key[rows], first=opening[rows])
+        decision = _act(agent, view, carry.hidden, first)
         actions[e, p] = decision.action
         for name, value in decision.extras.items():
             if name not in extras:
@@ -90,6 +91,25 @@ def decide(
         actions[e, p] = timestep.action_mask[e, p].argmax(1)
     carry.decisions += timestep.acting
     return actions, extras
+
+
+def _calls(roster: Sequence[Agent]) -> list[tuple[int, int]]:
+    """Return the first and the last roster entry of each call: an agent, or successive members of one ensemble."""
+    calls: list[tuple[int, int]] = []
+    ensemble = None
+    for entry, agent in enumerate(roster):
+        before, ensemble = ensemble, agent.ensemble if isinstance(agent, Member) else None
+        joins = ensemble is not None and ensemble is before
+        calls[-1:] = [(calls[-1][0], entry)] if joins else [*calls[-1:], (entry, entry)]
+    return calls
+
+
+def _members(roster: Sequence[Agent], holder: NDArray[np.int64]) -> Member:
+    """Return the members of one ensemble that hold rows, by their roster entries [B]."""
+    index = np.array([agent.index if isinstance(agent, Member) else EMPTY for agent in roster])
+    one = roster[holder[0]]
+    assert isinstance(one, Member)
+    return Member(one.ensemble, index[holder])
 
 
 def _act(agent: Agent, view: View, hidden: list[Hidden], entry: int) -> Decision:

@@ -97,11 +97,10 @@ def check_members(
     configs = {}
     for name, member in settings.members.items():
         try:
-            configs[name] = load(TrainConfig, Path(member.train), by_key(member.set, "'set.{}'"))
-            check(configs[name], device)
+            config = load(TrainConfig, Path(member.train), by_key(member.set, "'set.{}'"))
             run = folder / "members" / name
-            if resume:
-                as_begun(configs[name], run)
+            configs[name] = as_begun(config, run) if resume else config
+            check(configs[name], device)
         except UserError as error:
             raise UserError(f"the member '{name}': {error}") from error
         if (run / "config.yaml").exists() and not resume:

@@ -21,14 +21,14 @@ from games.keys import fold_one, stream
 from games.registry import make
 from games.workers import Workers
 from marl.agents import checkpoint
-from marl.agents.load import Entrant, load_entrants, load_panel, panel_from_file
+from marl.agents.load import Entrant, load_entrants, load_panel, refuse_code
 from marl.base.display import Display
 from marl.base.drives import notes_on
 from marl.base.files import refuse_links, write_text
 from marl.base.lock import held
 from marl.base.memory import keep_freed_memory
 from marl.base.origin import Origin
-from marl.base.schema import dump, load, validate
+from marl.base.schema import complete, dump, load, validate
 from marl.base.terminal import Terminal
 from marl.evaluation.evaluate import evaluate_entrant
 from marl.learning.learner import Learner
@@ -192,9 +192,9 @@ def _rollout_length(config: TrainConfig, name: str, learner: Learner) -> int:
     return wanted or config.rollout_length or ROLLOUT_LENGTH
 
 
-def spelled_out(config: TrainConfig, *, typed: bool = True) -> TrainConfig:
-    """Return the config with every setting of its algorithm, defaults included; `typed`: a user's, not a file's."""
-    name, _, settings = configured(config.algorithm, "algorithm", typed=typed, origin=config.origin)
+def spelled_out(config: TrainConfig, *, typed: bool = True, record: bool = False) -> TrainConfig:
+    """Return the config with every setting of its algorithm, defaults included; `typed`, `record`: see `configured`."""
+    name, _, settings = configured(config.algorithm, "algorithm", typed=typed, record=record, origin=config.origin)
     return config.model_copy(update={"algorithm": {"name": name} | settings.model_dump(mode="json")})
 
 
@@ -239,9 +239,8 @@ def _go_on(run: Run, resumed: checkpoint.Resumed) -> None:
     """Load a checkpoint into a run; raises UserError if it belongs to another config or version."""
     about = resumed.about
     where = f"'{resumed.folder / 'checkpoint.json'}'"
-    _refuse_other(
-        run.config, validate(TrainConfig, about["config"], Origin(where)), f"the checkpoint '{resumed.folder}'"
-    )
+    begun = validate(TrainConfig, about["config"], Origin(where), record=True)
+    _refuse_other(run.config, _recorded(begun, run.config), f"the checkpoint '{resumed.folder}'")
     try:
         run.learner.load_state(resumed.learner)
     except (KeyError, ValueError, RuntimeError) as error:  # from dictionaries, numpy and torch
@@ -266,7 +265,7 @@ def _notes_of(resumed: checkpoint.Resumed) -> list[str]:
 
 
 def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
-    """Return the config of a resumed run, with the run's own settings where it leaves them open.
+    """Return the config of a resumed run: keys that it leaves open are those of the run's config.yaml.
 
     Raises UserError if it differs from the run's config in more than the steps and the number of rollout workers, or if
     it would run code that the run's config names.
@@ -275,24 +274,38 @@ def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
     if not path.exists():
         return config
     try:
-        begun = load(TrainConfig, path)
+        begun = load(TrainConfig, path, record=True)
     except UserError as error:
         raise UserError(f"'{path}' is damaged ({error}); put back the config that the run was begun with") from error
-    evaluation = config.evaluation
-    if evaluation.panel is None:
-        panel = begun.evaluation.panel
-        evaluation = evaluation.model_copy(update={"panel": panel and panel_from_file(panel, path)})
-    length = config.rollout_length or begun.rollout_length
-    config = config.model_copy(update={"evaluation": evaluation, "rollout_length": length})
-    _refuse_other(config, begun, "the run")
-    return config
+    begun = _recorded(begun, config)
+    given = config.model_dump(mode="json", exclude_unset=True)
+    # These a run sets at its start: null leaves them open, too.
+    if config.rollout_length is None:
+        given.pop("rollout_length", None)
+    if config.evaluation.panel is None:
+        given.get("evaluation", {}).pop("panel", None)
+    for section, key, texts in (
+        ("opponents", "agents", begun.opponents.agents),
+        ("evaluation", "panel", begun.evaluation.panel),
+    ):
+        if key not in given.get(section, {}):
+            refuse_code(texts or (), f"{section}.{key}", path)
+    whole = complete(config, given, begun)
+    _refuse_other(spelled_out(whole), begun, "the run")
+    return whole
+
+
+def _recorded(begun: TrainConfig, config: TrainConfig) -> TrainConfig:
+    """Return the config that a run wrote, with every setting of its algorithm as the run had it.
+
+    A class that is not registered is the run's algorithm only where the user's config names it too.
+    """
+    return spelled_out(begun, typed=begun.algorithm.get("name") == config.algorithm.get("name"), record=True)
 
 
 def _refuse_other(config: TrainConfig, begun: TrainConfig, what: str) -> None:
-    """Raise UserError if a config differs from the one with which a run was begun."""
-    now = spelled_out(config).model_dump(mode="json")
-    typed = begun.algorithm.get("name") == config.algorithm["name"]
-    before = spelled_out(begun, typed=typed).model_dump(mode="json")
+    """Raise UserError if a config differs from that with which a run was begun, both with all settings."""
+    now, before = (whole.model_dump(mode="json") for whole in (config, begun))
     may_change = {"steps"}
     if config.rollout_workers and begun.rollout_workers:
         may_change.add("rollout_workers")  # any number >= 1 plays the same games

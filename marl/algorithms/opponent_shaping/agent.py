@@ -1,9 +1,14 @@
-"""The agent that plays by the policy network."""
+"""The agents that play by policy networks: one network, or several of one shape at once."""
+
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from games.keys import draw
-from marl.algorithms.opponent_shaping.networks import Head
+from marl.algorithms.opponent_shaping.networks import Head, decide_stacked
 from marl.learning.rowwise import BLOCK, Rowwise
 from marl.rollout.types import Decision, Hidden, View
 
@@ -15,22 +20,66 @@ class ActorAgent:
     """
 
     def __init__(self, actor: Head, device: str, *, epsilon: float = 0.0, greedy: bool = False) -> None:
-        self._epsilon, self._greedy = epsilon, greedy
-        self._memory = actor.remember.size if actor.remember else 0
-        # A network without memory is small: large blocks of rows save the cost of its calls.
-        self._actor = Rowwise(actor, device, largest=BLOCK if self._memory else 16 * BLOCK)
+        self._epsilon, self._greedy, self._memory = epsilon, greedy, actor.memory
+        # Large blocks of rows save the cost of calls, above all of a network without memory, which is small.
+        self._actor = Rowwise(actor, device, largest=(4 if self._memory else 16) * BLOCK)
 
     def initial_hidden(self, rows: int) -> Hidden:
-        return np.zeros((rows, self._memory), np.float32) if self._memory else None
+        return _initial_hidden(rows, self._memory)
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        arrays = (view.obs, view.action_mask) if hidden is None else (view.obs, view.action_mask, hidden)
-        out = self._actor.ask("decide", *arrays)
-        actions = view.action_mask.shape[1]
-        probabilities = np.exp(out[:, :actions])
-        if self._greedy:
-            probabilities = np.eye(actions, dtype=np.float32)[probabilities.argmax(1)]
-        if self._epsilon:
-            uniform = view.action_mask / view.action_mask.sum(1, keepdims=True)
-            probabilities += self._epsilon * (uniform - probabilities)
-        return Decision(draw(view.key, probabilities)), None if hidden is None else out[:, actions:]
+        said = self._actor.ask("decide", *_arrays(view, hidden))
+        return _decision(said, view, hidden, epsilon=self._epsilon, greedy=self._greedy)
+
+
+class ActorEnsemble:
+    """Play several policy networks of one shape, whose weights are `stacked` (networks.py), in batched products.
+
+    All its seats act at every step of a rollout, so that all calls have one shape: what it says for a row does not
+    depend on the other rows.
+    """
+
+    def __init__(self, actor: Head, device: str, *, epsilon: float) -> None:
+        self._actor, self._device, self._epsilon = actor, device, epsilon
+        self.stacked: dict[str, Tensor] = {}  # [K, ...] by the name of a parameter of `actor`
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        return _initial_hidden(rows, self._actor.memory)
+
+    def act(self, view: View, member: NDArray[np.int64], hidden: Hidden) -> tuple[Decision, Hidden]:
+        count = np.bincount(member, minlength=len(next(iter(self.stacked.values()))))
+        grouped = np.argsort(member, kind="stable")
+        place = np.empty_like(grouped)  # [B] of each row among those of its member, which are padded to one number
+        place[grouped] = np.arange(len(member)) - np.repeat(np.cumsum(count) - count, count)
+        place += member * count.max()
+
+        def stacked(array: NDArray[Any]) -> Tensor:
+            rows = np.zeros((len(count) * count.max(), *array.shape[1:]), array.dtype)
+            rows[place] = array
+            return torch.from_numpy(rows.reshape(len(count), -1, *array.shape[1:])).to(self._device)
+
+        with torch.inference_mode():
+            said = decide_stacked(self._actor, self.stacked, *map(stacked, _arrays(view, hidden)))
+        return _decision(said.flatten(0, 1).cpu().numpy()[place], view, hidden, epsilon=self._epsilon)
+
+
+def _initial_hidden(rows: int, memory: int) -> Hidden:
+    return np.zeros((rows, memory), np.float32) if memory else None
+
+
+def _arrays(view: View, hidden: Hidden) -> list[NDArray[Any]]:
+    return [view.obs, view.action_mask, *([] if hidden is None else [hidden])]
+
+
+def _decision(
+    said: NDArray[np.float32], view: View, hidden: Hidden, *, epsilon: float, greedy: bool = False
+) -> tuple[Decision, Hidden]:
+    """Draw actions from what `Head.decide` said [B, A (+ H)]; return the next hidden states, too."""
+    actions = view.action_mask.shape[1]
+    probabilities = np.exp(said[:, :actions])
+    if greedy:
+        probabilities = np.eye(actions, dtype=np.float32)[probabilities.argmax(1)]
+    if epsilon:
+        uniform = view.action_mask / view.action_mask.sum(1, keepdims=True)
+        probabilities += epsilon * (uniform - probabilities)
+    return Decision(draw(view.key, probabilities)), None if hidden is None else said[:, actions:]

@@ -10,6 +10,7 @@ defines its loss.
 from abc import abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -22,14 +23,14 @@ from torch.nn import functional
 from games.contract import Discrete, Spec
 from games.errors import UserError
 from games.keys import fold_one, stream
-from marl.algorithms.opponent_shaping.agent import ActorAgent
+from marl.algorithms.opponent_shaping.agent import ActorAgent, ActorEnsemble
 from marl.algorithms.opponent_shaping.encounters import Encounters, Episodes, Estimates, Side, of_seats, other_seat
-from marl.algorithms.opponent_shaping.networks import Head, OpponentShapingConfig, PolicyAndQ
+from marl.algorithms.opponent_shaping.networks import Head, OpponentShapingConfig, PolicyAndQ, stacked_views
 from marl.base.memory import refuse_beyond_memory
 from marl.learning.learner import Learner
 from marl.learning.networks import masked_log_probs, to_be_loaded
 from marl.learning.optimizers import Adam
-from marl.rollout.agent import Agent
+from marl.rollout.agent import Agent, Member
 from marl.rollout.seating import Seating
 from marl.rollout.types import Tensors, Trajectory, prefixed, under
 
@@ -68,13 +69,21 @@ class OpponentShapingLearner(Learner):
         size = self._past_weights.element_size() * self._past_weights.shape[1]
         # Adding a past self copies all: twice the memory for a moment. A checkpoint is written without a copy.
         refuse_beyond_memory(config.past_selves, f"past selves of {self.name}", size, 2, "past_selves")
-        self._actors = [
-            ActorAgent(networks.actor, device, epsilon=config.epsilon) for networks in (self.me, *self._past_selves)
-        ]
+        self._ensemble = ActorEnsemble(self.me.actor, device, epsilon=config.epsilon)
+        self._seat_past_selves(self._weights().repeat(seated, 1))
+        me = ActorAgent(self.me.actor, device, epsilon=config.epsilon)
+        self._actors: list[Agent] = [me, *(Member(self._ensemble, k) for k in range(seated))]
 
     @abstractmethod
     def loss(self, encounters: Encounters) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of the policy, and metrics."""
+
+    def reward_offset(self, reward: Tensor) -> float:
+        """Return the constant to subtract from the rewards [T, EN] of an update.
+
+        All episodes have one length, so a constant changes no preference between policies.
+        """
+        return 0.0
 
     def warn(self, spec: Spec) -> list[str]:
         """Return warnings about how the algorithm fits the game, for the user."""
@@ -102,7 +111,8 @@ class OpponentShapingLearner(Learner):
 
     def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
         config = self.config
-        episodes = Episodes.of(trajectory, self._length, self.device)
+        paid = Episodes.of(trajectory, self._length, self.device)
+        episodes = replace(paid, reward=paid.reward - self.reward_offset(paid.reward))
         seated = self._seated(trajectory.seating[0].reshape(-1), mine)
         (_, own_seats), (_, stranger_seats) = seated[:2]
         if len(own_seats) == 0:
@@ -121,8 +131,8 @@ class OpponentShapingLearner(Learner):
         self.updates += 1
         self._add_past_self()
         metrics |= {
-            "reward": of_seats(episodes.reward, own_seats).mean(),
-            "reward_of_the_other": of_seats(episodes.reward, other_seat(own_seats)).mean(),
+            "reward": of_seats(paid.reward, own_seats).mean(),
+            "reward_of_the_other": of_seats(paid.reward, other_seat(own_seats)).mean(),
             "entropy": entropy,
             "critic_loss": critic_loss,
             "grad_norm": norms["actor"],
@@ -236,8 +246,14 @@ class OpponentShapingLearner(Learner):
             return
         rng = np.random.default_rng(fold_one(self.key, self.updates))
         drawn = rng.integers(count, size=len(self._past_selves))
-        for networks, k in zip(self._past_selves, drawn.tolist(), strict=True):
-            nn.utils.vector_to_parameters(self._past_weights[k].to(self.device, copy=True), networks.parameters())
+        self._seat_past_selves(self._past_weights[torch.from_numpy(drawn)])
+
+    def _seat_past_selves(self, weights: Tensor) -> None:
+        """Give the past selves that play these weights [K, parameters], which are not copied."""
+        weights = weights.to(self.device)
+        for networks, each in zip(self._past_selves, weights, strict=True):
+            nn.utils.vector_to_parameters(each, networks.parameters())
+        self._ensemble.stacked = stacked_views(weights, self.me.actor)  # the actor's parameters come first
 
     def _weights(self) -> Tensor:
         return nn.utils.parameters_to_vector(self.me.parameters()).detach().cpu()

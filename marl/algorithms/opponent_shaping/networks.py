@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from torch.func import functional_call, vmap
 from torch.nn import functional
 
 from games.contract import Spec
@@ -43,6 +44,7 @@ class Head(nn.Module):
     def __init__(self, inputs: int, outputs: int, hidden: Sequence[int], memory: int, key: int) -> None:
         super().__init__()
         generator = generator_of(key)
+        self.memory = memory
         sizes = [inputs, *hidden]
         self.encode = mlp(sizes, generator)
         self.remember = GRU(sizes[-1], memory, generator) if memory else None
@@ -78,6 +80,37 @@ class Head(nn.Module):
     def _encoded(self, x: Tensor) -> Tensor:
         features = self.encode(x)
         return features if self.remember or not len(self.encode) else functional.relu(features)
+
+
+class _Decide(nn.Module):
+    """A policy network whose forward pass is `decide`."""
+
+    def __init__(self, actor: Head) -> None:
+        super().__init__()
+        self.actor = actor
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.actor.decide(*inputs)
+
+
+def decide_stacked(actor: Head, stacked: dict[str, Tensor], *inputs: Tensor) -> Tensor:
+    """Return what K networks like `actor` decide [K, B, A (+ H)], each for its own rows, inputs [K, B, ...].
+
+    `stacked` has their parameters [K, ...] by the names that they have in `actor`.
+    """
+    parameters = {f"actor.{name}": parameter for name, parameter in stacked.items()}
+    network = _Decide(actor)
+    said: Tensor = vmap(lambda each, *rows: functional_call(network, each, rows))(parameters, *inputs)
+    return said
+
+
+def stacked_views(vectors: Tensor, network: nn.Module) -> dict[str, Tensor]:
+    """Return parameters [K, ...] of K networks like `network`, by name: views of their weights as `vectors` [K, P]."""
+    views, start = {}, 0
+    for name, parameter in network.named_parameters():
+        views[name] = vectors[:, start : start + parameter.numel()].view(-1, *parameter.shape)
+        start += parameter.numel()
+    return views
 
 
 class PolicyAndQ(nn.Module):

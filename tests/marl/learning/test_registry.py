@@ -8,7 +8,7 @@ import pytest
 
 from games.errors import UserError
 from games.registry import make
-from marl.agents.load import load_entrant, panel_from_file
+from marl.agents.load import load_entrant, refuse_code
 from marl.algorithms.policy_gradient.ippo import Ippo
 from marl.base.schema import validate
 from marl.base.terminal import Terminal
@@ -138,7 +138,7 @@ def test_a_runs_own_config_names_no_code(module):
     with pytest.raises(UserError, match="not registered here"):
         train(config, Path("run"), resume=True, device="cpu", console=Terminal(quiet=True))
     with pytest.raises(UserError, match="names code"):
-        panel_from_file([f"run(algorithm={module}:Mine)"], Path("run/config.yaml"))
+        refuse_code([f"run(algorithm={module}:Mine)"], "evaluation.panel", Path("run/config.yaml"))
     assert not imported.exists()
 
 

@@ -14,7 +14,10 @@ import pytest
 import yaml
 
 from games.errors import RunFailed, UserError
+from games.registry import make
 from marl.agents import checkpoint
+from marl.agents.load import load_entrants
+from marl.algorithms.opponent_shaping.loqa import Loqa
 from marl.base.lock import held
 from marl.base.origin import typed
 from marl.base.schema import load
@@ -314,18 +317,85 @@ def test_a_run_keeps_the_panel_that_it_was_begun_with(tmp_path):
     assert {line["against"] for line in lines(tmp_path / "run" / "evaluations.jsonl")} == {"random"}
 
 
-def test_a_panel_that_a_run_names_runs_no_code(tmp_path, monkeypatch):
-    """The run's folder may be a stranger's; its config names the panel where the user's leaves it open."""
+@pytest.mark.parametrize("key, none", [("evaluation.panel", "- random"), ("opponents.agents", "[]")])
+def test_agents_that_a_run_names_run_no_code(tmp_path, monkeypatch, key, none):
+    """The run's folder may be a stranger's; its config names the agents where the user's leaves them open."""
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "evil_panel.py").write_text("import pathlib\npathlib.Path(__file__).with_name('canary').touch()\n")
     asked = TrainConfig.model_validate(TINY | {"steps": 1, "opponents": {}, "evaluation": {"seeds": 1}})
     train(asked, tmp_path / "run", resume=False)
     path = tmp_path / "run" / "config.yaml"
-    path.write_text(path.read_text().replace("- random\n", "- evil_panel:Agent\n"))
+    evil = "- evil_panel:Agent" if none.startswith("-") else "['evil_panel:Agent']"
+    assert none in path.read_text()
+    path.write_text(path.read_text().replace(none, evil))
     before = path.read_bytes()
-    with pytest.raises(UserError, match=r"names code, 'evil_panel:Agent': not run; .*--set 'evaluation.panel=\["):
+    with pytest.raises(UserError, match=rf"names code, 'evil_panel:Agent': not run; .*--set '{key}=\["):
         train(asked.model_copy(update={"steps": 300}), tmp_path / "run", resume=True)
     assert path.read_bytes() == before and not (tmp_path / "canary").exists()
+
+
+def test_what_a_config_leaves_open_is_as_the_run_was_begun(whole):
+    """Steps, sections and the settings of the algorithm; nothing is taken from the defaults."""
+    least, begun = TrainConfig(game=TINY["game"], algorithm={"name": "ippo"}), load(TrainConfig, whole / "config.yaml")
+    assert as_begun(least, whole) == begun
+    assert as_begun(least.model_copy(update={"steps": 800}), whole) == begun.model_copy(update={"steps": 800})
+    with pytest.raises(UserError, match=r"begun with algorithm.epochs: 4, the config now says 5"):
+        as_begun(least.model_copy(update={"algorithm": {"name": "ippo", "epochs": 5}}), whole)
+
+
+SMALL = {"actor_hidden": [4], "actor_memory": 0, "critic_hidden": [4], "critic_memory": 0}
+OLD = {  # algorithms of which runs were begun before `literal` existed
+    "loqa": {"name": "loqa"} | SMALL,
+    "versus": {"name": "versus", "learners": [{"name": "loqa"} | SMALL, {"name": "naive"} | SMALL]},
+}
+
+
+def without(data, key: str):
+    """Return JSON data without a key, wherever it stands."""
+    if isinstance(data, list):
+        return [without(part, key) for part in data]
+    return {k: without(v, key) for k, v in data.items() if k != key} if isinstance(data, dict) else data
+
+
+def forget(run: Path, key: str) -> None:
+    """Make a run what it had been if a key had not existed when it was begun."""
+    path = run / "config.yaml"
+    path.write_text(yaml.safe_dump(without(yaml.safe_load(path.read_text()), key), sort_keys=False))
+    parent = None
+    for path in sorted(run.glob("checkpoints/*/checkpoint.json")):
+        about = without(json.loads(path.read_text()), key) | {"parent": parent}
+        parent = about["digest"] = checkpoint._digest_of(about)
+        path.write_bytes(checkpoint._sealed(about))
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_a_run_begun_before_a_key_existed_goes_on_as_it_was(tmp_path, name, monkeypatch):
+    """From its own config.yaml or from the user's, which leaves the key open; and its agents are what they were."""
+    game = "matrix(game=stag_hunt, steps=5, memory=true, truncate=true)"
+    algorithm = OLD[name] | ({"literal": True} if name == "loqa" else {})  # what the old default did
+    if name == "versus":
+        algorithm["learners"] = [OLD["loqa"] | {"literal": True}, algorithm["learners"][1]]
+    long = TINY | {"game": game, "opponents": {}, "rollout_length": None, "algorithm": algorithm}
+    train(TrainConfig.model_validate(long), tmp_path / "whole", resume=False)
+    train(TrainConfig.model_validate(long | {"steps": 200}), tmp_path / "begun", resume=False)
+    forget(tmp_path / "begun", "literal")
+    shutil.copytree(tmp_path / "begun", tmp_path / "again")
+    users = TrainConfig.model_validate({"game": game, "algorithm": OLD[name], "steps": TINY["steps"]})
+    for run, resumed in (
+        ("begun", users),
+        ("again", load(TrainConfig, tmp_path / "again" / "config.yaml", typed(["steps=600"]))),
+    ):
+        train(resumed, tmp_path / run, resume=True)
+        assert same(tmp_path / run, tmp_path / "whole")
+        assert "literal: true" in (tmp_path / run / "config.yaml").read_text()
+    train(TrainConfig.model_validate(long | {"algorithm": OLD[name]}), tmp_path / "new", resume=False)
+    assert "literal: false" in (tmp_path / "new" / "config.yaml").read_text()
+    assert not same(tmp_path / "new", tmp_path / "whole")
+    forget(tmp_path / "new", "literal")
+    loaded, load_agent = [], Loqa.load_agent
+    monkeypatch.setattr(Loqa, "load_agent", lambda c, *a, **o: loaded.append(c.literal) or load_agent(c, *a, **o))
+    load_entrants(str(tmp_path / "new"), make(game, 1).spec)
+    assert loaded == [True]
 
 
 def test_logs_are_cut_back_to_the_checkpoint(whole, tmp_path):

@@ -3,21 +3,29 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from games.errors import RunFailed, UserError
 from games.keys import fold
 from games.registry import make
 from marl.algorithms.co_training import Versus
+from marl.algorithms.opponent_shaping.agent import ActorAgent, ActorEnsemble
 from marl.algorithms.opponent_shaping.encounters import Episodes, discounted
 from marl.algorithms.opponent_shaping.lola import Lola
 from marl.algorithms.opponent_shaping.loqa import Loqa, Naive
-from marl.algorithms.opponent_shaping.networks import Head, OpponentShapingConfig, PolicyAndQ, flat
+from marl.algorithms.opponent_shaping.networks import (
+    Head,
+    OpponentShapingConfig,
+    PolicyAndQ,
+    flat,
+    stacked_views,
+)
 from marl.base import memory
 from marl.cli.app import main
 from marl.rollout.agent import Stateless
 from marl.rollout.loop import Carry, rollout
 from marl.rollout.seating import seat
-from marl.rollout.types import Decision
+from marl.rollout.types import Decision, View
 from marl.training.config import TrainConfig
 from marl.training.train import train
 
@@ -113,6 +121,46 @@ class TestHead:
             out, state = head.step(x[t], state)
             steps.append(out)
         torch.testing.assert_close(torch.stack(steps), head(x))
+
+
+class TestEnsemble:
+    """Several networks in one call say what each says alone."""
+
+    def agents(self, settings):
+        spec = make(IPD, 1).spec
+        networks = [PolicyAndQ(OpponentShapingConfig(**settings), spec, key).actor for key in range(3)]
+        vectors = torch.stack([nn.utils.parameters_to_vector(one.parameters()).detach() for one in networks])
+        ensemble = ActorEnsemble(networks[0], "cpu", epsilon=0.1)
+        ensemble.stacked = stacked_views(vectors, networks[0])
+        return [ActorAgent(one, "cpu", epsilon=0.1) for one in networks], ensemble
+
+    @pytest.mark.parametrize("settings", [TABLE | {"actor_hidden": (8,)}, SMALL])
+    @pytest.mark.parametrize("member", [[0, 0, 1, 1, 2, 2], [2, 0, 2, 2, 0, 2], [1]])
+    def test_rows_are_decided_by_the_member_that_holds_them(self, settings, member):
+        alone, ensemble = self.agents(settings)
+        rng, rows = np.random.default_rng(1), len(member)
+        hidden = ensemble.initial_hidden(rows)
+        if hidden is not None:
+            hidden = rng.normal(size=hidden.shape).astype(np.float32)
+        obs = rng.normal(size=(rows, 5)).astype(np.float32)
+        view = View(obs, np.ones((rows, 2), bool), *[np.arange(rows)] * 3, key=fold(3, np.arange(rows)))
+        decision, after = ensemble.act(view, np.array(member), hidden)
+        for row, k in enumerate(member):
+            one, then = alone[k].act(view.take(row), None if hidden is None else hidden[row : row + 1])
+            assert one.action.tolist() == decision.action[row : row + 1].tolist()
+            if hidden is not None:
+                np.testing.assert_allclose(then[0], after[row], rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("settings", [TABLE, SMALL])
+    def test_a_rollout_is_the_same_as_with_agents_that_act_alone(self, settings):
+        """With opponents, so that past selves hold unequal numbers of seats."""
+        table = Table(Loqa, num_envs=14, past_selves=3, past_every=1, strangers=(Defects(),), share=0.5, **settings)
+        table.learn(3)
+        trajectory = table.play()
+        other = Table(Loqa, num_envs=14, past_selves=3, past_every=1, strangers=(Defects(),), share=0.5, **settings)
+        other.learn(3)
+        other.roster[1:4] = [ActorAgent(past.actor, "cpu") for past in other.learner._past_selves]
+        assert trajectory.action.tolist() == other.play().action.tolist()
 
 
 class TestEpisodes:

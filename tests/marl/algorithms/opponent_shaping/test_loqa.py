@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from games.errors import UserError
 from games.registry import make
-from marl.algorithms.opponent_shaping.encounters import Estimates
+from marl.algorithms.opponent_shaping.encounters import Estimates, discounted
 from marl.algorithms.opponent_shaping.lola import (
     Lola,
     correction,
@@ -20,7 +20,7 @@ from marl.algorithms.opponent_shaping.lola import (
     payoffs,
     value,
 )
-from marl.algorithms.opponent_shaping.loqa import Loqa, Naive, shaping
+from marl.algorithms.opponent_shaping.loqa import Loqa, Naive, predicted, weighted_mean, weights
 from marl.algorithms.opponent_shaping.networks import Head
 from marl.learning.networks import masked_log_probs
 from marl.rollout.loop import play_episodes
@@ -50,8 +50,8 @@ class TestMagicBox:
         assert float(second) == pytest.approx((1 - q) * (1 - 2 * q))  # p'' / p
 
 
-def by_definition(log_pi, q, v, action, reward, advantage, gamma, lam):
-    """L_shape as the paper has it: loaded DiCE, and autograd. `log_pi` [T, P] of one's own actions."""
+def by_definition(log_pi, q, v, action, reward, advantage, gamma, lam, literal):
+    """L_shape by loaded DiCE and autograd; `literal`: as the paper has it. `log_pi` [T, P] of one's own actions."""
     steps = len(reward)
     returns = [sum(gamma ** (k - t) * reward[k] for k in range(t, steps)) for t in range(steps)]
     d = magic_box(log_pi) - 1  # [T, P]: 0, with the gradient of log π
@@ -62,14 +62,16 @@ def by_definition(log_pi, q, v, action, reward, advantage, gamma, lam):
     log_hat = []
     for t in range(steps):
         of_action = reward[t] + gamma * loaded[t + 1] if t < steps - 1 else reward[t]
+        if not literal:  # the value of Q, and the gradient of the return
+            of_action = q[t].gather(1, action[t][:, None])[:, 0] + of_action - of_action.detach()
         entries = q[t].scatter(1, action[t][:, None], of_action[:, None])
         log_hat.append(torch.log_softmax(entries, 1).gather(1, action[t][:, None])[:, 0])
     return -(torch.stack(log_hat) * advantage).mean()
 
 
-@given(st.integers(0, 2**30))
+@given(st.integers(0, 2**30), st.booleans())
 @settings(max_examples=examples(25))
-def test_the_closed_form_is_the_gradient_of_the_definition(key):
+def test_the_closed_form_is_the_gradient_of_the_definition(key, literal):
     generator = torch.Generator().manual_seed(key)
 
     def drawn(*shape):
@@ -83,8 +85,10 @@ def test_the_closed_form_is_the_gradient_of_the_definition(key):
     other = Estimates(masked_log_probs(drawn(steps + 1, p, a), legal), drawn(steps + 1, p, a))
     q = other.q.masked_fill(~legal, -torch.inf)
     reward, advantage = drawn(steps, p), drawn(steps, p)
-    loss = by_definition(log_pi, q, other.value, action, reward, advantage, 0.96, 0.9)
-    log_hat, weight = shaping(other, legal[:-1], action, reward, advantage, gamma=0.96, lam=0.9)
+    loss = by_definition(log_pi, q, other.value, action, reward, advantage, 0.96, 0.9, literal)
+    returns = discounted(reward, 0.96)
+    log_hat = predicted(other.q[:-1], legal[:-1], action, returns if literal else None)
+    weight = weights(log_hat, returns - other.value[:-1], advantage, gamma=0.96, lam=0.9)
     assert float(loss.detach()) == pytest.approx(float(-(log_hat * advantage).mean()), abs=1e-9)
     (expected,) = torch.autograd.grad(loss, logits, retain_graph=True)
     (ours,) = torch.autograd.grad(-(log_pi * weight).mean(), logits)
@@ -107,6 +111,41 @@ class TestLoss:
                 )[0]
         torch.testing.assert_close(losses[True, 0.0], losses[True, -50.0], rtol=1e-3, atol=1e-3)
         assert (losses[False, 0.0] - losses[False, -50.0]).abs().max() > 1
+
+    @pytest.mark.parametrize("c", [4.0, -4.0])
+    def test_a_constant_added_to_all_payoffs_changes_nothing(self, c):
+        """Once the critics have learnt it: Q is greater by c for every step that is left, and no gradient changes.
+
+        Before that, with critics that still say 0, π̂ is what it is without the constant; the paper's is 0 or 1.
+        """
+        gradients = {}
+        for literal in (False, True):
+            table = Table(Loqa, num_envs=64, literal=literal, **TABLE)
+            encounters, gamma = encounters_of(table), table.learner.config.gamma
+            left = sum(gamma**k * (torch.arange(7) < 6 - k) for k in range(6))  # [T+1] discounted steps
+            for shift in (0.0, c):
+                sides = [
+                    replace(
+                        side,
+                        reward=side.reward + shift,
+                        estimates=replace(side.estimates, q=side.estimates.q + shift * left[:, None, None]),
+                        advantage=side.advantage,  # r + c + γ (V' + c left') - (V + c left)
+                    )
+                    for side in encounters.sides
+                ]
+                loss, _ = table.learner.loss(replace(encounters, me=sides[0], other=sides[1]))
+                weight = table.learner.me.actor.out.weight
+                gradients[literal, shift] = torch.autograd.grad(loss, weight, retain_graph=True)[0]
+            other, mask = encounters.other, encounters.other_action_mask[:-1]
+            returns = discounted(other.reward + 4 * c, gamma) if literal else None
+            at_first = predicted(torch.zeros_like(other.estimates.q[:-1]), mask, other.action, returns).exp()
+            expected = torch.full_like(at_first, (c > 0) if literal else 0.5)
+            torch.testing.assert_close(at_first, expected, rtol=0, atol=1e-3)
+            torch.testing.assert_close(gradients[literal, 0.0], gradients[literal, c], rtol=1e-3, atol=1e-4)
+
+    def test_the_mean_is_weighted_by_what_counts(self):
+        x, weight = torch.tensor([1.0, 4.0]), torch.tensor([3.0, 1.0])
+        assert float(weighted_mean(x, weight)) == 1.75 and float(weighted_mean(x, 0 * weight)) == 0
 
     def test_through_values_the_critic_descends_the_policys_loss_too(self):
         literal = Table(Loqa, center_advantage=False, through_values=True, **TABLE).learner
@@ -206,13 +245,13 @@ class TestLola:
         assert 0.85 < float(ours.norm() / expected.norm()) < 1.15
 
 
-def played(kind, updates, seed=42, **settings):
-    table = Table(kind, GAME, num_envs=512, key=seed, epsilon=0.2, **TABLE, **settings)
+def played(kind, updates, seed=42, game=GAME, num_envs=512, **settings):
+    table = Table(kind, game, num_envs=num_envs, key=seed, epsilon=0.2, **TABLE, **settings)
     table.learn(updates)
     learner = table.learner
     agent = learner.agent()
     seats = np.zeros((200, 2), np.int64)
-    venv = make(GAME, 200)
+    venv = make(game, 200)
     returns = [
         e.returns.mean() / 50 for e in play_episodes(venv, [agent], np.array([4], np.uint64), np.arange(200), seats)
     ]
@@ -223,14 +262,33 @@ def played(kind, updates, seed=42, **settings):
 @pytest.mark.parametrize("kind", [Loqa, Lola])
 def test_learns_to_answer_in_kind(kind):
     """A few hundred updates: after its own defection and the other's cooperation it turns back to cooperate."""
-    _, p = played(kind, 300, learning_rate=3e-3)
+    _, p = played(kind, 300, learning_rate=3e-3, **({"literal": True} if kind is Loqa else {}))
     assert p["CC"] > 0.75 and p["CC"] - p["CD"] > 0.3 and p["DC"] - p["DD"] > 0.2
+
+
+def test_payoffs_that_differ_by_a_constant_are_one_game():
+    """Stag hunt, and with 4 more and 4 less for everybody: the same policy after some updates, up to rounding.
+
+    As published, they are other games.
+    """
+    stag = np.array([[[4.0, 1], [3, 2]], [[4, 3], [1, 2]]])
+    policies: dict = {False: [], True: []}
+    for literal, found in policies.items():
+        for c in (0, 4, -4):
+            game = f"matrix(payoffs={(stag + c).tolist()}, steps=10, memory=true, truncate=true)"
+            table = Table(Loqa, game, num_envs=16, literal=literal, learning_rate=1e-2, **TABLE)
+            table.learn(30)
+            found.append(torch.tensor(list(table.learner.cooperation().values())))
+    assert len(policies[False][0]) == 5 and (policies[False][0] - 0.5).abs().max() > 0.02
+    for literal, (plain, more, less) in policies.items():
+        change = max((more - plain).abs().max(), (less - plain).abs().max())
+        assert (change > 0.02) if literal else (change < 2e-4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [42, 43, 44, 45, 46])
 def test_loqa_cooperates(seed):
-    reward, p = played(Loqa, 3000, seed)
+    reward, p = played(Loqa, 3000, seed, literal=True)
     assert reward >= -1.10 and p["CC"] >= 0.95 and p["DC"] >= 0.80 and p["CD"] <= 0.60 and p["DD"] <= 0.35
 
 
