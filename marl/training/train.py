@@ -114,6 +114,7 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
     device = device_of(device)
     name, learns, settings = configured(config.algorithm, "algorithm", typed=True)
     venv = _environments(config)
+    settings = learns.resolved(settings, venv.spec, device=device)
     key = stream(config.seed, "learner")
     learner = learns(settings, venv.spec, key=key, total_steps=config.steps, device=device)
     opponents = [
@@ -123,7 +124,8 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
     against = _panel(config, venv.spec)
     panel = load_panel(against, venv.spec, device)
     evaluation = config.evaluation.model_copy(update={"panel": against})
-    resolved = spelled_out(config).model_copy(update={"rollout_length": length, "evaluation": evaluation})
+    algorithm = {"name": name} | settings.model_dump(mode="json")
+    resolved = config.model_copy(update={"algorithm": algorithm, "rollout_length": length, "evaluation": evaluation})
     if config.rollout_workers:
         collector: Collector = WorkerCollector(config.game, config.num_envs, config.rollout_workers, opponents, length)
     else:
