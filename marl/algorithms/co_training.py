@@ -67,6 +67,15 @@ class Versus(Learner):
         self.rollout_length = next(iter(lengths), None)
         self.whole_episodes = any(learner.whole_episodes for learner in self._learners.values())
 
+    @classmethod
+    def resolved(cls, config: VersusConfig, spec: Spec, *, device: str) -> VersusConfig:
+        learners = []
+        for section in config.learners:
+            name, made, settings = _section(section)
+            settings = made.resolved(settings, spec, device=device)
+            learners.append({"name": name} | settings.model_dump(mode="json"))
+        return config.model_copy(update={"learners": tuple(learners)})
+
     def actors(self) -> Sequence[Agent]:
         return [learner.actors()[0] for learner in self._learners.values()]
 

@@ -4,6 +4,7 @@ The results are the same: tasks share nothing, take their randomness from keys, 
 """
 
 import importlib.util
+import logging
 import multiprocessing
 import os
 import threading
@@ -84,9 +85,11 @@ def _leave_with_parent() -> None:
 
 def _on_ray(function: Callable[[*Arguments], Result], tasks: Sequence[tuple[*Arguments]]) -> Iterator[Result]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # send no usage statistics
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # two tasks may print the same line
     import ray
 
-    ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
+    # What a task prints appears here, as with "processes".
+    ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=True, logging_level=logging.ERROR)
     remote = ray.remote(num_cpus=1)(function)
     waiting = [remote.remote(*task) for task in tasks]
     try:

@@ -215,14 +215,15 @@ def complete(config: Config, given: dict[str, Any], record: Config) -> Config:
 def completed(data: Any, record: Any) -> Any:
     """Return data with the keys that it leaves open as they are in a record: in sections, and in lists of sections.
 
-    A section that names another algorithm than the record's is complete by itself.
+    A key is left open if it is absent or says `auto`. A section that names another algorithm than the record's is
+    complete by itself.
     """
     section = _named(data)
     if isinstance(record, dict) and isinstance(section, dict) and section.get("name") == record.get("name"):
         return record | {key: completed(value, record.get(key)) for key, value in section.items()}
     if isinstance(record, list) and isinstance(data, list) and len(data) == len(record):
         return [completed(ours, theirs) for ours, theirs in zip(data, record, strict=True)]
-    return data
+    return record if data == "auto" and record is not None else data
 
 
 def validate(schema: type[Schema], data: Any, origin: Origin, *, record: bool = False) -> Schema:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from marl.base.engine import Engine
 from marl.base.files import run_folder, typed_path
 from marl.base.terminal import Terminal
 from marl.cli.options import (
@@ -61,6 +62,7 @@ def sweep(
     ] = None,
     sets: Sets = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that train side by side.")] = 2,
+    engine: Annotated[Engine, typer.Option(help="Where the members train.")] = "processes",
     run_dir: Annotated[
         Path | None,
         typer.Option("--run-dir", help="Where the runs are kept; runs/<config's name>_sweep by default.", **PATH),
@@ -68,12 +70,12 @@ def sweep(
     resume: Resume = False,
     device: Device = "auto",
 ) -> None:
-    """Train one config with several seeds, and with every combination of a grid, in worker processes."""
+    """Train one config with several seeds, and with every combination of a grid, in worker processes or on Ray."""
     from marl.training.population import train_members
     from marl.training.sweep import sweep as members_of
 
     folder = run_folder(config, run_dir, "{}_sweep")
-    settings = members_of(config, seeds=seeds, sets=sets or [], grid=grid or [], workers=workers)
+    settings = members_of(config, seeds=seeds, sets=sets or [], grid=grid or [], workers=workers, engine=engine)
     say(f"population: {train_members(settings, folder, resume=resume, device=device, console=Terminal())}")
     say(f"curves: marl plot {folder}")
 

@@ -22,6 +22,7 @@ from torch.nn import functional
 from games.errors import RunFailed, UserError
 
 BackendName = Literal["torch", "openvino"]
+Choice = Literal["auto", BackendName]  # of a config; auto: the fastest one that is installed
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -31,6 +32,22 @@ class Backend(Protocol):
     def __call__(self, part: str, *inputs: Tensor) -> Tensor:
         """Return the output [B, F] of the method `part` of the network for rows [B, ...], in float32."""
         ...
+
+
+def fastest(device: str, precision: Precision, *, convolutional: bool) -> BackendName:
+    """Return the backend of those installed that computes a network in the least CPU time.
+
+    In float32 OpenVINO takes 0.6 to 0.8 of PyTorch's time at convolutions, and 1.2 to 1.4 times as long at an MLP
+    (`python -m tests.benchmarks.search --only backends`). In bfloat16 it is not taken unasked: some processors lack the
+    instructions that it needs.
+    """
+    if not convolutional or precision == "bfloat16" or torch.device(device).type != "cpu":
+        return "torch"
+    try:
+        _openvino()
+    except (ImportError, OSError):  # absent, or made for another system
+        return "torch"
+    return "openvino"
 
 
 def refuse_backend(name: str, device: str) -> None:

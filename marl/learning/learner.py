@@ -29,6 +29,12 @@ class Learner(ABC):
     def __init__(self, config: Any, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         """Build networks and optimisers; `key` is the root of all randomness, `total_steps` the length of the run."""
 
+    @classmethod
+    def resolved(cls, config: Any, spec: Spec, *, device: str) -> Any:
+        """Return the settings of a new run with each `auto` that depends on the machine decided: its config.yaml holds
+        them, so that the run stays as it began wherever it goes on."""
+        return config
+
     @abstractmethod
     def actors(self) -> Sequence[Agent]:
         """Return the agents that play in training: they explore, and are the same objects at every call."""

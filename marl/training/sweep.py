@@ -14,6 +14,7 @@ from typing import Any
 from games.errors import UserError, written
 from games.references import rejoin
 from marl.base import yaml
+from marl.base.engine import Engine
 from marl.base.origin import by_key, typed
 from marl.base.schema import load
 from marl.training.config import MemberConfig, PopulationConfig, TrainConfig
@@ -24,7 +25,15 @@ Axis = tuple[str, list[Any]]  # a key's path, and the values that it takes
 _LONGEST = 40  # characters of a value in a member's name
 
 
-def sweep(config: Path, *, seeds: int, sets: Sequence[str], grid: Sequence[str], workers: int) -> PopulationConfig:
+def sweep(
+    config: Path,
+    *,
+    seeds: int,
+    sets: Sequence[str],
+    grid: Sequence[str],
+    workers: int,
+    engine: Engine = "processes",
+) -> PopulationConfig:
     """Return the population of a sweep: `seeds` members, with seeds from the config's on, for every combination.
 
     `sets` are `a.b=c`, as in --set; `grid` are `a.b=c,d,e`, each an axis. Names contain the axes' values and the seed.
@@ -54,7 +63,7 @@ def sweep(config: Path, *, seeds: int, sets: Sequence[str], grid: Sequence[str],
         for seed in range(first.seed, first.seed + seeds):
             name = "_".join([*(name for _, _, name in point), f"seed-{seed}"])
             members[name] = MemberConfig(train=str(config), set=fixed | chosen | {"seed": seed})
-    return PopulationConfig(members=members, workers=workers)
+    return PopulationConfig(members=members, workers=workers, engine=engine)
 
 
 def axis(text: str) -> Axis:

@@ -125,13 +125,15 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
     name, learner_class, settings = configured(config.algorithm, "algorithm", typed=True, origin=config.origin)
     with config.blame_game():
         venv = _environments(config)
+    settings = learner_class.resolved(settings, venv.spec, device=device)
     key = stream(config.seed, "learner")
     learner = learner_class(settings, venv.spec, key=key, total_steps=config.steps, device=device)
     opponents = _opponents(config, venv.spec, device)
     length = _rollout_length(config, name, learner)
     against, panel = _panel(config, venv.spec, device)
     evaluation = config.evaluation.model_copy(update={"panel": against})
-    resolved = spelled_out(config).model_copy(update={"rollout_length": length, "evaluation": evaluation})
+    algorithm = {"name": name} | settings.model_dump(mode="json")
+    resolved = config.model_copy(update={"algorithm": algorithm, "rollout_length": length, "evaluation": evaluation})
     if config.rollout_workers:
         collector: Collector = WorkerCollector(config.game, config.num_envs, config.rollout_workers, opponents, length)
     else:

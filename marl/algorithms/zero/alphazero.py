@@ -85,7 +85,9 @@ class AlphaZero(SearchLearner[PolicyValue]):
         network = _network(config, spec, stream(key, "network"))
         may_resign = config.resign_below > -1
         super().__init__(config, spec, network, key=key, total_steps=total_steps, device=device, may_resign=may_resign)
-        self.inference = PolicyValueInference(network, spec, device, precision=config.precision, backend=config.backend)
+        self.inference = PolicyValueInference(
+            network, spec, device, precision=config.precision, backend=self.config.backend
+        )
         self.evaluator = NetworkEvaluator(spec, self.inference)
         self._actor = SearchAgent(
             spec,
@@ -137,6 +139,7 @@ class AlphaZero(SearchLearner[PolicyValue]):
         search: bool = True,
         greedy: bool = False,
     ) -> Agent:
+        config = cls.resolved(config, spec, device=device)
         with to_be_loaded():
             network = _network(config, spec, 0).to(device)
         network.load_state_dict(state)

@@ -6,7 +6,7 @@ An algorithm adds its network, the model of its search, and its loss.
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal
+from typing import Generic, Literal, TypeVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -16,11 +16,11 @@ from games.contract import Spec
 from games.errors import UserError
 from games.keys import fold_one
 from marl.algorithms.zero.agent import PriorAgent
-from marl.algorithms.zero.networks import Encoder
+from marl.algorithms.zero.networks import Encoder, is_residual
 from marl.algorithms.zero.replay import PositionReplay, Rows
 from marl.algorithms.zero.symmetry import symmetries, transform
 from marl.base.schema import Count, Frozen, Size
-from marl.learning.backends import BackendName, Precision
+from marl.learning.backends import Choice, Precision, fastest
 from marl.learning.learner import Learner
 from marl.learning.metrics import Means
 from marl.learning.optimizers import Adam
@@ -60,13 +60,16 @@ class SearchConfig(Frozen):
     channels: Size = 32  # of the residual network
     blocks: Size = 2
     precision: Precision = "float32"  # of the network's computation in play; its weights are float32
-    backend: BackendName = "torch"  # the library that computes the network in play
+    backend: Choice = "auto"  # the library that computes the network in play; auto: the fastest one installed
 
     def selection(self, *, noisy: bool) -> Rule:
         """Return the selection rule of a search: with noise at the root in training, without noise in evaluation."""
         if self.rule == "gumbel":
             return Gumbel(considered=self.considered, noise=float(noisy))
         return Puct(c_init=self.c_init, noise=self.noise * noisy, alpha=self.noise_alpha)
+
+
+Settings = TypeVar("Settings", bound=SearchConfig)
 
 
 class SearchLearner(Learner, Generic[Network]):
@@ -92,8 +95,8 @@ class SearchLearner(Learner, Generic[Network]):
                 f"expected replay_positions of at least batch_size, {config.batch_size}, got "
                 f"{config.replay_positions}; nothing would be learned"
             )
-        self.config, self.spec, self.device = config, spec, device
-        self.key, self.total_steps = key, total_steps
+        self.config = self.resolved(config, spec, device=device)
+        self.spec, self.device, self.key, self.total_steps = spec, device, key, total_steps
         self.network = network.to(device)
         self.optimizer = Adam(
             self.network.parameters(), learning_rate=config.learning_rate, eps=1e-8, max_norm=config.max_grad_norm
@@ -101,6 +104,13 @@ class SearchLearner(Learner, Generic[Network]):
         self.replay = PositionReplay(spec, config.replay_positions, whole_games=whole_games, may_resign=may_resign)
         self.steps = self.updates = 0
         self._symmetries = symmetries(spec)
+
+    @classmethod
+    def resolved(cls, config: Settings, spec: Spec, *, device: str) -> Settings:
+        if config.backend != "auto":
+            return config
+        chosen = fastest(device, config.precision, convolutional=is_residual(config.encoder, spec))
+        return config.model_copy(update={"backend": chosen})
 
     @abstractmethod
     def loss(self, key: int) -> tuple[Tensor, dict[str, Tensor]]:

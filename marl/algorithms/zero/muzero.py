@@ -266,7 +266,7 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         _refuse(config, spec)
         network = MuZeroNetwork(config, spec, generator_of(stream(key, "network")))
         super().__init__(config, spec, network, key=key, total_steps=total_steps, device=device, whole_games=True)
-        self.inference = MuZeroInference(network, spec, device, precision=config.precision, backend=config.backend)
+        self.inference = MuZeroInference(network, spec, device, precision=config.precision, backend=self.config.backend)
         model = partial(LearnedModel, spec, self.inference)
         quiet, noisy = (config.selection(noisy=noisy) for noisy in (False, True))
         self._actor = SearchAgent(spec, model, noisy, simulations=config.simulations, sampled=config.sampled_moves)
@@ -330,6 +330,7 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         search: bool = True,
         greedy: bool = False,
     ) -> Agent:
+        config = cls.resolved(config, spec, device=device)
         with to_be_loaded():
             network = MuZeroNetwork(config, spec, generator_of(0)).to(device)
         network.load_state_dict(state)

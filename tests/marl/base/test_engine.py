@@ -26,6 +26,10 @@ def dies(number):
     return number
 
 
+def says(text):
+    print(text)
+
+
 def refuses(number):
     if number == 1:
         raise UserError(f"expected another number, got {number}")
@@ -78,8 +82,10 @@ def test_ray_is_asked_for_before_anything_is_written(monkeypatch):
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_ray_gives_the_same_results():
+def test_ray_gives_the_same_results_and_prints_what_tasks_print(capfd):
     assert sorted(engine.run(square, [(1,), (2,), (3,)], 1, "ray")) == [1, 4, 9]
+    list(engine.run(says, [("a line",), ("a line",)], 1, "ray"))
+    assert "a line" in capfd.readouterr().out  # Ray may drop the last lines before it shuts down
 
 
 def test_results_come_as_they_end():

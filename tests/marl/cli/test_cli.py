@@ -273,6 +273,7 @@ class Absent:
     [
         ("ray", "ray", "tournament run tournament.yaml --set engine=ray"),
         ("ray", "ray", "population population.yaml --set engine=ray"),
+        ("ray", "ray", "sweep train.yaml --engine ray"),
         ("mpe2", "mpe", "train train.yaml --set game=pettingzoo:mpe2.simple_spread_v3"),
         ("mpe2", "mpe", "games check pettingzoo:mpe2.simple_spread_v3(N=2)"),
     ],

@@ -12,8 +12,9 @@ from games.registry import make
 from marl.agents.load import load_entrant
 from marl.algorithms.zero.muzero import MuZeroConfig, MuZeroNetwork
 from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, folded
+from marl.base.schema import load
 from marl.evaluation.evaluate import evaluate_entrant
-from marl.learning.backends import OpenVino, backend_of
+from marl.learning.backends import OpenVino, backend_of, fastest
 from marl.learning.networks import generator_of
 from marl.training.config import TrainConfig
 from marl.training.train import train
@@ -140,3 +141,38 @@ def test_a_run_learns_with_it_resumes_and_plays_without(algorithm, tmp_path, mon
     for wrong in ("jax", "''"):
         with pytest.raises(UserError, match="expected backend torch or openvino, got"):
             load_entrant(f"{whole}(backend={wrong})", venv.spec)
+
+
+def test_the_fastest_backend_is_that_of_convolutions_on_a_cpu_where_it_is_installed(monkeypatch):
+    assert fastest("cpu", "float32", convolutional=True) == "openvino"
+    assert fastest("cpu", "bfloat16", convolutional=True) == "torch"
+    assert fastest("cpu", "float32", convolutional=False) == "torch"
+    assert fastest("cuda:0", "float32", convolutional=True) == "torch"
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert fastest("cpu", "float32", convolutional=True) == "torch"
+
+
+@pytest.mark.parametrize("algorithm", ["alphazero", "muzero", "versus"])
+def test_auto_is_decided_when_a_run_starts(algorithm, tmp_path, monkeypatch):
+    section = {"name": "alphazero", "simulations": 2, "channels": 4, "blocks": 1, "batch_size": 8, "backend": "auto"}
+    if algorithm == "versus":
+        section = {"name": "versus", "learners": [section, {"name": "ippo", "hidden": [8]}]}
+    config = TrainConfig(
+        game="openspiel:tic_tac_toe",
+        algorithm=section | {"name": algorithm},
+        steps=64,
+        stretch=64,
+        num_envs=4,
+        rollout_length=16,
+        evaluation={"panel": []},
+    )
+
+    def settings():
+        written = load(TrainConfig, tmp_path / "run" / "config.yaml").algorithm
+        return written["learners"][0] if algorithm == "versus" else written
+
+    train(config, tmp_path / "run", resume=False, device="cpu")
+    assert settings()["backend"] == "openvino" and settings()["precision"] == "float32"
+    monkeypatch.setattr("marl.algorithms.zero.learner.fastest", lambda *of, **network: "torch")
+    train(config.model_copy(update={"steps": 128}), tmp_path / "run", resume=True, device="cpu")
+    assert settings()["backend"] == "openvino"
