@@ -23,6 +23,7 @@ from games.keys import fold
 from marl.algorithms.opponent_shaping.networks import OpponentShapingConfig
 from marl.base.origin import typed
 from marl.base.schema import load
+from marl.rollout.agent import Member
 from marl.rollout.loop import Carry, rollout
 from marl.training.config import TrainConfig
 from marl.training.train import prepare
@@ -65,8 +66,9 @@ class Trainer:
         spent = dict.fromkeys(("environment", "update"), 0.0)
         clock(spent, "environment", self.run.venv, "step")
         clock(spent, "update", self.learner, "update")
-        for k, actor in enumerate(self.actors):
-            clock(spent, f"acting {k}", actor, "act")
+        deciding = [actor.ensemble if isinstance(actor, Member) else actor for actor in self.actors]
+        for k, agent in enumerate(dict.fromkeys(deciding)):  # members of one ensemble decide together
+            clock(spent, f"acting {k}", agent, "act")
         start = time.process_time()
         for _ in range(repetitions):
             self.play()
