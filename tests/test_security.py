@@ -248,6 +248,8 @@ def test_nothing_that_a_strangers_file_names_is_run(home):
 
 def strange(line: str, home: Path) -> bool:
     """Say whether what the hook heard was a program, code of a stranger's, or what only a hostile file names."""
+    if line == "ctypes.dlopen (None,)":  # the C library of this process itself: base/memory.py tunes it
+        return False
     what, _, name = line.partition(" ")
     return (
         what not in ("import", "exec") or str(home) in name or Path(name).stem in ("evil", "evil_v0", "this", "shimmy")
