@@ -36,7 +36,10 @@ class Held:
         found = []
         for text in references:
             entrant = self._entrants.pop((game, text, decision_seconds), None)
-            if entrant is None or entrant.digest not in digests:
+            if entrant is not None and entrant.digest not in digests:
+                entrant.rest()  # its class or checkpoint has changed; a process of its own ends
+                entrant = None
+            if entrant is None:
                 entrant = _loaded(text, spec, decision_seconds, digests)
             self._entrants[game, text, decision_seconds] = entrant
             found.append(entrant)

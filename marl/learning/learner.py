@@ -31,8 +31,10 @@ class Learner(ABC):
 
     @classmethod
     def resolved(cls, config: Any, spec: Spec, *, device: str) -> Any:
-        """Return the settings of a new run with each `auto` that depends on the machine decided: its config.yaml holds
-        them, so that the run stays as it began wherever it goes on."""
+        """Return the settings of a new run, in which each `auto` that depends on the machine has been decided.
+
+        The run's config.yaml holds them, so they are the same when the run is resumed on another machine.
+        """
         return config
 
     @abstractmethod

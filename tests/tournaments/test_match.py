@@ -1,6 +1,7 @@
 import math
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyspiel
@@ -225,3 +226,12 @@ def test_rounding_decides_no_game(name):
         for g in play(game, list(reference.values()), fixtures, num_envs=3)
     ]
     assert outcomes(Results.of(log)).tolist() == [1 - LEDGERS[name][2]] * 4
+
+
+def test_an_agent_that_was_kept_and_has_changed_ends_its_process():
+    spec, ended = make("openspiel:tic_tac_toe", 1).spec, []
+    kept, random = held.Held(), load_entrant("random", spec)
+    before = SimpleNamespace(digest="another", foreign=True, size=0, rest=lambda: ended.append("before"))
+    kept._entrants["openspiel:tic_tac_toe", "random", 60.0] = before
+    [found] = kept.entrants("openspiel:tic_tac_toe", ["random"], spec, 60.0, {random.digest})
+    assert found.digest == random.digest and ended == ["before"]
