@@ -20,6 +20,7 @@ from games.native.coin_game import MOVES
 from marl.rollout.agent import LogProbs, Stateless, log_probs_of
 from marl.rollout.types import Decision, Hidden, View
 
+COOPERATE, DEFECT = 0, 1
 DILEMMAS = ("prisoners_dilemma", "chicken", "stag_hunt")
 _MATRIX = f"matrix games of two actions ({', '.join(DILEMMAS)}, or payoffs of your own)"
 CD, DD = 2, 4  # entries of an observation (start, CC, CD, DC, DD; own action first) in which the other defected
@@ -109,7 +110,9 @@ SCRIPTED: dict[str, type] = {
 
 def _defecting(defects: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the one action that is left [B, 2]: to defect where `defects` [B], else to cooperate."""
-    return np.stack([~defects, defects], 1)
+    left = np.zeros((len(defects), 2), bool)
+    left[:, COOPERATE], left[:, DEFECT] = ~defects, defects
+    return left
 
 
 def _was_defected(view: View) -> NDArray[np.bool_]:

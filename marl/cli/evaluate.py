@@ -185,6 +185,7 @@ def _nash_conv(name: str, game: str, agent: "Agent", spec: "Spec", key: int, dra
     from marl.evaluation.exploitability import nash_conv
 
     result = nash_conv(agent, spec, key, draws or DRAWS)
+    _refuse_draws(draws, result.draws)
     if as_json:
         print_json({"agent": name, "game": game} | asdict(result))
         return
@@ -195,7 +196,6 @@ def _nash_conv(name: str, game: str, agent: "Agent", spec: "Spec", key: int, dra
     for seat, (value, best) in enumerate(zip(result.value, result.best_response, strict=True)):
         table.add_row(str(seat), f"{value:+.4f}", f"{best:+.4f}")
     Terminal().print(table)
-    _note_draws(draws, result.draws)
 
 
 def _by_the_tree(
@@ -211,24 +211,24 @@ def _by_the_tree(
 ) -> None:
     """Print an agent's exact value against opponents and, with --best-response, those of the best responses."""
     from marl.evaluation import exploitability
-    from marl.evaluation.tabular import Tree
+    from marl.evaluation.tabular import Tree, behaviour_of
 
     tree = Tree(spec, mode)
-    own = tree.behaviour(agent, key, draws or DRAWS)
+    own = behaviour_of(tree, agent, key, draws or DRAWS)
     measure = exploitability.best_response if mode == "--best-response" else exploitability.policy_value
     results = {
-        against: measure(tree, own, own if other is None else tree.behaviour(other, key, draws or DRAWS))
+        against: measure(tree, own, own if other is None else behaviour_of(tree, other, key, draws or DRAWS))
         for against, other in opponents.items()
     }
+    drawn = max(result.draws for result in results.values())
+    _refuse_draws(draws, drawn)
     if as_json:
         found = [{"against": against} | result.to_json() for against, result in results.items()]
         states = len(tree.known)
         print_json({"agent": name, "game": game, "information_states": states, "evaluations": found})
         return
-    drawn = max(result.draws for result in results.values())
     say(f"{name} at {game}: mean returns by the whole tree, {_how(len(tree.known), drawn)}")
     Terminal().print(_table_of(mode, results))
-    _note_draws(draws, drawn)
 
 
 def _table_of(mode: str, results: "Mapping[str, Worth]") -> Table:
@@ -256,10 +256,10 @@ def _how(states: int, draws: int) -> str:
     return f"{states} information states " + (f"asked {draws} times each" if draws else "with exact policies")
 
 
-def _note_draws(asked: int | None, draws: int) -> None:
-    """Say so where a user's --draws had nothing to draw."""
+def _refuse_draws(asked: int | None, draws: int) -> None:
+    """Raise UserError where a user's --draws had nothing to draw."""
     if asked and not draws:
-        say("note: nothing was drawn, as the agents tell their policies; --draws changes nothing here")
+        raise UserError(f"nothing is drawn here, as the agents tell their policies; leave --draws out, got {asked}")
 
 
 def _refuse_others(mode: str, *options: tuple[str, object, str]) -> None:
