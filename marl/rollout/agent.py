@@ -1,8 +1,8 @@
 """Agents make the decisions. An agent keeps no state between two calls; the rollout owns its hidden state.
 
-An agent may have two more methods, which `policy_of` and `value_of` look up: `policy` tells the probabilities with
-which it acts, `value` the return that it expects. An agent has no `policy` if its randomness spans decisions (drawn
-once an episode), or if nobody can compute its probabilities (a search with random playouts).
+An agent may have two more methods: `policy` tells the probabilities with which it acts, `value` the return that it
+expects. An agent has no `policy` if its randomness spans decisions (drawn once an episode), or if nobody can compute
+its probabilities (a search with random playouts).
 
 random                              a legal action, uniformly
 mcts(simulations=100)               OpenSpiel's own C++ search with random playouts: a fixed anchor
@@ -39,27 +39,36 @@ class Agent(Protocol):
         """Choose an action for every row of `view`, given the hidden states of those rows; keep no state."""
         ...
 
-    # Optional:
-    #
-    # def policy(self, view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
-    #     """Return the log-probabilities [B, A] with which `act` draws, and the hidden states that `act` returns.
-    #
-    #     They are -inf at illegal actions, and exp of a row sums to 1. The hidden states are those after the action
-    #     that `act` draws by the view's keys; they may depend on the keys through that action only.
-    #     """
-    #
-    # def value(self, view: View, hidden: Hidden) -> NDArray[np.float32]:
-    #     """Return the return [B] that the view's player expects from this decision on, discounted as in training."""
+
+class AskableAgent(Agent, Protocol):
+    """An agent with the optional methods. It may have one of them alone: `policy_of` and `value_of` look them up."""
+
+    def policy(self, view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
+        """Return the log-probabilities [B, A] with which `act` draws, and the hidden states that `act` returns.
+
+        They are -inf at illegal actions, and exp of a row sums to 1. The hidden states are those after the action that
+        `act` draws by the view's keys; they depend on the keys through that action only.
+        """
+        ...
+
+    def value(self, view: View, hidden: Hidden) -> NDArray[np.float32]:
+        """Return the return [B] that the view's player expects from this decision on, discounted as in training."""
+        ...
 
 
 def policy_of(agent: Any) -> Policy | None:
     """Return an agent's method `policy`, or None if it has none."""
-    return getattr(agent, "policy", None)
+    return _method(agent, "policy")
 
 
 def value_of(agent: Any) -> Value | None:
     """Return an agent's method `value`, or None if it has none."""
-    return getattr(agent, "value", None)
+    return _method(agent, "value")
+
+
+def _method(agent: Any, name: str) -> Any:
+    found = getattr(agent, name, None)
+    return found if callable(found) else None
 
 
 def log_probs_of(weights: NDArray[Any]) -> LogProbs:
@@ -102,8 +111,8 @@ class Member:
     @property
     def policy(self) -> Policy | None:
         """Return the ensemble's `policy(view, member, hidden)` for this member; None if it has none."""
-        told = getattr(self.ensemble, "policy", None)
-        return told and (lambda view, hidden: told(view, self._member(view), hidden))
+        ask = _method(self.ensemble, "policy")
+        return ask and (lambda view, hidden: ask(view, self._member(view), hidden))
 
     def _member(self, view: View) -> NDArray[np.int64]:
         return np.broadcast_to(self.index, len(view))
