@@ -9,9 +9,9 @@ import time
 
 import numpy as np
 
-from games.keys import choose
+from games.keys import choose, draw
 from marl.agents.foreign import Host
-from marl.rollout.agent import Random, Stateless
+from marl.rollout.agent import Random, Stateless, log_probs_of
 from marl.rollout.types import Decision
 
 
@@ -32,6 +32,28 @@ class First(Stateless):
 
 class AlsoFirst(First):
     """Choose the same, and be another."""
+
+
+class Drawn:
+    """Prefer the action that it counts to, and tell how: hidden [B], its decisions so far."""
+
+    def __init__(self, spec):
+        self.actions = spec.num_actions
+
+    def initial_hidden(self, rows):
+        return np.zeros(rows, np.int64)
+
+    def weights(self, view, hidden):
+        return view.action_mask * (1 + 2.0 * (np.arange(self.actions) == (hidden % self.actions)[:, None]))
+
+    def act(self, view, hidden):
+        return Decision(draw(view.key, self.weights(view, hidden))), hidden + 1
+
+    def policy(self, view, hidden):
+        return log_probs_of(self.weights(view, hidden)), hidden + 1
+
+    def value(self, view, hidden):
+        return view.player
 
 
 class Moody(Random):

@@ -78,9 +78,11 @@ def games(printed: dict[str, str], folder: Path) -> None:
 
 
 def agents(printed: dict[str, str], folder: Path) -> None:
-    *_, wins = (text for command, text in printed.items() if command.startswith("marl evaluate my_agents"))
+    [wins] = (text for command, text in printed.items() if command.startswith("marl evaluate my_agents:Wins"))
     against_random, against_itself = means(wins)[:2], means(wins)[2:]
     assert min(against_random) > 0 and sum(against_itself) > 0, wins  # looking one move further ahead pays
+    [exact] = (text for command, text in printed.items() if "--best-response" in command)
+    assert "12 information states with exact policies" in exact and "+0.4167" in exact
     assert "Alternates" in printed["marl tournament run tournament.yaml"]
     [alternates] = [text for command, text in printed.items() if command.startswith("marl evaluate alternates")]
     assert len(set(means(alternates))) == 1, alternates  # both seats alike

@@ -29,6 +29,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from typing import Any
@@ -42,6 +43,7 @@ from games.processes import PATIENCE, how_it_ended, launch
 from games.references import call, parameters_of, parse, resolve
 from marl.agents.identity import digest_of_code
 from marl.base.memory import physical_memory
+from marl.rollout.agent import Policy, Value, policy_of, value_of
 from marl.rollout.referee import AgentFailed, Offence, told
 from marl.rollout.types import Decision, Hidden, View
 
@@ -82,15 +84,30 @@ class ForeignAgent:
         return self._rows(hidden, rows)
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        action, after = self._decide("act", view, hidden)
+        return Decision(action), after
+
+    @property
+    def policy(self) -> Policy | None:
+        """Return the agent's policy, asked in its process; None if its class has none."""
+        return partial(self._decide, "policy") if self._has["policy"] else None
+
+    @property
+    def value(self) -> Value | None:
+        """Return the agent's value function, asked in its process; None if its class has none."""
+        return (lambda view, hidden: self._decide("value", view, hidden)[0]) if self._has["value"] else None
+
+    def _decide(self, method: str, view: View, hidden: Hidden) -> tuple[Any, Hidden]:
+        """Return an array about the rows of a view, and their next hidden states, by a method of the Host."""
         plain = replace(view, states=None)
         given = None if hidden is None else hidden.tolist()
-        answer, after = self._ask_twice(len(view), "act", plain, given, view.states is not None, states=view.states)
+        answer, after = self._ask_twice(len(view), method, plain, given, view.states is not None, states=view.states)
         try:
             blob = after.pop(0)
-            action = np.frombuffer(blob, np.dtype(answer["dtype"])).reshape(answer["shape"])
+            found = np.frombuffer(blob, np.dtype(answer["dtype"])).reshape(answer["shape"])
         except (LookupError, TypeError, ValueError) as error:
             raise self._unreadable() from error
-        return Decision(action), None if hidden is None else self._rows(after, len(view))
+        return found, None if hidden is None else self._rows(after, len(view))
 
     def close(self) -> None:
         """End the process and its children; the next call starts another process."""
@@ -138,6 +155,7 @@ class ForeignAgent:
         process, connection = launch(f"the process of '{self._reference}'", "marl.agents.foreign:serve", shielded=True)
         self._channel = _Channel(process, connection)
         answer, _ = self._ask(BUILD_SECONDS, "build", self._reference, self._spec, MOST_MEMORY)
+        self._has = {method: answer.get(method) is True for method in ("policy", "value")}
         return str(answer.get("digest"))
 
     def _ask(self, seconds: float, *request: Any, states: Callable[[], list[State]] | None = None) -> Answer:
@@ -317,26 +335,51 @@ class Host:
             raise UserError(f"'{text}' could not be built: it raised {told(in_words(error))}; mend it") from error
         if not (hasattr(self._agent, "act") and hasattr(self._agent, "initial_hidden")):
             raise UserError(f"expected an agent with act(view, hidden) and initial_hidden(rows), got '{text}'")
-        return {"digest": digest_of_code(target, reference)}, []
+        has = {"policy": policy_of(self._agent) is not None, "value": value_of(self._agent) is not None}
+        return {"digest": digest_of_code(target, reference)} | has, []
 
     def initial_hidden(self, rows: int) -> Answer:
         hidden = self._agent.initial_hidden(rows)
         return {}, [] if hidden is None else _split(hidden, rows)
 
     def act(self, view: View, given: list[bytes] | None, searchable: bool) -> Answer:
+        def chosen(view: View, hidden: Hidden) -> tuple[Any, Hidden]:
+            decision, after = self._agent.act(view, hidden)
+            return decision.action, after
+
+        return self._told(chosen, "actions", view, given, searchable)
+
+    def policy(self, view: View, given: list[bytes] | None, searchable: bool) -> Answer:
+        return self._told(self._agent.policy, "log-probabilities", view, given, searchable)
+
+    def value(self, view: View, given: list[bytes] | None, searchable: bool) -> Answer:
+        def valued(view: View, hidden: Hidden) -> tuple[Any, Hidden]:
+            return self._agent.value(view, hidden), hidden
+
+        return self._told(valued, "values", view, given, searchable)
+
+    def _told(
+        self,
+        ask: Callable[[View, Hidden], tuple[Any, Hidden]],
+        what: str,
+        view: View,
+        given: list[bytes] | None,
+        searchable: bool,
+    ) -> Answer:
+        """Answer with what the agent tells about a view, an array of numbers, and with its next hidden states."""
         for array in (view.obs, view.action_mask, view.player, view.row, view.first, view.key):
             array.flags.writeable = False
         hidden = None if given is None else _join(given)
         shape = None if hidden is None else tuple(hidden.shape)
-        decision, after = self._agent.act(replace(view, states=self._positions if searchable else None), hidden)
-        action = np.asarray(decision.action)
-        if action.dtype.kind not in "biuf":
-            raise ValueError(f"expected numbers as actions, got {action.dtype} of shape {action.shape}")
+        answer, after = ask(replace(view, states=self._positions if searchable else None), hidden)
+        found = np.asarray(answer)
+        if found.dtype.kind not in "biuf":
+            raise ValueError(f"expected numbers as {what}, got {found.dtype} of shape {found.shape}")
         if shape is not None and tuple(np.shape(after)) != shape:
             raise ValueError(f"expected hidden states of shape {shape}, got {np.shape(after)}")
-        blobs = [np.ascontiguousarray(action).tobytes()]
+        blobs = [np.ascontiguousarray(found).tobytes()]
         blobs += [] if shape is None else _split(after, len(view))
-        return {"dtype": action.dtype.str, "shape": list(action.shape)}, blobs
+        return {"dtype": found.dtype.str, "shape": list(found.shape)}, blobs
 
     def _positions(self) -> list[State]:
         self._send({"kind": "states"}, [])

@@ -17,7 +17,7 @@ from games.contract import Discrete, Spec
 from games.errors import UserError
 from games.keys import choose
 from games.native.coin_game import MOVES
-from marl.rollout.agent import Stateless
+from marl.rollout.agent import LogProbs, Stateless, log_probs_of
 from marl.rollout.types import Decision, Hidden, View
 
 COOPERATE, DEFECT = 0, 1
@@ -26,7 +26,23 @@ _MATRIX = f"matrix games of two actions ({', '.join(DILEMMAS)}, or payoffs of yo
 CD, DD = 2, 4  # entries of an observation (start, CC, CD, DC, DD; own action first) in which the other defected
 
 
-class TitForTat(Stateless):
+class Scripted(Stateless):
+    """Draw uniformly from the actions that a rule leaves; often it leaves one."""
+
+    def left(self, view: View, hidden: Hidden) -> tuple[NDArray[np.bool_], Hidden]:
+        """Return the actions that the rule leaves [B, A], and the next hidden states."""
+        raise NotImplementedError
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        left, after = self.left(view, hidden)
+        return Decision(choose(view.key, left)), after
+
+    def policy(self, view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
+        left, after = self.left(view, hidden)
+        return log_probs_of(left), after
+
+
+class TitForTat(Scripted):
     """Cooperate first, then repeat the other's last action."""
 
     revision = 1
@@ -34,11 +50,11 @@ class TitForTat(Stateless):
     def __init__(self, spec: Spec) -> None:
         _need_memory("tit_for_tat", spec)
 
-    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        return Decision(np.where(_was_defected(view), DEFECT, COOPERATE)), None
+    def left(self, view: View, hidden: Hidden) -> tuple[NDArray[np.bool_], Hidden]:
+        return _defecting(_was_defected(view)), None
 
 
-class GrimTrigger:
+class GrimTrigger(Scripted):
     """Cooperate until the other defects, and defect ever after; hidden [B]: whether the other has."""
 
     revision = 1
@@ -49,12 +65,12 @@ class GrimTrigger:
     def initial_hidden(self, rows: int) -> Hidden:
         return np.zeros(rows, bool)
 
-    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+    def left(self, view: View, hidden: Hidden) -> tuple[NDArray[np.bool_], Hidden]:
         betrayed = hidden | _was_defected(view)
-        return Decision(np.where(betrayed, DEFECT, COOPERATE)), betrayed
+        return _defecting(betrayed), betrayed
 
 
-class AlwaysCooperate(Stateless):
+class AlwaysCooperate(Scripted):
     """Cooperate. In the Coin Game: a shortest path to its own coin, and no step onto the other's."""
 
     revision = 1
@@ -62,15 +78,15 @@ class AlwaysCooperate(Stateless):
     def __init__(self, spec: Spec) -> None:
         self._is_coin_game = _is_coin_game("always_cooperate", spec)
 
-    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+    def left(self, view: View, hidden: Hidden) -> tuple[NDArray[np.bool_], Hidden]:
         if not self._is_coin_game:
-            return Decision(np.full(len(view), COOPERATE)), None
+            return _defecting(np.zeros(len(view), bool)), None
         distance = _distances(view.obs)
         own = view.obs[:, 2].reshape(len(view), -1).any(1, keepdims=True)  # [B, 1] whether the coin is the player's own
-        return Decision(choose(view.key, np.where(own, _shortest(distance), distance > 0))), None
+        return np.where(own, _shortest(distance), distance > 0), None
 
 
-class AlwaysDefect(Stateless):
+class AlwaysDefect(Scripted):
     """Defect. In the Coin Game: a shortest path to every coin."""
 
     revision = 1
@@ -78,10 +94,10 @@ class AlwaysDefect(Stateless):
     def __init__(self, spec: Spec) -> None:
         self._is_coin_game = _is_coin_game("always_defect", spec)
 
-    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+    def left(self, view: View, hidden: Hidden) -> tuple[NDArray[np.bool_], Hidden]:
         if not self._is_coin_game:
-            return Decision(np.full(len(view), DEFECT)), None
-        return Decision(choose(view.key, _shortest(_distances(view.obs)))), None
+            return _defecting(np.ones(len(view), bool)), None
+        return _shortest(_distances(view.obs)), None
 
 
 SCRIPTED: dict[str, type] = {
@@ -90,6 +106,13 @@ SCRIPTED: dict[str, type] = {
     "always_cooperate": AlwaysCooperate,
     "always_defect": AlwaysDefect,
 }
+
+
+def _defecting(defects: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the one action that is left [B, 2]: to defect where `defects` [B], else to cooperate."""
+    left = np.zeros((len(defects), 2), bool)
+    left[:, COOPERATE], left[:, DEFECT] = ~defects, defects
+    return left
 
 
 def _was_defected(view: View) -> NDArray[np.bool_]:

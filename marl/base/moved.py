@@ -31,7 +31,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "marl.entrants": ("marl.agents.load", "marl.learning.registry"),
     "marl.episode_batch": ("marl.algorithms.value_factorization.batch",),
     "marl.episodic": ("marl.algorithms.value_factorization.learner",),
-    "marl.exploitability": ("marl.evaluation.exploitability",),
+    "marl.exploitability": ("marl.evaluation.exploitability", "marl.evaluation.tabular"),
     "marl.files": ("marl.base.files",),
     "marl.foreign": ("marl.agents.foreign",),
     "marl.learner": ("marl.learning.learner",),

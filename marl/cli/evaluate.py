@@ -1,4 +1,4 @@
-"""The command that evaluates an agent: against others, against the truth, or against best responses to it."""
+"""The command that evaluates an agent: against others in episodes or exactly, against the truth, or best responses."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -18,8 +18,13 @@ from marl.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from games.contract import Spec
+    from marl.evaluation.exploitability import Worth
     from marl.rollout.agent import Agent
+
+DRAWS = 100  # the default of --draws
 
 
 def evaluate(
@@ -55,10 +60,27 @@ def evaluate(
             "--nash-conv", help="Against best responses to it: a small game of OpenSpiel's that hides something."
         ),
     ] = False,
+    policy_value: Annotated[
+        bool,
+        typer.Option(
+            "--policy-value",
+            help="The exact mean return in each seat, by the whole tree of a small game of OpenSpiel's.",
+        ),
+    ] = False,
+    best_response: Annotated[
+        bool,
+        typer.Option(
+            "--best-response",
+            help="The same beside that of the best response to who holds the other seats, and the share reached.",
+        ),
+    ] = False,
     draws: Annotated[
         int | None,
         typer.Option(
-            min=2, max=MOST, help="With --nash-conv: times that each information state is asked, 100 by default."
+            min=2,
+            max=MOST,
+            help="With the last three: how often an agent that tells no policy is asked at each information state, 100 "
+            "times by default.",
         ),
     ] = None,
     algorithm: Algorithms = None,
@@ -71,27 +93,40 @@ def evaluate(
     from marl.base.threads import use_one_thread
     from marl.evaluation.evaluate import evaluate_entrant
 
-    if solved and nash_conv:
-        raise UserError("--solved is for games that hide nothing and --nash-conv for those that do; leave one out")
-    if draws and not nash_conv:
-        raise UserError(f"--draws says how often --nash-conv asks; leave it out without --nash-conv, got {draws}")
+    modes = {
+        "--solved": solved,
+        "--nash-conv": nash_conv,
+        "--policy-value": policy_value,
+        "--best-response": best_response,
+    }
+    given = [mode for mode in modes if modes[mode]]
+    if len(given) > 1:
+        raise UserError(f"expected one way to evaluate an agent, got {' and '.join(given)}; leave all but one out")
+    mode = given[0] if given else ""
+    if draws and mode in ("", "--solved"):
+        raise UserError(
+            f"--draws is for --nash-conv, --policy-value and --best-response; leave it out without them, got {draws}"
+        )
     use_one_thread()
     reference, key = game or game_of(agent), stream(seed, "evaluation")
-    if solved or nash_conv:
-        for option, given, why in (
+    if mode:
+        _refuse_others(
+            mode,
             ("--against", ", ".join(against or []), "chooses the others' moves"),
             ("--seeds", seeds, "goes through positions, not through seeds"),
             ("--opening-moves", opening_moves, "begins where it likes"),
             ("--max-steps", max_steps, "plays no whole games"),
-        ):
-            if given:
-                raise UserError(f"{'--solved' if solved else '--nash-conv'} {why}; leave {option} out, got {given}")
+        )
         spec = make(reference, 1).spec
         asked = load_entrant(name_algorithm(agent, algorithm or []), spec).answerable(spec)
         if solved:
             _against_the_truth(agent, reference, asked, spec, key, as_json)
+        elif nash_conv:
+            _nash_conv(agent, reference, asked, spec, key, draws, as_json)
         else:
-            _against_best_responses(agent, reference, asked, spec, key, draws or 100, as_json)
+            panel = load_panel([name_algorithm(text, algorithm or []) for text in against or ["self"]], spec)
+            opponents = {name: None if other is None else other.answerable(spec) for name, other in panel.items()}
+            _by_the_tree(mode, agent, reference, asked, opponents, spec, key, draws, as_json)
         return
     seeds = seeds or 100
     venv = make(reference, min(64, seeds))
@@ -145,21 +180,90 @@ def _against_the_truth(name: str, game: str, agent: "Agent", spec: "Spec", key: 
     Terminal().print(table)
 
 
-def _against_best_responses(
-    name: str, game: str, agent: "Agent", spec: "Spec", key: int, draws: int, as_json: bool
-) -> None:
+def _nash_conv(name: str, game: str, agent: "Agent", spec: "Spec", key: int, draws: int | None, as_json: bool) -> None:
     """Print what the best responses to an agent gain."""
     from marl.evaluation.exploitability import nash_conv
 
-    result = nash_conv(agent, spec, key, draws)
+    result = nash_conv(agent, spec, key, draws or DRAWS)
+    _refuse_draws(draws, result.draws)
     if as_json:
         print_json({"agent": name, "game": game} | asdict(result))
         return
-    say(
-        f"{name} at {game}: NashConv {result.at_least:.4f} to {result.nash_conv:.4f}, "
-        f"{result.information_states} information states asked {draws} times each"
-    )
+    at_most = f"{result.nash_conv:.4f}"
+    found = f"{result.at_least:.4f} to {at_most}" if result.draws else at_most
+    say(f"{name} at {game}: NashConv {found}, {_how(result.information_states, result.draws)}")
     table = Table("seat", "against itself", "a best response to it")
     for seat, (value, best) in enumerate(zip(result.value, result.best_response, strict=True)):
         table.add_row(str(seat), f"{value:+.4f}", f"{best:+.4f}")
     Terminal().print(table)
+
+
+def _by_the_tree(
+    mode: str,
+    name: str,
+    game: str,
+    agent: "Agent",
+    opponents: "dict[str, Agent | None]",
+    spec: "Spec",
+    key: int,
+    draws: int | None,
+    as_json: bool,
+) -> None:
+    """Print an agent's exact value against opponents and, with --best-response, those of the best responses."""
+    from marl.evaluation import exploitability
+    from marl.evaluation.tabular import Tree, behaviour_of
+
+    tree = Tree(spec, mode)
+    own = behaviour_of(tree, agent, key, draws or DRAWS)
+    measure = exploitability.best_response if mode == "--best-response" else exploitability.policy_value
+    results = {
+        against: measure(tree, own, own if other is None else behaviour_of(tree, other, key, draws or DRAWS))
+        for against, other in opponents.items()
+    }
+    drawn = max(result.draws for result in results.values())
+    _refuse_draws(draws, drawn)
+    if as_json:
+        found = [{"against": against} | result.to_json() for against, result in results.items()]
+        states = len(tree.known)
+        print_json({"agent": name, "game": game, "information_states": states, "evaluations": found})
+        return
+    say(f"{name} at {game}: mean returns by the whole tree, {_how(len(tree.known), drawn)}")
+    Terminal().print(_table_of(mode, results))
+
+
+def _table_of(mode: str, results: "Mapping[str, Worth]") -> Table:
+    """Return the table of an agent's values, and of the best responses' where they were asked for."""
+    columns = ("a best response", "share reached") if mode == "--best-response" else ()
+    table = Table(Column("against", overflow="fold"), "seat", "mean return", *columns)
+    for name, result in results.items():
+        for seat, value in enumerate(result.value):
+            table.add_row(name, str(seat), f"{value:+.4f}", *_beside(result, seat))
+    return table
+
+
+def _beside(result: "Worth", seat: int) -> list[str]:
+    """Return the best response's value as text, if there is one, and the share of it that the agent reaches."""
+    from marl.evaluation.exploitability import Response
+
+    if not isinstance(result, Response):
+        return []
+    low, best, share = result.at_least[seat], result.best_response[seat], result.share[seat]
+    return [f"{best:+.4f}" if low == best else f"{low:+.4f} to {best:+.4f}", "" if share is None else f"{share:.1%}"]
+
+
+def _how(states: int, draws: int) -> str:
+    """Return in words how a policy was read."""
+    return f"{states} information states " + (f"asked {draws} times each" if draws else "with exact policies")
+
+
+def _refuse_draws(asked: int | None, draws: int) -> None:
+    """Raise UserError where a user's --draws had nothing to draw."""
+    if asked and not draws:
+        raise UserError(f"nothing is drawn here, as the agents tell their policies; leave --draws out, got {asked}")
+
+
+def _refuse_others(mode: str, *options: tuple[str, object, str]) -> None:
+    """Raise UserError for an option that a way of evaluation does not take: its name, value, and the reason."""
+    for option, given, why in options:
+        if given and not (option == "--against" and mode in ("--policy-value", "--best-response")):
+            raise UserError(f"{mode} {why}; leave {option} out, got {given}")

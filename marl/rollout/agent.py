@@ -1,5 +1,9 @@
 """Agents make the decisions. An agent keeps no state between two calls; the rollout owns its hidden state.
 
+An agent may have two more methods: `policy` tells the probabilities with which it acts, `value` the return that it
+expects. An agent has no `policy` if its randomness spans decisions (drawn once an episode), or if nobody can compute
+its probabilities (a search with random playouts).
+
 random                              a legal action, uniformly
 mcts(simulations=100)               OpenSpiel's own C++ search with random playouts: a fixed anchor
 uct(simulations=100)                ours, for every game with positions (marl/search/agent.py)
@@ -8,8 +12,9 @@ runs/x/checkpoints/000500000        what a run trained (marl/agents/checkpoint.p
 my_package.bots:Pavlov()            anyone's class with `act(view, hidden)`
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +22,10 @@ from numpy.typing import NDArray
 from games.contract import Box, Spec
 from games.keys import choose, uniform
 from marl.rollout.types import Decision, Hidden, View
+
+LogProbs = NDArray[np.float32]  # [B, A] of the actions; -inf at illegal ones
+Policy = Callable[[View, Hidden], tuple[LogProbs, Hidden]]
+Value = Callable[[View, Hidden], NDArray[np.float32]]
 
 
 class Agent(Protocol):
@@ -29,6 +38,49 @@ class Agent(Protocol):
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         """Choose an action for every row of `view`, given the hidden states of those rows; keep no state."""
         ...
+
+
+class AskableAgent(Agent, Protocol):
+    """An agent with the optional methods. It may have one of them alone: `policy_of` and `value_of` look them up."""
+
+    def policy(self, view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
+        """Return the log-probabilities [B, A] with which `act` draws, and the hidden states that `act` returns.
+
+        They are -inf at illegal actions, and exp of a row sums to 1. The hidden states are those after the action that
+        `act` draws by the view's keys; they depend on the keys through that action only.
+        """
+        ...
+
+    def value(self, view: View, hidden: Hidden) -> NDArray[np.float32]:
+        """Return the return [B] that the view's player expects from this decision on, discounted as in training."""
+        ...
+
+
+def policy_of(agent: Any) -> Policy | None:
+    """Return an agent's method `policy`, or None if it has none."""
+    return _method(agent, "policy")
+
+
+def value_of(agent: Any) -> Value | None:
+    """Return an agent's method `value`, or None if it has none."""
+    return _method(agent, "value")
+
+
+def _method(agent: Any, name: str) -> Any:
+    found = getattr(agent, name, None)
+    return found if callable(found) else None
+
+
+def log_probs_of(weights: NDArray[Any]) -> LogProbs:
+    """Return the log-probabilities of actions drawn in proportion to weights [B, A]; -inf where a weight is 0."""
+    with np.errstate(divide="ignore"):
+        logs: LogProbs = np.log(weights / weights.sum(1, keepdims=True, dtype=np.float64)).astype(np.float32)
+    return logs
+
+
+def one_hot(action: NDArray[np.int64], view: View) -> NDArray[np.float32]:
+    """Return the probabilities [B, A] of an agent that is certain to choose `action` [B]."""
+    return np.asarray(np.arange(view.action_mask.shape[1]) == action[:, None], np.float32)
 
 
 class Ensemble(Protocol):
@@ -54,7 +106,16 @@ class Member:
         return self.ensemble.initial_hidden(rows)
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        return self.ensemble.act(view, np.broadcast_to(self.index, len(view)), hidden)
+        return self.ensemble.act(view, self._member(view), hidden)
+
+    @property
+    def policy(self) -> Policy | None:
+        """Return the ensemble's `policy(view, member, hidden)` for this member; None if it has none."""
+        ask = _method(self.ensemble, "policy")
+        return ask and (lambda view, hidden: ask(view, self._member(view), hidden))
+
+    def _member(self, view: View) -> NDArray[np.int64]:
+        return np.broadcast_to(self.index, len(view))
 
 
 class Stateless:
@@ -77,3 +138,8 @@ class Random(Stateless):
             low, high = self._action.low, self._action.high
             return Decision((low + (high - low) * uniform(view.key, self._action.size)).astype(np.float32)), None
         return Decision(choose(view.key, view.action_mask)), None
+
+    @property
+    def policy(self) -> Policy | None:
+        """Return the uniform policy; None for continuous actions."""
+        return None if isinstance(self._action, Box) else lambda view, hidden: (log_probs_of(view.action_mask), None)

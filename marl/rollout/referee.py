@@ -1,20 +1,24 @@
 """Agents that fail or move illegally: they forfeit the game, or their failure ends the run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from games.contract import Box, Discrete
 from games.errors import RunFailed, UserError, in_words
 from games.text import cut, shown
-from marl.rollout.agent import Agent
+from marl.rollout.agent import Agent, LogProbs, Policy, Value, policy_of, value_of
 from marl.rollout.types import Decision, Hidden, View
 
 Offence = Literal["illegal_action", "agent_error", "timeout"]
 MOST_DETAIL = 300  # characters of a forfeit's detail
+TOLERANCE = 1e-3  # of a sum of probabilities
+
+Result = TypeVar("Result")
 
 
 class AgentFailed(Exception):
@@ -195,6 +199,7 @@ class Answerable:
     def __init__(self, agent: Agent, name: str, action: Discrete | Box) -> None:
         self._forfeits: dict[int, Forfeit] = {}
         self._agent, self._name = _Watched(agent, action, self._forfeits, alone=False), name
+        self._unwatched = agent
 
     def initial_hidden(self, rows: int) -> Hidden:
         hidden, failure = self._agent.initial_hidden(rows), self._agent.unready
@@ -215,6 +220,55 @@ class Answerable:
             ) from forfeit.error
         return answer
 
+    @property
+    def policy(self) -> Policy | None:
+        """Return the agent's policy, if it has one; it raises RunFailed where that fails or is no policy."""
+        ask = policy_of(self._unwatched)
+        return ask and (lambda view, hidden: self._answer(lambda: _judged(ask(view, hidden), view, hidden)))
+
+    @property
+    def value(self) -> Value | None:
+        """Return the agent's value function, if it has one; it raises RunFailed where that fails."""
+        ask = value_of(self._unwatched)
+        return ask and (lambda view, hidden: self._answer(lambda: _finite(ask(view, hidden), view)))
+
+    def _answer(self, ask: Callable[[], Result]) -> Result:
+        try:
+            return ask()
+        except (UserError, RunFailed):
+            raise
+        except Exception as error:  # a user's code may raise anything
+            detail = error.detail if isinstance(error, AgentFailed) else _failed(error).detail
+            raise RunFailed(
+                f"the agent '{self._name}' {told(detail)}, when asked for its policy or value; mend it, or leave it out"
+            ) from error
+
+
+def _judged(answer: tuple[Any, Hidden], view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
+    """Return an answer of `policy`; raises ValueError if it is no policy."""
+    log_probs, after = answer
+    log_probs = np.asarray(log_probs, np.float32)
+    expected = view.action_mask.shape
+    if log_probs.shape != expected:
+        raise ValueError(f"expected log-probabilities of shape {expected}, got {log_probs.shape}")
+    if hidden is not None and np.shape(after) != np.shape(hidden):
+        raise ValueError(f"expected hidden states of shape {np.shape(hidden)}, got {np.shape(after)}")
+    probabilities = np.exp(log_probs.astype(np.float64))
+    sums = probabilities.sum(1)
+    if not (np.abs(sums - 1) <= TOLERANCE).all():
+        raise ValueError(f"expected probabilities that sum to 1, got {sums[np.abs(sums - 1).argmax()]:g}")
+    if (probabilities[~view.action_mask] > 0).any():
+        raise ValueError("expected log-probabilities of -inf at illegal actions, got others")
+    return log_probs, after
+
+
+def _finite(values: Any, view: View) -> NDArray[np.float32]:
+    """Return an answer of `value`; raises ValueError if it is not a finite number for each row."""
+    found: NDArray[np.float32] = np.asarray(values, np.float32)
+    if found.shape != (len(view),) or not np.isfinite(found).all():
+        raise ValueError(f"expected {len(view)} finite values, got {found} of shape {found.shape}")
+    return found
+
 
 class Trusted:
     """A built-in agent or a checkpoint in a tournament, which plays in this process.
@@ -224,6 +278,16 @@ class Trusted:
 
     def __init__(self, agent: Agent, name: str) -> None:
         self._agent, self._name = agent, name
+
+    @property
+    def policy(self) -> Policy | None:
+        ask = policy_of(self._agent)
+        return ask and self._no_forfeit()(ask)
+
+    @property
+    def value(self) -> Value | None:
+        ask = value_of(self._agent)
+        return ask and self._no_forfeit()(ask)
 
     def initial_hidden(self, rows: int) -> Hidden:
         with self._no_forfeit():

@@ -13,6 +13,7 @@ from games.errors import UserError
 from games.keys import Keys, draw, fold, uniform
 from games.registry import twin
 from marl.base.moved import getter
+from marl.rollout.agent import LogProbs, Policy, Value, log_probs_of, one_hot
 from marl.rollout.types import Decision, Hidden, View
 from marl.search.evaluators import Playouts
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
@@ -50,6 +51,9 @@ class SearchAgent:
     With `leaves` > 1 that many walks go down a tree before their leaves are evaluated together: faster for few games.
     With `reuse` a search starts from the subtree of the player's last one, so that its action depends on more than the
     position and the key. Raises UserError for reuse with Gumbel's rule, and for leaves < 1.
+    The agent has a `policy` only if its searches draw nothing, which the caller promises by `draws=False`: neither the
+    rule nor the evaluations nor the game, and all searches are full ones. Then it is certain of its action, except for
+    the `sampled` decisions. Its `value` is that of the search's root.
 
     Extras of a decision: `policy` [B, A], `root_value` [B, N] and `searched` [B], whether the search was a full one;
     with resignation `would_resign` [B], whether a player that never resigns would do so now.
@@ -71,6 +75,7 @@ class SearchAgent:
         solve: bool = False,
         decided: bool = False,
         reuse: bool = False,
+        draws: bool = True,
     ) -> None:
         if leaves < 1:
             raise UserError(f"a search needs at least 1 leaf at a time, got leaves={leaves}")
@@ -83,6 +88,7 @@ class SearchAgent:
         self._simulations, self._sampled = simulations, sampled
         self._cheap, self._cheap_share = cheap, cheap_share
         self._resign_below, self._no_resign_share, self._reuse = resign_below, no_resign_share, reuse
+        self._draws = draws
         win = spec.return_bounds[1] if spec.return_bounds and not spec.step_rewards else np.inf
         self._settings: dict[str, Any] = {"leaves": leaves, "solve": solve, "decided": decided, "win": win}
 
@@ -112,6 +118,20 @@ class SearchAgent:
         if self._reuse:
             after["kept"] = search.keep(action)
         return Decision(action, extras), after
+
+    @property
+    def policy(self) -> Policy | None:
+        """Return the policy; None if searches draw."""
+        return None if self._draws else self._policy
+
+    def _policy(self, view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
+        decision, after = self.act(view, hidden)
+        sampled = (hidden["decisions"] < self._sampled)[:, None]
+        return log_probs_of(np.where(sampled, decision.extras["policy"], one_hot(decision.action, view))), after
+
+    def value(self, view: View, hidden: Hidden) -> NDArray[np.float32]:
+        root_value: NDArray[np.float32] = self.act(view, hidden)[0].extras["root_value"]
+        return root_value[np.arange(len(view)), view.player]
 
     def begin(self, view: View) -> Search:
         """Return a search of the positions of a view."""
@@ -186,6 +206,15 @@ class UctAgent:
         rule = RegretMatching() if self._mixes else DecoupledUct(self._rule)
         information_search = InformationSearch(self._spec, self._evaluator, rule)
         return Decision(information_search.run(view.states(), view.player, view.key, budget).best), None
+
+    @property
+    def value(self) -> Value | None:
+        """Return the value of the search's root; None where a player does not know its position."""
+        return self._value if self._perfect_information_turns else None
+
+    def _value(self, view: View, hidden: Hidden) -> NDArray[np.float32]:
+        found = self._searcher.begin(view).run(view.key, np.full(len(view), self._simulations), hidden)
+        return found.value[np.arange(len(view)), view.player].astype(np.float32)
 
 
 def refuse(spec: Spec, name: str) -> None:

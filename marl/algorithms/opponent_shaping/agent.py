@@ -10,6 +10,7 @@ from torch import Tensor
 from games.keys import draw
 from marl.algorithms.opponent_shaping.networks import Head, decide_stacked
 from marl.learning.rowwise import BLOCK, Rowwise
+from marl.rollout.agent import LogProbs, log_probs_of
 from marl.rollout.types import Decision, Hidden, View
 
 
@@ -28,8 +29,16 @@ class ActorAgent:
         return _initial_hidden(rows, self._memory)
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        probabilities, after = self._decide(view, hidden)
+        return Decision(draw(view.key, probabilities)), after
+
+    def policy(self, view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
+        probabilities, after = self._decide(view, hidden)
+        return log_probs_of(probabilities), after
+
+    def _decide(self, view: View, hidden: Hidden) -> tuple[NDArray[np.float32], Hidden]:
         said = self._actor.ask("decide", *_arrays(view, hidden))
-        return _decision(said, view, hidden, epsilon=self._epsilon, greedy=self._greedy)
+        return _split(said, view, hidden, epsilon=self._epsilon, greedy=self._greedy)
 
 
 class ActorEnsemble:
@@ -47,6 +56,14 @@ class ActorEnsemble:
         return _initial_hidden(rows, self._actor.memory)
 
     def act(self, view: View, member: NDArray[np.int64], hidden: Hidden) -> tuple[Decision, Hidden]:
+        probabilities, after = self._decide(view, member, hidden)
+        return Decision(draw(view.key, probabilities)), after
+
+    def policy(self, view: View, member: NDArray[np.int64], hidden: Hidden) -> tuple[LogProbs, Hidden]:
+        probabilities, after = self._decide(view, member, hidden)
+        return log_probs_of(probabilities), after
+
+    def _decide(self, view: View, member: NDArray[np.int64], hidden: Hidden) -> tuple[NDArray[np.float32], Hidden]:
         count = np.bincount(member, minlength=len(next(iter(self.stacked.values()))))
         grouped = np.argsort(member, kind="stable")
         place = np.empty_like(grouped)  # [B] of each row among those of its member, which are padded to one number
@@ -60,7 +77,7 @@ class ActorEnsemble:
 
         with torch.inference_mode():
             said = decide_stacked(self._actor, self.stacked, *map(stacked, _arrays(view, hidden)))
-        return _decision(said.flatten(0, 1).cpu().numpy()[place], view, hidden, epsilon=self._epsilon)
+        return _split(said.flatten(0, 1).cpu().numpy()[place], view, hidden, epsilon=self._epsilon)
 
 
 def _initial_hidden(rows: int, memory: int) -> Hidden:
@@ -71,10 +88,10 @@ def _arrays(view: View, hidden: Hidden) -> list[NDArray[Any]]:
     return [view.obs, view.action_mask, *([] if hidden is None else [hidden])]
 
 
-def _decision(
+def _split(
     said: NDArray[np.float32], view: View, hidden: Hidden, *, epsilon: float, greedy: bool = False
-) -> tuple[Decision, Hidden]:
-    """Draw actions from what `Head.decide` said [B, A (+ H)]; return the next hidden states, too."""
+) -> tuple[NDArray[np.float32], Hidden]:
+    """Return the probabilities [B, A] and the next hidden states, from what `Head.decide` said [B, A (+ H)]."""
     actions = view.action_mask.shape[1]
     probabilities = np.exp(said[:, :actions])
     if greedy:
@@ -82,4 +99,4 @@ def _decision(
     if epsilon:
         uniform = view.action_mask / view.action_mask.sum(1, keepdims=True)
         probabilities += epsilon * (uniform - probabilities)
-    return Decision(draw(view.key, probabilities)), None if hidden is None else said[:, actions:]
+    return probabilities, None if hidden is None else said[:, actions:]

@@ -41,7 +41,7 @@ from marl.learning.optimizers import Adam, Optimizer
 from marl.learning.returns import gae
 from marl.learning.rowwise import BLOCK, Rowwise
 from marl.learning.schedules import annealed
-from marl.rollout.agent import Agent, Stateless
+from marl.rollout.agent import Agent, LogProbs, Stateless, log_probs_of, one_hot
 from marl.rollout.types import Decision, Hidden, Tensors, Trajectory, View, prefixed, under
 
 
@@ -94,6 +94,10 @@ class ActorCritic(nn.Module):
     def log_probs(self, obs: Tensor, action_mask: Tensor, player: Tensor) -> Tensor:
         return masked_log_probs(self.actor(obs, player), action_mask)
 
+    def values(self, obs: Tensor, player: Tensor) -> Tensor:
+        """Return the critic's values [B, 1]."""
+        return self.critic(obs, player)  # type: ignore[no-any-return]
+
 
 class IppoAgent(Stateless):
     """Play the policy: sample by the decision's key, or take the most probable action if `greedy`."""
@@ -103,12 +107,26 @@ class IppoAgent(Stateless):
         self._models = [Rowwise(model, device, largest=model.largest_block) for model in models]
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        log_probs = self._log_probs(view)
+        action = log_probs.argmax(1) if self._greedy else draw(view.key, np.exp(log_probs))
+        return Decision(action, {"log_prob": log_probs[np.arange(len(action)), action]}), None
+
+    def policy(self, view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
+        log_probs = self._log_probs(view)
+        return log_probs_of(one_hot(log_probs.argmax(1), view) if self._greedy else np.exp(log_probs)), None
+
+    def value(self, view: View, hidden: Hidden) -> NDArray[np.float32]:
+        values = np.empty(len(view), np.float32)
+        for rows, model in rows_by_network(view.player, self._models):
+            values[rows] = model.ask("values", view.obs[rows], view.player[rows])[:, 0]
+        return values
+
+    def _log_probs(self, view: View) -> LogProbs:
         log_probs = np.empty(view.action_mask.shape, np.float32)
         for rows, model in rows_by_network(view.player, self._models):
             arrays = view.obs[rows], view.action_mask[rows], view.player[rows]
             log_probs[rows] = model.ask("log_probs", *arrays)
-        action = log_probs.argmax(1) if self._greedy else draw(view.key, np.exp(log_probs))
-        return Decision(action, {"log_prob": log_probs[np.arange(len(action)), action]}), None
+        return log_probs
 
 
 def actor_loss(

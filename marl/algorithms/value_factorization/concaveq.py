@@ -23,7 +23,7 @@ start from several joint actions; the temperature α falls linearly; epsilon mix
 """
 
 from itertools import product
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -167,11 +167,15 @@ class TeamPolicyAgent(TeamAgent):
     """Sample each player's policy and explore by `epsilon` in training; otherwise take the most probable action."""
 
     def choose(self, outputs: NDArray[np.float32], view: View) -> NDArray[np.int64]:
-        logits = np.where(view.action_mask, outputs, -np.inf)
         if not self.explores:
             return super().choose(outputs, view)
-        probabilities = np.exp(logits - logits.max(1, keepdims=True))
-        return self.explored(draw(fold(view.key, POLICY_ACTION), probabilities), view)
+        return self.explored(draw(fold(view.key, POLICY_ACTION), self.preferred(outputs, view)), view)
+
+    def preferred(self, outputs: NDArray[np.float32], view: View) -> NDArray[Any]:
+        if not self.explores:
+            return super().preferred(outputs, view)
+        logits = np.where(view.action_mask, outputs, -np.inf)
+        return np.asarray(np.exp(logits - logits.max(1, keepdims=True)))
 
 
 class ConcaveQ(TeamLearner):

@@ -238,6 +238,7 @@ class RatedOptions:
             solve=solve if self.solve is None else self.solve,
             decided=trained.rule == "puct",
             reuse=self.reuse,
+            draws=spec.chance,
         )
 
     def _refuse_search_arguments(self) -> None:
