@@ -45,14 +45,15 @@ class PpoAgent:
         """Return log pi(a | o) [B, A], very small for illegal actions, and the next hidden states."""
         log_probs = np.empty(view.action_mask.shape, np.float32)
         after = None if hidden is None else np.empty_like(hidden)
+        num_actions = view.action_mask.shape[1]
         for rows, model in rows_by_network(self._groups[view.player], self._models):
             arrays = view.obs[rows], view.action_mask[rows], view.player[rows]
             if after is None:
                 log_probs[rows] = model.ask("log_probs", *arrays)
             else:
-                log_probs[rows], after[rows] = np.split(
-                    model.ask("step", *arrays, hidden[rows]), [log_probs.shape[1]], axis=1
-                )
+                both = model.ask("step", *arrays, hidden[rows])
+                log_probs[rows] = both[:, :num_actions]
+                after[rows] = both[:, num_actions:]
         return log_probs, after
 
 

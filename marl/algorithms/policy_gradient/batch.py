@@ -85,8 +85,7 @@ class Batch:
         device = self.columns["action"].device
         count = max(1, round(len(self) / size))
         if self.chunks is None:
-            order = torch.from_numpy(shuffler.permutation(len(self))).to(device)
-            for rows in order.tensor_split(count):
+            for rows in torch.from_numpy(shuffler.permutation(len(self))).to(device).tensor_split(count):
                 yield Minibatch({name: column.index_select(0, rows) for name, column in self.columns.items()}, None)
             return
         drawn = shuffler.permutation(len(self.chunks))

@@ -55,17 +55,17 @@ class Critics:
         player = np.nonzero(seen)[2]  # in the order of the rows
         columns = [trajectory.obs, player] + ([] if state is None else [state])
         groups = rows_by_network(self._groups[player], self._models)
-        output, value = np.zeros(len(player), np.float32), np.zeros(seen.shape, np.float32)
-        of_row = np.zeros(len(player), np.float32)
+        output, of_row = (np.zeros(len(player), np.float32) for _ in range(2))
+        before = None
         with torch.inference_mode():
             if self._models[0].hidden_size:
                 before = self._unroll(trajectory, groups, columns, output)
             else:
-                before = None
                 for rows, model in groups:
                     output[rows] = model.critic(*self._tensors(columns, rows))[:, 0].cpu().numpy()
             for rows, model in groups:
                 of_row[rows] = model.denormalised(torch.from_numpy(output[rows])).numpy()
+        value = np.zeros(seen.shape, np.float32)
         value[seen] = of_row
         return Values(output, value, before)
 

@@ -174,7 +174,9 @@ class ActorCritic(nn.Module):
 
     def step(self, obs: Tensor, action_mask: Tensor, player: Tensor, hidden: Tensor) -> Tensor:
         """Return log pi(a | o) of an actor with a GRU, concatenated with its next hidden states: [B, A + H]."""
-        logits, hidden = self.actor.body.step(self.actor.features(obs, player), hidden)
+        body = self.actor.body
+        assert isinstance(body, RecurrentPerceptron)
+        logits, hidden = body.step(self.actor.features(obs, player), hidden)
         return torch.cat([masked_log_probs(logits, action_mask), hidden], 1)
 
     def values(self, obs: Tensor, player: Tensor) -> Tensor:
