@@ -235,7 +235,8 @@ class Ppo(Learner):
             tensors = {name: torch.from_numpy(array[rows]).to(self.device) for name, array in columns.items()}
             cut = None if values.hidden is None else chunks(sequence[rows], config.chunk_length)
             batches[self.models.index(model)] = Batch(tensors, cut)
-        explained = 1 - np.var(columns["advantage"]) / max(float(np.var(columns["value_target"])), 1e-8)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite ends the run
+            explained = 1 - np.var(columns["advantage"]) / max(float(np.var(columns["value_target"])), 1e-8)
         return batches, float(explained)
 
     def _improve(
