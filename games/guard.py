@@ -70,6 +70,10 @@ class Guard(Wrapper):
             fresh = timestep.acting | timestep.last[:, None]
             finite = np.isfinite(timestep.obs).reshape(*seats, -1).all(2)
             self._fail_where(~finite & fresh, "showed a view that is not finite")
+        if not np.isfinite(_sum(timestep.global_state)):
+            finite = np.isfinite(timestep.global_state).all(1)
+            if not finite.all():
+                self._fail(int(finite.argmin()), "has a global state that is not finite")
         if self.spec.num_actions:
             may_choose = timestep.action_mask.any(2)
             if (may_choose != timestep.acting).any():

@@ -185,6 +185,7 @@ def subjects() -> dict[str, Subject]:
     runs = Runs()
     trained = {
         "ippo": BOARD | {"algorithm": {"name": "ippo", "hidden": [16]}, "steps": 12_000, "stretch": 800},
+        "mappo": TEAM | {"algorithm": {"name": "mappo", "hidden": [8]}, "steps": 12_000, "stretch": 800},
         "qmix": TEAM
         | {"algorithm": {"name": "qmix", "hidden": 8, "steps_per_update": 64}, "steps": 6_400, "stretch": 400},
         "loqa": DILEMMA | {"algorithm": {"name": "loqa", "actor_hidden": [8], "critic_hidden": [8]}},
@@ -192,6 +193,11 @@ def subjects() -> dict[str, Subject]:
         "muzero": BOARD | {"algorithm": {"name": "muzero"} | SEARCH, "steps": 2_000, "stretch": 200},
     }
     trained["loqa"] |= {"steps": 24_000, "stretch": 1_500, "evaluation": {"panel": ["self"], "seeds": 2}}
+    memory = {
+        "game": "repeat_first",
+        "algorithm": {"name": "mappo", "hidden": [8], "recurrent": True, "hidden_size": 8},
+    }
+    trained["mappo-recurrent"] = trained["mappo"] | memory
     trained["search-2-workers"] = trained["alphazero"] | {"rollout_workers": 2}
     found = [Subject(name, ("train",), config, runs) for name, config in trained.items()]
     members = {f"m{seed}": {"train": "ippo.json", "set": {"seed": seed}} for seed in range(3)}

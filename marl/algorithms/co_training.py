@@ -60,7 +60,7 @@ class Versus(Learner):
             if len(learner.actors()) > 1:
                 raise UserError(f"versus seats one of each learner, and {name} brings past selves; set past_selves: 0")
             self._learners[_prefix(k, name)] = learner
-        self.notes = [note for learner in self._learners.values() for note in learner.notes]
+        self.notes = self._notes()
         lengths = {learner.rollout_length for learner in self._learners.values()} - {None}
         if len(lengths) > 1:
             raise UserError(f"the learners need trajectories of different lengths, {lengths}; choose others")
@@ -91,7 +91,11 @@ class Versus(Learner):
         metrics: dict[str, float] = {}
         for (name, learner), entry in zip(self._learners.items(), mine, strict=True):
             metrics |= prefixed(name, learner.update(trajectory, [entry]))
+        self.notes = self._notes()
         return metrics
+
+    def _notes(self) -> list[str]:
+        return [note for learner in self._learners.values() for note in learner.notes]
 
     def state(self) -> Tensors:
         return {k: v for name, learner in self._learners.items() for k, v in prefixed(name, learner.state()).items()}

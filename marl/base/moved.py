@@ -15,7 +15,12 @@ MOVED: dict[str, tuple[str, ...]] = {
     "marl.agent": ("marl.rollout.agent", "marl.rollout.referee", "marl.agents.identity", "marl.agents.mcts"),
     "marl.algorithms.alphazero": ("marl.algorithms.zero.alphazero",),
     "marl.algorithms.concaveq": ("marl.algorithms.value_factorization.concaveq",),
-    "marl.algorithms.ippo": ("marl.algorithms.policy_gradient.ippo",),
+    "marl.algorithms.ippo": (
+        "marl.algorithms.policy_gradient.ippo",
+        "marl.algorithms.policy_gradient.ppo",
+        "marl.algorithms.policy_gradient.networks",
+        "marl.algorithms.policy_gradient.agent",
+    ),
     "marl.algorithms.lola": ("marl.algorithms.opponent_shaping.lola",),
     "marl.algorithms.loqa": ("marl.algorithms.opponent_shaping.loqa",),
     "marl.algorithms.muzero": ("marl.algorithms.zero.muzero",),
@@ -80,7 +85,7 @@ MOVED: dict[str, tuple[str, ...]] = {
 # Names that changed in their new module.
 RENAMED: dict[str, str] = {
     "marl.algorithms.concaveq.PolicyAgent": "TeamPolicyAgent",
-    "marl.algorithms.ippo.PolicyAgent": "IppoAgent",
+    "marl.algorithms.ippo.PolicyAgent": "PpoAgent",
     "marl.algorithms.lola.along": "directional_derivative",
     "marl.algorithms.lola.paid_later": "discounted_rewards",
     "marl.algorithms.muzero.Imagination": "MuZeroInference",

@@ -20,7 +20,7 @@ class Learner(ABC):
 
     Config: ClassVar[type[BaseModel]]  # the settings with their defaults, which stand here and only here
     spec: Spec
-    notes: Sequence[str] = ()  # for the user, on how the algorithm fits this game
+    notes: Sequence[str] = ()  # for the user: how the algorithm fits this game, and what comes up while it learns
     may_lag: bool = False  # it also learns from trajectories of its previous weights, and its actors can be pickled
     whole_episodes: bool = False  # it learns from complete episodes only, so a stretch ends with none open
     rollout_length: int | None = None  # the length of the trajectories that it needs; None: any

@@ -58,9 +58,14 @@ class GRU(nn.Module):
         self.weight_x, self.weight_h = weights(3 * size, inputs), weights(3 * size, size)
         self.bias_x, self.bias_h = weights(3 * size), weights(3 * size)
 
-    def forward(self, x: Tensor, sizes: list[int]) -> Tensor:
-        """Map packed inputs [R, I] to hidden states [R, H], initially 0; `sizes` [D] are the block sizes."""
-        unrolled: Tensor = _Unroll.apply(x, sizes, self.weight_x, self.weight_h, self.bias_x, self.bias_h)
+    def forward(self, x: Tensor, sizes: list[int], initial: Tensor | None = None) -> Tensor:
+        """Map packed inputs [R, I] to hidden states [R, H]; `sizes` [D] are the block sizes.
+
+        `initial` [sizes[0], H] are the hidden states before the first block, which get no gradient; 0 by default.
+        """
+        if initial is None:
+            initial = x.new_zeros(sizes[0] if sizes else 0, self.size)
+        unrolled: Tensor = _Unroll.apply(x, sizes, initial, self.weight_x, self.weight_h, self.bias_x, self.bias_h)
         return unrolled
 
     def step(self, x: Tensor, hidden: Tensor) -> Tensor:
@@ -82,7 +87,14 @@ class _Unroll(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, sizes: list[int], weight_x: Tensor, weight_h: Tensor, bias_x: Tensor, bias_h: Tensor
+        ctx: Any,
+        x: Tensor,
+        sizes: list[int],
+        initial: Tensor,
+        weight_x: Tensor,
+        weight_h: Tensor,
+        bias_x: Tensor,
+        bias_h: Tensor,
     ) -> Tensor:
         size = weight_h.shape[1]
         gates, last = slice(0, 2 * size), slice(2 * size, 3 * size)
@@ -91,24 +103,24 @@ class _Unroll(torch.autograd.Function):
         candidate = mixed[:, last].clone()  # [R, H] becomes n
         mixed[:, last] = bias_h[last]
         out = torch.empty_like(candidate)
-        hidden, by = x.new_zeros(sizes[0] if sizes else 0, size), weight_h.t()
+        hidden, by = initial, weight_h.t()
         for block, n, after in zip(mixed.split(sizes), candidate.split(sizes), out.split(sizes), strict=True):
             before = hidden[: len(block)]
             block.addmm_(before, by)
             block[:, gates].sigmoid_()
             n.addcmul_(block[:, :size], block[:, last]).tanh_()
             hidden = torch.lerp(n, before, block[:, size : 2 * size], out=after)
-        ctx.save_for_backward(x, weight_x, weight_h, mixed, candidate, out)
+        ctx.save_for_backward(x, initial, weight_x, weight_h, mixed, candidate, out)
         ctx.sizes = sizes
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        x, weight_x, weight_h, mixed, candidate, out = ctx.saved_tensors
+        x, initial, weight_x, weight_h, mixed, candidate, out = ctx.saved_tensors
         sizes, size = ctx.sizes, weight_h.shape[1]
         reset, update, of_h = mixed.split(size, 1)
         update = update.contiguous()
-        before = _before(out, sizes)
+        before = before_each(out, sizes, initial)
         of_candidate = (1 - update) * (1 - candidate.square())  # d's factor at n, before the tanh
         factor = x.new_empty(len(x), 3, size)  # at r, z and U h + b', before their nonlinearities
         torch.mul(of_candidate, reset, out=factor[:, 2])
@@ -126,6 +138,7 @@ class _Unroll(torch.autograd.Function):
         return (
             d_x @ weight_x if ctx.needs_input_grad[0] else None,
             None,
+            None,
             d_x.t() @ x,
             d_h.t() @ before,
             d_x.sum(0),
@@ -133,12 +146,14 @@ class _Unroll(torch.autograd.Function):
         )
 
 
-def _before(hidden: Tensor, sizes: list[int]) -> Tensor:
-    """Return the hidden state before each packed row [R, H]: that of the block before, 0 for the first block."""
+def before_each(hidden: Tensor, sizes: list[int], initial: Tensor) -> Tensor:
+    """Return the hidden state before each packed row [R, H]: that of the block before, `initial` for the first block.
+
+    `hidden` [R, H] are the states after each row.
+    """
     if not sizes:
         return hidden
-    first = hidden.new_zeros(sizes[0], hidden.shape[1])
-    return torch.cat([first, *(block[:n] for block, n in zip(hidden.split(sizes), sizes[1:], strict=False))])
+    return torch.cat([initial, *(block[:n] for block, n in zip(hidden.split(sizes), sizes[1:], strict=False))])
 
 
 class AgentNetwork(nn.Module):

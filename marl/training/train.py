@@ -56,7 +56,7 @@ class Run:
     panel: dict[str, Entrant | None]  # by name; None: self-play
     step: int = 0
     parent: tuple[str, int] | None = None  # digest and step of its newest checkpoint
-    # Members of the panel for whom the note on cut episodes has been printed.
+    # Notes of the learner that have been printed, and members of the panel whose cut episodes have been noted.
     noted: set[str] = field(default_factory=set)
 
     def close(self) -> None:
@@ -89,6 +89,7 @@ def train(
         console.print(f"{folder}: {status}")
         for note in notes:
             console.print(f"note: {note}", style="yellow")
+        run.noted.update(notes)
         if run.step < config.steps:
             _train(run, console)
     return checkpoint.folder_of(folder, run.step)
@@ -353,6 +354,7 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
         if not last:
             collector.begin(closing=closing)
         metrics = learner.update(trajectory, mine)
+        _say_new_notes(run, display)
         if trajectory.steps == 0:  # only slots that reset an environment, and idle ones: nothing to log
             continue
         before, wall = wall, time.perf_counter()
@@ -366,6 +368,14 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
             )
         log.metrics(run.step, metrics)
         display.advance_to(run.step)
+
+
+def _say_new_notes(run: Run, display: Display) -> None:
+    """Print the notes that the learner has added while it learned."""
+    for note in run.learner.notes:
+        if note not in run.noted:
+            run.noted.add(note)
+            display.line(f"note: {note}")
 
 
 def _open_episodes(run: Run) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from games.keys import fold
-from marl.algorithms.policy_gradient import ippo
+from marl.algorithms.policy_gradient import ppo
 from marl.rollout.loop import Carry, play_steps
 from marl.training.config import TrainConfig
 from marl.training.train import prepare
@@ -130,7 +130,7 @@ def where(options: argparse.Namespace) -> Iterator[Row]:
         clock(spent, "acting", trainer.actors[0], "act")
         clock(spent, "keys", trainer.carry, "keys")
         clock(spent, "update", trainer.learner, "update")
-        clock(spent, "advantages", ippo, "gae")
+        clock(spent, "advantages", ppo, "gae")
         start = time.process_time()
         for _ in range(options.repetitions):
             steps += trainer.update()

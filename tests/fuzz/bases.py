@@ -23,6 +23,7 @@ SEARCH = {"simulations": 2, "channels": 4, "blocks": 1, "batch_size": 16}
 VALUES = {"recurrent": False, "last_action": False, "steps_per_update": 32}
 ALGORITHMS = {  # a game, and small settings
     "ippo": ("openspiel:tic_tac_toe", {"hidden": [8], "minibatch_size": 16}),
+    "mappo": ("two_step", {"hidden": [8], "recurrent": True, "hidden_size": 4, "minibatch_size": 16}),
     "alphazero": ("openspiel:tic_tac_toe", SEARCH | {"sampled_moves": 2}),
     "muzero": ("openspiel:tic_tac_toe", SEARCH),
     "iql": ("two_step", VALUES),

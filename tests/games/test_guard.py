@@ -104,6 +104,8 @@ class Bent:
                 timestep.acting[1, 0] = False
             if self.fault == "nan":
                 timestep.reward[1, 1] = np.inf
+            if self.fault == "state":
+                timestep.global_state[1] = np.nan
         return timestep
 
 
@@ -115,6 +117,7 @@ class Bent:
         ("shape", r"returned 'obs' as float32 \(2, 2\), expected float32 \(2, 2, 1\)", 0),
         ("mask", "has legal actions for a player who does not act, player 0", 1),
         ("nan", "paid a reward that is not finite, player 1", 1),
+        ("state", "has a global state that is not finite", 1),
     ],
 )
 def test_a_broken_batch_is_named_where_it_breaks(fault, what, environment):

@@ -14,7 +14,8 @@ from games.keys import fold
 from games.registry import make
 from marl.algorithms.opponent_shaping.agent import ActorAgent
 from marl.algorithms.opponent_shaping.networks import Head
-from marl.algorithms.policy_gradient.ippo import ActorCritic, IppoConfig
+from marl.algorithms.policy_gradient.ippo import IppoConfig
+from marl.algorithms.policy_gradient.networks import ActorCritic
 from marl.algorithms.value_factorization.agent import TeamAgent
 from marl.algorithms.value_factorization.networks import Team, TeamNetworkConfig
 from marl.algorithms.zero.muzero import MuZeroConfig, MuZeroInference, MuZeroNetwork
@@ -77,7 +78,7 @@ def chosen(agent):
 
 
 def ippos():
-    model = ActorCritic(IppoConfig(encoder="cnn", channels=(4,), hidden=(64,)), SPEC, generator_of(1))
+    model = ActorCritic(IppoConfig(encoder="cnn", channels=(4,), hidden=(64,)), SPEC, generator_of(1), player_id=True)
     asked = Rowwise(model, "cpu")
     obs, player = views()
     return lambda rows: asked.ask("log_probs", obs[rows], np.ones((len(rows), 7), bool), player[rows])

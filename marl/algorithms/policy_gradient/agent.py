@@ -1,0 +1,84 @@
+"""The agents of a policy gradient: they sample their policy, or play its mode."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.keys import draw
+from marl.algorithms.policy_gradient.networks import ActorCritic
+from marl.learning.networks import rows_by_network
+from marl.learning.rowwise import Rowwise
+from marl.rollout.types import Decision, Hidden, View
+
+
+class PpoAgent:
+    """Play the policy: sample by the decision's key, or take the most probable action if `greedy`.
+
+    `groups` [N] are the networks of each player. With a GRU the hidden state is that of the actor [rows, H].
+    """
+
+    def __init__(
+        self, models: Sequence[ActorCritic], groups: NDArray[np.int64], device: str, *, greedy: bool = False
+    ) -> None:
+        self._groups, self._greedy = groups, greedy
+        self._hidden_size = models[0].hidden_size
+        self._models = [Rowwise(model, device, largest=model.largest_block) for model in models]
+
+    def initial_hidden(self, rows: int) -> Hidden:
+        return np.zeros((rows, self._hidden_size), np.float32) if self._hidden_size else None
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        log_probs, hidden = self._log_probs(view, hidden)
+        action = log_probs.argmax(1) if self._greedy else draw(view.key, np.exp(log_probs))
+        return Decision(action, {"log_prob": log_probs[np.arange(len(action)), action]}), hidden
+
+    def policy(self, view: View, hidden: Hidden) -> tuple[NDArray[np.float32], Hidden]:
+        """Return the log-probabilities [B, A] with which `act` draws, -inf for illegal actions, and the next hidden."""
+        log_probs, hidden = self._log_probs(view, hidden)
+        if self._greedy:
+            mode = log_probs.argmax(1)[:, None] == np.arange(log_probs.shape[1])
+            return np.where(mode, np.float32(0), np.float32(-np.inf)), hidden
+        return np.where(view.action_mask, log_probs, np.float32(-np.inf)), hidden
+
+    def _log_probs(self, view: View, hidden: Hidden) -> tuple[NDArray[np.float32], Hidden]:
+        """Return log pi(a | o) [B, A], very small for illegal actions, and the next hidden states."""
+        log_probs = np.empty(view.action_mask.shape, np.float32)
+        after = None if hidden is None else np.empty_like(hidden)
+        num_actions = view.action_mask.shape[1]
+        for rows, model in rows_by_network(self._groups[view.player], self._models):
+            arrays = view.obs[rows], view.action_mask[rows], view.player[rows]
+            if after is None:
+                log_probs[rows] = model.ask("log_probs", *arrays)
+            else:
+                both = model.ask("step", *arrays, hidden[rows])
+                log_probs[rows] = both[:, :num_actions]
+                after[rows] = both[:, num_actions:]
+        return log_probs, after
+
+
+class ValuedPpoAgent(PpoAgent):
+    """An agent that knows what its critic expects: a feed-forward critic that sees a player's own view alone.
+
+    A centralised critic sees more than a view, and the state of a critic's GRU is computed in training only.
+    """
+
+    def value(self, view: View, hidden: Hidden) -> NDArray[np.float32]:
+        """Return the discounted return that the critic expects for each row of `view` [B]."""
+        values = np.empty(len(view), np.float32)
+        for rows, model in rows_by_network(self._groups[view.player], self._models):
+            values[rows] = model.ask("values", view.obs[rows], view.player[rows])[:, 0]
+        return values
+
+
+class RecordingPpoAgent(PpoAgent):
+    """An agent in training that records the hidden state before each decision, at which a chunk may begin."""
+
+    def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        decision, after = super().act(view, hidden)
+        return Decision(decision.action, decision.extras | {recorded_as(self._hidden_size): hidden}), after
+
+
+def recorded_as(hidden_size: int) -> str:
+    """Return the name of the extra with hidden states; learners of several sizes may play in one trajectory."""
+    return f"hidden_{hidden_size}"

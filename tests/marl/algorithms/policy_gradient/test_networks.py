@@ -1,0 +1,108 @@
+"""The networks: a GRU as one more layer, the statistics of values, and groups of players."""
+
+import pytest
+import torch
+
+from games.errors import UserError
+from games.registry import make
+from marl.algorithms.policy_gradient.networks import (
+    ActorCritic,
+    NetworksConfig,
+    RecurrentPerceptron,
+    Unrolling,
+    ValueNormaliser,
+    groups_of,
+)
+from marl.learning.networks import generator_of
+from tests.marl.algorithms.policy_gradient.games import Player
+
+SPREAD = make("spread", 1).spec
+
+
+def test_a_gru_whose_gates_are_pinned_is_one_more_layer():
+    """With r = z = 0 the hidden state is tanh(W x + b), whatever it was before."""
+    plain, recurrent = (
+        ActorCritic(NetworksConfig(hidden=hidden, **settings), SPREAD, generator_of(1), player_id=True, state_size=3)
+        for hidden, settings in (((16, 8), {}), ((16,), {"recurrent": True, "hidden_size": 8}))
+    )
+    for layers, memory in ((plain.actor.body, recurrent.actor.body), (plain.critic.body, recurrent.critic.body)):
+        pin(layers, memory)
+    obs, player, state = torch.randn(30, 18, generator=generator_of(2)), torch.arange(30) % 3, torch.randn(30, 3)
+    before = torch.randn(12, 8, generator=generator_of(3))
+    expected = plain(obs, player, state)
+    unrolled = recurrent(obs, player, state, Unrolling([12, 10, 8], before, -before))
+    for one, other in zip(unrolled, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+    mask = torch.ones(12, 5, dtype=torch.bool)
+    with torch.no_grad():
+        stepped = recurrent.step(obs[:12], mask, player[:12], before)[:, :5]
+        torch.testing.assert_close(stepped, plain.log_probs(obs[:12], mask, player[:12]), atol=1e-5, rtol=0)
+
+
+def pin(layers, memory: RecurrentPerceptron):
+    """Give a GRU the weights of a layer of tanh units, and gates that are 0."""
+    first, last, out = layers[0], layers[2], layers[4]
+    memory.encode[0].load_state_dict(first.state_dict())
+    memory.choose.load_state_dict(out.state_dict())
+    gru, gates, candidate = memory.remember, slice(0, 16), slice(16, 24)
+    with torch.no_grad():
+        for parameter in gru.parameters():
+            parameter[gates] = 0
+        gru.bias_x[gates] = -1e4
+        gru.weight_x[candidate], gru.bias_x[candidate] = last.weight, last.bias
+
+
+def test_a_gru_may_read_the_features_themselves():
+    body = RecurrentPerceptron([4, 2], 1.0, generator_of(1), hidden_size=3)
+    outputs, hidden = body(torch.ones(2, 4), [1, 1], torch.zeros(1, 3))
+    assert outputs.shape == (2, 2) and hidden.shape == (2, 3) and not torch.equal(hidden[0], hidden[1])
+
+
+def test_the_statistics_of_values_by_hand():
+    normaliser = ValueNormaliser()
+    assert normaliser.normalise(torch.tensor([3.0])).item() == normaliser.denormalise(torch.tensor([3.0])).item() == 3
+    normaliser.update(torch.tensor([1.0, 5.0]))  # mean 3, mean of squares 13: deviation 2
+    torch.testing.assert_close(normaliser.normalise(torch.tensor([5.0, 1.0, 3.0])), torch.tensor([1.0, -1.0, 0.0]))
+    normaliser.update(torch.tensor([9.0, 9.0]))  # means 6 and 47, but for the averages' memory: deviation √11
+    values = torch.tensor([6.0, 6.0 + 11**0.5])
+    torch.testing.assert_close(normaliser.normalise(values), torch.tensor([0.0, 1.0]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(normaliser.denormalise(normaliser.normalise(values)), values)
+
+
+def test_the_deviation_of_equal_values_is_a_tenth():
+    normaliser = ValueNormaliser()
+    normaliser.update(torch.full((4,), 1e4))
+    assert normaliser.normalise(torch.tensor(1e4 + 0.1)).item() == pytest.approx(1, abs=1e-2)
+
+
+def test_groups_share_their_networks():
+    assert groups_of(NetworksConfig(), SPREAD).tolist() == [0, 0, 0]
+    assert groups_of(NetworksConfig(share_parameters=False), SPREAD).tolist() == [0, 1, 2]
+    assert groups_of(NetworksConfig(share_parameters=((0, 2), (1,))), SPREAD).tolist() == [0, 1, 0]
+    player = Player("ippo", "spread", share_parameters=[[0, 2], [1]])
+    player.learn(1)
+    assert len(player.learner.models) == 2
+    assert [model.actor.players for model in player.learner.models] == [3, 3]  # the index tells 0 from 2
+
+
+@pytest.mark.parametrize(
+    "groups, fault",
+    [
+        ([[0, 1], []], "has a group without a player"),
+        ([[0, 1, 2], [3]], "names player 3"),
+        ([[0, 1], [1, 2]], "names player 1 twice"),
+        ([[0], [2]], "leaves out player 1"),
+    ],
+)
+def test_groups_that_do_not_hold_each_player_once_are_refused(groups, fault):
+    said = f"share_parameters {fault}, and 'spread' has the players 0, 1, 2: name each of them in one group, or say "
+    with pytest.raises(UserError, match=said):
+        Player("ippo", "spread", share_parameters=groups)
+
+
+def test_states_join_the_critics_features_alone():
+    model = ActorCritic(NetworksConfig(hidden=(4,)), SPREAD, generator_of(1), player_id=True, state_size=7)
+    assert model.actor.body[0].in_features == 18 + 3 and model.critic.body[0].in_features == 18 + 3 + 7
+    obs, player = torch.zeros(2, 18), torch.zeros(2, dtype=torch.int64)
+    one, other = (model(obs, player, torch.full((2, 7), x)) for x in (0.0, 1.0))
+    assert torch.equal(one[0], other[0]) and not torch.equal(one[1], other[1])
