@@ -42,11 +42,10 @@ class Draw:
 
         The learner keeps one of the seats that its leaders hold, each with the same probability.
         """
-        takes_part = keys.uniform(keys.streams(seeds, "opponents take part")) < self.share
-        kept = keys.choose(keys.streams(seeds, "the learner's seat"), np.isin(own, self.leaders))
-        weights = np.broadcast_to(np.asarray(self.weights), (len(own), len(self.weights)))
-        opponent = self.first + keys.draw(keys.streams(seeds, "opponent"), weights)
-        taken = takes_part[:, None] & (np.arange(own.shape[1]) != kept[:, None])
+        takes_part, keeps, which = keys.streams(seeds, "opponents take part", "the learner's seat", "opponent").T
+        kept = keys.choose(keeps, np.isin(own, self.leaders))
+        opponent = self.first + keys.draw(which, np.asarray([self.weights]))
+        taken = (keys.uniform(takes_part) < self.share)[:, None] & (np.arange(own.shape[1]) != kept[:, None])
         return np.where(taken, opponent[:, None], own)
 
 

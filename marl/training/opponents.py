@@ -79,7 +79,7 @@ class Past:
             )
         if config.draw == "prioritised" and learner.spec.payoff != "zero_sum":
             raise UserError(
-                f"opponents.past.draw: prioritised counts wins, and '{learner.spec.name}' is not zero-sum; use uniform"
+                f"draw: prioritised counts wins, and '{learner.spec.name}' is not zero-sum; use draw: uniform"
             )
         self._config, self._spec, self._algorithm, self._device = config, learner.spec, algorithm, device
         self._snapshots: dict[int, Entrant] = {}  # by step

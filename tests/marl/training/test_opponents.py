@@ -212,7 +212,9 @@ class TestPast:
         with pytest.raises(UserError, match=r"versus trains several; leave 'opponents\.past' out"):
             prepare(config({"past": {}}, game=game, algorithm=versus, rollout_length=None), Path("run"))
         for payoff in ("team", "general_sum"):
-            with pytest.raises(UserError, match="prioritised counts wins, and 'tic_tac_toe' is not zero-sum; use"):
+            with pytest.raises(
+                UserError, match="prioritised counts wins, and 'openspiel:tic_tac_toe' is not zero-sum; use"
+            ):
                 Past(PastConfig(draw="prioritised"), learner(replace(BOARD, payoff=payoff)), "ippo", "cpu")
 
     def test_a_class_of_the_users_is_named(self, tmp_path):
