@@ -73,6 +73,11 @@ def uniform(key: Keys, n: int | None = None) -> NDArray[np.float64]:
     return (_mix(key + _U(_GOLDEN)) >> _U(11)).astype(np.float64) * 2.0**-53
 
 
+def streams(seeds: Keys, *names: str) -> Keys:
+    """Return the keys [B, names] of named streams of each of `seeds` [B]: the vector twin of `stream`."""
+    return fold(seeds[:, None], [zlib.crc32(name.encode()) for name in names])
+
+
 def choose(key: Keys, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Draw the index of one true entry of each row of `mask` [B, A], uniformly."""
     count = mask.sum(1)

@@ -199,6 +199,9 @@ def subjects() -> dict[str, Subject]:
     }
     trained["mappo-recurrent"] = trained["mappo"] | memory
     trained["search-2-workers"] = trained["alphazero"] | {"rollout_workers": 2}
+    past = {"agents": ["random"], "past": {"window": 3, "draw": "prioritised", "weight": 2}, "share": 0.75}
+    trained["past"] = trained["ippo"] | {"opponents": past}
+    trained["past-2-workers"] = trained["search-2-workers"] | {"opponents": past}
     found = [Subject(name, ("train",), config, runs) for name, config in trained.items()]
     members = {f"m{seed}": {"train": "ippo.json", "set": {"seed": seed}} for seed in range(3)}
     found.append(Subject("population", ("population",), {"members": members, "workers": 2}, runs))

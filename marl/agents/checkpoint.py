@@ -70,6 +70,14 @@ class _Hashes(_Part):
     learner: Sha256 = Field(alias="learner.safetensors")
 
 
+class _Results(_Part):
+    """A run's results against one of its own checkpoints (marl/training/opponents.py)."""
+
+    step: Natural
+    episodes: Annotated[float, Field(ge=0)]
+    score: Annotated[float, Field(ge=0)]
+
+
 class _About(_Part):
     """The fields of checkpoint.json that are read."""
 
@@ -84,6 +92,7 @@ class _About(_Part):
     seed: Natural
     digest: Sha256
     sha256: _Hashes
+    past: list[_Results] | None = None  # only of runs whose past opponents are prioritised
 
 
 class Damaged(UserError):
@@ -106,6 +115,7 @@ class About(TypedDict):
     digest: str
     versions: dict[str, str]
     sha256: dict[str, str]  # by file
+    past: NotRequired[list[dict[str, Any]]]  # results against earlier checkpoints, where the run draws by them
     integrity: NotRequired[str]
 
 
@@ -136,10 +146,11 @@ def write(
     parent: tuple[str, int] | None,
     agent: Tensors,
     learner: Tensors,
+    past: list[dict[str, Any]] | None = None,
 ) -> str:
     """Write a checkpoint atomically and return the agent's digest; raises RunFailed if it cannot be written.
 
-    `parent` is the digest and the step of the checkpoint before.
+    `parent` is the digest and the step of the checkpoint before; `past` the results against earlier ones, if counted.
     """
     from marl.learning import shards
 
@@ -166,6 +177,8 @@ def write(
             "versions": {package: version(package) for package in PACKAGES},
             "sha256": hashes,
         }
+        if past is not None:
+            about["past"] = past
         digest = about["digest"] = _digest_of(about)
         (partial / "checkpoint.json").write_bytes(_sealed(about))
         _sync(partial / "checkpoint.json")
@@ -246,6 +259,22 @@ def learner_state(folder: Path, about: About) -> Tensors:
         return shards.join(tensors(folder, about, LEARNER), fetch)
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise _damaged(path, f"its shards do not belong to it: {error}") from error
+
+
+def line_of(folder: Path, most: int | None) -> list[tuple[Path, int]]:
+    """Return a checkpoint of a run and those before it, with their steps, the oldest first; at most `most`.
+
+    Raises UserError if one is missing, damaged, or not the parent of the next.
+    """
+    about = read(folder)
+    line = [(folder, about["step"])]
+    while (step := about.get("parent_step")) is not None and len(line) != most:
+        before, parent = folder_of(folder.parents[1], step), about["parent"]
+        about = read(before)
+        if about["digest"] != parent:
+            raise _damaged(before, f"the checkpoint of step {line[0][1]:,} follows on another")
+        line.insert(0, (before, step))
+    return line
 
 
 def newest(run: Path) -> Path | None:

@@ -23,7 +23,7 @@ from games.keys import Keys, fold, stream
 from marl.rollout.agent import Agent, Member, Random
 from marl.rollout.recording import Moment, Recording, see
 from marl.rollout.referee import Forfeit, Referee
-from marl.rollout.seating import EMPTY, Seating
+from marl.rollout.seating import EMPTY, Draw, Seating
 from marl.rollout.types import Decision, Hidden, Trajectory, View
 
 OPENING = stream(0, "opening moves")
@@ -137,30 +137,49 @@ def _advance(venv: VecEnv, actions: Actions, carry: Carry) -> None:
 
 
 def rollout(
-    venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry, length: int, *, closing: bool = False
+    venv: VecEnv,
+    roster: Sequence[Agent],
+    seating: Seating,
+    carry: Carry,
+    length: int,
+    draw: Draw | None = None,
+    *,
+    closing: bool = False,
 ) -> Trajectory:
-    """Play `length` steps and record them. `seating` [E, N] holds for the whole call."""
-    return carry.recording.add(play_steps(venv, roster, seating, carry, length, closing=closing))
+    """Play `length` steps as `play_steps` does, and record them."""
+    return carry.recording.add(play_steps(venv, roster, seating, carry, length, draw, closing=closing))
 
 
 def play_steps(
-    venv: VecEnv, roster: Sequence[Agent], seating: Seating, carry: Carry, length: int, *, closing: bool = False
+    venv: VecEnv,
+    roster: Sequence[Agent],
+    seating: Seating,
+    carry: Carry,
+    length: int,
+    draw: Draw | None = None,
+    *,
+    closing: bool = False,
 ) -> list[Moment]:
     """Play `length` steps; return the moment of each, and the final one.
 
+    `seating` [E, N] holds for the whole call; with `draw`, opponents take seats of it, anew in every episode.
     With `closing` only the open episodes are played on: an environment whose episode is over has EMPTY seats from then.
     """
-    moments = []
+    moments: list[Moment] = []
+    seated = seating
     for _ in range(length):
+        timestep = carry.timestep
+        if draw and (not moments or timestep.first.any()):
+            seated = draw.seat(seating, timestep.seed)
         if closing:
-            carry.idle |= carry.timestep.first
-            seating = np.where(carry.idle[:, None], EMPTY, seating)
-        moment = see(carry.timestep, seating)
-        moment.action, moment.extras = decide(venv, roster, seating, carry)
+            carry.idle |= timestep.first
+            seated = np.where(carry.idle[:, None], EMPTY, seated)
+        moment = see(timestep, seated)
+        moment.action, moment.extras = decide(venv, roster, seated, carry)
         _advance(venv, moment.action, carry)
         moment.reward = carry.timestep.reward.copy()
         moments.append(moment)
-    return [*moments, see(carry.timestep, seating)]
+    return [*moments, see(carry.timestep, seated)]
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,19 @@
-"""Seating: the roster entry that holds each player, in every environment."""
+"""Seating: the roster entry that holds each player, in every environment.
+
+A learner says which of its own actors holds each player (`Learner.seating`). In a share of the episodes an opponent
+takes all seats but one. Whether it does, which seat the learner keeps, and which opponent it is are drawn when the
+episode opens, from the episode's seed alone: they do not depend on the number of environments or of workers, or on what
+was played before.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from games import keys
+from games.keys import Keys
 
 Seating = NDArray[np.int64]  # [E, N] the roster entry that holds each player; EMPTY for an unused seat
 EMPTY = -1
@@ -14,11 +24,36 @@ def self_play(num_envs: int, num_players: int, actors: int = 1) -> Seating:
     return np.repeat(np.arange(num_envs)[:, None] % actors, num_players, axis=1)
 
 
-def seat(own: Seating, leaders: Sequence[int], actors: int, opponents: int, share: float) -> Seating:
-    """Return the seating [E, N] with opponents: entries 0..actors-1 are the learner's, as in `own`; opponents follow.
+@dataclass(frozen=True)
+class Draw:
+    """How the opponents of an episode are drawn from its seed.
 
-    In a share of the environments one of the row's `leaders`, in rotation, keeps its seat, and the opponents take the
-    other seats, in rotation.
+    One opponent holds all seats that the learner does not keep, as it does in evaluations. So an opponent's weight is
+    its share of these episodes for any number of players, and an episode's result is a result against one opponent.
+    """
+
+    first: int  # the roster entry of the first opponent; those before it are the learner's actors
+    weights: Sequence[float]  # [K] of the opponents; they need not sum to 1
+    share: float  # the probability that an opponent plays
+    leaders: Sequence[int]  # the learner's actors that keep a seat
+
+    def seat(self, own: Seating, seeds: Keys) -> Seating:
+        """Return the seating [E, N] of the episodes with these seeds [E]; `own` [E, N] is that without opponents.
+
+        The learner keeps one of the seats that its leaders hold, each with the same probability.
+        """
+        takes_part, keeps, which = keys.streams(seeds, "opponents take part", "the learner's seat", "opponent").T
+        kept = keys.choose(keeps, np.isin(own, self.leaders))
+        opponent = self.first + keys.draw(which, np.asarray([self.weights]))
+        taken = (keys.uniform(takes_part) < self.share)[:, None] & (np.arange(own.shape[1]) != kept[:, None])
+        return np.where(taken, opponent[:, None], own)
+
+
+def by_turns(own: Seating, leaders: Sequence[int], actors: int, opponents: int, share: float) -> Seating:
+    """Return the seating [E, N] of a stretch in which opponents sit by turns: the rule of runs begun before `Draw`.
+
+    Entries 0..actors-1 are the learner's, as in `own`; opponents follow. In a share of the environments one of the
+    row's `leaders`, in rotation, keeps its seat, and the opponents take the other seats, in rotation.
     """
     if opponents == 0:
         return own

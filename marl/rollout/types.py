@@ -124,7 +124,7 @@ class Trajectory:
     action: Actions  # [T, E, N] or [T, E, N, D]
     reward: NDArray[np.float32]  # [T, E, N] of the transition t -> t+1
     extras: dict[str, NDArray[Any]]  # [T, E, N, ...]
-    seating: NDArray[np.int64]  # [T, E, N] the roster entry that held the player
+    seating: NDArray[np.int64]  # [T, E, N] the roster entry that held the player, the same for a whole episode
     complete: NDArray[np.bool_]  # [T, E, N] decisions whose successor is known now, and was not known before
     recorded: int  # the number of steps that the previous trajectory had too
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from games.contract import VecEnv
+from games.contract import Spec, VecEnv
 from games.errors import RunFailed, WorkerDied, numbered_from
 from games.keys import Keys, fold, stream
 from games.processes import Worker, shares, stop_all
@@ -31,7 +31,7 @@ from marl.base.memory import keep_freed_memory
 from marl.rollout.agent import Agent
 from marl.rollout.loop import Carry, play_steps, rollout
 from marl.rollout.recording import Moment, Recording, side_by_side
-from marl.rollout.seating import Seating
+from marl.rollout.seating import Draw, Seating
 from marl.rollout.types import Trajectory
 
 _log = logging.getLogger(__name__)
@@ -39,23 +39,25 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Beginning:
-    """The start of a stretch: the seating, and the keys of agents and episodes."""
+    """The start of a stretch: the seating and how opponents take seats of it, and the keys of agents and episodes."""
 
     seating: Seating  # [E, N]
+    draw: Draw | None
     streams: Keys  # [roster]
     seeds: Keys  # [E]
 
     def share(self, start: int, stop: int) -> "Beginning":
         """Return the part for the environments from `start` to `stop`, excluded."""
-        return Beginning(self.seating[start:stop], self.streams, self.seeds[start:stop])
+        return Beginning(self.seating[start:stop], self.draw, self.streams, self.seeds[start:stop])
 
     def carry(self, venv: VecEnv, roster: Sequence[Agent]) -> Carry:
         return Carry(venv, roster, self.streams, self.seeds)
 
 
-def beginning(key: int, seating: Seating, roster: int) -> Beginning:
+def beginning(key: int, seating: Seating, roster: int, draw: Draw | None = None) -> Beginning:
     """Return the beginning of a stretch from its `key`, for a roster of so many agents."""
-    return Beginning(seating, fold(stream(key, "agents"), np.arange(roster)), fold(key, np.arange(len(seating))))
+    streams, seeds = fold(stream(key, "agents"), np.arange(roster)), fold(key, np.arange(len(seating)))
+    return Beginning(seating, draw, streams, seeds)
 
 
 class Collector:
@@ -63,14 +65,13 @@ class Collector:
 
     elsewhere = 0.0  # CPU-seconds spent in other processes, so far
 
-    def __init__(self, venv: VecEnv, opponents: Sequence[Entrant], length: int) -> None:
+    def __init__(self, venv: VecEnv, length: int) -> None:
         self._venv, self._length = venv, length
-        self._opponents = [entrant.answerable(venv.spec) for entrant in opponents]
 
-    def open(self, actors: Sequence[Agent], how: Beginning) -> None:
-        """Drop the open episodes, and open a new one in every environment."""
-        self._roster, self._seating = [*actors, *self._opponents], how.seating
-        self._carry = how.carry(self._venv, self._roster)
+    def open(self, actors: Sequence[Agent], opponents: Sequence[Entrant], how: Beginning) -> None:
+        """Drop the open episodes, and open a new one in every environment; the roster is `actors` and `opponents`."""
+        self._roster = [*actors, *(entrant.answerable(self._venv.spec) for entrant in opponents)]
+        self._beginning, self._carry = how, how.carry(self._venv, self._roster)
 
     def begin(self, *, closing: bool = False) -> None:
         """Start to play the next generation; with `closing`, of the open episodes only (`loop.play_steps`)."""
@@ -78,7 +79,10 @@ class Collector:
 
     def take(self) -> Trajectory:
         """Return the recording of the generation that was begun."""
-        return rollout(self._venv, self._roster, self._seating, self._carry, self._length, closing=self._closing)
+        how = self._beginning
+        return rollout(
+            self._venv, self._roster, how.seating, self._carry, self._length, how.draw, closing=self._closing
+        )
 
     def close(self) -> None:
         """Stop the worker processes, if there are any."""
@@ -93,16 +97,16 @@ class WorkerCollector(Collector):
 
     MOST_DEATHS = 8
 
-    def __init__(self, game: str, num_envs: int, workers: int, opponents: Sequence[Entrant], length: int) -> None:
-        who = tuple((entrant.reference, entrant.digest) for entrant in opponents)
+    def __init__(self, game: str, num_envs: int, workers: int, length: int) -> None:
         parts = enumerate(shares(num_envs, workers))
-        self._tables = [Table(game, index, start, stop, who) for index, (start, stop) in parts]
+        self._tables = [Table(game, index, start, stop) for index, (start, stop) in parts]
         self._length = length
         self._workers: list[Worker] = []
         self._stop = weakref.finalize(self, stop_all, self._workers)
 
-    def open(self, actors: Sequence[Agent], how: Beginning) -> None:
+    def open(self, actors: Sequence[Agent], opponents: Sequence[Entrant], how: Beginning) -> None:
         self._actors, self._beginning, self._deaths = actors, how, 0
+        self._opponents = [(entrant.reference, entrant.digest) for entrant in opponents]
         self._recording = Recording()
         # The pickled actors of each generation of the stretch, and whether it plays the open episodes only.
         self._generations: list[tuple[bytes, bool]] = []
@@ -133,9 +137,11 @@ class WorkerCollector(Collector):
 
     def _ask(self, index: int, generation: int) -> None:
         table = self._tables[index]
-        how = self._beginning.share(table.start, table.stop) if generation == 0 else None
         actors, closing = self._generations[generation]
-        self._workers[index].ask("play", actors, how, self._length, closing)
+        opening = None
+        if generation == 0:
+            opening = self._beginning.share(table.start, table.stop), self._opponents
+        self._workers[index].ask("play", actors, opening, self._length, closing)
 
     def _answer(self, index: int) -> list[Moment]:
         try:
@@ -162,16 +168,18 @@ class WorkerCollector(Collector):
 
 @dataclass(frozen=True)
 class Table:
-    """The environments `start` to `stop` (excluded) that one worker plays, and the opponents in them."""
+    """The environments `start` to `stop` (excluded) that one worker plays."""
 
     game: str
     worker: int
     start: int
     stop: int
-    opponents: tuple[tuple[str, str], ...]  # references and digests
 
     def __str__(self) -> str:
         return f"rollout worker {self.worker} of '{self.game}' (environments {self.start} to {self.stop - 1})"
+
+
+Named = tuple[str, str]  # an opponent's reference and digest
 
 
 class Host:
@@ -180,33 +188,41 @@ class Host:
     def __init__(self, table: Table) -> None:
         self._table = table
         self._venv: VecEnv | None = None
+        self._opponents: dict[Named, Agent] = {}
         self._spent = 0.0
 
-    def play(self, actors: bytes, how: Beginning | None, length: int, closing: bool) -> tuple[list[Moment], float]:
+    def play(
+        self, actors: bytes, opening: tuple[Beginning, Sequence[Named]] | None, length: int, closing: bool
+    ) -> tuple[list[Moment], float]:
         """Play one generation, from a beginning or from where the one before ended; `closing`: as `loop.play_steps`.
 
         Returns its moments, and the CPU-seconds that this process has spent since the previous call.
         """
         if self._venv is None:
-            self._set_up()
-        assert self._venv is not None
-        roster: list[Agent] = [*pickle.loads(actors), *self._opponents]
+            torch.set_num_threads(1)
+            keep_freed_memory()
+            self._venv = make(self._table.game, self._table.stop - self._table.start)
+        if opening is not None:
+            self._load(self._venv.spec, opening[1])
+        roster: list[Agent] = [*pickle.loads(actors), *(self._opponents[named] for named in self._named)]
         with numbered_from(self._table.start):
-            if how is not None:
-                self._seating, self._carry = how.seating, how.carry(self._venv, roster)
-            moments = play_steps(self._venv, roster, self._seating, self._carry, length, closing=closing)
+            if opening is not None:
+                self._beginning, self._carry = opening[0], opening[0].carry(self._venv, roster)
+            how = self._beginning
+            moments = play_steps(self._venv, roster, how.seating, self._carry, length, how.draw, closing=closing)
         before, self._spent = self._spent, time.process_time()
         return moments, self._spent - before
 
-    def _set_up(self) -> None:
-        torch.set_num_threads(1)
-        keep_freed_memory()
-        self._venv = make(self._table.game, self._table.stop - self._table.start)
-        self._opponents: list[Agent] = []
-        for reference, digest in self._table.opponents:
-            entrant = load_entrant(reference, self._venv.spec)
+    def _load(self, spec: Spec, named: Sequence[Named]) -> None:
+        """Load the opponents of a stretch; those of the stretch before are there, and the others are forgotten."""
+        kept = {name: agent for name, agent in self._opponents.items() if name in named}
+        for reference, digest in named:
+            if (reference, digest) in kept:
+                continue
+            entrant = load_entrant(reference, spec)
             if entrant.digest != digest:
                 raise RunFailed(
                     f"the opponent '{reference}' changed while it was being played against; go on with --resume"
                 )
-            self._opponents.append(entrant.answerable(self._venv.spec))
+            kept[reference, digest] = entrant.answerable(spec)
+        self._named, self._opponents = named, kept

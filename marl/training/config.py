@@ -1,22 +1,93 @@
 """The configurations of training runs and of populations."""
 
-from typing import Any, ClassVar
+from itertools import groupby
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     Field,
     PositiveInt,
     field_validator,
+    model_serializer,
+    model_validator,
 )
 
+from games.errors import written
+from games.references import rejoin
 from marl.base.engine import Engine
-from marl.base.schema import Count, FolderName, Frozen, OfGame, References, Section, Size, WholeConfig
+from marl.base.schema import (
+    Count,
+    FolderName,
+    Frozen,
+    InOldRecords,
+    OfGame,
+    References,
+    Section,
+    Size,
+    WholeConfig,
+)
+
+Weight = Annotated[float, Field(gt=0)]
+
+
+class OpponentConfig(Frozen):
+    """An agent that plays in training, and its weight; its reference alone stands for one of weight 1."""
+
+    agent: str
+    weight: Weight = 1.0
+
+    @model_serializer
+    def _written(self) -> str | dict[str, Any]:
+        return self.agent if self.weight == 1 else {"agent": self.agent, "weight": self.weight}
+
+
+def _entries(listed: Any) -> Any:
+    """Return a list of opponents in full; references that YAML has split at their commas are put together again."""
+    if not isinstance(listed, list | tuple):
+        return listed
+    entries: list[Any] = []
+    for is_text, group in groupby(listed, key=lambda entry: isinstance(entry, str)):
+        entries += [{"agent": text} for text in rejoin(list(group))] if is_text else group
+    wrong = [entry for entry in entries if not isinstance(entry, dict | OpponentConfig)]
+    if wrong:
+        raise ValueError(
+            f"expected agents, or agents with weights: {{agent: random, weight: 2}}, got {written(wrong[0])}"
+        )
+    return tuple(entries)
+
+
+class PastConfig(Frozen):
+    """The run's own past among its opponents: the agents of its checkpoints."""
+
+    window: Size | Literal["all"] = 10  # the newest checkpoints, that of the stretch's start included
+    draw: Literal["uniform", "latest", "prioritised"] = "uniform"
+    weight: Weight = 1.0  # of all of them together
+
+    @property
+    def checkpoints(self) -> int | None:
+        """How many of the newest checkpoints play; None: all."""
+        newest = 1 if self.draw == "latest" else self.window
+        return None if newest == "all" else newest
 
 
 class OpponentsConfig(Frozen):
-    """The opponents in training: frozen agents, in a share of the environments, in each seat in turn."""
+    """The opponents in training: frozen agents and the run's own past, one in each of a share of the episodes."""
 
-    agents: References = ()
+    agents: Annotated[tuple[OpponentConfig, ...], BeforeValidator(_entries)] = ()
+    past: PastConfig | None = None
     share: float = Field(default=0.5, ge=0, le=1)
+    dealt: Annotated[Literal["by_episode", "by_turns"], InOldRecords("by_turns")] = "by_episode"
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The agents that are listed, without their weights."""
+        return tuple(entry.agent for entry in self.agents)
+
+    @model_validator(mode="after")
+    def _drawn(self) -> Self:
+        if self.dealt == "by_turns" and (self.past or any(entry.weight != 1 for entry in self.agents)):
+            raise ValueError("expected dealt: by_episode for opponents with weights or a past, got 'by_turns'")
+        return self
 
 
 class EvaluationConfig(Frozen):

@@ -21,7 +21,7 @@ from games.keys import fold_one, stream
 from games.registry import make
 from games.workers import Workers
 from marl.agents import checkpoint
-from marl.agents.load import Entrant, load_entrants, load_panel, refuse_code
+from marl.agents.load import Entrant, load_panel, refuse_code
 from marl.base.display import Display
 from marl.base.drives import notes_on
 from marl.base.files import refuse_links, write_text
@@ -33,9 +33,9 @@ from marl.base.terminal import Terminal
 from marl.evaluation.evaluate import evaluate_entrant
 from marl.learning.learner import Learner
 from marl.learning.registry import configured
-from marl.rollout.seating import seat
 from marl.training.collectors import Collector, WorkerCollector, beginning
 from marl.training.config import TrainConfig
+from marl.training.opponents import Opponents, Past, listed
 from marl.training.runlog import LOGS, RunLog
 
 ROLLOUT_LENGTH = 64  # the default, if neither the config nor the learner sets it
@@ -52,7 +52,7 @@ class Run:
     venv: VecEnv
     collector: Collector
     learner: Learner
-    opponents: list[Entrant]
+    opponents: Opponents
     panel: dict[str, Entrant | None]  # by name; None: self-play
     step: int = 0
     parent: tuple[str, int] | None = None  # digest and step of its newest checkpoint
@@ -62,7 +62,8 @@ class Run:
     def close(self) -> None:
         """End the processes in which its games are played and its opponents play."""
         self.collector.close()
-        for entrant in filter(None, [*self.opponents, *self.panel.values()]):
+        self.opponents.close()
+        for entrant in filter(None, self.panel.values()):
             entrant.rest()
 
 
@@ -129,16 +130,16 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
     settings = learner_class.resolved(settings, venv.spec, device=device)
     key = stream(config.seed, "learner")
     learner = learner_class(settings, venv.spec, key=key, total_steps=config.steps, device=device)
-    opponents = _opponents(config, venv.spec, device)
+    opponents = _opponents(config, learner, name, device)
     length = _rollout_length(config, name, learner)
     against, panel = _panel(config, venv.spec, device)
     evaluation = config.evaluation.model_copy(update={"panel": against})
     algorithm = {"name": name} | settings.model_dump(mode="json")
     resolved = config.model_copy(update={"algorithm": algorithm, "rollout_length": length, "evaluation": evaluation})
     if config.rollout_workers:
-        collector: Collector = WorkerCollector(config.game, config.num_envs, config.rollout_workers, opponents, length)
+        collector: Collector = WorkerCollector(config.game, config.num_envs, config.rollout_workers, length)
     else:
-        collector = Collector(venv, opponents, length)
+        collector = Collector(venv, length)
     return Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel)
 
 
@@ -149,14 +150,17 @@ def check(config: TrainConfig, device: str = "auto") -> None:
         spec = make(config.game, 1).spec
     learner = learner_class(settings, spec, key=0, total_steps=1, device=device_of(device))
     _rollout_length(config, name, learner)
-    _opponents(config, spec)
+    _opponents(config, learner, name, "cpu")
     _panel(config, spec)
 
 
-def _opponents(config: TrainConfig, spec: Spec, device: str = "cpu") -> list[Entrant]:
-    """Return the opponents of a run, with the members of its populations."""
+def _opponents(config: TrainConfig, learner: Learner, name: str, device: str) -> Opponents:
+    """Return the opponents of a run, with the members of its populations and its own past."""
     with config.origin.blame(("opponents", "agents")):
-        return [found for text in config.opponents.agents for found in load_entrants(text, spec, device).values()]
+        named = listed(config.opponents, learner.spec, device)
+    with config.origin.blame(("opponents", "past")):
+        past = Past(config.opponents.past, learner, name, device) if config.opponents.past else None
+    return Opponents(config.opponents, learner.spec, named, past)
 
 
 def _panel(config: TrainConfig, spec: Spec, device: str = "cpu") -> tuple[Sequence[str], dict[str, Entrant | None]]:
@@ -251,6 +255,7 @@ def _go_on(run: Run, resumed: checkpoint.Resumed) -> None:
             f"the learner's state in '{resumed.folder}' does not fit this version of {run.name}; go on with the "
             "version that wrote it, or name another --run-dir"
         ) from error
+    run.opponents.restore(resumed.folder, about)
     run.step, run.parent = about["step"], (about["digest"], about["step"])
 
 
@@ -288,7 +293,7 @@ def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
     if config.evaluation.panel is None:
         given.get("evaluation", {}).pop("panel", None)
     for section, key, texts in (
-        ("opponents", "agents", begun.opponents.agents),
+        ("opponents", "agents", begun.opponents.references),
         ("evaluation", "panel", begun.evaluation.panel),
     ):
         if key not in given.get(section, {}):
@@ -353,7 +358,7 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
         last = closing and (rollouts == 0 or not unfinished.any())
         if not last:
             collector.begin(closing=closing)
-        metrics = learner.update(trajectory, mine)
+        metrics = learner.update(trajectory, mine) | run.opponents.watch(trajectory)
         _say_new_notes(run, display)
         if trajectory.steps == 0:  # only slots that reset an environment, and idle ones: nothing to log
             continue
@@ -383,9 +388,9 @@ def _open_episodes(run: Run) -> int:
     config, learner = run.config, run.learner
     key = fold_one(stream(config.seed, "stretch"), run.step // config.stretch)
     actors = list(learner.actors())
-    own = learner.seating(config.num_envs)
-    seating = seat(own, learner.leaders(), len(actors), len(run.opponents), config.opponents.share)
-    run.collector.open(actors, beginning(key, seating, len(actors) + len(run.opponents)))
+    seating, draw = run.opponents.begin(learner.seating(config.num_envs), learner.leaders(), len(actors))
+    entrants = [opponent.entrant for opponent in run.opponents.present]
+    run.collector.open(actors, entrants, beginning(key, seating, len(actors) + len(entrants), draw))
     return len(actors)
 
 
@@ -405,8 +410,9 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
         means = " ".join(f"{mean:+.2f}" for mean in result.return_mean)
         results.append(f"{name} {means}")
     log.flush()
+    folder = checkpoint.folder_of(run.folder, run.step)
     digest = checkpoint.write(
-        checkpoint.folder_of(run.folder, run.step),
+        folder,
         algorithm=run.name,
         settings=run.settings.model_dump(mode="json"),
         spec=run.venv.spec,
@@ -415,8 +421,10 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
         parent=run.parent,
         agent=run.learner.agent_state(),
         learner=run.learner.state(),
+        past=run.opponents.settle(),
     )
     run.parent = digest, run.step
-    checkpoint.retain(run.folder, config.keep)
+    run.opponents.add(folder, run.step)
+    checkpoint.retain(run.folder, run.opponents.kept(config.keep))
     against_all = "; ".join(results) or "no panel"
     display.line(f"step {run.step:,} of {config.steps:,}; mean return by seat against {against_all}")

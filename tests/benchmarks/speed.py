@@ -34,7 +34,6 @@ from games.workers import Workers
 from marl.base.schema import load
 from marl.base.terminal import Terminal
 from marl.rollout.loop import Carry, rollout
-from marl.rollout.seating import seat
 from marl.training.config import TrainConfig
 from marl.training.train import prepare
 from tests.benchmarks import timing
@@ -297,16 +296,14 @@ def ippo(options: argparse.Namespace) -> Iterator[Row]:
     trained = prepare(config, Path("run"), device="cpu")  # which is not made
     config, venv, learner = trained.config, trained.venv, trained.learner
     actors = list(learner.actors())
-    roster = actors + [entrant.agent for entrant in trained.opponents]
-    share = config.opponents.share
-    own = learner.seating(config.num_envs)
-    seating = seat(own, learner.leaders(), len(actors), len(roster) - len(actors), share)
+    seating, draw = trained.opponents.begin(learner.seating(config.num_envs), learner.leaders(), len(actors))
+    roster = actors + [opponent.entrant.agent for opponent in trained.opponents.present]
     carry = Carry(venv, roster, fold(1, np.arange(len(roster))), fold(2, np.arange(config.num_envs)))
     before = peak_memory()
     spent = []
     for _ in range(13):
         started = time.process_time()
-        trajectory = rollout(venv, roster, seating, carry, config.rollout_length)
+        trajectory = rollout(venv, roster, seating, carry, config.rollout_length, draw)
         played = time.process_time()
         learner.update(trajectory, range(len(actors)))
         spent.append((played - started, time.process_time() - played, trajectory.steps))

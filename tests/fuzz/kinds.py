@@ -115,7 +115,7 @@ def _option(rng: Random, trial: Trial) -> str:
 def _config(rng: Random, kit: Bases, folder: Path) -> tuple[str, list[str], Any, dict[str, list[str]]]:
     """Choose a config, the command that reads it, and the keys that it may have."""
     train = sorted(TrainConfig.model_fields)
-    sections = {"": train, "evaluation": ["panel", "seeds"], "opponents": ["agents", "share"]}
+    sections = {"": train, "evaluation": ["panel", "seeds"], "opponents": ["agents", "past", "share", "dealt"]}
     command = rng.choice(("train", "train", "train", "resume", "population", "sweep", "tournament"))
     if command == "train":
         name = rng.choice(sorted(bases.ALGORITHMS))

@@ -84,10 +84,10 @@ class Limits:
         self.cut = True
         return make(game, num_envs)
 
-    def collector(self, game: str, num_envs: int, workers: int, opponents: Any, length: int) -> Any:
+    def collector(self, game: str, num_envs: int, workers: int, length: int) -> Any:
         """Stand in for `WorkerCollector`."""
         self.cut = True
-        return Collector(make(game, num_envs), opponents, length)
+        return Collector(make(game, num_envs), length)
 
 
 @contextmanager

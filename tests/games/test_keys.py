@@ -38,6 +38,13 @@ def test_choose_draws_legal_actions_evenly():
     assert (abs(counts[[1, 3, 4]] - 10_000) < 400).all()
 
 
+def test_streams_of_many_seeds_are_those_of_each():
+    found = keys.streams(fold(3, np.arange(4)), "seat", "opponent")
+    assert found.tolist() == [
+        [stream(seed, name) for name in ("seat", "opponent")] for seed in fold(3, np.arange(4)).tolist()
+    ]
+
+
 def test_streams_are_apart():
     assert len({stream(0, name) for name in ("agents", "learner", "chance")} | {stream(1, "agents")}) == 4
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from marl.rollout.seating import seat, self_play
+from marl.rollout.seating import by_turns, self_play
 
 
 def seated(num_envs, players, actors, opponents, share):
-    return seat(self_play(num_envs, players, actors), range(actors), actors, opponents, share)
+    return by_turns(self_play(num_envs, players, actors), range(actors), actors, opponents, share)
 
 
 def test_without_opponents_the_learner_holds_every_seat():
@@ -18,13 +18,13 @@ def test_without_opponents_the_learner_holds_every_seat():
 
 def test_who_leads_keeps_its_seat_and_others_do_not():
     own = np.array([[0, 1], [2, 0], [0, 2], [1, 0]])  # 0 learns, against two past selves
-    assert seat(own, [0], 3, 1, 0.5).tolist() == [[0, 3], [3, 0], [0, 2], [1, 0]]
+    assert by_turns(own, [0], 3, 1, 0.5).tolist() == [[0, 3], [3, 0], [0, 2], [1, 0]]
 
 
 def test_several_leaders_of_a_row_stay_by_turns():
     """Two learners at one table: each keeps each seat."""
     own = np.array([[0, 1], [1, 0]] * 2)
-    assert seat(own, [0, 1], 2, 1, 1.0).tolist() == [[0, 2], [1, 2], [2, 1], [2, 0]]
+    assert by_turns(own, [0, 1], 2, 1, 1.0).tolist() == [[0, 2], [1, 2], [2, 1], [2, 0]]
 
 
 @pytest.mark.parametrize("share, mixed", [(0.0, 0), (0.25, 6), (0.5, 12), (1.0, 24)])

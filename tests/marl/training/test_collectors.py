@@ -16,7 +16,7 @@ from marl.agents.load import load_entrant
 from marl.rollout.agent import Random
 from marl.rollout.loop import play_steps
 from marl.rollout.recording import side_by_side
-from marl.rollout.seating import seat, self_play
+from marl.rollout.seating import Draw, self_play
 from marl.rollout.types import Decision, Trajectory
 from marl.training.collectors import Collector, WorkerCollector, beginning
 from marl.training.config import PopulationConfig, TrainConfig
@@ -44,6 +44,9 @@ TINY = {
     "opponents": {"agents": ("random",), "share": 0.4},
     "evaluation": {"panel": ()},
 }
+
+RANDOM = [load_entrant("random", make(GAME, 1).spec)]
+DRAW = Draw(1, (1.0,), 0.4, (0,))
 
 
 def config(**changes) -> TrainConfig:
@@ -80,8 +83,7 @@ class Clumsy(Versioned):
 
 def collected(collector: Collector, actor: Versioned, generations: int, kill=()) -> list[Trajectory]:
     """Play some generations, with a new version after each; kill worker 0 while it plays those in `kill`."""
-    seating = seat(self_play(5, 2), [0], 1, 1, 0.4)
-    collector.open([actor], beginning(7, seating, 2))
+    collector.open([actor], RANDOM, beginning(7, self_play(5, 2), 2, DRAW))
     collector.begin()
     taken = []
     for generation in range(generations):
@@ -95,7 +97,7 @@ def collected(collector: Collector, actor: Versioned, generations: int, kill=())
 
 
 def workers(count: int) -> WorkerCollector:
-    return WorkerCollector(GAME, 5, count, [load_entrant("random", make(GAME, 1).spec)], 6)
+    return WorkerCollector(GAME, 5, count, 6)
 
 
 def alike(one: dict, other: dict) -> bool:
@@ -125,7 +127,7 @@ def test_shares_of_a_batch_side_by_side_are_the_batch(sizes, length):
 
 
 def test_workers_play_what_one_process_plays_one_generation_behind():
-    here = Collector(make(GAME, 5), [load_entrant("random", make(GAME, 1).spec)], 6)
+    here = Collector(make(GAME, 5), 6)
     expected = collected(here, Versioned(make(GAME, 1).spec), 5)
     one, two = (collected(workers(count), Versioned(make(GAME, 1).spec), 5) for count in (1, 3))
     for generation, (plain, a, b) in enumerate(zip(expected, one, two, strict=True)):
@@ -140,7 +142,7 @@ def test_workers_play_what_one_process_plays_one_generation_behind():
 def test_workers_end_the_open_episodes_as_one_process_does(kill):
     def closed(collector):
         """Play three generations, and three more of the open episodes."""
-        collector.open([Versioned(make(GAME, 1).spec)], beginning(7, seat(self_play(5, 2), [0], 1, 1, 0.4), 2))
+        collector.open([Versioned(make(GAME, 1).spec)], RANDOM, beginning(7, self_play(5, 2), 2, DRAW))
         taken = []
         for generation in range(6):
             collector.begin(closing=generation > 2)
@@ -150,7 +152,7 @@ def test_workers_end_the_open_episodes_as_one_process_does(kill):
         collector.close()
         return taken
 
-    here, there = closed(Collector(make(GAME, 5), [load_entrant("random", make(GAME, 1).spec)], 6)), closed(workers(2))
+    here, there = closed(Collector(make(GAME, 5), 6)), closed(workers(2))
     assert all(equal(a, b) for a, b in zip(here, there, strict=True))
     assert here[2].played.all() and not here[5].played[here[5].recorded :].any()
 
@@ -211,8 +213,8 @@ def test_a_worker_that_dies_while_it_answers_is_replaced():
     """A batch whose moments do not fit into a pipe: the worker waits in the middle of its answer."""
     taken = []
     for kill in (False, True):
-        collector = WorkerCollector(GAME, 600, 1, [], 12)
-        collector.open([Versioned(make(GAME, 1).spec)], beginning(7, self_play(600, 2), 1))
+        collector = WorkerCollector(GAME, 600, 1, 12)
+        collector.open([Versioned(make(GAME, 1).spec)], [], beginning(7, self_play(600, 2), 1))
         collector.begin()
         assert collector._workers[0].connection.poll(60)
         if kill:

@@ -73,7 +73,7 @@ def test_a_population_plays_along_as_its_members_do(tmp_path):
     write(tmp_path, runs)
     asked = config(opponents={"agents": [str(tmp_path)]}, evaluation={"panel": [str(tmp_path), "self"], "seeds": 1})
     run = prepare(asked, tmp_path / "run")
-    assert [opponent.name for opponent in run.opponents] == ["a", "b"]
+    assert [opponent.label for opponent in run.opponents.listed] == ["a", "b"]
     assert list(run.panel) == [f"{tmp_path}/a", f"{tmp_path}/b", "self"]  # another's members may be called so, too
 
 

@@ -24,7 +24,7 @@ from marl.base import memory
 from marl.cli.app import main
 from marl.rollout.agent import Stateless
 from marl.rollout.loop import Carry, rollout
-from marl.rollout.seating import seat
+from marl.rollout.seating import by_turns
 from marl.rollout.types import Decision, View
 from marl.training.config import TrainConfig
 from marl.training.train import train
@@ -45,7 +45,7 @@ class Table:
         self.roster = [*self.learner.actors(), *strangers]
         self.mine = range(len(self.learner.actors()))
         own = self.learner.seating(num_envs)
-        self.seating = seat(own, self.learner.leaders(), len(self.mine), len(strangers), share)
+        self.seating = by_turns(own, self.learner.leaders(), len(self.mine), len(strangers), share)
         streams = fold(key, np.arange(len(self.roster)))
         self.carry = Carry(self.venv, self.roster, streams, fold(key + 1, np.arange(num_envs)))
 
