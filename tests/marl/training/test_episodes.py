@@ -107,7 +107,7 @@ def test_the_number_of_environments_of_a_trajectory_does_not_matter():
         for part, envs in zip(parts, (slice(0, 3), slice(3, 6)), strict=True):
             names = ("terminated", "truncated", "first", "reward", "seating")
             halves.append(part._ended(replace(trajectory, **{n: getattr(trajectory, n)[:, envs] for n in names}))[0])
-        assert np.concatenate(halves).tobytes() == sums.tobytes()
+        assert np.concatenate(halves, 1).tobytes() == sums.tobytes()
 
 
 def test_in_words():
