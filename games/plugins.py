@@ -1,4 +1,5 @@
-"""What installed packages register by entry point: games, sources of games, wrappers, agents, algorithms, commands.
+"""What installed packages register by entry point: games, sources of games, wrappers, agents, algorithms,
+writers of metrics, commands.
 
     [project.entry-points."marl.games"]     in the pyproject.toml of any package
     nim = "my_games:Nim"
@@ -22,8 +23,9 @@ SOURCES = "marl.sources"
 WRAPPERS = "marl.wrappers"
 AGENTS = "marl.agents"
 ALGORITHMS = "marl.algorithms"
+WRITERS = "marl.writers"
 COMMANDS = "marl.commands"
-GROUPS = (GAMES, SOURCES, WRAPPERS, AGENTS, ALGORITHMS, COMMANDS)
+GROUPS = (GAMES, SOURCES, WRAPPERS, AGENTS, ALGORITHMS, WRITERS, COMMANDS)
 
 
 def names(group: str) -> list[str]:

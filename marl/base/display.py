@@ -5,7 +5,7 @@ from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-from games.text import shown
+from games.text import cut, shown
 from marl.base.terminal import Terminal, Words
 
 QUIET = 10.0  # seconds between two lines of progress
@@ -18,19 +18,23 @@ class Display:
     """
 
     RECENT = 600.0
+    LONGEST = 24  # characters of the label on the bar
 
     def __init__(self, label: str, total: int, unit: str, console: Terminal, done: int = 0) -> None:
         self._label, self._total, self._console = label, total, console
-        columns = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), Words(unit))
         self._bar = Progress(
-            *columns,
+            Words("{task.description}"),
+            BarColumn(bar_width=10),
+            MofNCompleteColumn(),
+            Words(unit),
+            Words("{task.fields[note]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
             transient=True,
             speed_estimate_period=self.RECENT,
         )
-        self._task = self._bar.add_task(shown(label), total=total, completed=done)
+        self._task = self._bar.add_task(cut(shown(label), self.LONGEST), total=total, completed=done, note="")
         self._last_line = time.monotonic()
 
     def __enter__(self) -> "Display":
@@ -44,9 +48,11 @@ class Display:
         if self._console.is_terminal:
             self._bar.stop()
 
-    def advance_to(self, done: int) -> None:
-        """Move the bar."""
+    def advance_to(self, done: int, note: str = "") -> None:
+        """Move the bar; `note` stands beside the number until there is another."""
         self._bar.update(self._task, completed=min(done, self._total))
+        if note:
+            self._bar.update(self._task, note=shown(note))
 
     def tell(self, done: int, total: int, text: str) -> None:
         """Move the bar on a terminal; off it print `text`, at most every QUIET seconds."""

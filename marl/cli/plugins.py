@@ -34,7 +34,7 @@ class PlugIn:
 
 
 def plugins(context: typer.Context, as_json: AsJson = False) -> None:
-    """List what is registered by entry point: games, sources, wrappers, agents, algorithms, commands.
+    """List what is registered by entry point: games, sources, wrappers, agents, algorithms, writers, commands.
 
     Each is imported to see whether it loads; of marl's own, only the module is looked for.
     """

@@ -1,10 +1,12 @@
 """The commands that train: one run, a population, a sweep; and that draw their learning curves."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
+from games.errors import UserError
 from marl.base.engine import Engine
 from marl.base.files import run_folder, typed_path
 from marl.base.terminal import Terminal
@@ -35,7 +37,8 @@ def train(
         load(TrainConfig, config, typed(sets or [])), folder, resume=resume, device=device, console=Terminal()
     )
     say(f"trained: {newest}")
-    say(f"curves: tensorboard --logdir {folder}/tensorboard")
+    if (folder / "tensorboard").is_dir():
+        say(f"curves: tensorboard --logdir {folder}/tensorboard")
 
 
 def population(
@@ -94,16 +97,71 @@ def plot(
         Path | None,
         typer.Option(help="The picture, .png, .pdf or .svg; plot.png beside what is drawn by default.", **PATH),
     ] = None,
+    kind: Annotated[
+        Literal["curves", "profile", "aggregates"],
+        typer.Option(
+            help="Learning curves of one game; or final scores of several games: their profile or aggregates."
+        ),
+    ] = "curves",
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="A key of configs whose values make a method; algorithm.name by default.", metavar="A.B"),
+    ] = None,
+    normalise: Annotated[
+        list[str] | None,
+        typer.Option(help="Values of a game that are 0 and 1; its return_bounds by default.", metavar="GAME=LOW,HIGH"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw learning curves, and print where they end as a Markdown table; runs that differ by seed are one curve."""
-    from marl.training.curves import read
-    from marl.training.plot import beside, draw, table
+    """Draw learning curves, a performance profile or aggregates, and print a Markdown table.
 
-    plotted, out = read(runs, metric, against), out or beside(runs) / "plot.png"
-    draw(plotted, out)
+    Runs that differ by seed are one curve, or one method.
+    """
+    if kind == "curves":
+        for option, given in (("--by", by), ("--normalise", normalise)):
+            if given:
+                raise UserError(
+                    f"{option} is for --kind profile and --kind aggregates; leave it out, or add one of them"
+                )
+    from marl.training.plot import beside
+
+    out = out or beside(runs) / ("plot.png" if kind == "curves" else f"{kind}.png")
+    text, data = (
+        _drawn_curves(runs, metric, against, out)
+        if kind == "curves"
+        else _drawn_scores(runs, metric, against, by or [], normalise or [], kind, out)
+    )
     if as_json:
-        print_json(plotted.to_json() | {"file": str(out)})
+        print_json(data | {"file": str(out)})
         return
-    Terminal().block(f"{table(plotted)}\n")
-    say(f"curves: {out}")
+    Terminal().block(f"{text}\n")
+    say(f"{kind}: {out}")
+
+
+def _drawn_curves(runs: Sequence[Path], metric: str, against: str | None, out: Path) -> tuple[str, dict[str, Any]]:
+    """Draw learning curves; return them as a table and as JSON data."""
+    from marl.training.curves import read
+    from marl.training.plot import draw, table
+
+    plotted = read(runs, metric, against)
+    draw(plotted, out)
+    return table(plotted), plotted.to_json()
+
+
+def _drawn_scores(
+    runs: Sequence[Path],
+    metric: str,
+    against: str | None,
+    by: Sequence[str],
+    normalise: Sequence[str],
+    kind: str,
+    out: Path,
+) -> tuple[str, dict[str, Any]]:
+    """Draw final scores; return them as a table and as JSON data."""
+    from marl.training.curves import ALGORITHM
+    from marl.training.score_plot import DRAW, score_table
+    from marl.training.scores import read_scores
+
+    scores = read_scores(runs, metric, against, by=by or [ALGORITHM], normalise=normalise)
+    DRAW[kind](scores, out)
+    return score_table(scores), scores.to_json()

@@ -113,6 +113,7 @@ class TrainConfig(OfGame):
     rollout_length: Size | None = None  # steps of each environment in one rollout
     threads: int = Field(default=1, ge=1, le=1024)
     keep: PositiveInt | None = None  # checkpoints to keep, the newest ones; all by default
+    writers: References = ("tensorboard",)  # where metrics are shown besides the run's own logs
     opponents: OpponentsConfig = OpponentsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 

@@ -26,6 +26,10 @@ UNITS = {
     "approx_kl": "approx_kl, nats",
     "value_loss": "value_loss, squared returns",
     "cooperation": "probability of cooperation",
+    "rollout/return_mean": "mean return of a training episode",
+    "rollout/episode_length": "length of a training episode, steps",
+    "rollout/episodes": "training episodes that ended in a rollout",
+    "time/wall_seconds": "seconds since the run was begun",
     "steps_per_second": "environment steps a second",
     "steps_per_cpu_second": "environment steps a CPU-second",
 }
@@ -122,12 +126,17 @@ def read(folders: Sequence[Path], metric: str = "return", against: str | None = 
     games = list(dict.fromkeys(config.game for config in configs.values()))
     if len(games) > 1:
         raise UserError(f"the runs play different games, '{games[0]}' and '{games[1]}'; plot one game at a time")
+    refuse_against(metric, against)
+    if metric in EVALUATED and against is None:
+        against = next((name for path in paths for name in panel_of(path)), None)
+    found = {path: read_runs(path, config, metric, against) for path, config in configs.items()}
+    return Plot(games[0], metric, against, family_curves(metric, found))
+
+
+def refuse_against(metric: str, against: str | None) -> None:
+    """Raise UserError where an opponent is named for a metric of training."""
     if metric not in EVALUATED and against is not None:
         raise UserError(f"--against chooses among evaluations ({', '.join(EVALUATED)}), and '{metric}' is of training")
-    if metric in EVALUATED and against is None:
-        against = next((name for path in paths for name in _panel(_lines(path / EVALUATIONS))), None)
-    found = {path: _read_runs(path, config, metric, against) for path, config in configs.items()}
-    return Plot(games[0], metric, against, family_curves(metric, found))
 
 
 def runs_of(folder: Path) -> list[Path]:
@@ -245,12 +254,16 @@ def align(runs: Sequence[LoggedRun]) -> tuple[Floats, Floats]:
     return np.array([step[part].mean() for part in parts]), np.stack([values[:, part].mean(1) for part in parts], 1)
 
 
-def _panel(evaluations: Sequence[Line]) -> list[str]:
+def panel_of(folder: Path) -> list[str]:
     """Return the opponents of a run's evaluations, in the order of its panel."""
+    return _panel(_lines(folder / EVALUATIONS))
+
+
+def _panel(evaluations: Sequence[Line]) -> list[str]:
     return list(dict.fromkeys(str(line.get("against")) for line in evaluations))
 
 
-def _read_runs(folder: Path, config: TrainConfig, metric: str, against: str | None) -> dict[str, LoggedRun]:
+def read_runs(folder: Path, config: TrainConfig, metric: str, against: str | None) -> dict[str, LoggedRun]:
     """Read one run's values of a metric, or of each member of a family, by its name.
 
     Raises UserError where there are none, or its logs are damaged.

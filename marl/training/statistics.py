@@ -1,17 +1,24 @@
-"""Statistics of a learning curve over several seeds.
+"""Statistics of learning curves and of final scores over several seeds.
 
 The estimate is the interquartile mean over seeds, its interval the 95 % percentile bootstrap that resamples whole runs
 within a game (Agarwal et al. 2021, https://arxiv.org/abs/2108.13264; a plot has one game, so one stratum). Fewer than
 4 seeds have no quartiles: they are shown as their mean, with the range from the lowest to the highest.
+
+Aggregates and performance profiles are of normalised scores [S, G], S runs of one method at each of G games, as the
+same paper defines them. Their intervals resample runs within each game (stratified bootstrap).
+Axis letters: S seeds, G points of a curve or games, R resamples, X places of a profile.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
-from games.arrays import Floats
-from games.keys import fold, stream, uniform
+from games.arrays import Floats, Ints
+from games.keys import Keys, fold, stream, uniform
 
 QUARTILED = 4  # the smallest number of seeds with quartiles
 RESAMPLES = 2_000
+QUANTILES = 0.025, 0.975  # of a 95 % interval
 
 
 def estimate(values: Floats) -> tuple[Floats, Floats | None, Floats | None]:
@@ -34,8 +41,60 @@ def bootstrap(values: Floats, key: int) -> tuple[Floats, Floats]:
 
     Seeds are drawn with replacement, the same ones at every step: a run is resampled whole.
     """
-    seeds = len(values)
-    draws = (uniform(fold(key, np.arange(RESAMPLES)), seeds) * seeds).astype(np.int64)  # [R, S]
+    draws = _draws(key, len(values))
     resampled = np.stack([iqm(column[draws.T]) for column in values.T])  # [G, R]
-    low, high = np.quantile(resampled, [0.025, 0.975], axis=1)
+    low, high = np.quantile(resampled, QUANTILES, axis=1)
     return low, high
+
+
+def _draws(key: int | Keys, seeds: int) -> Ints:
+    """Return R drawings of as many seeds as there are, with replacement [R, S]."""
+    return (uniform(fold(key, np.arange(RESAMPLES)), seeds) * seeds).astype(np.int64)
+
+
+def median(scores: Floats) -> Floats:
+    """Return the median over games of the mean over runs, of scores [..., S, G]."""
+    return np.asarray(np.median(scores.mean(-2), -1))
+
+
+def iqm_of_all(scores: Floats) -> Floats:
+    """Return the interquartile mean over all runs of all games, of scores [..., S, G]."""
+    return iqm(np.moveaxis(scores.reshape(*scores.shape[:-2], -1), -1, 0))
+
+
+def mean(scores: Floats) -> Floats:
+    """Return the mean over games and runs, of scores [..., S, G]."""
+    return np.asarray(scores.mean((-2, -1)))
+
+
+def optimality_gap(scores: Floats) -> Floats:
+    """Return by how much scores [..., S, G] fall short of 1 on average; beyond 1 nothing is gained."""
+    return np.asarray(1 - np.minimum(scores, 1).mean((-2, -1)))
+
+
+AGGREGATES: dict[str, Callable[[Floats], Floats]] = {
+    "median": median,
+    "IQM": iqm_of_all,
+    "mean": mean,
+    "optimality gap": optimality_gap,
+}
+
+
+def profile(scores: Floats, at: Floats) -> Floats:
+    """Return the share of scores [..., S, G], over all runs and games, above each of `at` [X]: [..., X]."""
+    return np.stack([(scores > place).mean((-2, -1)) for place in at], -1)
+
+
+def interval(statistic: Callable[[Floats], Floats], scores: Floats) -> tuple[Floats, Floats] | None:
+    """Return the bounds of the 95 % percentile interval of a statistic of scores [S, G]; one run has none."""
+    if len(scores) < 2:
+        return None
+    low, high = np.quantile(statistic(resampled(scores)), QUANTILES, axis=0)
+    return low, high
+
+
+def resampled(scores: Floats) -> Floats:
+    """Return resamples [R, S, G] of scores [S, G]: within each game runs are drawn with replacement, independently."""
+    key = stream(0, "bootstrap")
+    games = [column[_draws(fold(key, g), len(scores))] for g, column in enumerate(scores.T)]
+    return np.stack(games, -1)

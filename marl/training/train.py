@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,10 @@ from marl.learning.learner import Learner
 from marl.learning.registry import configured
 from marl.training.collectors import Collector, WorkerCollector, beginning
 from marl.training.config import TrainConfig
+from marl.training.episodes import Episodes, in_words
 from marl.training.opponents import Opponents, Past, listed
 from marl.training.runlog import LOGS, RunLog
+from marl.training.writers import Writer, load_writers
 
 ROLLOUT_LENGTH = 64  # the default, if neither the config nor the learner sets it
 
@@ -54,6 +57,7 @@ class Run:
     learner: Learner
     opponents: Opponents
     panel: dict[str, Entrant | None]  # by name; None: self-play
+    writers: dict[str, Writer]  # by name
     step: int = 0
     parent: tuple[str, int] | None = None  # digest and step of its newest checkpoint
     # Notes of the learner that have been printed, and members of the panel whose cut episodes have been noted.
@@ -89,7 +93,7 @@ def train(
             status = f"{begins}, to {config.steps:,} steps of {config.game} by {run.name}"
         console.print(f"{folder}: {status}")
         for note in notes:
-            console.print(f"note: {note}", style="yellow")
+            _note(console, note)
         run.noted.update(notes)
         if run.step < config.steps:
             _train(run, console)
@@ -98,11 +102,11 @@ def train(
 
 def _train(run: Run, console: Terminal) -> None:
     """Train a run that has been opened to its last step."""
-    steps = run.config.steps
+    steps, config = run.config.steps, run.config.model_dump(mode="json")
+    since = run.step if run.parent else -1  # without a checkpoint the logs are empty: not even step 0 is logged
     try:
-        # Without a checkpoint the logs are empty: not even step 0 is logged.
         with (
-            RunLog(run.folder, run.step if run.parent else -1) as log,
+            RunLog(run.folder, since, run.writers, config, partial(_note, console)) as log,
             Display(str(run.folder), steps, "steps", console, done=run.step) as display,
         ):
             if run.parent is None:
@@ -114,6 +118,10 @@ def _train(run: Run, console: Terminal) -> None:
         raise RunFailed(
             f"'{run.folder}' could not be written ({error}); --resume goes on from its last checkpoint"
         ) from error
+
+
+def _note(console: Terminal, text: str) -> None:
+    console.print(f"note: {text}", style="yellow")
 
 
 def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
@@ -140,7 +148,7 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
         collector: Collector = WorkerCollector(config.game, config.num_envs, config.rollout_workers, length)
     else:
         collector = Collector(venv, length)
-    return Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel)
+    return Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel, _writers(config))
 
 
 def check(config: TrainConfig, device: str = "auto") -> None:
@@ -152,6 +160,7 @@ def check(config: TrainConfig, device: str = "auto") -> None:
     _rollout_length(config, name, learner)
     _opponents(config, learner, name, "cpu")
     _panel(config, spec)
+    _writers(config)
 
 
 def _opponents(config: TrainConfig, learner: Learner, name: str, device: str) -> Opponents:
@@ -170,6 +179,11 @@ def _panel(config: TrainConfig, spec: Spec, device: str = "cpu") -> tuple[Sequen
         texts = ("self", "random") if spec.payoff == "team" else ("random",)
     with config.origin.blame(("evaluation", "panel")):
         return texts, load_panel(texts, spec, device)
+
+
+def _writers(config: TrainConfig) -> dict[str, Writer]:
+    with config.origin.blame(("writers",)):
+        return load_writers(config.writers)
 
 
 def _environments(config: TrainConfig) -> VecEnv:
@@ -275,8 +289,8 @@ def _notes_of(resumed: checkpoint.Resumed) -> list[str]:
 def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
     """Return the config of a resumed run: keys that it leaves open are those of the run's config.yaml.
 
-    Raises UserError if it differs from the run's config in more than the steps and the number of rollout workers, or if
-    it would run code that the run's config names.
+    Raises UserError if it differs from the run's config in more than the steps, the writers and the number of rollout
+    workers, or if it would run code that the run's config names.
     """
     path = folder / "config.yaml"
     if not path.exists():
@@ -314,7 +328,7 @@ def _recorded(begun: TrainConfig, config: TrainConfig) -> TrainConfig:
 def _refuse_other(config: TrainConfig, begun: TrainConfig, what: str) -> None:
     """Raise UserError if a config differs from that with which a run was begun, both with all settings."""
     now, before = (whole.model_dump(mode="json") for whole in (config, begun))
-    may_change = {"steps"}
+    may_change = {"steps", "writers"}
     if config.rollout_workers and begun.rollout_workers:
         may_change.add("rollout_workers")  # any number >= 1 plays the same games
     for key in now:
@@ -344,6 +358,7 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
     config, learner, collector = run.config, run.learner, run.collector
     end = min((run.step // config.stretch + 1) * config.stretch, config.steps)
     mine = range(_open_episodes(run))
+    episodes = Episodes(learner.spec, learner.leaders(), config.num_envs)
     collector.begin()
     unfinished = np.full(config.num_envs, learner.whole_episodes)  # [E] whose open episode is to be learned from
     closing, last, rollouts = False, False, 0
@@ -358,7 +373,8 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
         last = closing and (rollouts == 0 or not unfinished.any())
         if not last:
             collector.begin(closing=closing)
-        metrics = learner.update(trajectory, mine) | run.opponents.watch(trajectory)
+        ended = episodes.add(trajectory)
+        metrics = learner.update(trajectory, mine) | ended | run.opponents.watch(trajectory)
         _say_new_notes(run, display)
         if trajectory.steps == 0:  # only slots that reset an environment, and idle ones: nothing to log
             continue
@@ -372,7 +388,7 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
                 f"'{bad[0]}' is not finite at step {run.step:,}; the last checkpoint is kept: lower the learning rate"
             )
         log.metrics(run.step, metrics)
-        display.advance_to(run.step)
+        display.advance_to(run.step, in_words(ended))
 
 
 def _say_new_notes(run: Run, display: Display) -> None:
@@ -397,6 +413,7 @@ def _open_episodes(run: Run) -> int:
 def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
     """Evaluate against the panel and write a checkpoint."""
     config = run.config
+    log.flush()  # an evaluation may take minutes
     results = []
     agent = Entrant("learner", "learner", f"{0:064x}", run.learner.agent(), draws=0)
     for name, against in run.panel.items():

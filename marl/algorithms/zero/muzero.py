@@ -234,10 +234,13 @@ def loss(
     mover_loss = -log_m.gather(2, target.turns[..., None])[..., 0] * target.turns_weight
     unrolled = policy_loss[:, 1:] + value_loss[:, 1:] + reward_weight * reward_loss + mover_loss
     total = (policy_loss[:, 0] + value_loss[:, 0] + unrolled.mean(1)).mean()
-    entropy = -(target.policy * target.policy.clamp_min(1e-12).log()).sum(2)
+    search_entropy = -(target.policy * target.policy.clamp_min(1e-12).log()).sum(2)
+    of_root = log_p[:, 0].detach()
+    entropy = -(of_root.exp() * of_root).sum(1) * target.policy_weight[:, 0]
     metrics = {
         "policy_loss": _mean(policy_loss[:, 0], target.policy_weight[:, 0]),
-        "search_entropy": _mean(entropy[:, 0] * target.policy_weight[:, 0], target.policy_weight[:, 0]),
+        "search_entropy": _mean(search_entropy[:, 0] * target.policy_weight[:, 0], target.policy_weight[:, 0]),
+        "entropy": _mean(entropy, target.policy_weight[:, 0]),
         "value_loss": _mean(value_loss[:, 0], target.value_weight[:, 0]),
         "unrolled_policy_loss": _mean(policy_loss[:, 1:], target.policy_weight[:, 1:]),
         "unrolled_value_loss": _mean(value_loss[:, 1:], target.value_weight[:, 1:]),

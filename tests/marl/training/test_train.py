@@ -26,6 +26,7 @@ from marl.training import runlog
 from marl.training.config import EvaluationConfig, TrainConfig
 from marl.training.runlog import RunLog
 from marl.training.train import as_begun, prepare, train
+from marl.training.writers import TensorBoard
 
 ROOT = Path(__file__).parents[3]
 
@@ -67,7 +68,7 @@ def files(run: Path) -> dict[str, bytes]:
 
 
 def lines(path: Path) -> list[dict]:
-    timed = ("steps_per_second", "steps_per_cpu_second")
+    timed = ("steps_per_second", "steps_per_cpu_second", runlog.WALL)
     found = [json.loads(line) for line in path.read_text().splitlines()]
     return [{k: v for k, v in line.items() if k not in timed} for line in found]
 
@@ -289,7 +290,7 @@ def test_logs_can_be_read_while_a_stretch_is_trained(tmp_path, monkeypatch):
     """Every few seconds of the clock, and what is written is the same."""
     now, seen = [0.0], []
     monkeypatch.setattr(runlog.time, "monotonic", lambda: now[0])
-    with RunLog(tmp_path, -1) as log:
+    with RunLog(tmp_path, -1, {"tensorboard": TensorBoard()}) as log:
         for step in range(1, 10):
             now[0] += 2.0
             log.metrics(step, {"loss": step / 3})
