@@ -19,7 +19,7 @@ from games.references import Reference
 from marl.agents import checkpoint
 from marl.agents.load import ALGORITHM, Entrant, load_entrant, load_entrants
 from marl.learning.learner import Learner
-from marl.rollout.episodes import Ended, Episodes
+from marl.rollout.episodes import Ended, opened
 from marl.rollout.seating import Draw, Seating, by_turns
 from marl.rollout.types import Trajectory
 from marl.training.config import OpponentsConfig, PastConfig
@@ -160,7 +160,6 @@ class Opponents:
             return by_turns(own, leaders, actors, len(self.present), self._config.share), None
         if self.present:
             self._draw = Draw(actors, [each.weight for each in self.present], self._config.share, leaders)
-        self._episodes = Episodes(*own.shape)
         self._count()
         return own, self._draw
 
@@ -169,15 +168,14 @@ class Opponents:
         self._met = np.zeros(len(self.present), np.int64)  # episodes that ended
         self._score = np.zeros(len(self.present))  # wins, and half of the draws
 
-    def watch(self, trajectory: Trajectory) -> dict[str, float]:
-        """Count the episodes of a recording's new steps; return how many opened and the mean return, by label."""
+    def watch(self, trajectory: Trajectory, ended: Ended) -> dict[str, float]:
+        """Count the episodes that ended in a recording; return how many opened and the mean return, by label."""
         if self._draw is None:
             return {}
-        opened, ended = self._episodes.add(trajectory)
         opponent, own_return, score = self._results(ended)
         np.add.at(self._met, opponent, 1)
         np.add.at(self._score, opponent, score)
-        opened_against = opened.max(1) - self._draw.first
+        opened_against = opened(trajectory).max(1) - self._draw.first
         metrics: dict[str, float] = {}
         for label in dict.fromkeys(each.label for each in self.present):
             entries = [entry for entry, each in enumerate(self.present) if each.label == label]

@@ -22,7 +22,7 @@ from marl.base.schema import load
 from marl.evaluation.evaluate import evaluate_entrant
 from marl.training.config import TrainConfig
 from marl.training.curves import ALGORITHM, EVALUATED, UNITS, LoggedRun, panel_of, read_runs, refuse_against, runs_of
-from marl.training.episodes import RETURN
+from marl.training.progress import RETURN
 from marl.training.statistics import AGGREGATES, interval, profile
 
 POINTS = 101  # places of a profile

@@ -34,10 +34,11 @@ from marl.base.terminal import Terminal
 from marl.evaluation.evaluate import evaluate_entrant
 from marl.learning.learner import Learner
 from marl.learning.registry import configured
+from marl.rollout.episodes import Episodes
 from marl.training.collectors import Collector, WorkerCollector, beginning
 from marl.training.config import TrainConfig
-from marl.training.episodes import Episodes, in_words
 from marl.training.opponents import Opponents, Past, listed
+from marl.training.progress import in_words, metrics_of
 from marl.training.runlog import LOGS, RunLog
 from marl.training.writers import Writer, load_writers
 
@@ -358,7 +359,7 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
     config, learner, collector = run.config, run.learner, run.collector
     end = min((run.step // config.stretch + 1) * config.stretch, config.steps)
     mine = range(_open_episodes(run))
-    episodes = Episodes(learner.spec, learner.leaders(), config.num_envs)
+    episodes = Episodes(config.num_envs, learner.spec.num_players)
     collector.begin()
     unfinished = np.full(config.num_envs, learner.whole_episodes)  # [E] whose open episode is to be learned from
     closing, last, rollouts = False, False, 0
@@ -374,7 +375,8 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
         if not last:
             collector.begin(closing=closing)
         ended = episodes.add(trajectory)
-        metrics = learner.update(trajectory, mine) | ended | run.opponents.watch(trajectory)
+        progress = metrics_of(ended, learner.spec, learner.leaders())
+        metrics = learner.update(trajectory, mine) | progress | run.opponents.watch(trajectory, ended)
         _say_new_notes(run, display)
         if trajectory.steps == 0:  # only slots that reset an environment, and idle ones: nothing to log
             continue
@@ -388,7 +390,7 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
                 f"'{bad[0]}' is not finite at step {run.step:,}; the last checkpoint is kept: lower the learning rate"
             )
         log.metrics(run.step, metrics)
-        display.advance_to(run.step, in_words(ended))
+        display.advance_to(run.step, in_words(progress))
 
 
 def _say_new_notes(run: Run, display: Display) -> None:

@@ -9,7 +9,7 @@ from games.keys import fold, uniform
 from games.registry import make
 from marl.agents.load import load_entrant
 from marl.rollout.agent import Random
-from marl.rollout.episodes import Episodes
+from marl.rollout.episodes import Episodes, opened
 from marl.rollout.loop import Carry, rollout
 from marl.rollout.seating import EMPTY, Draw, self_play
 from marl.training.collectors import Collector, WorkerCollector, beginning
@@ -62,7 +62,7 @@ def test_only_leaders_keep_seats_each_as_often():
     assert ((seating == 3).sum(1) == 1).all() and near((seating[:, 0] == 3).mean(), 0.5)
 
 
-def opened(num_envs: int, workers: int, episodes: int) -> list[list[tuple[int, ...]]]:
+def first_seatings(num_envs: int, workers: int, episodes: int) -> list[list[tuple[int, ...]]]:
     """Play until so many episodes have opened; return the seatings of each environment's, in order."""
     if workers:
         collector: Collector = WorkerCollector(GAME, num_envs, workers, LENGTH)
@@ -87,7 +87,7 @@ def opened(num_envs: int, workers: int, episodes: int) -> list[list[tuple[int, .
 @pytest.fixture(scope="module")
 def alone() -> list[tuple[int, ...]]:
     """The seatings of 2,000 episodes of one environment."""
-    return opened(1, 0, 2_000)[0]
+    return first_seatings(1, 0, 2_000)[0]
 
 
 @pytest.mark.parametrize("num_envs, workers", [(1, (1,)), (8, (2,)), (64, (1, 2))])
@@ -97,7 +97,7 @@ def test_short_and_long_opponents_hold_equal_numbers_of_episodes(num_envs, worke
     Episode k of environment e is the same episode for any number of environments and of workers: it has the same seed,
     and the learner the same opponent in the same seat.
     """
-    here = [alone] if num_envs == 1 else opened(num_envs, 0, 2_000)
+    here = [alone] if num_envs == 1 else first_seatings(num_envs, 0, 2_000)
     met = Counter(max(seating) for row in here for seating in row)
     total = sum(met.values())
     assert total >= 2_000 and set(met) == {1, 2} and abs(met[1] / total - 0.5) <= 0.03
@@ -108,7 +108,7 @@ def test_short_and_long_opponents_hold_equal_numbers_of_episodes(num_envs, worke
     both = min(len(alone), len(here[0]))
     assert here[0][:both] == alone[:both]
     for count in workers:
-        there = opened(num_envs, count, 100 if num_envs == 1 else 2_000)
+        there = first_seatings(num_envs, count, 100 if num_envs == 1 else 2_000)
         assert there == ([alone[: len(there[0])]] if num_envs == 1 else here)
 
 
@@ -133,15 +133,16 @@ def test_episodes_are_followed_from_recording_to_recording():
         venv = Quits(4)
         roster = [load_entrant(LONG, QUITS).agent, load_entrant(SHORT, QUITS).agent, Random(QUITS)]
         carry, episodes = Carry(venv, roster, fold(1, np.arange(3)), fold(9, np.arange(4))), Episodes(4, 2)
-        found = [episodes.add(rollout(venv, roster, self_play(4, 2), carry, length, EVEN)) for length in lengths]
-        opened = np.concatenate([seating for seating, _ in found])
-        return opened, *(np.concatenate([getattr(ended, name) for _, ended in found]) for name in vars(found[0][1]))
+        played = [rollout(venv, roster, self_play(4, 2), carry, length, EVEN) for length in lengths]
+        ended = [episodes.add(trajectory) for trajectory in played]
+        begun = np.concatenate([opened(trajectory) for trajectory in played])
+        return begun, *(np.concatenate([getattr(part, name) for part in ended]) for name in vars(ended[0]))
 
     whole, pieces = followed([120]), followed([50, 1, 2, 67])
     for one, other in zip(whole, pieces, strict=True):
         assert np.array_equal(one, other)
-    opened, seating, returns, rounding, length = whole
-    assert len(opened) - len(seating) in range(5) and (length == 2).any()  # up to one is open in each environment
+    begun, seating, returns, rounding, length = whole
+    assert len(begun) - len(seating) in range(5) and (length == 2).any()  # up to one is open in each environment
     short = seating.max(1) == 1  # who chose 1 loses, in its second move
     assert (length[short] == 2).all() and not rounding.any()
     assert (returns[short] == np.where(seating[short] == 0, 1, -1)).all()
@@ -151,7 +152,7 @@ def test_idle_environments_have_no_episodes():
     venv, roster = Quits(2), [Random(QUITS)]
     carry = Carry(venv, roster, fold(1, np.arange(1)), fold(9, np.arange(2)))
     episodes = Episodes(2, 2)
-    opened, _ = episodes.add(rollout(venv, roster, self_play(2, 2), carry, 2))
-    assert len(opened) == 2
-    opened, ended = episodes.add(rollout(venv, roster, self_play(2, 2), carry, 60, closing=True))
-    assert len(opened) == 0 and len(ended.length) <= 2
+    trajectory = rollout(venv, roster, self_play(2, 2), carry, 2)
+    assert len(opened(trajectory)) == 2 and len(episodes.add(trajectory).length) == 0
+    trajectory = rollout(venv, roster, self_play(2, 2), carry, 60, closing=True)
+    assert len(opened(trajectory)) == 0 and len(episodes.add(trajectory).length) <= 2

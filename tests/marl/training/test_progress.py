@@ -7,9 +7,10 @@ import pytest
 
 from games.registry import make
 from marl.rollout.agent import Random
-from marl.rollout.seating import EMPTY, seat, self_play
+from marl.rollout.episodes import Episodes
+from marl.rollout.seating import EMPTY, by_turns, self_play
 from marl.training.collectors import Collector, beginning
-from marl.training.episodes import EPISODES, LENGTH, RETURN, Episodes, in_words
+from marl.training.progress import EPISODES, LENGTH, RETURN, in_words, metrics_of
 
 
 class Loop:
@@ -37,8 +38,8 @@ def trajectories(game, seating, length, closing):
     """Yield the trajectories of random players: three, and then those that only play the open episodes on."""
     venv = make(game, len(seating))
     roster = [Random(venv.spec) for _ in range(seating.max() + 1)]
-    collector = Collector(venv, [], length)
-    collector.open(roster, beginning(7, seating, len(roster)))
+    collector = Collector(venv, length)
+    collector.open(roster, [], beginning(7, seating, len(roster)))
     for k in range(3 + closing):
         collector.begin(closing=k >= 3)
         yield collector.take()
@@ -58,11 +59,11 @@ GAMES = [
 @pytest.mark.parametrize(("game", "length", "closing"), GAMES)
 def test_as_a_plain_loop_sums_them_up(game, length, closing):
     spec = make(game, 1).spec
-    seating = seat(self_play(5, spec.num_players), [0], 1, 2, 0.5)
-    episodes, loop = Episodes(spec, [0], 5), Loop(5, spec.num_players)
+    seating = by_turns(self_play(5, spec.num_players), [0], 1, 2, 0.5)
+    episodes, loop = Episodes(5, spec.num_players), Loop(5, spec.num_players)
     ended = 0
     for trajectory in trajectories(game, seating, length, closing):
-        metrics, found = episodes.add(trajectory), loop.add(trajectory)
+        found, metrics = loop.add(trajectory), metrics_of(episodes.add(trajectory), spec, [0])
         ended += len(found)
         assert metrics.pop(EPISODES) == len(found)
         wanted = {LENGTH: [n for _, n, _ in found]}
@@ -79,9 +80,9 @@ def test_each_learner_of_several_has_its_return():
     """Their seats differ between environments, so a player's return would mix them."""
     game = "matrix(game=prisoners_dilemma, steps=3)"
     seating = np.array([[0, 1], [1, 0], [0, 1]])
-    episodes, loop = Episodes(make(game, 1).spec, [0, 1], 3), Loop(3, 2)
+    spec, episodes, loop = make(game, 1).spec, Episodes(3, 2), Loop(3, 2)
     for trajectory in trajectories(game, seating, 8, 0):
-        metrics, found = episodes.add(trajectory), loop.add(trajectory)
+        found, metrics = loop.add(trajectory), metrics_of(episodes.add(trajectory), spec, [0, 1])
         for k in (0, 1):
             mean = np.mean([paid[who == k] for paid, _, who in found])
             assert metrics[f"{RETURN}.learner_{k}"] == pytest.approx(mean)
@@ -91,23 +92,21 @@ def test_seats_of_others_do_not_count():
     game = "matrix(game=prisoners_dilemma, steps=3)"
     seating = np.array([[0, 1], [1, 1], [2, 0]])
     for trajectory in trajectories(game, seating, 4, 0):
-        metrics = Episodes(make(game, 1).spec, [0], 3).add(trajectory)
-        alone = Episodes(make(game, 1).spec, [3], 3).add(trajectory)
+        ended = Episodes(3, 2).add(trajectory)
+        metrics, alone = (metrics_of(ended, make(game, 1).spec, [entry]) for entry in (0, 3))
         assert metrics[EPISODES] in (1, 2) and alone == {EPISODES: 0}
 
 
 def test_the_number_of_environments_of_a_trajectory_does_not_matter():
     """Each environment's sums are its own, so workers change nothing."""
-    game = "openspiel:leduc_poker"
-    spec, seating = make(game, 1).spec, self_play(6, 2)
-    whole, parts = Episodes(spec, [0], 6), [Episodes(spec, [0], 3) for _ in range(2)]
-    for trajectory in trajectories(game, seating, 5, 0):
-        sums, _ = whole._ended(trajectory)
+    whole, parts = Episodes(6, 2), [Episodes(3, 2) for _ in range(2)]
+    for trajectory in trajectories("openspiel:leduc_poker", self_play(6, 2), 5, 0):
+        returns = whole.add(trajectory).returns
         halves = []
         for part, envs in zip(parts, (slice(0, 3), slice(3, 6)), strict=True):
             names = ("terminated", "truncated", "first", "reward", "seating")
-            halves.append(part._ended(replace(trajectory, **{n: getattr(trajectory, n)[:, envs] for n in names}))[0])
-        assert np.concatenate(halves, 1).tobytes() == sums.tobytes()
+            halves.append(part.add(replace(trajectory, **{n: getattr(trajectory, n)[:, envs] for n in names})).returns)
+        assert sorted(map(bytes, np.concatenate(halves))) == sorted(map(bytes, returns))
 
 
 def test_in_words():
