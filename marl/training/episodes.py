@@ -58,10 +58,9 @@ class Episodes:
         its episode or with the trajectory.
         """
         done, seen = slice(trajectory.recorded, None), slice(trajectory.recorded + 1, None)
-        over = trajectory.terminated[seen] | trajectory.truncated[seen]
-        reward, over, seating = (
-            np.ascontiguousarray(x.T) for x in (trajectory.reward[done], over, trajectory.seating[done])
-        )
+        reward = np.ascontiguousarray(trajectory.reward[done].T)
+        seating = np.ascontiguousarray(trajectory.seating[done].T)
+        over = np.ascontiguousarray((trajectory.terminated[seen] | trajectory.truncated[seen]).T)
         step = (seating != EMPTY).any(0) & ~trajectory.first[seen].T  # [E, T] neither idle nor a reset
         ended = over.all(0) & step  # [E, T]
         paid = np.concatenate([reward * step, step[None]], dtype=np.float64).reshape(len(self._open), -1)

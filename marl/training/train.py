@@ -39,7 +39,7 @@ from marl.training.collectors import Collector, WorkerCollector, beginning
 from marl.training.config import TrainConfig
 from marl.training.episodes import Episodes, in_words
 from marl.training.runlog import LOGS, RunLog
-from marl.training.writers import Writer, load_writers
+from marl.training.writers import MLFLOW, WANDB, Writer, load_writers
 
 ROLLOUT_LENGTH = 64  # the default, if neither the config nor the learner sets it
 
@@ -232,6 +232,7 @@ def _open_folder(run: Run, resume: bool) -> list[str]:
     notes: list[str] = []
     damaged: Sequence[Path] = ()
     refuse_links(*(run.folder / name for name in ("config.yaml", "checkpoints", *LOGS)))
+    refuse_links(run.folder / WANDB, run.folder / MLFLOW, below=False)  # W&B has links of its own there
     if path.exists():
         if not resume:
             raise UserError(
