@@ -106,11 +106,11 @@ def append_text(path: Path) -> TextIO:
     return open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666), "a", encoding="utf-8")
 
 
-def refuse_links(*paths: Path) -> None:
-    """Raise UserError where a file or a folder, or anything below it, is a symbolic link: we write and delete there."""
+def refuse_links(*paths: Path, below: bool = True) -> None:
+    """Raise UserError where a file, a folder or what is `below` it is a symbolic link: we write and delete there."""
     for path in paths:
-        below = (Path(inner, name) for inner, *names in os.walk(path) for name in chain(*names))
-        if (link := next((found for found in (path, *below) if found.is_symlink()), None)) is not None:
+        inside = (Path(inner, name) for inner, *names in os.walk(path) for name in chain(*names)) if below else ()
+        if (link := next((found for found in (path, *inside) if found.is_symlink()), None)) is not None:
             raise UserError(
                 f"'{link}' is a symbolic link, and this run would write and delete there; replace it by the file or "
                 "folder that it leads to, or name another folder"

@@ -12,10 +12,10 @@ from typing import Any
 
 from games.errors import in_words, theirs
 from marl.base.files import MOST_LOG, append_text, parse_json, read_text, write_text
-from marl.training.writers import BOARD, MLFLOW, WANDB, Writer
+from marl.training.writers import BOARD, Writer
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
-LOGS = METRICS, EVALUATIONS, BOARD, WANDB, MLFLOW
+LOGS = METRICS, EVALUATIONS, BOARD
 WALL = "time/wall_seconds"
 FLUSH = 5.0  # seconds between flushes
 TAIL = 65_536  # bytes at the end of a log in which to look for its last whole line

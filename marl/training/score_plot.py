@@ -58,7 +58,10 @@ def draw_aggregates(scores: Scores, out: Path) -> None:
         figure.suptitle(picture.label(scores.title, 80), x=0.01, ha="left", fontsize=11, fontweight="bold")
         found = [method.aggregates() for method in scores.methods][::-1]
         for place, (axes, name) in enumerate(zip(figure.subplots(1, len(AGGREGATES)), AGGREGATES, strict=True)):
-            axes.set_title(name, fontsize=10)
+            axes.set_title(f"{name} (lower is better)" if name == "optimality gap" else name, fontsize=10)
+            axes.use_sticky_edges = False  # bars keep away from the edges
+            axes.margins(x=0.1)
+            axes.locator_params(axis="x", nbins=5)
             axes.set_yticks(range(len(names)), names if place == 0 else [""] * len(names), fontsize=8.5)
             axes.set_ylim(-0.6, len(names) - 0.4)
             axes.grid(color="#dddddd", linewidth=0.8, axis="x")

@@ -40,7 +40,7 @@ from marl.training.config import TrainConfig
 from marl.training.opponents import Opponents, Past, listed
 from marl.training.progress import in_words, metrics_of
 from marl.training.runlog import LOGS, RunLog
-from marl.training.writers import Writer, load_writers
+from marl.training.writers import MLFLOW, WANDB, Writer, load_writers
 
 ROLLOUT_LENGTH = 64  # the default, if neither the config nor the learner sets it
 
@@ -238,6 +238,7 @@ def _open_folder(run: Run, resume: bool) -> list[str]:
     notes: list[str] = []
     damaged: Sequence[Path] = ()
     refuse_links(*(run.folder / name for name in ("config.yaml", "checkpoints", *LOGS)))
+    refuse_links(run.folder / WANDB, run.folder / MLFLOW, below=False)  # W&B has links of its own there
     if path.exists():
         if not resume:
             raise UserError(

@@ -8,14 +8,14 @@ Where a server is and who writes to it is said by the services' own environment 
 MLFLOW_TRACKING_URI, ...): a run's config, which may be a stranger's, sends nothing elsewhere.
 """
 
-import importlib
 import re
+import secrets
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from games import plugins
@@ -95,7 +95,9 @@ class Wandb(Writer):
     """
 
     def __init__(self, project: str = "marl", group: str | None = None, name: str | None = None) -> None:
-        self._wandb: Any = _package(WANDB)
+        with _extra(WANDB):
+            import wandb
+        self._wandb: Any = wandb
         self._options = {"project": project, "group": group, "name": name}
         if self._wandb.setup().settings.mode in ("online", "shared") and not self._wandb.login(prompt=False):
             raise UserError("the writer 'wandb' is not logged in; type `wandb login`, or set WANDB_MODE=offline")
@@ -105,11 +107,11 @@ class Wandb(Writer):
         defaults = {"name": name, "group": group}
         self._run = self._wandb.init(
             **self._options | {key: value for key, value in defaults.items() if not self._options[key]},
-            id=remembered(folder / WANDB / "id", self._wandb.util.generate_id),
+            id=remembered(folder / WANDB / "id", lambda: secrets.token_hex(4)),
             resume="allow",
             dir=str(folder),
             config=dict(config),
-            settings=self._wandb.Settings(console="off", symlink=False, init_timeout=60),
+            settings=self._wandb.Settings(console="off", quiet=True, symlink=False),
         )
         self._run.define_metric("*", step_metric="step")  # its own counter would refuse the steps of a resumed run
 
@@ -129,7 +131,9 @@ class Mlflow(Writer):
     MOST = 1_000  # metrics of a request
 
     def __init__(self, experiment: str = "marl", name: str | None = None) -> None:
-        self._mlflow: Any = _package(MLFLOW)
+        with _extra(MLFLOW):
+            import mlflow
+        self._mlflow: Any = mlflow
         self._experiment, self._name = experiment, name
         self._taken: list[Any] = []
 
@@ -179,10 +183,11 @@ def remembered(path: Path, make: Any) -> str:
         return made
 
 
-def _package(name: str) -> ModuleType:
-    """Import the package of a writer of that name; raises UserError with the command that installs it."""
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Turn the failed import of a writer's package into a UserError with the command that installs it."""
     try:
-        return importlib.import_module(name)
+        yield
     except ImportError as error:
         raise UserError(
             f"the writer '{name}' needs a package that cannot be imported ({error}); pip install 'marl[{name}]', or "

@@ -34,6 +34,18 @@ def test_aggregates_of_more_runs():
     assert found == pytest.approx({"median": 0.675, "IQM": 0.55, "mean": 0.6166667, "optimality gap": 0.4416667})
 
 
+def test_aggregates_are_those_of_rliable():
+    """Values of rliable (github.com/google-research/rliable); its intervals, of as many resamples, are other draws."""
+    scores = uniform(fold(0, np.arange(40))).reshape(10, 4) * np.array([1, 0.5, 2, 1.2])
+    found = [float(statistic(scores)) for statistic in AGGREGATES.values()]
+    np.testing.assert_allclose(found, [0.60861563, 0.57607762, 0.69019626, 0.43755654], rtol=1e-7)
+    bounds = np.transpose([interval(statistic, scores) for statistic in AGGREGATES.values()])
+    np.testing.assert_allclose(bounds, [[0.455, 0.422, 0.569, 0.361], [0.757, 0.728, 0.792, 0.523]], atol=0.02)
+    low, high = interval(lambda drawn: profile(drawn, np.array([0.25, 0.5, 1.0, 1.5])), scores)
+    np.testing.assert_allclose(low, [0.6, 0.375, 0.175, 0.05], atol=0.051)
+    np.testing.assert_allclose(high, [0.825, 0.625, 0.375, 0.2], atol=0.051)
+
+
 def test_intervals_resample_within_each_game():
     """Differences between games are no uncertainty of the mean over them."""
     apart = np.array([[0.0, 50.0, 100.0]]).repeat(5, 0)

@@ -137,6 +137,16 @@ def test_writers_may_change_when_a_run_goes_on(tmp_path):
     assert list((run / "tensorboard").iterdir()) and "- tensorboard" in (run / "config.yaml").read_text()
 
 
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_writer_follows_no_link(tmp_path, name):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path / "precious")
+    with pytest.raises(UserError, match=f"{name}' is a symbolic link, and this run would write"):
+        train(config(), tmp_path / "run", resume=False)
+    assert list((tmp_path / "run").iterdir()) == [tmp_path / "run" / name]
+
+
 def test_a_member_is_named_with_its_population(tmp_path):
     assert names(tmp_path / "runs" / "one") == ("one", None)
     assert names(tmp_path / "sweep" / "members" / "seed-1") == ("seed-1", "sweep")
@@ -145,7 +155,6 @@ def test_a_member_is_named_with_its_population(tmp_path):
 class FakeWandb:
     """Weights & Biases, as far as it is called."""
 
-    util = SimpleNamespace(generate_id=lambda: "abc123")
     Settings = SimpleNamespace
 
     def __init__(self, mode="offline", logged_in=False):
@@ -187,8 +196,9 @@ def test_weights_and_biases(tmp_path, monkeypatch):
         {"step": 128, "train/entropy": 0.5},
         "finished",
     ]
-    wanted = {"project": "mine", "name": "seed-1", "group": "sweep", "id": "abc123", "resume": "allow"}
+    wanted = {"project": "mine", "name": "seed-1", "group": "sweep", "resume": "allow"}
     assert first | wanted == first and first["dir"] == str(run) and not first["settings"].symlink
+    assert first["id"] == (run / "wandb" / "id").read_text().strip() != ""
     monkeypatch.setitem(sys.modules, "wandb", FakeWandb("online", logged_in=True))
     assert Wandb(group="g", name="n")
     monkeypatch.setitem(sys.modules, "wandb", FakeWandb("online"))
