@@ -110,7 +110,8 @@ class OpenVino:
         if key not in self._compiled:
             self._compiled[key] = self._compile(*key)
         infer = self._compiled[key]
-        output = torch.from_numpy(infer([x.contiguous().numpy()], share_inputs=True)[0])
+        shared = _openvino().Tensor(x.contiguous().numpy(), shared_memory=True)
+        output = torch.from_numpy(infer(shared)[0])
         if len(output) != len(x):  # this happens if oneDNN may not use the instructions that it needs
             raise RunFailed(
                 f"OpenVINO was asked about {len(x)} rows in {self._precision} and answered {len(output)}; "
@@ -184,7 +185,9 @@ def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
         operator.add: lambda a, b: op.add(operand(a), operand(b)),
         operator.sub: lambda a, b: op.subtract(operand(a), operand(b)),
         operator.truediv: lambda a, b: op.divide(operand(a), operand(b)),
+        operator.getitem: lambda parts, index: parts[index],
         "flatten": flattened,
+        "split": lambda x, sizes, dim: op.variadic_split(x, op.constant(dim), op.constant(sizes)).outputs(),
         "amin": extreme(op.reduce_min),
         "amax": extreme(op.reduce_max),
         "view_as": lambda x, like: op.reshape(x, op.shape_of(like), special_zero=False),
