@@ -80,11 +80,14 @@ def is_residual(encoder: Encoder, spec: Spec) -> bool:
 
 def encoded(obs: Tensor, mover: Tensor, players: int, *, residual: bool) -> Tensor:
     """Return observations [B, *O] with the mover as one-hot: planes [B, C + N, H, W], or flat rows [B, O + N]."""
-    x = obs.float() * (1 / 255 if obs.dtype == torch.uint8 else 1.0)
-    one_hot = functional.one_hot(mover, players).float()
-    if not residual:
-        return torch.cat([x.flatten(1), one_hot], 1)
-    return torch.cat([x, one_hot[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
+    seen = obs if residual else obs.flatten(1)
+    if obs.dtype == torch.uint8:
+        seen = seen.float() * (1 / 255)
+    planes = seen.shape[1]
+    x = torch.zeros(len(seen), planes + players, *seen.shape[2:], device=obs.device)
+    x[:, :planes] = seen
+    x[torch.arange(len(x), device=obs.device), planes + mover] = 1
+    return x
 
 
 class Prediction(nn.Module):
