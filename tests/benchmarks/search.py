@@ -40,7 +40,7 @@ from tests.benchmarks.timing import Row, medians, per_second
 
 SIMULATIONS = 64
 SIZES = {"2x32": (2, 32), "5x64": (5, 64)}
-MOVES = 4  # of all games, each turn
+MOVES = 8  # of all games, each turn
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "JAX_PLATFORMS": "cpu",
