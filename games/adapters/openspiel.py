@@ -84,7 +84,9 @@ class OpenSpielState:
         self.player: int = native.current_player()  # negative: chance, simultaneous or the end
 
     def clone(self) -> "OpenSpielState":
-        return type(self)(self._game, self.native.clone())
+        twin = object.__new__(type(self))  # without asking `native` again who moves: searches clone at each simulation
+        twin._game, twin.native, twin.player = self._game, self.native.clone(), self.player
+        return twin
 
     def acting(self) -> tuple[int, ...]:
         player = self.player

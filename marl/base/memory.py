@@ -1,8 +1,10 @@
-"""Refuse, before a run begins, what would not fit into memory; keep what a run frees."""
+"""Refuse, before a run begins, what would not fit into memory; keep what a run frees; collect less garbage."""
 
 import ctypes
+import gc
 import os
 import platform
+from functools import cache
 
 from games.errors import UserError
 
@@ -46,3 +48,13 @@ def keep_freed_memory() -> None:
     mallopt(_MMAP_THRESHOLD, 32 << 20)  # the most that glibc takes
     mallopt(_TRIM_THRESHOLD, 1 << 30)
     mallopt(_TOP_PAD, 64 << 20)
+
+
+@cache  # later, garbage that is not collected yet would stay
+def collect_less() -> None:
+    """Exempt what exists now, above all modules, from Python's garbage collection, once in a process.
+
+    A search makes some 10,000 positions a second. Every few seconds a full collection would visit all objects of all
+    modules: 1.7 microseconds for each simulation, of some 50.
+    """
+    gc.freeze()

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from marl.learning.backends import Backend, Precision, backend_of
-from marl.learning.networks import generator_of
+from marl.learning.networks import Joined, generator_of
 
 BLOCK = 64  # the default for the largest number of rows in a call
 SMALLER = (64, 48, 32, 16, 8, 1)  # block sizes to try, in this order
@@ -156,24 +156,26 @@ def kind_of(network: nn.Module) -> Hashable:
 def twin_of(network: Network) -> Network:
     """Return a network of the same kind whose results depend visibly on the order of summation in its layers.
 
-    In each layer with 4 or more outputs the second half of them repeats the first. Every other output of a half sums
-    large products that cancel (an input of the first half against its repetition) between small ones. The result
-    consists of the small products and of rounding errors of the same magnitude.
+    In each layer with 4 or more outputs, and in each part of a joined one, the second half of them repeats the first.
+    Every other output of a half sums large products that cancel (an input of the first half against its repetition)
+    between small ones. The result consists of the small products and of rounding errors of the same magnitude.
     """
     twin, generator = deepcopy(network), generator_of(0)
-    for weight in twin.parameters():
-        drawn = torch.randn(weight.shape, generator=generator)
-        if weight.ndim < 2:
-            drawn *= 0.1
-        else:
-            drawn *= (2 / weight[0].numel()) ** 0.5
-            large = GAIN * (1 + torch.rand(weight.shape, generator=generator)) * drawn.sign()
-            half = weight.shape[1] // 2
-            drawn[::2, 1:half:2] = large[::2, 1:half:2]
-            drawn[::2, half + 1 : 2 * half : 2] = -large[::2, 1:half:2]
-        half = len(weight) // 2 if len(weight) > 3 else 0  # the logits of two actions must differ
-        drawn[half : 2 * half] = drawn[:half]
-        weight.copy_(drawn)
+    for layer in twin.modules():
+        for weight in layer.parameters(recurse=False):
+            drawn = torch.randn(weight.shape, generator=generator)
+            if weight.ndim < 2:
+                drawn *= 0.1
+            else:
+                drawn *= (2 / weight[0].numel()) ** 0.5
+                large = GAIN * (1 + torch.rand(weight.shape, generator=generator)) * drawn.sign()
+                half = weight.shape[1] // 2
+                drawn[::2, 1:half:2] = large[::2, 1:half:2]
+                drawn[::2, half + 1 : 2 * half : 2] = -large[::2, 1:half:2]
+            for part in drawn.split(list(layer.sizes)) if isinstance(layer, Joined) else [drawn]:
+                half = len(part) // 2 if len(part) > 3 else 0  # the logits of two actions must differ
+                part[half : 2 * half] = part[:half]
+            weight.copy_(drawn)
     return twin
 
 

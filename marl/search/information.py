@@ -26,7 +26,7 @@ from games.contract import Spec, State
 from games.keys import Keys, draw, draw_one, fold, fold_one, uniform, uniform_one
 from marl.search.evaluators import Evaluator
 from marl.search.search import SearchResult
-from marl.search.selection import EdgeStats, Scores, Uct, look, total
+from marl.search.selection import EdgeStats, Scores, Uct, look, mean_value, total
 from marl.search.tree import NONE, Edges, Nodes, Tree
 
 # Draws of a search's key.
@@ -116,7 +116,7 @@ class RegretMatching:
         strategy = self._strategy(tree, stats)
         rows = np.arange(len(place))
         chosen = strategy[rows, place]
-        surprise = (gain - stats.value) / ((1 - self.explore) * chosen + self.explore / stats.real.sum(1))
+        surprise = (gain - mean_value(tree, stats)) / ((1 - self.explore) * chosen + self.explore / stats.real.sum(1))
         regret = -np.where(stats.real, (chosen * surprise)[:, None], 0.0)
         regret[rows, place] += surprise
         learned = stats.real & explores[:, None]
@@ -222,10 +222,11 @@ class InformationSearch:
         walked = np.flatnonzero(place != NONE)
         parent, credit = nodes[walked], gain[walked]
         edge: Edges = tree.first[parent] + place[walked]
-        own = (credit[np.arange(len(parent)), tree.mover[parent]] - self._low) / self._width
+        paid = credit[np.arange(len(parent)), tree.mover[parent]]
+        own = (paid - self._low) / self._width
         self._rule.learn(tree, self._look(parent), tree.mover[parent] == explorer, place[walked], own)
         tree.taken[edge] += 1
-        tree.paid[edge] += credit
+        tree.paid[edge] += paid
         tree.visits[nodes] += 1
         tree.total[nodes] += gain
 

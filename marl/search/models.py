@@ -62,50 +62,57 @@ class ExactModel:
         return self._describe(self.states, [(0.0,) * self.num_players] * len(nodes))
 
     def step(self, parents: Nodes, actions: NDArray[np.int64], children: Nodes) -> Positions:
-        states, joint = self.states, self._joint
-        paid = []
-        for parent, action in zip(parents.tolist(), actions.tolist(), strict=True):
-            before = states[parent]
-            state = before.clone()
-            acting = state.acting()
-            if acting:
-                joint[acting[0]] = action
-                state.apply(joint)
-            else:
-                state.apply_chance(action)
-            if self._step_rewards:
-                paid.append(before.returns())
-            states.append(state)
-        return self._describe(states[-len(parents) :], paid)
+        states = self.states
+        before = [states[parent] for parent in parents.tolist()]
+        after = [self._after(state, action) for state, action in zip(before, actions.tolist(), strict=True)]
+        states += after
+        return self._describe(after, [state.returns() for state in before] if self._step_rewards else [])
+
+    def _after(self, state: State, action: int) -> State:
+        """Return the position after an action of the player to move, or an outcome of chance."""
+        after = state.clone()
+        acting = after.acting()
+        if acting:
+            self._joint[acting[0]] = action
+            after.apply(self._joint)
+        else:
+            after.apply_chance(action)
+        return after
 
     def _describe(self, states: Sequence[State], paid: list[Sequence[float]]) -> Positions:
         """Describe positions; `paid` are the returns of their predecessors, for a game with step rewards."""
-        mover = np.full(len(states), END)
-        reward = np.zeros((len(states), self.num_players))
-        count = np.zeros(len(states), np.int64)
-        action: list[int] = []
+        mover: list[int] = []
+        count: list[int] = []
+        action: list[int] = []  # flat: a list of lists would be many objects for Python's garbage collector
         outcomes: dict[int, list[float]] = {}  # by the index of the first in `action`
-        for i, state in enumerate(states):
+        for state in states:
             acting = state.acting()
+            there: Sequence[int] = ()
             if acting:
-                mover[i] = acting[0]
-                legal = state.legal_actions(acting[0])
-                count[i] = len(legal)
-                action += legal
+                there = state.legal_actions(acting[0])
             elif not state.is_terminal():
-                mover[i] = CHANCE
                 chances = state.chance_outcomes()
-                count[i] = len(chances)
+                there = [outcome for outcome, _ in chances]
                 outcomes[len(action)] = [probability for _, probability in chances]
-                action += [outcome for outcome, _ in chances]
-            elif not self._step_rewards:
-                reward[i] = state.returns()
-        if self._step_rewards:
-            reward[:] = np.array([state.returns() for state in states]) - np.array(paid)
+            mover.append(acting[0] if acting else CHANCE if there else END)
+            count.append(len(there))
+            action += there
         probability = np.zeros(len(action))
         for first, chances_there in outcomes.items():
             probability[first : first + len(chances_there)] = chances_there
-        return Positions(mover, reward, count, np.array(action, np.int64), probability)
+        reward = self._rewards(states, mover, paid)
+        movers, counts, actions = (np.array(numbers, np.int64) for numbers in (mover, count, action))
+        return Positions(movers, reward, counts, actions, probability)
+
+    def _rewards(self, states: Sequence[State], mover: list[int], paid: list[Sequence[float]]) -> Values:
+        """Return what was paid on the way into positions [B, N]."""
+        reward = np.zeros((len(states), self.num_players))
+        for i, state in enumerate(states):
+            if self._step_rewards:
+                reward[i] = np.subtract(state.returns(), paid[i])
+            elif mover[i] == END:
+                reward[i] = state.returns()
+        return reward
 
     def evaluate(self, nodes: Nodes, movers: NDArray[np.int64], keys: Keys) -> LogitsAndValues:
         return self._evaluator.evaluate([self.states[node] for node in nodes.tolist()], movers, keys)

@@ -123,13 +123,14 @@ class Search:
         """Walk down the trees of some games, `walks` times each, evaluate the leaves, and back up their values."""
         tree = self.tree
         taken = []
-        for n in range(int(walks.max())):
+        last = int(walks.max()) - 1
+        for n in range(last + 1):
             walkers = games[walks > n]
             key = fold(self._evaluation_keys[walkers], 1 + made[walkers] + n)
             path, leaf = self._walk(walkers, key)
             taken.append((walkers, path, leaf, key))
-            for _, edge in path:
-                tree.pending[edge[edge != NONE]] += 1
+            for _, _, edge in path if n < last else []:
+                tree.pending[edge] += 1
         leaves = np.concatenate([leaf for _, _, leaf, _ in taken])
         keys = np.concatenate([key for _, _, _, key in taken])
         fresh = ~tree.evaluated[leaves]
@@ -137,81 +138,77 @@ class Search:
             nodes, first = np.unique(leaves[fresh], return_index=True)  # walks of one game may reach the same leaf
             self._evaluate(nodes, keys[fresh][first])
         for walkers, path, leaf, _ in taken:
-            for _, edge in path:
-                tree.pending[edge[edge != NONE]] -= 1
             tree.back_up(path, leaf)
             if self.solve:
                 self._prove(path, leaf)
-            if self.bounds is None:
-                for node, edge in path:
-                    on = edge != NONE
-                    self._widen(walkers[on], tree.mean(node[on]))
+            for walk, node, edge in path:
+                tree.pending[edge] = 0
+                if self.bounds is None:
+                    self._widen(walkers[walk], tree.mean(node))
 
     def _walk(self, games: NDArray[np.int64], keys: Keys) -> tuple[Path, Nodes]:
         """Go down from the roots of some games, each to a leaf; return the paths and the leaves."""
         tree = self.tree
-        node = self.roots[games]
+        node, last = self.roots[games], np.full(len(games), NONE)  # where each walk is, and the edge that it took last
         path: Path = []
         depth = np.zeros(len(games), np.int64)
         going = np.arange(len(games))
         while len(going):
-            arrived = []  # rows whose last edge has no child yet
+            arrived = []  # walks whose last edge has no child yet
             while len(going):
-                edge = np.full(len(games), NONE)
-                key = fold(keys[going], depth[going])
-                edge[going] = taken = self._choose(node[going], games[going], key, at_root=not path)
+                nodes = node[going]
+                edges = self._choose(nodes, games[going], keys[going], depth[going], at_root=not path)
+                path.append((going, nodes, edges))
+                last[going] = edges
                 depth[going] += 1
-                path.append((node.copy(), edge))
-                child = tree.child[taken]
-                arrived.append(going[child == NONE])
-                going, child = going[child != NONE], child[child != NONE]
+                child = tree.child[edges]
+                goes_on = child != NONE
+                arrived.append(going[~goes_on])
+                going, child = going[goes_on], child[goes_on]
                 node[going] = child
                 going = going[tree.evaluated[child] & ~tree.proven[child]]
-            rows = np.concatenate(arrived)
-            if len(rows):
-                node[rows] = self._expand(path, rows)
-            going = np.sort(rows[tree.mover[node[rows]] == CHANCE])
+            walks = np.concatenate(arrived)
+            if len(walks):
+                node[walks] = self._expand(node[walks], last[walks])
+            going = np.sort(walks[tree.mover[node[walks]] == CHANCE])
         return path, node
 
-    def _choose(self, nodes: Nodes, games: NDArray[np.int64], keys: Keys, *, at_root: bool) -> Edges:
-        """Return the edge that a walk takes at each node [B]."""
+    def _choose(
+        self, nodes: Nodes, games: NDArray[np.int64], keys: Keys, depth: NDArray[np.int64], *, at_root: bool
+    ) -> Edges:
+        """Return the edge that a walk takes at each node [B]; chance is drawn by the walk's key and depth."""
         tree = self.tree
         stats = self._stats(nodes, games)
         scores = self.rule.root_scores(tree, stats, games) if at_root else self.rule.scores(tree, stats)
         chance = np.flatnonzero(tree.mover[nodes] == CHANCE)
         if len(chance):
             probability = np.where(stats.real[chance], tree.prior[stats.edges[chance]], 0.0)
-            drawn = draw(keys[chance], probability)
+            drawn = draw(fold(keys[chance], depth[chance]), probability)
             scores[chance, drawn] = np.inf
-        place = np.where(stats.real, scores, -np.inf).argmax(1)
-        edges: Edges = stats.edges[np.arange(len(nodes)), place]
+        edges: Edges = tree.first[nodes] + np.where(stats.real, scores, -np.inf).argmax(1)
         return edges
 
     def _stats(self, nodes: Nodes, games: NDArray[np.int64]) -> EdgeStats:
         """Return the statistics of the nodes' edges for their movers, exact for proven ones."""
-        tree, low, high = self.tree, self._low[games], self._high[games]
-        stats = look(tree, nodes, low, high)
+        tree = self.tree
+        stats = look(tree, nodes, self._low[games], self._high[games])
         if not self.solve:
             return stats
         child = tree.child[stats.edges]
         known = stats.real & (child != NONE) & tree.proven[child]
-        row = np.nonzero(known)[0]
-        worth = tree.reward[child[known]] + tree.value[child[known]]
-        own = worth[np.arange(len(row)), np.maximum(tree.mover[nodes], 0)[row]]
-        stats.known[:] = known
-        stats.q[known] = (own - low[row]) / np.maximum(high - low, 1e-9)[row]
+        if known.any():
+            row, child = np.nonzero(known)[0], child[known]
+            own = (tree.reward[child] + tree.value[child])[np.arange(len(row)), stats.mover[row]]
+            stats.known[:] = known
+            stats.q[known] = (own - stats.low[row]) / stats.width[row]
         return stats
 
-    def _expand(self, path: Path, rows: NDArray[np.int64]) -> Nodes:
-        """Make the nodes at the end of a path's last edges, for some rows; return them."""
+    def _expand(self, parents: Nodes, edges: Edges) -> Nodes:
+        """Make the nodes at the end of edges of `parents`; return them."""
         tree = self.tree
-        parent, edge = np.zeros(len(rows), np.int64), np.full(len(rows), NONE)
-        for nodes, edges in path:  # the depth of the last edge differs between rows
-            taken = edges[rows] != NONE
-            parent[taken], edge[taken] = nodes[rows[taken]], edges[rows[taken]]
-        child = tree.add_nodes(len(rows))
-        tree.child[edge] = child
-        self._store_positions(child, self.model.step(parent, tree.action[edge], child))
+        child = tree.add_nodes(len(edges))
+        tree.child[edges] = child
+        self._store_positions(child, self.model.step(parents, tree.action[edges], child))
         return child
 
     def _store_positions(self, nodes: Nodes, positions: Positions) -> None:
@@ -229,10 +226,11 @@ class Search:
         tree = self.tree
         logits, tree.value[nodes] = self.model.evaluate(nodes, tree.mover[nodes], keys)
         edges, real = tree.edges(nodes)
-        logit = np.where(real, np.take_along_axis(logits, tree.action[edges], 1), -np.inf).astype(np.float64)
+        logit = np.where(real, logits[np.arange(len(nodes))[:, None], tree.action[edges]], -np.inf).astype(np.float64)
         weight = np.exp(logit - logit.max(1, keepdims=True))
-        tree.logit[edges[real]] = logit[real]
-        tree.prior[edges[real]] = (weight / total(weight))[real]
+        edges = edges[real]
+        tree.logit[edges] = logit[real]
+        tree.prior[edges] = (weight / total(weight))[real]
         tree.evaluated[nodes] = True
 
     def _widen(self, games: NDArray[np.int64], seen: Values) -> None:
@@ -244,11 +242,13 @@ class Search:
     def _prove(self, path: Path, leaf: Nodes) -> None:
         """Prove nodes of the paths to terminal leaves: a win for the mover, or the best edge of proven edges."""
         tree = self.tree
-        rows = np.flatnonzero(tree.mover[leaf] == END)
-        for nodes, edges in reversed(path):
-            on = rows[edges[rows] != NONE]
-            on = on[tree.proven[tree.child[edges[on]]] & ~tree.proven[nodes[on]]]
-            node = nodes[on]
+        ended = tree.mover[leaf] == END
+        if not ended.any():
+            return
+        for walk, node, edge in reversed(path):
+            node = node[ended[walk] & tree.proven[tree.child[edge]] & ~tree.proven[node]]
+            if len(node) == 0:
+                continue
             edge, real = tree.edges(node)
             child = tree.child[edge]
             known = real & (child != NONE) & tree.proven[child]

@@ -30,13 +30,18 @@ class EdgeStats:
     """The statistics of the edges of B nodes [B, W], for the player who moves there."""
 
     nodes: Nodes
+    mover: NDArray[np.int64]  # [B] the player who moves there; player 0 at chance
     edges: Edges  # [B, W]
     real: Real
     visits: NDArray[np.int64]  # [B, W] walks through each edge, pending ones included; 0 in padding
     q: Scores  # [B, W] in [0, 1]; undefined for edges without visits
     known: Real  # [B, W] q is exact: the child is proven
-    value: Scores  # [B] of the node itself, in [0, 1]: the mean over its visits
-    evaluator_value: Scores  # [B] the evaluator's value of the node, in [0, 1]
+    low: Scores  # [B] the lowest return
+    width: Scores  # [B] the range of returns
+
+    def scaled(self, worth: Scores) -> Scores:
+        """Scale returns of the nodes' movers [B] to [0, 1]."""
+        return (worth - self.low) / self.width
 
 
 def total(rows: Scores) -> Scores:
@@ -47,15 +52,23 @@ def total(rows: Scores) -> Scores:
 def look(tree: Tree, nodes: Nodes, low: Scores, high: Scores) -> EdgeStats:
     """Return the statistics of the edges of nodes [B] for their movers; returns lie in [low, high] [B]."""
     edges, real = tree.edges(nodes)
-    mover = np.maximum(tree.mover[nodes], 0)
     pending = tree.pending[edges]
     visits = np.where(real, tree.taken[edges] + pending, 0)
     width = np.maximum(high - low, 1e-9)
-    paid = tree.paid[edges, mover[:, None]] + pending * low[:, None]
+    paid = tree.paid[edges] + pending * low[:, None]
     q = (paid / np.maximum(visits, 1) - low[:, None]) / width[:, None]
-    rows = np.arange(len(nodes))
-    value, evaluator_value = ((worth[rows, mover] - low) / width for worth in (tree.mean(nodes), tree.value[nodes]))
-    return EdgeStats(nodes, edges, real, visits, q, np.zeros_like(real), value, evaluator_value)
+    mover = np.maximum(tree.mover[nodes], 0)
+    return EdgeStats(nodes, mover, edges, real, visits, q, np.zeros_like(real), low, width)
+
+
+def mean_value(tree: Tree, stats: EdgeStats) -> Scores:
+    """Return the mean over the visits of nodes [B], for their movers, in [0, 1]."""
+    return stats.scaled(tree.total[stats.nodes, stats.mover] / np.maximum(tree.visits[stats.nodes], 1))
+
+
+def evaluator_value(tree: Tree, stats: EdgeStats) -> Scores:
+    """Return the evaluator's values of nodes [B], for their movers, in [0, 1]."""
+    return stats.scaled(tree.value[stats.nodes, stats.mover])
 
 
 class Rule(Protocol):
@@ -139,7 +152,7 @@ class Puct(MostVisited):
         of_node = stats.visits.sum(1)[:, None] + 1
         c = self.c_init + np.log((of_node + self.c_base + 1) / self.c_base)
         explore = c * tree.prior[stats.edges] * np.sqrt(of_node) / (1 + stats.visits)
-        q = np.where(stats.visits > 0, stats.q, stats.value[:, None])
+        q = np.where(stats.visits > 0, stats.q, mean_value(tree, stats)[:, None])
         return np.asarray(2 * q - 1 + np.where(stats.known, 0.0, explore))
 
 
@@ -197,7 +210,7 @@ class Gumbel:
         prior = np.where(visits > 0, tree.prior[stats.edges], 0.0)
         walks, known = visits.sum(1), total(prior)[:, 0]
         seen = total(prior * stats.q)[:, 0] / np.where(known > 0, known, 1)
-        mixed = (stats.evaluator_value + walks * seen) / (1 + walks)
+        mixed = (evaluator_value(tree, stats) + walks * seen) / (1 + walks)
         q = np.where(visits > 0, stats.q, mixed[:, None])
         return np.asarray((self.c_visit + visits.max(1))[:, None] * self.c_scale * q)
 

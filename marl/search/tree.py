@@ -10,6 +10,7 @@ need no special case.
 Axis letters: B games, N players, M nodes, K edges, W the widest node of a batch.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 Nodes = NDArray[np.int64]  # [B] rows of nodes
 Edges = NDArray[np.int64]  # rows of edges
 Values = NDArray[np.float64]  # [..., N] one number for each player
-Path = list[tuple[Nodes, Edges]]  # by depth: nodes and the edges taken there [B]; NONE after a walk's end
+Walks = NDArray[np.int64]  # indices of walks in [0, B)
+Path = list[tuple[Walks, Nodes, Edges]]  # by depth: the walks that go on, their nodes, and the edges that they take
 
 CHANCE, END = -1, -2  # movers that are no players: chance, and nobody, at a terminal node
 NONE = -1  # no node, or no edge
@@ -49,27 +51,26 @@ class Tree:
         self.logit = np.zeros(0)  # [K] of the policy
         self.taken = np.zeros(0, np.int64)  # [K] visits through the edge
         self.pending = np.zeros(0, np.int64)  # [K] walks through the edge whose leaf is not evaluated yet
-        self.paid = np.zeros((0, num_players))  # [K, N] sum over visits of the return from the edge on
+        self.paid = np.zeros(0)  # [K] sum over visits of the mover's return from the edge on; player 0's at chance
         self.child = np.zeros(0, np.int64)  # [K] NONE until a walk makes it
 
     def add_nodes(self, count: int) -> Nodes:
         """Add nodes without visits and edges; return their rows."""
         start, self.num_nodes = self.num_nodes, self.num_nodes + count
-        for name in OF_NODES:
-            setattr(self, name, _grown(getattr(self, name), self.num_nodes))
+        if self.num_nodes > len(self.mover):
+            self._grow(OF_NODES, self.num_nodes)
         return np.arange(start, self.num_nodes)
 
     def add_edges(self, nodes: Nodes, count: NDArray[np.int64], action: NDArray[np.int64]) -> Edges:
         """Add the edges of nodes, `count` each; `action` lists them node by node; return the edges' rows."""
         start, self.num_edges = self.num_edges, self.num_edges + int(count.sum())
-        for name in OF_EDGES:
-            setattr(self, name, _grown(getattr(self, name), self.num_edges))
+        if self.num_edges > len(self.action):
+            self._grow(OF_EDGES, self.num_edges)
         self.first[nodes] = start + np.cumsum(count) - count
         self.count[nodes] = count
-        edges = np.arange(start, self.num_edges)
-        self.action[edges] = action
-        self.child[edges] = NONE
-        return edges
+        self.action[start : self.num_edges] = action
+        self.child[start : self.num_edges] = NONE
+        return np.arange(start, self.num_edges)
 
     def edges(self, nodes: Nodes) -> tuple[Edges, NDArray[np.bool_]]:
         """Return the edges of nodes [B, W], padded with the node's last edge, and where they are real [B, W]."""
@@ -119,23 +120,20 @@ class Tree:
 
     def back_up(self, path: Path, leaf: Nodes) -> None:
         """Add the values of leaves [B] to the nodes and edges of their paths, for B games."""
-        gain = self.value[leaf].copy()
+        gain = self.value[leaf]
         self.visits[leaf] += 1
         self.total[leaf] += gain
-        for node, edge in reversed(path):
-            on = np.flatnonzero(edge != NONE)
-            node, edge = node[on], edge[on]
-            gain[on] = credit = self.reward[self.child[edge]] + gain[on]
+        for walk, node, edge in reversed(path):
+            gain[walk] = credit = self.reward[self.child[edge]] + gain[walk]
             self.taken[edge] += 1
-            self.paid[edge] += credit
+            self.paid[edge] += credit[np.arange(len(walk)), np.maximum(self.mover[node], 0)]
             self.visits[node] += 1
             self.total[node] += credit
 
-
-def _grown(array: NDArray[Any], rows: int) -> NDArray[Any]:
-    """Return the array with room for `rows`: if it must grow, at least doubled, with zeros."""
-    if rows <= len(array):
-        return array
-    grown = np.zeros((max(rows, 2 * len(array), 1024), *array.shape[1:]), array.dtype)
-    grown[: len(array)] = array
-    return grown
+    def _grow(self, names: Sequence[str], rows: int) -> None:
+        """Make room for `rows` in some arrays: at least double them, with zeros."""
+        for name in names:
+            array: NDArray[Any] = getattr(self, name)
+            grown = np.zeros((max(rows, 2 * len(array), 1024), *array.shape[1:]), array.dtype)
+            grown[: len(array)] = array
+            setattr(self, name, grown)

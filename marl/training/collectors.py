@@ -27,7 +27,7 @@ from games.keys import Keys, fold, stream
 from games.processes import Worker, shares, stop_all
 from games.registry import make
 from marl.agents.load import Entrant, load_entrant
-from marl.base.memory import keep_freed_memory
+from marl.base.memory import collect_less, keep_freed_memory
 from marl.rollout.agent import Agent
 from marl.rollout.loop import Carry, play_steps, rollout
 from marl.rollout.recording import Moment, Recording, side_by_side
@@ -201,6 +201,7 @@ class Host:
         if self._venv is None:
             torch.set_num_threads(1)
             keep_freed_memory()
+            collect_less()
             self._venv = make(self._table.game, self._table.stop - self._table.start)
         if opening is not None:
             self._load(self._venv.spec, opening[1])

@@ -27,7 +27,7 @@ from marl.base.display import Display
 from marl.base.drives import notes_on
 from marl.base.files import refuse_links, write_text
 from marl.base.lock import held
-from marl.base.memory import keep_freed_memory
+from marl.base.memory import collect_less, keep_freed_memory
 from marl.base.origin import Origin
 from marl.base.schema import complete, dump, load, validate
 from marl.base.terminal import Terminal
@@ -132,6 +132,7 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
     """
     torch.set_num_threads(config.threads)
     keep_freed_memory()
+    collect_less()
     device = device_of(device)
     name, learner_class, settings = configured(config.algorithm, "algorithm", typed=True, origin=config.origin)
     with config.blame_game():

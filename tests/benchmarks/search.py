@@ -7,14 +7,15 @@ CPU time of one thread, medians; each benchmark runs in a process of its own, --
     single      one game alone: 1 and 8 walks at a time, by torch and by OpenVINO
     backends    the network alone, by torch and by OpenVINO, in batches of 8, 64 and 256
     batch       simulations by the number of games searched together
-    peers       self-play against pgx with mctx and against OpenSpiel's Python AlphaZero, networks of the same sizes, by
-                turns; --peers-python is a Python that has pgx, mctx, open_spiel, flax, optax, orbax-checkpoint, chex
+    mctx        self-play against pgx with mctx, networks of the same sizes, by turns; --mctx-python is a Python with
+                both (tests/benchmarks/peers.md)
+    openspiel   the same against OpenSpiel's Python AlphaZero; --openspiel-python has open_spiel, flax, optax,
+                orbax-checkpoint, chex
 """
 
 import argparse
 import os
 import statistics
-import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
@@ -26,6 +27,7 @@ from open_spiel.python.algorithms import mcts
 from games.adapters.openspiel import OpenSpielGame, OpenSpielState, load
 from games.keys import fold, fold_one
 from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference
+from marl.base.memory import collect_less, keep_freed_memory
 from marl.learning.backends import BackendName, Precision
 from marl.learning.networks import generator_of
 from marl.search.evaluators import NetworkEvaluator
@@ -33,19 +35,28 @@ from marl.search.models import ExactModel
 from marl.search.search import Search
 from marl.search.selection import Puct
 from tests.benchmarks import timing
-from tests.benchmarks.timing import Row, medians
+from tests.benchmarks.cooperative import Partner, one_core
+from tests.benchmarks.timing import Row, medians, per_second
 
 SIMULATIONS = 64
 SIZES = {"2x32": (2, 32), "5x64": (5, 64)}
+MOVES = 8  # of all games, each turn
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
 
 
 class Games:
-    """Games of self-play, searched together; each move is the search's best."""
+    """Games of self-play, searched together; each move is the search's best. AlphaZero backs up proven values."""
 
-    def __init__(self, games: int, network: Callable[..., object] | None = None, *, leaves: int = 1) -> None:
+    def __init__(
+        self, games: int, network: Callable[..., object] | None = None, *, leaves: int = 1, solve: bool = False
+    ) -> None:
         self.game: OpenSpielGame = load("connect_four", {})
         self.evaluator = NetworkEvaluator(self.game.spec, network or self._nothing, capacity=100_000 if network else 0)
-        self.leaves, self.move = leaves, 0
+        self.leaves, self.solve, self.move = leaves, solve, 0
         self.states = [self._fresh(g) for g in range(games)]
 
     def _nothing(self, views: np.ndarray, movers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,6 +79,8 @@ class Games:
             Puct(noise=0.25),
             bounds=(-1, 1),
             leaves=self.leaves,
+            solve=self.solve,
+            win=1,
         )
         keys = fold(self.move, np.arange(len(self.states)))
         found = search.run(keys, np.full(len(self.states), SIMULATIONS))
@@ -177,48 +190,52 @@ def batch(options: argparse.Namespace) -> Iterator[Row]:
             yield f"{size or 'no network'}, {games} games: simulations per CPU-second", f"{rate:,.0f}", ""
 
 
-def peers(options: argparse.Namespace) -> Iterator[Row]:
-    """Each peer makes its simulations in a process of its own, on one core; compilation is not counted."""
-    if options.peers_python is None:
-        yield "pgx with mctx, OpenSpiel's AlphaZero", "skipped: name a Python that has them with --peers-python", ""
+def mctx(options: argparse.Namespace) -> Iterator[Row]:
+    """Compilation is not counted. mctx is fastest with 64 games; it makes 32 simulations a move."""
+    if options.mctx_python is None:
+        yield "pgx with mctx", "skipped: name a Python that has them with --mctx-python", ""
         return
-    kinds = list(product(SIZES, get_args(Precision), get_args(BackendName)))
-    targets = {("5x64", "float32"): "≥ 1.3", ("2x32", "float32"): "≥ 0.85"}
-    targets |= {("5x64", "bfloat16"): "≥ 1.8", ("2x32", "bfloat16"): "≥ 1.0"}
-    games = {kind: Games(256, judge(*kind)) for kind in kinds}
-    rates: dict[object, list[float]] = {}
-    for _ in range(max(1, options.repetitions // 2)):
-        for kind, played in games.items():
-            played.evaluator.forget()
-            played.play()
-            rates.setdefault(kind, []).append(medians(played.play, repetitions=3)[0])
-        for size, (blocks, channels) in SIZES.items():
-            rates.setdefault(("mctx", size), []).append(_peer(options.peers_python, MCTX, blocks, channels))
-        rates.setdefault("openspiel", []).append(_peer(options.peers_python, OPENSPIEL, *SIZES["5x64"]))
-    rate = {kind: statistics.median(of) for kind, of in rates.items()}
-    for size in SIZES:
-        yield f"pgx with mctx, {size}, float32, 64 games: simulations per CPU-second", f"{rate['mctx', size]:,.0f}", ""
-    yield "OpenSpiel's Python AlphaZero (nnx), 5x64: simulations per CPU-second", f"{rate['openspiel']:,.1f}", ""
-    for size, precision, backend in kinds:
-        ours = rate[size, precision, backend]
-        yield f"here, {size}, {precision}, {backend}, 256 games: simulations per CPU-second", f"{ours:,.0f}", ""
-        yield "— against pgx with mctx", f"{ours / rate['mctx', size]:.2f}", targets[size, precision]
-        if size == "5x64":
-            yield "— against OpenSpiel", f"{ours / rate['openspiel']:,.0f}", "≥ 100"
+    one_core()
+    os.environ |= ONE_THREAD
+    keep_freed_memory()  # as training does
+    collect_less()
+    targets = {("2x32", "float32"): "≥ 0.9", ("5x64", "float32"): "≥ 1.3"}
+    targets |= {("2x32", "bfloat16"): "≥ 1.0", ("5x64", "bfloat16"): "≥ 1.8"}
+    for size in (name for name in SIZES if options.size in (None, name)):
+        kinds = list(product(get_args(Precision), get_args(BackendName), (64, 256)))
+        played = [Games(games, judge(size, *how), solve=True) for *how, games in kinds]
+        driver = [options.mctx_python, "-c", MCTX, *map(str, SIZES[size])]
+        with Partner(driver) as theirs:
+            rates = [[theirs.rate(), *map(_turn, played)] for _ in range(options.repetitions + 1)][1:]
+        other, *rate = (statistics.median(column) for column in zip(*rates, strict=True))
+        yield f"pgx with mctx, {size}, float32: simulations per CPU-second", f"{other:,.0f}", ""
+        for (precision, backend, games), ours in zip(kinds, rate, strict=True):
+            what = f"here, {size}, {precision}, {backend}, {games} games"
+            yield f"{what}: simulations per CPU-second", f"{ours:,.0f}", ""
+            yield "— against pgx with mctx", f"{ours / other:.2f}", targets[size, precision]
 
 
-def _peer(python: str, program: str, blocks: int, channels: int) -> float:
-    """Run a peer on one core; it prints its simulations per CPU-second last."""
-    one = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": one}
-    command = [python, "-c", program, str(blocks), str(channels)]
-    said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, preexec_fn=_one_core)
-    return float(said.stdout.split()[-1])
+def _turn(games: Games) -> float:
+    """Make some moves with an empty cache; return simulations per CPU-second."""
+    games.evaluator.forget()
+    return per_second(lambda: sum(games.play() for _ in range(MOVES)))
 
 
-def _one_core() -> None:
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+def openspiel(options: argparse.Namespace) -> Iterator[Row]:
+    """Each turn of OpenSpiel's is three moves of a game, after the first one."""
+    if options.openspiel_python is None:
+        yield "OpenSpiel's AlphaZero", "skipped: name a Python that has it with --openspiel-python", ""
+        return
+    one_core()
+    os.environ |= ONE_THREAD
+    played = Games(256, judge("5x64"), solve=True)
+    driver = [options.openspiel_python, "-c", OPENSPIEL, *map(str, SIZES["5x64"])]
+    with Partner(driver) as theirs:
+        rates = [(_turn(played), theirs.rate()) for _ in range(options.repetitions)]
+    ours, other = (statistics.median(column) for column in zip(*rates, strict=True))
+    yield "here, 5x64, float32, torch, 256 games: simulations per CPU-second", f"{ours:,.0f}", ""
+    yield "OpenSpiel's Python AlphaZero (nnx), 5x64: simulations per CPU-second", f"{other:,.1f}", ""
+    yield "— ratio", f"{ours / other:,.0f}", "≥ 100"
 
 
 # Their network is ours: the mover's planes, the same convolutions and heads, without batch normalisation.
@@ -280,14 +297,12 @@ def move(params, state, key):
 
 state = jax.jit(jax.vmap(env.init))(jax.random.split(jax.random.PRNGKey(1), batch))
 state = jax.block_until_ready(move(params, state, jax.random.PRNGKey(2)))
-rates = []
-for repetition in range(5):
+for line in sys.stdin:
     start = time.process_time()
     for n in range(16):
-        state = move(params, state, jax.random.PRNGKey(16 * repetition + n))
+        state = move(params, state, jax.random.PRNGKey(n))
     jax.block_until_ready(state)
-    rates.append(16 * batch * simulations / (time.process_time() - start))
-print(sorted(rates)[2])
+    print("SPENT", 16 * batch * simulations, time.process_time() - start, flush=True)
 """
 
 OPENSPIEL = """
@@ -306,18 +321,21 @@ bot = mcts.MCTSBot(
     game, 1.25, simulations, evaluator.AlphaZeroEvaluator(game, model),
     child_selection_fn=mcts.SearchNode.puct_value, solve=False,
 )
-state = game.new_initial_state()
-state.apply_action(bot.step(state))
-start, moves = time.process_time(), 3
-for _ in range(moves):
+for line in sys.stdin:
+    state = game.new_initial_state()
     state.apply_action(bot.step(state))
-print(moves * simulations / (time.process_time() - start))
+    start, moves = time.process_time(), 3
+    for _ in range(moves):
+        state.apply_action(bot.step(state))
+    print("SPENT", moves * simulations, time.process_time() - start, flush=True)
 """
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers-python", metavar="PYTHON", help="a Python that has the peers")
+    parser.add_argument("--mctx-python", metavar="PYTHON", help="a Python that has pgx and mctx")
+    parser.add_argument("--openspiel-python", metavar="PYTHON", help="a Python that has OpenSpiel's AlphaZero")
+    parser.add_argument("--size", choices=SIZES, help="of the network, for mctx; all of them by default")
     benchmarks = {"tree": tree, "network": network, "single": single, "backends": backends}
-    benchmarks |= {"batch": batch, "peers": peers}
+    benchmarks |= {"batch": batch, "mctx": mctx, "openspiel": openspiel}
     timing.run("tests.benchmarks.search", benchmarks, parser)

@@ -23,7 +23,7 @@ from games.arrays import Views
 from games.contract import Discrete, Spec
 from games.errors import UserError
 from marl.learning.backends import Precision
-from marl.learning.networks import convolution, linear
+from marl.learning.networks import Joined, convolution, linear
 from marl.learning.rowwise import Network, Rowwise
 from marl.search.evaluators import LogitsAndValues
 from marl.search.values import by_player, unscaled
@@ -80,20 +80,27 @@ def is_residual(encoder: Encoder, spec: Spec) -> bool:
 
 def encoded(obs: Tensor, mover: Tensor, players: int, *, residual: bool) -> Tensor:
     """Return observations [B, *O] with the mover as one-hot: planes [B, C + N, H, W], or flat rows [B, O + N]."""
-    x = obs.float() * (1 / 255 if obs.dtype == torch.uint8 else 1.0)
-    one_hot = functional.one_hot(mover, players).float()
-    if not residual:
-        return torch.cat([x.flatten(1), one_hot], 1)
-    return torch.cat([x, one_hot[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
+    seen = obs if residual else obs.flatten(1)
+    if obs.dtype == torch.uint8:
+        seen = seen.float() * (1 / 255)
+    planes = seen.shape[1]
+    x = torch.zeros(len(seen), planes + players, *seen.shape[2:], device=obs.device)
+    x[:, :planes] = seen
+    x[torch.arange(len(x), device=obs.device), planes + mover] = 1
+    return x
 
 
 class Prediction(nn.Module):
-    """A torso with features [C, H, W] or [F], then heads for logits and values, concatenated: [B, A + N]."""
+    """A torso with features [C, H, W] or [F], then heads for logits and values, concatenated: [B, A + N].
+
+    On a residual torso each head begins with a convolution; in a folded network `planes` is both.
+    """
 
     def __init__(self, torso: nn.Module, features: tuple[int, ...], spec: Spec, generator: torch.Generator) -> None:
         super().__init__()
         self.torso = torso
         self.convolves, self.bounded = len(features) == 3, spec.return_bounds is not None
+        self.planes: Joined | None = None
         of_policy = of_value = int(np.prod(features))
         if self.convolves:
             channels, height, width = features
@@ -105,11 +112,23 @@ class Prediction(nn.Module):
         self.value = linear(64, spec.num_players, 0.01, generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        of_policy = of_value = x = self.torso(x)
-        if self.convolves:
-            of_policy, of_value = (functional.relu(part(x)).flatten(1) for part in (self.of_policy, self.of_value))
+        of_policy, of_value = self._inputs_of_heads(self.torso(x))
         value = self.value(functional.relu(self.value_hidden(of_value)))
         return torch.cat([self.policy(of_policy), torch.tanh(value) if self.bounded else value], 1)
+
+    def _inputs_of_heads(self, x: Tensor) -> Sequence[Tensor]:
+        """Return the inputs of the policy's and of the value's layers [B, F]."""
+        if not self.convolves:
+            return x, x
+        if self.planes is None:
+            return [functional.relu(part(x)).flatten(1) for part in (self.of_policy, self.of_value)]
+        widths = [self.policy.in_features, self.value_hidden.in_features]
+        return functional.relu(self.planes(x)).flatten(1).split(widths, 1)  # type: ignore[no-any-return]
+
+    def join_planes(self) -> None:
+        """Join the convolutions of the two heads, which have no normalisation any more."""
+        self.planes = Joined(self.of_policy, self.of_value)  # type: ignore[arg-type]
+        del self.of_policy, self.of_value
 
 
 class PolicyValue(Prediction):
@@ -141,12 +160,14 @@ class PolicyValue(Prediction):
 
 
 def folded(network: Network) -> Network:
-    """Return a copy for inference, each batch normalisation folded into its convolution."""
+    """Return a copy for inference: batch normalisation is folded into the convolutions, those of the heads are one."""
     twin = deepcopy(network).eval()
     for parent in list(twin.modules()):
         for name, child in parent.named_children():
             if isinstance(child, Normalized):
                 setattr(parent, name, child.folded())
+        if isinstance(parent, Prediction) and parent.convolves:
+            parent.join_planes()
     return twin.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
