@@ -58,12 +58,14 @@ class AskableAgent(Agent, Protocol):
 
 def policy_of(agent: Any) -> Policy | None:
     """Return an agent's method `policy`, or None if it has none."""
-    return _method(agent, "policy")
+    found: Policy | None = _method(agent, "policy")
+    return found
 
 
 def value_of(agent: Any) -> Value | None:
     """Return an agent's method `value`, or None if it has none."""
-    return _method(agent, "value")
+    found: Value | None = _method(agent, "value")
+    return found
 
 
 def _method(agent: Any, name: str) -> Any:
