@@ -44,6 +44,7 @@ VARIANTS: dict[str, tuple[tuple[str, int], dict[str, dict[str, Any]]]] = {
         KUHN,
         {
             "the config": RESPONSE,
+            "the config without a clip": RESPONSE | {"clip": 1000.0},
             "defaults": {},
             "minibatch_size: 512, epochs: 8": STEPS,
             "minibatch_size: 256": {"minibatch_size": 256},
