@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 
 from games.contract import Spec
@@ -17,15 +16,13 @@ from marl.learning.networks import Network, Perceptron, linear, masked_log_probs
 from marl.learning.recurrent import GRU
 from marl.learning.rowwise import BLOCK
 
-Groups = Annotated[tuple[tuple[Count, ...], ...], Field(min_length=1)]
-
 
 class NetworksConfig(Frozen):
     """The settings of the networks."""
 
     # One pair of networks for all players, with the player's index as an input; one for each; or one for each group
     # of players, such as [[0, 1], [2]].
-    share_parameters: bool | Groups = True
+    share_parameters: bool | tuple[tuple[Count, ...], ...] = True
     encoder: Literal["auto", "mlp", "cnn"] = "auto"
     hidden: tuple[Size, ...] = (128, 128)  # the widths of the layers of tanh units
     channels: tuple[Size, ...] = (32, 32)  # of the cnn
@@ -209,8 +206,8 @@ def groups_of(config: NetworksConfig, spec: Spec) -> NDArray[np.int64]:
         fault = f"leaves out player {missing[0]}"
     if fault:
         raise UserError(
-            f"share_parameters {fault}, and '{spec.name}' has the players {', '.join(map(str, range(players)))}: name "
-            "each of them in one group, or say true or false"
+            f"share_parameters {fault}, and '{spec.name}' has the players 0 to {players - 1}: name each of them in one "
+            "group, or say true or false"
         )
     of_player = np.empty(players, np.int64)
     for number, group in enumerate(groups):

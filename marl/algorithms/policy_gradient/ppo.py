@@ -184,6 +184,8 @@ class Ppo(Learner):
         self._steps += trajectory.steps
         learn = trajectory.learnable(mine)
         if not learn.any():
+            if self.config.recurrent:  # the critics' memories go on
+                self._critics(trajectory, self._input.of(trajectory))
             return metrics
         batches, metrics["explained_variance"] = self._batches(trajectory, learn)
         means, skipped = Means(), 0

@@ -51,8 +51,9 @@ def test_the_gru_and_its_gradients_are_pytorchs(lengths, seed):
     x = torch.randn(sum(lengths), 3, dtype=torch.float64, generator=generator_of(seed))
     pull = torch.randn(sum(lengths), 4, dtype=torch.float64, generator=generator_of(seed + 1))
     mine, other = x.clone().requires_grad_(), x.clone().requires_grad_()
-    out = ours(mine, sizes)
-    expected = theirs(nn.utils.rnn.PackedSequence(other, torch.tensor(sizes)))[0].data
+    initial = torch.randn(len(lengths), 4, dtype=torch.float64, generator=generator_of(seed + 2)) * (seed % 2)
+    out = ours(mine, sizes, initial if seed % 2 else None)
+    expected = theirs(nn.utils.rnn.PackedSequence(other, torch.tensor(sizes)), initial[None])[0].data
     torch.testing.assert_close(out, expected)
     (out * pull).sum().backward()
     (expected * pull).sum().backward()

@@ -84,6 +84,14 @@ def ippos():
     return lambda rows: asked.ask("log_probs", obs[rows], np.ones((len(rows), 7), bool), player[rows])
 
 
+def ippos_with_memory():
+    config = IppoConfig(recurrent=True, hidden=(40,), hidden_size=24)
+    asked = Rowwise(ActorCritic(config, SPEC, generator_of(1), player_id=True), "cpu")
+    obs, player = views()
+    hidden = np.random.default_rng(1).normal(size=(ROWS, 24)).astype(np.float32)
+    return lambda rows: asked.ask("step", obs[rows], np.ones((len(rows), 7), bool), player[rows], hidden[rows])
+
+
 def teams(share):
     config = TeamNetworkConfig(hidden=40, share_parameters=share)
     return chosen(TeamAgent(Team(config, SPEC, 1), "cpu"))
@@ -98,6 +106,7 @@ ASKED = {
     **{f"judge-{c['backend']}-{c['precision']}": lambda c=c: judged(**c) for c in COMPUTED},
     **{f"imagination-{c['backend']}-{c['precision']}": lambda c=c: imagined(**c) for c in COMPUTED},
     "ippo": ippos,
+    "ippo-with-memory": ippos_with_memory,
     "team": lambda: teams(True),
     "team-each-its-own": lambda: teams(False),
     "head": lambda: pairs(24),

@@ -43,3 +43,16 @@ def test_the_memory_matters_and_a_stretch_begins_without():
     trajectory = player.rollout(5)
     forgot = player.learner._critics(trajectory, None).value  # it has not seen what came before
     assert np.abs(forgot - values[0][1]).max() > 1e-3
+
+
+def test_the_memory_goes_on_where_there_is_nothing_to_learn():
+    values = []
+    for by_update in (True, False):
+        player = Player("ippo", Skirmish(6), recurrent=True)
+        first = player.rollout(5)
+        if by_update:
+            player.learner.update(first, [])
+        else:
+            player.learner._critics(first, None)
+        values.append(player.learner._critics(player.rollout(5), None).value)
+    np.testing.assert_array_equal(*values)

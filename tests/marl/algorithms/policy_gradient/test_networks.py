@@ -92,10 +92,11 @@ def test_groups_share_their_networks():
         ([[0, 1, 2], [3]], "names player 3"),
         ([[0, 1], [1, 2]], "names player 1 twice"),
         ([[0], [2]], "leaves out player 1"),
+        ([], "leaves out player 0"),
     ],
 )
 def test_groups_that_do_not_hold_each_player_once_are_refused(groups, fault):
-    said = f"share_parameters {fault}, and 'spread' has the players 0, 1, 2: name each of them in one group, or say "
+    said = f"share_parameters {fault}, and 'spread' has the players 0 to 2: name each of them in one group, or say "
     with pytest.raises(UserError, match=said):
         Player("ippo", "spread", share_parameters=groups)
 

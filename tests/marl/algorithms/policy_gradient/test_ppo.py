@@ -254,7 +254,7 @@ def test_only_memory_repeats_the_first_symbol(recurrent):
         learning_rate=3e-3,
         minibatch_size=512,
     )
-    player.learn(250, length=32)
+    player.learn(45, length=32)
     trajectory = player.rollout(200)
     paid = trajectory.reward[trajectory.terminated[1:]].mean()
     assert paid >= 0.95 if recurrent else 0.4 < paid < 0.6
