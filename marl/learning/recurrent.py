@@ -20,12 +20,13 @@ from marl.learning.networks import linear, tanh_
 def pack(sequence: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the packed order [R] of rows, and the block sizes [D]: the number of sequences that have a d-th row.
 
-    `sequence` [R] is the sequence of each row; the rows of a sequence are in order of time.
+    `sequence` [R] is the sequence of each row, a number from 0 on, of which some may have no rows; the rows of a
+    sequence are in order of time.
     """
     if len(sequence) == 0:
         return sequence, sequence
     count = np.bincount(sequence)
-    grouped = np.argsort(sequence, kind="stable")
+    grouped = np.argsort(sequence.astype(np.min_scalar_type(len(count))), kind="stable")  # faster for small integers
     start = np.cumsum(count) - count
     step = np.arange(len(sequence)) - start[sequence[grouped]]  # of each grouped row: its position within its sequence
     rank = np.empty(len(count), np.int64)
