@@ -12,6 +12,7 @@ import operator
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import cache
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -81,6 +82,16 @@ def _openvino(module: str = "openvino") -> Any:
     return importlib.import_module(module)
 
 
+@cache
+def _core() -> Any:
+    """Return the one Core of this process, which lives as long as the process.
+
+    A Core gives the thread that first compiles with it a signal stack, and takes it away when it is destroyed. With two
+    Cores one restores the stack that the other has freed, and the next signal, such as Ctrl-C, ends the process.
+    """
+    return _openvino().Core()
+
+
 class Torch:
     """PyTorch as it is, in lower precision by autocast."""
 
@@ -126,7 +137,7 @@ class OpenVino:
             "ENABLE_CPU_PINNING": False,  # rollout workers would all be pinned to the same core
         }
         model = translated(self._network, part, shape)
-        request = _openvino().Core().compile_model(model, "CPU", settings).create_infer_request()
+        request = _core().compile_model(model, "CPU", settings).create_infer_request()
         infer: Callable[..., Any] = request.infer
         return infer
 

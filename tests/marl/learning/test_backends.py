@@ -1,5 +1,6 @@
 """Backends: they say the same of a network, whichever computes it."""
 
+import ctypes
 import sys
 from multiprocessing.reduction import ForkingPickler
 
@@ -75,6 +76,26 @@ def test_a_renewed_network_is_compiled_anew():
     assert np.array_equal(judge(views, np.array([0]))[0], before)
     judge.renew(network)
     assert judge(views, np.array([0]))[0] - before == pytest.approx(np.arange(7)[None], abs=1e-6)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the size of stack_t is that of Linux")
+def test_the_signal_stack_is_never_one_that_was_freed():
+    """A Core that is destroyed restores the signal stack of before, which an earlier Core may have freed."""
+
+    def signal_stack():
+        stack = (ctypes.c_void_p * 3)()  # stack_t: where it is, its flags, its size
+        assert ctypes.CDLL(None).sigaltstack(None, stack) == 0
+        return list(stack)
+
+    network, shown = alphazeros("mlp")
+    compiled, seen = [], []
+    for _ in range(3):
+        compiled = [*compiled[-1:], backend_of("openvino", folded(network), "cpu", "float32")]
+        with torch.inference_mode():
+            compiled[-1]("forward", shown["forward"])
+        seen.append(signal_stack())
+    del compiled
+    assert seen == 3 * [signal_stack()]
 
 
 def test_nothing_is_sent_anywhere():
