@@ -165,7 +165,7 @@ class GymnasiumRow:
         array = np.asarray(values)
         if array.shape not in ((), (self.spec.num_players,)):
             raise ValueError(f"{what} of the shape {array.shape} came for {self.spec.num_players} players")
-        return np.broadcast_to(array, self.spec.num_players)
+        return array if array.shape else np.full(self.spec.num_players, array)
 
 
 class _Reshaped(gymnasium.Wrapper[Any, Any, Any, Any]):

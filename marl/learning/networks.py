@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from games.contract import Spec
 
 Either = TypeVar("Either")  # a network, or a Rowwise
+_ONE, _TWO = torch.tensor(1.0), torch.tensor(2.0)  # an operation on few numbers takes half as long as with a literal
 _INITIAL = ContextVar("initial", default=True)  # whether new layers get initial weights
 
 
@@ -159,7 +160,7 @@ class _Tanh(torch.autograd.Function):
 
 def tanh_(x: Tensor) -> Tensor:
     """Replace x by tanh(x) = 2 sigmoid(2x) - 1, with an error below 3e-7, in a fifth of the time of `torch.tanh`."""
-    return x.mul_(2).sigmoid_().mul_(2).sub_(1)
+    return x.mul_(_TWO).sigmoid_().mul_(_TWO).sub_(_ONE)
 
 
 class _Layers(torch.autograd.Function):

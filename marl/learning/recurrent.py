@@ -11,20 +11,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from marl.learning.networks import linear
+from marl.learning.networks import linear, tanh_
 
 
 def pack(sequence: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the packed order [R] of rows, and the block sizes [D]: the number of sequences that have a d-th row.
 
-    `sequence` [R] is the sequence of each row; the rows of a sequence are in order of time.
+    `sequence` [R] is the sequence of each row, a number from 0 on, of which some may have no rows; the rows of a
+    sequence are in order of time.
     """
     if len(sequence) == 0:
         return sequence, sequence
     count = np.bincount(sequence)
-    grouped = np.argsort(sequence, kind="stable")
+    grouped = np.argsort(sequence.astype(np.min_scalar_type(len(count))), kind="stable")  # faster for small integers
     start = np.cumsum(count) - count
     step = np.arange(len(sequence)) - start[sequence[grouped]]  # of each grouped row: its position within its sequence
     rank = np.empty(len(count), np.int64)
@@ -98,51 +100,55 @@ class _Unroll(torch.autograd.Function):
     ) -> Tensor:
         size = weight_h.shape[1]
         gates, last = slice(0, 2 * size), slice(2 * size, 3 * size)
-        bias = torch.cat([bias_x[gates] + bias_h[gates], bias_x[last]])
-        mixed = torch.addmm(bias, x, weight_x.t())  # [R, 3H] becomes r, z and U h + b' of the candidates
-        candidate = mixed[:, last].clone()  # [R, H] becomes n
+        mixed = x.new_empty(len(x), 3 * size)  # becomes r, z and U h + b' of the candidates
+        torch.addmm(bias_x[gates] + bias_h[gates], x, weight_x[gates].t(), out=mixed[:, gates])
         mixed[:, last] = bias_h[last]
+        candidate = torch.addmm(bias_x[last], x, weight_x[last].t())  # [R, H] becomes n
         out = torch.empty_like(candidate)
         hidden, by = initial, weight_h.t()
-        for block, n, after in zip(mixed.split(sizes), candidate.split(sizes), out.split(sizes), strict=True):
+        parts = mixed, mixed[:, gates], *mixed.split(size, 1), candidate, out
+        for block, both, reset, update, of_h, n, after in zip(*(part.split(sizes) for part in parts), strict=True):
             before = hidden[: len(block)]
             block.addmm_(before, by)
-            block[:, gates].sigmoid_()
-            n.addcmul_(block[:, :size], block[:, last]).tanh_()
-            hidden = torch.lerp(n, before, block[:, size : 2 * size], out=after)
+            both.sigmoid_()
+            tanh_(n.addcmul_(reset, of_h))
+            hidden = torch.lerp(n, before, update, out=after)
         ctx.save_for_backward(x, initial, weight_x, weight_h, mixed, candidate, out)
         ctx.sizes = sizes
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
         x, initial, weight_x, weight_h, mixed, candidate, out = ctx.saved_tensors
         sizes, size = ctx.sizes, weight_h.shape[1]
         reset, update, of_h = mixed.split(size, 1)
-        update = update.contiguous()
         before = before_each(out, sizes, initial)
-        of_candidate = (1 - update) * (1 - candidate.square())  # d's factor at n, before the tanh
-        factor = x.new_empty(len(x), 3, size)  # at r, z and U h + b', before their nonlinearities
-        torch.mul(of_candidate, reset, out=factor[:, 2])
-        torch.mul(factor[:, 2], of_h * (1 - reset), out=factor[:, 0])
-        torch.mul(before - candidate, update * (1 - update), out=factor[:, 1])
+        # d's factors before the nonlinearities. In this order n, r, z are those of x, and r, z, U h + b' those of h.
+        factor = x.new_empty(len(x), 4, size)
+        at_n, at_r, at_z, at_h = factor.unbind(1)
+        torch.ops.aten.tanh_backward.grad_input(1 - update, candidate, grad_input=at_n)
+        torch.mul(at_n, reset, out=at_h)
+        torch.ops.aten.sigmoid_backward.grad_input(at_n * of_h, reset, grad_input=at_r)
+        torch.ops.aten.sigmoid_backward.grad_input(before - candidate, update, grad_input=at_z)
+        d_all = factor.view(-1, 4 * size)
+        d_x, d_h = d_all[:, : 3 * size], d_all[:, size:]
         d = grads[0].clone()
         later = d.new_zeros(0, size)
-        blocks = zip(d.split(sizes), factor.split(sizes), update.split(sizes), strict=True)
-        for d_block, f_block, z in reversed(list(blocks)):
+        parts = d, factor, d_h, update
+        for d_block, f_block, of_block, z in reversed(list(zip(*(part.split(sizes) for part in parts), strict=True))):
             d_block[: len(later)] += later  # sequences that continue
             f_block *= d_block[:, None]
-            later = torch.mm(f_block.view(-1, 3 * size), weight_h).addcmul_(d_block, z)
-        d_h = factor.view(-1, 3 * size)
-        d_x = torch.cat([d_h[:, : 2 * size], d * of_candidate], 1)
+            later = torch.mm(of_block, weight_h).addcmul_(d_block, z)
+        bias = d_all.sum(0)
         return (
-            d_x @ weight_x if ctx.needs_input_grad[0] else None,
+            d_x @ weight_x.roll(size, 0) if ctx.needs_input_grad[0] else None,
             None,
             None,
-            d_x.t() @ x,
+            (d_x.t() @ x).roll(-size, 0),
             d_h.t() @ before,
-            d_x.sum(0),
-            d_h.sum(0),
+            bias[: 3 * size].roll(-size, 0),
+            bias[size:],
         )
 
 

@@ -1,9 +1,11 @@
-"""How fast learners of a team are, beside other libraries; `python -m tests.benchmarks.cooperative`.
+"""How fast learners of a team are, beside other libraries; `python -m tests.benchmarks.cooperative` (peers.md).
 
 As in tests/benchmarks/speed.py all times are CPU time of one thread, what is compared alternates, medians are shown,
 and each benchmark runs in a process of its own; --only NAME runs one.
 
     benchmarl    our `qmix` against BenchMARL's at simple_spread; --benchmarl is a Python that has benchmarl and mpe2
+    epymarl      our `qmix` against EPyMARL's at level-based foraging; --epymarl is a checkout of its repository,
+                 --epymarl-python a Python that has what it imports
     lbforaging   our `qmix` as EPyMARL sets it, at level-based foraging
     jaxmarl      200,000 steps of `qmix` against JaxMARL's QMIX-RNN at its own simple_spread, compilation included;
                  --jaxmarl is a checkout of its repository, --jaxmarl-python a Python that has what its script imports
@@ -109,7 +111,7 @@ def benchmarl(options: argparse.Namespace) -> Iterator[Row]:
     BenchMARL collects 6,000 steps at a time by default, in 10 environments; a quarter of it, and of the updates, here.
     """
     if options.benchmarl is None:
-        yield "BenchMARL's QMIX", "skipped: name a Python that has it with --benchmarl", "≥ 5, ≥ 10"
+        yield "BenchMARL's QMIX", "skipped: name a Python that has it with --benchmarl", "≥ 4"
         return
     with Partner([options.benchmarl, "-c", BENCHMARL_DRIVER]) as theirs:
         games = {"mpe2's simple_spread_v3": MPE2_SPREAD, "native spread": SPREAD}
@@ -118,7 +120,7 @@ def benchmarl(options: argparse.Namespace) -> Iterator[Row]:
         rates = [[rate() for rate in (theirs.rate, *ours.values())] for _ in range(options.repetitions)]
     other, *rates = (statistics.median(column) for column in zip(*rates, strict=True))
     yield "BenchMARL's QMIX at mpe2's simple_spread_v3, training steps per CPU-second", f"{other:,.0f}", ""
-    for name, rate, target in zip(ours, rates, ("≥ 5", "≥ 10"), strict=True):
+    for name, rate, target in zip(ours, rates, ("≥ 4", ""), strict=True):
         yield f"our QMIX at {name}, training steps per CPU-second", f"{rate:,.0f}", ""
         yield f"our QMIX at {name}: ratio", f"{rate / other:.2f}", target
 
@@ -196,6 +198,64 @@ Experiment(
     config=config,
     callbacks=[Turns()],
 ).run()
+"""
+
+
+def epymarl(options: argparse.Namespace) -> Iterator[Row]:
+    """Environment, acting, replay and an update an episode on both sides; about 1,600 steps of each by turns."""
+    if options.epymarl is None:
+        yield "EPyMARL's QMIX", "skipped: name a checkout of its repository with --epymarl", "≥ 6"
+        return
+    for kind, recurrent in (("feed-forward", False), ("GRU", True)):
+        ours = Trainer(LBFORAGING, EPYMARL | {"recurrent": recurrent}).warm()
+        with Partner([options.epymarl_python, "-c", EPYMARL_DRIVER, options.epymarl, kind]) as theirs:
+            rates = [(ours.rate(), theirs.rate()) for _ in range(options.repetitions)]
+        rate, other = (statistics.median(column) for column in zip(*rates, strict=True))
+        what = f"QMIX at lbforaging's Foraging-8x8-2p-3f, {kind}"
+        yield f"{what}: training steps per CPU-second", f"{rate:,.0f}", ""
+        yield f"{what}: EPyMARL", f"{other:,.0f}", ""
+        yield f"{what}: ratio", f"{rate / other:.2f}", "" if recurrent else "≥ 6"
+
+
+EPYMARL_DRIVER = """
+import sys, time, types
+from pathlib import Path
+
+import torch, yaml
+
+torch.set_num_threads(1)
+sys.modules["smaclite"] = types.ModuleType("smaclite")  # of another environment, imported with all of them
+source, recurrent = Path(sys.argv[1]) / "src", sys.argv[2] == "GRU"
+sys.path.insert(0, str(source))
+sys.modules["smaclite.env"] = types.ModuleType("smaclite.env")
+sys.modules["smaclite.env"].SMACliteEnv = None
+import run
+from utils.logging import Logger, get_logger
+
+config = {}
+for name in ("default", "envs/gymma", "algs/qmix"):
+    config |= yaml.safe_load((source / "config" / f"{name}.yaml").read_text())
+config["env_args"] |= {"key": "lbforaging:Foraging-8x8-2p-3f-v3", "time_limit": 50, "seed": 0}
+never = 10**9
+config |= {"use_rnn": recurrent, "device": "cpu", "use_cuda": False, "test_nepisode": 1, "t_max": never}
+config |= {"test_interval": never, "log_interval": never, "learner_log_interval": never, "runner_log_interval": never}
+STEPS = 1600
+
+
+class Turns(run.r_REGISTRY["episode"]):
+    before, start = 0, None
+
+    def run(self, test_mode=False):
+        if self.t_env - self.before >= STEPS:
+            if self.start is not None:
+                print("SPENT", self.t_env - self.before, time.process_time() - self.start, flush=True)
+            sys.stdin.readline()
+            self.before, self.start = self.t_env, time.process_time()
+        return super().run(test_mode)
+
+
+run.r_REGISTRY["episode"] = Turns
+run.run_sequential(types.SimpleNamespace(**config), Logger(get_logger()))
 """
 
 
@@ -343,6 +403,7 @@ def resident() -> int | None:
 
 BENCHMARKS = {
     "benchmarl": benchmarl,
+    "epymarl": epymarl,
     "lbforaging": lbforaging,
     "jaxmarl": jaxmarl,
     "where": where,
@@ -353,6 +414,8 @@ BENCHMARKS = {
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure how fast learners of a team are.")
     parser.add_argument("--benchmarl", metavar="PYTHON", help="a Python that has benchmarl and mpe2")
+    parser.add_argument("--epymarl", metavar="CHECKOUT", help="EPyMARL's repository")
+    parser.add_argument("--epymarl-python", metavar="PYTHON", default=sys.executable, help="what runs its code")
     parser.add_argument("--jaxmarl", metavar="CHECKOUT", help="JaxMARL's repository")
     parser.add_argument("--jaxmarl-python", metavar="PYTHON", default=sys.executable, help="what runs its script")
     timing.run("tests.benchmarks.cooperative", BENCHMARKS, parser)

@@ -179,19 +179,16 @@ def _pack(
 ) -> tuple[NDArray[np.int64], list[list[int]]]:
     """Return the order of the packed rows, and the block sizes of each network."""
     members = [np.arange(len(player))] if shared else [np.flatnonzero(player == p) for p in range(num_players)]
-    packed = [pack(np.unique(sequence[rows], return_inverse=True)[1]) for rows in members]
+    packed = [pack(sequence[rows]) for rows in members]
     order = np.concatenate([rows[order] for rows, (order, _) in zip(members, packed, strict=True)])
     return order, [sizes.tolist() for _, sizes in packed]
 
 
 def _rows_before(blocks: list[list[int]]) -> NDArray[np.int64]:
     """Return the previous row of its sequence for each packed row [R], or -1."""
-    before, start = [], 0
-    for sizes in blocks:
-        for last, size in zip([0, *sizes], sizes, strict=False):
-            before.append(np.arange(start, start + size) - last if last else np.full(size, -1))
-            start += size
-    return np.concatenate(before) if before else np.zeros(0, np.int64)
+    last = [size for sizes in blocks for size in [0, *sizes][: len(sizes)]]  # the size of the block before each block
+    shift = np.repeat(np.array(last, np.int64), [size for sizes in blocks for size in sizes])
+    return np.where(shift > 0, np.arange(len(shift)) - shift, -1)
 
 
 def _mean(reward: NDArray[np.float32], alive: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -22,8 +22,9 @@ joint optimum, as the paper claims (in QTRAN's 3x3 game, fitted exactly, it does
 start from several joint actions; the temperature α falls linearly; epsilon mixes in uniform actions; sizes are ours.
 """
 
+from collections.abc import Iterator
 from itertools import product
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -45,7 +46,8 @@ from marl.learning.schedules import ramp
 from marl.rollout.types import View
 
 ENUMERABLE = 4096  # the largest number of joint actions to enumerate
-CHUNK = 1 << 16  # joint actions to evaluate at once
+BLOCK = 256  # steps to search at once: what a search computes stays in the cache
+CHUNK = 1 << 12  # joint actions to evaluate at once, for the same reason
 
 
 class ConcaveQConfig(TeamLearnerConfig):
@@ -62,6 +64,18 @@ class ConcaveQConfig(TeamLearnerConfig):
     temperature_steps: PositiveInt = 50_000  # environment steps of the linear decay
 
 
+class ConcaveWeights(NamedTuple):
+    """The weights of f for B states."""
+
+    of_q: Tensor  # [B, N, 2E + 1] W0, U1 and u, side by side
+    bias: Tensor  # [B, 1, 2E + 1] b0, b1 and V
+    w1: Tensor  # [B, E, E]
+    w: Tensor  # [B, E, 1]
+
+    def at(self, steps: Tensor | slice) -> "ConcaveWeights":
+        return ConcaveWeights(*(weight[steps] for weight in self))
+
+
 class Concave(nn.Module):
     """f = u·q + V - |w| z2,  z2 = ReLU(|W1| z1 + U1 q + b1),  z1 = ReLU(W0 q + b0): concave in q (Amos et al. 2017).
 
@@ -74,18 +88,25 @@ class Concave(nn.Module):
         self.shapes = [(n, e), (1, e), (e, e), (n, e), (1, e), (e, 1), (n, 1), (1, 1)]  # W0 b0 W1 U1 b1 w u V
         self.hyper = mlp((state_size, h, sum(a * b for a, b in self.shapes)), generator)
 
-    def weights(self, state: Tensor) -> list[Tensor]:
-        """Return the weights for states [B, S], each [B, a, b]; those between hidden layers are not negative."""
+    def weights(self, state: Tensor) -> ConcaveWeights:
+        """Return the weights for states [B, S]; those between hidden layers are not negative."""
         parts = self.hyper(state).split([a * b for a, b in self.shapes], 1)
         w0, b0, w1, u1, b1, w, u, v = (part.view(-1, *s) for part, s in zip(parts, self.shapes, strict=True))
-        return [w0, b0, w1.abs(), u1, b1, w.abs(), u, v]
+        return ConcaveWeights(torch.cat([w0, u1, u], 2), torch.cat([b0, b1, v], 2), w1.abs(), w.abs())
 
-    def value(self, weights: list[Tensor], q: Tensor) -> Tensor:
+    def value(self, weights: ConcaveWeights, q: Tensor) -> Tensor:
         """Return f [B, C] of C vectors of utilities at each step [B, C, N]."""
-        w0, b0, w1, u1, b1, w, u, v = weights
-        z = functional.relu(torch.baddbmm(b0, q, w0))
-        z = functional.relu(torch.baddbmm(torch.baddbmm(b1, q, u1), z, w1))
-        return (torch.baddbmm(v, q, u) - z @ w)[..., 0]
+        return self.of_affine(weights, self.affine(weights, q))
+
+    def affine(self, weights: ConcaveWeights, q: Tensor) -> Tensor:
+        """Return W0 q + b0, U1 q + b1 and u·q + V of utilities [B, C, N], side by side: [B, C, 2E + 1]."""
+        return torch.baddbmm(weights.bias, q, weights.of_q)
+
+    def of_affine(self, weights: ConcaveWeights, affine: Tensor) -> Tensor:
+        """Return f [B, C]."""
+        first, second, last = affine.tensor_split((weights.w1.shape[1], -1), 2)
+        z = functional.relu(torch.baddbmm(second, functional.relu(first), weights.w1))
+        return (last - z @ weights.w)[..., 0]
 
     def forward(self, q: Tensor, state: Tensor) -> Tensor:
         """Return f [B, 1] of utilities [B, N]."""
@@ -102,18 +123,21 @@ class Central(nn.Module):
         self.of_q = linear(num_players, size, 2**0.5, generator)
         self.out = mlp((size, size, 1), generator)
 
-    def value(self, state: Tensor, q: Tensor) -> Tensor:
-        """Return Q* [B, C] of C vectors of central utilities at each step [B, C, N]."""
-        hidden = functional.relu(self.of_state(state)[:, None] + functional.linear(q, self.of_q.weight))
-        value: Tensor = self.out(hidden)[..., 0]
-        return value
+    def values(self, state: Tensor, q: Tensor, tried: Tensor) -> Tensor:
+        """Return Q* [B, N, A] if one player's utility in q [B, N] is replaced by one of those tried [B, N, A]."""
+        of_q = self.of_q.weight
+        hidden = self.of_state(state) + functional.linear(q, of_q)  # [B, H]
+        change = (tried - q[..., None])[..., None]  # [B, N, A, 1]
+        value: Tensor = self.out(torch.addcmul(hidden[:, None, None], change, of_q.t()[:, None]).relu_())
+        return value[..., 0]
 
     def forward(self, q: Tensor, state: Tensor) -> Tensor:
         """Return Q* [B, 1] of central utilities [B, N]."""
-        return self.value(state, q[:, None])
+        value: Tensor = self.out(functional.relu(self.of_state(state) + functional.linear(q, self.of_q.weight)))
+        return value
 
 
-def enumerate_joint(mixer: Concave, weights: list[Tensor], q: Tensor, action_mask: Tensor) -> Tensor:
+def enumerate_joint(mixer: Concave, weights: ConcaveWeights, q: Tensor, action_mask: Tensor) -> Tensor:
     """Return the best joint actions [B, N] of utilities [B, N, A], by evaluating all of them."""
     steps, players, actions = q.shape
     joint = torch.tensor(list(product(range(actions), repeat=players)), device=q.device)  # [C, N]
@@ -121,36 +145,66 @@ def enumerate_joint(mixer: Concave, weights: list[Tensor], q: Tensor, action_mas
     size = max(1, CHUNK // len(joint))
     for start in range(0, steps, size):
         rows = slice(start, start + size)
-        value = mixer.value([w[rows] for w in weights], _at(q[rows], joint))
+        value = mixer.value(weights.at(rows), _at(q[rows], joint))
         best.append(value.masked_fill(~_at(action_mask[rows], joint).all(2), -torch.inf).argmax(1))
     return joint[torch.cat(best)]
 
 
-def ascend(mixer: Concave, weights: list[Tensor], q: Tensor, action_mask: Tensor, joint: Tensor, sweeps: int) -> Tensor:
+def ascend(
+    mixer: Concave, weights: ConcaveWeights, q: Tensor, action_mask: Tensor, joint: Tensor, sweeps: int
+) -> Tensor:
     """Coordinate ascent from C joint actions per step [B, C, N]; return the best local maximum of each step [B, N].
 
-    A sweep improves the action of one agent after the other. A step is done when a sweep changes none of its actions.
+    A sweep improves the action of one agent after the other. A start goes on until a sweep changes nothing or it
+    meets an earlier one of its step.
     """
-    players, actions = q.shape[1:]
     joint = joint.clone()
-    moving = torch.arange(len(q), device=q.device)
+    moving = ~_repeated(joint)
     for _ in range(sweeps):
-        here, there, now = [w[moving] for w in weights], q[moving], joint[moving]
-        for i in range(players):
-            tried = now[:, :, None].expand(-1, -1, actions, -1).clone()  # [B, C, A, N]
-            tried[..., i] = torch.arange(actions, device=q.device)
-            value = mixer.value(here, _of(there, tried.flatten(1, 2))).view(tried.shape[:3])
-            value = value.masked_fill(~action_mask[moving, i][:, None], -torch.inf)
-            stay = value.gather(2, now[..., i, None]) + 1e-6  # do not move for a tie
-            best = value.max(2)
-            now[..., i] = torch.where(best.values > stay[..., 0], best.indices, now[..., i])
-        moved = (now != joint[moving]).flatten(1).any(1)
-        joint[moving] = now
-        moving = moving[moved]
-        if len(moving) == 0:
+        moved = torch.zeros_like(moving)
+        for step, start in _by_count(moving):
+            some, there = step[:, 0], joint[step, start]
+            here = _sweep(mixer, weights.at(some), q[some], action_mask[some], there)
+            joint[step, start] = here
+            moved[step, start] = (here != there).any(2)
+        moving = moved & ~_repeated(joint)
+        if not moving.any():
             break
-    best = mixer.value(weights, _of(q, joint)).argmax(1)  # type: ignore[assignment]
+    best = mixer.value(weights, _of(q, joint)).argmax(1)
     return joint[torch.arange(len(q), device=q.device), best]
+
+
+def _sweep(mixer: Concave, weights: ConcaveWeights, q: Tensor, action_mask: Tensor, joint: Tensor) -> Tensor:
+    """Return joint actions [B, C, N] after each agent in turn has chosen its best action."""
+    joint = joint.clone()
+    chosen = _of(q, joint)  # [B, C, N]
+    affine = mixer.affine(weights, chosen)  # of `joint`: an action changes it by a multiple of one row of weights
+    for i in range(q.shape[1]):
+        now, row = joint[..., i, None], weights.of_q[:, i, None]
+        change = q[:, i, None] - chosen[..., i, None]  # [B, C, A]
+        tried = torch.addcmul(affine[:, :, None], change[..., None], row[:, None])  # [B, C, A, 2E + 1]
+        value = mixer.of_affine(weights, tried.flatten(1, 2)).view_as(change)
+        value = value.masked_fill(~action_mask[:, i, None], -torch.inf)
+        best = value.max(2, keepdim=True)
+        better = best.values > value.gather(2, now) + 1e-6  # do not move for a tie
+        after = torch.where(better, best.indices, now)
+        joint[..., i] = after[..., 0]
+        affine = torch.addcmul(affine, change.gather(2, after), row)
+    return joint
+
+
+def _repeated(joint: Tensor) -> Tensor:
+    """Return which joint actions [B, C, N] are the same as an earlier one of their step [B, C]."""
+    joint = joint.permute(2, 0, 1).contiguous()  # to reduce over the first axis is the fastest
+    return (joint[..., None] == joint[:, :, None]).all(0).tril(-1).any(2)
+
+
+def _by_count(moving: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Divide what moves [B, C] into blocks of steps with equally many moving starts: indices [b, 1], [b, c]."""
+    count, first = moving.sum(1), moving.long().argsort(dim=1, descending=True, stable=True)
+    for c in range(1, moving.shape[1] + 1):
+        for step in (count == c).nonzero().split(BLOCK):
+            yield step, first[step[:, 0], :c]
 
 
 def _at(seats: Tensor, joint: Tensor) -> Tensor:
@@ -219,15 +273,16 @@ class ConcaveQ(TeamLearner):
         q, _ = self.team(batch.packed)  # [R, A] utilities
         central, _ = self.central(batch.packed)  # [R, A] those of Q*
         logits, _ = self.policy(batch.packed)
+        weights = self.mixer.weights(batch.global_state)
         with torch.no_grad():
-            best, gap = self.select(batch, q, logits)  # û [B, N]
+            best, gap = self.select(batch, weights, q, logits)  # û [B, N]
             central_target, _ = self.central_target(batch.packed)
             value_target = self.mix_target(batch.chosen(central_target, best), batch.global_state)
             target = batch.targets(value_target, gamma=self.config.gamma, td_lambda=self.config.td_lambda)
             value_best = self.mix(batch.chosen(central, best), batch.global_state)
             same = ((best == batch.taken_actions) | ~batch.acting).all(1, keepdim=True)
             weight = torch.where(same | (target > value_best), 1.0, self.config.underestimate_weight)
-        f = self.mixer(batch.taken(q), batch.global_state)  # [B, 1]
+        f = self.mixer.value(weights, batch.taken(q)[:, None])  # [B, 1]
         value = self.mix(batch.taken(central), batch.global_state)
         decided = batch.decided(each=False)
         f_loss = (weight * (f - target).square())[decided].mean()
@@ -257,10 +312,11 @@ class ConcaveQ(TeamLearner):
         self.update_targets((self.central_target, self.central), (self.mix_target, self.mix))
         return metrics
 
-    def select(self, batch: EpisodeBatch, q: Tensor, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def select(
+        self, batch: EpisodeBatch, weights: ConcaveWeights, q: Tensor, logits: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return joint actions [B, N] that maximise f, and the gap of the ascent as a metric, if it can be computed."""
         seats, action_masks = batch.seats(q), batch.action_masks()  # [B, N, A]
-        weights = self.mixer.weights(batch.global_state)
         if self._enumerates:
             return enumerate_joint(self.mixer, weights, seats, action_masks), {}
         greedy = seats.masked_fill(~action_masks, -torch.inf).argmax(2)
@@ -271,7 +327,7 @@ class ConcaveQ(TeamLearner):
         if not self._knows_gap:
             return best, {}
         some = slice(0, 64)
-        weights = [w[some] for w in weights]
+        weights = weights.at(some)
         exact = enumerate_joint(self.mixer, weights, seats[some], action_masks[some])
         optimal, found = (self.mixer.value(weights, _of(seats[some], joint[:, None])) for joint in (exact, best[some]))
         return best, {"ascent_gap": (optimal - found).mean()}
@@ -285,16 +341,11 @@ class ConcaveQ(TeamLearner):
 
     def marginals(self, batch: EpisodeBatch, central: Tensor, best: Tensor) -> Tensor:
         """Return Q*(a, û_-i) for each agent i and action a [B, N, A]."""
-        seats = batch.seats(central)
-        steps, players, actions = seats.shape
+        seats = batch.seats(central)  # [B, N, A]
         chosen = seats.gather(2, best[..., None])[..., 0]  # [B, N]
-        tried = chosen[:, None, None].expand(-1, players, actions, -1).clone()  # [B, N, A, N]
-        for i in range(players):
-            tried[:, i, :, i] = seats[:, i]
-        tried = tried.view(steps, players * actions, players)
-        size = max(1, CHUNK // (players * actions))
-        value = [self.mix.value(s, t) for s, t in zip(batch.global_state.split(size), tried.split(size), strict=True)]
-        return torch.cat(value).view(steps, players, actions)
+        size = max(1, CHUNK // seats[0].numel())
+        parts = zip(*(part.split(size) for part in (batch.global_state, chosen, seats)), strict=True)
+        return torch.cat([self.mix.values(*part) for part in parts])
 
     @property
     def temperature(self) -> float:

@@ -181,10 +181,11 @@ class TeamLearner(Learner):
         rate = self.config.target_update
         if rate >= 1 and (self.updates + 1) % round(rate):
             return
+        targets, networks = (
+            [p for module in modules for p in module.parameters()] for modules in zip(*pairs, strict=True)
+        )
         with torch.no_grad():
-            for target, network in pairs:
-                for old, new in zip(target.parameters(), network.parameters(), strict=True):
-                    old.lerp_(new, min(rate, 1.0))
+            torch._foreach_lerp_(targets, networks, min(rate, 1.0))
 
     def agent_state(self) -> Tensors:
         return self._plays.state_dict()

@@ -12,6 +12,7 @@ from marl.algorithms.value_factorization.concaveq import (
     Concave,
     ConcaveQ,
     ConcaveQConfig,
+    ConcaveWeights,
     TeamPolicyAgent,
     ascend,
     enumerate_joint,
@@ -102,16 +103,15 @@ class TestSelection:
     def test_one_start_can_end_on_a_lower_summit_and_several_need_not(self):
         """f = 4 (x + y) - 16 |x - y|: 8 where both join in, -12 where one does, 0 where nobody does."""
 
-        class Witness:
-            def value(self, weights, q):
-                return 4 * q.sum(2) - 16 * (q[..., 0] - q[..., 1]).abs()
-
+        x_less_y = [[1.0, -1.0], [-1.0, 1.0]]
+        of_q, bias = torch.tensor([[*x_less_y[i], 0, 0, 4.0] for i in range(2)]), torch.zeros(1, 5)
+        weights = ConcaveWeights(*(part[None] for part in (of_q, bias, torch.eye(2), torch.full((2, 1), 16.0))))
         q = torch.tensor([1.0, 0.0]).expand(1, 2, 2)
         legal = torch.ones(1, 2, 2, dtype=torch.bool)
         low, high = torch.ones(1, 1, 2, dtype=torch.long), torch.zeros(1, 1, 2, dtype=torch.long)
-        assert ascend(Witness(), [], q, legal, low, 10).tolist() == [[1, 1]]
-        assert ascend(Witness(), [], q, legal, torch.cat([low, high], 1), 10).tolist() == [[0, 0]]
-        assert enumerate_joint(Witness(), [], q, legal).tolist() == [[0, 0]]
+        assert ascend(mixer(), weights, q, legal, low, 10).tolist() == [[1, 1]]
+        assert ascend(mixer(), weights, q, legal, torch.cat([low, high], 1), 10).tolist() == [[0, 0]]
+        assert enumerate_joint(mixer(), weights, q, legal).tolist() == [[0, 0]]
 
 
 def test_marginals_are_q_star_of_one_action_beside_the_others_best():
@@ -119,7 +119,8 @@ def test_marginals_are_q_star_of_one_action_beside_the_others_best():
     batch = made.batch()
     with torch.no_grad():
         central, _ = made.central(batch.packed)
-        best, _ = made.select(batch, made.team(batch.packed)[0], made.policy(batch.packed)[0])
+        weights = made.mixer.weights(batch.global_state)
+        best, _ = made.select(batch, weights, made.team(batch.packed)[0], made.policy(batch.packed)[0])
         marginal = made.marginals(batch, central, best)
         for i, a in [(0, 0), (1, 3), (2, 5)]:
             joint = best.clone()
