@@ -9,6 +9,7 @@ from games.keys import draw
 from marl.algorithms.policy_gradient.networks import ActorCritic
 from marl.learning.networks import rows_by_network
 from marl.learning.rowwise import Rowwise
+from marl.rollout.agent import LogProbs, log_probs_of, one_hot
 from marl.rollout.types import Decision, Hidden, View
 
 
@@ -33,15 +34,14 @@ class PpoAgent:
         action = log_probs.argmax(1) if self._greedy else draw(view.key, np.exp(log_probs))
         return Decision(action, {"log_prob": log_probs[np.arange(len(action)), action]}), hidden
 
-    def policy(self, view: View, hidden: Hidden) -> tuple[NDArray[np.float32], Hidden]:
+    def policy(self, view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
         """Return the log-probabilities [B, A] with which `act` draws, -inf for illegal actions, and the next hidden."""
         log_probs, hidden = self._log_probs(view, hidden)
         if self._greedy:
-            mode = log_probs.argmax(1)[:, None] == np.arange(log_probs.shape[1])
-            return np.where(mode, np.float32(0), np.float32(-np.inf)), hidden
+            return log_probs_of(one_hot(log_probs.argmax(1), view)), hidden
         return np.where(view.action_mask, log_probs, np.float32(-np.inf)), hidden
 
-    def _log_probs(self, view: View, hidden: Hidden) -> tuple[NDArray[np.float32], Hidden]:
+    def _log_probs(self, view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
         """Return log pi(a | o) [B, A], very small for illegal actions, and the next hidden states."""
         log_probs = np.empty(view.action_mask.shape, np.float32)
         after = None if hidden is None else np.empty_like(hidden)
