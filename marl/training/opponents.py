@@ -19,7 +19,7 @@ from games.references import Reference
 from marl.agents import checkpoint
 from marl.agents.load import ALGORITHM, Entrant, load_entrant, load_entrants
 from marl.learning.learner import Learner
-from marl.rollout.episodes import Ended, opened
+from marl.rollout.episode_returns import Ended, opened
 from marl.rollout.seating import Draw, Seating, by_turns
 from marl.rollout.types import Trajectory
 from marl.training.config import OpponentsConfig, PastConfig

@@ -34,7 +34,7 @@ from marl.base.terminal import Terminal
 from marl.evaluation.evaluate import evaluate_entrant
 from marl.learning.learner import Learner
 from marl.learning.registry import configured
-from marl.rollout.episodes import Episodes
+from marl.rollout.episode_returns import Episodes
 from marl.training.collectors import Collector, WorkerCollector, beginning
 from marl.training.config import TrainConfig
 from marl.training.opponents import Opponents, Past, listed

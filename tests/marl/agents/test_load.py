@@ -20,7 +20,8 @@ from games.registry import from_file, make
 from marl.agents import checkpoint, identity
 from marl.agents.load import checkpoint_folder, game_of, load_entrant, load_entrants, members, read
 from marl.agents.mcts import Mcts
-from marl.algorithms.policy_gradient.ippo import Ippo, IppoAgent
+from marl.algorithms.policy_gradient.agent import PpoAgent
+from marl.algorithms.policy_gradient.ippo import Ippo
 from marl.learning.registry import algorithm
 from marl.rollout.agent import Random
 from marl.rollout.types import View
@@ -111,7 +112,7 @@ def test_a_checkpoint_and_the_run_whose_newest_it_is(tmp_path):
     written(tmp_path / "run", step=5)
     folder, _ = written(tmp_path / "run", step=7, key=4)
     by_run, by_folder = load_entrant(str(tmp_path / "run"), SPEC), load_entrant(str(folder), SPEC)
-    assert isinstance(by_run.agent, IppoAgent)
+    assert isinstance(by_run.agent, PpoAgent)
     assert by_run.digest == by_folder.digest != load_entrant(str(folder.with_name("000000005")), SPEC).digest
     assert (by_run.name, by_folder.name) == ("run", "run/000000007")
     assert load_entrant(f"{tmp_path}/run(greedy=True)", SPEC).name == "run(greedy=true)"
@@ -231,11 +232,11 @@ def test_a_built_in_name_comes_before_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("random", "mcts(simulations=5)"):
         written(tmp_path / name)
-        assert not isinstance(load_entrant(name, SPEC).agent, IppoAgent)
-        assert isinstance(load_entrant(f"./{name}", SPEC).agent, IppoAgent)
+        assert not isinstance(load_entrant(name, SPEC).agent, PpoAgent)
+        assert isinstance(load_entrant(f"./{name}", SPEC).agent, PpoAgent)
     (tmp_path / "population.json").write_text('{"members": [{"id": "a", "checkpoint": "random"}]}')
     member = load_entrants(".", SPEC)["a"]
-    assert isinstance(member.agent, IppoAgent) and load_entrant(member.reference, SPEC).digest == member.digest
+    assert isinstance(member.agent, PpoAgent) and load_entrant(member.reference, SPEC).digest == member.digest
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ TEAM = {"hidden": 8, "epsilon_start": 0.3}
 # The game and the settings of each registered algorithm.
 LEARNERS = {
     "ippo": ("openspiel:leduc_poker", {"hidden": [8]}),
+    "mappo": ("openspiel:leduc_poker", {"hidden": [8], "recurrent": True, "hidden_size": 8}),
     "iql": ("openspiel:tiny_hanabi", TEAM),
     "vdn": ("openspiel:tiny_hanabi", TEAM),
     "qmix": ("spread | team_reward", TEAM),

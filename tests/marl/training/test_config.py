@@ -241,8 +241,8 @@ def test_words_of_other_frameworks_for_settings(name, given, meant):
 
 
 def test_a_wrong_guess_is_not_offered():
-    with pytest.raises(UserError, match=r"got 'mappo'; installed: aerial, .*, ippo, ") as caught:
-        configured({"name": "mappo"}, "algorithm")
+    with pytest.raises(UserError, match=r"got 'sarsa'; installed: aerial, .*, ippo, ") as caught:
+        configured({"name": "sarsa"}, "algorithm")
     assert "did you mean" not in str(caught.value)
 
 

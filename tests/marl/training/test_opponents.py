@@ -20,7 +20,7 @@ from marl.agents import checkpoint
 from marl.agents.load import load_entrant
 from marl.base.origin import NOWHERE, typed
 from marl.base.schema import build, dump, load, validate
-from marl.rollout.episodes import Ended
+from marl.rollout.episode_returns import Ended
 from marl.rollout.seating import self_play
 from marl.training.config import OpponentsConfig, PastConfig, TrainConfig
 from marl.training.opponents import Opponent, Opponents, Past, Results

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from games.errors import UserError
 from marl.agents.load import members
-from marl.algorithms.policy_gradient.ippo import Ippo
+from marl.algorithms.policy_gradient.critic import CriticInput
 from marl.base.lock import held
 from marl.base.terminal import Terminal
 from marl.training.config import OpponentsConfig, PopulationConfig
@@ -114,7 +114,7 @@ def test_one_line_a_member_at_80_columns(tmp_path):
 
 def test_on_a_terminal_members_say_their_notes_and_nothing_else(tmp_path, monkeypatch):
     """Their own lines would be drawn over those of the progress."""
-    monkeypatch.setattr(Ippo, "notes", ("it is so",))
+    monkeypatch.setattr(CriticInput, "note", "it is so")
     sets = {"steps": 1, "num_envs": 2, "evaluation.panel": ["self"], "evaluation.seeds": 1, "algorithm.hidden": [8]}
     for terminal in (True, False):
         console = Terminal(file=io.StringIO(), width=80, force_terminal=terminal, color_system=None)
