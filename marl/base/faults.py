@@ -88,6 +88,9 @@ def first_fault(error: ValidationError, data: Any) -> Fault:
     begin = found[0][0]
     path = max((path for path, _ in found if path[: len(begin)] == begin), key=len)  # within a branch of a union
     same = [details for at, details in found if at == path]
+    if same[0]["type"] == MISSING:  # a key that is unknown beside it is probably the one that was meant
+        beside = ((at, details) for at, details in found if details["type"] == UNKNOWN and at[:-1] == path[:-1])
+        path, same = next(((at, [details]) for at, details in beside), (path, same))
     first = same[0]
     if first["type"] == MISSING and isinstance(path[-1], int):  # of a list whose length is fixed
         return Fault("too_short", path[:-1], f"expected more entries, got {written(first['input'])}")
@@ -127,5 +130,5 @@ def _expected(details: ErrorDetails) -> str:
         bounds = {
             key: f"{bound:g}" if isinstance(bound, float) else bound for key, bound in details.get("ctx", {}).items()
         }
-        return _EXPECTED[details["type"]].format_map(bounds)
+        return re.sub(r"\bFalse\b", "false", _EXPECTED[details["type"]].format_map(bounds))
     return details["msg"].removeprefix("Input should be ")

@@ -112,6 +112,7 @@ RENAMED: dict[str, str] = {
     "marl.plot.Run": "LoggedRun",
     "marl.rollout.episodes": "play_episodes",
     "marl.rollout.play": "play_steps",
+    "marl.seating.seat": "by_turns",
     "marl.shards.cut": "split",
     "marl.team.TeamConfig": "TeamNetworkConfig",
 }

@@ -114,7 +114,7 @@ def evaluate(
             mode,
             ("--against", ", ".join(against or []), "chooses the others' moves"),
             ("--seeds", seeds, "goes through positions, not through seeds"),
-            ("--opening-moves", opening_moves, "begins where it likes"),
+            ("--opening-moves", opening_moves, "chooses its own positions"),
             ("--max-steps", max_steps, "plays no whole games"),
         )
         spec = make(reference, 1).spec

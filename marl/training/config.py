@@ -86,7 +86,10 @@ class OpponentsConfig(Frozen):
     @model_validator(mode="after")
     def _drawn(self) -> Self:
         if self.dealt == "by_turns" and (self.past or any(entry.weight != 1 for entry in self.agents)):
-            raise ValueError("expected dealt: by_episode for opponents with weights or a past, got 'by_turns'")
+            raise ValueError(
+                "expected dealt: by_episode for opponents with weights or a past, got 'by_turns', which is the rule of "
+                "runs begun before there were any; leave them out, or begin another run"
+            )
         return self
 
 

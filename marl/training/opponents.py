@@ -19,8 +19,8 @@ from games.references import Reference
 from marl.agents import checkpoint
 from marl.agents.load import ALGORITHM, Entrant, load_entrant, load_entrants
 from marl.learning.learner import Learner
-from marl.rollout.episode_returns import Ended, opened
 from marl.rollout.seating import Draw, Seating, by_turns
+from marl.rollout.training_episodes import Ended, opened
 from marl.rollout.types import Trajectory
 from marl.training.config import OpponentsConfig, PastConfig
 
@@ -141,9 +141,14 @@ class Past:
 
 
 class Opponents:
-    """Whom a learner meets in training, from stretch to stretch."""
+    """Whom a learner meets in training, from stretch to stretch.
+
+    Raises UserError for opponents in a game of one player, but in runs that were begun before.
+    """
 
     def __init__(self, config: OpponentsConfig, spec: Spec, listed: Sequence[Opponent], past: Past | None) -> None:
+        if spec.num_players == 1 and (listed or past) and config.dealt == "by_episode":
+            raise UserError(f"'{spec.name}' is a game of one player, who meets no opponents; leave them out")
         self._config, self._spec, self.listed, self._past = config, spec, listed, past
         self.present: list[Opponent] = []  # in this stretch, in the order of the roster
         self._draw: Draw | None = None

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from games.contract import Spec
-from marl.rollout.episode_returns import Ended
+from marl.rollout.training_episodes import Ended
 
 EPISODES, LENGTH, RETURN = "rollout/episodes", "rollout/episode_length", "rollout/return_mean"
 MOST_SHOWN = 4  # returns in a line of progress

@@ -124,10 +124,9 @@ def read_scores(
             opponents[config.game] = against or next(iter(panel), None)
         run = _one(read_runs(path, config, metric, opponents[config.game]), metric)
         found.setdefault(_label(run, by), {}).setdefault(config.game, []).append(run)
-    given = dict(map(_normalisation, normalise))
-    for game in given:
-        if game not in opponents:
-            raise UserError(f"--normalise names a game that no run plays, '{game}'{nearest(game, opponents)}")
+    every = [run for of_games in found.values() for runs in of_games.values() for run in runs]
+    _refuse_unknown(by, every)
+    given = _normalisations(normalise, opponents)
     runs = {game: [run for of_games in found.values() for run in of_games.get(game, ())] for game in opponents}
     bounds = {game: _bounds(game, metric, opponents[game], given.get(game), runs[game][0]) for game in opponents}
     methods = [_method(label, found[label], bounds) for label in sorted(found)]
@@ -145,15 +144,23 @@ def _one(runs: dict[str, LoggedRun], metric: str) -> LoggedRun:
 
 def _label(run: LoggedRun, by: Sequence[str]) -> str:
     """Return the name of a run's method: the values of the keys `by`, those that it has."""
-    for key in by:
-        if key not in run.config and not key.startswith("algorithm."):
-            raise UserError(
-                f"the config of '{run.folder}' has no '{key}'{nearest(key, run.config)}; name keys of it --by"
-            )
     values = {key: run.config[key] for key in by if key in run.config}
-    if not values:
-        raise UserError(f"the config of '{run.folder}' has none of {', '.join(by)}; name keys of it --by")
     return ", ".join(str(v) if key == ALGORITHM else f"{key.split('.')[-1]}={v}" for key, v in values.items())
+
+
+def _refuse_unknown(by: Sequence[str], runs: Sequence[LoggedRun]) -> None:
+    """Raise UserError for a key that no run's config has, and for a run whose config has none of them."""
+    known = dict.fromkeys(key for run in runs for key in run.config)
+    for key in by:
+        if key not in known:
+            raise UserError(
+                f"expected keys of the runs' configs as --by, got '{key}', which none of them has{nearest(key, known)}"
+            )
+    for run in runs:
+        if not any(key in run.config for key in by):
+            raise UserError(
+                f"the config of '{run.folder}' has none of {', '.join(by)}; add --by with a key that it has"
+            )
 
 
 def _method(label: str, runs: dict[str, list[LoggedRun]], bounds: dict[str, tuple[float, float]]) -> Method:
@@ -181,6 +188,18 @@ def _apart(one: LoggedRun, other: LoggedRun) -> str:
     """Return what to do about two runs of one method with one seed."""
     differing = [key for key in one.config if key in other.config and one.config[key] != other.config[key]]
     return f"; tell them apart with --by {ALGORITHM} --by {differing[0]}" if differing else "; leave one out"
+
+
+def _normalisations(texts: Sequence[str], games: Iterable[str]) -> dict[str, tuple[float | None, float]]:
+    """Read `GAME=LOW,HIGH` for several games; raises UserError for one that no run plays, or that is given twice."""
+    given: dict[str, tuple[float | None, float]] = {}
+    for game, values in map(_normalisation, texts):
+        if game not in games:
+            raise UserError(f"--normalise names a game that no run plays, '{game}'{nearest(game, games)}")
+        if game in given:
+            raise UserError(f"expected --normalise once for each game, got '{game}' twice; leave one out")
+        given[game] = values
+    return given
 
 
 def _normalisation(text: str) -> tuple[str, tuple[float | None, float]]:

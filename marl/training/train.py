@@ -34,7 +34,7 @@ from marl.base.terminal import Terminal
 from marl.evaluation.evaluate import evaluate_entrant
 from marl.learning.learner import Learner
 from marl.learning.registry import configured
-from marl.rollout.episode_returns import Episodes
+from marl.rollout.training_episodes import Episodes
 from marl.training.collectors import Collector, WorkerCollector, beginning
 from marl.training.config import TrainConfig
 from marl.training.opponents import Opponents, Past, listed
@@ -171,7 +171,8 @@ def _opponents(config: TrainConfig, learner: Learner, name: str, device: str) ->
         named = listed(config.opponents, learner.spec, device)
     with config.origin.blame(("opponents", "past")):
         past = Past(config.opponents.past, learner, name, device) if config.opponents.past else None
-    return Opponents(config.opponents, learner.spec, named, past)
+    with config.origin.blame(("opponents",)):
+        return Opponents(config.opponents, learner.spec, named, past)
 
 
 def _panel(config: TrainConfig, spec: Spec, device: str = "cpu") -> tuple[Sequence[str], dict[str, Entrant | None]]:

@@ -65,7 +65,7 @@ def refused(tmp_path, text, *sets):
     ("sets", "said"),
     [
         ((), "the key 'inner.also' is missing in 'x.yaml', line 7; add it"),
-        (("inner.alos=1",), "the key 'inner.also' is missing in 'x.yaml', line 7; add it"),
+        (("inner.alos=1",), "unknown key 'inner.alos' in --set inner.alos; did you mean 'also'?"),
         (("inner.also=1", "sizes=[1, a]"), "'sizes.1' in --set sizes: expected a whole number, got 'a'"),
         (("inner.also=x",), "--set inner.also: expected a whole number, got 'x'"),
         (("inner={also: 1, share: 2}",), "'inner.share' in --set inner: expected a number of at most 1, got 2"),

@@ -9,9 +9,9 @@ from games.keys import fold, uniform
 from games.registry import make
 from marl.agents.load import load_entrant
 from marl.rollout.agent import Random
-from marl.rollout.episode_returns import Episodes, opened
 from marl.rollout.loop import Carry, rollout
 from marl.rollout.seating import EMPTY, Draw, self_play
+from marl.rollout.training_episodes import Episodes, opened
 from marl.training.collectors import Collector, WorkerCollector, beginning
 from tests.games.quits import Quits
 

@@ -20,8 +20,8 @@ from marl.agents import checkpoint
 from marl.agents.load import load_entrant
 from marl.base.origin import NOWHERE, typed
 from marl.base.schema import build, dump, load, validate
-from marl.rollout.episode_returns import Ended
 from marl.rollout.seating import self_play
+from marl.rollout.training_episodes import Ended
 from marl.training.config import OpponentsConfig, PastConfig, TrainConfig
 from marl.training.opponents import Opponent, Opponents, Past, Results
 from marl.training.train import as_begun, prepare, train
@@ -76,6 +76,7 @@ class TestConfig:
             ({"agents": [3]}, "expected agents, or agents with weights: {agent: random, weight: 2}, got 3"),
             ({"agents": ["random", {"agent": "mcts", "weight": 0}]}, "expected a number above 0, got 0"),
             ({"agents": [{"agent": "mcts", "weigth": 2}]}, "did you mean 'weight'?"),
+            ({"agents": [{"agnt": "mcts"}]}, "; did you mean 'agent'?"),
             ({"agents": [{"weight": 2}]}, "the key 'opponents.agents.0.agent' is missing"),
             ({"past": {"window": 0}}, "opponents.past.window"),
             ({"past": {"draw": "prioritized"}}, "did you mean 'prioritised'?"),
@@ -216,6 +217,11 @@ class TestPast:
                 UserError, match="prioritised counts wins, and 'openspiel:tic_tac_toe' is not zero-sum; use"
             ):
                 Past(PastConfig(draw="prioritised"), learner(replace(BOARD, payoff=payoff)), "ippo", "cpu")
+
+    @pytest.mark.parametrize("opponents", [{"past": {}}, {"agents": ["random"]}])
+    def test_a_game_of_one_player_has_no_opponents(self, opponents):
+        with pytest.raises(UserError, match=r"'gymnasium:.*' is a game of one player, .*; leave them out"):
+            prepare(config(opponents, game="gymnasium:gymnasium.CartPole-v1"), Path("run"))
 
     def test_a_class_of_the_users_is_named(self, tmp_path):
         """A checkpoint imports no class by itself, and the run's own past must load."""

@@ -7,8 +7,8 @@ import pytest
 
 from games.registry import make
 from marl.rollout.agent import Random
-from marl.rollout.episode_returns import Episodes
 from marl.rollout.seating import EMPTY, by_turns, self_play
+from marl.rollout.training_episodes import Episodes
 from marl.training.collectors import Collector, beginning
 from marl.training.progress import EPISODES, LENGTH, RETURN, in_words, metrics_of
 

@@ -166,8 +166,16 @@ def test_the_command(marl, tmp_path, monkeypatch):
         (f"runs/a-0 --kind profile --metric entropy --normalise {GAME}=random,1", "type a number"),
         ("runs/a-0 --kind profile --metric entropy", "nothing says which values of 'entropy'"),
         ("runs/a-0 --kind profile --metric entropy --against random", "'entropy' is of training"),
-        ("runs/a-0 --kind profile --by nonsense", "has no 'nonsense'"),
-        ("runs/a-0 --kind profile --by algorithm.nonsense", "has none of algorithm.nonsense"),
+        ("runs/a-0 --kind profile --by nonsense", "got 'nonsense', which none of them has"),
+        (
+            "runs/a-0 --kind profile --by algorithm.name --by algorithm.learning_rat",
+            "did you mean 'algorithm.learning_r",
+        ),
+        (
+            f"runs/a-0 --kind profile --normalise {GAME}=0,1 --normalise {GAME}=0,2",
+            f"got '{GAME}' twice; leave one out",
+        ),
+        ("runs/a-0 --kind profile --by algorithm.nonsense", "got 'algorithm.nonsense', which none of them has"),
         (f"runs/a-0 runs/a-0b --kind profile --normalise {GAME}=0,1", "both runs of 'ippo' with the seed 0; leave one"),
         (
             f"runs/a-0 runs/a-1 runs/c-0 --kind aggregates --normalise {GAME}=0,1 --normalise {CHESS}=0,1",

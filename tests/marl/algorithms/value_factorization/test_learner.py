@@ -222,7 +222,7 @@ def test_a_learner_standardises_as_it_is_told(kind):
 @pytest.mark.parametrize(
     "name, settings, said",
     [
-        ("vdn", {"standardise_rewards": "mean"}, "expected 'deviation', 'mean_and_deviation' or False, got 'mean'"),
+        ("vdn", {"standardise_rewards": "mean"}, "expected 'deviation', 'mean_and_deviation' or false, got 'mean'"),
         ("vdn", {"td_lambda": 1.5}, "'td_lambda' in .*: expected a number of at most 1, got 1.5"),
         ("qmix", {"gae_lambda": 0.5}, "unknown key 'gae_lambda' in .* of qmix; did you mean 'td_lambda'"),
         ("ippo", {"td_lambda": 0.5}, "unknown key 'td_lambda' in .* of ippo; did you mean 'gae_lambda'"),
