@@ -91,7 +91,6 @@ RENAMED: dict[str, str] = {
     "marl.algorithms.muzero.Imagination": "MuZeroInference",
     "marl.algorithms.value_factorization.MonotoneOfMemories": "MonotoneOfHidden",
     "marl.algorithms.value_factorization.Nothing": "Unmixed",
-    "marl.seating.seat": "by_turns",
     "marl.config.Evaluation": "EvaluationConfig",
     "marl.config.Opponents": "OpponentsConfig",
     "marl.entrants.enter": "load_entrant",
