@@ -25,8 +25,8 @@ class Ended:
 
 def opened(trajectory: Trajectory) -> Seating:
     """Return the seatings [K, N] of the episodes that opened in the new steps of a recording."""
-    new = slice(trajectory.recorded, -1)
-    return trajectory.seating[trajectory.recorded :][trajectory.first[new] & trajectory.played[trajectory.recorded :]]
+    done = slice(trajectory.recorded, None)
+    return trajectory.seating[done][trajectory.first[:-1][done] & trajectory.played[done]]
 
 
 class Episodes:

@@ -6,6 +6,7 @@ R recorded observations.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,7 @@ class Trajectory:
         """Transitions of one environment that are new here; idle reset slots and idle environments do not count."""
         return int((~self.first[self.recorded + 1 :] & self.played[self.recorded :]).sum())
 
-    @property
+    @cached_property
     def played(self) -> NDArray[np.bool_]:
         """Whether somebody held a player [T, E]; environments whose seats are EMPTY are idle."""
         return np.asarray((self.seating != EMPTY).any(2))

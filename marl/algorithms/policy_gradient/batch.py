@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from marl.algorithms.policy_gradient.networks import Unrolling
+from marl.learning.recurrent import pack
 from marl.rollout.types import Trajectory
 
 Indices = NDArray[np.int64]
@@ -51,9 +52,8 @@ def chunks(sequence: Indices, length: int) -> Indices:
 def packed(table: Indices) -> tuple[Indices, list[int]]:
     """Return the rows of chunks [C, L] in packed order, and the sizes of their blocks."""
     holds = table >= 0
-    longest_first = np.argsort(-holds.sum(1), kind="stable")
-    sizes = holds.sum(0)
-    return table[longest_first].T[holds[longest_first].T], sizes[sizes > 0].tolist()
+    order, sizes = pack(np.nonzero(holds)[0])
+    return table[holds][order], sizes.tolist()
 
 
 @dataclass(frozen=True)
