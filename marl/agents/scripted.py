@@ -1,5 +1,6 @@
-"""Scripted agents for social dilemmas: opponents for the evaluation of opponent-aware learners.
+"""Scripted agents: one for any game, and four for social dilemmas, to evaluate opponent-aware learners against.
 
+constant            the same action wherever it is legal, else any
 tit_for_tat         cooperate first, then repeat the other's last action (Axelrod 1984)
 grim_trigger        cooperate until the other defects; never forgive
 always_cooperate    cooperate, whatever the other does
@@ -40,6 +41,25 @@ class Scripted(Stateless):
     def policy(self, view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
         left, after = self.left(view, hidden)
         return log_probs_of(left), after
+
+
+class Constant(Scripted):
+    """Choose the same action wherever it is legal, and any legal one elsewhere: the start of a population, say."""
+
+    revision = 1
+
+    def __init__(self, spec: Spec, action: int = 0) -> None:
+        if not 0 <= action < spec.num_actions:
+            raise UserError(
+                f"constant needs an action of '{spec.name}', which has {spec.num_actions}, got action={action}; "
+                f"{f'choose one of 0 to {spec.num_actions - 1}' if spec.num_actions else 'use random'}"
+            )
+        self._action = action
+
+    def left(self, view: View, hidden: Hidden) -> tuple[NDArray[np.bool_], Hidden]:
+        mask = view.action_mask
+        only = mask & (np.arange(mask.shape[1]) == self._action)
+        return np.where(mask[:, [self._action]], only, mask), None
 
 
 class TitForTat(Scripted):
@@ -101,6 +121,7 @@ class AlwaysDefect(Scripted):
 
 
 SCRIPTED: dict[str, type] = {
+    "constant": Constant,
     "tit_for_tat": TitForTat,
     "grim_trigger": GrimTrigger,
     "always_cooperate": AlwaysCooperate,

@@ -17,13 +17,17 @@ class Kind:
 
     command: str  # that takes it
     of: str  # what it is a config of
-    key: str  # that every config of this kind has, and no other
+    keys: tuple[str, ...]  # every config of this kind has one of them, and no other has
+
+    def is_of(self, data: dict[str, Any]) -> bool:
+        """Say whether what stands in a file is a config of this kind."""
+        return any(key in data for key in self.keys)
 
 
 KINDS = {
-    "train": Kind("train", "a training run", "algorithm"),
-    "population": Kind("population", "a population", "members"),
-    "tournament": Kind("tournament run", "a tournament", "agents"),
+    "train": Kind("train", "a training run", ("algorithm",)),
+    "population": Kind("population", "a population", ("members", "method")),
+    "tournament": Kind("tournament run", "a tournament", ("agents",)),
 }
 
 
@@ -80,9 +84,9 @@ def hint(path: Path, kind: str) -> str:
 
 def refuse_other(data: dict[str, Any], path: Path, kind: str) -> None:
     """Raise UserError, which names the command to type, where what stands in a file is a config of another kind."""
-    if not kind or KINDS[kind].key in data:
+    if not kind or KINDS[kind].is_of(data):
         return
-    other = next((other for other in KINDS.values() if other.key in data), None)
+    other = next((other for other in KINDS.values() if other.is_of(data)), None)
     if other is not None:
         raise UserError(
             f"expected the config of {KINDS[kind].of}, got '{path}', which is that of {other.of}; type "

@@ -20,7 +20,7 @@ from marl.cli.evaluate import evaluate
 from marl.cli.groups import WithPlugIns
 from marl.cli.play import play
 from marl.cli.plugins import plugins
-from marl.cli.training import plot, population, sweep, train
+from marl.cli.training import plot, sweep, train
 
 app = typer.Typer(
     cls=WithPlugIns,
@@ -29,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train agents, and rate them in tournaments, on one game contract.",
 )
-for command in (train, population, sweep, plot, evaluate, play, algorithms, plugins):
+for command in (train, sweep, plot, evaluate, play, algorithms, plugins):
     app.command()(command)
 app.add_typer(games.app, name="games")
 app.add_typer(configs.app, name="configs")

@@ -1,4 +1,4 @@
-"""The commands that train: one run, a population, a sweep; and that draw their learning curves."""
+"""The commands that train: one run, a sweep; and that draw their learning curves."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,20 +39,6 @@ def train(
     say(f"trained: {newest}")
     if (folder / "tensorboard").is_dir():
         say(f"curves: tensorboard --logdir {folder}/tensorboard")
-
-
-def population(
-    config: Config, sets: Sets = None, run_dir: RunDir = None, resume: Resume = False, device: Device = "auto"
-) -> None:
-    """Train several members in worker processes, and leave a population folder."""
-    from marl.base.origin import typed
-    from marl.base.schema import load
-    from marl.training.config import PopulationConfig
-    from marl.training.population import train_members
-
-    folder, settings = run_folder(config, run_dir), load(PopulationConfig, config, typed(sets or []))
-    say(f"population: {train_members(settings, folder, resume=resume, device=device, console=Terminal())}")
-    say(f"curves: tensorboard --logdir {folder}")
 
 
 def sweep(

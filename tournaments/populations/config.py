@@ -1,0 +1,83 @@
+"""The config of a population whose members meet: `method: psro`."""
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from typing_extensions import Self
+
+from games.errors import UserError
+from marl.base import shipped, yaml
+from marl.base.engine import Engine
+from marl.base.files import read_text
+from marl.base.origin import Change
+from marl.base.schema import Frozen, OfGame, References, Section, Size, load
+from marl.training.config import PopulationConfig
+
+Solver = Literal["nash", "uniform", "last", "replicator", "alpharank"]
+
+
+class GamesConfig(Frozen):
+    """How many games a cell of the payoff table gets. They are counted in pairs: one seed from both seats."""
+
+    at_least: Size = 200  # of each cell
+    at_most: Size = 1024  # of each cell
+    batch: Size = 64  # more for a cell on which the mixture's value depends
+    precision: PositiveFloat = 0.02  # the mixture's value is known: its standard error, in deviations of a game's payoff
+    num_envs: Size = 64
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.at_most < self.at_least:
+            raise ValueError(
+                f"expected at_most to be at least at_least, got at_most: {self.at_most}, at_least: {self.at_least}"
+            )
+        return self
+
+
+class PsroConfig(OfGame):
+    """Policy-space response oracles: each round a response to the mixture of all members joins them."""
+
+    kind: ClassVar[str] = "population"
+
+    method: Literal["psro"]
+    learner: Section  # the algorithm of the responses, or best_response: computed, for small games
+    response: PositiveInt = 100_000  # environment steps of each response
+    iterations: Size = 20  # responses
+    start: Annotated[References, Field(min_length=1)] = ("random",)  # the members before any response
+    solver: Solver = "nash"
+    payoffs: Literal["games", "exact"] = "games"  # exact: by the tree of a small game
+    exploitability: Literal["auto", "exact", "none"] = "auto"  # of the mixture, by the tree; auto: where it is small
+    games: GamesConfig = GamesConfig()
+    seed: int = Field(0, ge=0, lt=2**63)
+    num_envs: Size = 64  # of a response's training, as are these:
+    rollout_length: Size | None = None
+    stretch: PositiveInt = 100_000
+    threads: int = Field(default=1, ge=1, le=1024)
+    engine: Engine = "processes"
+    workers: Size = 2
+    writers: References = ("tensorboard",)
+
+
+METHODS: dict[str, type[PopulationConfig] | type[PsroConfig]] = {"independent": PopulationConfig, "psro": PsroConfig}
+
+
+def load_population(path: Path, changes: list[Change]) -> PopulationConfig | PsroConfig:
+    """Read the config of a population by its method; raises UserError in one sentence for whatever does not fit."""
+    return load(METHODS[_method(path, changes)], path, changes)
+
+
+def _method(path: Path, changes: list[Change]) -> str:
+    """Return the method that a config names. What cannot be read is left to `load`, which says what is wrong."""
+    method = "independent"
+    try:
+        data = yaml.read(read_text(shipped.find(path, PsroConfig.kind), yaml.MOST))
+        method = data.get("method", method) if isinstance(data, dict) else method
+    except (OSError, ValueError, yaml.YamlError):
+        pass
+    for change in changes:
+        if change.key == "method":
+            method = change.value
+    if method not in METHODS:
+        raise UserError(f"expected method to be one of {', '.join(METHODS)}, got {method!r}")
+    return method

@@ -1,0 +1,104 @@
+"""The files of a population: its members, and what each round measured, found and decided.
+
+    population.json            the members, in the order in which they joined, and the mixture
+    rounds/0007/cells.json     how many pairs of games each two members are to have
+                payoff.json    the payoff table
+                meta.json      its solution
+                decision.json  whom the next response meets
+
+Every file is written whole, and says the same whenever it is written again.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from games.errors import RunFailed
+from marl.base.files import parse_json, read_text, write_text
+
+FILE, ROUNDS = "population.json", "rounds"
+CELLS, PAYOFF, META, DECISION = "cells", "payoff", "meta", "decision"
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Member:
+    """A frozen agent: a checkpoint in the population's folder, or an agent that the config names."""
+
+    id: str
+    digest: str
+    role: str  # start, response
+    round: int  # the first whose table it is in
+    reference: str | None = None  # as the config has it
+    checkpoint: str | None = None  # relative to the population's folder
+    algorithm: str | None = None
+    step: int | None = None
+    seed: int | None = None
+
+    def named(self, folder: Path) -> str:
+        """Return the reference that loads the member."""
+        return self.reference or str(folder / str(self.checkpoint))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The weights [2] of the members by seat, by their digests, and the round that found them."""
+
+    round: int
+    weights: Mapping[str, Sequence[float]]
+
+
+def write_population(folder: Path, game: str, members: Sequence[Member], mixture: Mixture) -> None:
+    """Write population.json; raises RunFailed where it cannot be written."""
+    listed = [{key: value for key, value in asdict(member).items() if value is not None} for member in members]
+    _write(folder / FILE, {"format": FORMAT, "game": game, "members": listed, "mixture": asdict(mixture)})
+
+
+def read_members(folder: Path) -> list[Member]:
+    """Return the members that population.json lists; none where it is not there yet."""
+    return [Member(**member) for member in (_read(folder / FILE) or {"members": ()})["members"]]
+
+
+class Round:
+    """The files of one round."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.number, self._folder = number, folder / ROUNDS / f"{number:04d}"
+
+    def read(self, name: str) -> Any:
+        """Return what was written under a name; None where nothing was."""
+        return _read(self._folder / f"{name}.json")
+
+    def write(self, name: str, data: Mapping[str, Any]) -> None:
+        """Write data under a name; raises RunFailed where it cannot be written."""
+        _write(self._folder / f"{name}.json", {"round": self.number} | dict(data))
+
+
+def rounds(folder: Path) -> list[Round]:
+    """Return the rounds that a population has begun, in order."""
+    numbers = sorted(int(path.name) for path in (folder / ROUNDS).glob("*") if path.name.isdigit())
+    return [Round(folder, number) for number in numbers]
+
+
+def _write(path: Path, data: Any) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        raise RunFailed(
+            f"'{path}' could not be written ({error}); what was written before is kept: make room, and go on with "
+            "--resume"
+        ) from error
+
+
+def _read(path: Path) -> Any:
+    try:
+        return parse_json(read_text(path))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunFailed(
+            f"'{path}' cannot be read ({error}); delete it, and --resume makes it again from games and members"
+        ) from error

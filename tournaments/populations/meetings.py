@@ -1,0 +1,113 @@
+"""Where members meet: the cells of the payoff table, measured by games or computed by the game's tree."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from games.arrays import Ints
+from tournaments.playing import play_into
+from tournaments.populations.config import PsroConfig
+from tournaments.populations.files import CELLS, Member, Round
+from tournaments.populations.policies import Policies
+from tournaments.populations.psro import Meta, more_games, solve
+from tournaments.schedule import Fixture, cell
+from tournaments.store import Store
+from tournaments.table import Table, table
+
+
+class Meetings(Protocol):
+    """How the payoff table of a round is found."""
+
+    def measure(self, round: Round, members: Sequence[Member]) -> tuple[Table, Meta]:
+        """Return the table of the members, and its solution."""
+
+    def recall(self, round: Round) -> None:
+        """Take over what a round that is over has measured."""
+
+
+class Games:
+    """Measure by games, which the store keeps.
+
+    A round writes how many games each cell is to have (cells.json) before they are played. So the games that a decision
+    sees follow from the decisions before it, wherever the run was killed.
+    """
+
+    def __init__(self, config: PsroConfig, store: Store, folder: Path) -> None:
+        self._config, self._store, self._folder = config, store, folder
+        self._pairs: Ints = np.zeros((0, 0), np.int64)  # [n, n] pairs of games that have been played
+
+    def measure(self, round: Round, members: Sequence[Member]) -> tuple[Table, Meta]:
+        digests = [member.digest for member in members]
+        for member in members[len(self._pairs) :]:
+            self._store.add_agent(member.digest, member.id, member.named(self._folder))
+        pairs = self._planned(round, len(members))
+        while True:
+            self._play(round, members, pairs)
+            found = table(self._store, digests)
+            meta = solve(found, self._config.solver)
+            more = more_games(found, meta, pairs, self._config.games)
+            if more is None:
+                return found, meta
+            pairs = more
+
+    def recall(self, round: Round) -> None:
+        self._pairs = np.array(round.read(CELLS)["pairs"], np.int64)
+
+    def _planned(self, round: Round, n: int) -> Ints:
+        """Return how many pairs of games each two members [n, n] are to have, as far as that is decided."""
+        written = round.read(CELLS)
+        return np.array(written["pairs"], np.int64) if written else _widened(self._pairs, n, self._config.games.at_least)
+
+    def _play(self, round: Round, members: Sequence[Member], pairs: Ints) -> None:
+        """Play the games that are missing, so that each two members have so many pairs of them."""
+        round.write(CELLS, {"pairs": pairs.tolist()})
+        config, fixtures = self._config, list[Fixture]()
+        before = _widened(self._pairs, len(members), 0)
+        for i, j in np.argwhere(np.tril(pairs > before)).tolist():
+            seeds = range(int(before[i, j]), int(pairs[i, j]))
+            fixtures += cell(config.game, members[j].digest, members[i].digest, seeds, config.seed)
+        play_into(
+            self._store,
+            config.game,
+            {member.digest: member.named(self._folder) for member in members},
+            fixtures,
+            num_envs=config.games.num_envs,
+            workers=config.workers,
+            engine=config.engine,
+        )
+        self._pairs = pairs
+
+
+class Expectations:
+    """Compute expected payoffs by the game's tree, from the policies that members tell."""
+
+    def __init__(self, config: PsroConfig, policies: Policies) -> None:
+        self._config, self._policies = config, policies
+        self._paid: dict[tuple[str, str], Sequence[float]] = {}  # [2] by the members in both seats
+
+    def measure(self, round: Round, members: Sequence[Member]) -> tuple[Table, Meta]:
+        n = len(members)
+        payoff = np.zeros((2, n, n))
+        for i, one in enumerate(members):
+            for j, other in enumerate(members):
+                payoff[0, i, j], payoff[1, j, i] = self._worth(one.digest, other.digest)
+        found = Table.exact([member.digest for member in members], payoff)
+        return found, solve(found, self._config.solver)
+
+    def recall(self, round: Round) -> None:
+        """Do nothing: expectations are computed again."""
+
+    def _worth(self, one: str, other: str) -> Sequence[float]:
+        """Return what two members are paid [2] in seats 0 and 1."""
+        if (one, other) not in self._paid:
+            self._paid[one, other] = self._policies.returns(one, other)
+        return self._paid[one, other]
+
+
+def _widened(pairs: Ints, n: int, new: int) -> Ints:
+    """Return pairs of games with more members [n, n]; theirs are `new`."""
+    wider = np.full((n, n), new)
+    wider[: len(pairs), : len(pairs)] = pairs
+    return wider

@@ -1,0 +1,127 @@
+"""Policy-space response oracles (Lanctot et al. 2017, https://arxiv.org/abs/1711.00832), seat by seat.
+
+    M[s, i, j]           what member i is paid in seat s, on average, with member j in the other seat
+    (σ⁰, σ¹)             the meta-strategy: a solution of the game in which each player chooses a member by M
+    response             trained in seat 0 against σ¹ and in seat 1 against σ⁰, then a member itself
+    gain[s]              Σ_j σ¹⁻ˢ[j] M[s, response, j] - value[s]
+
+All members hold both seats, so the meta-game is a bimatrix with the same members on both sides. A best response gains
+as much as anybody can: the sum of its gains is the NashConv of the mixture, and that of a trained response bounds it
+from below. Pure functions of tables.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from games.arrays import Floats, Ints
+from marl import equilibria
+from tournaments.populations.config import GamesConfig
+from tournaments.table import Table
+
+ROUNDING = 1e-9  # of payoffs
+SUPPORT = 1e-3  # members of a smaller weight are left out of the mixture
+
+Weights = Mapping[str, Sequence[float]]  # [2] of each member by seat; members of weight 0 in both are left out
+
+
+@dataclass(frozen=True)
+class Meta:
+    """A meta-strategy over n members, and what it is worth by the table."""
+
+    weights: Floats  # [2, n] by seat; each sums to 1
+    values: Floats  # [2]
+    error: float  # the standard error of the values
+
+    @property
+    def entropy(self) -> Floats:
+        """The entropy of each seat's weights [2], in nats."""
+        logs = np.log(self.weights, out=np.zeros_like(self.weights), where=self.weights > 0)
+        return np.asarray(-(self.weights * logs).sum(1))
+
+    def by_member(self, members: Sequence[str]) -> Weights:
+        """Return the weights of the members, given by their digests in the table's order."""
+        pairs = zip(members, self.weights.T.tolist(), strict=True)
+        return {member: pair for member, pair in pairs if any(pair)}
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a response is paid more than the mixture that it answers, by seat [2], and the standard errors."""
+
+    mean: Floats
+    error: Floats
+
+    @property
+    def clear(self) -> bool:
+        """Whether it gains in some seat by more than two standard errors, and by more than rounding."""
+        return bool((self.mean > np.maximum(2 * self.error, ROUNDING)).any())
+
+    def to_json(self) -> dict[str, list[float]]:
+        """Return the fields as JSON data."""
+        return {"mean": self.mean.tolist(), "error": self.error.tolist()}
+
+
+def solve(table: Table, solver: str) -> Meta:
+    """Return the meta-strategy of a table whose cells are all known."""
+    first, second = table.payoff[0], table.payoff[1].T  # [n, n] of both seats, by the members in them
+    weights = np.stack(equilibria.solve([first, second], solver).strategies)
+    weights = np.where(weights > SUPPORT, weights, 0.0)
+    weights /= weights.sum(1, keepdims=True)
+    together = _together(weights)
+    values = np.array([(together * first).sum(), (together * second).sum()])
+    return Meta(weights, values, float(np.sqrt(((together * table.error[0]) ** 2).sum())))
+
+
+def opponents(weights: Weights) -> Weights:
+    """Return the weights with which a response meets each member, by the seat that the response has.
+
+    In seat 0 it meets the mixture of seat 1, and the other way round.
+    """
+    return {member: [second, first] for member, (first, second) in weights.items()}
+
+
+def gain_of(table: Table, weights: Weights, values: Sequence[float]) -> Gain:
+    """Return the gain of the newest member over a mixture that has these weights and values."""
+    sigma = np.array([weights.get(member, (0.0, 0.0)) for member in table.agents]).T  # [2, n]
+    against = sigma[::-1]
+    mean = (against * table.payoff[:, -1]).sum(1) - values
+    error = np.sqrt(((against * table.error[:, -1]) ** 2).sum(1))
+    return Gain(mean, error)
+
+
+def more_games(table: Table, meta: Meta, pairs: Ints, games: GamesConfig) -> Ints | None:
+    """Return how many pairs of games each two members [n, n] are to have next; None where the values are known.
+
+    They are known when their standard error is at most `precision` of the deviation of one game's payoff. Until then
+    the cells that add most to it get `batch` pairs more: those that make up half of its square, the largest first.
+    """
+    share = (_together(meta.weights) * table.error[0]) ** 2  # [n, n] of the squared standard error
+    share = np.tril(share + share.T - np.diag(np.diag(share)))  # a pair of games is of two cells
+    share[pairs >= games.at_most] = 0.0
+    if not share.any() or meta.error <= games.precision * _deviation(table, pairs):
+        return None
+    target, left = pairs.copy(), share.sum() / 2
+    for i, j in _largest_first(share):
+        if left <= 0 or not share[i, j]:
+            break
+        target[i, j] = target[j, i] = min(pairs[i, j] + games.batch, games.at_most)
+        left -= share[i, j]
+    return target
+
+
+def _together(weights: Floats) -> Floats:
+    """Return the probability that members i and j [n, n] sit down in seats 0 and 1."""
+    return weights[0][:, None] * weights[1]
+
+
+def _deviation(table: Table, pairs: Ints) -> float:
+    """Return the standard deviation of the payoff of one game, pooled over the cells."""
+    return float(np.sqrt(np.mean(table.error[0] ** 2 * pairs)))
+
+
+def _largest_first(table: Floats) -> Iterator[tuple[int, int]]:
+    """Yield the cells of a table, the largest first; equal ones in the order of the members."""
+    for place in np.argsort(-table, axis=None, kind="stable").tolist():
+        yield divmod(place, len(table))

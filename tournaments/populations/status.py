@@ -1,0 +1,95 @@
+"""What `marl population` prints of a population: its status, its lineage, and the games of two members."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from games.text import shown
+from marl.base.terminal import Terminal
+from tournaments.populations.files import Member
+from tournaments.populations.history import History
+from tournaments.store import STORE, stored
+
+MOST_GAMES = 20  # that are printed; --json has all
+
+
+def print_status(console: Terminal, history: History) -> None:
+    """Print how far a population is, and a line for each member: the newest last."""
+    config = history.config
+    console.print(
+        f"{history.folder}: {config.method} at {config.game}, round {max(0, len(history.found) - 1)} of "
+        f"{config.iterations}; {history.doing}"
+    )
+    if history.found:
+        newest = history.found[-1]
+        worth = f"value {newest['values'][0]:+.4f} ± {1.96 * newest['error']:.4f} to the first seat"
+        exploited = "" if newest["nash_conv"] is None else f"; NashConv {newest['nash_conv']:.4f}"
+        console.print(f"the mixture: {worth}{exploited}")
+    titles = ("member", "round", "steps", "σ first", "σ second", "gain first", "gain second", "digest")
+    rows = []
+    for member in history.to_json()["members"]:
+        gain = member["gain"]
+        gains = [f"{m:+.3f} ± {1.96 * e:.3f}" for m, e in zip(gain["mean"], gain["error"], strict=True)] if gain else ["—"] * 2
+        steps = "—" if member["step"] is None else f"{member['step']:,}"
+        weights = [f"{weight:.3f}" if weight else "0" for weight in member["weights"]]
+        rows.append([member["id"], str(member["round"]), steps, *weights, *gains, member["digest"][:8]])
+    _print_table(console, titles, rows)
+
+
+def print_lineage(console: Terminal, history: History, members: Sequence[Member]) -> None:
+    """Print for each member whom it was trained against, with the weights in both seats."""
+    for member in members:
+        origin = history.origin(member)
+        console.print(f"{member.id} ({member.role}, round {member.round}): {origin['reference'] or history.config.learner['name']}")
+        rows = [[each["id"], *(f"{weight:.3f}" for weight in each["weights"])] for each in origin["opponents"]]
+        if rows:
+            _print_table(console, ("answers", "in seat 0", "in seat 1"), rows)
+
+
+def games_of(history: History, member: Member, other: Member) -> dict[str, Any]:
+    """Return what two members were paid against each other, by seat, and their games in the order of their seeds."""
+    names = history.name
+    with stored(history.folder / STORE) as store:
+        games = [
+            {
+                "id": game.fixture.id,
+                "seed": game.fixture.seed,
+                "agents": [names[agent] for agent in game.fixture.agents],
+                "payoffs": list(game.payoffs),
+                "termination": game.termination,
+                "length": game.length,
+            }
+            for game in store.games()
+            if sorted(game.fixture.agents) == sorted((member.digest, other.digest))
+        ]
+    return {"members": [member.id, other.id], "cells": history.cells(member, other), "games": games}
+
+
+def print_matches(console: Terminal, found: Mapping[str, Any]) -> None:
+    """Print what two members were paid, and their first games."""
+    first, second = found["members"]
+    for cell in found["cells"]:
+        console.print(
+            f"{first} in seat {cell['seat']} against {second}: {cell['payoff']:+.4f} ± {1.96 * cell['error']:.4f} "
+            f"({cell['games']} games)"
+        )
+    rows = [
+        [f"{game['seed']:016x}", " – ".join(game["agents"]), " ".join(f"{paid:+g}" for paid in game["payoffs"]),
+         str(game["length"]), game["termination"]]
+        for game in found["games"][:MOST_GAMES]
+    ]
+    if rows:
+        _print_table(console, ("seed", "seats", "payoffs", "steps", "end"), rows)
+    more = len(found["games"]) - len(rows)
+    if more > 0:
+        console.print(f"and {more} games more; --json has all")
+
+
+def _print_table(console: Terminal, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=None, header_style="bold")
+    for place, title in enumerate(titles):
+        table.add_column(title, justify="left" if place == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(shown, row))
+    console.print(table)
