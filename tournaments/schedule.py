@@ -6,8 +6,6 @@ and change none. One exception: if agents are fewer than players, copies fill th
 the store keeps those games but does not count them (`Store.results`).
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +13,7 @@ from itertools import combinations, combinations_with_replacement, groupby
 
 from games.errors import UserError
 from games.keys import fold_one, stream
+from marl.base.digests import digest
 
 ROUND = 8  # seeds that all pairings play before the next ones
 
@@ -38,7 +37,7 @@ class Fixture:
         fields = {"agents": self.agents, "game": self.game, "seed": self.seed}
         settings = {"opening_moves": self.opening_moves, "max_steps": self.max_steps}
         fields |= {name: value for name, value in settings.items() if value}
-        return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return digest(fields)
 
 
 def round_robin(

@@ -1,39 +1,21 @@
-"""Where work runs: the same results here and in worker processes, and one sentence where a worker dies."""
+"""Where work runs: the same results here and in worker processes; the task of a worker that dies is run again."""
 
 import importlib.util
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
-from games.errors import RunFailed, UserError
+from games.errors import RunFailed, UserError, WorkerDied
 from games.registry import make
 from marl.agents.load import load_entrant
 from marl.base import engine
 from marl.evaluation.evaluate import evaluate_entrant
-
-
-def square(number):
-    return number * number
-
-
-def process(_):
-    return os.getpid()
-
-
-def dies(number):
-    if number == 1:
-        os._exit(9)
-    return number
-
-
-def says(text):
-    print(text)
-
-
-def refuses(number):
-    if number == 1:
-        raise UserError(f"expected another number, got {number}")
-    return number
+from tests.marl.base.tasks import a_function, dies, notes, process, refuses, says, serves, square, untold
+from tests.torture import _alive
 
 
 def played(game, seed):
@@ -59,10 +41,80 @@ def test_two_processes_give_the_same_results():
     assert os.getpid() not in engine.run(process, [(0,), (0,)], 2)
 
 
-def test_a_worker_that_dies_is_one_sentence():
-    with pytest.raises(RunFailed, match="a worker process died") as caught:
-        list(engine.run(dies, [(0,), (1,), (2,)], 2))
+def test_the_task_of_a_worker_that_dies_is_run_again(tmp_path):
+    found = dict(engine.outcomes(dies, [(tmp_path, 0, 0), (tmp_path, 1, 2), (tmp_path, 2, 0)], 2))
+    assert {place: ended.value() for place, ended in found.items()} == {0: 0, 1: 1, 2: 2}
+    again = ("its worker process was ended by SIGKILL, and another one took up the work again",)
+    assert [found[place].notes for place in range(3)] == [(), again, ()]
+    # Who was in flight beside it was not begun again.
+    assert [(tmp_path / f"{number}").read_text() for number in range(3)] == ["x", "xxx", "x"]
+
+
+def test_a_task_whose_workers_die_is_given_up_and_the_others_go_on(tmp_path):
+    results = engine.run(dies, [(tmp_path, 0, 0), (tmp_path, 1, 9), (tmp_path, 2, 0)], 2)
+    found = []
+    with pytest.raises(WorkerDied, match=r"task 2 of 3: its worker process died 3 times, .* by SIGKILL") as caught:
+        for result in results:
+            found.append(result)
+    assert sorted(found) == [0, 2] and (tmp_path / "1").read_text() == "xxx"
     assert caught.value.exit_code == 1 and "\n" not in str(caught.value)
+
+
+def test_where_all_workers_die_not_every_task_is_tried(tmp_path):
+    found = [ended for _, ended in engine.outcomes(dies, [(tmp_path, number, 9) for number in range(9)], 2)]
+    assert len(found) == 9 and all(isinstance(ended.error, WorkerDied) for ended in found)
+    not_begun = sum("it was not begun" in str(ended.error) for ended in found)
+    assert len(list(tmp_path.iterdir())) == 9 - not_begun == engine.HOPELESS + 1  # one was in flight beside the last
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_notes_come_with_results_and_with_errors(workers):
+    found = dict(engine.outcomes(notes, [(0,), (1,), (2,)], workers))
+    assert [found[place].notes for place in range(3)] == [("of 0",), ("of 1",), ("of 2",)]
+    assert (found[0].value(), found[2].value()) == (0, 2)
+    with pytest.raises(ZeroDivisionError, match="one") as caught:
+        found[1].value()
+    if workers == 2:
+        assert "in notes" in str(caught.value.__cause__)  # where it was raised
+
+
+def test_what_cannot_travel_is_said_in_words():
+    with pytest.raises(RunFailed, match="unexpected Untold: 1 and 1"):
+        list(engine.run(untold, [(1,), (1,)], 2))
+    with pytest.raises(RunFailed, match="the result of a task cannot be sent: "):
+        list(engine.run(a_function, [(1,), (1,)], 2))
+
+
+SLEEPING = """
+import sys
+from pathlib import Path
+from marl.base import engine
+from tests.marl.base.tasks import sleeps
+list(engine.run(sleeps, [(Path(sys.argv[1]), 0), (Path(sys.argv[1]), 1)], 2))
+"""
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_their_parent(tmp_path, by):
+    """At once, in the middle of their tasks: on Ctrl-C, and when it is killed."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", SLEEPING, str(tmp_path)], env=environment, stderr=subprocess.DEVNULL
+    )
+    files = [tmp_path / f"{number}.pid" for number in range(2)]
+    while not all(file.exists() and file.read_text() for file in files):
+        assert parent.poll() is None
+        time.sleep(0.01)
+    parent.send_signal(by)
+    assert parent.wait() != 0
+    for file in files:
+        while _alive(int(file.read_text())):
+            time.sleep(0.01)
+
+
+def test_only_workers_are_workers():
+    assert not engine.in_worker()
+    assert all(engine.run(serves, [(0,), (0,)], 2))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
