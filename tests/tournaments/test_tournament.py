@@ -13,12 +13,14 @@ import pytest
 
 from games.errors import RunFailed, UserError
 from games.registry import make
+from marl.agents import checkpoint
 from marl.base import lock
 from marl.base.schema import load
 from marl.base.terminal import Terminal
 from marl.cli.app import main
 from marl.search.agent import UctAgent
-from tournaments import playing
+from tests.marl.agents.test_checkpoint import written
+from tournaments import playing, tournament
 from tournaments.report import write_report
 from tournaments.store import Store
 from tournaments.summary import summarize
@@ -122,6 +124,38 @@ def stored(path):
         return len(rows(path, "id"))
     except sqlite3.OperationalError:
         return 0
+
+
+def test_an_agent_that_cannot_be_loaded_ends_the_tournament_when_it_sits_down(tmp_path):
+    """What was played before is stored, and the tournament goes on when the agent is mended."""
+    folders = [written(tmp_path / name, key=key)[0] for key, name in enumerate("abcd")]
+    last = max(folders[1:], key=lambda folder: checkpoint.read(folder)["digest"])  # it sits down last
+    wanted = config(agents=tuple(map(str, folders)), seeds=4, batch=8)
+    whole = rows(play(wanted, tmp_path / "whole"))
+    weights = (last / "agent.safetensors").read_bytes()
+    (last / "agent.safetensors").write_bytes(weights[::-1])
+    with pytest.raises(RunFailed) as caught:
+        play(wanted, tmp_path / "broken")
+    said = str(caught.value)
+    assert said.startswith(f"the agent '{last}' cannot be loaded ('{last}/agent.safetensors' is not what was written")
+    assert said.endswith("); what was played is stored: mend it, and run again to go on") and "\n" not in said
+    assert 0 < len(rows(tmp_path / "broken" / STORE)) < len(whole)
+    (last / "agent.safetensors").write_bytes(weights)
+    assert rows(play(wanted, tmp_path / "broken")) == whole
+
+
+def test_an_agent_that_is_another_when_it_sits_down(tmp_path, monkeypatch):
+    folders = [written(tmp_path / name, key=key)[0] for key, name in enumerate("abc")]
+    identified = tournament.identify
+
+    def then_changed(*agents):
+        found = identified(*agents)
+        written(tmp_path / "b", key=7)
+        return found
+
+    monkeypatch.setattr(tournament, "identify", then_changed)
+    with pytest.raises(RunFailed, match=r"the agent '.*/b/.*' changed while it was being played; run again to go on"):
+        play(config(agents=tuple(map(str, folders))), tmp_path / "run")
 
 
 DILEMMA = "matrix(game=prisoners_dilemma, steps=50, memory=true, truncate=true)"
