@@ -41,7 +41,7 @@ from marl.base.drives import network_drive
 from marl.base.files import absent
 from marl.base.intervals import MIN_SEEDS
 from tournaments.results import FORFEITS, Results
-from tournaments.schedule import Fixture
+from tournaments.schedule import Fixture, RoundRobin
 
 STORE = "games.sqlite"
 SCHEMA_VERSION = 3  # 2 added null payoffs; 3 added agents' numbers, rounding, failures and notes
@@ -340,19 +340,24 @@ class Store:
                     self._db.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", failed)
 
     def _numbers(self, ids: set[str]) -> dict[str, int]:
-        """Return the number of each agent by id; an unknown id is added, with the id as its name."""
+        """Return the numbers of agents by id; an unknown id is added, with the id as its name."""
         self._db.executemany(
             "INSERT OR IGNORE INTO agents (id, name, reference) VALUES (?, ?, '')", [(id, id) for id in sorted(ids)]
         )
-        return dict(self._db.execute("SELECT id, number FROM agents"))
+        query = "SELECT id, number FROM agents WHERE id IN (SELECT value FROM json_each(?))"
+        return dict(self._db.execute(query, (json.dumps(sorted(ids)),)))
 
     def add_agent(self, id: str, name: str, reference: str) -> None:
         """Add an agent; an id that is stored already gets the new name and reference."""
+        self.add_agents([StoredAgent(id, name, reference)])
+
+    def add_agents(self, agents: Iterable[StoredAgent]) -> None:
+        """Add agents in one transaction, each as `add_agent` does."""
         with self._writing():
-            self._db.execute(
+            self._db.executemany(
                 "INSERT INTO agents (id, name, reference) VALUES (?, ?, ?) "
                 "ON CONFLICT (id) DO UPDATE SET name = excluded.name, reference = excluded.reference",
-                (id, name, reference),
+                [(agent.id, agent.name, agent.reference) for agent in agents],
             )
 
     def agents(self) -> list[StoredAgent]:
@@ -391,9 +396,25 @@ class Store:
 
     def missing(self, fixtures: Sequence[Fixture], retry_timeouts: bool = False) -> list[Fixture]:
         """Return the fixtures without a stored game, in their order; with `retry_timeouts`, also those of timeouts."""
-        condition = " WHERE termination != 'timeout'" if retry_timeouts else ""
-        played = {game for (game,) in self._rows(f"SELECT id FROM games{condition}")}
+        ids = json.dumps([fixture.id for fixture in fixtures])
+        query = f"SELECT id FROM games WHERE id IN (SELECT value FROM json_each(?)){_but_timeouts(retry_timeouts)}"
+        played = {game for (game,) in self._rows(query, ids)}
         return [fixture for fixture in fixtures if fixture.id not in played]
+
+    def played(self, schedule: RoundRobin, retry_timeouts: bool = False) -> int:
+        """Return how many games of a schedule are stored; with `retry_timeouts`, without those of timeouts.
+
+        The store must hold games with the schedule's `opening_moves` and `max_steps` only, as a tournament's does.
+        """
+        keys = json.dumps([_signed(key) for key in schedule.keys])
+        query = (
+            "SELECT agents, COUNT(*) FROM games WHERE game = ? AND seed IN (SELECT value FROM json_each(?))"
+            f"{_but_timeouts(retry_timeouts)} GROUP BY agents"
+        )
+        ids = {number: id for number, id in self._rows("SELECT number, id FROM agents")}
+        with self._reading():
+            tables = self._db.execute(query, (schedule.game, keys))
+            return sum(count for table, count in tables if schedule.seats([ids[k] for k in json.loads(table)]))
 
     def __len__(self) -> int:
         return int(self._rows("SELECT COUNT(*) FROM games")[0][0])
@@ -499,6 +520,11 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _but_timeouts(retry: bool) -> str:
+    """Return the end of a condition that leaves out the games that are to be played again."""
+    return " AND termination != 'timeout'" if retry else ""
 
 
 def _signed(seed: int) -> int:

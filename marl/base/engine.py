@@ -16,7 +16,7 @@ import threading
 import time
 import traceback
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -79,7 +79,7 @@ def note(text: str) -> None:
 
 def run(
     function: Callable[[*Arguments], Result],
-    tasks: Sequence[tuple[*Arguments]],
+    tasks: Iterable[tuple[*Arguments]],
     workers: int,
     engine: Engine = "processes",
 ) -> Iterator[Result]:
@@ -88,7 +88,7 @@ def run(
     Raises at once what a task raised; at the end, WorkerDied where a task was given up because its workers died.
     """
     given_up: Ended[Result] | None = None
-    for _, ended in outcomes(function, tasks, workers, engine):
+    for _, ended in outcomes(function, list(tasks), workers, engine):
         if ended.given_up:
             given_up = given_up or ended
         else:

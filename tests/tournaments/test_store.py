@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from games.errors import RunFailed, UserError
-from tournaments.schedule import Fixture, round_robin
+from tests.tournaments.eager import round_robin
+from tournaments.schedule import Fixture
 from tournaments.store import NO_RESULT, SCHEMA_VERSION, Failure, PlayedGame, Store, StoredAgent
 
 FIXTURES = round_robin("g", ["aa", "bb", "cc"], 2, seeds=5, seed=1)
@@ -413,7 +414,7 @@ def test_a_failed_write_keeps_what_was_written(store, pragma, reason):
 
 WRITER = """
 import sys
-from tournaments.schedule import round_robin
+from tests.tournaments.eager import round_robin
 from tournaments.store import PlayedGame, Store
 fixtures = round_robin("g", ["aa", "bb"], 2, seeds=100_000, seed=0)
 with Store(sys.argv[1], create=True) as store:
