@@ -6,7 +6,7 @@ stretch), whether the run is resumed or not: 2N steps give the same bytes as N s
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -73,10 +73,18 @@ class Run:
 
 
 def train(
-    config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto", console: Terminal | None = None
+    config: TrainConfig,
+    folder: Path,
+    *,
+    resume: bool,
+    device: str = "auto",
+    console: Terminal | None = None,
+    agents: Mapping[str, str] | None = None,
 ) -> Path:
     """Train to the config's last step and return the newest checkpoint.
 
+    `agents` are the references of opponents that the config names by digest, `digest:<64 hex digits>`: so its
+    checkpoints do not depend on where these lie.
     Raises UserError before anything is written if the config, the game, the algorithm or the folder does not fit, or if
     another process trains there; RunFailed if training breaks, with the last checkpoint kept. An interrupted run can be
     resumed.
@@ -84,7 +92,7 @@ def train(
     console = console or Terminal()
     if resume:
         config = as_begun(config, folder)
-    run = prepare(config, folder, device=device)
+    run = prepare(config, folder, device=device, agents=agents)
     with closing(run), held(folder, "a training run"):
         notes = [*run.learner.notes, *notes_on(folder), *_open_folder(run, resume)]
         if run.step >= config.steps:
@@ -125,8 +133,8 @@ def _note(console: Terminal, text: str) -> None:
     console.print(f"note: {text}", style="yellow")
 
 
-def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
-    """Return a run that is checked and can start; its folder is not touched.
+def prepare(config: TrainConfig, folder: Path, *, device: str = "auto", agents: Mapping[str, str] | None = None) -> Run:
+    """Return a run that is checked and can start; its folder is not touched. `agents` are as in `train`.
 
     Raises UserError if something does not fit.
     """
@@ -140,7 +148,7 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
     settings = learner_class.resolved(settings, venv.spec, device=device)
     key = stream(config.seed, "learner")
     learner = learner_class(settings, venv.spec, key=key, total_steps=config.steps, device=device)
-    opponents = _opponents(config, learner, name, device)
+    opponents = _opponents(config, learner, name, device, agents)
     length = _rollout_length(config, name, learner)
     against, panel = _panel(config, venv.spec, device)
     evaluation = config.evaluation.model_copy(update={"panel": against})
@@ -153,22 +161,27 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
     return Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel, _writers(config))
 
 
-def check(config: TrainConfig, device: str = "auto") -> None:
-    """Check a config as far as possible without its environments and its folder; raises UserError."""
+def check(config: TrainConfig, device: str = "auto", agents: Mapping[str, str] | None = None) -> None:
+    """Check a config as far as possible without its environments and its folder; raises UserError.
+
+    `agents` are as in `train`.
+    """
     name, learner_class, settings = configured(config.algorithm, "algorithm", typed=True, origin=config.origin)
     with config.blame_game():
         spec = make(config.game, 1).spec
     learner = learner_class(settings, spec, key=0, total_steps=1, device=device_of(device))
     _rollout_length(config, name, learner)
-    _opponents(config, learner, name, "cpu")
+    _opponents(config, learner, name, "cpu", agents)
     _panel(config, spec)
     _writers(config)
 
 
-def _opponents(config: TrainConfig, learner: Learner, name: str, device: str) -> Opponents:
+def _opponents(
+    config: TrainConfig, learner: Learner, name: str, device: str, agents: Mapping[str, str] | None
+) -> Opponents:
     """Return the opponents of a run, with the members of its populations and its own past."""
     with config.origin.blame(("opponents", "agents")):
-        named = listed(config.opponents, learner.spec, device)
+        named = listed(config.opponents, learner.spec, device, agents)
     with config.origin.blame(("opponents", "past")):
         past = Past(config.opponents.past, learner, name, device) if config.opponents.past else None
     with config.origin.blame(("opponents",)):
