@@ -8,6 +8,7 @@ accepts, a run's config agents that `refuse_code` accepts.
 import hashlib
 import json
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,7 @@ from marl.search.agent import UctAgent
 LOADED = ("config", "spec", "state", "device")  # parameters of Learner.load_agent that users cannot set
 MAKE = "name a run's folder, as `marl train` makes it"
 ALGORITHM = "algorithm"  # the argument by which a user names the class that trained a checkpoint
+_IDENTITY = re.compile("digest:([0-9a-f]{64})")  # an agent named by its digest, wherever it lies
 BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | SCRIPTED
 
 
@@ -178,10 +180,35 @@ def identify(texts: Sequence[str], spec: Spec, device: str = "cpu") -> list[Iden
     return found
 
 
+def load_identified(text: str, agents: Mapping[str, str], spec: Spec, device: str = "cpu") -> Entrant | None:
+    """Build the agent that `digest:<64 hex digits>` names; None for a text of another form.
+
+    `agents` are references by digest. Raises UserError where they lack this one, or where the agent that is found there
+    has another digest.
+    """
+    named = _IDENTITY.fullmatch(text)
+    if named is None:
+        return None
+    digest = named[1]
+    if digest not in agents:
+        raise UserError(
+            f"'digest:{digest[:8]}...' is a member of a population, named by its digest alone; go on with `marl "
+            "population`, which knows where it lies, or name its folder"
+        )
+    entrant = load_entrant(agents[digest], spec, device)
+    if entrant.digest != digest:
+        raise UserError(
+            f"expected the agent with the digest {digest[:8]}... at '{agents[digest]}', got another "
+            f"({entrant.digest[:8]}...); put back the one that was there"
+        )
+    return entrant
+
+
 def _enter(
     reference: Reference, text: str, spec: Spec, device: str, decision_seconds: float = DECISION_SECONDS
 ) -> Entrant | Trained:
     """Return the agent that a reference names; a checkpoint is not loaded yet."""
+    load_identified(text, {}, spec)  # raises for a digest: nothing says where it lies
     if _is_foreign(reference):
         agent = ForeignAgent(text, spec, decision_seconds)
         return Entrant(text, text, agent.digest, agent, draws=_drawn_from(reference), foreign=True)
@@ -260,6 +287,8 @@ def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[st
 def refuse_code(texts: Sequence[str], key: str, path: Path) -> None:
     """Raise UserError if one of the agents at a key of a file is a class, which would be imported."""
     for text in texts:
+        if _IDENTITY.fullmatch(text):
+            continue
         reference = read(text)
         if reference.source or ALGORITHM in dict(reference.arguments):
             typed = shlex.quote(f"{key}={json.dumps(list(texts), ensure_ascii=False)}")

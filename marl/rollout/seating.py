@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games import keys
+from games.arrays import Floats
 from games.keys import Keys
 
 Seating = NDArray[np.int64]  # [E, N] the roster entry that holds each player; EMPTY for an unused seat
@@ -33,7 +34,7 @@ class Draw:
     """
 
     first: int  # the roster entry of the first opponent; those before it are the learner's actors
-    weights: Sequence[float]  # [K] of the opponents; they need not sum to 1
+    weights: Floats  # [N, K] of the opponents, by the seat that the learner keeps; a row need not sum to 1
     share: float  # the probability that an opponent plays
     leaders: Sequence[int]  # the learner's actors that keep a seat
 
@@ -44,7 +45,7 @@ class Draw:
         """
         takes_part, keeps, which = keys.streams(seeds, "opponents take part", "the learner's seat", "opponent").T
         kept = keys.choose(keeps, np.isin(own, self.leaders))
-        opponent = self.first + keys.draw(which, np.asarray([self.weights]))
+        opponent = self.first + keys.draw(which, self.weights[kept])
         taken = (keys.uniform(takes_part) < self.share)[:, None] & (np.arange(own.shape[1]) != kept[:, None])
         return np.where(taken, opponent[:, None], own)
 

@@ -28,13 +28,24 @@ from marl.base.schema import (
 )
 
 Weight = Annotated[float, Field(gt=0)]
+WeightInSeat = Annotated[float, Field(ge=0)]
+
+
+def _as_tuple(listed: Any) -> Any:
+    return tuple(listed) if isinstance(listed, list) else listed
+
+
+WeightBySeat = Annotated[tuple[WeightInSeat, ...], BeforeValidator(_as_tuple)]  # [N]
 
 
 class OpponentConfig(Frozen):
-    """An agent that plays in training, and its weight; its reference alone stands for one of weight 1."""
+    """An agent that plays in training, and its weight; its reference alone stands for one of weight 1.
+
+    A list of weights [N] is by the seat that the learner keeps.
+    """
 
     agent: str
-    weight: Weight = 1.0
+    weight: Weight | WeightBySeat = 1.0
 
     @model_serializer
     def _written(self) -> str | dict[str, Any]:

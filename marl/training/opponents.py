@@ -1,8 +1,9 @@
 """The opponents of a run: agents that its config lists, and its own past, each with a weight.
 
 An entry of the list that stands for several agents, as a population does, shares its weight equally among them; the
-past shares its weight by the rule `past.draw`. At the start of each stretch the weights are fixed, and in the stretch
-every episode draws its opponent by them (marl/rollout/seating.py).
+past shares its weight by the rule `past.draw`. A weight may depend on the seat that the learner keeps. At the start of
+each stretch the weights are fixed, and in the stretch every episode draws its opponent by them
+(marl/rollout/seating.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,26 +14,27 @@ from typing import Any
 import numpy as np
 
 from games import rounding
+from games.arrays import Floats
 from games.contract import Spec
 from games.errors import UserError
 from games.references import Reference
 from marl.agents import checkpoint
-from marl.agents.load import ALGORITHM, Entrant, load_entrant, load_entrants
+from marl.agents.load import ALGORITHM, Entrant, load_entrant, load_entrants, load_identified
 from marl.learning.learner import Learner
 from marl.rollout.seating import Draw, Seating, by_turns
 from marl.rollout.training_episodes import Ended, opened
 from marl.rollout.types import Trajectory
-from marl.training.config import OpponentsConfig, PastConfig
+from marl.training.config import OpponentConfig, OpponentsConfig, PastConfig
 
 MEMORY = 0.5  # the factor by which results count less with each stretch: the learner that they are about has changed
 
 
 @dataclass(frozen=True)
 class Opponent:
-    """An agent that plays in training, with its weight and the name under which it is logged."""
+    """An agent that plays in training, with its weights and the name under which it is logged."""
 
     entrant: Entrant
-    weight: float
+    weights: Floats  # [N] by the seat that the learner keeps
     label: str
 
 
@@ -53,13 +55,30 @@ class Results:
         return Results(MEMORY * self.episodes + episodes, MEMORY * self.score + score)
 
 
-def listed(config: OpponentsConfig, spec: Spec, device: str) -> list[Opponent]:
-    """Return the agents that a config lists; raises UserError for one that cannot be built or cannot play the game."""
+def listed(config: OpponentsConfig, spec: Spec, device: str, agents: Mapping[str, str] | None = None) -> list[Opponent]:
+    """Return the agents that a config lists; `agents` are the references of those that it names by digest.
+
+    Raises UserError for one that cannot be built, cannot play the game, or has not one weight for each seat.
+    """
     found = []
     for entry in config.agents:
-        entrants = load_entrants(entry.agent, spec, device)
-        found += [Opponent(each, entry.weight / len(entrants), each.name) for each in entrants.values()]
+        weights = _weights(entry, spec)
+        if identified := load_identified(entry.agent, agents or {}, spec, device):
+            entrants = [identified]
+        else:
+            entrants = list(load_entrants(entry.agent, spec, device).values())
+        found += [Opponent(each, weights / len(entrants), each.name) for each in entrants]
     return found
+
+
+def _weights(entry: OpponentConfig, spec: Spec) -> Floats:
+    """Return the weight of an entry by the seat that the learner keeps [N]."""
+    if isinstance(entry.weight, tuple) and len(entry.weight) != spec.num_players:
+        raise UserError(
+            f"expected a weight of '{entry.agent}' for each of the {spec.num_players} seats of '{spec.name}' that the "
+            f"learner may keep, got {len(entry.weight)}"
+        )
+    return np.broadcast_to(np.asarray(entry.weight, np.float64), spec.num_players)
 
 
 class Past:
@@ -127,7 +146,7 @@ class Past:
         weights = np.array([self._weight(step) for step in self._snapshots])
         weights *= self._config.weight / weights.sum()
         pairs = zip(self._snapshots.values(), weights.tolist(), strict=True)
-        return [Opponent(entrant, weight, "past") for entrant, weight in pairs]
+        return [Opponent(entrant, np.full(self._spec.num_players, weight), "past") for entrant, weight in pairs]
 
     def settle(self, met: Sequence[tuple[int, float]]) -> None:
         """Count the episodes and the score of a stretch against each snapshot."""
@@ -143,12 +162,19 @@ class Past:
 class Opponents:
     """Whom a learner meets in training, from stretch to stretch.
 
-    Raises UserError for opponents in a game of one player, but in runs that were begun before.
+    Raises UserError where all weights are 0 for a seat that the learner may keep, and for opponents in a game of one
+    player, but in runs that were begun before.
     """
 
     def __init__(self, config: OpponentsConfig, spec: Spec, listed: Sequence[Opponent], past: Past | None) -> None:
         if spec.num_players == 1 and (listed or past) and config.dealt == "by_episode":
             raise UserError(f"'{spec.name}' is a game of one player, who meets no opponents; leave them out")
+        without = np.flatnonzero(sum((each.weights for each in listed), np.zeros(spec.num_players)) <= 0)
+        if listed and past is None and len(without):
+            raise UserError(
+                f"expected an opponent with a weight above 0 for every seat that the learner may keep, and for seat "
+                f"{without[0]} all weights are 0; give one a weight there"
+            )
         self._config, self._spec, self.listed, self._past = config, spec, listed, past
         self.present: list[Opponent] = []  # in this stretch, in the order of the roster
         self._draw: Draw | None = None
@@ -164,7 +190,8 @@ class Opponents:
         if self._config.dealt == "by_turns":
             return by_turns(own, leaders, actors, len(self.present), self._config.share), None
         if self.present:
-            self._draw = Draw(actors, [each.weight for each in self.present], self._config.share, leaders)
+            weights = np.stack([each.weights for each in self.present], axis=1)
+            self._draw = Draw(actors, weights, self._config.share, leaders)
         self._count()
         return own, self._draw
 

@@ -6,7 +6,7 @@ stretch), whether the run is resumed or not: 2N steps give the same bytes as N s
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -74,10 +74,18 @@ class Run:
 
 
 def train(
-    config: TrainConfig, folder: Path, *, resume: bool, device: str = "auto", console: Terminal | None = None
+    config: TrainConfig,
+    folder: Path,
+    *,
+    resume: bool,
+    device: str = "auto",
+    console: Terminal | None = None,
+    agents: Mapping[str, str] | None = None,
 ) -> Path:
     """Train to the config's last step and return the newest checkpoint.
 
+    `agents` are the references of opponents that the config names by digest, `digest:<64 hex digits>`: so its
+    checkpoints do not depend on where these lie.
     Raises UserError before anything is written if the config, the game, the algorithm or the folder does not fit, or if
     another process trains there; RunFailed if training breaks, with the last checkpoint kept. An interrupted run can be
     resumed.
@@ -85,7 +93,7 @@ def train(
     console = console or Terminal()
     if resume:
         config = as_begun(config, folder)
-    run = prepare(config, folder, device=device)
+    run = prepare(config, folder, device=device, agents=agents)
     with closing(run), held(folder, "a training run"):
         notes = [*run.learner.notes, *notes_on(folder), *_open_folder(run, resume)]
         if run.step >= config.steps:
@@ -126,8 +134,8 @@ def _note(console: Terminal, text: str) -> None:
     console.print(f"note: {text}", style="yellow")
 
 
-def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
-    """Return a run that is checked and can start; its folder is not touched.
+def prepare(config: TrainConfig, folder: Path, *, device: str = "auto", agents: Mapping[str, str] | None = None) -> Run:
+    """Return a run that is checked and can start; its folder is not touched. `agents` are as in `train`.
 
     Raises UserError if something does not fit.
     """
@@ -141,7 +149,7 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto") -> Run:
     settings = learner_class.resolved(settings, venv.spec, device=device)
     key = stream(config.seed, "learner")
     learner = learner_class(settings, venv.spec, key=key, total_steps=config.steps, device=device)
-    opponents = _opponents(config, learner, name, device)
+    opponents = _opponents(config, learner, name, device, agents)
     length = _rollout_length(config, name, learner)
     against, panel = _panel(config, venv.spec, device)
     resolved = _resolved(config, name, settings, length, against)
@@ -157,7 +165,7 @@ class Checked:
     """A config that fits: as a run of it records it, and with the digests of the agents that it names."""
 
     config: TrainConfig
-    opponents: tuple[tuple[str, float], ...]  # the digest and the weight of each
+    opponents: tuple[tuple[str, tuple[float, ...]], ...]  # the digest of each, and its weights by the learner's seat
     panel: tuple[str, ...]  # digests, and `self`
 
     @property
@@ -169,8 +177,11 @@ class Checked:
         return inputs
 
 
-def check(config: TrainConfig, device: str = "auto") -> Checked:
-    """Check a config as far as possible without its environments and its folder; raises UserError."""
+def check(config: TrainConfig, device: str = "auto", agents: Mapping[str, str] | None = None) -> Checked:
+    """Check a config as far as possible without its environments and its folder; raises UserError.
+
+    `agents` are as in `train`.
+    """
     device = device_of(device)
     name, learner_class, settings = configured(config.algorithm, "algorithm", typed=True, origin=config.origin)
     with config.blame_game():
@@ -178,12 +189,12 @@ def check(config: TrainConfig, device: str = "auto") -> Checked:
     settings = learner_class.resolved(settings, spec, device=device)
     learner = learner_class(settings, spec, key=0, total_steps=1, device=device)
     length = _rollout_length(config, name, learner)
-    opponents = _opponents(config, learner, name, "cpu").listed
+    opponents = _opponents(config, learner, name, "cpu", agents).listed
     against, panel = _panel(config, spec)
     _writers(config)
     return Checked(
         _resolved(config, name, settings, length, against),
-        tuple((opponent.entrant.digest, opponent.weight) for opponent in opponents),
+        tuple((opponent.entrant.digest, tuple(opponent.weights.tolist())) for opponent in opponents),
         tuple(entrant.digest if entrant else "self" for entrant in panel.values()),
     )
 
@@ -195,10 +206,12 @@ def _resolved(config: TrainConfig, name: str, settings: BaseModel, length: int, 
     return config.model_copy(update={"algorithm": algorithm, "rollout_length": length, "evaluation": evaluation})
 
 
-def _opponents(config: TrainConfig, learner: Learner, name: str, device: str) -> Opponents:
+def _opponents(
+    config: TrainConfig, learner: Learner, name: str, device: str, agents: Mapping[str, str] | None
+) -> Opponents:
     """Return the opponents of a run, with the members of its populations and its own past."""
     with config.origin.blame(("opponents", "agents")):
-        named = listed(config.opponents, learner.spec, device)
+        named = listed(config.opponents, learner.spec, device, agents)
     with config.origin.blame(("opponents", "past")):
         past = Past(config.opponents.past, learner, name, device) if config.opponents.past else None
     with config.origin.blame(("opponents",)):

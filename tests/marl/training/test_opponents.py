@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from games.errors import UserError
+from games.keys import fold
 from games.registry import make
 from marl.agents import checkpoint
 from marl.agents.load import load_entrant
@@ -25,6 +27,7 @@ from marl.rollout.training_episodes import Ended
 from marl.training.config import OpponentsConfig, PastConfig, TrainConfig
 from marl.training.opponents import Opponent, Opponents, Past, Results
 from marl.training.train import as_begun, prepare, train
+from marl.training.train import check as train_check
 from tests.marl.training.test_train import KILLED, ROOT, TINY, files, lines, same
 
 BOARD = make("openspiel:tic_tac_toe", 1).spec
@@ -51,10 +54,18 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def member(tmp_path_factory):
+    """The checkpoint of a member of a population."""
+    return train(config({}, steps=1, stretch=1), tmp_path_factory.mktemp("member") / "a", resume=False)
+
+
 class TestConfig:
     def test_forms_of_a_list(self):
         found = OpponentsConfig.model_validate({"agents": ["random", {"agent": "runs/x", "weight": 2}, "mcts"]})
         assert found.references == ("random", "runs/x", "mcts") and [a.weight for a in found.agents] == [1, 2, 1]
+        by_seat = OpponentsConfig.model_validate({"agents": [{"agent": "mcts", "weight": [0.5, 0]}]})
+        assert by_seat.model_dump(mode="json")["agents"] == [{"agent": "mcts", "weight": [0.5, 0.0]}]
         assert found.model_dump(mode="json")["agents"] == ["random", {"agent": "runs/x", "weight": 2.0}, "mcts"]
         plain = OpponentsConfig.model_validate({"agents": [{"agent": "random"}]})
         assert plain == OpponentsConfig(agents=("random",))
@@ -64,7 +75,11 @@ class TestConfig:
         assert OpponentsConfig(agents=parts).references == ("mcts(simulations=5, c=1)", "random", "a(b=1, c=2)")
 
     def test_what_a_run_writes_is_read_back(self, tmp_path):
-        sets = ["opponents.past.window=all", "opponents.agents=[random, {agent: mcts, weight: 0.5}]", "game=spread"]
+        sets = [
+            "opponents.past.window=all",
+            "opponents.agents=[random, {agent: mcts, weight: 0.5}, {agent: uct, weight: [0, 1]}]",
+            "game=spread",
+        ]
         whole = build(TrainConfig, replace(NOWHERE, data={"algorithm": "ippo"}, changes=tuple(typed(sets))))
         (tmp_path / "config.yaml").write_text(dump(whole))
         again = load(TrainConfig, tmp_path / "config.yaml", record=True)
@@ -74,12 +89,15 @@ class TestConfig:
         ("opponents", "sentence"),
         [
             ({"agents": [3]}, "expected agents, or agents with weights: {agent: random, weight: 2}, got 3"),
-            ({"agents": ["random", {"agent": "mcts", "weight": 0}]}, "expected a number above 0, got 0"),
+            ({"agents": ["random", {"agent": "mcts", "weight": 0}]}, "expected a number above 0 or a list, got 0"),
             ({"agents": [{"agent": "mcts", "weigth": 2}]}, "did you mean 'weight'?"),
             ({"agents": [{"agnt": "mcts"}]}, "; did you mean 'agent'?"),
             ({"agents": [{"weight": 2}]}, "the key 'opponents.agents.0.agent' is missing"),
             ({"past": {"window": 0}}, "opponents.past.window"),
             ({"past": {"draw": "prioritized"}}, "did you mean 'prioritised'?"),
+            ({"agents": [{"agent": "mcts", "weight": [1, -1]}]}, "expected a number of at least 0, got -1"),
+            ({"agents": [{"agent": "mcts", "weight": "much"}]}, "expected a number or a list, got 'much'"),
+            ({"agents": [{"agent": "mcts", "weight": [1, 2]}], "dealt": "by_turns"}, "expected dealt: by_episode"),
             ({"past": {}, "dealt": "by_turns"}, "expected dealt: by_episode for opponents with weights or a past"),
         ],
     )
@@ -100,9 +118,10 @@ class TestWeights:
             shutil.rmtree(tmp_path / "made")
         listed = [{"agent": str(tmp_path), "weight": 3}, "random"]
         found = prepare(config({"agents": listed, "share": 1.0}), tmp_path / "new").opponents
-        assert [(each.label, each.weight) for each in found.listed] == [("a", 1.5), ("b", 1.5), ("random", 1.0)]
+        weights = [(each.label, *each.weights) for each in found.listed]
+        assert weights == [("a", 1.5, 1.5), ("b", 1.5, 1.5), ("random", 1.0, 1.0)]
         _, draw = found.begin(self_play(4, 2), [0], 1)
-        assert draw.weights == [1.5, 1.5, 1.0] and draw.first == 1 and draw.share == 1.0
+        assert draw.weights.tolist() == [[1.5, 1.5, 1.0]] * 2 and draw.first == 1 and draw.share == 1.0
 
     def test_of_the_past(self, run):
         """Uniform, the latest, and (1 - p)² with p = (score + 1) / (episodes + 2)."""
@@ -112,14 +131,14 @@ class TestWeights:
         for draw, expected in (("uniform", [1.5, 1.5]), ("latest", [3.0])):
             snapshots = past(draw=draw, window=2, weight=3)
             snapshots.restore(newest, ())
-            assert [each.weight for each in snapshots.opponents()] == expected
+            assert [each.weights.tolist() for each in snapshots.opponents()] == [[each] * 2 for each in expected]
             assert snapshots.opponents()[-1].entrant.digest == checkpoint.read(newest)["digest"]
         snapshots = past(draw="prioritised", window=2, weight=3)
         snapshots.restore(
             newest, [{"step": steps[0], "episodes": 8.0, "score": 7.0}, {"step": 5, "episodes": 1, "score": 1}]
         )
         weights = np.array([(1 - 8 / 10) ** 2, 1 / 4])  # the newest was not met
-        assert np.allclose([each.weight for each in snapshots.opponents()], 3 * weights / weights.sum())
+        assert np.allclose([each.weights[1] for each in snapshots.opponents()], 3 * weights / weights.sum())
         snapshots.settle([(10, 5.0), (2, 2.0)])
         assert snapshots.state() == [
             {"step": steps[0], "episodes": 14.0, "score": 8.5},
@@ -135,7 +154,9 @@ class TestWeights:
 
 def test_results_are_of_the_learners_seat_and_allow_for_rounding():
     entrant = load_entrant("random", BOARD)
-    opponents = Opponents(OpponentsConfig(share=1.0), BOARD, [Opponent(entrant, 1.0, name) for name in "ab"], None)
+    opponents = Opponents(
+        OpponentsConfig(share=1.0), BOARD, [Opponent(entrant, np.ones(2), name) for name in "ab"], None
+    )
     opponents.begin(self_play(4, 2), [0], 1)
     ended = Ended(
         seating=np.array([[0, 1], [2, 0], [0, 0], [0, 2], [1, 0]]),
@@ -155,6 +176,71 @@ def test_metrics_name_each_opponent(run):
         assert any(-1 <= line.get(f"against/{name}/return_mean", 2) <= 1 for line in logged)
     weights = [sum(line[f"against/{name}/episodes"] for line in logged) for name in ("random", "past")]
     assert weights[1] > 2 * weights[0] > 0  # 3 to 1
+
+
+class TestBySeat:
+    """Each seat that the learner keeps has weights of its own."""
+
+    def test_an_opponent_is_met_in_its_seats_alone(self, tmp_path):
+        listed = [{"agent": "random", "weight": [1, 0]}, {"agent": "mcts(simulations=2)", "weight": [0, 3]}]
+        found = prepare(config({"agents": listed, "share": 1.0}), tmp_path / "new").opponents
+        _, draw = found.begin(self_play(4, 2), [0], 1)
+        assert draw.weights.tolist() == [[1.0, 0.0], [0.0, 3.0]]
+        seating = draw.seat(self_play(200, 2), fold(3, np.arange(200)))
+        assert {tuple(row) for row in seating.tolist()} == {(0, 1), (2, 0)}
+
+    @pytest.mark.parametrize(
+        ("weights", "sentence"),
+        [
+            ([[1, 2, 3]], "expected a weight of 'random' for each of the 2 seats of 'openspiel:tic_tac_toe'"),
+            ([[1, 0], [2, 0]], "and for seat 1 all weights are 0; give one a weight there"),
+        ],
+    )
+    def test_what_does_not_fit(self, weights, sentence):
+        listed = [{"agent": "random", "weight": each} for each in weights]
+        with pytest.raises(UserError, match=re.escape(sentence)):
+            prepare(config({"agents": listed}), Path("run"))
+        if len(weights[0]) == 2:  # its past has a weight in every seat
+            prepare(config({"agents": listed, "past": {}}), Path("run"))
+
+
+class TestByDigest:
+    """A member of a population names its opponents by digest: its bytes are the same wherever they lie."""
+
+    def settings(self, member, **changes):
+        named = f"digest:{checkpoint.read(member)['digest']}"
+        return config({"agents": [{"agent": named, "weight": [1, 2]}], "share": 0.5}, **changes)
+
+    def test_the_bytes_do_not_depend_on_where_it_lies(self, member, tmp_path):
+        digest = checkpoint.read(member)["digest"]
+        moved = tmp_path / "elsewhere" / "a" / "checkpoints" / member.name
+        shutil.copytree(member, moved)
+        for name, place in (("one", member), ("other", moved)):
+            settings = self.settings(member, steps=200)
+            train(settings, tmp_path / name, resume=False, agents={digest: str(place)})
+        train(self.settings(member), tmp_path / "one", resume=True, agents={digest: str(moved)})
+        train(self.settings(member), tmp_path / "other", resume=True, agents={digest: str(member)})
+        assert same(tmp_path / "one", tmp_path / "other")
+        for name in ("config.yaml", f"checkpoints/{checkpoint.newest(tmp_path / 'one').name}/checkpoint.json"):
+            found = (tmp_path / "one" / name).read_bytes()
+            assert found == (tmp_path / "other" / name).read_bytes() and f"digest:{digest}".encode() in found
+        assert f"against/a/{member.name}/episodes" in lines(tmp_path / "one" / "metrics.jsonl")[0]
+
+    def test_one_that_nobody_knows_or_that_is_another(self, member, tmp_path):
+        settings, digest = self.settings(member), checkpoint.read(member)["digest"]
+        train(settings, tmp_path / "run", resume=False, agents={digest: str(member)})
+        written = files(tmp_path)
+        for resume in (False, True):
+            with pytest.raises(UserError, match="named by its digest alone; go on with `marl population`"):
+                train(settings, tmp_path / ("run" if resume else "new"), resume=resume)
+        with pytest.raises(UserError, match="named by its digest alone"):
+            load_entrant(f"digest:{digest}", BOARD)
+        with pytest.raises(UserError, match=f"expected the agent with the digest {digest[:8]}... at 'random', got"):
+            train_check(settings, agents={digest: "random"})
+        train_check(settings, agents={digest: str(member)})
+        begun = as_begun(config({}), tmp_path / "run")  # the config leaves them open
+        assert begun.opponents.references == (f"digest:{digest}",)
+        assert files(tmp_path) == written
 
 
 class TestPast:
