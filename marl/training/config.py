@@ -144,6 +144,7 @@ class PopulationConfig(WholeConfig):
 
     kind: ClassVar[str] = "population"
 
+    method: Literal["independent"] = "independent"  # tournaments/populations has others
     members: dict[FolderName, MemberConfig] = Field(min_length=1)
     engine: Engine = "processes"
     workers: Size = 2
