@@ -28,7 +28,9 @@ FLOORS = (
     ("marl",),  # the public face: what else sees it sees through it
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
-NOT_SEEN = {"marl.cli": ("tournaments", "tournaments.populations")}  # although it lies below: commands of other packages come by entry point
+NOT_SEEN = {
+    "marl.cli": ("tournaments", "tournaments.populations")
+}  # although it lies below: commands of other packages come by entry point
 
 
 def room_of(module: str) -> str | None:

@@ -48,30 +48,33 @@ def print_leaderboard(console: Terminal, summary: Summary) -> None:
         console.print(line, style="bold yellow")
     if summary.reason:
         console.print(summary.reason)
-        _print_table(console, ["agent", *_payoff_titles(summary)], _payoff_rows(summary))
+        print_table(console, ["agent", *_payoff_titles(summary)], _payoff_rows(summary))
     if summary.matchups:
         console.print(_unit_line(summary, summary.matchups))
     for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
         if summary.ratings and len(summary.ratings.parts) > 1:
             console.print(f"Part {number} of {len(summary.ratings.parts)}", style="bold")
         rows = [_rating_cells(rank, rating) for rank, rating in enumerate(part.ratings, start=1)]
-        _print_table(console, RATING_TITLES, rows)
+        print_table(console, RATING_TITLES, rows)
     if summary.ratings:
         console.print(_seat_line(summary))
     print_warnings(console, summary)
 
 
-def _print_table(console: Terminal, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table without cutting cells: names wrap on a narrow terminal; numbers and piped output never do."""
+def print_table(console: Terminal, titles: Sequence[str], rows: Sequence[Sequence[str]], name: str = "agent") -> None:
+    """Print a table without cutting cells.
+
+    The names in the column `name` wrap on a narrow terminal; numbers and piped output never do.
+    """
     widths = [max(cell_len(shown(cell)) for cell in column) for column in zip(titles, *rows, strict=True)]
     width = sum(widths) + PADDING * len(widths)
     if console.is_terminal:
-        names = titles.index("agent")
+        names = titles.index(name)
         spare = min(max(0, width - console.width), max(0, widths[names] - NAME_WIDTH))
         width, widths[names] = width - spare, widths[names] - spare
     table = Table(box=None, header_style="bold", width=width)
     for title, column in zip(titles, widths, strict=True):
-        if title == "agent":
+        if title == name:
             table.add_column(title, justify="left", overflow="fold", width=column)
         else:
             table.add_column(title, justify="right", overflow="fold", no_wrap=True, width=column)

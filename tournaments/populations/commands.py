@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from games.errors import UserError
 from marl.base.files import run_folder, typed_path
 from marl.base.terminal import Terminal
 from marl.cli.groups import Commands
@@ -13,7 +12,8 @@ from marl.cli.options import AsJson, Config, Device, Resume, RunDir, Sets, print
 
 RUN = "run"
 Folder = Annotated[Path, typer.Argument(help="A population's folder.", parser=typed_path)]
-Name = Annotated[str, typer.Argument(help="A member's id, or the beginning of its digest.")]
+MEMBER: Any = typer.Argument(help="A member's id, or the beginning of its digest.", show_default=False)
+Name = Annotated[str, MEMBER]
 
 
 class RunUnlessNamed(Commands):
@@ -81,7 +81,7 @@ def report(folder: Folder) -> None:
 
 
 @app.command("lineage")
-def lineage(folder: Folder, member: Annotated[str, Name] = "", as_json: AsJson = False) -> None:
+def lineage(folder: Folder, member: Annotated[str | None, MEMBER] = None, as_json: AsJson = False) -> None:
     """Say which mixture each member answers, or one of them."""
     from tournaments.populations.history import History
     from tournaments.populations.status import print_lineage

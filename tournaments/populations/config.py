@@ -1,10 +1,9 @@
 """The config of a population whose members meet: `method: psro`."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
-from typing_extensions import Self
 
 from games.errors import UserError
 from marl.base import shipped, yaml
@@ -23,7 +22,9 @@ class GamesConfig(Frozen):
     at_least: Size = 200  # of each cell
     at_most: Size = 1024  # of each cell
     batch: Size = 64  # more for a cell on which the mixture's value depends
-    precision: PositiveFloat = 0.02  # the mixture's value is known: its standard error, in deviations of a game's payoff
+    precision: PositiveFloat = (
+        0.02  # the mixture's value is known: its standard error, in deviations of a game's payoff
+    )
     num_envs: Size = 64
 
     @model_validator(mode="after")

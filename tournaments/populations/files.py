@@ -5,6 +5,7 @@
                 payoff.json    the payoff table
                 meta.json      its solution
                 decision.json  whom the next response meets
+                end.json       why there is no next round, where the last iteration was not needed
 
 Every file is written whole, and says the same whenever it is written again.
 """
@@ -17,9 +18,10 @@ from typing import Any
 
 from games.errors import RunFailed
 from marl.base.files import parse_json, read_text, write_text
+from tournaments.table import Table
 
 FILE, ROUNDS = "population.json", "rounds"
-CELLS, PAYOFF, META, DECISION = "cells", "payoff", "meta", "decision"
+CELLS, PAYOFF, META, DECISION, END = "cells", "payoff", "meta", "decision", "end"
 FORMAT = 2
 
 
@@ -80,6 +82,12 @@ def rounds(folder: Path) -> list[Round]:
     """Return the rounds that a population has begun, in order."""
     numbers = sorted(int(path.name) for path in (folder / ROUNDS).glob("*") if path.name.isdigit())
     return [Round(folder, number) for number in numbers]
+
+
+def payoff_json(table: Table) -> dict[str, Any]:
+    """Return a payoff table as JSON data."""
+    numbers = {name: getattr(table, name).tolist() for name in ("payoff", "error", "games")}
+    return {"agents": list(table.agents)} | numbers
 
 
 def _write(path: Path, data: Any) -> None:

@@ -13,7 +13,7 @@ from marl.base.files import absent
 from marl.base.schema import load
 from marl.training.runlog import logged_step
 from tournaments.populations.config import PsroConfig
-from tournaments.populations.files import DECISION, META, PAYOFF, Member, Round, read_members, rounds
+from tournaments.populations.files import DECISION, END, META, PAYOFF, Member, Round, read_members, rounds
 from tournaments.populations.psro import Gain
 from tournaments.populations.responses import MEMBERS, name_of
 
@@ -39,8 +39,9 @@ class History:
 
     @property
     def over(self) -> bool:
-        """Whether the last iteration has been measured."""
-        return len(self.found) > self.config.iterations
+        """Whether no round is to come."""
+        last = len(self.found) - 1
+        return last >= self.config.iterations or Round(self.folder, last).read(END) is not None
 
     @cached_property
     def name(self) -> Mapping[str, str]:
@@ -60,7 +61,7 @@ class History:
         """What is done next, in words."""
         number = len(self.found)
         if self.over:
-            return "every iteration is done"
+            return "it is done"
         if number == 0:
             return "the first members meet"
         response = name_of(number - 1)

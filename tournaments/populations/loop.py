@@ -24,12 +24,13 @@ from marl.base import lock
 from marl.base.files import refuse_links, write_text
 from marl.base.schema import dump, load
 from marl.base.terminal import Terminal
-from marl.base.units import Journal, work
+from marl.base.units import JOURNAL, Journal, work
 from marl.training.train import check, device_of
 from marl.training.writers import Writer, load_writers
 from tournaments.populations.config import PsroConfig
 from tournaments.populations.files import (
     DECISION,
+    END,
     FILE,
     META,
     PAYOFF,
@@ -37,6 +38,7 @@ from tournaments.populations.files import (
     Member,
     Mixture,
     Round,
+    payoff_json,
     read_members,
     rounds,
     write_population,
@@ -48,7 +50,6 @@ from tournaments.populations.responses import BEST, MEMBERS, name_of, respond, r
 from tournaments.store import STORE, Store
 from tournaments.table import Table
 
-JOURNAL = "journal.jsonl"
 SMALL = 20_000  # positions of a game whose exploitability is computed unasked: each round walks through all of them
 MAY_CHANGE = ("iterations", "engine", "workers", "writers")  # when a run goes on
 
@@ -101,7 +102,8 @@ class Population:
         """Advance round by round to the last iteration; return the path of population.json."""
         config, best = self.config, None
         self._listed = {member.id: member for member in read_members(self.folder)}
-        with self._meetings() as meetings, Journal(self.folder / JOURNAL) as journal, self._shown() as shown:
+        journal = Journal(self.folder / JOURNAL)
+        with self._meetings() as meetings, self._shown() as shown:
             for number in range(config.iterations + 1):
                 round = Round(self.folder, number)
                 self._read_policy(self.members[-1])
@@ -113,9 +115,19 @@ class Population:
                 best = found if best is None else _better(found, best)
                 mixture = Mixture(best["round"], best["weights"])
                 write_population(self.folder, config.game, self.members, mixture)
-                if number < config.iterations:
-                    self.members.append(self._respond(round, found, journal))
+                if number == config.iterations:
+                    break
+                response = self._respond(round, found, journal)
+                if (same := self._same(response)) is not None:
+                    round.write(END, {"response": response.id, "same_as": same.id})
+                    self._console.print(f"{self.folder}: {response.id} is {same.id} again, so no more would come")
+                    break
+                self.members.append(response)
         return self.folder / FILE
+
+    def _same(self, response: Member) -> Member | None:
+        """Return the member that a response is, which then adds nothing; None if it is a new one."""
+        return next((member for member in self.members if member.digest == response.digest), None)
 
     @contextmanager
     def _meetings(self) -> Iterator[Meetings]:
@@ -160,7 +172,7 @@ class Population:
         for writer in shown:
             writer.write(round.number, values_of(found))
             writer.flush()
-        round.write(PAYOFF, table.to_json())
+        round.write(PAYOFF, payoff_json(table))
         round.write(META, found)
         self._console.print(f"{self.folder}: round {round.number} of {self.config.iterations}: {in_words(found)}")
         return found
@@ -260,11 +272,11 @@ def _policies(config: PsroConfig, spec: Spec) -> Policies | None:
         (config.learner["name"] == BEST, "learner: best_response"),
     ):
         if needs:
-            return policies_of(spec.name, purpose)
+            return policies_of(spec, purpose)
     if config.exploitability == "none":
         return None
     try:
-        return policies_of(spec.name, "exploitability: exact", SMALL)
+        return policies_of(spec, "exploitability: exact", SMALL)
     except UserError:
         return None
 

@@ -58,7 +58,9 @@ class Games:
     def _planned(self, round: Round, n: int) -> Ints:
         """Return how many pairs of games each two members [n, n] are to have, as far as that is decided."""
         written = round.read(CELLS)
-        return np.array(written["pairs"], np.int64) if written else _widened(self._pairs, n, self._config.games.at_least)
+        return (
+            np.array(written["pairs"], np.int64) if written else _widened(self._pairs, n, self._config.games.at_least)
+        )
 
     def _play(self, round: Round, members: Sequence[Member], pairs: Ints) -> None:
         """Play the games that are missing, so that each two members have so many pairs of them."""
@@ -85,25 +87,15 @@ class Expectations:
 
     def __init__(self, config: PsroConfig, policies: Policies) -> None:
         self._config, self._policies = config, policies
-        self._paid: dict[tuple[str, str], Sequence[float]] = {}  # [2] by the members in both seats
 
     def measure(self, round: Round, members: Sequence[Member]) -> tuple[Table, Meta]:
-        n = len(members)
-        payoff = np.zeros((2, n, n))
-        for i, one in enumerate(members):
-            for j, other in enumerate(members):
-                payoff[0, i, j], payoff[1, j, i] = self._worth(one.digest, other.digest)
-        found = Table.exact([member.digest for member in members], payoff)
+        digests = [member.digest for member in members]
+        paid = np.array([[self._policies.returns(one, other) for other in digests] for one in digests])  # [n, n, 2]
+        found = Table.exact(digests, np.stack([paid[..., 0], paid[..., 1].T]))
         return found, solve(found, self._config.solver)
 
     def recall(self, round: Round) -> None:
         """Do nothing: expectations are computed again."""
-
-    def _worth(self, one: str, other: str) -> Sequence[float]:
-        """Return what two members are paid [2] in seats 0 and 1."""
-        if (one, other) not in self._paid:
-            self._paid[one, other] = self._policies.returns(one, other)
-        return self._paid[one, other]
 
 
 def _widened(pairs: Ints, n: int, new: int) -> Ints:

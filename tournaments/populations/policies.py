@@ -3,17 +3,18 @@
 A process reads each policy once, whatever it is asked for afterwards.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any
+import numpy as np
 
+from games.arrays import Floats
+from games.contract import Spec
 from games.errors import UserError
 from games.keys import stream
-from games.registry import make
 from marl.agents.load import load_entrant
-from marl.evaluation.tabular import Probabilities, Tree, best_responses, reach_weighted, returns, tabular, told
+from marl.evaluation.tabular import told
+from marl.evaluation.tree import POSITIONS, Probabilities, Tree, best_responses, reach_weighted, returns
+from tournaments.populations.psro import Weights
 
-KEY = stream(0, "policies")  # policies that are told do not depend on it
+KEY = stream(0, "policies")  # a policy that is told does not depend on it
 
 
 class Policies:
@@ -22,6 +23,7 @@ class Policies:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self._told: dict[str, Probabilities] = {}
+        self._paid: dict[tuple[str, str], Floats] = {}  # [2] by the members in both seats
 
     def read(self, digest: str, reference: str) -> None:
         """Read the policy of a member; raises UserError if it tells none."""
@@ -37,23 +39,30 @@ class Policies:
             )
         self._told[digest] = policy
 
-    def returns(self, one: str, other: str) -> Sequence[float]:
-        """Return the expected payoffs [2] of two policies in seats 0 and 1."""
-        return returns(self.tree.game, [tabular(self.tree.known, self._told[each]) for each in (one, other)])
+    def returns(self, first: str, second: str) -> Floats:
+        """Return the expected payoffs [2] of two members in seats 0 and 1."""
+        if (first, second) not in self._paid:
+            self._paid[first, second] = returns(self.tree, [self._told[first], self._told[second]])
+        return self._paid[first, second]
 
-    def mixture(self, weights: Mapping[str, Sequence[float]]) -> Any:
-        """Return the behaviour policy of a mixture, as OpenSpiel has policies; weights are by seat."""
-        policy = reach_weighted(self.tree, [self._told[digest] for digest in weights], list(weights.values()))
-        return tabular(self.tree.known, policy)
+    def mixture(self, weights: Weights) -> Probabilities:
+        """Return the behaviour policy of a mixture."""
+        return reach_weighted(self.tree, [self._told[digest] for digest in weights], list(weights.values()))
 
-    def nash_conv(self, weights: Mapping[str, Sequence[float]]) -> float:
+    def nash_conv(self, weights: Weights) -> float:
         """Return the NashConv of a mixture."""
         mixture = self.mixture(weights)
-        best = best_responses(self.tree.game, mixture)[1]
-        return float(sum(best) - sum(returns(self.tree.game, [mixture] * 2)))
+        _, best = best_responses(self.tree, mixture)
+        return float(np.sum(best) - np.sum(returns(self.tree, [mixture] * 2)))
 
 
-@lru_cache(maxsize=1)
-def policies_of(game: str, purpose: str) -> Policies:
-    """Return the policies of a game in this process; raises UserError where it has no small tree (`Tree`)."""
-    return Policies(Tree(make(game, 1).spec, purpose))
+_kept: dict[str, Policies] = {}  # by game: of one, the last
+
+
+def policies_of(spec: Spec, purpose: str, positions: int = POSITIONS) -> Policies:
+    """Return the policies of a game in this process; raises UserError where its tree has more positions (`Tree`)."""
+    if spec.name not in _kept:
+        made = Policies(Tree(spec, purpose, positions))
+        _kept.clear()
+        _kept[spec.name] = made
+    return _kept[spec.name]

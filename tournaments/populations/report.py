@@ -98,10 +98,13 @@ def _html(history: History) -> str:
 
 
 def _exploitability(history: History) -> list[Line]:
-    """Return the NashConv of the mixtures, exact where it is known, the best so far, and what responses showed of it."""
+    """Return the NashConv of the mixtures, exact where it is known, the best so far, and what responses gained."""
     exact = [found["nash_conv"] for found in history.found]
     best = np.minimum.accumulate([np.inf if value is None else value for value in exact]).tolist()
-    gains = [None if found["gain"] is None else sum(max(0.0, gain) for gain in found["gain"]["mean"]) for found in history.found]
+    gains = [
+        None if found["gain"] is None else sum(max(0.0, gain) for gain in found["gain"]["mean"])
+        for found in history.found
+    ]
     at_least = [*gains[1:], None]  # a response answers the mixture of the round before
     lines = [Line("of the round's mixture, exact", exact), Line("of the best mixture so far, exact", best)]
     known = lines if any(value is not None for value in exact) else []

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from games.keys import fold_one, stream
+from games.registry import make
 from marl.agents import checkpoint
-from marl.algorithms.tabular import best_response
 from marl.base.terminal import Terminal
 from marl.base.units import Unit
+from marl.evaluation.tabular import respond as respond_to
 from marl.training.config import TrainConfig
 from marl.training.train import train
 from tournaments.populations.config import PsroConfig
@@ -18,6 +19,7 @@ from tournaments.populations.psro import Weights, opponents
 
 BEST = "best_response"  # the algorithm whose agents are computed and not trained
 MEMBERS = "members"
+DIGEST = "digest:"  # before an agent's digest, where it stands for a reference
 
 
 def name_of(round: int) -> str:
@@ -30,7 +32,7 @@ def response_to(weights: Weights, config: PsroConfig, round: int) -> TrainConfig
 
     It names its opponents by their digests, so no path is in its checkpoints.
     """
-    against = [{"agent": f"digest:{digest}", "weight": pair} for digest, pair in opponents(weights).items()]
+    against = [{"agent": f"{DIGEST}{digest}", "weight": pair} for digest, pair in opponents(weights).items()]
     return TrainConfig.model_validate(
         {
             "game": config.game,
@@ -71,7 +73,22 @@ def respond(config: dict[str, Any], folder: str, name: str, agents: Mapping[str,
 
 def _computed(response: TrainConfig, run: Path, agents: Mapping[str, str]) -> Path:
     """Compute the best response to the opponents of a training run, and write it as a checkpoint."""
-    policies = policies_of(response.game, "learner: best_response")
+    spec = make(response.game, 1).spec
+    policies = policies_of(spec, "learner: best_response")
     for digest, reference in agents.items():
         policies.read(digest, reference)
-    ...
+    weights = opponents({entry.agent.removeprefix(DIGEST): entry.weight for entry in response.opponents.agents})
+    folder = checkpoint.folder_of(run, 0)
+    if not folder.exists():
+        checkpoint.write(
+            folder,
+            algorithm=BEST,
+            settings={},
+            spec=spec,
+            config=response.model_dump(mode="json"),
+            step=0,
+            parent=None,
+            agent=respond_to(policies.tree, policies.mixture(weights)),
+            learner={},
+        )
+    return folder

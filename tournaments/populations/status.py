@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
-
-from games.text import shown
 from marl.base.terminal import Terminal
 from tournaments.populations.files import Member
 from tournaments.populations.history import History
+from tournaments.report import print_table
 from tournaments.store import STORE, stored
 
 MOST_GAMES = 20  # that are printed; --json has all
@@ -30,21 +28,26 @@ def print_status(console: Terminal, history: History) -> None:
     rows = []
     for member in history.to_json()["members"]:
         gain = member["gain"]
-        gains = [f"{m:+.3f} ± {1.96 * e:.3f}" for m, e in zip(gain["mean"], gain["error"], strict=True)] if gain else ["—"] * 2
+        gains = (
+            [with_error(m, e) for m, e in zip(gain["mean"], gain["error"], strict=True)]
+            if gain
+            else ["—"] * 2
+        )
         steps = "—" if member["step"] is None else f"{member['step']:,}"
         weights = [f"{weight:.3f}" if weight else "0" for weight in member["weights"]]
         rows.append([member["id"], str(member["round"]), steps, *weights, *gains, member["digest"][:8]])
-    _print_table(console, titles, rows)
+    print_table(console, titles, rows, name="member")
 
 
 def print_lineage(console: Terminal, history: History, members: Sequence[Member]) -> None:
     """Print for each member whom it was trained against, with the weights in both seats."""
     for member in members:
         origin = history.origin(member)
-        console.print(f"{member.id} ({member.role}, round {member.round}): {origin['reference'] or history.config.learner['name']}")
+        made_by = origin["reference"] or history.config.learner["name"]
+        console.print(f"{member.id} ({member.role}, round {member.round}): {made_by}")
         rows = [[each["id"], *(f"{weight:.3f}" for weight in each["weights"])] for each in origin["opponents"]]
         if rows:
-            _print_table(console, ("answers", "in seat 0", "in seat 1"), rows)
+            print_table(console, ("answers", "in seat 0", "in seat 1"), rows, name="answers")
 
 
 def games_of(history: History, member: Member, other: Member) -> dict[str, Any]:
@@ -75,21 +78,17 @@ def print_matches(console: Terminal, found: Mapping[str, Any]) -> None:
             f"({cell['games']} games)"
         )
     rows = [
-        [f"{game['seed']:016x}", " – ".join(game["agents"]), " ".join(f"{paid:+g}" for paid in game["payoffs"]),
-         str(game["length"]), game["termination"]]
+        [
+            f"{game['seed']:016x}",
+            " – ".join(game["agents"]),
+            " ".join(f"{paid:+g}" for paid in game["payoffs"]),
+            str(game["length"]),
+            game["termination"],
+        ]
         for game in found["games"][:MOST_GAMES]
     ]
     if rows:
-        _print_table(console, ("seed", "seats", "payoffs", "steps", "end"), rows)
+        print_table(console, ("seed", "seats", "payoffs", "steps", "end"), rows, name="seats")
     more = len(found["games"]) - len(rows)
     if more > 0:
         console.print(f"and {more} games more; --json has all")
-
-
-def _print_table(console: Terminal, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(box=None, header_style="bold")
-    for place, title in enumerate(titles):
-        table.add_column(title, justify="left" if place == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(shown, row))
-    console.print(table)
