@@ -11,6 +11,7 @@ import importlib.util
 import logging
 import os
 import select
+import socket
 import subprocess
 import threading
 import time
@@ -34,6 +35,7 @@ Engine = Literal["processes", "ray"]
 
 TRIES = 3  # of a task whose worker dies
 EVICTIONS = 10  # tries that Ray's memory monitor may end, which judges the whole machine and not the task
+RAY_PATIENCE = 60.0  # seconds in which a cluster has to answer
 HOPELESS = 3  # tasks given up with none ended in between, after which no other is begun
 
 _notes: ContextVar[list[str]] = ContextVar("notes")  # of the task that runs
@@ -373,13 +375,25 @@ def _started_ray() -> ModuleType:
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # two tasks may print the same line
     import ray
 
+    address = os.environ.get("RAY_ADDRESS", "")
     try:
+        _ask_whether_it_answers(address)
         # What a task prints appears here, as with "processes".
         ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=True, logging_level=logging.ERROR)
     except Exception as error:  # Ray raises many kinds
         ray.shutdown()
-        address = os.environ.get("RAY_ADDRESS")
-        what = f"no Ray cluster answers at '{address}'" if address else "a local Ray did not start"
-        remedy = "start one with 'ray start --head', or unset RAY_ADDRESS" if address else "use engine: processes"
-        raise UserError(f"{what} ({in_words(error)}); {remedy}, or try again when the machine is idle") from error
+        what, remedy = "a local Ray did not start", "use --engine processes, or try again when the machine is idle"
+        if address:
+            what, remedy = (
+                f"no Ray cluster answers at '{address}'",
+                "start one with 'ray start --head', or unset RAY_ADDRESS",
+            )
+        raise UserError(f"{what} ({in_words(error)}); {remedy}") from error
     return ray  # type: ignore[no-any-return]
+
+
+def _ask_whether_it_answers(address: str) -> None:
+    """Raise OSError where nothing answers at `host:port` or `ray://host:port`: Ray would try for many minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), RAY_PATIENCE).close()

@@ -3,9 +3,11 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 from games.errors import UserError
 from marl.base import engine
+from marl.base.files import write_text
 
 
 def square(number):
@@ -65,3 +67,14 @@ def refuses(number):
 
 def serves(_):
     return engine.in_worker()
+
+
+def halves(number):
+    if number % 2:
+        raise UserError(f"expected an even number, got {number}")
+    return number // 2
+
+
+def writes(folder, number):
+    write_text(Path(folder) / f"{number}.txt", str(number))
+    return f"{number}.txt"

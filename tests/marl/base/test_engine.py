@@ -3,9 +3,12 @@
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -150,3 +153,99 @@ def test_results_come_as_they_end():
 
     results = engine.run(note, [(1,), (2,)], 1)
     assert asked == [] and next(results) == 1 and asked == [1]
+
+
+class Evicted(Exception):
+    """Stands for Ray's OutOfMemoryError."""
+
+
+class Crashed(Exception):
+    """Stands for its WorkerCrashedError."""
+
+
+class Ray(SimpleNamespace):
+    """A stub of Ray: each task has a list of what befalls its tries before one of them ends."""
+
+    def __init__(self, befalls=(), refuses=None):
+        names = ("NodeDiedError", "ObjectLostError", "RayError")
+        exceptions = SimpleNamespace(WorkerCrashedError=Crashed, OutOfMemoryError=Evicted)
+        super().__init__(exceptions=exceptions, befalls=befalls, refuses=refuses, options=None, begun=[], stopped=0)
+        vars(exceptions).update({name: type(name, (Exception,), {}) for name in names})
+
+    def init(self, **_):
+        if self.refuses:
+            raise self.refuses
+
+    def shutdown(self):
+        self.stopped += 1
+
+    def remote(self, **options):
+        self.options = options
+
+        def decorated(attempt):
+            def ask(function, task):
+                self.begun.append(task)
+                return len(self.begun) - 1, partial(attempt, function, task)
+
+            return SimpleNamespace(remote=ask)
+
+        return decorated
+
+    def wait(self, waiting):
+        return waiting[-1:], waiting[:-1]  # the newest first
+
+    def get(self, asked):
+        _, attempt = asked
+        left = self.befalls[attempt.args[1][0]] if self.befalls else []
+        if left:
+            raise left.pop()
+        return attempt()
+
+
+@pytest.fixture
+def on_ray(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for name in ("RAY_USAGE_STATS_ENABLED", "RAY_DEDUP_LOGS"):
+        monkeypatch.setenv(name, "0")
+
+    def outcomes(ray, tasks):
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        return dict(engine.outcomes(square, [(number,) for number in range(tasks)], 1, "ray"))
+
+    return outcomes
+
+
+def test_ray_runs_a_task_again_whose_worker_died(on_ray):
+    """Its own retries are off; its memory monitor judges the machine, so its kills do not use up the three tries."""
+    ray = Ray(befalls=[[], [Crashed(), Crashed()], [Evicted()] * 5 + [Crashed()], [Crashed()] * 3])
+    found = on_ray(ray, 4)
+    assert ray.options == {"num_cpus": 1, "max_retries": 0, "retry_exceptions": False} and ray.stopped == 1
+    assert [found[place].value() for place in range(3)] == [0, 1, 4]
+    assert "ended with Crashed" in found[1].notes[0] and found[0].notes == ()
+    with pytest.raises(WorkerDied, match="task 4 of 4: its worker process died 3 times"):
+        found[3].value()
+    assert [ray.begun.count((place,)) for place in range(4)] == [1, 3, 7, 3]
+
+
+def test_what_ray_evicts_without_end_is_given_up(on_ray):
+    ray = Ray(befalls=[[Evicted()] * 99, []])
+    assert on_ray(ray, 2)[0].given_up and ray.begun.count((0,)) == engine.EVICTIONS
+
+
+def test_ray_that_cannot_run_a_task_is_a_sentence(on_ray):
+    ray = Ray()
+    ray.befalls = [[ray.exceptions.RayError("no such resource")]]
+    with pytest.raises(RunFailed, match="Ray could not run a task: RayError: no such resource"):
+        on_ray(ray, 1)[0].value()
+
+
+def test_a_ray_that_does_not_start_is_a_sentence(on_ray, monkeypatch):
+    ray = Ray(refuses=Exception("The current node timed out during startup"))
+    with pytest.raises(UserError, match=r"a local Ray did not start .*timed out.*; use --engine processes") as caught:
+        on_ray(ray, 1)
+    assert caught.value.exit_code == 2 and ray.stopped == 1
+    with socket.socket() as nobody:  # bound, and not listening
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("RAY_ADDRESS", address := f"127.0.0.1:{nobody.getsockname()[1]}")
+        with pytest.raises(UserError, match=f"no Ray cluster answers at '{address}' .*unset RAY_ADDRESS"):
+            on_ray(Ray(), 1)
