@@ -25,7 +25,7 @@ import shlex
 import sqlite3
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -446,6 +446,36 @@ class Store:
                 for name, values in zip(names, zip(*rows, strict=True), strict=True):
                     getattr(columns, name).extend(values)
         return columns
+
+    def games(self, agents: Collection[str] | None = None) -> Iterator[PlayedGame]:
+        """Yield the stored games as they were added, in the order of their seeds.
+
+        With `agents`, given by their ids, only those in which none but they are seated.
+        """
+        ids = dict(self._rows("SELECT number, id FROM agents"))
+        settings = (self.get("opening_moves", 0), self.get("max_steps"))
+        failures: dict[str, list[Failure]] = {}
+        for game, *failure in self._rows("SELECT game, player, how, detail, ply FROM failures ORDER BY game, player"):
+            failures.setdefault(game, []).append(Failure(*failure))
+        texts = [text for (text,) in self._rows("SELECT DISTINCT agents FROM games")]
+        with self._reading():
+            seating = _seating(texts, ids)
+            wanted = [text for text, seats in seating.items() if agents is None or set(seats) <= set(agents)]
+            rows = self._db.execute(
+                "SELECT id, game, seed, agents, payoffs, termination, length, moves, rounding FROM games "
+                "WHERE agents IN (SELECT value FROM json_each(?)) ORDER BY seed < 0, seed, agents",
+                (json.dumps(wanted),),
+            )
+            for id, game, seed, text, payoffs, termination, length, moves, rounding in rows:
+                yield PlayedGame(
+                    fixture=Fixture(game, seating[text], seed % (1 << 64), *settings),
+                    payoffs=tuple(math.nan if paid is None else paid for paid in json.loads(payoffs)),
+                    termination=termination,
+                    length=length,
+                    moves=moves,
+                    rounding=rounding,
+                    failures=tuple(failures.get(id, ())),
+                )
 
     def seated(self) -> frozenset[str]:
         """Return the ids of the agents that have played, whether their games count or not."""

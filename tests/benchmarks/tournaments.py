@@ -28,7 +28,7 @@ from games.registry import make
 from tests.benchmarks import timing
 from tests.benchmarks.timing import Row
 from tournaments.davidson import probabilities
-from tournaments.schedule import round_robin
+from tournaments.schedule import RoundRobin
 from tournaments.store import PlayedGame, Store
 
 HERE = Path(__file__).parents[2]
@@ -194,7 +194,7 @@ def pool(path: Path, agents: int, seeds: int, games: int) -> None:
 def store(path: Path, agents: int, seeds: int) -> None:
     """Write the store of a tournament whose results are drawn."""
     ids = [f"{k:064x}" for k in range(agents)]
-    fixtures = round_robin(GAME, ids, 2, seeds, seed=0)
+    fixtures = [fixture for block in RoundRobin(GAME, ids, 2, seeds, seed=0).blocks(256) for fixture in block]
     seats = np.array([[int(agent, 16) for agent in fixture.agents] for fixture in fixtures])
     moves = np.zeros((7, 2), np.int32).tobytes()
     with Store(path, create=True) as made:

@@ -10,7 +10,7 @@ import pytest
 
 from games.errors import RunFailed, UserError
 from tests.tournaments.eager import round_robin
-from tournaments.schedule import Fixture
+from tournaments.schedule import Fixture, RoundRobin
 from tournaments.store import NO_RESULT, SCHEMA_VERSION, Failure, PlayedGame, Store, StoredAgent
 
 FIXTURES = round_robin("g", ["aa", "bb", "cc"], 2, seeds=5, seed=1)
@@ -410,6 +410,43 @@ def test_a_failed_write_keeps_what_was_written(store, pragma, reason):
     store.close()
     with Store(store.path) as again:
         assert len(again) == 2
+
+
+def test_how_many_games_of_a_schedule_are_stored(store):
+    """Games of other agents, seeds, tables and games do not count."""
+    schedule = RoundRobin("g", ["aa", "bb", "cc"], 2, seeds=5, seed=1)
+    assert store.played(schedule) == 0
+    store.add(played(FIXTURES[:15]))
+    store.add(played(round_robin("g", ["aa", "dd"], 2, seeds=5, seed=1)))
+    store.add(played(round_robin("g", ["aa", "bb"], 2, seeds=5, seed=2)))
+    store.add(played(round_robin("other", ["aa", "bb"], 2, seeds=5, seed=1)))
+    store.add(played([Fixture("g", ("aa", "aa"), FIXTURES[0].seed)]))
+    store.add([PlayedGame(FIXTURES[15], (-1.0, 1.0), "timeout", 3)])
+    assert store.played(schedule) == 16 and store.played(schedule, retry_timeouts=True) == 15
+    assert store.played(RoundRobin("g", ["aa", "bb", "cc"], 2, seeds=2, seed=1)) == 12
+    assert store.played(RoundRobin("g", ["aa", "bb", "cc"], 2, seeds=1, seed=1, self_play=True)) == 7
+    assert store.played(RoundRobin("g", ["aa", "dd"], 2, seeds=9, seed=1)) == 10
+
+
+def test_games_come_back_as_they_were_added(store):
+    nan = float("nan")
+    games = [
+        PlayedGame(Fixture("g", ("bb", "aa"), 2**64 - 1), (1.0, -1.0), "finished", 9, bytes(72), 0.5),
+        PlayedGame(Fixture("g", ("cc", "aa"), 7), (0.0, 0.0), "cut", 60),
+        PlayedGame(
+            Fixture("g", ("aa", "bb"), 3), (nan, -1.0), "agent_error", 2, failures=(Failure(1, "agent_error", "no", 1),)
+        ),
+    ]
+    store.add(games)
+    assert list(map(repr, store.games())) == list(map(repr, reversed(games)))  # in the order of their seeds
+    assert [game.fixture.seed for game in store.games({"aa", "bb"})] == [3, 2**64 - 1]
+    assert list(store.games({"aa"})) == []
+    store.set("opening_moves", 2)
+    store.set("max_steps", 60)
+    fixture = Fixture("g", ("cc", "cc"), 1, opening_moves=2, max_steps=60)
+    store.add([PlayedGame(fixture, (0.0, 0.0), "finished", 5)])
+    [game] = store.games({"cc"})
+    assert game.fixture == fixture
 
 
 WRITER = """
