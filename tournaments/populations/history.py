@@ -12,10 +12,16 @@ from games.errors import UserError, nearest
 from marl.base.files import absent
 from marl.base.schema import load
 from marl.training.runlog import logged_step
+from tournaments.pairs import written
 from tournaments.populations.config import PsroConfig
 from tournaments.populations.files import DECISION, END, META, PAYOFF, Member, Round, read_members, rounds
 from tournaments.populations.psro import Gain
 from tournaments.populations.responses import MEMBERS, name_of
+
+
+def with_error(mean: float, error: float) -> str:
+    """Return a mean with its 95 % interval as text; without one where it is exact."""
+    return written(mean, 1.96 * error if error else None)
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class History:
     @cached_property
     def name(self) -> Mapping[str, str]:
         """The members' ids by digest."""
-        return {member.digest: member.id for member in self.members}
+        return {member.digest: member.id for member in reversed(self.members)}  # a copy by its first id
 
     def payoff(self, number: int) -> Any:
         """Return the payoff table of a round."""

@@ -43,6 +43,7 @@ from tournaments.populations.files import (
     rounds,
     write_population,
 )
+from tournaments.populations.history import with_error
 from tournaments.populations.meetings import Expectations, Games, Meetings
 from tournaments.populations.policies import Policies, policies_of
 from tournaments.populations.psro import gain_of, opponents
@@ -118,16 +119,13 @@ class Population:
                 if number == config.iterations:
                     break
                 response = self._respond(round, found, journal)
-                if (same := self._same(response)) is not None:
+                same = next((member for member in self.members if member.digest == response.digest), None)
+                if same and config.solver == "nash":  # which is the same with a member twice
                     round.write(END, {"response": response.id, "same_as": same.id})
-                    self._console.print(f"{self.folder}: {response.id} is {same.id} again, so no more would come")
+                    self._console.print(f"{self.folder}: {response.id} is {same.id} again, so all is found")
                     break
                 self.members.append(response)
         return self.folder / FILE
-
-    def _same(self, response: Member) -> Member | None:
-        """Return the member that a response is, which then adds nothing; None if it is a new one."""
-        return next((member for member in self.members if member.digest == response.digest), None)
 
     @contextmanager
     def _meetings(self) -> Iterator[Meetings]:
@@ -182,7 +180,7 @@ class Population:
         if round.number == 0:
             return None
         before = Round(self.folder, round.number - 1).read(META)
-        return gain_of(table, before["weights"], before["values"]).to_json()
+        return gain_of(table, self.members[-1].digest, before["weights"], before["values"]).to_json()
 
     def _respond(self, round: Round, found: Facts, journal: Journal) -> Member:
         """Make a response to the mixture of a round, and return it as a member."""
@@ -223,17 +221,16 @@ def in_words(found: Facts) -> str:
     """Return what a round found as words for the terminal."""
     seats = zip(*found["weights"].values(), strict=True)
     support = " and ".join(str(sum(weight > 0 for weight in seat)) for seat in seats)
-    words = [f"value {found['values'][0]:+.3f} ± {1.96 * found['error']:.3f} to the first seat"]
-    words.append(f"{support} members in the mixture")
+    words = [
+        f"value {with_error(found['values'][0], found['error'])} to the first seat",
+        f"mixture of {support} members",
+    ]
     if (gain := found["gain"]) is not None:
-        words.append(f"the newest gained {_pair(gain['mean'])} (standard errors {_pair(gain['error'])})")
+        gained = " and ".join(with_error(mean, error) for mean, error in zip(gain["mean"], gain["error"], strict=True))
+        words.append(f"the newest gained {gained}")
     if found["nash_conv"] is not None:
         words.append(f"NashConv {found['nash_conv']:.4f}")
     return "; ".join(words)
-
-
-def _pair(numbers: Sequence[float]) -> str:
-    return " and ".join(f"{number:+.3f}" for number in numbers)
 
 
 def _better(one: Facts, other: Facts) -> Facts:

@@ -1,6 +1,6 @@
 """Where members meet: the cells of the payoff table, measured by games or computed by the game's tree."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -39,14 +39,15 @@ class Games:
         self._pairs: Ints = np.zeros((0, 0), np.int64)  # [n, n] pairs of games that have been played
 
     def measure(self, round: Round, members: Sequence[Member]) -> tuple[Table, Meta]:
-        digests = [member.digest for member in members]
-        for member in members[len(self._pairs) :]:
-            self._store.add_agent(member.digest, member.id, member.named(self._folder))
-        pairs = self._planned(round, len(members))
+        joined = [member.digest for member in members]
+        agents = _distinct(members)
+        for digest, member in list(agents.items())[len(self._pairs) :]:
+            self._store.add_agent(digest, member.id, member.named(self._folder))
+        pairs = self._planned(round, len(agents))
         while True:
-            self._play(round, members, pairs)
-            found = table(self._store, digests)
-            meta = solve(found, self._config.solver)
+            self._play(round, agents, pairs)
+            found = table(self._store, list(agents))
+            meta = solve(found, joined, self._config.solver)
             more = more_games(found, meta, pairs, self._config.games)
             if more is None:
                 return found, meta
@@ -62,18 +63,18 @@ class Games:
             np.array(written["pairs"], np.int64) if written else _widened(self._pairs, n, self._config.games.at_least)
         )
 
-    def _play(self, round: Round, members: Sequence[Member], pairs: Ints) -> None:
-        """Play the games that are missing, so that each two members have so many pairs of them."""
+    def _play(self, round: Round, agents: Mapping[str, Member], pairs: Ints) -> None:
+        """Play the games that are missing, so that each two agents have so many pairs of them."""
         round.write(CELLS, {"pairs": pairs.tolist()})
         config, fixtures = self._config, list[Fixture]()
-        before = _widened(self._pairs, len(members), 0)
+        before, digests = _widened(self._pairs, len(agents), 0), list(agents)
         for i, j in np.argwhere(np.tril(pairs > before)).tolist():
             seeds = range(int(before[i, j]), int(pairs[i, j]))
-            fixtures += cell(config.game, members[j].digest, members[i].digest, seeds, config.seed)
+            fixtures += cell(config.game, digests[j], digests[i], seeds, config.seed)
         play_into(
             self._store,
             config.game,
-            {member.digest: member.named(self._folder) for member in members},
+            {digest: member.named(self._folder) for digest, member in agents.items()},
             fixtures,
             num_envs=config.games.num_envs,
             workers=config.workers,
@@ -89,13 +90,21 @@ class Expectations:
         self._config, self._policies = config, policies
 
     def measure(self, round: Round, members: Sequence[Member]) -> tuple[Table, Meta]:
-        digests = [member.digest for member in members]
+        digests = list(_distinct(members))
         paid = np.array([[self._policies.returns(one, other) for other in digests] for one in digests])  # [n, n, 2]
         found = Table.exact(digests, np.stack([paid[..., 0], paid[..., 1].T]))
-        return found, solve(found, self._config.solver)
+        return found, solve(found, [member.digest for member in members], self._config.solver)
 
     def recall(self, round: Round) -> None:
         """Do nothing: expectations are computed again."""
+
+
+def _distinct(members: Sequence[Member]) -> dict[str, Member]:
+    """Return members by digest, in the order in which they joined first."""
+    found: dict[str, Member] = {}
+    for member in members:
+        found.setdefault(member.digest, member)
+    return found
 
 
 def _widened(pairs: Ints, n: int, new: int) -> Ints:

@@ -28,7 +28,7 @@ Weights = Mapping[str, Sequence[float]]  # [2] of each member by seat; members o
 
 @dataclass(frozen=True)
 class Meta:
-    """A meta-strategy over n members, and what it is worth by the table."""
+    """A meta-strategy over the n agents of a table, and what it is worth by the table."""
 
     weights: Floats  # [2, n] by seat; each sums to 1
     values: Floats  # [2]
@@ -63,10 +63,15 @@ class Gain:
         return {"mean": self.mean.tolist(), "error": self.error.tolist()}
 
 
-def solve(table: Table, solver: str) -> Meta:
-    """Return the meta-strategy of a table whose cells are all known."""
-    first, second = table.payoff[0], table.payoff[1].T  # [n, n] of both seats, by the members in them
-    weights = np.stack(equilibria.solve([first, second], solver).strategies)
+def solve(table: Table, members: Sequence[str], solver: str) -> Meta:
+    """Return the meta-strategy of a table whose cells are all known.
+
+    `members` are in the order in which they joined. One that joined twice counts twice: so fictitious play does.
+    """
+    joined = [table.agents.index(member) for member in members]
+    first, second = table.payoff[0], table.payoff[1].T  # [n, n] of both seats, by the agents in them
+    strategies = equilibria.solve([tensor[np.ix_(joined, joined)] for tensor in (first, second)], solver).strategies
+    weights = np.stack([np.bincount(joined, strategy, len(table.agents)) for strategy in strategies])
     weights = np.where(weights > SUPPORT, weights, 0.0)
     weights /= weights.sum(1, keepdims=True)
     together = _together(weights)
@@ -82,12 +87,13 @@ def opponents(weights: Weights) -> Weights:
     return {member: [second, first] for member, (first, second) in weights.items()}
 
 
-def gain_of(table: Table, weights: Weights, values: Sequence[float]) -> Gain:
-    """Return the gain of the newest member over a mixture that has these weights and values."""
-    sigma = np.array([weights.get(member, (0.0, 0.0)) for member in table.agents]).T  # [2, n]
+def gain_of(table: Table, member: str, weights: Weights, values: Sequence[float]) -> Gain:
+    """Return the gain of a member over a mixture that has these weights and values."""
+    row = table.agents.index(member)
+    sigma = np.array([weights.get(agent, (0.0, 0.0)) for agent in table.agents]).T  # [2, n]
     against = sigma[::-1]
-    mean = (against * table.payoff[:, -1]).sum(1) - values
-    error = np.sqrt(((against * table.error[:, -1]) ** 2).sum(1))
+    mean = (against * table.payoff[:, row]).sum(1) - values
+    error = np.sqrt(((against * table.error[:, row]) ** 2).sum(1))
     return Gain(mean, error)
 
 

@@ -11,12 +11,12 @@ from games.errors import RunFailed
 from games.text import shown
 from marl.base.files import write_text
 from tournaments.pairs import SHADES
-from tournaments.populations.history import History
+from tournaments.populations.history import History, with_error
 
 PAGE = "report.html"
 DIGITS = 3  # of payoffs in the page
 WIDTH, HEIGHT = 640.0, 200.0  # of a chart, in its own units
-MOST_MEMBERS = 60  # the newest ones, in the pictures of weights and payoffs
+MARKS = 8  # on an axis of rounds, at most
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def chart(lines: Sequence[Line]) -> Chart | None:
         for line in lines
     ]
     levels = [low + (high - low) * k / 4 for k in range(5)]
-    marks = sorted({round(last * k / 5) for k in range(6)})
+    marks = range(0, last + 1, -(-last // MARKS))
     return Chart(drawn, [(place(level), f"{level:.3g}") for level in levels], [(across(k), str(k)) for k in marks])
 
 
@@ -94,6 +94,7 @@ def _html(history: History) -> str:
         tables=_tables(history),
         warnings=list(_warnings(history)),
         shades=SHADES,
+        with_error=with_error,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from marl.base.terminal import Terminal
 from tournaments.populations.files import Member
-from tournaments.populations.history import History
+from tournaments.populations.history import History, with_error
 from tournaments.report import print_table
 from tournaments.store import STORE, stored
 
@@ -21,7 +21,7 @@ def print_status(console: Terminal, history: History) -> None:
     )
     if history.found:
         newest = history.found[-1]
-        worth = f"value {newest['values'][0]:+.4f} ± {1.96 * newest['error']:.4f} to the first seat"
+        worth = f"value {with_error(newest['values'][0], newest['error'])} to the first seat"
         exploited = "" if newest["nash_conv"] is None else f"; NashConv {newest['nash_conv']:.4f}"
         console.print(f"the mixture: {worth}{exploited}")
     titles = ("member", "round", "steps", "σ first", "σ second", "gain first", "gain second", "digest")
@@ -29,7 +29,7 @@ def print_status(console: Terminal, history: History) -> None:
     for member in history.to_json()["members"]:
         gain = member["gain"]
         gains = (
-            [with_error(m, e) for m, e in zip(gain["mean"], gain["error"], strict=True)]
+            [with_error(mean, error) for mean, error in zip(gain["mean"], gain["error"], strict=True)]
             if gain
             else ["—"] * 2
         )
@@ -53,19 +53,20 @@ def print_lineage(console: Terminal, history: History, members: Sequence[Member]
 def games_of(history: History, member: Member, other: Member) -> dict[str, Any]:
     """Return what two members were paid against each other, by seat, and their games in the order of their seeds."""
     names = history.name
-    with stored(history.folder / STORE) as store:
-        games = [
-            {
-                "id": game.fixture.id,
-                "seed": game.fixture.seed,
-                "agents": [names[agent] for agent in game.fixture.agents],
-                "payoffs": list(game.payoffs),
-                "termination": game.termination,
-                "length": game.length,
-            }
-            for game in store.games()
-            if sorted(game.fixture.agents) == sorted((member.digest, other.digest))
-        ]
+    games: list[dict[str, Any]] = []
+    if (history.folder / STORE).exists():
+        with stored(history.folder / STORE) as store:
+            games = [
+                {
+                    "id": game.fixture.id,
+                    "seed": game.fixture.seed,
+                    "agents": [names[agent] for agent in game.fixture.agents],
+                    "payoffs": list(game.payoffs),
+                    "termination": game.termination,
+                    "length": game.length,
+                }
+                for game in store.games_between(member.digest, other.digest)
+            ]
     return {"members": [member.id, other.id], "cells": history.cells(member, other), "games": games}
 
 
@@ -73,10 +74,8 @@ def print_matches(console: Terminal, found: Mapping[str, Any]) -> None:
     """Print what two members were paid, and their first games."""
     first, second = found["members"]
     for cell in found["cells"]:
-        console.print(
-            f"{first} in seat {cell['seat']} against {second}: {cell['payoff']:+.4f} ± {1.96 * cell['error']:.4f} "
-            f"({cell['games']} games)"
-        )
+        paid = with_error(cell["payoff"], cell["error"])
+        console.print(f"{first} in seat {cell['seat']} against {second}: {paid} ({cell['games']} games)")
     rows = [
         [
             f"{game['seed']:016x}",

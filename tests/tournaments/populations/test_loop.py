@@ -1,0 +1,213 @@
+"""The rounds of a population: the numbers of exact responses, and the same bytes after every kill."""
+
+import json
+
+import numpy as np
+import pytest
+
+from games.errors import UserError
+from games.registry import make
+from marl.base.origin import Origin, typed
+from marl.base.schema import validate
+from tournaments.populations import loop
+from tournaments.populations.config import PsroConfig, load_population
+from tournaments.populations.files import FILE
+from tournaments.populations.history import History
+from tournaments.populations.policies import policies_of
+
+SIMULTANEOUS = "openspiel:turn_based_simultaneous_game(game={})"
+TINY = {
+    "game": "openspiel:kuhn_poker",
+    "learner": {"name": "ippo", "hidden": [8], "minibatch_size": 256},
+    "response": 600,
+    "num_envs": 8,
+    "rollout_length": 32,
+    "iterations": 2,
+    "games": {"at_least": 8, "at_most": 24, "batch": 8},
+    "workers": 1,
+    "writers": [],
+}
+
+
+def config(**fields):
+    return validate(PsroConfig, {"method": "psro"} | fields, Origin("a test"))
+
+
+def exact(game, **fields):
+    return config(game=game, learner="best_response", payoffs="exact", writers=[], **fields)
+
+
+def run(settings, folder, **options):
+    loop.run(settings, folder, resume=options.pop("resume", False), **options)
+    return History.of(folder)
+
+
+def by_round(history):
+    return [found["nash_conv"] for found in history.found]
+
+
+def played(history, seat=0):
+    """Return the probability of each action at the root of a turn-based matrix game, by the newest mixture."""
+    policies = policies_of(make(history.config.game, 1).spec, "a test")
+    mixture = policies.mixture(history.found[-1]["weights"])
+    tree = policies.tree
+    return mixture[int(np.flatnonzero(tree.player == seat)[0])]
+
+
+def contents(folder):
+    """Return everything that must be equal to the byte, and the journal as a set without times."""
+    names = [
+        FILE,
+        *(str(path.relative_to(folder)) for part in ("rounds", "members") for path in (folder / part).rglob("*")),
+    ]
+    kept = [
+        name
+        for name in sorted(names)
+        if not name.endswith(("metrics.jsonl", "lock.json")) and (folder / name).is_file()
+    ]
+    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    journal = {json.dumps([line["id"], line["output"]], sort_keys=True) for line in lines}
+    assert len(journal) == len(lines)
+    return {name: (folder / name).read_bytes() for name in kept}, journal
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rock_paper_scissors_from_always_rock(tmp_path, seed):
+    history = run(
+        exact(SIMULTANEOUS.format("matrix_rps()"), start=["constant(action=0)"], iterations=5, seed=seed), tmp_path
+    )
+    assert played(history) == pytest.approx(np.full(3, 1 / 3), abs=0.05)
+    assert by_round(history)[:3] == pytest.approx([2, 2, 0], abs=1e-6) and history.over
+
+
+def test_biased_rock_paper_scissors(tmp_path):
+    history = run(exact(SIMULTANEOUS.format("matrix_brps()"), start=["constant(action=0)"], iterations=6), tmp_path)
+    for seat in range(2):
+        assert played(history, seat) == pytest.approx([0.0625, 0.625, 0.3125], abs=0.01)
+
+
+def test_the_newest_response_alone_goes_round_in_circles(tmp_path):
+    """Self-play's answer to rock-paper-scissors: a response to the last response, for ever."""
+    settings = exact(SIMULTANEOUS.format("matrix_rps()"), start=["constant(action=0)"], iterations=5, solver="last")
+    assert by_round(run(settings, tmp_path)) == pytest.approx([2] * 6)
+
+
+def test_kuhn_poker_is_solved_by_eight_responses(tmp_path):
+    """The double oracle's numbers; uniform play has NashConv 11/12."""
+    found = by_round(run(exact("openspiel:kuhn_poker", iterations=8), tmp_path))
+    assert found[0] == pytest.approx(11 / 12) and found[-1] == pytest.approx(0, abs=1e-6)
+    assert found[4] < 0.3
+
+
+def test_fictitious_play_at_kuhn_poker(tmp_path):
+    found = by_round(run(exact("openspiel:kuhn_poker", iterations=20, solver="uniform"), tmp_path))
+    assert found[-1] == pytest.approx(2 * 0.054, abs=0.03)
+
+
+def test_a_response_that_is_a_member_already_ends_the_population(tmp_path):
+    history = run(exact(SIMULTANEOUS.format("matrix_rps()"), start=["constant(action=0)"], iterations=9), tmp_path)
+    assert len({member.digest for member in history.members}) == len(history.members) < 9
+    assert history.doing == "it is done"
+    before = contents(tmp_path)
+    run(history.config, tmp_path, resume=True)
+    assert contents(tmp_path) == before
+
+
+def test_trained_responses_meet_by_games(tmp_path):
+    history = run(config(**TINY), tmp_path)
+    assert [member.id for member in history.members] == ["start-0000", "response-0000", "response-0001"]
+    table = history.payoff(2)
+    first, second = np.array(table["payoff"])
+    assert first == pytest.approx(-second.T) and np.array(table["games"]).min() >= 8
+    decision = history.decision(1)["opponents"]
+    assert np.sum(list(decision.values()), axis=0) == pytest.approx([1, 1])
+
+
+def test_a_run_that_is_over_is_not_begun_again(tmp_path):
+    run(config(**TINY), tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match="already holds a run; go on with it"):
+        run(config(**TINY), tmp_path)
+    run(config(**TINY), tmp_path, resume=True)
+    assert contents(tmp_path) == before
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def test_a_kill_at_any_file_changes_no_byte(tmp_path, monkeypatch):
+    """The run is ended before each of its files is written, once each, and goes on."""
+    run(config(**TINY), tmp_path / "whole")
+    write, budget = loop.Round.write, 0
+
+    def until(self, name, data):
+        nonlocal budget
+        if budget == 0:
+            raise Killed
+        budget -= 1
+        write(self, name, data)
+
+    monkeypatch.setattr(loop.Round, "write", until)
+    kills = 0
+    while True:
+        budget = 1 + kills // 3
+        try:
+            run(config(**TINY), tmp_path / "killed", resume=True)
+            break
+        except Killed:
+            kills += 1
+    assert kills >= 4
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_more_iterations_go_on_where_fewer_ended(tmp_path):
+    run(config(**TINY), tmp_path / "at once")
+    run(config(**TINY | {"iterations": 1}), tmp_path / "in two")
+    run(config(**TINY), tmp_path / "in two", resume=True)
+    assert contents(tmp_path / "in two") == contents(tmp_path / "at once")
+
+
+def test_another_config_is_refused_unless_changes_are_accepted(tmp_path):
+    run(config(**TINY | {"iterations": 1}), tmp_path)
+    other = config(**TINY | {"response": 900})
+    with pytest.raises(UserError, match=r"begun with response: 600, the config now says 900; .*--accept-changes"):
+        run(other, tmp_path, resume=True)
+    history = run(other, tmp_path, resume=True, accept_changes=True)
+    assert len(history.members) == 3 and history.members[1].step < 900 <= history.members[2].step
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"game": "spread"}, "psro needs a game of two players, and 'spread' has 3"),
+        ({"game": "matrix(game=chicken)"}, "solver nash needs a zero-sum game"),
+        ({"start": ["random", "random"]}, "are the same agent; leave one out"),
+        ({"learner": "ippoo"}, "did you mean 'ippo'"),
+        (
+            {"game": "matrix(game=rock_paper_scissors)", "learner": "best_response"},
+            "learner: best_response needs one of",
+        ),
+        ({"game": "matrix(game=rock_paper_scissors)", "payoffs": "exact"}, "payoffs: exact needs one of OpenSpiel's"),
+        ({"learner": {"name": "ippo", "entropy": 1}}, "unknown key 'entropy'"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_anything_is_written(tmp_path, fields, said):
+    with pytest.raises(UserError, match=said):
+        run(config(**TINY | fields), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_limits_of_games_are_in_order():
+    with pytest.raises(UserError, match="expected at_most to be at least at_least, got at_most: 8, at_least: 9"):
+        config(**TINY | {"games": {"at_least": 9, "at_most": 8}})
+
+
+def test_configs_are_read_by_their_method(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("method: psro\ngame: openspiel:kuhn_poker\nlearner: ippo\n")
+    assert isinstance(load_population(path, []), PsroConfig)
+    with pytest.raises(UserError, match="expected method to be one of independent, psro, got 'pbt'"):
+        load_population(path, typed(["method=pbt"]))
+    with pytest.raises(UserError, match="did you mean 'quickstart'"):
+        load_population(tmp_path.__class__("quickstar"), [])
