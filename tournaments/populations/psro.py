@@ -71,9 +71,11 @@ def solve(table: Table, members: Sequence[str], solver: str) -> Meta:
     joined = [table.agents.index(member) for member in members]
     first, second = table.payoff[0], table.payoff[1].T  # [n, n] of both seats, by the agents in them
     strategies = equilibria.solve([tensor[np.ix_(joined, joined)] for tensor in (first, second)], solver).strategies
-    weights = np.stack([np.bincount(joined, strategy, len(table.agents)) for strategy in strategies])
-    weights = np.where(weights > SUPPORT, weights, 0.0)
-    weights /= weights.sum(1, keepdims=True)
+    shares: Floats = np.zeros((2, len(table.agents)))
+    for seat, strategy in enumerate(strategies):
+        np.add.at(shares[seat], joined, strategy)
+    shares[shares <= SUPPORT] = 0.0
+    weights: Floats = shares / shares.sum(1, keepdims=True)
     together = _together(weights)
     values = np.array([(together * first).sum(), (together * second).sum()])
     return Meta(weights, values, float(np.sqrt(((together * table.error[0]) ** 2).sum())))
@@ -119,7 +121,7 @@ def more_games(table: Table, meta: Meta, pairs: Ints, games: GamesConfig) -> Int
 
 def _together(weights: Floats) -> Floats:
     """Return the probability that members i and j [n, n] sit down in seats 0 and 1."""
-    return weights[0][:, None] * weights[1]
+    return np.asarray(weights[0][:, None] * weights[1])
 
 
 def _deviation(table: Table, pairs: Ints) -> float:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from games.keys import fold_one, stream
 from games.registry import make
 from marl.agents import checkpoint
@@ -77,7 +79,10 @@ def _computed(response: TrainConfig, run: Path, agents: Mapping[str, str]) -> Pa
     policies = policies_of(spec, "learner: best_response")
     for digest, reference in agents.items():
         policies.read(digest, reference)
-    weights = opponents({entry.agent.removeprefix(DIGEST): entry.weight for entry in response.opponents.agents})
+    against = {
+        entry.agent.removeprefix(DIGEST): np.broadcast_to(entry.weight, spec.num_players).tolist()
+        for entry in response.opponents.agents
+    }
     folder = checkpoint.folder_of(run, 0)
     if not folder.exists():
         checkpoint.write(
@@ -88,7 +93,7 @@ def _computed(response: TrainConfig, run: Path, agents: Mapping[str, str]) -> Pa
             config=response.model_dump(mode="json"),
             step=0,
             parent=None,
-            agent=respond_to(policies.tree, policies.mixture(weights)),
+            agent=respond_to(policies.tree, policies.mixture(opponents(against))),
             learner={},
         )
     return folder

@@ -1,6 +1,8 @@
 """The rounds of a population: the numbers of exact responses, and the same bytes after every kill."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from games.errors import UserError
 from games.registry import make
 from marl.base.origin import Origin, typed
 from marl.base.schema import validate
+from tournaments import playing
 from tournaments.populations import loop
 from tournaments.populations.config import PsroConfig, load_population
 from tournaments.populations.files import FILE
@@ -159,6 +162,33 @@ def test_a_kill_at_any_file_changes_no_byte(tmp_path, monkeypatch):
             kills += 1
     assert kills >= 4
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def games(folder):
+    """Return the rows of all games, by id."""
+    with closing(sqlite3.connect(folder / "games.sqlite")) as store:
+        return store.execute("SELECT id, seed, payoffs, termination, length, moves FROM games ORDER BY id").fetchall()
+
+
+def test_the_order_in_which_work_ends_changes_no_byte(tmp_path, monkeypatch):
+    settings = config(**TINY)
+    run(settings, tmp_path / "in order")
+
+    def backwards(function, tasks, *others):
+        return reversed([function(*task) for task in tasks])
+
+    monkeypatch.setattr(playing.engines, "run", backwards)
+    run(settings, tmp_path / "backwards")
+    assert contents(tmp_path / "backwards") == contents(tmp_path / "in order")
+    assert games(tmp_path / "backwards") == games(tmp_path / "in order")
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_the_number_of_workers_changes_no_byte(tmp_path, workers):
+    run(config(**TINY), tmp_path / "one")
+    run(config(**TINY | {"workers": workers}), tmp_path / "several")
+    assert contents(tmp_path / "several") == contents(tmp_path / "one")
+    assert games(tmp_path / "several") == games(tmp_path / "one")
 
 
 def test_more_iterations_go_on_where_fewer_ended(tmp_path):
