@@ -1,12 +1,13 @@
 """Multi-agent and game-playing reinforcement learning on one game contract.
 
-    make            a game by reference, as a batch of environments
-    load_agent      an agent by reference: a name, a class, a run or a checkpoint folder
-    play            episodes between agents: returns, lengths, moves
-    evaluate        the mean return of an agent in each seat
-    train           a training run
-    run_tournament  a round robin
-    rate            the ratings that a tournament's games give
+    make              a game by reference, as a batch of environments
+    load_agent        an agent by reference: a name, a class, a run or a checkpoint folder
+    play              episodes between agents: returns, lengths, moves
+    evaluate          the mean return of an agent in each seat
+    train             a training run
+    train_population  several learners, side by side or against each other
+    run_tournament    a round robin
+    rate              the ratings that a tournament's games give
 
 Names are imported when they are first used, so `import marl` costs little and loads neither torch nor numpy.
 """
@@ -19,7 +20,7 @@ from marl.names import keep_ours
 
 # The public names, and the modules that have them; marl/__init__.pyi says the same to type checkers.
 _HOMES = {
-    "marl.api": ("make", "load_agent", "play", "Played", "evaluate", "train", "run_tournament", "rate"),
+    "marl.api": ("make", "load_agent", "play", "Played", "evaluate", "train", "train_population", "run_tournament", "rate"),
     "games.contract": ("Spec", "TimeStep", "State", "Game", "VecEnv", "Array", "Discrete", "Box"),
     "games.errors": ("UserError", "RunFailed"),
     "marl.rollout.agent": ("Agent", "Stateless"),

@@ -16,6 +16,7 @@ from marl.api import play as play
 from marl.api import rate as rate
 from marl.api import run_tournament as run_tournament
 from marl.api import train as train
+from marl.api import train_population as train_population
 from marl.evaluation.evaluate import Evaluation as Evaluation
 from marl.learning.learner import Learner as Learner
 from marl.rollout.agent import Agent as Agent

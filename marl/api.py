@@ -25,15 +25,17 @@ from marl.base.threads import threads_kept, use_one_thread
 
 if TYPE_CHECKING:
     from marl.agents.load import Entrant
+    from marl.base.origin import Change
     from marl.evaluation.evaluate import Evaluation
     from marl.rollout.agent import Agent
-    from marl.training.config import TrainConfig
+    from marl.training.config import PopulationConfig, TrainConfig
+    from tournaments.populations.config import PsroConfig
     from tournaments.summary import Summary
     from tournaments.tournament import TournamentConfig
 
 Name = str | os.PathLike[str]  # a reference, or a path
 NAMES = (str, os.PathLike)
-Schema = TypeVar("Schema", "TrainConfig", "TournamentConfig")
+Schema = TypeVar("Schema", "TrainConfig", "TournamentConfig", "PopulationConfig | PsroConfig")
 
 MOST_ENVS = 64  # environments that play together; the results do not depend on it
 
@@ -187,6 +189,37 @@ def train(
         return train_run(settings, folder, resume=resume, device=device, console=_console(quiet))
 
 
+def train_population(
+    config: "Name | Mapping[str, Any] | PopulationConfig | PsroConfig",
+    *,
+    run_dir: Name | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    quiet: bool = False,
+    **changes: Any,
+) -> Path:
+    """Train a population, side by side or by responses to mixtures (PSRO), and return the path of population.json.
+
+    The arguments are those of `train`; with more than one of `workers`, a script needs `if __name__ == "__main__":`, as
+    for `run_tournament`. The folder stands for the members wherever agents are named, and `mixture(FOLDER)` for the
+    mixture that PSRO found.
+    """
+    from marl.training.config import PopulationConfig
+    from marl.training.population import train_members
+    from tournaments.populations.config import PsroConfig, schema_of
+    from tournaments.populations.loop import run
+
+    if isinstance(config, PopulationConfig | PsroConfig):
+        config = config.model_dump(mode="json", exclude_unset=True)
+    source = Path(config) if isinstance(config, NAMES) else config
+    settings = _configured(schema_of(source, _typed(changes)), config, changes)
+    folder, console = _run_folder(config, run_dir), _console(quiet)
+    with threads_kept():
+        if isinstance(settings, PopulationConfig):
+            return train_members(settings, folder, resume=resume, device=device, console=console)
+        return run(settings, folder, resume=resume, device=device, console=console)
+
+
 def run_tournament(
     config: "Name | Mapping[str, Any] | TournamentConfig",
     *,
@@ -294,16 +327,23 @@ def _at_play(agents: Sequence[Any], spec: Spec, device: str) -> "Iterator[list[E
 
 def _configured(schema: "type[Schema]", config: Any, changes: Mapping[str, Any]) -> "Schema":
     """Return a config with its changes; raises UserError for what does not fit."""
-    from marl.base.origin import Origin, by_key
+    from marl.base.origin import Origin
     from marl.base.schema import build, load
 
-    typed = by_key(_flat(changes), "the argument '{}'")
+    typed = _typed(changes)
     if isinstance(config, NAMES):
         return load(schema, Path(config), typed)
     data = config.model_dump(mode="json", exclude_unset=True) if isinstance(config, schema) else config
     if not isinstance(data, Mapping):
         raise UserError(f"expected a config's name, path, or keys and values, got {written(config)}")
     return build(schema, Origin("the config", dict(data), changes=tuple(typed)))
+
+
+def _typed(changes: Mapping[str, Any]) -> "list[Change]":
+    """Return the changes that arguments make to a config."""
+    from marl.base.origin import by_key
+
+    return by_key(_flat(changes), "the argument '{}'")
 
 
 def _flat(changes: Mapping[str, Any], above: str = "") -> dict[str, Any]:

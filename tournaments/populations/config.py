@@ -1,11 +1,12 @@
 """The config of a population whose members meet: `method: psro`."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from games.errors import UserError
+from games.errors import UserError, written
 from marl.base import shipped, yaml
 from marl.base.engine import Engine
 from marl.base.files import read_text
@@ -60,25 +61,29 @@ class PsroConfig(OfGame):
     writers: References = ("tensorboard",)
 
 
-METHODS: dict[str, type[PopulationConfig] | type[PsroConfig]] = {"independent": PopulationConfig, "psro": PsroConfig}
+PopulationSchema = type[PopulationConfig] | type[PsroConfig]
+METHODS: dict[str, PopulationSchema] = {"independent": PopulationConfig, "psro": PsroConfig}
 
 
-def load_population(path: Path, changes: list[Change]) -> PopulationConfig | PsroConfig:
+def load_population(path: Path, changes: Sequence[Change]) -> PopulationConfig | PsroConfig:
     """Read the config of a population by its method; raises UserError in one sentence for whatever does not fit."""
-    return load(METHODS[_method(path, changes)], path, changes)
+    return load(schema_of(path, changes), path, changes)
 
 
-def _method(path: Path, changes: list[Change]) -> str:
-    """Return the method that a config names. What cannot be read is left to `load`, which says what is wrong."""
-    method = "independent"
-    try:
-        data = yaml.read(read_text(shipped.find(path, PsroConfig.kind), yaml.MOST))
-        method = data.get("method", method) if isinstance(data, dict) else method
-    except (OSError, ValueError, yaml.YamlError):
-        pass
-    for change in changes:
-        if change.key == "method":
-            method = change.value
+def schema_of(source: Path | Mapping[str, Any], changes: Sequence[Change]) -> PopulationSchema:
+    """Return the schema of a config's method; raises UserError for a method that there is not.
+
+    What cannot be read is left to `load`, which says what is wrong with it.
+    """
+    data: Any = source
+    if isinstance(source, Path):
+        try:
+            data = yaml.read(read_text(shipped.find(source, PsroConfig.kind), yaml.MOST))
+        except (OSError, ValueError, yaml.YamlError):
+            data = {}
+    named = [data["method"]] if isinstance(data, Mapping) and "method" in data else []
+    named += [change.value for change in changes if change.key == "method"]
+    method = named[-1] if named else "independent"
     if method not in METHODS:
-        raise UserError(f"expected method to be one of {', '.join(METHODS)}, got {method!r}")
-    return method
+        raise UserError(f"expected method to be one of {', '.join(METHODS)}, got {written(method)}")
+    return METHODS[method]
