@@ -45,6 +45,7 @@ from tournaments.schedule import Fixture, RoundRobin
 
 STORE = "games.sqlite"
 SCHEMA_VERSION = 3  # 2 added null payoffs; 3 added agents' numbers, rounding, failures and notes
+CHECKED = 50_000  # games that are read at a time where none are kept
 MOST_PAYOFF = 1e100  # above any sum of float32 rewards; sums over games stay finite
 NO_RESULT = ("no_contest", "cut")  # terminations of games that are not rated
 TERMINATIONS = ("finished", "truncated", *FORFEITS, "resigned", *NO_RESULT)
@@ -450,23 +451,35 @@ class Store:
         Games that ended in one of `NO_RESULT` do not count. Games of more than two players in which an agent held
         several seats count only if there are no others. Raises UserError if the games differ in the number of players.
         """
-        columns = self._columns()
+        return self._results(self._columns())
+
+    def _results(self, columns: "_Columns") -> Results:
+        """Return games by columns, which are those of neighbouring rows."""
         failed = self._rows(
             "SELECT games.rowid, player FROM failures JOIN games ON games.id = failures.game "
-            "WHERE termination NOT IN (?, ?)",
+            "WHERE termination NOT IN (?, ?) AND games.rowid BETWEEN ? AND ?",
             *NO_RESULT,
+            min(columns.rowid, default=0),
+            max(columns.rowid, default=-1),
         )
         label = self._labels_by_number()
         with self._reading():
             numbers = _numbers(columns.agents, f"several in '{self.path}'")
             return _results(numbers, label, columns, failed)
 
-    def _columns(self) -> "_Columns":
-        """Read the games that have a result, some rows at a time: all at once keep the garbage collector busy."""
+    def _columns(self, first: int = -(1 << 63), most: int = -1) -> "_Columns":
+        """Read the games that have a result, from a row on, `most` of them; -1: all.
+
+        Some rows are read at a time: all at once keep the garbage collector busy.
+        """
         columns = _Columns()
         names = [field.name for field in fields(_Columns)]
         with self._reading():
-            read = self._db.execute(f"SELECT {', '.join(names)} FROM games WHERE termination NOT IN (?, ?)", NO_RESULT)
+            read = self._db.execute(
+                f"SELECT {', '.join(names)} FROM games WHERE termination NOT IN (?, ?) AND rowid >= ? "
+                "ORDER BY rowid LIMIT ?",
+                (*NO_RESULT, first, most),
+            )
             while rows := read.fetchmany(1000):
                 for name, values in zip(names, zip(*rows, strict=True), strict=True):
                     getattr(columns, name).extend(values)
@@ -505,8 +518,8 @@ class Store:
     def seated(self) -> frozenset[str]:
         """Return the ids of the agents that have played, whether their games count or not."""
         ids = dict(self._rows("SELECT number, id FROM agents"))
-        texts = self._rows("SELECT DISTINCT agents FROM games")
         with self._reading():
+            texts = self._db.execute("SELECT DISTINCT agents FROM games")
             return frozenset(ids[number] for (text,) in texts for number in json.loads(text))
 
     def terminations(self) -> dict[str, int]:
@@ -556,8 +569,17 @@ class Store:
         return int(self._rows(query, MIN_SEEDS)[0][0])
 
     def check(self) -> None:
-        """Read everything that a report reads; raises UserError where the store is damaged."""
-        for read in (self.results, self.seated, self.terminations, self.failures, self.repeated):
+        """Read everything that a report reads, some games at a time; raises UserError where the store is damaged."""
+        players: dict[int, str] = {}
+        columns = self._columns(most=CHECKED)
+        while columns.rowid:
+            self._results(columns)
+            players[columns.agents[0].count(",")] = columns.agents[0]
+            last = columns.rowid[-1]
+            columns = self._columns(last + 1, CHECKED) if last < (1 << 63) - 1 else _Columns()
+        with self._reading():
+            _numbers(list(players.values()), f"several in '{self.path}'")
+        for read in (self.seated, self.terminations, self.failures, self.repeated):
             read()
 
     def close(self) -> None:

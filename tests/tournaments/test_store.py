@@ -10,6 +10,7 @@ import pytest
 
 from games.errors import RunFailed, UserError
 from tests.tournaments.eager import round_robin
+from tournaments import store as stores
 from tournaments.schedule import Fixture, RoundRobin
 from tournaments.store import NO_RESULT, SCHEMA_VERSION, Failure, PlayedGame, Store, StoredAgent
 
@@ -447,6 +448,29 @@ def test_games_come_back_as_they_were_added(store):
     store.add([PlayedGame(fixture, (0.0, 0.0), "finished", 5)])
     [game] = store.games({"cc"})
     assert game.fixture == fixture
+
+
+def test_a_store_is_checked_some_games_at_a_time(store, monkeypatch):
+    """Failures are found beside their games, and games of other numbers of players wherever they are."""
+    monkeypatch.setattr(stores, "CHECKED", 4)
+    store.check()
+    store.add(played(FIXTURES[:7]))
+    failures = (Failure(1, "agent_error", "no", 1),)
+    store.add([PlayedGame(f, (1.0, -1.0), "agent_error", 2, failures=failures) for f in FIXTURES[7:14]])
+    store.add([PlayedGame(FIXTURES[14], (0.0, 0.0), "cut", 2), *played(FIXTURES[15:17])])
+    store.check()
+    assert store.results().offenders.sum() == 7
+    last = store._db.execute("SELECT id FROM games ORDER BY rowid DESC").fetchone()
+    store._db.execute(f"UPDATE games SET rowid = {2**63 - 1} WHERE id = ?", last)
+    store._db.execute(f"UPDATE games SET rowid = {-(2**63)} WHERE id = ?", (FIXTURES[0].id,))
+    store.check()
+    store._db.execute("UPDATE games SET payoffs = '[1]' WHERE id = ?", last)
+    with pytest.raises(UserError, match="is damaged"):
+        store.check()
+    store._db.execute("DELETE FROM games WHERE id = ?", last)
+    store.add(played([Fixture("g", ("aa", "bb", "cc"), seed) for seed in range(5)], (0.0, 0.0, 0.0)))
+    with pytest.raises(UserError, match="games of one number of players"):
+        store.check()
 
 
 WRITER = """
