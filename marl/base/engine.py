@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
@@ -36,6 +37,7 @@ Engine = Literal["processes", "ray"]
 TRIES = 3  # of a task whose worker dies
 EVICTIONS = 10  # tries that Ray's memory monitor may end, which judges the whole machine and not the task
 RAY_PATIENCE = 60.0  # seconds in which a cluster has to answer
+ON_RAY = 1000  # tasks that Ray has at a time, since the machines of a cluster may come and go
 HOPELESS = 3  # tasks given up with none ended in between, after which no other is begun
 
 _notes: ContextVar[list[str]] = ContextVar("notes")  # of the task that runs
@@ -90,7 +92,7 @@ def run(
     Raises at once what a task raised; at the end, WorkerDied where a task was given up because its workers died.
     """
     given_up: Ended[Result] | None = None
-    for _, ended in outcomes(function, list(tasks), workers, engine):
+    for _, ended in outcomes(function, tasks, workers, engine):
         if ended.given_up:
             given_up = given_up or ended
         else:
@@ -101,26 +103,27 @@ def run(
 
 def outcomes(
     function: Callable[[*Arguments], Result],
-    tasks: Sequence[tuple[*Arguments]],
+    tasks: Iterable[tuple[*Arguments]],
     workers: int,
     engine: Engine = "processes",
     names: Sequence[str] = (),
 ) -> Iterator[tuple[int, Ended[Result]]]:
     """Yield the place of every task among `tasks`, and what came of `function(*task)`, as each ends.
 
-    Tasks begin in their order: give the longest first. With "processes", `workers` run side by side; one worker is this
-    process, in order. With "ray", the cluster that RAY_ADDRESS names decides, or a local one; its machines must see the
-    same files. A task whose workers died TRIES times ends with WorkerDied, which calls it by its name among `names`;
-    after HOPELESS of them in a row the others end so too, without a try. Raises UserError where Ray does not start.
+    Tasks are taken when they are needed, and begin in their order: give the longest first. With "processes", `workers`
+    run side by side; one worker is this process, in order. With "ray", the cluster that RAY_ADDRESS names decides, or a
+    local one; its machines must see the same files. A task whose workers died TRIES times ends with WorkerDied, which
+    calls it by its name among `names`; after HOPELESS of them in a row the others end so too, without a try. Raises
+    UserError where Ray does not start.
     """
-    deaths = _Deaths(names or [f"task {place + 1} of {len(tasks)}" for place in range(len(tasks))])
+    waiting, deaths = _Waiting(tasks), _Deaths(names)
     if engine == "ray":
-        yield from _on_ray(function, tasks, deaths)
-    elif workers <= 1 or len(tasks) <= 1:
-        for place, task in enumerate(tasks):
+        yield from _on_ray(function, waiting, deaths)
+    elif workers <= 1 or waiting.at_most_one():
+        for place, task in waiting:
             yield place, _attempt(function, task)
     else:
-        yield from _in_processes(function, tasks, workers, deaths)
+        yield from _in_processes(function, waiting, workers, deaths)
 
 
 def _attempt(function: Callable[..., Result], task: tuple[Any, ...]) -> Ended[Result]:
@@ -154,6 +157,29 @@ def _portable(error: Exception) -> Exception:
     return error
 
 
+class _Waiting:
+    """Tasks that wait, each with its place among all: taken when they are needed, and put back if their worker dies."""
+
+    def __init__(self, tasks: Iterable[tuple[Any, ...]]) -> None:
+        self._coming = enumerate(tasks)
+        self._first: deque[tuple[int, tuple[Any, ...]]] = deque()  # before those that come
+
+    def __iter__(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        return self
+
+    def __next__(self) -> tuple[int, tuple[Any, ...]]:
+        return self._first.popleft() if self._first else next(self._coming)
+
+    def put_back(self, place: int, task: tuple[Any, ...]) -> None:
+        """Let a task be the next."""
+        self._first.appendleft((place, task))
+
+    def at_most_one(self) -> bool:
+        """Return whether there are fewer than two tasks, of which none has been taken yet."""
+        self._first.extend(islice(self._coming, 2))
+        return len(self._first) < 2
+
+
 class _Deaths:
     """The workers that died with each task."""
 
@@ -184,8 +210,9 @@ class _Deaths:
         return self._gave_up(task, f"it was not begun, since the worker processes of {HOPELESS} others died")
 
     def _gave_up(self, task: int, what: str) -> Ended[Any]:
+        name = self._names[task] if self._names else f"task {task + 1}"
         remedy = "what is saved is kept: use fewer workers, or run again to go on from it"
-        return Ended(error=WorkerDied(f"{self._names[task]}: {what}; {remedy}"), given_up=True)
+        return Ended(error=WorkerDied(f"{name}: {what}; {remedy}"), given_up=True)
 
     def noted(self, task: int, ended: Ended[Result]) -> Ended[Result]:
         """Return a task that has ended by itself, with a note of the deaths before."""
@@ -197,17 +224,17 @@ class _Deaths:
 
 
 def _in_processes(
-    function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], workers: int, deaths: _Deaths
+    function: Callable[..., Result], waiting: _Waiting, workers: int, deaths: _Deaths
 ) -> Iterator[tuple[int, Ended[Result]]]:
-    crew = _Crew(function, tasks, workers, deaths)
+    crew = _Crew(function, waiting, workers, deaths)
     try:
         crew.begin()
         while crew.busy:
             ended = crew.ended()
             crew.begin()  # before the results are looked at: no worker waits for that
             yield from ended
-        for task in crew.waiting:
-            yield task, deaths.not_begun(task)
+        for place, _ in waiting:
+            yield place, deaths.not_begun(place)
     finally:
         crew.close()
 
@@ -215,34 +242,32 @@ def _in_processes(
 class _Crew:
     """Worker processes, each with one task at a time."""
 
-    def __init__(
-        self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], workers: int, deaths: _Deaths
-    ) -> None:
-        self._function, self._tasks, self._workers, self._deaths = function, tasks, workers, deaths
-        self.waiting = deque(range(len(tasks)))
+    def __init__(self, function: Callable[..., Any], waiting: _Waiting, workers: int, deaths: _Deaths) -> None:
+        self._function, self._waiting, self._workers, self._deaths = function, waiting, workers, deaths
         self._idle: list[_Worker] = []
-        self.busy: dict[_Worker, int] = {}  # and the task that each has
+        self.busy: dict[_Worker, tuple[int, tuple[Any, ...]]] = {}  # and the task that each has, with its place
 
     def begin(self) -> None:
         """Give tasks that wait to workers that have none, new ones if need be."""
-        while self.waiting and len(self.busy) < self._workers and not self._deaths.hopeless:
+        free = 0 if self._deaths.hopeless else self._workers - len(self.busy)
+        for place, task in islice(self._waiting, free):
             worker = self._idle.pop() if self._idle else _Worker()
-            self.busy[worker] = task = self.waiting.popleft()
-            worker.begin(self._function, self._tasks[task])
+            self.busy[worker] = place, task
+            worker.begin(self._function, task)
 
     def ended(self) -> list[tuple[int, Ended[Any]]]:
         """Wait for workers that have ended their tasks or died; return what ended, each with its place."""
         found = []
         ready = wait([worker.connection for worker in self.busy], timeout=1.0)
         for worker in [each for each in self.busy if each.connection in ready or each.is_dead()]:
-            task, ended = self.busy.pop(worker), worker.ended()
+            (place, task), ended = self.busy.pop(worker), worker.ended()
             if ended is not None:
                 self._idle.append(worker)
-                found.append((task, self._deaths.noted(task, ended)))
-            elif (given_up := self._deaths.count(task, worker.how_it_ended())) is not None:
-                found.append((task, given_up))
+                found.append((place, self._deaths.noted(place, ended)))
+            elif (given_up := self._deaths.count(place, worker.how_it_ended())) is not None:
+                found.append((place, given_up))
             else:
-                self.waiting.appendleft(task)
+                self._waiting.put_back(place, task)
         return found
 
     def close(self) -> None:
@@ -338,32 +363,33 @@ def _leave_with_parent(channel: int) -> None:
     os._exit(1)
 
 
-def _on_ray(
-    function: Callable[..., Result], tasks: Sequence[tuple[Any, ...]], deaths: _Deaths
-) -> Iterator[tuple[int, Ended[Result]]]:
+def _on_ray(function: Callable[..., Result], waiting: _Waiting, deaths: _Deaths) -> Iterator[tuple[int, Ended[Result]]]:
     ray = _started_ray()
     dead = ray.exceptions
     died = (dead.WorkerCrashedError, dead.NodeDiedError, dead.OutOfMemoryError, dead.ObjectLostError)
     try:
         # Ray's own retries know nothing of which deaths are a task's fault, and are not counted.
         remote = ray.remote(num_cpus=1, max_retries=0, retry_exceptions=False)(_attempt_elsewhere)
-        waiting = {remote.remote(function, task): place for place, task in enumerate(tasks)}
-        while waiting and not deaths.hopeless:
-            first = ray.wait(list(waiting))[0][0]
-            place = waiting.pop(first)
+        given: dict[Any, tuple[int, tuple[Any, ...]]] = {}
+        while not deaths.hopeless:
+            given |= {remote.remote(function, task): (p, task) for p, task in islice(waiting, ON_RAY - len(given))}
+            if not given:
+                return
+            first = ray.wait(list(given))[0][0]
+            place, task = given.pop(first)
             try:
                 ended = deaths.noted(place, ray.get(first))
             except died as error:
                 eviction = isinstance(error, dead.OutOfMemoryError)
                 given_up = deaths.count(place, f"ended with {type(error).__name__}", eviction=eviction)
                 if given_up is None:
-                    waiting[remote.remote(function, tasks[place])] = place
+                    waiting.put_back(place, task)
                     continue
                 ended = given_up
             except dead.RayError as error:
                 ended = Ended(error=RunFailed(f"Ray could not run a task: {in_words(error)}"))
             yield place, ended
-        for place in waiting.values():
+        for place, _ in chain(given.values(), waiting):
             yield place, deaths.not_begun(place)
     finally:
         ray.shutdown()

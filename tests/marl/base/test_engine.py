@@ -56,7 +56,7 @@ def test_the_task_of_a_worker_that_dies_is_run_again(tmp_path):
 def test_a_task_whose_workers_die_is_given_up_and_the_others_go_on(tmp_path):
     results = engine.run(dies, [(tmp_path, 0, 0), (tmp_path, 1, 9), (tmp_path, 2, 0)], 2)
     found = []
-    with pytest.raises(WorkerDied, match=r"task 2 of 3: its worker process died 3 times, .* by SIGKILL") as caught:
+    with pytest.raises(WorkerDied, match=r"task 2: its worker process died 3 times, .* by SIGKILL") as caught:
         for result in results:
             found.append(result)
     assert sorted(found) == [0, 2] and (tmp_path / "1").read_text() == "xxx"
@@ -222,7 +222,7 @@ def test_ray_runs_a_task_again_whose_worker_died(on_ray):
     assert ray.options == {"num_cpus": 1, "max_retries": 0, "retry_exceptions": False} and ray.stopped == 1
     assert [found[place].value() for place in range(3)] == [0, 1, 4]
     assert "ended with Crashed" in found[1].notes[0] and found[0].notes == ()
-    with pytest.raises(WorkerDied, match="task 4 of 4: its worker process died 3 times"):
+    with pytest.raises(WorkerDied, match="task 4: its worker process died 3 times"):
         found[3].value()
     assert [ray.begun.count((place,)) for place in range(4)] == [1, 3, 7, 3]
 
@@ -249,3 +249,18 @@ def test_a_ray_that_does_not_start_is_a_sentence(on_ray, monkeypatch):
         monkeypatch.setenv("RAY_ADDRESS", address := f"127.0.0.1:{nobody.getsockname()[1]}")
         with pytest.raises(UserError, match=f"no Ray cluster answers at '{address}' .*unset RAY_ADDRESS"):
             on_ray(Ray(), 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_tasks_are_taken_when_they_are_needed(workers):
+    taken = []
+
+    def tasks():
+        for number in range(50):
+            taken.append(number)
+            yield (number,)
+
+    results = engine.run(abs, tasks(), workers)
+    next(results)
+    assert len(taken) <= 2 * workers + 1
+    assert sorted([0, *results])[-1] == 49 and len(taken) == 50
