@@ -8,8 +8,6 @@ the store keeps those games but does not count them (`Store.results`).
 Fixtures are made while they are played: a thousand agents have millions, and the first of them begin at once.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from itertools import chain, combinations, combinations_with_replacement, groupb
 
 from games.errors import UserError
 from games.keys import fold_one, stream
+from marl.base.digests import digest
 
 ROUND = 8  # seeds that all pairings play before the next ones
 
@@ -43,7 +42,7 @@ class Fixture:
         fields = {"agents": self.agents, "game": self.game, "seed": self.seed}
         settings = {"opening_moves": self.opening_moves, "max_steps": self.max_steps}
         fields |= {name: value for name, value in settings.items() if value}
-        return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return digest(fields)
 
     @property
     def pairing(self) -> tuple[str, ...]:
