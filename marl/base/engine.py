@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 import traceback
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
@@ -33,11 +33,12 @@ from games.processes import PATIENCE, how_it_ended, launch
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 Engine = Literal["processes", "ray"]
+Task = tuple[int, tuple[Any, ...]]  # its place among the tasks, and its arguments
 
 TRIES = 3  # of a task whose worker dies
 EVICTIONS = 10  # tries that Ray's memory monitor may end, which judges the whole machine and not the task
 RAY_PATIENCE = 60.0  # seconds in which a cluster has to answer
-ON_RAY = 1000  # tasks that Ray has at a time, since the machines of a cluster may come and go
+ON_RAY = 1000  # tasks that are given to Ray before they are needed, since the machines of a cluster may come and go
 HOPELESS = 3  # tasks given up with none ended in between, after which no other is begun
 
 _notes: ContextVar[list[str]] = ContextVar("notes")  # of the task that runs
@@ -53,6 +54,7 @@ class Ended(Generic[Result]):
     notes: tuple[str, ...] = ()
     trace: str = ""  # the traceback of an error that was raised in another process
     given_up: bool = False  # because its workers died
+    not_begun: bool = False  # because those of others did
 
     def value(self) -> Result:
         """Return the result, or raise the error."""
@@ -93,6 +95,8 @@ def run(
     """
     given_up: Ended[Result] | None = None
     for _, ended in outcomes(function, tasks, workers, engine):
+        if ended.not_begun:
+            break
         if ended.given_up:
             given_up = given_up or ended
         else:
@@ -110,16 +114,18 @@ def outcomes(
 ) -> Iterator[tuple[int, Ended[Result]]]:
     """Yield the place of every task among `tasks`, and what came of `function(*task)`, as each ends.
 
-    Tasks are taken when they are needed, and begin in their order: give the longest first. With "processes", `workers`
-    run side by side; one worker is this process, in order. With "ray", the cluster that RAY_ADDRESS names decides, or a
-    local one; its machines must see the same files. A task whose workers died TRIES times ends with WorkerDied, which
-    calls it by its name among `names`; after HOPELESS of them in a row the others end so too, without a try. Raises
-    UserError where Ray does not start.
+    Tasks begin in their order: give the longest first. They are taken as they are needed, so that there may be more of
+    them than fit into memory. With "processes", `workers` run side by side; one worker is this process, in order. With
+    "ray", the cluster that RAY_ADDRESS names decides, or a local one; its machines must see the same files. A task
+    whose workers died TRIES times ends with WorkerDied, which calls it by its name among `names`; after HOPELESS of
+    them in a row the others end so too, without a try. Raises UserError where Ray does not start.
     """
-    waiting, deaths = _Waiting(tasks), _Deaths(names)
+    deaths, places = _Deaths(names), enumerate(tasks)
+    first = list(islice(places, workers))
+    waiting = chain(first, places)
     if engine == "ray":
         yield from _on_ray(function, waiting, deaths)
-    elif workers <= 1 or waiting.at_most_one():
+    elif len(first) <= 1:
         for place, task in waiting:
             yield place, _attempt(function, task)
     else:
@@ -157,29 +163,6 @@ def _portable(error: Exception) -> Exception:
     return error
 
 
-class _Waiting:
-    """Tasks that wait, each with its place among all: taken when they are needed, and put back if their worker dies."""
-
-    def __init__(self, tasks: Iterable[tuple[Any, ...]]) -> None:
-        self._coming = enumerate(tasks)
-        self._first: deque[tuple[int, tuple[Any, ...]]] = deque()  # before those that come
-
-    def __iter__(self) -> Iterator[tuple[int, tuple[Any, ...]]]:
-        return self
-
-    def __next__(self) -> tuple[int, tuple[Any, ...]]:
-        return self._first.popleft() if self._first else next(self._coming)
-
-    def put_back(self, place: int, task: tuple[Any, ...]) -> None:
-        """Let a task be the next."""
-        self._first.appendleft((place, task))
-
-    def at_most_one(self) -> bool:
-        """Return whether there are fewer than two tasks, of which none has been taken yet."""
-        self._first.extend(islice(self._coming, 2))
-        return len(self._first) < 2
-
-
 class _Deaths:
     """The workers that died with each task."""
 
@@ -207,11 +190,12 @@ class _Deaths:
 
     def not_begun(self, task: int) -> Ended[Any]:
         """Return how a task ended that was given up without a try."""
-        return self._gave_up(task, f"it was not begun, since the worker processes of {HOPELESS} others died")
+        what = f"it was not begun, since the worker processes of {HOPELESS} others died"
+        return replace(self._gave_up(task, what), not_begun=True)
 
     def _gave_up(self, task: int, what: str) -> Ended[Any]:
-        name = self._names[task] if self._names else f"task {task + 1}"
         remedy = "what is saved is kept: use fewer workers, or run again to go on from it"
+        name = self._names[task] if self._names else f"task {task + 1}"
         return Ended(error=WorkerDied(f"{name}: {what}; {remedy}"), given_up=True)
 
     def noted(self, task: int, ended: Ended[Result]) -> Ended[Result]:
@@ -224,16 +208,16 @@ class _Deaths:
 
 
 def _in_processes(
-    function: Callable[..., Result], waiting: _Waiting, workers: int, deaths: _Deaths
+    function: Callable[..., Result], tasks: Iterator[Task], workers: int, deaths: _Deaths
 ) -> Iterator[tuple[int, Ended[Result]]]:
-    crew = _Crew(function, waiting, workers, deaths)
+    crew = _Crew(function, tasks, workers, deaths)
     try:
         crew.begin()
         while crew.busy:
             ended = crew.ended()
             crew.begin()  # before the results are looked at: no worker waits for that
             yield from ended
-        for place, _ in waiting:
+        for place, _ in crew.waiting:
             yield place, deaths.not_begun(place)
     finally:
         crew.close()
@@ -242,32 +226,36 @@ def _in_processes(
 class _Crew:
     """Worker processes, each with one task at a time."""
 
-    def __init__(self, function: Callable[..., Any], waiting: _Waiting, workers: int, deaths: _Deaths) -> None:
-        self._function, self._waiting, self._workers, self._deaths = function, waiting, workers, deaths
+    def __init__(self, function: Callable[..., Any], tasks: Iterator[Task], workers: int, deaths: _Deaths) -> None:
+        self._function, self._workers, self._deaths = function, workers, deaths
+        self.waiting = tasks
         self._idle: list[_Worker] = []
-        self.busy: dict[_Worker, tuple[int, tuple[Any, ...]]] = {}  # and the task that each has, with its place
+        self.busy: dict[_Worker, Task] = {}  # and the task that each has
 
     def begin(self) -> None:
         """Give tasks that wait to workers that have none, new ones if need be."""
-        free = 0 if self._deaths.hopeless else self._workers - len(self.busy)
-        for place, task in islice(self._waiting, free):
+        while len(self.busy) < self._workers and not self._deaths.hopeless:
+            task = next(self.waiting, None)
+            if task is None:
+                return
             worker = self._idle.pop() if self._idle else _Worker()
-            self.busy[worker] = place, task
-            worker.begin(self._function, task)
+            self.busy[worker] = task
+            worker.begin(self._function, task[1])
 
     def ended(self) -> list[tuple[int, Ended[Any]]]:
         """Wait for workers that have ended their tasks or died; return what ended, each with its place."""
         found = []
         ready = wait([worker.connection for worker in self.busy], timeout=1.0)
         for worker in [each for each in self.busy if each.connection in ready or each.is_dead()]:
-            (place, task), ended = self.busy.pop(worker), worker.ended()
+            task, ended = self.busy.pop(worker), worker.ended()
+            place = task[0]
             if ended is not None:
                 self._idle.append(worker)
                 found.append((place, self._deaths.noted(place, ended)))
             elif (given_up := self._deaths.count(place, worker.how_it_ended())) is not None:
                 found.append((place, given_up))
             else:
-                self._waiting.put_back(place, task)
+                self.waiting = chain([task], self.waiting)
         return found
 
     def close(self) -> None:
@@ -363,33 +351,33 @@ def _leave_with_parent(channel: int) -> None:
     os._exit(1)
 
 
-def _on_ray(function: Callable[..., Result], waiting: _Waiting, deaths: _Deaths) -> Iterator[tuple[int, Ended[Result]]]:
+def _on_ray(
+    function: Callable[..., Result], tasks: Iterator[Task], deaths: _Deaths
+) -> Iterator[tuple[int, Ended[Result]]]:
     ray = _started_ray()
     dead = ray.exceptions
     died = (dead.WorkerCrashedError, dead.NodeDiedError, dead.OutOfMemoryError, dead.ObjectLostError)
     try:
         # Ray's own retries know nothing of which deaths are a task's fault, and are not counted.
         remote = ray.remote(num_cpus=1, max_retries=0, retry_exceptions=False)(_attempt_elsewhere)
-        given: dict[Any, tuple[int, tuple[Any, ...]]] = {}
-        while not deaths.hopeless:
-            given |= {remote.remote(function, task): (p, task) for p, task in islice(waiting, ON_RAY - len(given))}
-            if not given:
-                return
-            first = ray.wait(list(given))[0][0]
-            place, task = given.pop(first)
+        waiting = {remote.remote(function, task): (place, task) for place, task in islice(tasks, ON_RAY)}
+        while waiting and not deaths.hopeless:
+            first = ray.wait(list(waiting))[0][0]
+            place, task = waiting.pop(first)
             try:
                 ended = deaths.noted(place, ray.get(first))
             except died as error:
                 eviction = isinstance(error, dead.OutOfMemoryError)
                 given_up = deaths.count(place, f"ended with {type(error).__name__}", eviction=eviction)
                 if given_up is None:
-                    waiting.put_back(place, task)
+                    waiting[remote.remote(function, task)] = place, task
                     continue
                 ended = given_up
             except dead.RayError as error:
                 ended = Ended(error=RunFailed(f"Ray could not run a task: {in_words(error)}"))
+            waiting |= {remote.remote(function, task): (later, task) for later, task in islice(tasks, 1)}
             yield place, ended
-        for place, _ in chain(given.values(), waiting):
+        for place, _ in chain(waiting.values(), tasks):
             yield place, deaths.not_begun(place)
     finally:
         ray.shutdown()
