@@ -53,6 +53,19 @@ TOURNAMENT = {
 }
 
 
+PSRO = {
+    "method": "psro",
+    "game": "openspiel:kuhn_poker",
+    "learner": {"name": "ippo", "hidden": [8], "minibatch_size": 256},
+    "response": 1_600,
+    "stretch": 400,
+    "num_envs": 8,
+    "rollout_length": 16,
+    "iterations": 3,
+    "games": {"at_least": 40, "at_most": 120, "batch": 40, "num_envs": 8},
+}
+
+
 class Judge(ABC):
     """What a kind of command commits to its folder."""
 
@@ -82,7 +95,7 @@ class Runs(Judge):
 
     def committed(self, folder: Path) -> dict[str, Any]:
         found = [Path(at) / "checkpoint.json" for at, _, names in os.walk(folder) if "checkpoint.json" in names]
-        units = {f"the unit {entry['id']}": entry for entry in self._units(folder)}
+        units = {f"the unit {entry['id']}": entry for entry in self.units(folder)}
         return units | {str(path.relative_to(folder)): path.read_bytes() for path in found if path.parent.suffix == ""}
 
     def damaged(self, folder: Path) -> list[str]:
@@ -99,7 +112,7 @@ class Runs(Judge):
             steps = [line["step"] for line in lines(run / "metrics.jsonl")]
             played = [(line["step"], line["against"]) for line in lines(run / "evaluations.jsonl")]
             found += [f"{run}: {name}" for name, keys in (("steps", steps), ("evaluations", played)) if _twice(keys)]
-        return found + _twice([f"{folder}: the unit {entry['id']}" for entry in self._units(folder)])
+        return found + _twice([f"{folder}: the unit {entry['id']}" for entry in self.units(folder)])
 
     def same(self, whole: Path, folder: Path) -> bool:
         pairs = [(run, folder / run.relative_to(whole)) for run in self._runs(whole)]
@@ -112,7 +125,7 @@ class Runs(Judge):
         names = (name for _, *found in os.walk(folder) for kind in found for name in kind)
         return next((name for name in names if name.endswith(".partial")), None)
 
-    def _units(self, folder: Path) -> list[dict[str, Any]]:
+    def units(self, folder: Path) -> list[dict[str, Any]]:
         """Return the whole lines of a population's journal."""
         path = folder / JOURNAL
         text = path.read_text() if path.exists() else ""
@@ -120,7 +133,7 @@ class Runs(Judge):
 
     def _done(self, folder: Path) -> dict[str, Any]:
         """Return the units and their outputs: the journal without its times."""
-        return {entry["id"]: entry["output"] for entry in self._units(folder)}
+        return {entry["id"]: entry["output"] for entry in self.units(folder)}
 
     def _runs(self, folder: Path) -> list[Path]:
         return sorted(path.parent for path in folder.rglob("checkpoints"))
@@ -181,6 +194,41 @@ class _Copy:
         self._at.cleanup()
 
 
+class Rounds(Judge):
+    """A population whose members meet: its runs, its games, and what each round found."""
+
+    def __init__(self) -> None:
+        self._runs, self._games = Runs(), Games()
+
+    def committed(self, folder: Path) -> dict[str, Any]:
+        """Leave out cells.json, to which more is added, and checkpoints within a response: it keeps its last."""
+        found = {str(path): path.read_bytes() for path in (folder / "rounds").rglob("*.json") if path.stem != "cells"}
+        runs = self._runs.committed(folder)
+        made = {f"{entry['output']['checkpoint']}/checkpoint.json" for entry in self._runs.units(folder)}
+        found |= {name: what for name, what in runs.items() if name in made or name.startswith("the unit ")}
+        return found | (self._games.committed(folder) if self._has_games(folder) else {})
+
+    def damaged(self, folder: Path) -> list[str]:
+        return self._runs.damaged(folder) + (self._games.damaged(folder) if self._has_games(folder) else [])
+
+    def doubled(self, folder: Path) -> list[str]:
+        return self._runs.doubled(folder) + self._games.doubled(folder)
+
+    def same(self, whole: Path, folder: Path) -> bool:
+        found = [
+            {str(path.relative_to(at)): path.read_bytes() for path in (at / "rounds").rglob("*.json")}
+            for at in (whole, folder)
+        ]
+        return found[0] == found[1] and self._runs.same(whole, folder) and self._games.same(whole, folder)
+
+    def writing(self, folder: Path) -> object:
+        return self._runs.writing(folder) or self._games.writing(folder)
+
+    @staticmethod
+    def _has_games(folder: Path) -> bool:
+        return (folder / "games.sqlite").exists()
+
+
 @dataclass(frozen=True)
 class Subject:
     """A command that is killed: its words after `marl`, its config, and who judges what it leaves."""
@@ -217,6 +265,7 @@ def subjects() -> dict[str, Subject]:
     found = [Subject(name, ("train",), config, runs) for name, config in trained.items()]
     members = {f"m{seed}": {"train": "ippo.json", "set": {"seed": seed}} for seed in range(3)}
     found.append(Subject("population", ("population",), {"members": members, "workers": 2}, runs))
+    found += [Subject(f"psro-{workers}", ("population",), PSRO | {"workers": workers}, Rounds()) for workers in (1, 2)]
     for workers in (1, 2):
         config = TOURNAMENT | {"workers": workers}
         found.append(Subject(f"tournament-{workers}", ("tournament", "run"), config, Games(), ()))
