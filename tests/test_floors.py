@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 # The rooms from the ground up. A room sees all floors below its own, and none beside it.
 FLOORS = (
     ("games",),
-    ("marl.base",),
+    ("marl.base", "marl.equilibria"),
     ("marl.rollout",),
     ("marl.search", "marl.learning"),
     (
