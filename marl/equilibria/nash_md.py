@@ -7,7 +7,8 @@ With μ_p the reference of player p, τ the temperature and η the step size,
 
 For small η the last iterate tends to the equilibrium of the game regularised by τ KL(x_p, μ_p), which is
 x_p ∝ μ_p exp(g_p(x) / τ). The paper's game is symmetric: g(x)[y] = P(y ≻ x), the probability that y is preferred. Here
-both players of any zero-sum game move at once, which is the same if it is symmetric. Without the pull (τ = 0) the last iterate circles outwards.
+both players of any zero-sum game move at once, which is the same if it is symmetric. Without the pull (τ = 0) the last
+iterate circles outwards.
 """
 
 import numpy as np

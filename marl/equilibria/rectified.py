@@ -34,8 +34,8 @@ def opponents(payoffs: Payoffs) -> tuple[Floats, Floats]:
     matrix = tables.zero_sum(payoffs, "rectified")
     first, second = nash(payoffs)
     value, rounding = float(first @ matrix @ second), 1e-6 * tables.spread(matrix)  # the accuracy of `nash`
-    margin = matrix - value  # of the first player
-    return _met(margin >= -rounding, second), _met(margin.T <= rounding, first)
+    above = matrix - value
+    return _met(above >= -rounding, second), _met((above <= rounding).T, first)
 
 
 def _met(holds: np.ndarray, weights: Floats) -> Floats:

@@ -17,6 +17,7 @@ from tests.marl.equilibria.known import (
     symmetric,
     zero_sum,
 )
+from tests.marl.test_face import loaded_after
 from tests.properties import examples
 
 # Those that solve: the regret that is left in a small zero-sum game, as a share of the payoffs' range.
@@ -122,6 +123,11 @@ def test_unknown_methods_and_options_are_refused():
         solve(zero_sum(BIASED), "replicator", dt=0.1)
     with pytest.raises(ValueError, match="expected options of 'nash' among none, got 'key'"):
         solve(zero_sum(BIASED), "nash", key=1)
+
+
+def test_solving_loads_scipy_and_not_torch():
+    loaded = loaded_after("import marl.equilibria")
+    assert "scipy.optimize" in loaded and not {"torch", "matplotlib", "pyspiel"} & loaded
 
 
 @settings(max_examples=examples(30))
