@@ -65,9 +65,10 @@ def ipo_md(
     `temperature` is in the unit of the payoffs; by default 1 % of their range. `reference` and `start` [A] are uniform
     by default. Raises ValueError unless it is a symmetric zero-sum game of two players.
     """
-    preference = tables.zero_sum(payoffs, "ipo_md")
+    method = "ipo_md" if beta else "online_ipo"
+    preference = tables.zero_sum(payoffs, method)
     if not tables.symmetric(payoffs):
-        raise ValueError("expected a game that is the same from both seats for 'ipo_md', got another; use 'nash_md'")
+        raise ValueError(f"expected a game that is the same from both seats for '{method}', got another; use 'nash_md'")
     size = tables.spread(preference) or 1.0
     τ = 0.01 * size if temperature is None else temperature
     η = 0.1 * τ / size

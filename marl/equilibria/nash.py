@@ -42,10 +42,13 @@ def nash(payoffs: Payoffs) -> Strategies:
     """
     matrix = tables.zero_sum(payoffs, "nash")
     matrix = (matrix - matrix.min()) / (tables.spread(matrix) or 1.0)
-    found = most_entropy(matrix), most_entropy(1 - matrix.T)
-    if not tables.nash_conv((matrix, -matrix), found) <= REGRET:  # not: NaN is above it, too
-        found = vertex(matrix), vertex(1 - matrix.T)
-    return found
+    try:
+        found = most_entropy(matrix), most_entropy(1 - matrix.T)
+        if tables.nash_conv((matrix, -matrix), found) <= REGRET:  # NaN is not
+            return found
+    except np.linalg.LinAlgError:
+        pass
+    return vertex(matrix), vertex(1 - matrix.T)
 
 
 def vertex(matrix: Floats) -> Floats:

@@ -20,14 +20,15 @@ Payoffs: TypeAlias = tuple[Floats, ...]  # [A_0, ..., A_{N-1}] for each player
 Strategies: TypeAlias = tuple[Floats, ...]  # [A_p] for each player: a distribution over its strategies
 
 ROUNDING = 1e-9  # as a share of the payoffs' range: what differs by less is equal
+NOISE = 1e-12  # as a share of the largest payoff: a range that float64 sums of equal payoffs may have
 
 
 def checked(payoffs: Sequence[Floats]) -> Payoffs:
-    """Return payoffs as new float64 arrays.
+    """Return payoffs as float64 arrays.
 
     Raises ValueError unless there is one finite tensor for each player, all of one shape with an axis for each player.
     """
-    tensors = tuple(np.array(tensor, np.float64) for tensor in payoffs)
+    tensors = tuple(np.asarray(tensor, np.float64) for tensor in payoffs)
     shapes = {tensor.shape for tensor in tensors}
     if len(shapes) != 1 or tensors[0].ndim != len(tensors) or not tensors[0].size:
         raise ValueError(
@@ -44,8 +45,9 @@ def checked(payoffs: Sequence[Floats]) -> Payoffs:
 
 
 def spread(tensor: Floats) -> float:
-    """Return the range of a player's payoffs: the highest minus the lowest."""
-    return float(tensor.max() - tensor.min())
+    """Return the range of a player's payoffs: the highest minus the lowest; 0 if only rounding makes them differ."""
+    width = float(tensor.max() - tensor.min())
+    return width if width > NOISE * float(np.abs(tensor).max()) else 0.0
 
 
 def scaled(payoffs: Payoffs) -> Payoffs:

@@ -9,9 +9,11 @@ and likewise for the second player. v is 0 in symmetric games, as in the paper. 
 nobody meets all opponents with equal probability.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from games.arrays import Floats
+from games.arrays import Bools, Floats
 from marl.equilibria import payoffs as tables
 from marl.equilibria.nash import nash
 from marl.equilibria.payoffs import Payoffs, Strategies
@@ -24,21 +26,29 @@ def rectified(payoffs: Payoffs) -> Strategies:
 
     Raises ValueError unless it is a zero-sum game of two players. `opponents` has the weights of each base.
     """
+    matrix = tables.zero_sum(payoffs, "rectified")
     first, second = nash(payoffs)
-    met_by_first, met_by_second = opponents(payoffs)
+    met_by_first, met_by_second = _opponents(matrix, first, second)
     return second @ met_by_second, first @ met_by_first
 
 
-def opponents(payoffs: Payoffs) -> tuple[Floats, Floats]:
-    """Return the weights of the opponents of each strategy of the first player [A_0, A_1], of the second [A_1, A_0]."""
-    matrix = tables.zero_sum(payoffs, "rectified")
-    first, second = nash(payoffs)
+def opponents(payoffs: Sequence[Floats]) -> tuple[Floats, Floats]:
+    """Return the weights of the opponents of each strategy of the first player [A_0, A_1], of the second [A_1, A_0].
+
+    Raises ValueError as `rectified` and `checked` do.
+    """
+    payoffs = tables.checked(payoffs)
+    return _opponents(tables.zero_sum(payoffs, "rectified"), *nash(payoffs))
+
+
+def _opponents(matrix: Floats, first: Floats, second: Floats) -> tuple[Floats, Floats]:
+    """Return the weights by the equilibrium (`first`, `second`)."""
     value, rounding = float(first @ matrix @ second), 1e-6 * tables.spread(matrix)  # the accuracy of `nash`
     above = matrix - value
     return _met(above >= -rounding, second), _met((above <= rounding).T, first)
 
 
-def _met(holds: np.ndarray, weights: Floats) -> Floats:
+def _met(holds: Bools, weights: Floats) -> Floats:
     """Return the weights [B] of those against which each base holds its own [A, B]; uniform where there are none."""
     met = np.where(holds, weights, 0.0)
     total = met.sum(1, keepdims=True)

@@ -68,5 +68,5 @@ def test_the_loss_of_networks_has_its_minimum_where_the_table_says():
 def test_nash_md_takes_both_seats_and_ipo_only_symmetric_games():
     solution = solve(zero_sum(HEAVY_PENNY), "nash_md", temperature=0.1, step_size=0.1)
     assert solution.strategies[0] == pytest.approx([0.36, 0.64], abs=0.05)
-    with pytest.raises(ValueError, match="the same from both seats for 'ipo_md', got another; use 'nash_md'"):
+    with pytest.raises(ValueError, match="the same from both seats for 'online_ipo', got another; use 'nash_md'"):
         solve(zero_sum(HEAVY_PENNY), "online_ipo")

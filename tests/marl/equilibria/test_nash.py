@@ -130,6 +130,20 @@ def test_if_newton_fails_a_linear_program_answers(monkeypatch):
     assert solve(zero_sum(BIASED)).strategies[0] == pytest.approx([0.0625, 0.625, 0.3125])
 
 
+def test_if_a_system_is_singular_a_linear_program_answers(monkeypatch):
+    def singular(*_):
+        raise np.linalg.LinAlgError
+
+    monkeypatch.setattr(nash, "_newton", singular)
+    assert solve(zero_sum(PENNIES)).strategies[0] == pytest.approx([0.5, 0.5])
+
+
+def test_rounding_decides_nothing():
+    equal = np.array([[0.1 + 0.2], [0.3]])
+    assert equal[0] != equal[1]
+    assert solve(zero_sum(equal)).strategies[0] == pytest.approx([0.5, 0.5])
+
+
 def test_if_one_linear_program_fails_the_other_answers(monkeypatch):
     asked = []
 
