@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 # The rooms from the ground up. A room sees all floors below its own, and none beside it.
 FLOORS = (
     ("games",),
-    ("marl.base",),
+    ("marl.base", "marl.equilibria"),
     ("marl.rollout",),
     ("marl.search", "marl.learning"),
     (
@@ -82,6 +82,9 @@ def test_imports_run_down():
         ("marl/rollout/loop.py", "from marl.learning.returns import gae", {"marl.learning.returns"}),
         ("marl/search/search.py", "from marl.learning import networks", {"marl.learning"}),
         ("marl/learning/learner.py", "from marl.agents import load", {"marl.agents"}),
+        ("marl/equilibria/nash.py", "from marl.base import intervals", {"marl.base"}),
+        ("marl/equilibria/nash.py", "from games.arrays import Floats", set()),
+        ("tournaments/summary.py", "from marl.equilibria import solve", set()),
         ("marl/base/yaml.py", "if TYPE_CHECKING:\n    from marl.rollout.types import View", {"marl.rollout.types"}),
         (
             "marl/algorithms/zero/muzero.py",
