@@ -14,10 +14,11 @@ RUNS, GAMES = Runs(), Games()
 
 @pytest.fixture
 def run(tmp_path):
+    folder = tmp_path / "home" / "run"
     for step in (1, 2):
-        written(tmp_path / "run", step, key=step)
-    log(tmp_path / "run", [1, 2])
-    return tmp_path / "run"
+        written(folder, step, key=step)
+    log(folder, [1, 2])
+    return folder
 
 
 def log(run, steps):
@@ -55,6 +56,18 @@ def test_steps_that_are_there_twice_are_seen(run):
     assert RUNS.doubled(run.parent) == []
     log(run, [1, 2, 2])
     assert len(RUNS.doubled(run.parent)) == 2
+
+
+def test_units_are_seen(run):
+    """A line that is gone, one that is there twice, and another output; times do not count, nor does a cut line."""
+    journal, entry = run.parent / "journal.jsonl", {"id": "a", "output": 1, "ended": 2.0}
+    journal.write_text(json.dumps(entry) + "\n" + '{"id": "b"')
+    assert [name for name in RUNS.committed(run.parent) if "unit" in name] == ["the unit a"]
+    whole = shutil.copytree(run.parent, run.parent.parent / "whole")
+    journal.write_text(json.dumps(entry | {"ended": 3.0}) + "\n")
+    assert RUNS.same(whole, run.parent) and RUNS.doubled(run.parent) == []
+    journal.write_text(2 * (json.dumps(entry | {"output": 2}) + "\n"))
+    assert not RUNS.same(whole, run.parent) and len(RUNS.doubled(run.parent)) == 1
 
 
 def test_a_run_that_is_another_is_seen(run, tmp_path):

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from marl.agents import checkpoint
+from marl.base.units import JOURNAL
 from tests.marl.training.test_train import lines, same
 
 ROOT = Path(__file__).parents[1]
@@ -81,7 +82,8 @@ class Runs(Judge):
 
     def committed(self, folder: Path) -> dict[str, Any]:
         found = [Path(at) / "checkpoint.json" for at, _, names in os.walk(folder) if "checkpoint.json" in names]
-        return {str(path.relative_to(folder)): path.read_bytes() for path in found if path.parent.suffix == ""}
+        units = {f"the unit {entry['id']}": entry for entry in self._units(folder)}
+        return units | {str(path.relative_to(folder)): path.read_bytes() for path in found if path.parent.suffix == ""}
 
     def damaged(self, folder: Path) -> list[str]:
         found = []
@@ -97,18 +99,28 @@ class Runs(Judge):
             steps = [line["step"] for line in lines(run / "metrics.jsonl")]
             played = [(line["step"], line["against"]) for line in lines(run / "evaluations.jsonl")]
             found += [f"{run}: {name}" for name, keys in (("steps", steps), ("evaluations", played)) if _twice(keys)]
-        return found
+        return found + _twice([f"{folder}: the unit {entry['id']}" for entry in self._units(folder)])
 
     def same(self, whole: Path, folder: Path) -> bool:
         pairs = [(run, folder / run.relative_to(whole)) for run in self._runs(whole)]
         listed = [path for path in (whole / "population.json",) if path.exists()]
-        return all(same(*pair) for pair in pairs) and all(
-            path.read_bytes() == (folder / path.name).read_bytes() for path in listed
-        )
+        runs = all(same(*pair) for pair in pairs)
+        lists = all(path.read_bytes() == (folder / path.name).read_bytes() for path in listed)
+        return runs and lists and self._done(whole) == self._done(folder)
 
     def writing(self, folder: Path) -> object:
         names = (name for _, *found in os.walk(folder) for kind in found for name in kind)
         return next((name for name in names if name.endswith(".partial")), None)
+
+    def _units(self, folder: Path) -> list[dict[str, Any]]:
+        """Return the whole lines of a population's journal."""
+        path = folder / JOURNAL
+        text = path.read_text() if path.exists() else ""
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    def _done(self, folder: Path) -> dict[str, Any]:
+        """Return the units and their outputs: the journal without its times."""
+        return {entry["id"]: entry["output"] for entry in self._units(folder)}
 
     def _runs(self, folder: Path) -> list[Path]:
         return sorted(path.parent for path in folder.rglob("checkpoints"))
@@ -308,8 +320,8 @@ class Torture:
             time.sleep(draw.random())
             process.kill()
             process.wait()
-        elif self._wait(process) is None:  # the command goes on without the worker, or ends in words of its own
-            self.tally.fault("hung", self._complaint(process))
+        elif (code := self._wait(process)) != 0:  # another worker takes up what it had begun
+            self.tally.fault("hung" if code is None else "refused", self._complaint(process))
         deadline = time.monotonic() + ORPHANS
         while (left := [pid for pid in started if _alive(pid)]) and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -31,7 +31,7 @@ class Held:
     ) -> list[Entrant]:
         """Return the agents of some games, in the order of their references.
 
-        Raises RunFailed if one of them can no longer be loaded, or is another one than those in `digests`.
+        Raises RunFailed if one of them cannot be loaded, or is another one than those in `digests`.
         """
         found = []
         for text in references:
@@ -45,12 +45,6 @@ class Held:
             found.append(entrant)
         self._make_room(len(found))
         return found
-
-    def keep(self, game: str, entrants: Sequence[Entrant], decision_seconds: float) -> None:
-        """Keep agents that are loaded already; not those of users' classes, whose limit was another one."""
-        for entrant in entrants:
-            if not entrant.foreign:
-                self._entrants[game, entrant.reference, decision_seconds] = entrant
 
     def take_venv(self, game: str, num_envs: int) -> VecEnv:
         """Return an environment, which nobody else has until it comes back (`give_venv`)."""
@@ -85,9 +79,9 @@ class Held:
 def _loaded(text: str, spec: Spec, decision_seconds: float, digests: Collection[str]) -> Entrant:
     try:
         entrant = load_entrant(text, spec, decision_seconds=decision_seconds)
-    except UserError as error:  # it could, when the tournament began
+    except UserError as error:
         raise RunFailed(
-            f"the agent '{text}' can no longer be built ({error}); mend it, and run again to go on"
+            f"the agent '{text}' cannot be loaded ({error}); what was played is stored: mend it, and run again to go on"
         ) from error
     if entrant.digest not in digests:
         entrant.rest()

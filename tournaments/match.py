@@ -13,7 +13,6 @@ import numpy as np
 from games.contract import Spec
 from games.keys import stream
 from marl.agents.foreign import DECISION_SECONDS
-from marl.agents.load import Entrant
 from marl.base.threads import use_one_thread
 from marl.rollout.loop import Episode, play_episodes
 from tournaments.held import Held
@@ -76,11 +75,6 @@ def play_chunk(
     seats = len(fixtures[0].agents)
     together = num_envs * max(1, -(-len(references) // seats))
     return list(play(game, references, fixtures, together, decision_seconds))
-
-
-def keep(game: str, entrants: Sequence[Entrant], decision_seconds: float) -> None:
-    """Let agents that are loaded already play in this process, until `dismiss`."""
-    _held.keep(game, entrants, decision_seconds)
 
 
 def dismiss() -> None:

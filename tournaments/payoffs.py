@@ -1,11 +1,13 @@
-"""Mean payoffs of each agent in each seat, for games without Elo."""
+"""Mean payoffs, clustered by seed: of any groups of games, and of each agent in each seat for games without Elo."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from marl.base.intervals import of_pulls
+from games.arrays import Floats, Ints
+from marl.base.intervals import interval, standard_error
 from tournaments.results import Results, sum_by
 
 
@@ -23,27 +25,45 @@ class MeanPayoff:
     games: int
 
 
-def mean_payoffs(results: Results) -> list[MeanPayoff]:
-    """Return mean payoffs: for each agent, the best first, over all of its seats and then for each seat that it held.
+@dataclass(frozen=True, eq=False)
+class Means:
+    """The mean payoffs of K groups of payoffs, clustered by seed; NaN for a group without any.
 
     With n payoffs xᵢ and mean m, a seed's pull (intervals.py) is z_s = Σ_{i∈s} (xᵢ − m) / n.
     """
+
+    mean: Floats  # [K]
+    error: Floats  # [K] standard errors; NaN with fewer than two seeds
+    games: Ints  # [K] payoffs
+    seeds: Ints  # [K]
+
+    @classmethod
+    def of(cls, group: Ints, payoffs: Floats, seeds: NDArray[np.uint64], groups: int) -> "Means":
+        """Collect P payoffs with their groups and seeds [P]; payoffs that are NaN are not known and left out."""
+        known = ~np.isnan(payoffs)
+        group, payoffs = group[known], payoffs[known]
+        names, seed = np.unique(seeds[known], return_inverse=True)
+        games = np.bincount(group, minlength=groups)
+        mean = np.divide(sum_by(group, payoffs, groups), games, out=np.full(groups, np.nan), where=games > 0)
+        moment, place = np.unique(group * len(names) + seed, return_inverse=True)  # a group on a seed
+        of_group = moment // max(len(names), 1)
+        pull = sum_by(place, (payoffs - mean[group]) / games[group], len(moment))
+        met = np.bincount(of_group, minlength=groups)
+        error = standard_error(sum_by(of_group, pull**2, groups), met)
+        return cls(mean, np.where(met > 1, error, np.nan), games, met)
+
+
+def mean_payoffs(results: Results) -> list[MeanPayoff]:
+    """Return mean payoffs: for each agent, the best first, over all its seats and then for each seat that it held."""
     num_games, num_players = results.seats.shape
     group = results.seats * (num_players + 1) + np.arange(num_players)  # [G, N] agent and seat
     overall = results.seats * (num_players + 1) + num_players
+    seeds = np.tile(np.repeat(results.seeds, num_players), 2)
+    groups = np.concatenate([group.ravel(), overall.ravel()])
+    found = Means.of(groups, np.tile(results.payoffs.ravel(), 2), seeds, len(results.agents) * (num_players + 1))
+    half = interval(np.nan_to_num(found.error), found.seeds)
     known = ~np.isnan(results.payoffs)
-    groups, payoff = np.concatenate([group[known], overall[known]]), np.tile(results.payoffs[known], 2)
-    kinds = len(results.agents) * (num_players + 1)
-    n = np.bincount(groups, minlength=kinds)
-    mean = sum_by(groups, payoff, kinds) / np.maximum(n, 1)
-    _, seed = np.unique(results.seeds, return_inverse=True)
     game = np.nonzero(known)[0]
-    seeds = np.tile(seed[game], 2)
-    num_seeds = int(seed.max(initial=-1)) + 1
-    moment = groups * num_seeds + seeds
-    pull = sum_by(moment, (payoff - mean[groups]) / n[groups], kinds * num_seeds).reshape(kinds, num_seeds)
-    met = sum_by(moment, np.ones(len(moment)), kinds * num_seeds).reshape(kinds, num_seeds) > 0
-    ci95 = of_pulls(pull, met.sum(1))
     played = np.unique(results.seats[known] * num_games + game)  # several seats of one game are one game
     games = np.bincount(played // max(num_games, 1), minlength=len(results.agents))
 
@@ -52,14 +72,14 @@ def mean_payoffs(results: Results) -> list[MeanPayoff]:
         return MeanPayoff(
             agent=results.agents[agent],
             seat=None if seat == num_players else seat,
-            mean=float(mean[k]) if n[k] else None,
-            ci95=float(ci95[k]) if math.isfinite(ci95[k]) else None,
-            games=int(games[agent] if seat == num_players else n[k]),
+            mean=float(found.mean[k]) if found.games[k] else None,
+            ci95=float(half[k]) if math.isfinite(half[k]) else None,
+            games=int(games[agent] if seat == num_players else found.games[k]),
         )
 
     width = num_players + 1
     # Agents without a known payoff, since others forfeited their games, stand above those who forfeited.
-    ranked = np.where(n > 0, mean, np.inf)[num_players::width].tolist()
+    ranked = np.where(found.games > 0, found.mean, np.inf)[num_players::width].tolist()
     best_first = sorted(range(len(results.agents)), key=lambda a: (-round(ranked[a], 9), a))
     seats = [num_players, *range(num_players)]
-    return [line(a, seat) for a in best_first for seat in seats if seat == num_players or n[a * width + seat]]
+    return [line(a, seat) for a in best_first for seat in seats if seat == num_players or found.games[a * width + seat]]

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,12 @@ class Results:
 
     def __len__(self) -> int:
         return len(self.seats)
+
+    def where(self, chosen: NDArray[np.bool_]) -> "Results":
+        """Return some of the games [G]; the agents stay as they are."""
+        columns = {column.name: getattr(self, column.name) for column in fields(self) if column.name != "agents"}
+        some: dict[str, Any] = {name: None if all_ is None else all_[chosen] for name, all_ in columns.items()}
+        return replace(self, **some)
 
     @cached_property
     def outcome(self) -> Ints:

@@ -25,7 +25,7 @@ import shlex
 import sqlite3
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -41,10 +41,11 @@ from marl.base.drives import network_drive
 from marl.base.files import absent
 from marl.base.intervals import MIN_SEEDS
 from tournaments.results import FORFEITS, Results
-from tournaments.schedule import Fixture
+from tournaments.schedule import Fixture, RoundRobin
 
 STORE = "games.sqlite"
 SCHEMA_VERSION = 3  # 2 added null payoffs; 3 added agents' numbers, rounding, failures and notes
+CHECKED = 50_000  # games that are read at a time where none are kept
 MOST_PAYOFF = 1e100  # above any sum of float32 rewards; sums over games stay finite
 NO_RESULT = ("no_contest", "cut")  # terminations of games that are not rated
 TERMINATIONS = ("finished", "truncated", *FORFEITS, "resigned", *NO_RESULT)
@@ -340,19 +341,24 @@ class Store:
                     self._db.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", failed)
 
     def _numbers(self, ids: set[str]) -> dict[str, int]:
-        """Return the number of each agent by id; an unknown id is added, with the id as its name."""
+        """Return the numbers of agents by id; an unknown id is added, with the id as its name."""
         self._db.executemany(
             "INSERT OR IGNORE INTO agents (id, name, reference) VALUES (?, ?, '')", [(id, id) for id in sorted(ids)]
         )
-        return dict(self._db.execute("SELECT id, number FROM agents"))
+        query = "SELECT id, number FROM agents WHERE id IN (SELECT value FROM json_each(?))"
+        return dict(self._db.execute(query, (json.dumps(sorted(ids)),)))
 
     def add_agent(self, id: str, name: str, reference: str) -> None:
         """Add an agent; an id that is stored already gets the new name and reference."""
+        self.add_agents([StoredAgent(id, name, reference)])
+
+    def add_agents(self, agents: Iterable[StoredAgent]) -> None:
+        """Add agents in one transaction, each as `add_agent` does."""
         with self._writing():
-            self._db.execute(
+            self._db.executemany(
                 "INSERT INTO agents (id, name, reference) VALUES (?, ?, ?) "
                 "ON CONFLICT (id) DO UPDATE SET name = excluded.name, reference = excluded.reference",
-                (id, name, reference),
+                [(agent.id, agent.name, agent.reference) for agent in agents],
             )
 
     def agents(self) -> list[StoredAgent]:
@@ -391,9 +397,25 @@ class Store:
 
     def missing(self, fixtures: Sequence[Fixture], retry_timeouts: bool = False) -> list[Fixture]:
         """Return the fixtures without a stored game, in their order; with `retry_timeouts`, also those of timeouts."""
-        condition = " WHERE termination != 'timeout'" if retry_timeouts else ""
-        played = {game for (game,) in self._rows(f"SELECT id FROM games{condition}")}
+        ids = json.dumps([fixture.id for fixture in fixtures])
+        query = f"SELECT id FROM games WHERE id IN (SELECT value FROM json_each(?)){_but_timeouts(retry_timeouts)}"
+        played = {game for (game,) in self._rows(query, ids)}
         return [fixture for fixture in fixtures if fixture.id not in played]
+
+    def played(self, schedule: RoundRobin, retry_timeouts: bool = False) -> int:
+        """Return how many games of a schedule are stored; with `retry_timeouts`, without those of timeouts.
+
+        The store must hold games with the schedule's `opening_moves` and `max_steps` only, as a tournament's does.
+        """
+        keys = json.dumps([_signed(key) for key in schedule.keys])
+        query = (
+            "SELECT agents, COUNT(*) FROM games WHERE game = ? AND seed IN (SELECT value FROM json_each(?))"
+            f"{_but_timeouts(retry_timeouts)} GROUP BY agents"
+        )
+        ids = {number: id for number, id in self._rows("SELECT number, id FROM agents")}
+        with self._reading():
+            tables = self._db.execute(query, (schedule.game, keys))
+            return sum(count for table, count in tables if schedule.seats([ids[k] for k in json.loads(table)]))
 
     def __len__(self) -> int:
         return int(self._rows("SELECT COUNT(*) FROM games")[0][0])
@@ -404,33 +426,75 @@ class Store:
         Games that ended in one of `NO_RESULT` do not count. Games of more than two players in which an agent held
         several seats count only if there are no others. Raises UserError if the games differ in the number of players.
         """
-        columns = self._columns()
+        return self._results(self._columns())
+
+    def _results(self, columns: "_Columns") -> Results:
+        """Return games by columns, which are those of neighbouring rows."""
         failed = self._rows(
             "SELECT games.rowid, player FROM failures JOIN games ON games.id = failures.game "
-            "WHERE termination NOT IN (?, ?)",
+            "WHERE termination NOT IN (?, ?) AND games.rowid BETWEEN ? AND ?",
             *NO_RESULT,
+            min(columns.rowid, default=0),
+            max(columns.rowid, default=-1),
         )
         label = self._labels_by_number()
         with self._reading():
             numbers = _numbers(columns.agents, f"several in '{self.path}'")
             return _results(numbers, label, columns, failed)
 
-    def _columns(self) -> "_Columns":
-        """Read the games that have a result, some rows at a time: all at once keep the garbage collector busy."""
+    def _columns(self, first: int = -(1 << 63), most: int = -1) -> "_Columns":
+        """Read the games that have a result, from a row on, `most` of them; -1: all.
+
+        Some rows are read at a time: all at once keep the garbage collector busy.
+        """
         columns = _Columns()
         names = [field.name for field in fields(_Columns)]
         with self._reading():
-            read = self._db.execute(f"SELECT {', '.join(names)} FROM games WHERE termination NOT IN (?, ?)", NO_RESULT)
+            read = self._db.execute(
+                f"SELECT {', '.join(names)} FROM games WHERE termination NOT IN (?, ?) AND rowid >= ? "
+                "ORDER BY rowid LIMIT ?",
+                (*NO_RESULT, first, most),
+            )
             while rows := read.fetchmany(1000):
                 for name, values in zip(names, zip(*rows, strict=True), strict=True):
                     getattr(columns, name).extend(values)
         return columns
 
+    def games(self, agents: Collection[str] | None = None) -> Iterator[PlayedGame]:
+        """Yield the stored games as they were added, in the order of their seeds.
+
+        With `agents`, given by their ids, only those in which none but they are seated.
+        """
+        ids = dict(self._rows("SELECT number, id FROM agents"))
+        settings = (self.get("opening_moves", 0), self.get("max_steps"))
+        failures: dict[str, list[Failure]] = {}
+        for game, *failure in self._rows("SELECT game, player, how, detail, ply FROM failures ORDER BY game, player"):
+            failures.setdefault(game, []).append(Failure(*failure))
+        texts = [text for (text,) in self._rows("SELECT DISTINCT agents FROM games")]
+        with self._reading():
+            seating = _seating(texts, ids)
+            wanted = [text for text, seats in seating.items() if agents is None or set(seats) <= set(agents)]
+            rows = self._db.execute(
+                "SELECT id, game, seed, agents, payoffs, termination, length, moves, rounding FROM games "
+                "WHERE agents IN (SELECT value FROM json_each(?)) ORDER BY seed < 0, seed, agents",
+                (json.dumps(wanted),),
+            )
+            for id, game, seed, text, payoffs, termination, length, moves, rounding in rows:
+                yield PlayedGame(
+                    fixture=Fixture(game, seating[text], seed % (1 << 64), *settings),
+                    payoffs=tuple(math.nan if paid is None else paid for paid in json.loads(payoffs)),
+                    termination=termination,
+                    length=length,
+                    moves=moves,
+                    rounding=rounding,
+                    failures=tuple(failures.get(id, ())),
+                )
+
     def seated(self) -> frozenset[str]:
         """Return the ids of the agents that have played, whether their games count or not."""
         ids = dict(self._rows("SELECT number, id FROM agents"))
-        texts = self._rows("SELECT DISTINCT agents FROM games")
         with self._reading():
+            texts = self._db.execute("SELECT DISTINCT agents FROM games")
             return frozenset(ids[number] for (text,) in texts for number in json.loads(text))
 
     def terminations(self) -> dict[str, int]:
@@ -480,8 +544,17 @@ class Store:
         return int(self._rows(query, MIN_SEEDS)[0][0])
 
     def check(self) -> None:
-        """Read everything that a report reads; raises UserError where the store is damaged."""
-        for read in (self.results, self.seated, self.terminations, self.failures, self.repeated):
+        """Read everything that a report reads, some games at a time; raises UserError where the store is damaged."""
+        players: dict[int, str] = {}
+        columns = self._columns(most=CHECKED)
+        while columns.rowid:
+            self._results(columns)
+            players[columns.agents[0].count(",")] = columns.agents[0]
+            last = columns.rowid[-1]
+            columns = self._columns(last + 1, CHECKED) if last < (1 << 63) - 1 else _Columns()
+        with self._reading():
+            _numbers(list(players.values()), f"several in '{self.path}'")
+        for read in (self.seated, self.terminations, self.failures, self.repeated):
             read()
 
     def close(self) -> None:
@@ -499,6 +572,11 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _but_timeouts(retry: bool) -> str:
+    """Return the end of a condition that leaves out the games that are to be played again."""
+    return " AND termination != 'timeout'" if retry else ""
 
 
 def _signed(seed: int) -> int:

@@ -1,23 +1,21 @@
 """The facts of a tournament: ratings, payoffs, endings and warnings, as a pure function of the store."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
-from games.contract import Payoff
 from games.errors import UserError
 from marl.base.intervals import MIN_SEEDS
+from tournaments.facts import Facts
 from tournaments.metagame import Matchups, matchups
 from tournaments.payoffs import MeanPayoff, mean_payoffs
 from tournaments.ratings import Ratings, rate, refusal
-from tournaments.results import FORFEITS, Results, offended, rounding_of, settle
+from tournaments.results import FORFEITS, Results, offended
 from tournaments.store import TERMINATIONS, AgentFailures, Store
 
 MOST_FAILURES = 8  # agents whose first failure is shown
@@ -193,47 +191,20 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-class _Facts(BaseModel):
-    """The facts of a store that a report needs: its game (a reference), and some fields of the game's Spec."""
-
-    model_config = ConfigDict(strict=True)
-
-    game: str
-    num_players: PositiveInt
-    payoff: Payoff
-    step_rewards: bool = False
-    return_bounds: tuple[float, float] | None = None
-    opening_moves: NonNegativeInt = 0
-
-    @classmethod
-    def of(cls, store: Store) -> "_Facts":
-        """Read the facts; raises UserError if they are missing or malformed."""
-        spec, own = store.get("spec"), {"game": store.get("game"), "opening_moves": store.get("opening_moves", 0)}
-        try:
-            return cls.model_validate_json(json.dumps(dict(spec) | own))
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"expected a store that says which game it holds, got '{store.path}'; run its tournament again"
-            ) from error
-
-
 def summarize(store: Store) -> Summary:
     """Rate the games of a store.
 
     Match-ups are payoffs per step if the game pays before its end, else per game. Raises UserError if the store is
     damaged, or does not name its game.
     """
-    facts = _Facts.of(store)
+    facts = Facts.of(store)
     results, labels = store.results(), store.labels()
     if len(results) and results.seats.shape[1] != facts.num_players:
         raise UserError(
             f"expected games of {facts.num_players} players, as the Spec in the store '{store.path}' says, "
             f"got games of {results.seats.shape[1]}; run its tournament again"
         )
-    bounds = facts.return_bounds
-    if bounds is None:
-        results = settle(results, facts.payoff == "zero_sum")
-    results = replace(results, rounding=rounding_of(results, bounds and max(map(abs, bounds))))
+    results = facts.settled(results)
     without_result = store.without_result()
     inconclusive = {label for tables in without_result.values() for seats in tables for label in seats}
     counted = frozenset(results.agents)

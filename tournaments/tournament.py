@@ -1,10 +1,10 @@
 """A tournament: its config, and the run that plays the missing games.
 
-schedule makes fixtures; the store says which are missing; match plays them; the store keeps each game once.
+schedule makes fixtures; the store says which are missing; playing plays them; the store keeps each game once.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl.agents.foreign import DECISION_SECONDS
-from marl.agents.load import Entrant, load_entrants
+from marl.agents.load import Identity, identify
 from marl.base import engine as engines
 from marl.base import lock
 from marl.base.display import Display
@@ -23,11 +23,9 @@ from marl.base.files import refuse_links, write_text
 from marl.base.schema import Count, OfGame, References, Size, dump
 from marl.base.terminal import Terminal
 from marl.rollout.loop import most_steps
-from tournaments.match import dismiss, keep, play_chunk
-from tournaments.schedule import Fixture, batches, round_robin
-from tournaments.store import STORE, PlayedGame, Store
-
-Task = tuple[str, list[str], list[Fixture], int, float]  # the arguments of `play_chunk`
+from tournaments.playing import BATCH, NUM_ENVS, play_into
+from tournaments.schedule import RoundRobin
+from tournaments.store import STORE, PlayedGame, Store, StoredAgent
 
 
 class TournamentConfig(OfGame):
@@ -43,10 +41,10 @@ class TournamentConfig(OfGame):
     opening_moves: Count = 0  # drawn at random, the same for all pairings and seatings of a seed
     max_steps: Size | None = None  # after these a game is cut and has no result; `most_steps` by default
     decision_seconds: PositiveFloat = DECISION_SECONDS  # the limit of a foreign agent for one decision
-    num_envs: Size = 64
+    num_envs: Size = NUM_ENVS
     engine: engines.Engine = "processes"
     workers: Size = 2
-    batch: Size = 256  # games that are played, and stored, together
+    batch: Size = BATCH  # games that are played, and stored, together
 
 
 def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeouts: bool = False) -> Path:
@@ -57,10 +55,10 @@ def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeout
     engines.require(config.engine)
     with config.blame_game():
         spec = make(config.game, 1).spec
-    entrants = field(config, spec)
-    fixtures = round_robin(
+    agents = field(config, spec)
+    schedule = RoundRobin(
         config.game,
-        [entrant.digest for entrant in entrants],
+        [agent.digest for agent in agents],
         spec.num_players,
         config.seeds,
         config.seed,
@@ -68,37 +66,50 @@ def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeout
         opening_moves=config.opening_moves,
         max_steps=_max_steps(config, spec),
     )
-    with lock.held(folder, "a tournament"), open_store(config, spec, entrants, folder) as store:
-        missing = store.missing(fixtures, retry_timeouts)
-        done = len(fixtures) - len(missing)
+    with lock.held(folder, "a tournament"), open_store(config, spec, agents, folder) as store:
+        done = store.played(schedule, retry_timeouts)
         note = f"; {done:,} are stored already" if done else ""
-        console.print(f"{folder}: {len(fixtures):,} games among {len(entrants)} agents{note}")
+        console.print(f"{folder}: {len(schedule):,} games among {len(agents)} agents{note}")
         for note in notes_on(folder):
             console.print(f"note: {note}", style="yellow")
-        failed: set[str] = set()
-        try:
-            keep(config.game, entrants, config.decision_seconds)
-            with Display(str(folder), len(fixtures), "games", console, done=done) as display:
-                for games in engines.run(play_chunk, _tasks(config, entrants, missing), config.workers, config.engine):
-                    store.add(games)
-                    done += len(games)
-                    display.advance_to(done)
-                    for line in _first_failures(games, entrants, failed):
-                        display.line(line)
-        finally:
-            dismiss()
+        if done < len(schedule):
+            with Display(str(folder), len(schedule), "games", console, done=done) as display:
+                play_into(
+                    store,
+                    config.game,
+                    {agent.digest: agent.reference for agent in agents},
+                    schedule,
+                    num_envs=config.num_envs,
+                    workers=config.workers,
+                    engine=config.engine,
+                    decision_seconds=config.decision_seconds,
+                    batch=config.batch,
+                    retry_timeouts=retry_timeouts,
+                    on_games=_Progress(display, done, agents).add,
+                )
     return folder / STORE
 
 
-def _first_failures(games: Iterable[PlayedGame], entrants: Iterable[Entrant], failed: set[str]) -> Iterator[str]:
-    """Yield a line on the first game that each agent forfeits; `failed` are the agents that have had theirs."""
-    name = {entrant.digest: entrant.name for entrant in entrants}
-    for game in games:
-        for failure in game.failures:
-            agent = game.fixture.agents[failure.player]
-            if agent not in failed:
-                failed.add(agent)
-                yield f"'{name[agent]}' {failure.detail}, and forfeits that game; the report counts such games"
+class _Progress:
+    """Show how many games are played, and the first game that each agent forfeits."""
+
+    def __init__(self, display: Display, done: int, agents: Iterable[Identity]) -> None:
+        self._display, self._done = display, done
+        self._names = {agent.digest: agent.name for agent in agents}
+        self._failed: set[str] = set()
+
+    def add(self, games: Sequence[PlayedGame]) -> None:
+        """Show some games that were played."""
+        self._done += len(games)
+        self._display.advance_to(self._done)
+        for game in games:
+            for failure in game.failures:
+                agent = game.fixture.agents[failure.player]
+                if agent not in self._failed:
+                    self._failed.add(agent)
+                    self._display.line(
+                        f"'{self._names[agent]}' {failure.detail}, and forfeits that game; the report counts such games"
+                    )
 
 
 def _max_steps(config: TournamentConfig, spec: Spec) -> int | None:
@@ -106,26 +117,24 @@ def _max_steps(config: TournamentConfig, spec: Spec) -> int | None:
     return None if config.max_steps == most_steps(spec) else config.max_steps
 
 
-def field(config: TournamentConfig, spec: Spec) -> list[Entrant]:
-    """Return the agents of a tournament; the processes of foreign agents are stopped.
+def field(config: TournamentConfig, spec: Spec) -> list[Identity]:
+    """Return who the agents of a tournament are; they are loaded when they first sit down.
 
     Raises UserError if one is missing, does not fit, or is named twice.
     """
-    entrants: list[Entrant] = []
     with config.origin.blame(("agents",)):
-        asked = [entrant for text in config.agents for entrant in load_entrants(text, spec).values()]
-    for entrant in asked:
-        entrant.rest()
-        twin = next((other for other in entrants if other.digest == entrant.digest), None)
-        if twin:
-            raise UserError(f"'{entrant.reference}' and '{twin.reference}' are the same agent; name each one once")
-        entrants.append(entrant)
-    if spec.num_players > 1 and len(entrants) < 2:
-        raise UserError(f"a tournament needs at least 2 agents, got {len(entrants)}; add one to 'agents'")
-    return entrants
+        agents = identify(config.agents, spec)
+    first: dict[str, Identity] = {}
+    for agent in agents:
+        twin = first.setdefault(agent.digest, agent)
+        if twin is not agent:
+            raise UserError(f"'{agent.reference}' and '{twin.reference}' are the same agent; name each one once")
+    if spec.num_players > 1 and len(agents) < 2:
+        raise UserError(f"a tournament needs at least 2 agents, got {len(agents)}; add one to 'agents'")
+    return agents
 
 
-def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], folder: Path) -> Store:
+def open_store(config: TournamentConfig, spec: Spec, agents: Iterable[Identity], folder: Path) -> Store:
     """Open the tournament's store, or make it; raises UserError where the folder holds another game's tournament."""
     refuse_links(folder / STORE)
     store = Store(folder / STORE, create=True)
@@ -151,26 +160,5 @@ def open_store(config: TournamentConfig, spec: Spec, entrants: list[Entrant], fo
         store.set(key, now)
     store.set("spec", spec.to_json())
     store.set("game", config.game)  # last: a store that names its game has all other facts
-    for entrant in entrants:
-        store.add_agent(entrant.digest, entrant.name, entrant.reference)
+    store.add_agents(StoredAgent(agent.digest, agent.name, agent.reference) for agent in agents)
     return store
-
-
-def _tasks(config: TournamentConfig, entrants: list[Entrant], missing: list[Fixture]) -> list[Task]:
-    """Return the fixtures of each call of a worker; games of foreign agents come last, since they may hang."""
-    reference = {entrant.digest: entrant.reference for entrant in entrants}
-    foreign = frozenset(entrant.digest for entrant in entrants if entrant.foreign)
-    groups: dict[frozenset[str], list[Fixture]] = {frozenset(): []}  # by the foreign agents that are seated
-    for fixture in missing:
-        groups.setdefault(foreign.intersection(fixture.agents), []).append(fixture)
-    return [
-        (
-            config.game,
-            sorted({reference[agent] for fixture in piece for agent in fixture.agents}),
-            piece,
-            config.num_envs,
-            config.decision_seconds,
-        )
-        for group in groups.values()
-        for piece in batches(group, config.batch)
-    ]

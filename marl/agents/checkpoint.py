@@ -19,12 +19,10 @@ import functools
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -34,13 +32,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from games.contract import Spec
 from games.errors import RunFailed, UserError, written
 from games.text import sentence
+from marl.base.digests import versions
+from marl.base.engine import in_worker
 from marl.base.faults import MISSING, first_fault
 from marl.base.files import MEMORY, MOST_TEXT, parse_json, read_bytes
 from marl.rollout.types import Tensors
 
 FORMAT = 2
 UNVERIFIED = 1  # the format in which only the agent can be verified
-PACKAGES = ("marl", "torch", "numpy", "open-spiel")
 AGENT, LEARNER = "agent.safetensors", "learner.safetensors"
 SHARDS = "shards"
 UNVERIFIED_SAYS = "the checkpoint '%s' is of format 1: its agent is verified, its step, seed, game and config are not"
@@ -174,7 +173,7 @@ def write(
             "parent_step": parent and parent[1],
             "seed": config["seed"],
             "digest": "",
-            "versions": {package: version(package) for package in PACKAGES},
+            "versions": versions(),
             "sha256": hashes,
         }
         if past is not None:
@@ -231,7 +230,7 @@ def read(folder: Path) -> About:
 @functools.cache
 def note_unverified(folder: Path) -> None:
     """Log, once and not again in worker processes, that a checkpoint of format 1 is verified in part only."""
-    if multiprocessing.parent_process() is None:
+    if not in_worker():
         _log.warning("note: %s", sentence(UNVERIFIED_SAYS % folder))
 
 

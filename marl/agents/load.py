@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,15 +47,22 @@ BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | 
 
 
 @dataclass(frozen=True)
-class Entrant:
-    """An agent that was loaded by reference: its name to show, and the digest that identifies it."""
+class Identity:
+    """Who an agent is: what a schedule, a store and a report need to know of it. Its weights need not be read."""
 
-    name: str
+    name: str  # to show
     reference: str  # from which `read` gets the same agent
     digest: str  # of its code or its weights, and its arguments
+    draws: int = field(kw_only=True)  # the seed of its randomness, from its weights or reference, not from its code
+    foreign: bool = field(default=False, kw_only=True)  # a user's class, which plays in a process of its own
+
+
+@dataclass(frozen=True)
+class Entrant(Identity):
+    """An agent that is loaded, and can play."""
+
     agent: Agent
-    draws: int  # the seed of its randomness, from its weights or reference: a change of its code does not move it
-    size: int = 0  # bytes of its weights
+    size: int = field(default=0, kw_only=True)  # bytes of its weights
 
     def stream(self, key: int) -> int:
         """Return the key of this agent's randomness: another agent in the same seat draws other numbers."""
@@ -65,11 +72,6 @@ class Entrant:
         """Return the agent as it plays outside tournaments: a failure or illegal move ends the run and names it."""
         return Answerable(self.agent, self.name, spec.action)
 
-    @property
-    def foreign(self) -> bool:
-        """Whether the agent is a user's class, which plays in a process of its own."""
-        return isinstance(self.agent, ForeignAgent)
-
     def rated(self) -> Agent:
         """Return the agent as it plays in tournaments: if it fails, a foreign one forfeits; any other ends the run."""
         return self.agent if self.foreign else Trusted(self.agent, self.name)
@@ -78,6 +80,44 @@ class Entrant:
         """End the agent's process, if it has one; its next call starts another."""
         if isinstance(self.agent, ForeignAgent):
             self.agent.close()
+
+    def load(self) -> "Entrant":
+        """Return this agent, which is loaded; one that is not yet (`Trained`) has the same method."""
+        return self
+
+
+@dataclass(frozen=True)
+class Trained(Identity):
+    """An agent of a checkpoint whose weights are not read yet. Everything that needs no weights is checked."""
+
+    folder: Path
+    about: checkpoint.About
+    learner: type[Learner]
+    config: BaseModel
+    options: Mapping[str, Any]  # by which it plays
+    spec: Spec
+    device: str
+
+    @property
+    def kind(self) -> tuple[type[Learner], str]:
+        """What decides, with the game, whether such an agent can play: its algorithm, and its options."""
+        return self.learner, str(sorted(self.options.items()))
+
+    def load(self) -> Entrant:
+        """Read the weights, verified, and build the agent; raises UserError where that cannot be done."""
+        state = checkpoint.tensors(self.folder, self.about, checkpoint.AGENT)
+        # Not by torch, which would start its threads.
+        if not all(np.isfinite(tensor.float().numpy()).all() for tensor in state.values()):
+            raise UserError(f"the weights of '{self.folder}' are not all finite; choose another checkpoint of the run")
+        try:
+            agent = self.learner.load_agent(self.config, self.spec, state, device=self.device, **self.options)
+        except (KeyError, RuntimeError) as error:  # torch raises these for weights that do not fit a network
+            raise UserError(
+                f"the weights of '{self.folder}' do not fit this version of {self.about['algorithm']}; install the "
+                "version that wrote them"
+            ) from error
+        size = sum(tensor.nbytes for tensor in state.values())
+        return Entrant(self.name, self.reference, self.digest, agent, draws=self.draws, size=size)
 
 
 def read(text: str) -> Reference:
@@ -116,7 +156,28 @@ def load_entrant(text: str, spec: Spec, device: str = "cpu", decision_seconds: f
 
     A user's class plays in a process of its own, and may take `decision_seconds` for a single decision.
     """
-    return _enter(read(text), text, spec, device, decision_seconds)
+    return _enter(read(text), text, spec, device, decision_seconds).load()
+
+
+def identify(texts: Sequence[str], spec: Spec, device: str = "cpu") -> list[Identity]:
+    """Return who the agents are that references stand for; a population's folder stands for its members.
+
+    A checkpoint is known by its checkpoint.json. Its weights are read when it is loaded by its reference, but one
+    checkpoint of each algorithm and options is loaded here, so that agents which cannot play this game are refused.
+    The processes of foreign agents end. Raises UserError as `load_entrant` does.
+    """
+    found: list[Identity] = []
+    tried = set()
+    for agent in (each for text in texts for each in _stands_for(text, spec, device).values()):
+        if isinstance(agent, Entrant):
+            agent.rest()
+            found.append(agent)
+            continue
+        if agent.kind not in tried:
+            agent.load()
+            tried.add(agent.kind)
+        found.append(Identity(agent.name, agent.reference, agent.digest, draws=agent.draws))
+    return found
 
 
 def load_identified(text: str, agents: Mapping[str, str], spec: Spec, device: str = "cpu") -> Entrant | None:
@@ -145,20 +206,29 @@ def load_identified(text: str, agents: Mapping[str, str], spec: Spec, device: st
 
 def _enter(
     reference: Reference, text: str, spec: Spec, device: str, decision_seconds: float = DECISION_SECONDS
-) -> Entrant:
+) -> Entrant | Trained:
+    """Return the agent that a reference names; a checkpoint is not loaded yet."""
     load_identified(text, {}, spec)  # raises for a digest: nothing says where it lies
-    registered = plugins.names(plugins.AGENTS)
-    if reference.source or (reference.name in registered and reference.name not in BUILT_IN):
+    if _is_foreign(reference):
         agent = ForeignAgent(text, spec, decision_seconds)
-        return Entrant(text, text, agent.digest, agent, draws=_drawn_from(reference))
+        return Entrant(text, text, agent.digest, agent, draws=_drawn_from(reference), foreign=True)
     refuse_taken(reference.name)
     if reference.name in BUILT_IN:
         return _scripted(text, BUILT_IN[reference.name], reference, spec)
     if "/" in reference.name or os.path.lexists(reference.name):
         return _trained(reference, spec, device)
-    known = (*BUILT_IN, *registered)
+    known = (*BUILT_IN, *plugins.names(plugins.AGENTS))
     hint = nearest(reference.name, known) or "; a checkpoint is named by its folder"
     raise UserError(f"expected one of {', '.join(known)}, a class or a checkpoint folder, got '{text}'{hint}")
+
+
+def is_foreign(text: str) -> bool:
+    """Return whether a reference names a user's class, which plays in a process of its own."""
+    return _is_foreign(read(text))
+
+
+def _is_foreign(reference: Reference) -> bool:
+    return bool(reference.source) or (_has_plain_name(reference) and reference.name not in BUILT_IN)
 
 
 def refuse_taken(name: str) -> None:
@@ -175,13 +245,16 @@ def _has_plain_name(reference: Reference) -> bool:
 
 def load_entrants(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
     """Build the agents that a reference stands for, by name: a population folder stands for its members."""
+    return {name: agent.load() for name, agent in _stands_for(text, spec, device).items()}
+
+
+def _stands_for(text: str, spec: Spec, device: str) -> dict[str, Entrant | Trained]:
+    """Return the agents that a reference stands for, by name."""
     reference = read(text)
     if _is_population(reference):
-        return {
-            name: replace(_trained(member, spec, device), name=name) for name, member in _members(reference).items()
-        }
-    entrant = _enter(reference, text, spec, device)
-    return {entrant.name: entrant}
+        return {name: _trained(member, spec, device, name) for name, member in _members(reference).items()}
+    agent = _enter(reference, text, spec, device)
+    return {agent.name: agent}
 
 
 def _is_population(reference: Reference) -> bool:
@@ -276,11 +349,40 @@ def game_of(text: str) -> str:
     return from_file(game, f"if you trust it, type it yourself: {typed}")
 
 
-def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
+def _trained(reference: Reference, spec: Spec, device: str, name: str | None = None) -> Trained:
+    """Return the agent of a checkpoint, called `name` or by its folder, with all checked that needs no weights."""
     folder = checkpoint_folder(Path(reference.name))
     about = checkpoint.read(folder)
     if about["format"] == checkpoint.UNVERIFIED:
         checkpoint.note_unverified(folder)
+    _refuse_other_games(folder, about, spec)
+    options = dict(reference.arguments)
+    named = options.pop(ALGORITHM, None)
+    learner = _learner(folder, about["algorithm"], named)
+    written_by = Origin(f"the checkpoint '{folder}', written by another version")
+    config = validate(learner.Config, about["settings"], written_by, record=True)
+    _refuse_options(reference.name, about["algorithm"], learner, options)
+    given = options | ({ALGORITHM: named} if named not in (None, about["algorithm"]) else {})
+    digest = _variant(about["digest"], given)
+    shown = replace(reference, arguments=tuple(given.items()))
+    path = replace(reference, name=f"./{reference.name}") if _has_plain_name(reference) else reference
+    return Trained(
+        name=_short(shown) if name is None else name,
+        reference=str(path),
+        digest=digest,
+        draws=int(digest[:16], 16),
+        folder=folder,
+        about=about,
+        learner=learner,
+        config=config,
+        options=options,
+        spec=spec,
+        device=device,
+    )
+
+
+def _refuse_other_games(folder: Path, about: checkpoint.About, spec: Spec) -> None:
+    """Raise UserError if a checkpoint was trained on a game with other players, views or actions."""
     ours, theirs = spec.to_json(), about["spec"]
     for part, what in (("num_players", "players"), ("observation", "views"), ("action", "actions")):
         if ours[part] != theirs[part]:
@@ -288,37 +390,19 @@ def _trained(reference: Reference, spec: Spec, device: str) -> Entrant:
                 f"'{folder}' was trained on '{cut(about['game'], 100)}', whose {what} ({_plain(theirs[part])}) are not "
                 f"those of '{spec.name}' ({_plain(ours[part])}); name an agent that was trained on such a game"
             )
-    options = dict(reference.arguments)
-    named = options.pop(ALGORITHM, None)
-    learner = _learner(folder, about["algorithm"], named)
-    state = checkpoint.tensors(folder, about, "agent.safetensors")
-    # Not by torch, which would start its threads.
-    if not all(np.isfinite(tensor.float().numpy()).all() for tensor in state.values()):
-        raise UserError(f"the weights of '{folder}' are not all finite; choose another checkpoint of the run")
-    written_by = Origin(f"the checkpoint '{folder}', written by another version")
-    config = validate(learner.Config, about["settings"], written_by, record=True)
+
+
+def _refuse_options(name: str, trained_by: str, learner: type[Learner], options: dict[str, Any]) -> None:
+    """Raise UserError for options that checkpoints of an algorithm do not take."""
     known = parameters_of(learner.load_agent)
-    allowed = [name for name in known if name not in LOADED]
+    allowed = [option for option in known if option not in LOADED]
     for option in options:
         if option not in allowed:
             raise UserError(
-                f"a checkpoint of {about['algorithm']} takes {', '.join(allowed) or 'no arguments'}, got '{option}'"
+                f"a checkpoint of {trained_by} takes {', '.join(allowed) or 'no arguments'}, got '{option}'"
                 f"{nearest(option, allowed) or '; leave it out'}"
             )
-    check_types(reference.name, known, options)
-    try:
-        agent = learner.load_agent(config, spec, state, device=device, **options)
-    except (KeyError, RuntimeError) as error:  # torch raises these for weights that do not fit a network
-        raise UserError(
-            f"the weights of '{folder}' do not fit this version of {about['algorithm']}; install the version that "
-            "wrote them"
-        ) from error
-    other = {ALGORITHM: named} if named not in (None, about["algorithm"]) else {}
-    digest = _variant(about["digest"], options | other)
-    shown = replace(reference, arguments=tuple((options | other).items()))
-    path = replace(reference, name=f"./{reference.name}") if _has_plain_name(reference) else reference
-    size = sum(tensor.nbytes for tensor in state.values())
-    return Entrant(_short(shown), str(path), digest, agent, draws=int(digest[:16], 16), size=size)
+    check_types(name, known, options)
 
 
 def _learner(folder: Path, trained_by: str, named: object) -> type[Learner]:

@@ -36,9 +36,14 @@ def interval(se: Floats, seeds: ArrayLike) -> Floats:
     return np.where(np.isinf(factor), np.inf, np.where(np.isinf(factor), 0.0, factor) * se)
 
 
+def standard_error(squares: Floats, seeds: Ints) -> Floats:
+    """Return the standard errors [...] of numbers by Σ z_s² [...]; 0 with one seed, which shows no spread."""
+    return np.asarray(np.sqrt(squares * seeds / np.maximum(seeds - 1, 1)))
+
+
 def of_pulls(pull: Floats, seeds: Ints) -> Floats:
     """Return the half widths of 95 % intervals [...] of numbers on which `seeds` [...] seeds pull [..., S]."""
-    return interval(np.sqrt((pull**2).sum(-1) * seeds / np.maximum(seeds - 1, 1)), seeds)
+    return interval(standard_error((pull**2).sum(-1), seeds), seeds)
 
 
 def effective(total: Floats, squares: Floats) -> Floats:

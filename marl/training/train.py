@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -151,9 +152,7 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto", agents: 
     opponents = _opponents(config, learner, name, device, agents)
     length = _rollout_length(config, name, learner)
     against, panel = _panel(config, venv.spec, device)
-    evaluation = config.evaluation.model_copy(update={"panel": against})
-    algorithm = {"name": name} | settings.model_dump(mode="json")
-    resolved = config.model_copy(update={"algorithm": algorithm, "rollout_length": length, "evaluation": evaluation})
+    resolved = _resolved(config, name, settings, length, against)
     if config.rollout_workers:
         collector: Collector = WorkerCollector(config.game, config.num_envs, config.rollout_workers, length)
     else:
@@ -161,19 +160,50 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto", agents: 
     return Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel, _writers(config))
 
 
-def check(config: TrainConfig, device: str = "auto", agents: Mapping[str, str] | None = None) -> None:
+@dataclass(frozen=True)
+class Checked:
+    """A config that fits: as a run of it records it, and with the digests of the agents that it names."""
+
+    config: TrainConfig
+    opponents: tuple[tuple[str, list[float]], ...]  # the digest of each, and its weights by the learner's seat [N]
+    panel: tuple[str, ...]  # digests, and `self`
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """All that decides what a run of it becomes, by value and by digest: no paths of agents."""
+        inputs = self.config.model_dump(mode="json", exclude={"writers"})
+        inputs["opponents"]["agents"] = [list(each) for each in self.opponents]
+        inputs["evaluation"]["panel"] = list(self.panel)
+        return inputs
+
+
+def check(config: TrainConfig, device: str = "auto", agents: Mapping[str, str] | None = None) -> Checked:
     """Check a config as far as possible without its environments and its folder; raises UserError.
 
     `agents` are as in `train`.
     """
+    device = device_of(device)
     name, learner_class, settings = configured(config.algorithm, "algorithm", typed=True, origin=config.origin)
     with config.blame_game():
         spec = make(config.game, 1).spec
-    learner = learner_class(settings, spec, key=0, total_steps=1, device=device_of(device))
-    _rollout_length(config, name, learner)
-    _opponents(config, learner, name, "cpu", agents)
-    _panel(config, spec)
+    settings = learner_class.resolved(settings, spec, device=device)
+    learner = learner_class(settings, spec, key=0, total_steps=1, device=device)
+    length = _rollout_length(config, name, learner)
+    opponents = _opponents(config, learner, name, "cpu", agents).listed
+    against, panel = _panel(config, spec)
     _writers(config)
+    return Checked(
+        _resolved(config, name, settings, length, against),
+        tuple((opponent.entrant.digest, opponent.weights.tolist()) for opponent in opponents),
+        tuple(entrant.digest if entrant else "self" for entrant in panel.values()),
+    )
+
+
+def _resolved(config: TrainConfig, name: str, settings: BaseModel, length: int, panel: Sequence[str]) -> TrainConfig:
+    """Return a config as a run records it: what it leaves open has been decided."""
+    algorithm = {"name": name} | settings.model_dump(mode="json")
+    evaluation = config.evaluation.model_copy(update={"panel": panel})
+    return config.model_copy(update={"algorithm": algorithm, "rollout_length": length, "evaluation": evaluation})
 
 
 def _opponents(

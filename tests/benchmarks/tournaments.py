@@ -10,6 +10,8 @@ medians are shown. Without --base only this checkout is measured. --only NAME me
     pairs      the same, of 2 and 24 agents with the same number of games for each pair (--seeds; two games a seed)
     commands   `marl tournament rate` and `report` on a store of 500 agents and 249,500 games (one seed)
     ratings    the fit and the intervals in memory; each pool says how many seeds it has
+    start      only here: a tournament of 1,000 checkpoints until its first games begin, and a worker with 50 of them
+    table      only here: the payoff table by seat of a store of 100,192 games
 """
 
 import argparse
@@ -25,11 +27,14 @@ from pathlib import Path
 import numpy as np
 
 from games.registry import make
+from marl.agents import checkpoint
+from marl.algorithms.policy_gradient.ippo import Ippo
 from tests.benchmarks import timing
 from tests.benchmarks.timing import Row
 from tournaments.davidson import probabilities
-from tournaments.schedule import round_robin
+from tournaments.schedule import RoundRobin
 from tournaments.store import PlayedGame, Store
+from tournaments.table import table
 
 HERE = Path(__file__).parents[2]
 GAME = "openspiel:tic_tac_toe"
@@ -55,6 +60,38 @@ warm, spent, times = play(), 0.0, 0
 while times == 0 or spent < 1:
     spent, times = spent + play(), times + 1
 print(len(agents) * (len(agents) - 1) * seeds * times / spent)
+"""
+START = """
+import sys, tempfile, time
+from pathlib import Path
+import rich.progress, torch
+from games.registry import make
+from marl.agents.load import load_entrant
+from marl.base.terminal import Terminal
+from tournaments import playing
+from tournaments.tournament import TournamentConfig, run
+torch.set_num_threads(1)
+agents, batches = tuple(sys.argv[3:]), int(sys.argv[2])
+config = TournamentConfig(game="openspiel:tic_tac_toe", agents=agents, seeds=int(sys.argv[1]), workers=1)
+load_entrant(agents[0], make(config.game, 1).spec)  # for its imports
+class Enough(Exception):
+    pass
+def memory():
+    [size] = [line.split()[1] for line in open("/proc/self/smaps_rollup") if line.startswith("Pss:")]
+    return int(size) / 1024
+def play(*task, play=playing.play_chunk, played=[]):
+    if len(played) == batches:
+        print(time.process_time() - start, memory() - before)
+        raise Enough
+    played.append(play(*task))
+    return played[-1]
+playing.play_chunk = play
+before, start = memory(), time.process_time()
+try:
+    with tempfile.TemporaryDirectory() as folder:
+        run(config, Path(folder), Terminal(quiet=True))
+except Enough:
+    pass
 """
 RATE = """
 import sys, time
@@ -169,6 +206,62 @@ def ratings(options: argparse.Namespace) -> Iterator[Row]:
             yield from rows(what, found, 2, "≥ 2", faster=False)
 
 
+def start(options: argparse.Namespace) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        members = population(Path(folder), 1000)
+        for agents, seeds, batches in ((members, 20, 0), (members[:50], 1, 9)):
+            found = [
+                [
+                    float(number)
+                    for number in python(HERE, "-c", START, str(seeds), str(batches), *agents).stdout.split()
+                ]
+                for _ in range(options.repetitions)
+            ]
+            seconds, size = (statistics.median(column) for column in zip(*found, strict=True))
+            if batches:
+                yield f"{len(agents)} members have played in one process: MiB beyond imports", f"{size:.0f}", "≤ 150"
+            else:
+                what = f"{len(agents):,} members, {seeds} seeds: until the first games begin"
+                yield f"{what}, CPU-seconds", f"{seconds:.2f}", "≤ 2"
+                yield f"{what}, MiB beyond imports", f"{size:.0f}", "≤ 100"
+
+
+def population(folder: Path, members: int) -> list[str]:
+    """Write checkpoints of small networks with different weights."""
+    spec = make(GAME, 1).spec
+    found = []
+    for k in range(members):
+        learner = Ippo(Ippo.Config(hidden=(16,)), spec, key=k, total_steps=1, device="cpu")
+        found.append(checkpoint.folder_of(folder / f"member-{k:04d}", 0))
+        checkpoint.write(
+            found[-1],
+            algorithm="ippo",
+            settings=learner.config.model_dump(mode="json"),
+            spec=spec,
+            config={"game": GAME, "seed": k},
+            step=0,
+            parent=None,
+            agent=learner.agent_state(),
+            learner={},
+        )
+    return [str(path) for path in found]
+
+
+def payoff_table(options: argparse.Namespace) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "games.sqlite"
+        store(path, agents=32, seeds=101)
+        with Store(path) as opened:
+            agents = [agent.id for agent in opened.agents()]
+            rate, reading = timing.medians(
+                lambda: len(table(opened, agents).agents) // 32,
+                lambda: len(opened.results()) // 100_192,
+                repetitions=options.repetitions,
+            )
+        yield "the payoff table of 32 agents, 100,192 games: CPU-seconds", f"{1 / rate:.2f}", ""
+        yield "of these to read the games", f"{1 / reading:.2f}", ""
+
+
 def drawn(seats: np.ndarray, agents: int) -> np.ndarray:
     """Draw seat 0's payoffs from the model: strengths of one logit's spread, and a seat effect."""
     rng = np.random.default_rng(0)
@@ -194,7 +287,7 @@ def pool(path: Path, agents: int, seeds: int, games: int) -> None:
 def store(path: Path, agents: int, seeds: int) -> None:
     """Write the store of a tournament whose results are drawn."""
     ids = [f"{k:064x}" for k in range(agents)]
-    fixtures = round_robin(GAME, ids, 2, seeds, seed=0)
+    fixtures = [fixture for block in RoundRobin(GAME, ids, 2, seeds, seed=0).blocks(256) for fixture in block]
     seats = np.array([[int(agent, 16) for agent in fixture.agents] for fixture in fixtures])
     moves = np.zeros((7, 2), np.int32).tobytes()
     with Store(path, create=True) as made:
@@ -208,7 +301,14 @@ def store(path: Path, agents: int, seeds: int) -> None:
         )
 
 
-BENCHMARKS = {"playing": playing, "pairs": pairs, "commands": commands, "ratings": ratings}
+BENCHMARKS = {
+    "playing": playing,
+    "pairs": pairs,
+    "commands": commands,
+    "ratings": ratings,
+    "start": start,
+    "table": payoff_table,
+}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure tournaments, ratings and reports.")

@@ -71,13 +71,13 @@ class Limits:
         return lambda game, episodes, **more: real(game, self.few(episodes, MOST["episodes"]), **more)
 
     def here(self, real: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `engine.run`, without processes."""
+        """Return `engine.outcomes`, without processes."""
 
-        def run(function: Any, tasks: Any, workers: int, engine: Any = "processes") -> Any:
+        def outcomes(function: Any, tasks: Any, workers: int, engine: Any = "processes", names: Any = ()) -> Any:
             self.cut = self.cut or workers > 1
-            return real(function, tasks, 1)
+            return real(function, tasks, 1, "processes", names)
 
-        return run
+        return outcomes
 
     def environments(self, game: str, num_envs: int, workers: int) -> Any:
         """Stand in for `Workers`."""
@@ -102,7 +102,7 @@ def limited() -> Iterator[Limits]:
             (evaluate, "evaluate_entrant", limits.evaluate),
             (games.check, "check_game", limits.check),
             (tournaments.tournament, "run", limits.tournament),
-            (engine, "run", limits.here),
+            (engine, "outcomes", limits.here),
         ):
             stack.enter_context(patch.object(module, name, wrap(getattr(module, name))))
         stack.enter_context(patch.object(train, "Workers", limits.environments))

@@ -10,9 +10,10 @@ from games.errors import UserError
 from games.references import parse
 from marl.base import picture
 from marl.cli.app import main
+from tests.tournaments.eager import round_robin
 from tests.tournaments.test_report import make_store
 from tournaments.curves import draw, family_of, gather, numbers, table
-from tournaments.schedule import Fixture, round_robin
+from tournaments.schedule import Fixture
 from tournaments.store import PlayedGame, Store
 from tournaments.summary import summarize
 

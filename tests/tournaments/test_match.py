@@ -15,10 +15,10 @@ from marl.base.terminal import Terminal
 from marl.training.config import TrainConfig
 from marl.training.train import train
 from tests.games.ledger import LEDGERS
+from tests.tournaments.eager import round_robin
 from tournaments import held, match
 from tournaments.match import dismiss, forfeit_payoffs, play, play_chunk
 from tournaments.results import Result, Results, outcomes
-from tournaments.schedule import round_robin
 
 TIC_TAC_TOE = "openspiel:tic_tac_toe"
 KUHN = "openspiel:kuhn_poker"  # chance and hidden cards

@@ -11,10 +11,10 @@ from games.errors import UserError
 from games.registry import make
 from marl.agents.load import load_entrant
 from tests.properties import examples
+from tests.tournaments.eager import round_robin
 from tournaments.match import play
 from tournaments.metagame import matchups
 from tournaments.results import Result, Results
-from tournaments.schedule import round_robin
 
 T1 = 12.706205  # t(0.975, 1)
 BY_HAND = [

@@ -8,10 +8,11 @@ import pytest
 
 from games.errors import UserError
 from marl.base.terminal import Terminal
+from tests.tournaments.eager import round_robin
 from tournaments import pairs
 from tournaments.report import print_leaderboard, write_report
 from tournaments.results import Result
-from tournaments.schedule import Fixture, round_robin
+from tournaments.schedule import Fixture
 from tournaments.store import Failure, PlayedGame, Store
 from tournaments.summary import summarize
 

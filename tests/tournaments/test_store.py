@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from games.errors import RunFailed, UserError
-from tournaments.schedule import Fixture, round_robin
+from tests.tournaments.eager import round_robin
+from tournaments import store as stores
+from tournaments.schedule import Fixture, RoundRobin
 from tournaments.store import NO_RESULT, SCHEMA_VERSION, Failure, PlayedGame, Store, StoredAgent
 
 FIXTURES = round_robin("g", ["aa", "bb", "cc"], 2, seeds=5, seed=1)
@@ -411,9 +413,69 @@ def test_a_failed_write_keeps_what_was_written(store, pragma, reason):
         assert len(again) == 2
 
 
+def test_how_many_games_of_a_schedule_are_stored(store):
+    """Games of other agents, seeds, tables and games do not count."""
+    schedule = RoundRobin("g", ["aa", "bb", "cc"], 2, seeds=5, seed=1)
+    assert store.played(schedule) == 0
+    store.add(played(FIXTURES[:15]))
+    store.add(played(round_robin("g", ["aa", "dd"], 2, seeds=5, seed=1)))
+    store.add(played(round_robin("g", ["aa", "bb"], 2, seeds=5, seed=2)))
+    store.add(played(round_robin("other", ["aa", "bb"], 2, seeds=5, seed=1)))
+    store.add(played([Fixture("g", ("aa", "aa"), FIXTURES[0].seed)]))
+    store.add([PlayedGame(FIXTURES[15], (-1.0, 1.0), "timeout", 3)])
+    assert store.played(schedule) == 16 and store.played(schedule, retry_timeouts=True) == 15
+    assert store.played(RoundRobin("g", ["aa", "bb", "cc"], 2, seeds=2, seed=1)) == 12
+    assert store.played(RoundRobin("g", ["aa", "bb", "cc"], 2, seeds=1, seed=1, self_play=True)) == 7
+    assert store.played(RoundRobin("g", ["aa", "dd"], 2, seeds=9, seed=1)) == 10
+
+
+def test_games_come_back_as_they_were_added(store):
+    nan = float("nan")
+    games = [
+        PlayedGame(Fixture("g", ("bb", "aa"), 2**64 - 1), (1.0, -1.0), "finished", 9, bytes(72), 0.5),
+        PlayedGame(Fixture("g", ("cc", "aa"), 7), (0.0, 0.0), "cut", 60),
+        PlayedGame(
+            Fixture("g", ("aa", "bb"), 3), (nan, -1.0), "agent_error", 2, failures=(Failure(1, "agent_error", "no", 1),)
+        ),
+    ]
+    store.add(games)
+    assert list(map(repr, store.games())) == list(map(repr, reversed(games)))  # in the order of their seeds
+    assert [game.fixture.seed for game in store.games({"aa", "bb"})] == [3, 2**64 - 1]
+    assert list(store.games({"aa"})) == []
+    store.set("opening_moves", 2)
+    store.set("max_steps", 60)
+    fixture = Fixture("g", ("cc", "cc"), 1, opening_moves=2, max_steps=60)
+    store.add([PlayedGame(fixture, (0.0, 0.0), "finished", 5)])
+    [game] = store.games({"cc"})
+    assert game.fixture == fixture
+
+
+def test_a_store_is_checked_some_games_at_a_time(store, monkeypatch):
+    """Failures are found beside their games, and games of other numbers of players wherever they are."""
+    monkeypatch.setattr(stores, "CHECKED", 4)
+    store.check()
+    store.add(played(FIXTURES[:7]))
+    failures = (Failure(1, "agent_error", "no", 1),)
+    store.add([PlayedGame(f, (1.0, -1.0), "agent_error", 2, failures=failures) for f in FIXTURES[7:14]])
+    store.add([PlayedGame(FIXTURES[14], (0.0, 0.0), "cut", 2), *played(FIXTURES[15:17])])
+    store.check()
+    assert store.results().offenders.sum() == 7
+    last = store._db.execute("SELECT id FROM games ORDER BY rowid DESC").fetchone()
+    store._db.execute(f"UPDATE games SET rowid = {2**63 - 1} WHERE id = ?", last)
+    store._db.execute(f"UPDATE games SET rowid = {-(2**63)} WHERE id = ?", (FIXTURES[0].id,))
+    store.check()
+    store._db.execute("UPDATE games SET payoffs = '[1]' WHERE id = ?", last)
+    with pytest.raises(UserError, match="is damaged"):
+        store.check()
+    store._db.execute("DELETE FROM games WHERE id = ?", last)
+    store.add(played([Fixture("g", ("aa", "bb", "cc"), seed) for seed in range(5)], (0.0, 0.0, 0.0)))
+    with pytest.raises(UserError, match="games of one number of players"):
+        store.check()
+
+
 WRITER = """
 import sys
-from tournaments.schedule import round_robin
+from tests.tournaments.eager import round_robin
 from tournaments.store import PlayedGame, Store
 fixtures = round_robin("g", ["aa", "bb"], 2, seeds=100_000, seed=0)
 with Store(sys.argv[1], create=True) as store:

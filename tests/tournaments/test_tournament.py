@@ -13,14 +13,15 @@ import pytest
 
 from games.errors import RunFailed, UserError
 from games.registry import make
+from marl.agents import checkpoint
 from marl.base import lock
 from marl.base.schema import load
 from marl.base.terminal import Terminal
 from marl.cli.app import main
 from marl.search.agent import UctAgent
-from tournaments import tournament
+from tests.marl.agents.test_checkpoint import written
+from tournaments import playing, tournament
 from tournaments.report import write_report
-from tournaments.schedule import round_robin
 from tournaments.store import Store
 from tournaments.summary import summarize
 from tournaments.tournament import STORE, TournamentConfig, field, run
@@ -125,6 +126,38 @@ def stored(path):
         return 0
 
 
+def test_an_agent_that_cannot_be_loaded_ends_the_tournament_when_it_sits_down(tmp_path):
+    """What was played before is stored, and the tournament goes on when the agent is mended."""
+    folders = [written(tmp_path / name, key=key)[0] for key, name in enumerate("abcd")]
+    last = max(folders[1:], key=lambda folder: checkpoint.read(folder)["digest"])  # it sits down last
+    wanted = config(agents=tuple(map(str, folders)), seeds=4, batch=8)
+    whole = rows(play(wanted, tmp_path / "whole"))
+    weights = (last / "agent.safetensors").read_bytes()
+    (last / "agent.safetensors").write_bytes(weights[::-1])
+    with pytest.raises(RunFailed) as caught:
+        play(wanted, tmp_path / "broken")
+    said = str(caught.value)
+    assert said.startswith(f"the agent '{last}' cannot be loaded ('{last}/agent.safetensors' is not what was written")
+    assert said.endswith("); what was played is stored: mend it, and run again to go on") and "\n" not in said
+    assert 0 < len(rows(tmp_path / "broken" / STORE)) < len(whole)
+    (last / "agent.safetensors").write_bytes(weights)
+    assert rows(play(wanted, tmp_path / "broken")) == whole
+
+
+def test_an_agent_that_is_another_when_it_sits_down(tmp_path, monkeypatch):
+    folders = [written(tmp_path / name, key=key)[0] for key, name in enumerate("abc")]
+    identified = tournament.identify
+
+    def then_changed(*agents):
+        found = identified(*agents)
+        written(tmp_path / "b", key=7)
+        return found
+
+    monkeypatch.setattr(tournament, "identify", then_changed)
+    with pytest.raises(RunFailed, match=r"the agent '.*/b/.*' changed while it was being played; run again to go on"):
+        play(config(agents=tuple(map(str, folders))), tmp_path / "run")
+
+
 DILEMMA = "matrix(game=prisoners_dilemma, steps=50, memory=true, truncate=true)"
 
 
@@ -152,8 +185,8 @@ def test_an_interrupted_tournament_repeats_no_self_play(tmp_path, monkeypatch):
         asked.append(fixtures)
         return play_chunk(game, references, fixtures, *settings)
 
-    play_chunk = tournament.play_chunk
-    monkeypatch.setattr(tournament, "play_chunk", interrupted)
+    play_chunk = playing.play_chunk
+    monkeypatch.setattr(playing, "play_chunk", interrupted)
     with pytest.raises(KeyboardInterrupt):
         play(wanted, tmp_path / "broken")
     before = rows(tmp_path / "broken" / STORE)
@@ -161,7 +194,7 @@ def test_an_interrupted_tournament_repeats_no_self_play(tmp_path, monkeypatch):
     stored = sum(map(len, asked))
     assert len(before) == stored > 10 and len(mirrored) >= 4
     del asked[:]
-    monkeypatch.setattr(tournament, "play_chunk", lambda *task: asked.append(task[2]) or play_chunk(*task))
+    monkeypatch.setattr(playing, "play_chunk", lambda *task: asked.append(task[2]) or play_chunk(*task))
     assert rows(play(wanted, tmp_path / "broken")) == whole
     fixtures = [fixture.id for piece in asked for fixture in piece]
     assert len(fixtures) == len(whole) - stored and not {row[0] for row in before} & set(fixtures)
@@ -177,8 +210,8 @@ def test_growing_plays_only_what_is_missing(tmp_path, monkeypatch, change):
         asked.extend(fixtures)
         return play_chunk(game, references, fixtures, *settings)
 
-    play_chunk = tournament.play_chunk
-    monkeypatch.setattr(tournament, "play_chunk", watched)
+    play_chunk = playing.play_chunk
+    monkeypatch.setattr(playing, "play_chunk", watched)
     play(config(**change), tmp_path)
     after = rows(path, "rowid, *")
     assert set(before) < set(after) and len(asked) == len(after) - len(before)
@@ -394,15 +427,15 @@ def test_agents_that_fail_end_no_tournament(tmp_path, capsys, workers):
     assert "never finished a game" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_foreign_agents_delay_their_own_games_alone():
+def test_foreign_agents_delay_their_own_games_alone(tmp_path, monkeypatch):
     """Games of built-in agents and checkpoints come first; those of each company of foreign agents are apart."""
     settings = config(agents=("random", "uct(simulations=2)", SECOND, THIRD), seeds=5, batch=4)
-    entrants = field(settings, make(TIC_TAC_TOE, 1).spec)
-    foreign = {entrant.digest for entrant in entrants if entrant.foreign}
-    fixtures = round_robin(TIC_TAC_TOE, [entrant.digest for entrant in entrants], 2, seeds=5, seed=0)
-    pieces = [piece for _, _, piece, *_ in tournament._tasks(settings, entrants, fixtures)]
-    assert sorted(fixture.id for piece in pieces for fixture in piece) == sorted(fixture.id for fixture in fixtures)
-    companies = [{frozenset(foreign.intersection(fixture.agents)) for fixture in piece} for piece in pieces]
+    foreign = {agent.digest for agent in field(settings, make(TIC_TAC_TOE, 1).spec) if agent.foreign}
+    asked = []
+    play_chunk = playing.play_chunk
+    monkeypatch.setattr(playing, "play_chunk", lambda *task: asked.append(task[2]) or play_chunk(*task))
+    assert len(rows(play(settings, tmp_path))) == sum(map(len, asked)) == 60
+    companies = [{frozenset(foreign.intersection(fixture.agents)) for fixture in piece} for piece in asked]
     assert all(len(company) == 1 for company in companies) and len(foreign) == 2
     assert [company == {frozenset()} for company in companies] == [True] * 3 + [False] * (len(companies) - 3)
 
@@ -420,8 +453,8 @@ def test_a_timeout_is_kept_and_played_again_when_asked(tmp_path, monkeypatch):
         assert failure.first.detail == "took longer than 0.2 s to answer"
         assert any("--retry-timeouts" in warning for warning in summarize(store).warnings)
     asked = []
-    play_chunk = tournament.play_chunk
-    monkeypatch.setattr(tournament, "play_chunk", lambda *task: asked.extend(task[2]) or play_chunk(*task))
+    play_chunk = playing.play_chunk
+    monkeypatch.setattr(playing, "play_chunk", lambda *task: asked.extend(task[2]) or play_chunk(*task))
     assert rows(play(wanted, tmp_path / "one")) == whole and asked == []
     run(wanted, tmp_path / "one", Terminal(quiet=True), retry_timeouts=True)
     assert len(asked) == 4 and rows(path) == whole

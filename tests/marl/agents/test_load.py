@@ -18,7 +18,16 @@ from games.errors import UserError
 from games.references import parse
 from games.registry import from_file, make
 from marl.agents import checkpoint, identity
-from marl.agents.load import checkpoint_folder, game_of, load_entrant, load_entrants, members, read
+from marl.agents.load import (
+    checkpoint_folder,
+    game_of,
+    identify,
+    is_foreign,
+    load_entrant,
+    load_entrants,
+    members,
+    read,
+)
 from marl.agents.mcts import Mcts
 from marl.algorithms.policy_gradient.agent import PpoAgent
 from marl.algorithms.policy_gradient.ippo import Ippo
@@ -201,6 +210,48 @@ def test_a_population_stands_for_its_members(tmp_path):
     assert references(f"{tmp_path}(greedy=True)") == greedy
     assert references("mcts(simulations=5)") == {"mcts(simulations=5)": "mcts(simulations=5)"}
     assert references(str(runs["a"])) == {"a": str(runs["a"])}
+
+
+def test_who_agents_are_is_known_before_they_are_loaded(tmp_path, bots, monkeypatch):
+    """What is known of an agent that is loaded, and of one that is not, is the same."""
+    runs = {name: tmp_path / "members" / name for name in ("a", "b", "c")}
+    for key, run in enumerate(runs.values()):
+        written(run, key=key)
+    population.write(tmp_path, runs)
+    texts = [
+        "random",
+        "mcts(simulations=5)",
+        str(runs["a"]),
+        f"{runs['a']}(greedy=true)",
+        str(tmp_path),
+        f"{bots}:First",
+    ]
+    loaded = [entrant for text in texts for entrant in load_entrants(text, SPEC).values()]
+    read_files = []
+    tensors = checkpoint.tensors
+    monkeypatch.setattr(checkpoint, "tensors", lambda *file: read_files.append(file[0]) or tensors(*file))
+    found = identify(texts, SPEC)
+    fields = ("name", "reference", "digest", "draws", "foreign")
+    assert [[getattr(agent, name) for name in fields] for agent in found] == [
+        [getattr(entrant, name) for name in fields] for entrant in loaded
+    ]
+    assert [is_foreign(text) for text in texts] == [False] * 5 + [True] and found[-1].foreign
+    assert len(read_files) == 2  # one checkpoint of each algorithm and options
+    assert found[-1].agent._channel is None  # its process has ended
+    loaded[-1].rest()
+
+
+def test_one_checkpoint_of_each_algorithm_and_options_is_loaded_to_find_who_it_is(tmp_path, monkeypatch):
+    folders = [written(tmp_path / name, key=key)[0] for key, name in enumerate("abc")]
+    (folders[1] / "agent.safetensors").write_bytes(b"no weights")
+    assert len(identify(list(map(str, folders)), SPEC)) == 3
+    with pytest.raises(UserError, match=r"agent\.safetensors' is not what was written"):
+        identify([str(folder) for folder in folders[1:]], SPEC)
+    with pytest.raises(UserError, match=r"agent\.safetensors' is not what was written"):
+        identify([str(folders[0]), f"{folders[1]}(greedy=true)"], SPEC)
+    with pytest.raises(UserError, match=r"checkpoint\.json' is not what was written"):
+        (folders[1] / "checkpoint.json").write_bytes(b"{}")
+        identify(list(map(str, folders)), SPEC)
 
 
 # The first five are what `marl train --run-dir` wrote and nothing could name.

@@ -1,39 +1,25 @@
-"""Where work runs: the same results here and in worker processes, and one sentence where a worker dies."""
+"""Where work runs: the same results here and in worker processes; the task of a worker that dies is run again."""
 
 import importlib.util
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from functools import partial
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
-from games.errors import RunFailed, UserError
+from games.errors import RunFailed, UserError, WorkerDied
 from games.registry import make
 from marl.agents.load import load_entrant
 from marl.base import engine
 from marl.evaluation.evaluate import evaluate_entrant
-
-
-def square(number):
-    return number * number
-
-
-def process(_):
-    return os.getpid()
-
-
-def dies(number):
-    if number == 1:
-        os._exit(9)
-    return number
-
-
-def says(text):
-    print(text)
-
-
-def refuses(number):
-    if number == 1:
-        raise UserError(f"expected another number, got {number}")
-    return number
+from tests.marl.base.tasks import a_function, dies, notes, process, refuses, says, serves, square, untold
+from tests.torture import _alive
 
 
 def played(game, seed):
@@ -59,10 +45,80 @@ def test_two_processes_give_the_same_results():
     assert os.getpid() not in engine.run(process, [(0,), (0,)], 2)
 
 
-def test_a_worker_that_dies_is_one_sentence():
-    with pytest.raises(RunFailed, match="a worker process died") as caught:
-        list(engine.run(dies, [(0,), (1,), (2,)], 2))
+def test_the_task_of_a_worker_that_dies_is_run_again(tmp_path):
+    found = dict(engine.outcomes(dies, [(tmp_path, 0, 0), (tmp_path, 1, 2), (tmp_path, 2, 0)], 2))
+    assert {place: ended.value() for place, ended in found.items()} == {0: 0, 1: 1, 2: 2}
+    again = ("its worker process was ended by SIGKILL, and another one took up the work again",)
+    assert [found[place].notes for place in range(3)] == [(), again, ()]
+    # Who was in flight beside it was not begun again.
+    assert [(tmp_path / f"{number}").read_text() for number in range(3)] == ["x", "xxx", "x"]
+
+
+def test_a_task_whose_workers_die_is_given_up_and_the_others_go_on(tmp_path):
+    results = engine.run(dies, [(tmp_path, 0, 0), (tmp_path, 1, 9), (tmp_path, 2, 0)], 2)
+    found = []
+    with pytest.raises(WorkerDied, match=r"task 2: its worker process died 3 times, .* by SIGKILL") as caught:
+        for result in results:
+            found.append(result)
+    assert sorted(found) == [0, 2] and (tmp_path / "1").read_text() == "xxx"
     assert caught.value.exit_code == 1 and "\n" not in str(caught.value)
+
+
+def test_where_all_workers_die_not_every_task_is_tried(tmp_path):
+    found = [ended for _, ended in engine.outcomes(dies, [(tmp_path, number, 9) for number in range(9)], 2)]
+    assert len(found) == 9 and all(isinstance(ended.error, WorkerDied) for ended in found)
+    not_begun = sum("it was not begun" in str(ended.error) for ended in found)
+    assert len(list(tmp_path.iterdir())) == 9 - not_begun == engine.HOPELESS + 1  # one was in flight beside the last
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_notes_come_with_results_and_with_errors(workers):
+    found = dict(engine.outcomes(notes, [(0,), (1,), (2,)], workers))
+    assert [found[place].notes for place in range(3)] == [("of 0",), ("of 1",), ("of 2",)]
+    assert (found[0].value(), found[2].value()) == (0, 2)
+    with pytest.raises(ZeroDivisionError, match="one") as caught:
+        found[1].value()
+    if workers == 2:
+        assert "in notes" in str(caught.value.__cause__)  # where it was raised
+
+
+def test_what_cannot_travel_is_said_in_words():
+    with pytest.raises(RunFailed, match="unexpected Untold: 1 and 1"):
+        list(engine.run(untold, [(1,), (1,)], 2))
+    with pytest.raises(RunFailed, match="the result of a task cannot be sent: "):
+        list(engine.run(a_function, [(1,), (1,)], 2))
+
+
+SLEEPING = """
+import sys
+from pathlib import Path
+from marl.base import engine
+from tests.marl.base.tasks import sleeps
+list(engine.run(sleeps, [(Path(sys.argv[1]), 0), (Path(sys.argv[1]), 1)], 2))
+"""
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_their_parent(tmp_path, by):
+    """At once, in the middle of their tasks: on Ctrl-C, and when it is killed."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", SLEEPING, str(tmp_path)], env=environment, stderr=subprocess.DEVNULL
+    )
+    files = [tmp_path / f"{number}.pid" for number in range(2)]
+    while not all(file.exists() and file.read_text() for file in files):
+        assert parent.poll() is None
+        time.sleep(0.01)
+    parent.send_signal(by)
+    assert parent.wait() != 0
+    for file in files:
+        while _alive(int(file.read_text())):
+            time.sleep(0.01)
+
+
+def test_only_workers_are_workers():
+    assert not engine.in_worker()
+    assert all(engine.run(serves, [(0,), (0,)], 2))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -98,3 +154,109 @@ def test_results_come_as_they_end():
 
     results = engine.run(note, [(1,), (2,)], 1)
     assert asked == [] and next(results) == 1 and asked == [1]
+
+
+class Evicted(Exception):
+    """Stands for Ray's OutOfMemoryError."""
+
+
+class Crashed(Exception):
+    """Stands for its WorkerCrashedError."""
+
+
+class Ray(SimpleNamespace):
+    """A stub of Ray: each task has a list of what befalls its tries before one of them ends."""
+
+    def __init__(self, befalls=(), refuses=None):
+        names = ("NodeDiedError", "ObjectLostError", "RayError")
+        exceptions = SimpleNamespace(WorkerCrashedError=Crashed, OutOfMemoryError=Evicted)
+        super().__init__(exceptions=exceptions, befalls=befalls, refuses=refuses, options=None, begun=[], stopped=0)
+        vars(exceptions).update({name: type(name, (Exception,), {}) for name in names})
+
+    def init(self, **_):
+        if self.refuses:
+            raise self.refuses
+
+    def shutdown(self):
+        self.stopped += 1
+
+    def remote(self, **options):
+        self.options = options
+
+        def decorated(attempt):
+            def ask(function, task):
+                self.begun.append(task)
+                return len(self.begun) - 1, partial(attempt, function, task)
+
+            return SimpleNamespace(remote=ask)
+
+        return decorated
+
+    def wait(self, waiting):
+        return waiting[-1:], waiting[:-1]  # the newest first
+
+    def get(self, asked):
+        _, attempt = asked
+        left = self.befalls[attempt.args[1][0]] if self.befalls else []
+        if left:
+            raise left.pop()
+        return attempt()
+
+
+@pytest.fixture
+def on_ray(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for name in ("RAY_USAGE_STATS_ENABLED", "RAY_DEDUP_LOGS"):
+        monkeypatch.setenv(name, "0")
+
+    def outcomes(ray, tasks):
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        return dict(engine.outcomes(square, [(number,) for number in range(tasks)], 1, "ray"))
+
+    return outcomes
+
+
+def test_ray_runs_a_task_again_whose_worker_died(on_ray):
+    """Its own retries are off; its memory monitor judges the machine, so its kills do not use up the three tries."""
+    ray = Ray(befalls=[[], [Crashed(), Crashed()], [Evicted()] * 5 + [Crashed()], [Crashed()] * 3])
+    found = on_ray(ray, 4)
+    assert ray.options == {"num_cpus": 1, "max_retries": 0, "retry_exceptions": False} and ray.stopped == 1
+    assert [found[place].value() for place in range(3)] == [0, 1, 4]
+    assert "ended with Crashed" in found[1].notes[0] and found[0].notes == ()
+    with pytest.raises(WorkerDied, match="task 4: its worker process died 3 times"):
+        found[3].value()
+    assert [ray.begun.count((place,)) for place in range(4)] == [1, 3, 7, 3]
+
+
+def test_what_ray_evicts_without_end_is_given_up(on_ray):
+    ray = Ray(befalls=[[Evicted()] * 99, []])
+    assert on_ray(ray, 2)[0].given_up and ray.begun.count((0,)) == engine.EVICTIONS
+
+
+def test_ray_that_cannot_run_a_task_is_a_sentence(on_ray):
+    ray = Ray()
+    ray.befalls = [[ray.exceptions.RayError("no such resource")]]
+    with pytest.raises(RunFailed, match="Ray could not run a task: RayError: no such resource"):
+        on_ray(ray, 1)[0].value()
+
+
+def test_a_ray_that_does_not_start_is_a_sentence(on_ray, monkeypatch):
+    ray = Ray(refuses=Exception("The current node timed out during startup"))
+    with pytest.raises(UserError, match=r"a local Ray did not start .*timed out.*; use --engine processes") as caught:
+        on_ray(ray, 1)
+    assert caught.value.exit_code == 2 and ray.stopped == 1
+    with socket.socket() as nobody:  # bound, and not listening
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("RAY_ADDRESS", address := f"127.0.0.1:{nobody.getsockname()[1]}")
+        with pytest.raises(UserError, match=f"no Ray cluster answers at '{address}' .*unset RAY_ADDRESS"):
+            on_ray(Ray(), 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_tasks_are_taken_as_they_are_needed(workers):
+    """There may be more of them than fit into memory."""
+    taken = []
+    results = engine.run(abs, ((taken.append(k) or -k,) for k in count(1)), workers)
+    found = [next(results) for _ in range(5)]
+    assert len(taken) <= 5 + 2 * workers and set(found) <= set(taken)
+    results.close()

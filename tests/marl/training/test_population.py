@@ -27,7 +27,7 @@ def population(**settings) -> PopulationConfig:
 def test_a_members_settings_reach_its_config(tmp_path):
     settings = {"keep": None, "seed": 3, "algorithm.learning_rate": 1e-5, "algorithm.anneal": False}
     settings |= {"opponents": {"agents": ["mcts(simulations=5)"], "share": 0.25}, "algorithm.hidden": [8]}
-    found = check_members(population(**settings), tmp_path, resume=False)["a"]
+    found = check_members(population(**settings), tmp_path, resume=False)["a"].config
     assert (found.keep, found.seed) == (None, 3)
     assert found.opponents == OpponentsConfig(agents=("mcts(simulations=5)",), share=0.25)
     assert found.algorithm["learning_rate"] == 1e-5 and found.algorithm["anneal"] is False

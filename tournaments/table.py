@@ -1,0 +1,96 @@
+"""The payoff table of a two-player game by seat, for populations: what each agent earns in each seat against each.
+
+    payoff[s, i, j]    mean payoff of agent i in seat s with agent j in the other seat
+    score[i, j]        how often i wins against j: 1 a win, ½ a draw, 0 a loss, over pairs of games on one seed
+
+So payoff[0, i, j] and payoff[1, j, i] are of the same games, and seats are never mixed: a game may favour one of them.
+A pair of games has both seatings of one seed; half of a pair counts for payoffs and not for scores. Games that count,
+and forfeits, are those of reports (Store.results, Facts.settled), as in a tournament of these agents alone. What is not
+known is NaN, never 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from games.arrays import Floats, Ints
+from games.errors import UserError
+from tournaments.facts import Facts
+from tournaments.payoffs import Means
+from tournaments.results import Results, sum_by
+from tournaments.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Payoffs by seat between n agents, which their digests name."""
+
+    agents: tuple[str, ...]
+    payoff: Floats  # [2, n, n]; NaN where no payoff is known
+    error: Floats  # [2, n, n] standard errors, clustered by seed; NaN with fewer than two seeds
+    games: Ints  # [2, n, n] with a known payoff
+    score: Floats  # [n, n]; NaN without a pair of games
+    pairs: Ints  # [n, n] pairs of games with known payoffs; of an agent with itself: games
+
+    @classmethod
+    def exact(cls, agents: Sequence[str], payoff: Floats) -> "Table":
+        """Return a table of expected payoffs [2, n, n], which were computed without games."""
+        n = len(agents)
+        nothing = np.zeros((2, n, n), np.int64)
+        return cls(tuple(agents), payoff, np.zeros((2, n, n)), nothing, np.full((n, n), np.nan), nothing[0])
+
+    @property
+    def symmetric(self) -> Floats:
+        """The mean payoffs over both seats [n, n]; in a zero-sum game it is minus its transpose."""
+        return np.asarray(self.payoff.mean(0))
+
+
+def table(store: Store, agents: Sequence[str]) -> Table:
+    """Return the payoffs between some agents, given by their digests, by the games of a store.
+
+    Raises UserError for games of more than two players, and ValueError for an agent that is given twice.
+    """
+    if len(set(agents)) < len(agents):
+        raise ValueError("expected each agent once in a payoff table")
+    n, labels, results = len(agents), store.labels(), store.results()
+    if results.seats.shape[1] != 2:
+        raise UserError(f"expected two-player games for a payoff table, got {results.seats.shape[1]} players")
+    place = {labels[agent]: k for k, agent in enumerate(agents) if agent in labels}
+    index = np.array([place.get(agent, -1) for agent in results.agents], np.int64)
+    results = results.where(np.all(index[results.seats] >= 0, axis=1))
+    results = Facts.of(store).settled(results)
+    seats = index[results.seats]  # [G, 2]
+    cell = seats @ np.array([[n, 1], [1, n]]) + np.array([0, n * n])  # [G, 2] of `payoff`, from each seat's view
+    means = Means.of(cell.ravel(), results.payoffs.ravel(), np.repeat(results.seeds, 2), 2 * n * n)
+    score, pairs = _scores(results, seats, n)
+    by_seat = (2, n, n)
+    return Table(
+        agents=tuple(agents),
+        payoff=means.mean.reshape(by_seat),
+        error=means.error.reshape(by_seat),
+        games=means.games.reshape(by_seat),
+        score=score,
+        pairs=pairs,
+    )
+
+
+def _scores(results: Results, seats: Ints, n: int) -> tuple[Floats, Ints]:
+    """Return scores and pairs of games [n, n], by the agents in seats 0 and 1 [G, 2]."""
+    known = np.all(~np.isnan(results.payoffs), axis=1)
+    won = 1 - results.where(known).outcome / 2  # [G] by seat 0
+    seats = seats[known]
+    low, high = np.sort(seats, 1).T
+    names, seed = np.unique(results.seeds[known], return_inverse=True)
+    both, place, count = np.unique((low * n + high) * len(names) + seed, return_inverse=True, return_counts=True)
+    earned = sum_by(place, np.where(seats[:, 0] == low, won, 1 - won), len(both)) / count  # by the lower agent
+    pairing = both // max(len(names), 1)
+    mirror = pairing % (n + 1) == 0  # of an agent with itself, which is one game and draws in the mean
+    whole = mirror | (count == 2)
+    pairs = np.bincount(pairing[whole], minlength=n * n)
+    total = sum_by(pairing[whole], np.where(mirror, 0.5, earned)[whole], n * n)
+    score = np.divide(total, pairs, out=np.full(n * n, np.nan), where=pairs > 0).reshape(n, n)
+    pairs = pairs.reshape(n, n)
+    lower = np.tril_indices(n, -1)
+    score[lower], pairs[lower] = 1 - score.T[lower], pairs.T[lower]
+    return score, pairs
