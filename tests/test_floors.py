@@ -18,6 +18,7 @@ FLOORS = (
         "marl.algorithms.opponent_shaping",
         "marl.algorithms.zero",
         "marl.algorithms.co_training",
+        "marl.algorithms.tabular",
         "marl.agents",
     ),
     ("marl.evaluation",),

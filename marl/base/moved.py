@@ -36,7 +36,12 @@ MOVED: dict[str, tuple[str, ...]] = {
     "marl.entrants": ("marl.agents.load", "marl.learning.registry"),
     "marl.episode_batch": ("marl.algorithms.value_factorization.batch",),
     "marl.episodic": ("marl.algorithms.value_factorization.learner",),
-    "marl.exploitability": ("marl.evaluation.exploitability", "marl.evaluation.tabular"),
+    "marl.exploitability": (
+        "marl.evaluation.openspiel_policies",
+        "marl.evaluation.exploitability",
+        "marl.evaluation.tabular",
+        "marl.evaluation.tree",
+    ),
     "marl.files": ("marl.base.files",),
     "marl.foreign": ("marl.agents.foreign",),
     "marl.learner": ("marl.learning.learner",),

@@ -211,7 +211,8 @@ def _by_the_tree(
 ) -> None:
     """Print an agent's exact value against opponents and, with --best-response, those of the best responses."""
     from marl.evaluation import exploitability
-    from marl.evaluation.tabular import Tree, behaviour_of
+    from marl.evaluation.tabular import behaviour_of
+    from marl.evaluation.tree import Tree
 
     tree = Tree(spec, mode)
     own = behaviour_of(tree, agent, key, draws or DRAWS)

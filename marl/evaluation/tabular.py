@@ -1,4 +1,4 @@
-"""An agent's policy as a table over all information states of a small game of OpenSpiel's, in OpenSpiel's own form.
+"""An agent's policy as a table over all information states of a small game, and a table as an agent.
 
 An agent that tells its policy (marl/rollout/agent.py) is read exactly. Any other is asked `draws` times at each
 information state, with different keys, and the frequencies are the policy.
@@ -14,62 +14,32 @@ If no draw agrees with the history, all count: the agent hardly reaches that inf
 """
 
 import zlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, NamedTuple
 
 import numpy as np
-import pyspiel
 from numpy.typing import NDArray
 
-from games.contract import Spec, State
+from games.contract import Spec
 from games.errors import UserError
 from games.keys import fold
-from games.registry import load
-from games.solvers.exhaustive import edges
+from marl.algorithms.tabular import names_of, table
+from marl.evaluation.tree import InformationState, Probabilities, Tree, best_responses
 from marl.rollout.agent import Agent, policy_of
-from marl.rollout.types import Hidden, View
+from marl.rollout.types import Hidden, Tensors, View
 
-LIMIT = 100_000  # the largest number of information states at which an agent is asked
-POSITIONS = 1_000_000  # of the whole game: about 3 GB while OpenSpiel computes best responses
 ASKED = 1024  # rows of one call of the agent
 ALIKE = 1e-5  # of probabilities: a class of a user's own may compute a row a little differently beside other rows
-
-Probabilities = NDArray[np.float64]  # [K, A] by information state
-
-
-class InformationState(NamedTuple):
-    """An information state: OpenSpiel's name for it, and one history that leads to it."""
-
-    name: str
-    player: int
-    actions: list[int]  # legal ones
-    decisions: tuple[State, ...]  # the player's own so far, this one last
-    taken: tuple[int, ...]  # the player's own actions before this decision
 
 
 @dataclass(frozen=True)
 class Behaviour:
     """An agent's policy at every information state, and the policies of two halves of the draws."""
 
-    policy: Any  # OpenSpiel's TabularPolicy, as are the halves
-    halves: tuple[Any, Any]  # the policy twice, if it is exact
+    policy: Probabilities
+    halves: tuple[Probabilities, Probabilities]  # the policy twice, if it is exact
     draws: int  # 0: the policy is exact
-
-
-class Tree:
-    """A small game of OpenSpiel's with all its information states.
-
-    Raises UserError for games that are not OpenSpiel's, let players move at the same time or are too large; `purpose`
-    is the option that needs the tree.
-    """
-
-    def __init__(self, spec: Spec, purpose: str) -> None:
-        game = _game(spec, purpose)
-        self.spec = spec
-        self.game: Any = game.native  # OpenSpiel's
-        self.known = information_states(game)
 
 
 def behaviour_of(tree: Tree, agent: Agent, key: int, draws: int) -> Behaviour:
@@ -78,13 +48,12 @@ def behaviour_of(tree: Tree, agent: Agent, key: int, draws: int) -> Behaviour:
     Raises UserError for an agent that chooses an illegal action.
     """
     if (exact := told(tree, agent, key)) is not None:
-        policy = tabular(tree.known, exact)
-        return Behaviour(policy, (policy, policy), draws=0)
+        return Behaviour(exact, (exact, exact), draws=0)
     if draws < 2:
         raise UserError(f"expected at least 2 draws at an information state, got {draws}")
     actions, counts = ask(tree, agent, key, draws)
     policy, *halves = (
-        tabular(tree.known, _frequencies(tree.spec, actions[:, part], counts[:, part]))
+        _frequencies(tree.spec, actions[:, part], counts[:, part])
         for part in (slice(None), slice(0, None, 2), slice(1, None, 2))
     )
     return Behaviour(policy, (halves[0], halves[1]), draws)
@@ -151,91 +120,20 @@ def _frequencies(spec: Spec, actions: NDArray[np.int64], counts: NDArray[np.bool
     return np.asarray((chosen & weight[..., None]).sum(1) / weight.sum(1, keepdims=True))
 
 
-def tabular(known: Sequence[InformationState], probabilities: Probabilities) -> Any:
-    """Return a policy as OpenSpiel's TabularPolicy."""
-    return pyspiel.TabularPolicy(
-        {
-            state.name: [(action, float(chances[action])) for action in state.actions]
-            for state, chances in zip(known, probabilities, strict=True)
-        }
-    )
+def tensors_of(tree: Tree, policy: Probabilities) -> Tensors:
+    """Return the tensors of the agent that plays a policy in every seat (marl/algorithms/tabular.py).
+
+    Raises UserError for a game in which a player sees the same on its way to two information states.
+    """
+    names = np.zeros(1 + len(tree.known), np.int64)  # the first: before a player's first decision
+    came_from = -(-tree.leads // tree.spec.num_actions)  # [K] the information state before, counted from 1
+    for layer in tree.layers:
+        states, player = [state.decisions[-1] for state in tree.known[layer]], tree.player[layer]
+        views = View.of(tree.spec, states, fold(0, player), first=False)
+        names[1:][layer] = names_of(names[came_from[layer]], views.obs, player)
+    return table(names[1:], policy)
 
 
-def best_responses(game: Any, policy: Any) -> tuple[list[Any], list[float]]:
-    """Return a best response of each player to a policy in the other seats, and its value [N]."""
-    policies, worth = [], []
-    for player in range(game.num_players()):  # one after another: each holds the whole game
-        response = pyspiel.TabularBestResponse(game, player, policy)
-        worth.append(response.value_from_state(game.new_initial_state()))
-        policies.append(response.get_best_response_policy())
-    return policies, worth
-
-
-def returns(game: Any, policies: Sequence[Any]) -> list[float]:
-    """Return the expected return of each player [N] if each plays its own policy."""
-    whole = -1  # depth
-    return list(pyspiel.expected_returns(game.new_initial_state(), list(policies), whole, True))
-
-
-def value(game: Any, player: int, policy: Any, others: Any) -> float:
-    """Return the expected return of a player's policy, with another in all other seats."""
-    return returns(game, [policy if p == player else others for p in range(game.num_players())])[player]
-
-
-def information_states(game: Any) -> list[InformationState]:
-    """Return all information states of a game, ordered by the number of the player's decisions before them."""
-    spec: Spec = game.spec
-    found: dict[str, InformationState] = {}
-    seen: dict[str, Hashable] = {}
-    nothing: tuple[tuple[tuple[State, int], ...], ...] = ((),) * spec.num_players
-    stack = [(game.initial_state(), nothing)]
-    positions = 0
-    while stack:
-        state, past = stack.pop()
-        positions += 1
-        if len(found) > LIMIT or positions > POSITIONS:
-            raise UserError(
-                f"expected at most {LIMIT:,} information states and {POSITIONS:,} positions, got more in "
-                f"'{spec.name}'; choose a smaller game"
-            )
-        for player in state.acting():
-            name = state.native.information_state_string(player)
-            if name not in found:
-                states, taken = zip(*past[player], strict=True) if past[player] else ((), ())
-                legal = list(state.legal_actions(player))
-                found[name] = InformationState(name, player, legal, (*states, state), taken)
-                seen[name] = state.information(player)
-            elif found[name].player != player or seen[name] != state.information(player):
-                raise UserError(
-                    f"expected OpenSpiel to name each information state differently, and two of '{spec.name}' have "
-                    "the same name; choose another game"
-                )
-        stack += [(edge.state, _past(past, state, edge.action)) for edge in edges(state)]
-    return sorted(found.values(), key=lambda state: len(state.decisions))
-
-
-def _past(past: Any, state: State, action: int) -> Any:
-    """Return each player's decisions, as (state, action), after an action in a state; chance adds none."""
-    acting = state.acting()
-    return tuple((*own, (state, action)) if player in acting else own for player, own in enumerate(past))
-
-
-def _game(spec: Spec, purpose: str) -> Any:
-    """Return the game of a Spec; raises UserError if it has no such tree."""
-    if not spec.name.startswith("openspiel:") or "|" in spec.name or not spec.searchable:
-        raise UserError(
-            f"{purpose} needs one of OpenSpiel's games, without wrappers, got '{spec.name}'; choose one "
-            "such as openspiel:leduc_poker"
-        )
-    if spec.turns != "sequential":
-        raise UserError(
-            f"{purpose} needs turns, and in '{spec.name}' players move at the same time; name the game as "
-            "openspiel:turn_based_simultaneous_game(game=...)"
-        )
-    game: Any = load(spec.name)
-    if not game.recalls:
-        raise UserError(
-            f"{purpose} needs OpenSpiel's names of information states, and '{spec.name}' has none; choose another "
-            "game, such as openspiel:leduc_poker"
-        )
-    return game
+def respond(tree: Tree, policy: Probabilities) -> Tensors:
+    """Return the tensors of the agent that plays the best response to a policy in every seat (`best_responses`)."""
+    return tensors_of(tree, best_responses(tree, policy)[0])

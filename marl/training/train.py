@@ -165,7 +165,7 @@ class Checked:
     """A config that fits: as a run of it records it, and with the digests of the agents that it names."""
 
     config: TrainConfig
-    opponents: tuple[tuple[str, tuple[float, ...]], ...]  # the digest of each, and its weights by the learner's seat
+    opponents: tuple[tuple[str, list[float]], ...]  # the digest of each, and its weights by the learner's seat [N]
     panel: tuple[str, ...]  # digests, and `self`
 
     @property
@@ -194,7 +194,7 @@ def check(config: TrainConfig, device: str = "auto", agents: Mapping[str, str] |
     _writers(config)
     return Checked(
         _resolved(config, name, settings, length, against),
-        tuple((opponent.entrant.digest, tuple(opponent.weights.tolist())) for opponent in opponents),
+        tuple((opponent.entrant.digest, opponent.weights.tolist()) for opponent in opponents),
         tuple(entrant.digest if entrant else "self" for entrant in panel.values()),
     )
 

@@ -29,7 +29,8 @@ from games.keys import fold
 from games.registry import make
 from marl.agents.load import load_entrant
 from marl.evaluation.exploitability import best_response
-from marl.evaluation.tabular import Tree, behaviour_of
+from marl.evaluation.tabular import behaviour_of
+from marl.evaluation.tree import Tree
 from marl.learning.networks import Network
 from marl.rollout.agent import Random
 from marl.rollout.loop import Carry, rollout
