@@ -20,7 +20,17 @@ from marl.names import keep_ours
 
 # The public names, and the modules that have them; marl/__init__.pyi says the same to type checkers.
 _HOMES = {
-    "marl.api": ("make", "load_agent", "play", "Played", "evaluate", "train", "train_population", "run_tournament", "rate"),
+    "marl.api": (
+        "make",
+        "load_agent",
+        "play",
+        "Played",
+        "evaluate",
+        "train",
+        "train_population",
+        "run_tournament",
+        "rate",
+    ),
     "games.contract": ("Spec", "TimeStep", "State", "Game", "VecEnv", "Array", "Discrete", "Box"),
     "games.errors": ("UserError", "RunFailed"),
     "marl.rollout.agent": ("Agent", "Stateless"),

@@ -59,8 +59,8 @@ class Terminals:
 class Tree:
     """A small game of OpenSpiel's with all its information states and terminal positions.
 
-    Raises UserError for games that are not OpenSpiel's, let players move at the same time or are too large, with more than so many `positions`;
-    `purpose` is the option that needs the tree.
+    Raises UserError for games that are not OpenSpiel's, let players move at the same time or have more than so many
+    `positions`; `purpose` is the option that needs the tree.
     """
 
     def __init__(self, spec: Spec, purpose: str, positions: int = POSITIONS) -> None:
