@@ -114,25 +114,35 @@ def value(tree: Tree, player: int, policy: Probabilities, others: Probabilities)
 def best_responses(tree: Tree, policy: Probabilities) -> tuple[Probabilities, Floats]:
     """Return the best response of each player to a policy in the other seats, all in one table, and their values [N].
 
-    Of the best actions at an information state it takes the first, as everywhere that the others never let it come to.
+    Of the best actions at an information state it takes the one that is best if the others play uniformly, and of
+    those the first. Where the others never let it come to, that decides alone: as a member of a population a response
+    that plays sensibly there is worth more.
     """
     response = np.zeros_like(policy)
     values = np.zeros(tree.spec.num_players)
-    reached = _reached(tree, [policy] * tree.spec.num_players)
-    for player in range(tree.spec.num_players):
-        others = tree.ends.chance * np.prod(np.delete(reached, player, axis=0), axis=0)
-        worth, stake = (
-            np.bincount(tree.ends.sequence[:, player], others * paid, 1 + policy.size)
-            for paid in (tree.ends.returns[:, player], np.abs(tree.ends.returns[:, player]))
+    seats = range(tree.spec.num_players)
+    reached, uniform = (_reached(tree, [each] * len(seats)) for each in (policy, tree.uniform()))
+    for player in seats:
+        others, trembling = (
+            tree.ends.chance * np.prod(np.delete(each, player, axis=0), axis=0) for each in (reached, uniform)
+        )
+        paid = tree.ends.returns[:, player]
+        worth, against_uniform, stake = (
+            np.bincount(tree.ends.sequence[:, player], of_ends, 1 + policy.size)
+            for of_ends in (others * paid, trembling * paid, others * np.abs(paid))
         )
         for layer in reversed(tree.layers):
             own = np.flatnonzero(tree.player[layer] == player) + layer.start
+            rows = np.arange(len(own))
             found = np.where(tree.legal[own], worth[1:].reshape(policy.shape)[own], -np.inf)
             at_stake, best = stake[1:].reshape(policy.shape)[own].sum(1), found.max(1)
-            first = (found >= (best - TIE * at_stake)[:, None]).argmax(1)
-            response[own, first] = 1
+            ties = found >= (best - TIE * at_stake)[:, None]
+            second = against_uniform[1:].reshape(policy.shape)[own]
+            chosen = np.where(ties, second, -np.inf).argmax(1)
+            response[own, chosen] = 1
             np.add.at(worth, tree.leads[own], best)
             np.add.at(stake, tree.leads[own], at_stake)
+            np.add.at(against_uniform, tree.leads[own], second[rows, chosen])
         values[player] = worth[0]
     return response, values
 
