@@ -144,6 +144,10 @@ def test_rounding_decides_nothing():
     assert solve(zero_sum(equal)).strategies[0] == pytest.approx([0.5, 0.5])
 
 
+def test_what_is_in_no_equilibrium_has_no_weight():
+    assert solve(zero_sum(np.array([[1], [1 - 1e-5], [0]]))).strategies[0].tolist() == [1, 0, 0]
+
+
 def test_if_one_linear_program_fails_the_other_answers(monkeypatch):
     asked = []
 
