@@ -125,6 +125,12 @@ def test_games_that_are_not_zero_sum_are_refused():
         solve(symmetric(COORDINATION))
 
 
+def test_weights_that_fell_too_far_come_back():
+    matrix = np.array([[0.6519, 0, 0.7565], [1, 0.6821, 0.6901], [0.4044, 0.8008, 0.1751], [0.4125, 0.6137, 0.7586]])
+    found = nash.most_entropy(matrix), nash.most_entropy(1 - matrix.T)  # no linear program behind it
+    assert nash_conv(zero_sum(matrix), found) < 1e-6
+
+
 def test_if_newton_fails_a_linear_program_answers(monkeypatch):
     monkeypatch.setattr(nash, "most_entropy", lambda matrix: np.full(len(matrix), np.nan))
     assert solve(zero_sum(BIASED)).strategies[0] == pytest.approx([0.0625, 0.625, 0.3125])
