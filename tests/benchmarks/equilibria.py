@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> Any:
     parser.add_argument("--seeds", type=int, default=5)
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    rows = network(given.steps, given.seeds) if given.what == "network" else methods((10, 30, 100, 300), given.seeds)
+    rows = network(given.steps, given.seeds) if given.what == "network" else methods((10, 100, 300), given.seeds)
     for row in rows:
         print(row, flush=True)
 

@@ -125,6 +125,12 @@ def test_games_that_are_not_zero_sum_are_refused():
         solve(symmetric(COORDINATION))
 
 
+def test_weights_that_fell_too_far_come_back():
+    matrix = np.array([[0.6519, 0, 0.7565], [1, 0.6821, 0.6901], [0.4044, 0.8008, 0.1751], [0.4125, 0.6137, 0.7586]])
+    found = nash.most_entropy(matrix), nash.most_entropy(1 - matrix.T)  # no linear program behind it
+    assert nash_conv(zero_sum(matrix), found) < 1e-6
+
+
 def test_if_newton_fails_a_linear_program_answers(monkeypatch):
     monkeypatch.setattr(nash, "most_entropy", lambda matrix: np.full(len(matrix), np.nan))
     assert solve(zero_sum(BIASED)).strategies[0] == pytest.approx([0.0625, 0.625, 0.3125])
@@ -142,6 +148,10 @@ def test_rounding_decides_nothing():
     equal = np.array([[0.1 + 0.2], [0.3]])
     assert equal[0] != equal[1]
     assert solve(zero_sum(equal)).strategies[0] == pytest.approx([0.5, 0.5])
+
+
+def test_what_is_in_no_equilibrium_has_no_weight():
+    assert solve(zero_sum(np.array([[1], [1 - 1e-5], [0]]))).strategies[0].tolist() == [1, 0, 0]
 
 
 def test_if_one_linear_program_fails_the_other_answers(monkeypatch):
