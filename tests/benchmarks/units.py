@@ -89,12 +89,20 @@ def journal(_: argparse.Namespace) -> Iterator[Row]:
     each = (with_journal - without) / UNITS
     yield "id and journal of a unit", f"{each * 1e3:.2f} ms", ""
     with_journal, without = medians(lambda: journalled(PRODUCTS, 1), lambda: bare(PRODUCTS))
-    yield f"units of {1e3 * without / UNITS:.0f} ms: with a journal / without", f"{with_journal / without:.3f}", "at most 1.10"
+    yield (
+        f"units of {1e3 * without / UNITS:.0f} ms: with a journal / without",
+        f"{with_journal / without:.3f}",
+        "at most 1.10",
+    )
 
 
 def processes(_: argparse.Namespace) -> Iterator[Row]:
     in_two, without = medians(lambda: journalled(PRODUCTS, 2), lambda: bare(PRODUCTS))
-    yield f"units of {1e3 * without / UNITS:.0f} ms: in two processes / in this one", f"{in_two / without:.3f}", "at most 1.10"
+    yield (
+        f"units of {1e3 * without / UNITS:.0f} ms: in two processes / in this one",
+        f"{in_two / without:.3f}",
+        "at most 1.10",
+    )
     [empty] = medians(lambda: journalled(0, 2))
     yield "two worker processes and 200 empty units", f"{empty:.2f} s", ""
 
