@@ -181,7 +181,8 @@ class _Deaths:
 
     def not_begun(self, task: int) -> Ended[Any]:
         """Return how a task ended that was given up without a try."""
-        return self._gave_up(task, f"it was not begun, since the worker processes of {HOPELESS} others died")
+        begun = "begun again" if self._how[task] else "begun"
+        return self._gave_up(task, f"it was not {begun}, since the worker processes of {HOPELESS} others died")
 
     def _gave_up(self, task: int, what: str) -> Ended[Any]:
         remedy = "what is saved is kept: use fewer workers, or run again to go on from it"
