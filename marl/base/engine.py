@@ -190,7 +190,8 @@ class _Deaths:
 
     def not_begun(self, task: int) -> Ended[Any]:
         """Return how a task ended that was given up without a try."""
-        what = f"it was not begun, since the worker processes of {HOPELESS} others died"
+        begun = "begun again" if self._how[task] else "begun"
+        what = f"it was not {begun}, since the worker processes of {HOPELESS} others died"
         return replace(self._gave_up(task, what), not_begun=True)
 
     def _gave_up(self, task: int, what: str) -> Ended[Any]:
