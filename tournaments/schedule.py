@@ -198,9 +198,10 @@ def batches(blocks: Iterable[Block], size: int, apart: Collection[str] = ()) -> 
     An agent decides at once for all of its games in a piece: few agents with many games each are faster than many with
     few. A piece holds games of one company of agents of `apart` only.
     """
-    for _, company in groupby(filter(None, blocks), lambda block: frozenset(apart).intersection(block[0].agents)):
+    apart = frozenset(apart)
+    for _, blocks_of_company in groupby(filter(None, blocks), lambda block: apart.intersection(block[0].agents)):
         piece: Block = []
-        for block in company:
+        for block in blocks_of_company:
             if len(piece) + len(block) <= size:
                 piece += block
                 continue
