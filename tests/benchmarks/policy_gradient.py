@@ -1,22 +1,28 @@
-"""How fast IPPO is, beside JaxMARL's; `python -m tests.benchmarks.policy_gradient` (tests/benchmarks/peers.md).
+"""How fast IPPO is, beside JaxMARL's and CleanRL's; `python -m tests.benchmarks.policy_gradient` (peers.md).
 
 As in tests/benchmarks/speed.py all times are CPU time of one thread, what is compared alternates, medians are shown,
 and each benchmark runs in a process of its own; --only NAME runs one.
 
     jaxmarl      training at simple_spread in 16 and in 64 environments, against JaxMARL's IPPO-FF at its own one;
                  --jaxmarl is a checkout of its repository, --jaxmarl-python a Python that has what its script imports
+    recurrent    the same with GRUs, against its IPPO-RNN
+    learning     the returns of JaxMARL's IPPO-FF after 50,000 to 200,000 steps, five seeds
+    cleanrl      training at simple_spread against CleanRL's PPO on SuperSuit's vectoriser (tests/benchmarks/cleanrl.py)
     where        where the time goes: microseconds a step of each part
     commands     whole commands that need no torch, imports included
 """
 
 import argparse
+import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,26 +35,32 @@ from tests.benchmarks import timing
 from tests.benchmarks.cooperative import Partner, cpu_seconds, one_core
 from tests.benchmarks.timing import Row, clock
 
-LENGTH, MINIBATCHES = 128, 4  # steps of each environment in an update, and minibatches of its data
+LENGTH = 128  # steps of each environment in an update
 STEPS = 81_920  # of the other side, each time that it is asked
+FEW = 8_192  # the same, where it is slow
 TARGETS = {16: "≥ 0.5", 64: "≥ 0.8"}  # by the number of environments
+FEED_FORWARD = {"hidden": [64, 64], "learning_rate": 2.5e-4, "minibatches": 4}
+RECURRENT = {
+    "hidden": [128],
+    "hidden_size": 128,
+    "recurrent": True,
+    "learning_rate": 5e-4,
+    "minibatches": 2,
+    "clip": 0.3,
+}
 
 
 class Trainer:
-    """A training run as JaxMARL's ippo_ff_mpe.yaml sets it, without evaluation, logs and checkpoints.
+    """A training run as JaxMARL's ippo_ff_mpe.yaml or ippo_rnn_mpe.yaml sets it, without evaluation, logs, checkpoints.
 
     JaxMARL's value loss is clipped and its network does not see the player's index; ours are as they are. An episode of
     25 steps takes 26 of ours, since the step that resets is one of its own; it is not counted.
     """
 
-    def __init__(self, num_envs: int) -> None:
-        settings = {
-            "name": "ippo",
-            "hidden": [64, 64],
-            "learning_rate": 2.5e-4,
-            "epochs": 4,
-            "minibatch_size": num_envs * LENGTH * 3 // MINIBATCHES,
-        }
+    def __init__(self, num_envs: int, settings: Mapping[str, Any] = FEED_FORWARD) -> None:
+        size = num_envs * LENGTH * 3 // settings["minibatches"]
+        settings = {"name": "ippo", "epochs": 4, "minibatch_size": size} | settings
+        del settings["minibatches"]
         config = TrainConfig(
             game="spread", algorithm=settings, num_envs=num_envs, rollout_length=LENGTH, steps=10_000_000
         )
@@ -65,33 +77,79 @@ class Trainer:
         self.learner.update(trajectory, {0})
         return trajectory.steps
 
-    def rate(self) -> float:
-        """Train for about as many steps as the other side; return steps per CPU-second."""
-        start, steps = time.process_time(), 0
-        while steps < STEPS:
-            steps += self.update()
-        return steps / (time.process_time() - start)
+
+def rate_of(side: Any, least: int) -> float:
+    """Train for at least so many steps; return steps per CPU-second."""
+    start, steps = time.process_time(), 0
+    while steps < least:
+        steps += side.update()
+    return steps / (time.process_time() - start)
 
 
-def jaxmarl(options: argparse.Namespace) -> Iterator[Row]:
-    """Steady state: compilation and imports are not counted on either side."""
-    if options.jaxmarl is None:
-        yield "JaxMARL's IPPO-FF", "skipped: name a checkout of its repository with --jaxmarl", "≥ 0.5, ≥ 0.8"
-        return
+def compared(what: str, whose: str, rates: list[tuple[float, float]], target: str) -> Iterator[Row]:
+    """Yield the medians of (our rate, the other's) and their ratio."""
+    rate, other = (statistics.median(column) for column in zip(*rates, strict=True))
+    yield f"{what}: training steps per CPU-second", f"{rate:,.0f}", ""
+    yield f"{what}: {whose}", f"{other:,.0f}", ""
+    yield f"{what}: ratio", f"{rate / other:.2f}", target
+
+
+def on_one_core() -> None:
     one_core()
     one = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
     os.environ |= {"OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": one}
-    for num_envs, target in TARGETS.items():
-        driver = [options.jaxmarl_python, "-c", JAXMARL_DRIVER, options.jaxmarl, str(num_envs), str(STEPS)]
-        ours = Trainer(num_envs)
+
+
+def beside_jaxmarl(
+    options: argparse.Namespace, script: str, settings: Mapping[str, Any], targets: Any
+) -> Iterator[Row]:
+    """Steady state: compilation and imports are not counted on either side."""
+    if options.jaxmarl is None:
+        yield f"JaxMARL's {script}", "skipped: name a checkout of its repository with --jaxmarl", ""
+        return
+    on_one_core()
+    for num_envs, target in targets.items():
+        driver = [options.jaxmarl_python, "-c", JAXMARL_DRIVER, options.jaxmarl, script, str(num_envs), str(STEPS)]
+        ours = Trainer(num_envs, settings)
         ours.update()
         with Partner(driver) as theirs:
-            rates = [(ours.rate(), theirs.rate()) for _ in range(options.repetitions)]
-        rate, other = (statistics.median(column) for column in zip(*rates, strict=True))
-        what = f"IPPO at simple_spread, {num_envs} environments"
-        yield f"{what}: training steps per CPU-second", f"{rate:,.0f}", ""
-        yield f"{what}: JaxMARL's IPPO-FF", f"{other:,.0f}", ""
-        yield f"{what}: ratio", f"{rate / other:.2f}", target
+            rates = [(rate_of(ours, STEPS), theirs.rate()) for _ in range(options.repetitions)]
+        yield from compared(f"IPPO at simple_spread, {num_envs} environments", f"JaxMARL's {script}", rates, target)
+
+
+def jaxmarl(options: argparse.Namespace) -> Iterator[Row]:
+    yield from beside_jaxmarl(options, "ippo_ff_mpe", FEED_FORWARD, TARGETS)
+
+
+def recurrent(options: argparse.Namespace) -> Iterator[Row]:
+    yield from beside_jaxmarl(options, "ippo_rnn_mpe", RECURRENT, dict.fromkeys(TARGETS, ""))
+
+
+def cleanrl(options: argparse.Namespace) -> Iterator[Row]:
+    from tests.benchmarks.cleanrl import Ppo
+
+    on_one_core()
+    for num_envs, target in {16: "", 64: "≥ 10"}.items():
+        ours, theirs = Trainer(num_envs), Ppo(num_envs)
+        rates = [(rate_of(ours, STEPS), rate_of(theirs, FEW)) for _ in range(options.repetitions + 1)][1:]
+        yield from compared(
+            f"IPPO at simple_spread, {num_envs} environments", "CleanRL's PPO, SuperSuit", rates, target
+        )
+
+
+def learning(options: argparse.Namespace) -> Iterator[Row]:
+    """The mean return, summed over the players, of the episodes of a rollout; ours is `marl sweep ippo_spread`."""
+    if options.jaxmarl is None:
+        yield "JaxMARL's ippo_ff_mpe", "skipped: name a checkout of its repository with --jaxmarl", ""
+        return
+    on_one_core()
+    for num_envs, changes in ((16, {}), (64, {}), (64, {"LR": 2e-3, "NUM_STEPS": 25})):
+        driver = [options.jaxmarl_python, "-c", LEARNING_DRIVER, options.jaxmarl, str(num_envs), json.dumps(changes)]
+        returns = json.loads(subprocess.run(driver, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        shown = ", ".join(f"{mean:.1f}" for mean in np.mean(returns, 0))
+        ends = " ".join(f"{seed[-1]:.1f}" for seed in returns)
+        what = f"JaxMARL's ippo_ff_mpe, {num_envs} environments{''.join(f', {k} {v:g}' for k, v in changes.items())}"
+        yield f"{what}: return after 50,000 to 200,000 steps", f"{shown} (at the end: {ends})", ""
 
 
 JAXMARL_DRIVER = """
@@ -102,7 +160,31 @@ if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 wandb = sys.modules["wandb"] = types.ModuleType("wandb")
 wandb.log = lambda metrics: None
-checkout, num_envs, steps = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+checkout, script, num_envs, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+scripts = checkout / "baselines" / "IPPO"
+sys.path[:0] = [str(checkout), str(scripts)]
+
+import importlib, jax, yaml
+
+config = yaml.safe_load((scripts / "config" / f"{script}.yaml").read_text())
+config |= {"NUM_ENVS": num_envs, "TOTAL_TIMESTEPS": steps, "LR": float(config["LR"])}  # YAML 1.1 reads 5e-4 as text
+key = jax.random.PRNGKey(0)
+train = jax.jit(importlib.import_module(script).make_train(config)).lower(key).compile()
+jax.block_until_ready(train(key))
+for line in sys.stdin:
+    start = time.process_time()
+    jax.block_until_ready(train(key))
+    print("SPENT", steps, time.process_time() - start, flush=True)
+"""
+
+
+LEARNING_DRIVER = """
+import json, sys, types
+from pathlib import Path
+
+wandb = sys.modules["wandb"] = types.ModuleType("wandb")
+wandb.log = lambda metrics: None
+checkout, num_envs, changes = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
 scripts = checkout / "baselines" / "IPPO"
 sys.path[:0] = [str(checkout), str(scripts)]
 
@@ -110,14 +192,13 @@ import jax, yaml
 from ippo_ff_mpe import make_train
 
 config = yaml.safe_load((scripts / "config" / "ippo_ff_mpe.yaml").read_text())
-config |= {"NUM_ENVS": num_envs, "TOTAL_TIMESTEPS": steps}
-key = jax.random.PRNGKey(0)
-train = jax.jit(make_train(config)).lower(key).compile()
-jax.block_until_ready(train(key))
-for line in sys.stdin:
-    start = time.process_time()
-    jax.block_until_ready(train(key))
-    print("SPENT", steps, time.process_time() - start, flush=True)
+config |= {"NUM_ENVS": num_envs, "TOTAL_TIMESTEPS": 200_000} | changes
+train = jax.jit(make_train(config))
+found = []
+for seed in range(5):
+    returns = train(jax.random.PRNGKey(seed))["metrics"]["returned_episode_returns"]
+    found.append([float(returns[len(returns) * part // 4 - 1]) for part in (1, 2, 3, 4)])
+print(json.dumps(found))
 """
 
 
@@ -158,7 +239,14 @@ def commands(options: argparse.Namespace) -> Iterator[Row]:
             yield f"`{named}`: CPU-seconds", f"{statistics.median(spent):.2f}", target
 
 
-BENCHMARKS = {"jaxmarl": jaxmarl, "where": where, "commands": commands}
+BENCHMARKS = {
+    "jaxmarl": jaxmarl,
+    "recurrent": recurrent,
+    "learning": learning,
+    "cleanrl": cleanrl,
+    "where": where,
+    "commands": commands,
+}
 
 
 if __name__ == "__main__":
