@@ -193,6 +193,8 @@ class Population:
         met = {digest: agents[digest] for digest in found["weights"]}
         unit = unit_of(response, name)
         task = response.model_dump(mode="json"), str(self.folder), name, met, self._device
+        if unit in journal and not (self.folder / journal.output(unit)["checkpoint"]).exists():
+            journal.drop([unit])
         made = work(journal, {unit: task}, respond, config.workers, config.engine)[unit.id]
         return Member(
             name,

@@ -1,6 +1,7 @@
 """The rounds of a population: the numbers of exact responses, and the same bytes after every kill."""
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -189,6 +190,15 @@ def test_the_number_of_workers_changes_no_byte(tmp_path, workers):
     run(config(**TINY | {"workers": workers}), tmp_path / "several")
     assert contents(tmp_path / "several") == contents(tmp_path / "one")
     assert games(tmp_path / "several") == games(tmp_path / "one")
+
+
+def test_a_response_whose_checkpoint_is_gone_is_made_again(tmp_path):
+    run(config(**TINY | {"iterations": 1}), tmp_path)
+    before = contents(tmp_path)
+    (tmp_path / FILE).unlink()
+    shutil.rmtree(tmp_path / "members" / "response-0000")
+    run(config(**TINY | {"iterations": 1}), tmp_path, resume=True)
+    assert contents(tmp_path) == before
 
 
 def test_more_iterations_go_on_where_fewer_ended(tmp_path):
