@@ -10,13 +10,14 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from games import plugins
 from games.contract import Spec
@@ -29,10 +30,12 @@ from marl.agents import checkpoint
 from marl.agents.foreign import DECISION_SECONDS, ForeignAgent
 from marl.agents.identity import called, digest_of_code
 from marl.agents.mcts import Mcts
+from marl.agents.mixture import Mixture
+from marl.agents.populations import FILE, Member, read_population
 from marl.agents.scripted import SCRIPTED
-from marl.base.files import absent, inside, parse_json, read_text, typed_path
+from marl.base.files import absent, typed_path
 from marl.base.origin import Origin
-from marl.base.schema import FolderName, validate
+from marl.base.schema import validate
 from marl.learning.learner import Learner
 from marl.learning.registry import algorithm
 from marl.rollout.agent import Agent, Random
@@ -41,6 +44,10 @@ from marl.search.agent import UctAgent
 
 LOADED = ("config", "spec", "state", "device")  # parameters of Learner.load_agent that users cannot set
 MAKE = "name a run's folder, as `marl train` makes it"
+MIXTURE = "mixture"  # mixture(RUN): a population's mixture
+FROZEN = "frozen"  # the argument by which a user names all members of a population
+_OF_POPULATIONS = {FROZEN: Parameter(FROZEN, Parameter.KEYWORD_ONLY, annotation=bool)}
+_OF_A_MIXTURE = re.compile(rf"{MIXTURE}\((.*)\)", re.DOTALL)
 ALGORITHM = "algorithm"  # the argument by which a user names the class that trained a checkpoint
 _IDENTITY = re.compile("digest:([0-9a-f]{64})")  # an agent named by its digest, wherever it lies
 BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | SCRIPTED
@@ -124,8 +131,10 @@ def read(text: str) -> Reference:
     """Parse an agent's reference; raises UserError if the text is not one.
 
     The name of a built-in or registered agent comes first, then a path that exists, whatever letters it has, with or
-    without arguments in brackets behind it.
+    without arguments in brackets behind it. What stands in the brackets of `mixture(...)` is a reference, too.
     """
+    if mixture := _OF_A_MIXTURE.fullmatch(text.strip()):
+        return Reference("", MIXTURE, (("of", mixture[1].strip()),))
     path = _existing(text)
     try:
         reference = parse(text)
@@ -213,6 +222,8 @@ def _enter(
         agent = ForeignAgent(text, spec, decision_seconds)
         return Entrant(text, text, agent.digest, agent, draws=_drawn_from(reference), foreign=True)
     refuse_taken(reference.name)
+    if reference.name == MIXTURE:
+        return _mixture(text, reference, spec, device)
     if reference.name in BUILT_IN:
         return _scripted(text, BUILT_IN[reference.name], reference, spec)
     if "/" in reference.name or os.path.lexists(reference.name):
@@ -228,19 +239,20 @@ def is_foreign(text: str) -> bool:
 
 
 def _is_foreign(reference: Reference) -> bool:
-    return bool(reference.source) or (_has_plain_name(reference) and reference.name not in BUILT_IN)
+    return bool(reference.source) or (_has_plain_name(reference) and reference.name not in (*BUILT_IN, MIXTURE))
 
 
 def refuse_taken(name: str) -> None:
     """Raise UserError where a package registers an agent under the name of a built-in one."""
-    if name in BUILT_IN and name in plugins.names(plugins.AGENTS):
+    if name in (*BUILT_IN, MIXTURE) and name in plugins.names(plugins.AGENTS):
         other = plugins.whose(plugins.entry_point(plugins.AGENTS, name))
         raise UserError(f"expected one agent '{name}', got two: marl's own and {other}; uninstall that one")
 
 
 def _has_plain_name(reference: Reference) -> bool:
     """Return whether an agent is built in, or registered by an installed package."""
-    return not reference.source and (reference.name in BUILT_IN or reference.name in plugins.names(plugins.AGENTS))
+    ours = (*BUILT_IN, MIXTURE)
+    return not reference.source and (reference.name in ours or reference.name in plugins.names(plugins.AGENTS))
 
 
 def load_entrants(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
@@ -252,20 +264,91 @@ def _stands_for(text: str, spec: Spec, device: str) -> dict[str, Entrant | Train
     """Return the agents that a reference stands for, by name."""
     reference = read(text)
     if _is_population(reference):
-        return {name: _trained(member, spec, device, name) for name, member in _members(reference).items()}
+        return {name: _member(member, spec, device, name) for name, member in _members(reference).items()}
     agent = _enter(reference, text, spec, device)
     return {agent.name: agent}
 
 
+def _member(reference: Reference, spec: Spec, device: str, name: str) -> Entrant | Trained:
+    """Return a member of a population, called `name`."""
+    if _has_plain_name(reference):
+        return replace(_enter(reference, str(reference), spec, device), name=name)
+    return _trained(reference, spec, device, name)
+
+
+def _mixture(text: str, reference: Reference, spec: Spec, device: str) -> Entrant:
+    """Return the agent that plays a population's mixture; its members are loaded when they are first drawn.
+
+    Its digest is a hash of the digests and the weights of all members with a weight above 0.
+    """
+    of = read(str(dict(reference.arguments).get("of", "")) or MIXTURE)
+    if not _is_population(of):
+        raise UserError(f"expected mixture(RUN), with the folder of a population, got '{text}'")
+    folder = Path(of.name)
+    population = read_population(folder)
+    if population.mixture is None:
+        raise UserError(
+            f"the population '{folder}' has no mixture; name one that was trained with method: psro, or '{folder}' for "
+            "its members"
+        )
+    lies = {str(member.digest): member for member in reversed(population.members)}
+    weights = {digest: by_seat for digest, by_seat in population.mixture.weights.items() if any(by_seat)}
+    if seats := {len(by_seat) for by_seat in weights.values()} - {spec.num_players}:
+        raise UserError(
+            f"the mixture of '{folder}' has weights for {seats.pop()} seats, and '{spec.name}' has {spec.num_players} "
+            "players; name a game that the population plays"
+        )
+    held = []
+    for digest, by_seat in sorted(weights.items()):
+        member = _member(_referred(folder, lies[digest], of.arguments), spec, device, lies[digest].id)
+        found = member.about["digest"] if isinstance(member, Trained) else member.digest
+        if found != digest:
+            raise UserError(
+                f"'{folder / FILE}' gives '{member.name}' the digest {digest[:8]}..., and it has {found[:8]}...; put "
+                "back the one that was there"
+            )
+        held.append((member, by_seat))
+    identity = json.dumps(["mixture", sorted((member.digest, by_seat) for member, by_seat in held)])
+    digest = hashlib.sha256(identity.encode()).hexdigest()
+    agent = Mixture(np.array([by_seat for _, by_seat in held]), [_loader(member) for member, _ in held], spec)
+    return Entrant(f"{MIXTURE}({_short(of)})", text, digest, agent, draws=int(digest[:16], 16))
+
+
+def _loader(member: Entrant | Trained) -> Callable[[], Agent]:
+    return lambda: member.load().agent
+
+
 def _is_population(reference: Reference) -> bool:
     named = not reference.source and not _has_plain_name(reference)
-    return named and os.path.isfile(Path(reference.name) / "population.json")
+    return named and os.path.isfile(Path(reference.name) / FILE)
 
 
 def _members(reference: Reference) -> dict[str, Reference]:
-    """Return the members of a population by name; they take the arguments that the population was given."""
+    """Return the members of a population by name; they take the arguments that the population was given.
+
+    With `frozen=true` they are all that it has, else those of its newest round.
+    """
     folder = Path(reference.name)
-    return {name: Reference("", str(path), reference.arguments) for name, path in members(folder).items()}
+    arguments = dict(reference.arguments)
+    frozen = arguments.pop(FROZEN, False)
+    check_types(reference.name, _OF_POPULATIONS, {FROZEN: frozen})
+    population = read_population(folder)
+    listed = population.members if frozen else population.newest
+    return {member.id: _referred(folder, member, tuple(arguments.items())) for member in listed}
+
+
+def _referred(folder: Path, member: Member, arguments: tuple[tuple[str, Any], ...]) -> Reference:
+    """Return a member's reference, a checkpoint's with arguments; raises UserError if population.json names code."""
+    if member.checkpoint is not None:
+        return Reference("", f"{folder}/{member.checkpoint}", arguments)
+    text = str(member.reference)
+    reference = read(text)
+    if is_foreign(text) or reference.name == MIXTURE or ALGORITHM in dict(reference.arguments):
+        raise UserError(
+            f"the population '{folder}' has a member that is neither built in nor a checkpoint, {written(text)}: not "
+            "run; name the members that you trust one by one"
+        )
+    return reference
 
 
 def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str, Entrant | None]:
@@ -290,6 +373,8 @@ def refuse_code(texts: Sequence[str], key: str, path: Path) -> None:
         if _IDENTITY.fullmatch(text):
             continue
         reference = read(text)
+        if reference.name == MIXTURE:
+            reference = read(str(dict(reference.arguments).get("of", MIXTURE)))
         if reference.source or ALGORITHM in dict(reference.arguments):
             typed = shlex.quote(f"{key}={json.dumps(list(texts), ensure_ascii=False)}")
             raise UserError(
@@ -298,31 +383,10 @@ def refuse_code(texts: Sequence[str], key: str, path: Path) -> None:
             )
 
 
-class _Member(BaseModel):
-    """The fields of an entry of population.json that are read."""
-
-    id: FolderName
-    checkpoint: str
-
-
-class _Population(BaseModel):
-    members: Annotated[list[_Member], Field(min_length=1)]
-
-
 def members(folder: Path) -> dict[str, Path]:
     """Return the checkpoint folders of a population's members by id; raises UserError if population.json is damaged."""
-    path = folder / "population.json"
-    try:
-        listed = validate(_Population, parse_json(read_text(path)), Origin("it")).members
-        found = {member.id: inside(folder, member.checkpoint) for member in listed}
-        missing = next((member.checkpoint for member in listed if not os.path.isdir(found[member.id])), None)
-        if missing is not None:
-            raise ValueError(f"no checkpoint is at '{missing}'")
-        return found
-    except (OSError, ValueError, UserError) as error:
-        raise UserError(
-            f"'{folder}' holds no readable population.json ({error}); train it with `marl population`"
-        ) from error
+    listed = read_population(folder).members
+    return {member.id: folder / member.checkpoint for member in listed if member.checkpoint is not None}
 
 
 def checkpoint_folder(path: Path) -> Path:
@@ -342,6 +406,10 @@ def game_of(text: str) -> str:
     Raises UserError for an agent without a game, and for a checkpoint whose game is not registered here.
     """
     reference = read(text)
+    if reference.name == MIXTURE:
+        reference = read(str(dict(reference.arguments)["of"]))
+    if _is_population(reference):
+        reference = next(iter(_members(reference).values()))
     if reference.source or _has_plain_name(reference):
         raise UserError(f"'{text}' knows no game of its own; name one (--game, or the argument game)")
     game = checkpoint.read(checkpoint_folder(Path(reference.name)))["game"]

@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 from games.contract import Spec
 from games.errors import UserError
 from games.keys import fold
+from marl.agents.mixture import Mixture
 from marl.algorithms.tabular import names_of, table
-from marl.evaluation.tree import InformationState, Probabilities, Tree, best_responses
+from marl.evaluation.tree import InformationState, Probabilities, Tree, best_responses, reach_weighted
 from marl.rollout.agent import Agent, policy_of
+from marl.rollout.referee import Answerable
 from marl.rollout.types import Hidden, Tensors, View
 
 ASKED = 1024  # rows of one call of the agent
@@ -60,7 +62,15 @@ def behaviour_of(tree: Tree, agent: Agent, key: int, draws: int) -> Behaviour:
 
 
 def told(tree: Tree, agent: Agent, key: int) -> Probabilities | None:
-    """Return the policy that an agent tells; None if it tells none, or one that depends on what it drew before."""
+    """Return the policy that an agent tells; None if it tells none, or one that depends on what it drew before.
+
+    That of a mixture is combined from those of its members, each weighted by its reach.
+    """
+    mixture = agent.unwatched if isinstance(agent, Answerable) else agent
+    if isinstance(mixture, Mixture):
+        tables = [told(tree, member, key) for member in mixture.members]
+        policies = [policy for policy in tables if policy is not None]
+        return reach_weighted(tree, policies, mixture.weights) if len(policies) == len(tables) else None
     policy = policy_of(agent)
     if policy is None:
         return None

@@ -199,7 +199,7 @@ class Answerable:
     def __init__(self, agent: Agent, name: str, action: Discrete | Box) -> None:
         self._forfeits: dict[int, Forfeit] = {}
         self._agent, self._name = _Watched(agent, action, self._forfeits, alone=False), name
-        self._unwatched = agent
+        self.unwatched = agent
 
     def initial_hidden(self, rows: int) -> Hidden:
         hidden, failure = self._agent.initial_hidden(rows), self._agent.unready
@@ -223,13 +223,13 @@ class Answerable:
     @property
     def policy(self) -> Policy | None:
         """Return the agent's policy, if it has one; it raises RunFailed where that fails or is no policy."""
-        ask = policy_of(self._unwatched)
+        ask = policy_of(self.unwatched)
         return ask and (lambda view, hidden: self._answer(lambda: _judged(ask(view, hidden), view, hidden)))
 
     @property
     def value(self) -> Value | None:
         """Return the agent's value function, if it has one; it raises RunFailed where that fails."""
-        ask = value_of(self._unwatched)
+        ask = value_of(self.unwatched)
         return ask and (lambda view, hidden: self._answer(lambda: _finite(ask(view, hidden), view)))
 
     def _answer(self, ask: Callable[[], Result]) -> Result:

@@ -84,9 +84,9 @@ class View:
         """Return one row alone, as a batch of one."""
         return self.rows(slice(index, index + 1))
 
-    def rows(self, rows: slice) -> "View":
+    def rows(self, rows: slice | NDArray[np.int64]) -> "View":
         """Return some rows, as a batch of their own."""
-        states = self.states
+        states, numbers = self.states, np.arange(len(self))[rows].tolist()
         return View(
             self.obs[rows],
             self.action_mask[rows],
@@ -94,7 +94,7 @@ class View:
             self.row[rows],
             self.first[rows],
             self.key[rows],
-            None if states is None else lambda: states()[rows],
+            None if states is None else lambda: (lambda clones: [clones[row] for row in numbers])(states()),
         )
 
 

@@ -33,7 +33,7 @@ def write(folder, tree, tensors):
         algorithm="best_response",
         settings={},
         spec=tree.spec,
-        config={"game": GAME, "seed": 0},
+        config={"game": tree.spec.name, "seed": 0},
         step=0,
         parent=None,
         agent=tensors,
