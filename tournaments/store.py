@@ -420,31 +420,6 @@ class Store:
     def __len__(self) -> int:
         return int(self._rows("SELECT COUNT(*) FROM games")[0][0])
 
-    def games_between(self, one: str, other: str) -> list[PlayedGame]:
-        """Return the games of two agents against each other, ordered by seed and seats."""
-        number = {id: number for number, id in self._rows("SELECT number, id FROM agents")}
-        if not {one, other} <= number.keys():
-            return []
-        tables = {json.dumps([number[a], number[b]]): (a, b) for a, b in ((one, other), (other, one))}
-        query = (
-            "SELECT game, seed, agents, payoffs, termination, length, moves, rounding FROM games "
-            "WHERE agents IN (SELECT value FROM json_each(?)) ORDER BY seed, agents"
-        )
-        with self._reading():
-            return [
-                PlayedGame(
-                    Fixture(game, tables[agents], seed % 2**64, self.get("opening_moves", 0), self.get("max_steps")),
-                    tuple(math.nan if paid is None else paid for paid in json.loads(payoffs)),
-                    termination,
-                    length,
-                    moves,
-                    rounding,
-                )
-                for game, seed, agents, payoffs, termination, length, moves, rounding in self._rows(
-                    query, json.dumps(list(tables))
-                )
-            ]
-
     def results(self) -> Results:
         """Return the games that count as columns, ordered by seed and seats; `agents` are the labels of who played.
 

@@ -27,7 +27,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "marl.algorithms.value_factorization": ("marl.algorithms.value_factorization.qmix",),
     "marl.algorithms.versus": ("marl.algorithms.co_training",),
     "marl.backends": ("marl.learning.backends",),
-    "marl.checkpoint": ("marl.agents.checkpoint",),
+    "marl.checkpoint": ("marl.agents.checkpoint", "marl.base.digests"),
     "marl.cli": ("marl.cli.app",),
     "marl.collectors": ("marl.training.collectors",),
     "marl.config": ("marl.base.schema", "marl.training.config"),

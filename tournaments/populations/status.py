@@ -65,7 +65,8 @@ def games_of(history: History, member: Member, other: Member) -> dict[str, Any]:
                     "termination": game.termination,
                     "length": game.length,
                 }
-                for game in store.games_between(member.digest, other.digest)
+                for game in store.games((member.digest, other.digest))
+                if set(game.fixture.agents) == {member.digest, other.digest}
             ]
     return {"members": [member.id, other.id], "cells": history.cells(member, other), "games": games}
 

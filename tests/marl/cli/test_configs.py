@@ -27,8 +27,9 @@ def test_all_are_listed_with_what_they_are(marl):
         "marl tournament run ...",
     ]
     code, said, _ = marl("configs", "--json")
-    [quickstart] = [config for config in json.loads(said)["configs"] if config["kind"] == "population"]
-    assert quickstart["name"] == "quickstart" and quickstart["about"].startswith("Three members")
+    populations = [config for config in json.loads(said)["configs"] if config["kind"] == "population"]
+    [quickstart] = [config for config in populations if config["name"] == "quickstart"]
+    assert quickstart["about"].startswith("Three members")
     assert Path(quickstart["file"]).is_file()
 
 
