@@ -13,13 +13,14 @@ from games.registry import make
 from marl.base.origin import Origin, typed
 from marl.base.schema import validate
 from tournaments import playing
-from tournaments.populations import loop
+from tournaments.populations import loop, policies
 from tournaments.populations.config import PsroConfig, load_population
 from tournaments.populations.files import FILE
 from tournaments.populations.history import History
 from tournaments.populations.policies import policies_of
 
 SIMULTANEOUS = "openspiel:turn_based_simultaneous_game(game={})"
+SILENT = "tests.bots:First"  # tells no policy
 TINY = {
     "game": "openspiel:kuhn_poker",
     "learner": {"name": "ippo", "hidden": [8], "minibatch_size": 256},
@@ -52,9 +53,8 @@ def by_round(history):
 
 def played(history, seat=0):
     """Return the probability of each action at the root of a turn-based matrix game, by the newest mixture."""
-    policies = policies_of(make(history.config.game, 1).spec, "a test")
-    mixture = policies.mixture(history.found[-1]["weights"])
-    tree = policies.tree
+    known = policies_of(make(history.config.game, 1).spec, "a test")
+    mixture, tree = known.mixture(history.found[-1]["weights"]), known.tree
     return mixture[int(np.flatnonzero(tree.player == seat)[0])]
 
 
@@ -230,12 +230,26 @@ def test_another_config_is_refused_unless_changes_are_accepted(tmp_path):
         ),
         ({"game": "matrix(game=rock_paper_scissors)", "payoffs": "exact"}, "payoffs: exact needs one of OpenSpiel's"),
         ({"learner": {"name": "ippo", "entropy": 1}}, "unknown key 'entropy'"),
+        ({"learner": {"nam": "ippo"}}, "expected the key 'name' of an algorithm, got {'nam': 'ippo'}; add it"),
+        ({"learner": {"name": "best_response", "depth": 3}}, "best_response has no settings, got 'depth'; leave it"),
+        ({"start": [SILENT], "exploitability": "exact"}, f"'{SILENT}' tells no policy"),
     ],
 )
 def test_what_does_not_fit_is_said_before_anything_is_written(tmp_path, fields, said):
     with pytest.raises(UserError, match=said):
         run(config(**TINY | fields), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_several_members_before_any_response(tmp_path, monkeypatch):
+    monkeypatch.setattr(policies, "_kept", {})  # as in a process that has read no policy yet
+    start = ["random", "constant(action=0)", "constant(action=1)"]
+    assert by_round(run(exact("openspiel:kuhn_poker", iterations=1, start=start), tmp_path))[0] is not None
+
+
+def test_what_may_be_left_out_is_where_a_member_tells_no_policy(tmp_path):
+    history = run(config(**TINY | {"start": [SILENT], "iterations": 1}), tmp_path)
+    assert by_round(history) == [None, None]
 
 
 def test_limits_of_games_are_in_order():
@@ -247,7 +261,9 @@ def test_configs_are_read_by_their_method(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("method: psro\ngame: openspiel:kuhn_poker\nlearner: ippo\n")
     assert isinstance(load_population(path, []), PsroConfig)
-    with pytest.raises(UserError, match="expected method to be one of independent, psro, got 'pbt'"):
-        load_population(path, typed(["method=pbt"]))
+    assert load_population(path, typed(["learner.hidden=[8]"])).learner == {"name": "ippo", "hidden": [8]}
+    for value, said in {"pbt": "'pbt'", "psr": "'psr'; did you mean 'psro'?", "[psro]": r"\['psro'\]"}.items():
+        with pytest.raises(UserError, match=f"expected method to be one of independent, psro, got {said}"):
+            load_population(path, typed([f"method={value}"]))
     with pytest.raises(UserError, match="did you mean 'quickstart'"):
         load_population(tmp_path.__class__("quickstar"), [])
