@@ -121,11 +121,11 @@ class AlwaysDefect(Scripted):
 
 
 SCRIPTED: dict[str, type] = {
-    "constant": Constant,
     "tit_for_tat": TitForTat,
     "grim_trigger": GrimTrigger,
     "always_cooperate": AlwaysCooperate,
     "always_defect": AlwaysDefect,
+    "constant": Constant,
 }
 
 

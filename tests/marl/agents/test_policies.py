@@ -42,6 +42,7 @@ GAME_OF = {
     "grim_trigger": (DILEMMA,),
     "always_cooperate": (DILEMMA, "coin_game"),
     "always_defect": (DILEMMA, "coin_game"),
+    "constant": (DILEMMA, "openspiel:leduc_poker"),
 }
 DRAWS_ITS_SEARCHES = ("mcts", "uct")  # searches with random playouts
 KEYS = 600  # decisions of a chi-square test

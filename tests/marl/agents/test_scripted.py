@@ -170,12 +170,21 @@ def test_views_of_zeros_are_no_error(game):
 
 def test_each_is_another_agent():
     entrants = [load_entrant(name, make(DILEMMA, 1).spec) for name in SCRIPTED]
-    assert len({entrant.digest for entrant in entrants}) == 4 and [entrant.name for entrant in entrants] == [*SCRIPTED]
+    assert len({entrant.digest for entrant in entrants}) == len(SCRIPTED) and [
+        entrant.name for entrant in entrants
+    ] == [*SCRIPTED]
+
+
+def test_constant_chooses_its_action_where_it_is_legal_and_any_elsewhere():
+    _, games = played("openspiel:tic_tac_toe", ("constant(action=4)", "constant(action=4)"), seeds=8)
+    assert {moves[0, 0] for moves in games} == {4}
+    assert len({moves[1, 1] for moves in games}) > 2
 
 
 @pytest.mark.parametrize(
     ("agent", "game", "said"),
     [
+        ("constant(action=9)", "openspiel:tic_tac_toe", "which has 9, got action=9; choose one of 0 to 8"),
         ("tit_for_tat", "matrix(game=prisoners_dilemma, steps=50)", "shape (1,) instead of (5,); add memory=true"),
         ("grim_trigger", "matrix(game=chicken)", "grim_trigger must see what was played last"),
         ("tit_for_tat", f"{DILEMMA} | agent_id", "no wrapper that changes views"),
