@@ -92,7 +92,7 @@ def test_a_strangers_class(bots):
 @pytest.mark.parametrize(
     "text, said",
     [
-        ("randm", "always_defect, a class or a checkpoint folder, got 'randm'; did you mean 'random'?"),
+        ("randm", "constant, a class or a checkpoint folder, got 'randm'; did you mean 'random'?"),
         ("tit_for_tad", "expected one of random, mcts, uct, tit_for_tat, "),
         ("zzzz", "a checkpoint is named by its folder"),
         ("runs/none", "got 'runs/none', which does not exist"),
@@ -314,7 +314,7 @@ def test_a_member_is_a_folder_within_its_population(checkpoint, tmp_path, monkey
     monkeypatch.chdir(home)
     monkeypatch.syspath_prepend(str(home))
     for text in (".", str(home), "../population"):
-        with pytest.raises(UserError, match=r"holds no readable population\.json|which holds no checkpoint"):
+        with pytest.raises(UserError, match=r"holds no readable population\.json|which holds no checkpoint|which is a population"):
             load_entrants(text, SPEC)
     assert not (home / "canary.txt").exists()
 
