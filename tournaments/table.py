@@ -32,6 +32,7 @@ class Table:
     games: Ints  # [2, n, n] with a known payoff
     score: Floats  # [n, n]; NaN without a pair of games
     pairs: Ints  # [n, n] pairs of games with known payoffs; of an agent with itself: games
+    means: Means | None = None  # of which `payoff`, `error` and `games` are; None of a table without games
 
     @classmethod
     def exact(cls, agents: Sequence[str], payoff: Floats) -> "Table":
@@ -44,6 +45,15 @@ class Table:
     def symmetric(self) -> Floats:
         """The mean payoffs over both seats [n, n]; in a zero-sum game it is minus its transpose."""
         return np.asarray(self.payoff.mean(0))
+
+    def error_of(self, weights: Floats) -> float:
+        """Return the standard error of the sum of the payoffs with weights [2, n, n].
+
+        All cells play the same seeds, so their errors are not independent (`Means.error_of`).
+        """
+        if self.means is None:
+            return float(np.sqrt(((weights * self.error) ** 2).sum()))
+        return self.means.error_of(weights.ravel())
 
 
 def table(store: Store, agents: Sequence[str]) -> Table:
@@ -72,6 +82,7 @@ def table(store: Store, agents: Sequence[str]) -> Table:
         games=means.games.reshape(by_seat),
         score=score,
         pairs=pairs,
+        means=means,
     )
 
 

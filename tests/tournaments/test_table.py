@@ -62,6 +62,29 @@ def test_by_hand(store):
     assert found.pairs.tolist() == [[2, 1, 0], [1, 0, 0], [0] * 3]
 
 
+def test_cells_that_played_the_same_seeds_are_not_independent(store):
+    """A and B are paid the same on each seed, whoever sits in the second seat: their mean is known no better."""
+    luck = np.random.default_rng(0).normal(size=20)
+    store.add([game(pair, (x, -x), seed) for pair in product("AB", repeat=2) for seed, x in enumerate(luck.tolist())])
+    found, weights = table(store, "AB"), np.zeros((2, 2, 2))
+    weights[0] = 1 / 4
+    alone = found.error[0, 0, 1]
+    assert found.error_of(weights) == pytest.approx(alone) == pytest.approx(np.std(luck, ddof=1) / 20**0.5)
+    weights[0] = [[0, 0], [0.5, -0.5]]
+    assert found.error_of(weights) == pytest.approx(0, abs=1e-12)
+    assert math.isnan(found.error_of(np.zeros((2, 2, 2))))
+
+
+def test_the_error_of_one_cell_is_that_of_the_table(store):
+    rng = np.random.default_rng(1)
+    store.add([game(pair, (x, -x), seed) for pair in ("AB", "BA") for seed in range(9) for x in [float(rng.normal())]])
+    found = table(store, "AB")
+    for place in np.argwhere(np.isfinite(found.error)).tolist():
+        weights = np.zeros((2, 2, 2))
+        weights[tuple(place)] = 1
+        assert found.error_of(weights) == pytest.approx(found.error[tuple(place)])
+
+
 def test_agents_that_are_asked_and_no_others(store):
     store.add([game(pair, (1.0, -1.0), seed) for pair in product("ABC", repeat=2) for seed in range(3)])
     whole, part = table(store, "ABC"), table(store, ["C", "A"])

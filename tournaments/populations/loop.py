@@ -49,7 +49,6 @@ from tournaments.populations.policies import Policies, policies_of
 from tournaments.populations.psro import gain_of, opponents
 from tournaments.populations.responses import BEST, MEMBERS, name_of, respond, response_to, unit_of
 from tournaments.store import STORE, Store
-from tournaments.table import Table
 
 SMALL = 20_000  # positions of a game whose exploitability is computed unasked: each round walks through all of them
 MAY_CHANGE = ("iterations", "engine", "workers", "writers")  # when a run goes on
@@ -101,21 +100,24 @@ class Population:
 
     def run(self) -> Path:
         """Advance round by round to the last iteration; return the path of population.json."""
-        config, best = self.config, None
+        config = self.config
+        best: Facts | None = None
+        found: Facts | None = None
         self._listed = {member.id: member for member in read_members(self.folder)}
         journal = Journal(self.folder / JOURNAL)
         with self._meetings() as meetings, self._shown() as shown:
             for number in range(config.iterations + 1):
-                round = Round(self.folder, number)
-                self._read_policy(self.members[-1])
-                found: Facts | None = round.read(META)
+                round, before = Round(self.folder, number), found
+                self._read_policies()
+                found = round.read(META)
                 if found is None:
-                    found = self._measure(round, meetings, shown)
+                    found = self._measure(round, before, meetings, shown)
                 else:
                     meetings.recall(round)
                 best = found if best is None else _better(found, best)
-                mixture = Mixture(best["round"], best["weights"])
-                write_population(self.folder, config.game, self.members, mixture)
+                if len(self.members) >= len(self._listed):  # else a later round is over, and has written more
+                    mixture = Mixture(best["round"], best["weights"])
+                    write_population(self.folder, config.game, self.members, mixture)
                 if number == config.iterations:
                     break
                 response = self._respond(round, found, journal)
@@ -150,14 +152,20 @@ class Population:
                 stack.callback(writer.close)
             yield list(self._writers.values())
 
-    def _read_policy(self, member: Member) -> None:
+    def _read_policies(self) -> None:
+        """Read the members' policies, if they are needed: each once."""
         if self._policies:
-            self._policies.read(member.digest, member.named(self.folder))
+            for member in self.members:
+                self._policies.read(member.digest, member.named(self.folder))
 
-    def _measure(self, round: Round, meetings: Meetings, shown: Sequence[Writer]) -> Facts:
-        """Measure and solve the payoff table of a round; write both, and return what was found."""
+    def _measure(self, round: Round, before: Facts | None, meetings: Meetings, shown: Sequence[Writer]) -> Facts:
+        """Measure and solve the payoff table of a round; write both, and return what was found.
+
+        `before` is what the round before found, whose mixture the newest member answers.
+        """
         table, meta = meetings.measure(round, self.members)
         weights = meta.by_member(table.agents)
+        newest = self.members[-1].digest
         found: Facts = {
             "round": round.number,
             "weights": weights,
@@ -165,7 +173,7 @@ class Population:
             "error": meta.error,
             "entropy": meta.entropy.tolist(),
             "nash_conv": self._policies.nash_conv(weights) if self._policies else None,
-            "gain": self._gain(round, table),
+            "gain": gain_of(table, newest, before["weights"]).to_json() if before else None,
         }
         for writer in shown:
             writer.write(round.number, values_of(found))
@@ -174,13 +182,6 @@ class Population:
         round.write(META, found)
         self._console.print(f"{self.folder}: round {round.number} of {self.config.iterations}: {in_words(found)}")
         return found
-
-    def _gain(self, round: Round, table: Table) -> Facts | None:
-        """Return what the newest member gains over the mixture that it answers; None in the first round."""
-        if round.number == 0:
-            return None
-        before = Round(self.folder, round.number - 1).read(META)
-        return gain_of(table, self.members[-1].digest, before["weights"], before["values"]).to_json()
 
     def _respond(self, round: Round, found: Facts, journal: Journal) -> Member:
         """Make a response to the mixture of a round, and return it as a member."""
@@ -236,8 +237,9 @@ def in_words(found: Facts) -> str:
 
 
 def _better(one: Facts, other: Facts) -> Facts:
-    """Return the less exploitable of two mixtures, where that is known; else the first, which is the newer."""
-    return other if one["nash_conv"] is not None and other["nash_conv"] <= one["nash_conv"] else one
+    """Return the less exploitable of two mixtures, where both are known; else the first, which is the newer."""
+    known = one["nash_conv"] is not None and other["nash_conv"] is not None
+    return other if known and other["nash_conv"] <= one["nash_conv"] else one
 
 
 def _starting(config: PsroConfig, spec: Spec) -> list[Member]:
