@@ -222,7 +222,7 @@ def _enter(
         agent = ForeignAgent(text, spec, decision_seconds)
         return Entrant(text, text, agent.digest, agent, draws=_drawn_from(reference), foreign=True)
     refuse_taken(reference.name)
-    if reference.name == MIXTURE:
+    if _is_mixture(reference):
         return _mixture(text, reference, spec, device)
     if reference.name in BUILT_IN:
         return _scripted(text, BUILT_IN[reference.name], reference, spec)
@@ -281,7 +281,7 @@ def _mixture(text: str, reference: Reference, spec: Spec, device: str) -> Entran
 
     Its digest is a hash of the digests and the weights of all members with a weight above 0.
     """
-    of = read(str(dict(reference.arguments).get("of", "")) or MIXTURE)
+    of = _mixed(text, reference)
     if not _is_population(of):
         raise UserError(f"expected mixture(RUN), with the folder of a population, got '{text}'")
     folder = Path(of.name)
@@ -312,6 +312,18 @@ def _mixture(text: str, reference: Reference, spec: Spec, device: str) -> Entran
     digest = hashlib.sha256(identity.encode()).hexdigest()
     agent = Mixture(np.array([by_seat for _, by_seat in held]), [_loader(member) for member, _ in held], spec)
     return Entrant(f"{MIXTURE}({_short(of)})", text, digest, agent, draws=int(digest[:16], 16))
+
+
+def _is_mixture(reference: Reference) -> bool:
+    return not reference.source and reference.name == MIXTURE
+
+
+def _mixed(text: str, reference: Reference) -> Reference:
+    """Return the reference in the brackets of `mixture(...)`; raises UserError where there is none."""
+    named = str(dict(reference.arguments).get("of", ""))
+    if not named:
+        raise UserError(f"expected mixture(RUN), with the folder of a population, got '{text}'")
+    return read(named)
 
 
 def _loader(member: Entrant | Trained) -> Callable[[], Agent]:
@@ -373,8 +385,8 @@ def refuse_code(texts: Sequence[str], key: str, path: Path) -> None:
         if _IDENTITY.fullmatch(text):
             continue
         reference = read(text)
-        if reference.name == MIXTURE:
-            reference = read(str(dict(reference.arguments).get("of", MIXTURE)))
+        if _is_mixture(reference):
+            reference = _mixed(text, reference)
         if reference.source or ALGORITHM in dict(reference.arguments):
             typed = shlex.quote(f"{key}={json.dumps(list(texts), ensure_ascii=False)}")
             raise UserError(
@@ -395,24 +407,35 @@ def checkpoint_folder(path: Path) -> Path:
         return path
     newest = checkpoint.newest(path)
     if newest is None:
-        what = f"holds no checkpoint; {MAKE}" if os.path.lexists(path) else absent(path, MAKE)
+        what = _without_checkpoint(path) if os.path.lexists(path) else absent(path, MAKE)
         raise UserError(f"expected a checkpoint or a run folder, got '{path}', which {what}")
     return newest
 
 
+def _without_checkpoint(path: Path) -> str:
+    """Return what an existing folder without a checkpoint is, and what to name instead."""
+    if not os.path.isfile(path / FILE):
+        return f"holds no checkpoint; {MAKE}"
+    member = read_population(path).newest[0]
+    mixture = f", or its mixture: mixture({path})" if read_population(path).mixture else ""
+    return f"is a population; name a member, such as {member.named(path)}{mixture}"
+
+
 def game_of(text: str) -> str:
-    """Return the game that a checkpoint was trained on.
+    """Return the game that a checkpoint was trained on, or the members of a population.
 
     Raises UserError for an agent without a game, and for a checkpoint whose game is not registered here.
     """
     reference = read(text)
-    if reference.name == MIXTURE:
-        reference = read(str(dict(reference.arguments)["of"]))
-    if _is_population(reference):
-        reference = next(iter(_members(reference).values()))
-    if reference.source or _has_plain_name(reference):
-        raise UserError(f"'{text}' knows no game of its own; name one (--game, or the argument game)")
-    game = checkpoint.read(checkpoint_folder(Path(reference.name)))["game"]
+    if _is_mixture(reference):
+        reference = _mixed(text, reference)
+    game = read_population(Path(reference.name)).game if _is_population(reference) else None
+    if game is None:
+        if _is_population(reference):
+            reference = next(iter(_members(reference).values()))
+        if reference.source or _has_plain_name(reference):
+            raise UserError(f"'{text}' knows no game of its own; name one (--game, or the argument game)")
+        game = checkpoint.read(checkpoint_folder(Path(reference.name)))["game"]
     typed = f"marl evaluate {shlex.quote(text)} --game {shlex.quote(game)}"
     return from_file(game, f"if you trust it, type it yourself: {typed}")
 

@@ -1,6 +1,6 @@
 """The list of a population's members, population.json, which may be a stranger's: it names no code to import.
 
-    {"format": 2, "members": [{"id", "checkpoint" or "reference", "digest", "round", ...}, ...],
+    {"format": 2, "game": ..., "members": [{"id", "checkpoint" or "reference", "digest", "round", ...}, ...],
      "mixture": {"weights": {"<digest>": [weight by seat]}, ...}}
 
 A checkpoint is a folder within the population's; a reference names an agent that is built in, or another checkpoint.
@@ -38,6 +38,10 @@ class Member(BaseModel):
             raise ValueError(f"expected a checkpoint or a reference of '{self.id}'")
         return self
 
+    def named(self, folder: Path) -> str:
+        """Return the reference that loads the member of a population in a folder."""
+        return self.reference or f"{folder}/{self.checkpoint}"
+
 
 class Weights(BaseModel):
     """The meta-strategy: the weight of each digest by seat."""
@@ -52,6 +56,7 @@ class Population(BaseModel):
 
     members: Annotated[list[Member], Field(min_length=1)]
     mixture: Weights | None = None
+    game: str | None = None  # in format 1 each member has its own
 
     @model_validator(mode="after")
     def _weighs_members(self) -> Self:

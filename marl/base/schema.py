@@ -200,7 +200,7 @@ def _changed(data: Any, path: Sequence[str], change: Change) -> dict[str, Any]:
         raise UserError(f"{change.name} reaches '{path[0]}' inside {written(data)}, which has no keys")
     head, *rest = path
     inner = data.get(head, {})
-    if head == "algorithm":
+    if head in ("algorithm", "learner"):
         inner = _named(inner)
     return data | {head: _changed(inner, rest, change) if rest else change.value}
 

@@ -206,9 +206,8 @@ def work(
     if failed:
         first = next(unit for unit in units if unit in failed)
         error = failed[first]
-        raise RunFailed(
-            f"{len(failed)} of {len(units)} units of work failed, {first} first: {reason(error)}"
-        ) from error
+        several = f"{len(failed)} of {len(units)} units of work failed, {first} first"
+        raise RunFailed(f"{several if len(units) > 1 else f'{first} failed'}: {reason(error)}") from error
     return {unit.id: journal.output(unit) for unit in sorted(units, key=lambda unit: unit.id)}
 
 

@@ -12,7 +12,7 @@ from tournaments.metagame import matchups
 from tournaments.schedule import Fixture, cell
 from tournaments.store import Failure, PlayedGame, Store
 from tournaments.summary import summarize
-from tournaments.table import Table, table
+from tournaments.table import Reader, Table, table
 
 NAN = math.nan
 ZERO_SUM = make("openspiel:tic_tac_toe", 1).spec
@@ -83,6 +83,17 @@ def test_the_error_of_one_cell_is_that_of_the_table(store):
         weights = np.zeros((2, 2, 2))
         weights[tuple(place)] = 1
         assert found.error_of(weights) == pytest.approx(found.error[tuple(place)])
+
+
+def test_a_reader_reads_what_was_added(store):
+    """The games of a later seed come first, and a new agent's name stands before the others'."""
+    rng, reader = np.random.default_rng(2), Reader(store)
+    for agents, seeds in (("", ()), ("BC", (7, 9)), ("ABC", (1, 8)), ("ABC", ())):
+        for seed in seeds:
+            store.add([game(pair, (x, -x), seed) for pair in product(agents, repeat=2) for x in [float(rng.normal())]])
+        found, anew = reader.table("CAB"), table(store, "CAB")
+        for name in ("payoff", "error", "games", "score", "pairs"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(anew, name))
 
 
 def test_agents_that_are_asked_and_no_others(store):

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from games.errors import UserError, written
+from games.errors import UserError, nearest, written
 from marl.base import shipped, yaml
 from marl.base.engine import Engine
 from marl.base.files import read_text
@@ -14,6 +14,7 @@ from marl.base.origin import Change
 from marl.base.schema import Frozen, OfGame, References, Section, Size, load
 from marl.training.config import PopulationConfig
 
+BEST = "best_response"  # the learner whose agents are computed and not trained
 Solver = Literal["nash", "uniform", "last", "replicator", "alpharank"]
 
 
@@ -58,6 +59,21 @@ class PsroConfig(OfGame):
     workers: Size = 2
     writers: References = ("tensorboard",)
 
+    @field_validator("learner")
+    @classmethod
+    def _fits(cls, learner: dict[str, Any]) -> dict[str, Any]:
+        if "name" not in learner:
+            raise ValueError(f"expected the key 'name' of an algorithm, got {written(learner)}; add it")
+        settings = learner.keys() - {"name"}
+        if learner["name"] == BEST and settings:
+            raise ValueError(f"{BEST} has no settings, got '{min(settings)}'; leave it out")
+        return learner
+
+    @property
+    def computed(self) -> bool:
+        """Whether responses are computed, and not trained."""
+        return bool(self.learner["name"] == BEST)
+
 
 PopulationSchema = type[PopulationConfig] | type[PsroConfig]
 METHODS: dict[str, PopulationSchema] = {"independent": PopulationConfig, "psro": PsroConfig}
@@ -82,6 +98,7 @@ def schema_of(source: Path | Mapping[str, Any], changes: Sequence[Change]) -> Po
     named = [data["method"]] if isinstance(data, Mapping) and "method" in data else []
     named += [change.value for change in changes if change.key == "method"]
     method = named[-1] if named else "independent"
-    if method not in METHODS:
-        raise UserError(f"expected method to be one of {', '.join(METHODS)}, got {written(method)}")
+    if not isinstance(method, str) or method not in METHODS:
+        hint = nearest(method, METHODS) if isinstance(method, str) else ""
+        raise UserError(f"expected method to be one of {', '.join(METHODS)}, got {written(method)}{hint}")
     return METHODS[method]

@@ -27,7 +27,7 @@ from marl.base.terminal import Terminal
 from marl.base.units import JOURNAL, Journal, work
 from marl.training.train import check, device_of
 from marl.training.writers import Writer, load_writers
-from tournaments.populations.config import PsroConfig
+from tournaments.populations.config import BEST, PsroConfig
 from tournaments.populations.files import (
     DECISION,
     END,
@@ -47,7 +47,7 @@ from tournaments.populations.history import with_error
 from tournaments.populations.meetings import Expectations, Games, Meetings
 from tournaments.populations.policies import Policies, policies_of
 from tournaments.populations.psro import gain_of, opponents
-from tournaments.populations.responses import BEST, MEMBERS, name_of, respond, response_to, unit_of
+from tournaments.populations.responses import MEMBERS, name_of, respond, response_to, unit_of
 from tournaments.store import STORE, Store
 
 SMALL = 20_000  # positions of a game whose exploitability is computed unasked: each round walks through all of them
@@ -94,7 +94,9 @@ class Population:
         with config.origin.blame(("writers",)):
             self._writers = load_writers(config.writers)
         self._policies = _policies(config, self._spec)
-        if config.learner["name"] != BEST:
+        with config.origin.blame(("start",)):
+            self._read_policies()
+        if not config.computed:
             with config.origin.blame(("learner",)):
                 check(response_to({}, config, 0), device)
 
@@ -153,10 +155,16 @@ class Population:
             yield list(self._writers.values())
 
     def _read_policies(self) -> None:
-        """Read the members' policies, if they are needed: each once."""
-        if self._policies:
-            for member in self.members:
-                self._policies.read(member.digest, member.named(self.folder))
+        """Read the members' policies; with `exploitability: auto` nothing is computed once a member tells none."""
+        needed = _needs_policies(self.config) is not None
+        for member in self.members:
+            if self._policies is None:
+                return
+            named = member.digest, member.named(self.folder)
+            if needed:
+                self._policies.read(*named)
+            elif not self._policies.tells(*named):
+                self._policies = None
 
     def _measure(self, round: Round, before: Facts | None, meetings: Meetings, shown: Sequence[Writer]) -> Facts:
         """Measure and solve the payoff table of a round; write both, and return what was found.
@@ -265,15 +273,21 @@ def _check_game(config: PsroConfig, spec: Spec) -> None:
         )
 
 
+def _needs_policies(config: PsroConfig) -> str | None:
+    """Return the value of a config that needs the members' policies; None where they can be done without."""
+    needs = {
+        "payoffs: exact": config.payoffs == "exact",
+        "exploitability: exact": config.exploitability == "exact",
+        f"learner: {BEST}": config.computed,
+    }
+    return next((value for value, said in needs.items() if said), None)
+
+
 def _policies(config: PsroConfig, spec: Spec) -> Policies | None:
     """Return the policies of a small game, if the config needs them or may have them; raises UserError."""
-    for needs, purpose in (
-        (config.payoffs == "exact", "payoffs: exact"),
-        (config.exploitability == "exact", "exploitability: exact"),
-        (config.learner["name"] == BEST, "learner: best_response"),
-    ):
-        if needs:
-            return policies_of(spec, purpose)
+    purpose = _needs_policies(config)
+    if purpose is not None:
+        return policies_of(spec, purpose)
     if config.exploitability == "none":
         return None
     try:

@@ -14,7 +14,7 @@ from tournaments.populations.policies import Policies
 from tournaments.populations.psro import Meta, more_games, solve
 from tournaments.schedule import Fixture, cell
 from tournaments.store import Store
-from tournaments.table import Table, table
+from tournaments.table import Reader, Table
 
 
 class Meetings(Protocol):
@@ -36,6 +36,7 @@ class Games:
 
     def __init__(self, config: PsroConfig, store: Store, folder: Path) -> None:
         self._config, self._store, self._folder = config, store, folder
+        self._reader = Reader(store)
         self._pairs: Ints = np.zeros((0, 0), np.int64)  # [n, n] pairs of games that have been played
 
     def measure(self, round: Round, members: Sequence[Member]) -> tuple[Table, Meta]:
@@ -46,7 +47,7 @@ class Games:
         pairs = self._planned(round, len(agents))
         while True:
             self._play(round, agents, pairs)
-            found = table(self._store, list(agents))
+            found = self._reader.table(list(agents))
             meta = solve(found, joined, self._config.solver)
             more = more_games(found, meta, pairs, self._config.games)
             if more is None:

@@ -25,19 +25,24 @@ class Policies:
         self._told: dict[str, Probabilities] = {}
         self._paid: dict[tuple[str, str], Floats] = {}  # [2] by the members in both seats
 
+    def tells(self, digest: str, reference: str) -> bool:
+        """Read the policy of a member; return whether it tells one."""
+        if digest not in self._told:
+            entrant = load_entrant(reference, self.tree.spec)
+            policy = told(self.tree, entrant.agent, KEY)
+            entrant.rest()
+            if policy is None:
+                return False
+            self._told[digest] = policy
+        return True
+
     def read(self, digest: str, reference: str) -> None:
         """Read the policy of a member; raises UserError if it tells none."""
-        if digest in self._told:
-            return
-        entrant = load_entrant(reference, self.tree.spec)
-        policy = told(self.tree, entrant.agent, KEY)
-        entrant.rest()
-        if policy is None:
+        if not self.tells(digest, reference):
             raise UserError(
                 f"'{reference}' tells no policy, which exact payoffs, best responses and exploitability need; use "
                 "payoffs: games, exploitability: none and a learner that trains"
             )
-        self._told[digest] = policy
 
     def returns(self, first: str, second: str) -> Floats:
         """Return the expected payoffs [2] of two members in seats 0 and 1."""
@@ -56,13 +61,14 @@ class Policies:
         return float(np.sum(best) - np.sum(returns(self.tree, [mixture] * 2)))
 
 
-_kept: dict[str, Policies] = {}  # by game: of one, the last
+_kept: dict[tuple[str, int], Policies] = {}  # by game and size: of one, the last
 
 
 def policies_of(spec: Spec, purpose: str, positions: int = POSITIONS) -> Policies:
     """Return the policies of a game in this process; raises UserError where its tree has more positions (`Tree`)."""
-    if spec.name not in _kept:
+    key = spec.name, positions
+    if key not in _kept:
         made = Policies(Tree(spec, purpose, positions))
         _kept.clear()
-        _kept[spec.name] = made
-    return _kept[spec.name]
+        _kept[key] = made
+    return _kept[key]

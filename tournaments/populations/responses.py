@@ -15,11 +15,10 @@ from marl.base.units import Unit
 from marl.evaluation.tabular import respond as respond_to
 from marl.training.config import TrainConfig
 from marl.training.train import train
-from tournaments.populations.config import PsroConfig
+from tournaments.populations.config import BEST, PsroConfig
 from tournaments.populations.policies import policies_of
 from tournaments.populations.psro import Weights, opponents
 
-BEST = "best_response"  # the algorithm whose agents are computed and not trained
 MEMBERS = "members"
 DIGEST = "digest:"  # before an agent's digest, where it stands for a reference
 

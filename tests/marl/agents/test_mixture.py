@@ -139,6 +139,11 @@ def test_a_population_stands_for_its_newest_members_all_or_its_mixture(folder, t
         load_entrants(f"{folder}(frozen=3)", spec)
 
 
+def test_a_population_in_the_place_of_one_agent_is_told_from_a_run(folder, tree):
+    with pytest.raises(UserError, match=r"which is a population; name a member, such as .*members/m2/.*mixture\("):
+        load_entrant(str(folder), tree.spec)
+
+
 def test_its_identity_is_of_all_that_it_holds(folder, tree, tmp_path):
     def digest(place=folder):
         return load_entrant(f"mixture({place})", tree.spec).digest
@@ -218,6 +223,7 @@ def test_a_member_that_is_built_in(folder, tree):
     data["mixture"]["weights"] = {random.digest: [1, 1]}
     path.write_text(json.dumps(data))
     assert load_entrants(str(folder), tree.spec)["start"].digest == random.digest
+    assert game_of(str(folder)) == game_of(f"mixture({folder})") == KUHN  # which `random` does not know
     found = nash_conv(load_entrant(f"mixture({folder})", tree.spec).agent, tree.spec, key=0, draws=2)
     assert found.nash_conv == pytest.approx(11 / 12, abs=1e-6)
 
@@ -226,6 +232,10 @@ def test_what_is_no_population(tmp_path, tree):
     for text in ("mixture", "mixture()", f"mixture({tmp_path})", "mixture(mixture(random))"):
         with pytest.raises(UserError, match=r"expected mixture\(RUN\), with the folder of a population, got"):
             load_entrant(text, tree.spec)
-    with pytest.raises(UserError, match="names code"):
-        refuse_code([f"mixture({tmp_path}(algorithm=os:system))"], "opponents.agents", tmp_path)
+    for text in ("mixture", "mixture()"):
+        with pytest.raises(UserError, match=r"expected mixture\(RUN\), with the folder of a population, got"):
+            game_of(text)
+    for text in (f"mixture({tmp_path}(algorithm=os:system))", "evil:mixture", "evil:mixture(of=random)"):
+        with pytest.raises(UserError, match="names code"):
+            refuse_code([text], "opponents.agents", tmp_path)
     assert load.MIXTURE not in load.BUILT_IN

@@ -15,7 +15,7 @@ from marl.base.origin import Origin, typed
 from marl.base.schema import validate
 from marl.base.units import Journal
 from tournaments import playing
-from tournaments.populations import loop
+from tournaments.populations import loop, policies
 from tournaments.populations.config import PsroConfig, load_population
 from tournaments.populations.files import FILE, read_members
 from tournaments.populations.history import History
@@ -23,6 +23,7 @@ from tournaments.populations.policies import policies_of
 from tournaments.store import Store
 
 SIMULTANEOUS = "openspiel:turn_based_simultaneous_game(game={})"
+SILENT = "tests.bots:First"  # tells no policy
 TINY = {
     "game": "openspiel:kuhn_poker",
     "learner": {"name": "ippo", "hidden": [8], "minibatch_size": 256},
@@ -55,9 +56,8 @@ def by_round(history):
 
 def played(history, seat=0):
     """Return the probability of each action at the root of a turn-based matrix game, by the newest mixture."""
-    policies = policies_of(make(history.config.game, 1).spec, "a test")
-    mixture = policies.mixture(history.found[-1]["weights"])
-    tree = policies.tree
+    known = policies_of(make(history.config.game, 1).spec, "a test")
+    mixture, tree = known.mixture(history.found[-1]["weights"]), known.tree
     return mixture[int(np.flatnonzero(tree.player == seat)[0])]
 
 
@@ -193,13 +193,6 @@ def test_going_on_lists_no_fewer_members_at_any_time(tmp_path, monkeypatch):
     assert listed == [3]
 
 
-@pytest.mark.parametrize("payoffs", ["exact", "games"])
-def test_several_members_begin(tmp_path, payoffs):
-    exact_or_not = {"learner": "best_response", "payoffs": payoffs, "start": ["random", "constant(action=0)"]}
-    history = run(config(**TINY | exact_or_not), tmp_path)
-    assert [member.role for member in history.members] == ["start", "start", "response", "response"]
-
-
 def games(folder):
     """Return the rows of all games, by id."""
     with closing(sqlite3.connect(folder / "games.sqlite")) as store:
@@ -266,12 +259,26 @@ def test_another_config_is_refused_unless_changes_are_accepted(tmp_path):
         ({"game": "matrix(game=rock_paper_scissors)", "payoffs": "exact"}, "payoffs: exact needs one of OpenSpiel's"),
         ({"learner": {"name": "ippo", "entropy": 1}}, "unknown key 'entropy'"),
         ({"games": {"at_least": 1}}, "'games.at_least' in a test: expected a number of at least 2"),
+        ({"learner": {"nam": "ippo"}}, "expected the key 'name' of an algorithm, got {'nam': 'ippo'}; add it"),
+        ({"learner": {"name": "best_response", "depth": 3}}, "best_response has no settings, got 'depth'; leave it"),
+        ({"start": [SILENT], "exploitability": "exact"}, f"'{SILENT}' tells no policy"),
     ],
 )
 def test_what_does_not_fit_is_said_before_anything_is_written(tmp_path, fields, said):
     with pytest.raises(UserError, match=said):
         run(config(**TINY | fields), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_several_members_before_any_response(tmp_path, monkeypatch):
+    monkeypatch.setattr(policies, "_kept", {})  # as in a process that has read no policy yet
+    start = ["random", "constant(action=0)", "constant(action=1)"]
+    assert by_round(run(exact("openspiel:kuhn_poker", iterations=1, start=start), tmp_path))[0] is not None
+
+
+def test_what_may_be_left_out_is_where_a_member_tells_no_policy(tmp_path):
+    history = run(config(**TINY | {"start": [SILENT], "iterations": 1}), tmp_path)
+    assert by_round(history) == [None, None]
 
 
 def test_limits_of_games_are_in_order():
@@ -283,7 +290,9 @@ def test_configs_are_read_by_their_method(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("method: psro\ngame: openspiel:kuhn_poker\nlearner: ippo\n")
     assert isinstance(load_population(path, []), PsroConfig)
-    with pytest.raises(UserError, match="expected method to be one of independent, psro, got 'pbt'"):
-        load_population(path, typed(["method=pbt"]))
+    assert load_population(path, typed(["learner.hidden=[8]"])).learner == {"name": "ippo", "hidden": [8]}
+    for value, said in {"pbt": "'pbt'", "psr": "'psr'; did you mean 'psro'?", "[psro]": r"\['psro'\]"}.items():
+        with pytest.raises(UserError, match=f"expected method to be one of independent, psro, got {said}"):
+            load_population(path, typed([f"method={value}"]))
     with pytest.raises(UserError, match="did you mean 'quickstart'"):
         load_population(tmp_path.__class__("quickstar"), [])
