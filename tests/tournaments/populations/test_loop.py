@@ -21,6 +21,7 @@ from tournaments.populations.files import FILE, read_members
 from tournaments.populations.history import History
 from tournaments.populations.policies import policies_of
 from tournaments.store import Store
+from tournaments.table import Table
 
 SIMULTANEOUS = "openspiel:turn_based_simultaneous_game(game={})"
 SILENT = "tests.bots:First"  # tells no policy
@@ -104,6 +105,19 @@ def test_kuhn_poker_is_solved_by_eight_responses(tmp_path):
     found = by_round(run(exact("openspiel:kuhn_poker", iterations=8), tmp_path))
     assert found[0] == pytest.approx(11 / 12) and found[-1] == pytest.approx(0, abs=1e-6)
     assert found[4] < 0.3
+
+
+def test_kuhn_poker_is_not_solved_where_a_members_seats_are_confused(tmp_path, monkeypatch):
+    computed = Table.exact.__func__
+
+    def confused(cls, agents, payoff):
+        if len(agents) > 1:
+            payoff[:, 1] = payoff[::-1, 1]
+        return computed(cls, agents, payoff)
+
+    monkeypatch.setattr(Table, "exact", classmethod(confused))
+    history = run(exact("openspiel:kuhn_poker", iterations=8, solver="replicator"), tmp_path)
+    assert min(by_round(history)) > 0.01
 
 
 def test_fictitious_play_at_kuhn_poker(tmp_path):
