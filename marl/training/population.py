@@ -75,7 +75,7 @@ def train_members(settings: PopulationConfig, folder: Path, *, resume: bool, dev
 def _journal(folder: Path, units: Mapping[str, Unit], console: Terminal) -> Journal:
     """Open the population's journal, without the members whose checkpoints are gone; say which it has."""
     journal = Journal(folder / JOURNAL)
-    journal.drop(unit for unit in units.values() if unit in journal and not _stands(folder, journal.output(unit)))
+    journal.drop(unit for unit in units.values() if unit in journal and not stands(folder, journal.output(unit)))
     for name, unit in units.items():
         if unit in journal:
             console.print(f"{name}: already trained to {journal.output(unit)['step']:,} steps; nothing to do")
@@ -106,7 +106,7 @@ def train_member(name: str, config: dict[str, Any], folder: str, device: str, li
     return {"checkpoint": str(newest.relative_to(folder)), "digest": about["digest"], "step": about["step"]}
 
 
-def _stands(folder: Path, output: Json) -> bool:
+def stands(folder: Path, output: Json) -> bool:
     """Return whether the newest checkpoint of a member is the one that its unit has left, and its agent is whole."""
     try:
         path = inside(folder, output["checkpoint"])
