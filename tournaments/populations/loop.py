@@ -12,6 +12,7 @@ and members: a run that was killed gives the same bytes as one that was not.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,20 @@ from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl.agents.load import load_entrants
+from marl.agents.populations import FILE
 from marl.base import engine as engines
 from marl.base import lock
 from marl.base.files import refuse_links, write_text
 from marl.base.schema import dump, load
 from marl.base.terminal import Terminal
 from marl.base.units import JOURNAL, Journal, work
+from marl.training.population import stands
 from marl.training.train import check, device_of
 from marl.training.writers import Writer, load_writers
 from tournaments.populations.config import BEST, PsroConfig
 from tournaments.populations.files import (
     DECISION,
     END,
-    FILE,
     META,
     PAYOFF,
     ROUNDS,
@@ -40,7 +42,7 @@ from tournaments.populations.files import (
     Round,
     payoff_json,
     read_members,
-    rounds,
+    solutions,
     write_population,
 )
 from tournaments.populations.history import with_error
@@ -111,13 +113,11 @@ class Population:
             for number in range(config.iterations + 1):
                 round, before = Round(self.folder, number), found
                 self._read_policies()
-                found = round.read(META)
-                if found is None:
+                found = round.found()
+                if found is None or not meetings.recall(round):
                     found = self._measure(round, before, meetings, shown)
-                else:
-                    meetings.recall(round)
                 best = found if best is None else _better(found, best)
-                if len(self.members) >= len(self._listed):  # else a later round is over, and has written more
+                if len(self.members) >= len(self._listed):  # what went further is listed while it is read again
                     mixture = Mixture(best["round"], best["weights"])
                     write_population(self.folder, config.game, self.members, mixture)
                 if number == config.iterations:
@@ -146,11 +146,11 @@ class Population:
     @contextmanager
     def _shown(self) -> Iterator[Sequence[Writer]]:
         """Open the writers, which go on after the last round that is over."""
-        over = [round.number for round in rounds(self.folder) if round.read(META) is not None]
+        over = len(solutions(self.folder))
         config = self.config.model_dump(mode="json")
         with ExitStack() as stack:
             for writer in self._writers.values():
-                writer.open(self.folder, config, max(over, default=-1))
+                writer.open(self.folder, config, over - 1)
                 stack.callback(writer.close)
             yield list(self._writers.values())
 
@@ -194,15 +194,16 @@ class Population:
     def _respond(self, round: Round, found: Facts, journal: Journal) -> Member:
         """Make a response to the mixture of a round, and return it as a member."""
         config, name = self.config, name_of(round.number)
-        if name in self._listed:
-            return self._listed[name]
+        listed = self._listed.get(name)
+        if listed and listed.reference is None and stands(self.folder, asdict(listed)):
+            return listed
         response = response_to(found["weights"], config, round.number)
         round.write(DECISION, {"response": name, "opponents": opponents(found["weights"])})
         agents = {member.digest: member.named(self.folder) for member in self.members}
         met = {digest: agents[digest] for digest in found["weights"]}
         unit = unit_of(response, name)
         task = response.model_dump(mode="json"), str(self.folder), name, met, self._device
-        if unit in journal and not (self.folder / journal.output(unit)["checkpoint"]).exists():
+        if unit in journal and not stands(self.folder, journal.output(unit)):
             journal.drop([unit])
         made = work(journal, {unit: task}, respond, config.workers, config.engine)[unit.id]
         return Member(

@@ -23,8 +23,8 @@ class Meetings(Protocol):
     def measure(self, round: Round, members: Sequence[Member]) -> tuple[Table, Meta]:
         """Return the table of the members, and its solution."""
 
-    def recall(self, round: Round) -> None:
-        """Take over what a round that is over has measured."""
+    def recall(self, round: Round) -> bool:
+        """Take over what a round that is over has measured; return whether that was found."""
 
 
 class Games:
@@ -54,8 +54,11 @@ class Games:
                 return found, meta
             pairs = more
 
-    def recall(self, round: Round) -> None:
-        self._pairs = np.array(round.read(CELLS)["pairs"], np.int64)
+    def recall(self, round: Round) -> bool:
+        written = round.read(CELLS)
+        if written:
+            self._pairs = np.array(written["pairs"], np.int64)
+        return written is not None
 
     def _planned(self, round: Round, n: int) -> Ints:
         """Return how many pairs of games each two members [n, n] are to have, as far as that is decided."""
@@ -96,8 +99,9 @@ class Expectations:
         found = Table.exact(digests, np.stack([paid[..., 0], paid[..., 1].T]))
         return found, solve(found, [member.digest for member in members], self._config.solver)
 
-    def recall(self, round: Round) -> None:
+    def recall(self, round: Round) -> bool:
         """Do nothing: expectations are computed again."""
+        return True
 
 
 def _distinct(members: Sequence[Member]) -> dict[str, Member]:

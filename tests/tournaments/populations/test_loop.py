@@ -11,13 +11,14 @@ import pytest
 from games.errors import UserError
 from games.registry import make
 from marl.agents import checkpoint
+from marl.agents.populations import FILE
 from marl.base.origin import Origin, typed
 from marl.base.schema import validate
 from marl.base.units import Journal
 from tournaments import playing
 from tournaments.populations import loop, policies
 from tournaments.populations.config import PsroConfig, load_population
-from tournaments.populations.files import FILE, read_members
+from tournaments.populations.files import read_members
 from tournaments.populations.history import History
 from tournaments.populations.policies import policies_of
 from tournaments.store import Store
