@@ -29,13 +29,27 @@ class MeanPayoff:
 class Means:
     """The mean payoffs of K groups of payoffs, clustered by seed; NaN for a group without any.
 
-    With n payoffs xᵢ and mean m, a seed's pull (intervals.py) is z_s = Σ_{i∈s} (xᵢ − m) / n.
+    With n payoffs xᵢ and mean m, a seed's pull (intervals.py) is z_s = Σ_{i∈s} (xᵢ − m) / n. There are P pulls, of
+    each group on each of its seeds.
     """
 
     mean: Floats  # [K]
     error: Floats  # [K] standard errors; NaN with fewer than two seeds
     games: Ints  # [K] payoffs
     seeds: Ints  # [K]
+    pull: Floats  # [P]
+    pulled: Ints  # [P] the group of each
+    by_seed: Ints  # [P] the number of its seed
+
+    def error_of(self, weights: Floats) -> float:
+        """Return the standard error of Σ_k weights_k mean_k, clustered by seed; NaN with fewer than two seeds.
+
+        Groups that played the same seeds are not independent, so this is no sum of the squares of their errors.
+        """
+        weighs = weights[self.pulled] != 0
+        seeds, place = np.unique(self.by_seed[weighs], return_inverse=True)
+        pull = sum_by(place, (weights[self.pulled] * self.pull)[weighs], len(seeds))
+        return float(standard_error((pull**2).sum(), np.array(len(seeds)))) if len(seeds) > 1 else math.nan
 
     @classmethod
     def of(cls, group: Ints, payoffs: Floats, seeds: NDArray[np.uint64], groups: int) -> "Means":
@@ -50,7 +64,8 @@ class Means:
         pull = sum_by(place, (payoffs - mean[group]) / games[group], len(moment))
         met = np.bincount(of_group, minlength=groups)
         error = standard_error(sum_by(of_group, pull**2, groups), met)
-        return cls(mean, np.where(met > 1, error, np.nan), games, met)
+        by_seed = moment % max(len(names), 1)
+        return cls(mean, np.where(met > 1, error, np.nan), games, met, pull, of_group, by_seed)
 
 
 def mean_payoffs(results: Results) -> list[MeanPayoff]:

@@ -67,11 +67,22 @@ class Results:
     def __len__(self) -> int:
         return len(self.seats)
 
-    def where(self, chosen: NDArray[np.bool_]) -> "Results":
-        """Return some of the games [G]; the agents stay as they are."""
-        columns = {column.name: getattr(self, column.name) for column in fields(self) if column.name != "agents"}
-        some: dict[str, Any] = {name: None if all_ is None else all_[chosen] for name, all_ in columns.items()}
+    def where(self, chosen: NDArray[np.bool_] | Ints) -> "Results":
+        """Return some of the games, by truth values [G] or in the order of places; the agents stay as they are."""
+        some: dict[str, Any] = {name: None if all_ is None else all_[chosen] for name, all_ in self._columns.items()}
         return replace(self, **some)
+
+    def joined(self, other: "Results") -> "Results":
+        """Return the games of both, ordered by seed and seats; they have the same agents and columns."""
+        theirs = other._columns
+        both: dict[str, Any] = {
+            name: None if ours is None else np.concatenate([ours, theirs[name]]) for name, ours in self._columns.items()
+        }
+        return replace(self, **both).where(np.lexsort((*both["seats"].T[::-1], both["seeds"])))
+
+    @property
+    def _columns(self) -> dict[str, Any]:
+        return {column.name: getattr(self, column.name) for column in fields(self) if column.name != "agents"}
 
     @cached_property
     def outcome(self) -> Ints:

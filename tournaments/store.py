@@ -45,6 +45,7 @@ from tournaments.schedule import Fixture, RoundRobin
 
 STORE = "games.sqlite"
 SCHEMA_VERSION = 3  # 2 added null payoffs; 3 added agents' numbers, rounding, failures and notes
+FIRST_ROW = -(1 << 63)
 CHECKED = 50_000  # games that are read at a time where none are kept
 MOST_PAYOFF = 1e100  # above any sum of float32 rewards; sums over games stay finite
 NO_RESULT = ("no_contest", "cut")  # terminations of games that are not rated
@@ -420,13 +421,19 @@ class Store:
     def __len__(self) -> int:
         return int(self._rows("SELECT COUNT(*) FROM games")[0][0])
 
-    def results(self) -> Results:
+    @property
+    def last_row(self) -> int:
+        """The row of the newest game; rows of games that are added later are higher."""
+        return int(self._rows("SELECT COALESCE(MAX(rowid), 0) FROM games")[0][0])
+
+    def results(self, first: int = FIRST_ROW) -> Results:
         """Return the games that count as columns, ordered by seed and seats; `agents` are the labels of who played.
 
+        Those from the row `first` on, where it is given: games that a reader does not have yet.
         Games that ended in one of `NO_RESULT` do not count. Games of more than two players in which an agent held
         several seats count only if there are no others. Raises UserError if the games differ in the number of players.
         """
-        return self._results(self._columns())
+        return self._results(self._columns(first))
 
     def _results(self, columns: "_Columns") -> Results:
         """Return games by columns, which are those of neighbouring rows."""
@@ -442,7 +449,7 @@ class Store:
             numbers = _numbers(columns.agents, f"several in '{self.path}'")
             return _results(numbers, label, columns, failed)
 
-    def _columns(self, first: int = -(1 << 63), most: int = -1) -> "_Columns":
+    def _columns(self, first: int = FIRST_ROW, most: int = -1) -> "_Columns":
         """Read the games that have a result, from a row on, `most` of them; -1: all.
 
         Some rows are read at a time: all at once keep the garbage collector busy.

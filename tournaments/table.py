@@ -10,7 +10,7 @@ known is NaN, never 0.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from games.errors import UserError
 from tournaments.facts import Facts
 from tournaments.payoffs import Means
 from tournaments.results import Results, sum_by
-from tournaments.store import Store
+from tournaments.store import FIRST_ROW, Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,7 @@ class Table:
     games: Ints  # [2, n, n] with a known payoff
     score: Floats  # [n, n]; NaN without a pair of games
     pairs: Ints  # [n, n] pairs of games with known payoffs; of an agent with itself: games
+    means: Means | None = None  # of which `payoff`, `error` and `games` are; None of a table without games
 
     @classmethod
     def exact(cls, agents: Sequence[str], payoff: Floats) -> "Table":
@@ -45,22 +46,63 @@ class Table:
         """The mean payoffs over both seats [n, n]; in a zero-sum game it is minus its transpose."""
         return np.asarray(self.payoff.mean(0))
 
+    def error_of(self, weights: Floats) -> float:
+        """Return the standard error of the sum of the payoffs with weights [2, n, n].
+
+        All cells play the same seeds, so their errors are not independent (`Means.error_of`).
+        """
+        if self.means is None:
+            return float(np.sqrt(((weights * self.error) ** 2).sum()))
+        return self.means.error_of(weights.ravel())
+
+
+class Reader:
+    """The payoff tables of a store to which games are added: each game is read once.
+
+    Games that ended in a timeout must not be played again meanwhile.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._number: dict[str, int] = {}  # of each agent, by its digest
+        self._results: Results | None = None  # of the rows up to `_last`; seats are these numbers
+        self._last = FIRST_ROW
+
+    def table(self, agents: Sequence[str]) -> Table:
+        """Return the payoffs between some agents, given by their digests, by the games that the store has now.
+
+        Raises UserError for games of more than two players, and ValueError for an agent that is given twice.
+        """
+        if len(set(agents)) < len(agents):
+            raise ValueError("expected each agent once in a payoff table")
+        results = self._read()
+        if results.seats.shape[1] != 2:
+            raise UserError(f"expected two-player games for a payoff table, got {results.seats.shape[1]} players")
+        place = {agent: k for k, agent in enumerate(agents)}
+        index = np.array([place.get(agent, -1) for agent in self._number], np.int64)
+        results = results.where(np.all(index[results.seats] >= 0, axis=1))
+        results = Facts.of(self._store).settled(results)
+        return _table(agents, results, index[results.seats])
+
+    def _read(self) -> Results:
+        """Return all games, with those that the store got since the last call."""
+        last, ids = self._store.last_row, {label: id for id, label in self._store.labels().items()}
+        if self._results is None or last > self._last:
+            new = self._store.results(self._last if self._results is None else self._last + 1)
+            number = [self._number.setdefault(ids[label], len(self._number)) for label in new.agents]
+            new = replace(new, agents=(), seats=np.array(number, np.int64)[new.seats])
+            self._results, self._last = new if self._results is None else self._results.joined(new), last
+        return self._results
+
 
 def table(store: Store, agents: Sequence[str]) -> Table:
-    """Return the payoffs between some agents, given by their digests, by the games of a store.
+    """Return the payoffs between some agents by the games of a store, as `Reader.table` does."""
+    return Reader(store).table(agents)
 
-    Raises UserError for games of more than two players, and ValueError for an agent that is given twice.
-    """
-    if len(set(agents)) < len(agents):
-        raise ValueError("expected each agent once in a payoff table")
-    n, labels, results = len(agents), store.labels(), store.results()
-    if results.seats.shape[1] != 2:
-        raise UserError(f"expected two-player games for a payoff table, got {results.seats.shape[1]} players")
-    place = {labels[agent]: k for k, agent in enumerate(agents) if agent in labels}
-    index = np.array([place.get(agent, -1) for agent in results.agents], np.int64)
-    results = results.where(np.all(index[results.seats] >= 0, axis=1))
-    results = Facts.of(store).settled(results)
-    seats = index[results.seats]  # [G, 2]
+
+def _table(agents: Sequence[str], results: Results, seats: Ints) -> Table:
+    """Return the payoffs between n agents by their games, whose seats [G, 2] are indices into `agents`."""
+    n = len(agents)
     cell = seats @ np.array([[n, 1], [1, n]]) + np.array([0, n * n])  # [G, 2] of `payoff`, from each seat's view
     means = Means.of(cell.ravel(), results.payoffs.ravel(), np.repeat(results.seeds, 2), 2 * n * n)
     score, pairs = _scores(results, seats, n)
@@ -72,6 +114,7 @@ def table(store: Store, agents: Sequence[str]) -> Table:
         games=means.games.reshape(by_seat),
         score=score,
         pairs=pairs,
+        means=means,
     )
 
 

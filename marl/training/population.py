@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeR
 from games.errors import RunFailed, UserError
 from games.text import cut, sentence, shown
 from marl.agents import checkpoint
+from marl.agents.populations import FILE
 from marl.base.digests import Json
 from marl.base.engine import note, require
 from marl.base.files import inside, refuse_links, write_text
@@ -75,7 +76,7 @@ def train_members(settings: PopulationConfig, folder: Path, *, resume: bool, dev
 def _journal(folder: Path, units: Mapping[str, Unit], console: Terminal) -> Journal:
     """Open the population's journal, without the members whose checkpoints are gone; say which it has."""
     journal = Journal(folder / JOURNAL)
-    journal.drop(unit for unit in units.values() if unit in journal and not _stands(folder, journal.output(unit)))
+    journal.drop(unit for unit in units.values() if unit in journal and not stands(folder, journal.output(unit)))
     for name, unit in units.items():
         if unit in journal:
             console.print(f"{name}: already trained to {journal.output(unit)['step']:,} steps; nothing to do")
@@ -106,7 +107,7 @@ def train_member(name: str, config: dict[str, Any], folder: str, device: str, li
     return {"checkpoint": str(newest.relative_to(folder)), "digest": about["digest"], "step": about["step"]}
 
 
-def _stands(folder: Path, output: Json) -> bool:
+def stands(folder: Path, output: Json) -> bool:
     """Return whether the newest checkpoint of a member is the one that its unit has left, and its agent is whole."""
     try:
         path = inside(folder, output["checkpoint"])
@@ -190,7 +191,7 @@ def write(folder: Path, members: dict[str, Path]) -> Path:
                 "seed": about["seed"],
             }
         )
-    path = folder / "population.json"
+    path = folder / FILE
     try:
         write_text(path, json.dumps({"format": 1, "members": entries}, indent=1) + "\n")
     except OSError as error:

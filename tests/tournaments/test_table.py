@@ -12,7 +12,7 @@ from tournaments.metagame import matchups
 from tournaments.schedule import Fixture, cell
 from tournaments.store import Failure, PlayedGame, Store
 from tournaments.summary import summarize
-from tournaments.table import Table, table
+from tournaments.table import Reader, Table, table
 
 NAN = math.nan
 ZERO_SUM = make("openspiel:tic_tac_toe", 1).spec
@@ -60,6 +60,40 @@ def test_by_hand(store):
     # One whole pair of A and B, on seed 1: each won in the first seat.
     np.testing.assert_array_equal(found.score, [[0.5, 0.5, NAN], [0.5, NAN, NAN], [NAN] * 3])
     assert found.pairs.tolist() == [[2, 1, 0], [1, 0, 0], [0] * 3]
+
+
+def test_cells_that_played_the_same_seeds_are_not_independent(store):
+    """A and B are paid the same on each seed, whoever sits in the second seat: their mean is known no better."""
+    luck = np.random.default_rng(0).normal(size=20)
+    store.add([game(pair, (x, -x), seed) for pair in product("AB", repeat=2) for seed, x in enumerate(luck.tolist())])
+    found, weights = table(store, "AB"), np.zeros((2, 2, 2))
+    weights[0] = 1 / 4
+    alone = found.error[0, 0, 1]
+    assert found.error_of(weights) == pytest.approx(alone) == pytest.approx(np.std(luck, ddof=1) / 20**0.5)
+    weights[0] = [[0, 0], [0.5, -0.5]]
+    assert found.error_of(weights) == pytest.approx(0, abs=1e-12)
+    assert math.isnan(found.error_of(np.zeros((2, 2, 2))))
+
+
+def test_the_error_of_one_cell_is_that_of_the_table(store):
+    rng = np.random.default_rng(1)
+    store.add([game(pair, (x, -x), seed) for pair in ("AB", "BA") for seed in range(9) for x in [float(rng.normal())]])
+    found = table(store, "AB")
+    for place in np.argwhere(np.isfinite(found.error)).tolist():
+        weights = np.zeros((2, 2, 2))
+        weights[tuple(place)] = 1
+        assert found.error_of(weights) == pytest.approx(found.error[tuple(place)])
+
+
+def test_a_reader_reads_what_was_added(store):
+    """The games of a later seed come first, and a new agent's name stands before the others'."""
+    rng, reader = np.random.default_rng(2), Reader(store)
+    for agents, seeds in (("", ()), ("BC", (7, 9)), ("ABC", (1, 8)), ("ABC", ())):
+        for seed in seeds:
+            store.add([game(pair, (x, -x), seed) for pair in product(agents, repeat=2) for x in [float(rng.normal())]])
+        found, anew = reader.table("CAB"), table(store, "CAB")
+        for name in ("payoff", "error", "games", "score", "pairs"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(anew, name))
 
 
 def test_agents_that_are_asked_and_no_others(store):

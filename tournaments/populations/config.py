@@ -21,12 +21,10 @@ Solver = Literal["nash", "uniform", "last", "replicator", "alpharank"]
 class GamesConfig(Frozen):
     """How many games a cell of the payoff table gets. They are counted in pairs: one seed from both seats."""
 
-    at_least: Size = 200  # of each cell
+    at_least: Annotated[Size, Field(ge=2)] = 200  # of each cell; one alone shows no spread
     at_most: Size = 1024  # of each cell
     batch: Size = 64  # more for a cell on which the mixture's value depends
-    precision: PositiveFloat = (
-        0.02  # the mixture's value is known: its standard error, in deviations of a game's payoff
-    )
+    precision: PositiveFloat = 0.02  # standard error of the mixture's value, in deviations of one game's payoff
     num_envs: Size = 64
 
     @model_validator(mode="after")

@@ -11,17 +11,25 @@ Every file is written whole, and says the same whenever it is written again.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 from games.errors import RunFailed
+from marl.agents.populations import FILE
 from marl.base.files import parse_json, read_text, write_text
 from tournaments.table import Table
 
-FILE, ROUNDS = "population.json", "rounds"
+ROUNDS = "rounds"
 CELLS, PAYOFF, META, DECISION, END = "cells", "payoff", "meta", "decision", "end"
+_KEYS = {  # of the files that are read again
+    CELLS: {"pairs"},
+    PAYOFF: {"agents", "payoff", "error", "games"},
+    META: {"round", "weights", "values", "error", "entropy", "nash_conv", "gain"},
+    DECISION: {"opponents"},
+}
 FORMAT = 2
 
 
@@ -60,7 +68,12 @@ def write_population(folder: Path, game: str, members: Sequence[Member], mixture
 
 def read_members(folder: Path) -> list[Member]:
     """Return the members that population.json lists; none where it is not there yet."""
-    return [Member(**member) for member in (_read(folder / FILE) or {"members": ()})["members"]]
+    path = folder / FILE
+    listed = _read(path, {"members"})
+    try:
+        return [Member(**member) for member in listed["members"]] if listed else []
+    except TypeError as error:
+        raise _unreadable(path, str(error)) from error
 
 
 class Round:
@@ -71,17 +84,21 @@ class Round:
 
     def read(self, name: str) -> Any:
         """Return what was written under a name; None where nothing was."""
-        return _read(self._folder / f"{name}.json")
+        return _read(self._folder / f"{name}.json", _KEYS.get(name, set()))
+
+    def found(self) -> Any:
+        """Return the solution of a round that is over; None for one that is not, or whose table is gone."""
+        return self.read(META) if (self._folder / f"{PAYOFF}.json").exists() else None
 
     def write(self, name: str, data: Mapping[str, Any]) -> None:
         """Write data under a name; raises RunFailed where it cannot be written."""
         _write(self._folder / f"{name}.json", {"round": self.number} | dict(data))
 
 
-def rounds(folder: Path) -> list[Round]:
-    """Return the rounds that a population has begun, in order."""
-    numbers = sorted(int(path.name) for path in (folder / ROUNDS).glob("*") if path.name.isdigit())
-    return [Round(folder, number) for number in numbers]
+def solutions(folder: Path) -> list[Any]:
+    """Return the solutions of the rounds that are over, from the first, in order."""
+    found = (Round(folder, number).found() for number in count())
+    return list(takewhile(lambda meta: meta is not None, found))
 
 
 def payoff_json(table: Table) -> dict[str, Any]:
@@ -101,12 +118,17 @@ def _write(path: Path, data: Any) -> None:
         ) from error
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, keys: Set[str]) -> Any:
     try:
-        return parse_json(read_text(path))
+        data = parse_json(read_text(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise RunFailed(
-            f"'{path}' cannot be read ({error}); delete it, and --resume makes it again from games and members"
-        ) from error
+        raise _unreadable(path, str(error)) from error
+    if not isinstance(data, dict) or (lacks := keys - data.keys()):
+        raise _unreadable(path, f"it lacks {min(lacks)}" if isinstance(data, dict) else "it has no keys")
+    return data
+
+
+def _unreadable(path: Path, why: str) -> RunFailed:
+    return RunFailed(f"'{path}' cannot be read ({why}); delete it, and --resume makes it again from games and members")

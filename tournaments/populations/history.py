@@ -14,7 +14,7 @@ from marl.base.schema import load
 from marl.training.runlog import logged_step
 from tournaments.pairs import written
 from tournaments.populations.config import PsroConfig
-from tournaments.populations.files import DECISION, END, META, PAYOFF, Member, Round, read_members, rounds
+from tournaments.populations.files import DECISION, END, PAYOFF, Member, Round, read_members, solutions
 from tournaments.populations.psro import Gain
 from tournaments.populations.responses import MEMBERS, name_of
 
@@ -40,8 +40,7 @@ class History:
             what = absent(folder, "`marl population` makes one") if not folder.exists() else "has no rounds"
             raise UserError(f"expected the folder of a population whose members meet, got '{folder}', which {what}")
         config = load(PsroConfig, folder / "config.yaml", record=True)
-        found = [meta for round in rounds(folder) if (meta := round.read(META)) is not None]
-        return cls(folder, config, read_members(folder), found)
+        return cls(folder, config, read_members(folder), solutions(folder))
 
     @property
     def over(self) -> bool:

@@ -12,6 +12,7 @@ and members: a run that was killed gives the same bytes as one that was not.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,20 @@ from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl.agents.load import load_entrants
+from marl.agents.populations import FILE
 from marl.base import engine as engines
 from marl.base import lock
 from marl.base.files import refuse_links, write_text
 from marl.base.schema import dump, load
 from marl.base.terminal import Terminal
 from marl.base.units import JOURNAL, Journal, work
+from marl.training.population import stands
 from marl.training.train import check, device_of
 from marl.training.writers import Writer, load_writers
 from tournaments.populations.config import BEST, PsroConfig
 from tournaments.populations.files import (
     DECISION,
     END,
-    FILE,
     META,
     PAYOFF,
     ROUNDS,
@@ -40,7 +42,7 @@ from tournaments.populations.files import (
     Round,
     payoff_json,
     read_members,
-    rounds,
+    solutions,
     write_population,
 )
 from tournaments.populations.history import with_error
@@ -49,7 +51,6 @@ from tournaments.populations.policies import Policies, policies_of
 from tournaments.populations.psro import gain_of, opponents
 from tournaments.populations.responses import MEMBERS, name_of, respond, response_to, unit_of
 from tournaments.store import STORE, Store
-from tournaments.table import Table
 
 SMALL = 20_000  # positions of a game whose exploitability is computed unasked: each round walks through all of them
 MAY_CHANGE = ("iterations", "engine", "workers", "writers")  # when a run goes on
@@ -103,21 +104,22 @@ class Population:
 
     def run(self) -> Path:
         """Advance round by round to the last iteration; return the path of population.json."""
-        config, best = self.config, None
+        config = self.config
+        best: Facts | None = None
+        found: Facts | None = None
         self._listed = {member.id: member for member in read_members(self.folder)}
         journal = Journal(self.folder / JOURNAL)
         with self._meetings() as meetings, self._shown() as shown:
             for number in range(config.iterations + 1):
-                round = Round(self.folder, number)
+                round, before = Round(self.folder, number), found
                 self._read_policies()
-                found: Facts | None = round.read(META)
-                if found is None:
-                    found = self._measure(round, meetings, shown)
-                else:
-                    meetings.recall(round)
+                found = round.found()
+                if found is None or not meetings.recall(round):
+                    found = self._measure(round, before, meetings, shown)
                 best = found if best is None else _better(found, best)
-                mixture = Mixture(best["round"], best["weights"])
-                write_population(self.folder, config.game, self.members, mixture)
+                if len(self.members) >= len(self._listed):  # what went further is listed while it is read again
+                    mixture = Mixture(best["round"], best["weights"])
+                    write_population(self.folder, config.game, self.members, mixture)
                 if number == config.iterations:
                     break
                 response = self._respond(round, found, journal)
@@ -144,11 +146,11 @@ class Population:
     @contextmanager
     def _shown(self) -> Iterator[Sequence[Writer]]:
         """Open the writers, which go on after the last round that is over."""
-        over = [round.number for round in rounds(self.folder) if round.read(META) is not None]
+        over = len(solutions(self.folder))
         config = self.config.model_dump(mode="json")
         with ExitStack() as stack:
             for writer in self._writers.values():
-                writer.open(self.folder, config, max(over, default=-1))
+                writer.open(self.folder, config, over - 1)
                 stack.callback(writer.close)
             yield list(self._writers.values())
 
@@ -164,10 +166,14 @@ class Population:
             elif not self._policies.tells(*named):
                 self._policies = None
 
-    def _measure(self, round: Round, meetings: Meetings, shown: Sequence[Writer]) -> Facts:
-        """Measure and solve the payoff table of a round; write both, and return what was found."""
+    def _measure(self, round: Round, before: Facts | None, meetings: Meetings, shown: Sequence[Writer]) -> Facts:
+        """Measure and solve the payoff table of a round; write both, and return what was found.
+
+        `before` is what the round before found, whose mixture the newest member answers.
+        """
         table, meta = meetings.measure(round, self.members)
         weights = meta.by_member(table.agents)
+        newest = self.members[-1].digest
         found: Facts = {
             "round": round.number,
             "weights": weights,
@@ -175,7 +181,7 @@ class Population:
             "error": meta.error,
             "entropy": meta.entropy.tolist(),
             "nash_conv": self._policies.nash_conv(weights) if self._policies else None,
-            "gain": self._gain(round, table),
+            "gain": gain_of(table, newest, before["weights"]).to_json() if before else None,
         }
         for writer in shown:
             writer.write(round.number, values_of(found))
@@ -185,25 +191,19 @@ class Population:
         self._console.print(f"{self.folder}: round {round.number} of {self.config.iterations}: {in_words(found)}")
         return found
 
-    def _gain(self, round: Round, table: Table) -> Facts | None:
-        """Return what the newest member gains over the mixture that it answers; None in the first round."""
-        if round.number == 0:
-            return None
-        before = Round(self.folder, round.number - 1).read(META)
-        return gain_of(table, self.members[-1].digest, before["weights"], before["values"]).to_json()
-
     def _respond(self, round: Round, found: Facts, journal: Journal) -> Member:
         """Make a response to the mixture of a round, and return it as a member."""
         config, name = self.config, name_of(round.number)
-        if name in self._listed:
-            return self._listed[name]
+        listed = self._listed.get(name)
+        if listed and listed.reference is None and stands(self.folder, asdict(listed)):
+            return listed
         response = response_to(found["weights"], config, round.number)
         round.write(DECISION, {"response": name, "opponents": opponents(found["weights"])})
         agents = {member.digest: member.named(self.folder) for member in self.members}
         met = {digest: agents[digest] for digest in found["weights"]}
         unit = unit_of(response, name)
         task = response.model_dump(mode="json"), str(self.folder), name, met, self._device
-        if unit in journal and not (self.folder / journal.output(unit)["checkpoint"]).exists():
+        if unit in journal and not stands(self.folder, journal.output(unit)):
             journal.drop([unit])
         made = work(journal, {unit: task}, respond, config.workers, config.engine)[unit.id]
         return Member(
@@ -246,8 +246,9 @@ def in_words(found: Facts) -> str:
 
 
 def _better(one: Facts, other: Facts) -> Facts:
-    """Return the less exploitable of two mixtures, where that is known; else the first, which is the newer."""
-    return other if one["nash_conv"] is not None and other["nash_conv"] <= one["nash_conv"] else one
+    """Return the less exploitable of two mixtures, where both are known; else the first, which is the newer."""
+    known = one["nash_conv"] is not None and other["nash_conv"] is not None
+    return other if known and other["nash_conv"] <= one["nash_conv"] else one
 
 
 def _starting(config: PsroConfig, spec: Spec) -> list[Member]:

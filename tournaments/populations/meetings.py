@@ -14,7 +14,7 @@ from tournaments.populations.policies import Policies
 from tournaments.populations.psro import Meta, more_games, solve
 from tournaments.schedule import Fixture, cell
 from tournaments.store import Store
-from tournaments.table import Table, table
+from tournaments.table import Reader, Table
 
 
 class Meetings(Protocol):
@@ -23,8 +23,8 @@ class Meetings(Protocol):
     def measure(self, round: Round, members: Sequence[Member]) -> tuple[Table, Meta]:
         """Return the table of the members, and its solution."""
 
-    def recall(self, round: Round) -> None:
-        """Take over what a round that is over has measured."""
+    def recall(self, round: Round) -> bool:
+        """Take over what a round that is over has measured; return whether that was found."""
 
 
 class Games:
@@ -36,6 +36,7 @@ class Games:
 
     def __init__(self, config: PsroConfig, store: Store, folder: Path) -> None:
         self._config, self._store, self._folder = config, store, folder
+        self._reader = Reader(store)
         self._pairs: Ints = np.zeros((0, 0), np.int64)  # [n, n] pairs of games that have been played
 
     def measure(self, round: Round, members: Sequence[Member]) -> tuple[Table, Meta]:
@@ -46,15 +47,18 @@ class Games:
         pairs = self._planned(round, len(agents))
         while True:
             self._play(round, agents, pairs)
-            found = table(self._store, list(agents))
+            found = self._reader.table(list(agents))
             meta = solve(found, joined, self._config.solver)
             more = more_games(found, meta, pairs, self._config.games)
             if more is None:
                 return found, meta
             pairs = more
 
-    def recall(self, round: Round) -> None:
-        self._pairs = np.array(round.read(CELLS)["pairs"], np.int64)
+    def recall(self, round: Round) -> bool:
+        written = round.read(CELLS)
+        if written:
+            self._pairs = np.array(written["pairs"], np.int64)
+        return written is not None
 
     def _planned(self, round: Round, n: int) -> Ints:
         """Return how many pairs of games each two members [n, n] are to have, as far as that is decided."""
@@ -95,8 +99,9 @@ class Expectations:
         found = Table.exact(digests, np.stack([paid[..., 0], paid[..., 1].T]))
         return found, solve(found, [member.digest for member in members], self._config.solver)
 
-    def recall(self, round: Round) -> None:
+    def recall(self, round: Round) -> bool:
         """Do nothing: expectations are computed again."""
+        return True
 
 
 def _distinct(members: Sequence[Member]) -> dict[str, Member]:

@@ -3,6 +3,7 @@
     M[s, i, j]           what member i is paid in seat s, on average, with member j in the other seat
     (σ⁰, σ¹)             the meta-strategy: a solution of the game in which each player chooses a member by M
     response             trained in seat 0 against σ¹ and in seat 1 against σ⁰, then a member itself
+    value[s]             Σ_ij σˢ[i] σ¹⁻ˢ[j] M[s, i, j]
     gain[s]              Σ_j σ¹⁻ˢ[j] M[s, response, j] - value[s]
 
 All members hold both seats, so the meta-game is a bimatrix with the same members on both sides. A best response gains
@@ -32,7 +33,7 @@ class Meta:
 
     weights: Floats  # [2, n] by seat; each sums to 1
     values: Floats  # [2]
-    error: float  # the standard error of the values
+    error: float  # the standard error of the first: in a zero-sum game, of both
 
     @property
     def entropy(self) -> Floats:
@@ -74,11 +75,10 @@ def solve(table: Table, members: Sequence[str], solver: str) -> Meta:
     shares: Floats = np.zeros((2, len(table.agents)))
     for seat, strategy in enumerate(strategies):
         np.add.at(shares[seat], joined, strategy)
-    shares[shares <= SUPPORT] = 0.0
+    shares[shares <= np.minimum(SUPPORT, shares.max(1, keepdims=True) / 2)] = 0.0  # of 1,000 equals, all stay
     weights: Floats = shares / shares.sum(1, keepdims=True)
-    together = _together(weights)
-    values = np.array([(together * first).sum(), (together * second).sum()])
-    return Meta(weights, values, float(np.sqrt(((together * table.error[0]) ** 2).sum())))
+    cells = [_cells(seat, weights) for seat in range(2)]
+    return Meta(weights, np.array([(each * table.payoff).sum() for each in cells]), table.error_of(cells[0]))
 
 
 def opponents(weights: Weights) -> Weights:
@@ -89,26 +89,29 @@ def opponents(weights: Weights) -> Weights:
     return {member: [second, first] for member, (first, second) in weights.items()}
 
 
-def gain_of(table: Table, member: str, weights: Weights, values: Sequence[float]) -> Gain:
-    """Return the gain of a member over a mixture that has these weights and values."""
-    row = table.agents.index(member)
-    sigma = np.array([weights.get(agent, (0.0, 0.0)) for agent in table.agents]).T  # [2, n]
-    against = sigma[::-1]
-    mean = (against * table.payoff[:, row]).sum(1) - values
-    error = np.sqrt(((against * table.error[:, row]) ** 2).sum(1))
-    return Gain(mean, error)
+def gain_of(table: Table, member: str, weights: Weights) -> Gain:
+    """Return the gain of a member over a mixture, both by this table."""
+    alone = np.eye(len(table.agents))[table.agents.index(member)]
+    mixture = np.array([weights.get(agent, (0.0, 0.0)) for agent in table.agents]).T  # [2, n]
+    response = [np.where(np.arange(2)[:, None] == seat, alone, mixture) for seat in range(2)]
+    cells = [_cells(seat, response[seat]) - _cells(seat, mixture) for seat in range(2)]
+    mean, error = zip(*(((each * table.payoff).sum(), table.error_of(each)) for each in cells), strict=True)
+    return Gain(np.array(mean), np.array(error))
 
 
 def more_games(table: Table, meta: Meta, pairs: Ints, games: GamesConfig) -> Ints | None:
     """Return how many pairs of games each two members [n, n] are to have next; None where the values are known.
 
-    They are known when their standard error is at most `precision` of the deviation of one game's payoff. Until then
-    the cells that add most to it get `batch` pairs more: those that make up half of its square, the largest first.
+    They are known when the standard error that the cells by themselves leave, as if they played other seeds, is at most
+    `precision` of the deviation of one game's payoff: what all cells share on a seed moves them together, and hardly
+    the weights. Until then the cells that add most to it get `batch` pairs more: those that make up half of its square,
+    the largest first.
     """
-    share = (_together(meta.weights) * table.error[0]) ** 2  # [n, n] of the squared standard error
+    share = (_cells(0, meta.weights)[0] * table.error[0]) ** 2  # [n, n] of the squared standard error
     share = np.tril(share + share.T - np.diag(np.diag(share)))  # a pair of games is of two cells
+    known = np.sqrt(share.sum()) <= games.precision * _deviation(table, pairs)
     share[pairs >= games.at_most] = 0.0
-    if not share.any() or meta.error <= games.precision * _deviation(table, pairs):
+    if known or not share.any():
         return None
     target, left = pairs.copy(), share.sum() / 2
     for i, j in _largest_first(share):
@@ -119,9 +122,11 @@ def more_games(table: Table, meta: Meta, pairs: Ints, games: GamesConfig) -> Int
     return target
 
 
-def _together(weights: Floats) -> Floats:
-    """Return the probability that members i and j [n, n] sit down in seats 0 and 1."""
-    return np.asarray(weights[0][:, None] * weights[1])
+def _cells(seat: int, weights: Floats) -> Floats:
+    """Return the weights [2, n, n] of a table's payoffs in what a seat is paid, if members have weights [2, n]."""
+    cells = np.zeros((2, *2 * weights.shape[1:]))
+    cells[seat] = weights[seat][:, None] * weights[1 - seat]
+    return cells
 
 
 def _deviation(table: Table, pairs: Ints) -> float:

@@ -10,14 +10,19 @@ import pytest
 
 from games.errors import UserError
 from games.registry import make
+from marl.agents import checkpoint
+from marl.agents.populations import FILE
 from marl.base.origin import Origin, typed
 from marl.base.schema import validate
+from marl.base.units import Journal
 from tournaments import playing
 from tournaments.populations import loop, policies
 from tournaments.populations.config import PsroConfig, load_population
-from tournaments.populations.files import FILE
+from tournaments.populations.files import read_members
 from tournaments.populations.history import History
 from tournaments.populations.policies import policies_of
+from tournaments.store import Store
+from tournaments.table import Table
 
 SIMULTANEOUS = "openspiel:turn_based_simultaneous_game(game={})"
 SILENT = "tests.bots:First"  # tells no policy
@@ -103,6 +108,19 @@ def test_kuhn_poker_is_solved_by_eight_responses(tmp_path):
     assert found[4] < 0.3
 
 
+def test_kuhn_poker_is_not_solved_where_a_members_seats_are_confused(tmp_path, monkeypatch):
+    computed = Table.exact.__func__
+
+    def confused(cls, agents, payoff):
+        if len(agents) > 1:
+            payoff[:, 1] = payoff[::-1, 1]
+        return computed(cls, agents, payoff)
+
+    monkeypatch.setattr(Table, "exact", classmethod(confused))
+    history = run(exact("openspiel:kuhn_poker", iterations=8, solver="replicator"), tmp_path)
+    assert min(by_round(history)) > 0.01
+
+
 def test_fictitious_play_at_kuhn_poker(tmp_path):
     found = by_round(run(exact("openspiel:kuhn_poker", iterations=20, solver="uniform"), tmp_path))
     assert found[-1] == pytest.approx(2 * 0.054, abs=0.03)
@@ -140,29 +158,54 @@ class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
 
-def test_a_kill_at_any_file_changes_no_byte(tmp_path, monkeypatch):
-    """The run is ended before each of its files is written, once each, and goes on."""
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_a_kill_at_any_file_changes_no_byte(tmp_path, monkeypatch, late):
+    """The run is ended before, or after, whatever it writes is written, once each, and goes on."""
     run(config(**TINY), tmp_path / "whole")
-    write, budget = loop.Round.write, 0
+    budget, kills, most_members = 0, 0, 0
 
-    def until(self, name, data):
-        nonlocal budget
-        if budget == 0:
-            raise Killed
-        budget -= 1
-        write(self, name, data)
+    def mortal(write):
+        def until(*arguments, **named):
+            nonlocal budget
+            budget -= 1
+            if budget < 0 and not late:
+                raise Killed
+            written = write(*arguments, **named)
+            if budget < 0:
+                raise Killed
+            return written
 
-    monkeypatch.setattr(loop.Round, "write", until)
-    kills = 0
+        return until
+
+    for owner, name in (
+        (loop.Round, "write"),
+        (loop, "write_population"),
+        (Journal, "add"),
+        (Store, "add"),
+        (checkpoint, "write"),
+    ):
+        monkeypatch.setattr(owner, name, mortal(getattr(owner, name)))
     while True:
-        budget = 1 + kills // 3
+        budget = 1 + kills
         try:
             run(config(**TINY), tmp_path / "killed", resume=True)
             break
         except Killed:
             kills += 1
-    assert kills >= 4
+        members = len(read_members(tmp_path / "killed"))
+        assert members >= most_members
+        most_members = members
+    assert kills >= 8
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert games(tmp_path / "killed") == games(tmp_path / "whole")
+
+
+def test_going_on_lists_no_fewer_members_at_any_time(tmp_path, monkeypatch):
+    run(config(**TINY), tmp_path)
+    listed = []
+    monkeypatch.setattr(loop, "write_population", lambda folder, game, members, mixture: listed.append(len(members)))
+    run(config(**TINY), tmp_path, resume=True)
+    assert listed == [3]
 
 
 def games(folder):
@@ -230,6 +273,7 @@ def test_another_config_is_refused_unless_changes_are_accepted(tmp_path):
         ),
         ({"game": "matrix(game=rock_paper_scissors)", "payoffs": "exact"}, "payoffs: exact needs one of OpenSpiel's"),
         ({"learner": {"name": "ippo", "entropy": 1}}, "unknown key 'entropy'"),
+        ({"games": {"at_least": 1}}, "'games.at_least' in a test: expected a number of at least 2"),
         ({"learner": {"nam": "ippo"}}, "expected the key 'name' of an algorithm, got {'nam': 'ippo'}; add it"),
         ({"learner": {"name": "best_response", "depth": 3}}, "best_response has no settings, got 'depth'; leave it"),
         ({"start": [SILENT], "exploitability": "exact"}, f"'{SILENT}' tells no policy"),

@@ -50,15 +50,17 @@ def test_a_response_meets_the_mixture_of_the_other_seat():
 
 def test_a_members_gain_is_over_the_mixture_that_it_answers():
     """The third member, scissors, against paper in both seats: it wins each time where paper drew."""
-    gain = gain_of(table(RPS, error=0.1), "m2", {"m1": [1.0, 1.0]}, [0.0, 0.0])
-    assert gain.mean.tolist() == [1, 1] and gain.error == pytest.approx([0.1, 0.1])
-    assert gain.clear and not gain_of(table(RPS, error=0.6), "m2", {"m1": [1.0, 1.0]}, [0.0, 0.0]).clear
+    gain = gain_of(table(RPS, error=0.1), "m2", {"m1": [1.0, 1.0]})
+    assert gain.mean.tolist() == [1, 1] and gain.error == pytest.approx([2**0.5 / 10] * 2)
+    assert gain.clear and not gain_of(table(RPS, error=0.6), "m2", {"m1": [1.0, 1.0]}).clear
 
 
 def test_a_response_that_gains_in_one_seat_is_told_by_seat():
     first = np.array([[0.0, 0, 0], [0, 0, 0], [0.5, 0, 0]])
-    gain = gain_of(table(first), "m2", {"m0": [1.0, 1.0]}, [0.0, 0.0])
+    gain = gain_of(table(first), "m2", {"m0": [1.0, 1.0]})
     assert gain.mean.tolist() == [0.5, 0]
+    biased = gain_of(table(first + 1), "m2", {"m0": [1.0, 1.0]})
+    assert biased.mean.tolist() == [0.5, 0]
 
 
 def test_games_go_to_the_cells_on_which_the_value_rests():
@@ -75,6 +77,11 @@ def test_known_values_and_full_cells_need_no_more_games():
     assert more_games(found, meta, np.full((3, 3), 40), GAMES) is None
     assert more_games(found, meta, np.full((3, 3), 35), GAMES).max() == 40
     assert more_games(table(RPS), solved(table(RPS)), np.full((3, 3), 10), GAMES) is None
+
+
+def test_a_thousand_members_of_equal_weight_all_stay():
+    meta = solved(table(np.zeros((1001, 1001))), "uniform")
+    assert (meta.weights > 0).all() and meta.weights.sum(1) == pytest.approx([1, 1])
 
 
 def test_a_member_that_joined_twice_counts_twice_in_fictitious_play():
