@@ -140,7 +140,7 @@ def test_a_population_stands_for_its_newest_members_all_or_its_mixture(folder, t
 
 
 def test_a_population_in_the_place_of_one_agent_is_told_from_a_run(folder, tree):
-    with pytest.raises(UserError, match="which is a population; name a member, such as .*members/m2/.*mixture\\("):
+    with pytest.raises(UserError, match=r"which is a population; name a member, such as .*members/m2/.*mixture\("):
         load_entrant(str(folder), tree.spec)
 
 
