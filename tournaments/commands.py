@@ -82,8 +82,8 @@ def tournament_report(store: StorePath, as_json: AsJson = False) -> None:
         print_json(summary.to_json() | {"files": {name: str(path) for name, path in paths.items()}})
         return
     print_leaderboard(Terminal(), summary)
-    others = listed([name for name in paths if name != "report.html"])
-    say(f"report: {paths['report.html']} (beside it: {others})")
+    page = next(name for name in paths if name.endswith(".html"))
+    say(f"report: {paths[page]} (beside it: {listed([name for name in paths if name != page])})")
 
 
 @app.command("plot")

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from games.errors import RunFailed
 from games.text import csv_line, markdown_cell, markdown_table, shown
+from marl.agents.populations import FILE as POPULATION
 from marl.base.files import write_text
 from marl.base.moved import getter
 from marl.base.terminal import Terminal
@@ -34,6 +35,7 @@ from tournaments.summary import Summary, listed
 
 __getattr__ = getter(__name__)  # forwards names that moved to other modules
 
+PAGE = "report.html"
 RATING_TITLES = ("rank", "agent", "Elo", "±95 %", "games", "score")
 PADDING = 2  # cells of a terminal beside each column
 NAME_WIDTH = 6  # cells: the least width of names on a narrow terminal
@@ -294,16 +296,18 @@ def _html(summary: Summary) -> str:
 def write_report(summary: Summary, folder: str | Path) -> dict[str, Path]:
     """Write `leaderboard.md`, `leaderboard.csv`, `report.html` and, of two-player games, `pairs.csv` into a folder.
 
-    Return the paths by file name.
+    The page is `tournament.html` in the folder of a population, whose own report is `report.html`. Return the paths by
+    file name.
     """
+    folder = Path(folder)
+    page = "tournament.html" if (folder / POPULATION).exists() else PAGE
     texts = {
         "leaderboard.md": _markdown(summary),
         "leaderboard.csv": _csv(summary),
-        "report.html": _html(summary),
+        page: _html(summary),
     }
     if (pairs := csv_of_pairs(summary)) is not None:
         texts["pairs.csv"] = pairs
-    folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():

@@ -20,7 +20,10 @@ class RunUnlessNamed(Commands):
     """`marl population CONFIG` is `marl population run CONFIG`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        named = args and (args[0] in self.names() or args[0] in self.get_help_option_names(ctx))
+        known = args and (args[0] in self.names() or args[0] in self.get_help_option_names(ctx))
+        named = known or (
+            len(args) > 1 and not any(text.startswith("-") for text in args[:2])
+        )  # it has no such command
         return list(super().parse_args(ctx, [RUN, *args] if args and not named else args))
 
 

@@ -54,6 +54,7 @@ from tournaments.store import STORE, Store
 
 SMALL = 20_000  # positions of a game whose exploitability is computed unasked: each round walks through all of them
 MAY_CHANGE = ("iterations", "engine", "workers", "writers")  # when a run goes on
+STAYS = ("game", "start")  # its members are agents of this game, and descend from these
 
 Facts = Mapping[str, Any]  # what meta.json says
 
@@ -315,9 +316,12 @@ def _refuse_other(config: PsroConfig, begun: PsroConfig, *, accept_changes: bool
     """Raise UserError if a config differs from that with which the population was begun in more than MAY_CHANGE."""
     now, before = (whole.model_dump(mode="json") for whole in (config, begun))
     changed = [key for key in now if key not in MAY_CHANGE and now[key] != before[key]]
-    if changed and not accept_changes:
-        first, more = changed[0], f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+    kept = [key for key in changed if key in STAYS]
+    refused = kept if accept_changes else kept + [key for key in changed if key not in STAYS]
+    if refused:
+        first, more = refused[0], f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+        instead = "name another --run-dir" if kept else "add --accept-changes: its later rounds are then another run's"
         raise UserError(
             f"the population was begun with {first}: {before[first]!r}, the config now says {now[first]!r}{more}; "
-            "resume with the same, or add --accept-changes: its later rounds are then another run's"
+            f"resume with the same, or {instead}"
         )

@@ -37,13 +37,20 @@ class Games:
     def __init__(self, config: PsroConfig, store: Store, folder: Path) -> None:
         self._config, self._store, self._folder = config, store, folder
         self._reader = Reader(store)
-        self._pairs: Ints = np.zeros((0, 0), np.int64)  # [n, n] pairs of games that have been played
+        self._pairs: Ints = np.zeros((0, 0), np.int64)  # [n, n] pairs of games that have been decided
+        self._played = self._pairs  # [n, n] of them, those that the store has
+        self._added = 0  # agents in the store
 
     def measure(self, round: Round, members: Sequence[Member]) -> tuple[Table, Meta]:
         joined = [member.digest for member in members]
         agents = _distinct(members)
-        for digest, member in list(agents.items())[len(self._pairs) :]:
+        for digest, member in list(agents.items())[self._added :]:
             self._store.add_agent(digest, member.id, member.named(self._folder))
+        if self._added < len(self._pairs):  # the run goes on: games may have been lost
+            n = len(self._pairs)
+            kept = self._reader.table(list(agents)).games[0, :n, :n]
+            self._played = np.where(np.minimum(kept, kept.T) < self._pairs, 0, self._pairs)
+        self._added = len(agents)
         pairs = self._planned(round, len(agents))
         while True:
             self._play(round, agents, pairs)
@@ -71,7 +78,7 @@ class Games:
         """Play the games that are missing, so that each two agents have so many pairs of them."""
         round.write(CELLS, {"pairs": pairs.tolist()})
         config, fixtures = self._config, list[Fixture]()
-        before, digests = _widened(self._pairs, len(agents), 0), list(agents)
+        before, digests = _widened(self._played, len(agents), 0), list(agents)
         for i, j in np.argwhere(np.tril(pairs > before)).tolist():
             seeds = range(int(before[i, j]), int(pairs[i, j]))
             fixtures += cell(config.game, digests[j], digests[i], seeds, config.seed)
@@ -84,7 +91,7 @@ class Games:
             workers=config.workers,
             engine=config.engine,
         )
-        self._pairs = pairs
+        self._pairs = self._played = pairs
 
 
 class Expectations:

@@ -314,7 +314,8 @@ def test_a_member_is_a_folder_within_its_population(checkpoint, tmp_path, monkey
     monkeypatch.chdir(home)
     monkeypatch.syspath_prepend(str(home))
     for text in (".", str(home), "../population"):
-        with pytest.raises(UserError, match=r"holds no readable population\.json|which holds no checkpoint|which is a population"):
+        said = r"holds no readable population\.json|which holds no checkpoint|which is a population"
+        with pytest.raises(UserError, match=said):
             load_entrants(text, SPEC)
     assert not (home / "canary.txt").exists()
 

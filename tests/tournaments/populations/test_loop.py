@@ -8,20 +8,22 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from games.errors import UserError
+from games.errors import RunFailed, UserError
 from games.registry import make
 from marl.agents import checkpoint
 from marl.agents.populations import FILE
 from marl.base.origin import Origin, typed
 from marl.base.schema import validate
 from marl.base.units import Journal
-from tournaments import playing
+from tournaments import playing, report
 from tournaments.populations import loop, policies
 from tournaments.populations.config import PsroConfig, load_population
 from tournaments.populations.files import read_members
 from tournaments.populations.history import History
 from tournaments.populations.policies import policies_of
-from tournaments.store import Store
+from tournaments.populations.report import write_report
+from tournaments.store import Store, stored
+from tournaments.summary import summarize
 from tournaments.table import Table
 
 SIMULTANEOUS = "openspiel:turn_based_simultaneous_game(game={})"
@@ -244,6 +246,58 @@ def test_a_response_whose_checkpoint_is_gone_is_made_again(tmp_path):
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    "lost", ["games.sqlite", "members", "rounds/0001", "rounds/0000/cells.json", "rounds/0001/payoff.json"]
+)
+def test_what_is_lost_is_made_again_from_the_rest(tmp_path, lost):
+    run(config(**TINY), tmp_path / "whole")
+    history = run(config(**TINY | {"iterations": 1}), tmp_path / "lost")
+    path = tmp_path / "lost" / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert len(History.of(tmp_path / "lost").found) <= len(history.found)
+    run(config(**TINY), tmp_path / "lost", resume=True)
+    assert contents(tmp_path / "lost") == contents(tmp_path / "whole")
+    assert games(tmp_path / "lost") == games(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ["cells", "meta", "payoff"])
+def test_a_damaged_file_is_named_and_can_be_deleted(tmp_path, name):
+    run(config(**TINY | {"iterations": 1}), tmp_path)
+    before, path = contents(tmp_path), tmp_path / "rounds" / "0001" / f"{name}.json"
+    for text in ("{", "[]", "{}", '"x"'):
+        path.write_text(text)
+        with pytest.raises(RunFailed, match=rf"{name}.json' cannot be read .*; delete it, and --resume makes it again"):
+            run(config(**TINY | {"iterations": 1}), tmp_path, resume=True)
+            History.of(tmp_path).payoff(1)
+    path.unlink()
+    run(config(**TINY | {"iterations": 1}), tmp_path, resume=True)
+    assert contents(tmp_path) == before
+
+
+def test_fewer_iterations_forget_no_member(tmp_path):
+    run(config(**TINY), tmp_path)
+    listed = (tmp_path / FILE).read_bytes()
+    run(config(**TINY | {"iterations": 1}), tmp_path, resume=True)
+    assert (tmp_path / FILE).read_bytes() == listed
+
+
+def test_a_listed_response_that_names_code_is_not_loaded(tmp_path):
+    run(config(**TINY | {"iterations": 1}), tmp_path)
+    before, listed = (tmp_path / FILE).read_bytes(), json.loads((tmp_path / FILE).read_text())
+    listed["members"][1].update(reference="a_strangers:Code", checkpoint=None)
+    (tmp_path / FILE).write_text(json.dumps(listed))
+    run(config(**TINY | {"iterations": 1}), tmp_path, resume=True)
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_the_page_of_its_tournament_leaves_its_report_alone(tmp_path):
+    page = write_report(run(config(**TINY | {"iterations": 1}), tmp_path))
+    before = page.read_bytes()
+    with stored(tmp_path / "games.sqlite") as store:
+        assert "tournament.html" in report.write_report(summarize(store), tmp_path)
+    assert page.read_bytes() == before
+
+
 def test_more_iterations_go_on_where_fewer_ended(tmp_path):
     run(config(**TINY), tmp_path / "at once")
     run(config(**TINY | {"iterations": 1}), tmp_path / "in two")
@@ -256,6 +310,9 @@ def test_another_config_is_refused_unless_changes_are_accepted(tmp_path):
     other = config(**TINY | {"response": 900})
     with pytest.raises(UserError, match=r"begun with response: 600, the config now says 900; .*--accept-changes"):
         run(other, tmp_path, resume=True)
+    for fields in ({"game": "openspiel:leduc_poker"}, {"start": ["constant(action=0)"]}):
+        with pytest.raises(UserError, match="resume with the same, or name another --run-dir"):
+            run(config(**TINY | fields), tmp_path, resume=True, accept_changes=True)
     history = run(other, tmp_path, resume=True, accept_changes=True)
     assert len(history.members) == 3 and history.members[1].step < 900 <= history.members[2].step
 
