@@ -1,5 +1,6 @@
 """The commands of `marl population`, found through the entry-point group `marl.commands`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,7 +62,7 @@ def population(
         say(f"population: {path}")
         say(f"report: {_report(folder)}")
         say(f"its mixture plays as: mixture({folder})")
-    say(f"curves: tensorboard --logdir {folder}")
+    say(f"curves: tensorboard --logdir {shlex.quote(str(folder))}")
 
 
 @app.command("status")

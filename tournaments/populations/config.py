@@ -97,6 +97,8 @@ def schema_of(source: Path | Mapping[str, Any], changes: Sequence[Change]) -> Po
             data = {}
     named = [data["method"]] if isinstance(data, Mapping) and "method" in data else []
     named += [change.value for change in changes if change.key == "method"]
+    if not named and isinstance(data, Mapping) and "learner" in data and "members" not in data:
+        raise UserError("expected the key 'method' beside 'learner'; add method: psro")
     method = named[-1] if named else "independent"
     if not isinstance(method, str) or method not in METHODS:
         hint = nearest(method, METHODS) if isinstance(method, str) else ""

@@ -128,6 +128,7 @@ class History:
                     "id": member.id,
                     "role": member.role,
                     "round": member.round,
+                    "reference": member.reference,
                     "digest": member.digest,
                     "step": member.step,
                     "weights": newest.get("weights", {}).get(member.digest, [0.0, 0.0]),

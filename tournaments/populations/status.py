@@ -33,9 +33,10 @@ def print_status(console: Terminal, history: History) -> None:
             if gain
             else ["—"] * 2
         )
-        steps = "—" if member["step"] is None else f"{member['step']:,}"
+        steps = f"{member['step']:,}" if member["step"] else "—"
+        name = f"{member['id']}, {member['reference']}" if member["reference"] else member["id"]
         weights = [f"{weight:.3f}" if weight else "0" for weight in member["weights"]]
-        rows.append([member["id"], str(member["round"]), steps, *weights, *gains, member["digest"][:8]])
+        rows.append([name, str(member["round"]), steps, *weights, *gains, member["digest"][:8]])
     print_table(console, titles, rows, name="member")
 
 

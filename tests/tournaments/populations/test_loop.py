@@ -366,5 +366,8 @@ def test_configs_are_read_by_their_method(tmp_path):
     for value, said in {"pbt": "'pbt'", "psr": "'psr'; did you mean 'psro'?", "[psro]": r"\['psro'\]"}.items():
         with pytest.raises(UserError, match=f"expected method to be one of independent, psro, got {said}"):
             load_population(path, typed([f"method={value}"]))
+    path.write_text("game: openspiel:kuhn_poker\nlearner: ippo\n")
+    with pytest.raises(UserError, match="add method: psro"):
+        load_population(path, [])
     with pytest.raises(UserError, match="did you mean 'quickstart'"):
         load_population(tmp_path.__class__("quickstar"), [])
