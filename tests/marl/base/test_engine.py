@@ -67,8 +67,9 @@ def test_a_task_whose_workers_die_is_given_up_and_the_others_go_on(tmp_path):
 def test_where_all_workers_die_not_every_task_is_tried(tmp_path):
     found = [ended for _, ended in engine.outcomes(dies, [(tmp_path, number, 9) for number in range(9)], 2)]
     assert len(found) == 9 and all(isinstance(ended.error, WorkerDied) for ended in found)
-    not_begun = sum("it was not begun" in str(ended.error) for ended in found)
-    assert len(list(tmp_path.iterdir())) == 9 - not_begun == engine.HOPELESS + 1  # one was in flight beside the last
+    not_begun = sum("it was not begun, since" in str(ended.error) for ended in found)
+    assert len(list(tmp_path.iterdir())) == 9 - not_begun
+    assert engine.HOPELESS <= 9 - not_begun <= engine.HOPELESS + 1  # one may be in flight beside the last
 
 
 @pytest.mark.parametrize("workers", [1, 2])
