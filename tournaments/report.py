@@ -19,6 +19,7 @@ from marl.base.moved import getter
 from marl.base.terminal import Terminal
 from tournaments.davidson import PRIOR_SD
 from tournaments.metagame import Matchups
+from tournaments.page import page
 from tournaments.pairs import (
     SHADES,
     cross_table,
@@ -258,20 +259,11 @@ def _bars(part: Sequence[Rating]) -> tuple[list[_Bar], float]:
 
 
 def _html(summary: Summary) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: shown(value) if type(value) is str else value,  # Markup is escaped already
-    )
     ratings, table = summary.ratings, summary.matchups
     parts = [(part, *_bars(part.ratings)) for part in ratings.parts] if ratings else []
     no_best = np.zeros((len(summary.agents),) * 2, bool)
-    return environment.get_template("report.html.j2").render(
+    return page(
+        Path(__file__).with_name("report.html.j2"),
         summary=summary,
         ratings=ratings,
         parts=parts,

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from games.errors import RunFailed
-from games.text import shown
 from marl.base.files import write_text
+from tournaments.page import page
 from tournaments.pairs import SHADES
 from tournaments.populations.history import History, with_error
 
@@ -71,18 +71,8 @@ def write_report(history: History) -> Path:
 
 
 def _html(history: History) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    here = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader([here, here.parent]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: shown(value) if type(value) is str else value,  # Markup is escaped already
-    )
-    return environment.get_template("population.html.j2").render(
+    return page(
+        Path(__file__).with_name("population.html.j2"),
         history=history,
         status=history.to_json(),
         exploitability=chart(_exploitability(history)),

@@ -1,0 +1,21 @@
+"""HTML pages: templates that share their style (page.css.j2) and escape whatever they show."""
+
+from pathlib import Path
+from typing import Any
+
+from games.text import shown
+
+
+def page(template: Path, **facts: Any) -> str:
+    """Return a page from its template and the facts that it shows; jinja2 is imported here, where a page is made."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader([template.parent, Path(__file__).parent]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: shown(value) if type(value) is str else value,  # Markup is escaped already
+    )
+    return environment.get_template(template.name).render(**facts)
