@@ -115,6 +115,8 @@ def train(
         run.noted.update(notes)
         if run.step < run.end or run.fresh:
             _train(run, console)
+        else:
+            checkpoint.retain(folder, run.opponents.kept(config.keep))  # it may have been killed before it did
     return checkpoint.folder_of(folder, run.step)
 
 

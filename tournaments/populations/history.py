@@ -13,10 +13,11 @@ from marl.base.files import absent
 from marl.base.schema import load
 from marl.training.runlog import logged_step
 from tournaments.pairs import written
-from tournaments.populations.config import PsroConfig
-from tournaments.populations.files import DECISION, END, PAYOFF, Member, Round, read_members, solutions
-from tournaments.populations.psro import Gain
-from tournaments.populations.responses import MEMBERS, name_of
+from tournaments.populations.files import DECISION, END, PAYOFF, Member, Round, opponents_of, read_members, solutions
+from tournaments.populations.psro.config import PsroConfig
+from tournaments.populations.psro.responses import name_of
+from tournaments.populations.psro.solution import Gain
+from tournaments.populations.training import MEMBERS
 
 
 def with_error(mean: float, error: float) -> str:
@@ -93,8 +94,7 @@ class History:
 
     def origin(self, member: Member) -> dict[str, Any]:
         """Return whom a member was trained against, with the weights by its own seat, as JSON data."""
-        decision = self.decision(member.round - 1) if member.round else None
-        met = decision["opponents"] if decision else {}
+        met = opponents_of(self.decision(member.round - 1), member.id) if member.round else {}
         return {
             "id": member.id,
             "digest": member.digest,

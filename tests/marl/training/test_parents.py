@@ -141,12 +141,12 @@ def test_a_parent_that_does_not_fit_is_one_sentence(name, stretches, settings, c
 def test_a_parent_of_another_game_or_that_is_not_there(tmp_path):
     train(config("ippo", 2), tmp_path / "parent", resume=False, until=64)
     other = config("ippo", 2, parent=str(tmp_path / "parent"), game="openspiel:tic_tac_toe")
-    with pytest.raises(UserError, match="whose views .* are not those of"):
+    with pytest.raises(UserError, match=r"whose views .* are not those of"):
         train(other, tmp_path / "child", resume=False)
     with pytest.raises(UserError, match="expected a checkpoint or a run folder, got 'nowhere/x'"):
         train(config("ippo", 2, parent="nowhere/x"), tmp_path / "child", resume=False)
     (checkpoint.folder_of(tmp_path / "parent", 68) / checkpoint.LEARNER).unlink()
-    with pytest.raises(UserError, match="lacks learner.safetensors"):
+    with pytest.raises(UserError, match=r"lacks learner\.safetensors"):
         train(config("ippo", 2, parent=str(tmp_path / "parent")), tmp_path / "child", resume=False)
 
 
