@@ -49,7 +49,7 @@ from tournaments.populations.policies import Policies, policies_of
 from tournaments.populations.population import Population
 from tournaments.populations.psro.config import BEST, PsroConfig
 from tournaments.populations.psro.meetings import Expectations, Measurements, Meetings
-from tournaments.populations.psro.responses import Response, name_of, respond, response_to
+from tournaments.populations.psro.responses import Response, name_of, respond, response_to, responses_of
 from tournaments.populations.psro.solution import gain_of, solve
 
 SMALL = 20_000  # positions of a game whose exploitability is computed unasked: each round walks through all of them
@@ -164,7 +164,7 @@ class Psro(Population[PsroConfig]):
     def _train(self, round: Round, found: Facts, journal: Journal) -> list[Member]:
         """Train the responses of a round, the lowest first, and return their newest checkpoints."""
         config, folder = self.config, self.folder
-        numbers = range(max(0, round.number + 1 - config.pipeline), min(round.number + 1, config.iterations))
+        numbers = responses_of(round.number, config)
         listed = self._listed.get(name_of(numbers[0]))
         if config.pipeline == 1 and listed and listed.reference is None and stands(folder, asdict(listed)):
             return [listed]

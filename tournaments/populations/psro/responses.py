@@ -1,6 +1,6 @@
 """Responses to mixtures: training runs against them, or the exact best response."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,22 @@ def name_of(response: int) -> str:
     return f"response-{response:04d}"
 
 
+def responses_of(round: int, config: PsroConfig) -> Sequence[int]:
+    """Return the numbers of the responses that train in a round, the lowest first."""
+    return range(max(0, round + 1 - config.pipeline), min(round + 1, config.iterations))
+
+
+def until_of(response: int, round: int, config: PsroConfig) -> int:
+    """Return the step at which a response's round ends."""
+    return (round + 1 - response) * config.response // config.pipeline
+
+
+def run_of(response: int, round: int, config: PsroConfig) -> str:
+    """Return the folder of a response's run in a round, relative to the population's."""
+    run = f"{MEMBERS}/{name_of(response)}"
+    return run if config.pipeline == 1 else f"{run}/{round:04d}"
+
+
 @dataclass(frozen=True)
 class Response:
     """What a response does in one round: a unit of work."""
@@ -49,14 +65,13 @@ class Response:
         begun: str | None,
     ) -> "Response":
         """Return what a response, by its number, does in a round; `begun` is the folder of its newest checkpoint."""
-        name, several = name_of(number), config.pipeline > 1
         parent = checkpoint.read(Path(begun))["integrity"] if begun else None
         return cls(
-            name=name,
+            name=name_of(number),
             training=response_to(weights, config, number, parent),
-            until=(round + 1 - number) * config.response // config.pipeline if several else None,
+            until=until_of(number, round, config) if config.pipeline > 1 else None,
             weights=weights,
-            run=f"{MEMBERS}/{name}/{round:04d}" if several else f"{MEMBERS}/{name}",
+            run=run_of(number, round, config),
             parent=parent,
             agents={**agents, parent: begun} if parent and begun else agents,
         )
