@@ -8,4 +8,11 @@ nothing else: not on the order in which work ends, on the engine, or on when a r
     responses   train the response, a unit of work                          members/response-R, journal.jsonl
     files       who belongs to the population, and its mixture              population.json
     loop        all of it, round by round
+
+A league decides by pure functions too; the loop does not run it yet:
+
+    evidence     what is known of a learner against each opponent
+    matchmaking  the rules by which it meets them
+    roles        which rule each role follows
+    league       who freezes, from where each learner trains, whom it meets
 """
