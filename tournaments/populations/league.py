@@ -93,12 +93,13 @@ def freeze_of(learner: Learner, config: LeagueConfig, league: League, evidence: 
     role = role_of(learner, config)
     if learner.newest is None or learner.rounds < role.min_rounds:
         return None
-    standing = standings(learner, role, config, league, evidence)
-    undecided = tuple(digest for digest, each in standing.items() if each.said == "undecided")
     if learner.rounds >= role.at_last:
-        return Freeze(learner.newest, "time", undecided)
-    beaten = role.rivals is not None and all(each.beaten for each in standing.values())
-    return Freeze(learner.newest, "all beaten", undecided) if beaten else None
+        return Freeze(learner.newest, "time")
+    standing = standings(learner, role, config, league, evidence)
+    if not all(each.beaten for each in standing.values()):
+        return None
+    undecided = tuple(digest for digest, each in standing.items() if each.said == "undecided")
+    return Freeze(learner.newest, "all beaten", undecided)
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def standings(
 def more_games(config: LeagueConfig, league: League, evidence: Evidence) -> dict[tuple[str, str], int]:
     """Return how many pairs of games two agents are to have, by their digests, before a round is decided.
 
-    Empty when it can be. A learner that may freeze, and whose time is not up, first has `at_least` with each rival,
+    Empty when it can be decided. A learner that may freeze, and whose time is not up, first has `at_least` with each rival,
     then `batch` more at a time with the one that it beats least clearly: that is how not all are beaten shows soonest.
     """
     wanted: dict[tuple[str, str], int] = {}
