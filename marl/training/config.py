@@ -129,6 +129,9 @@ class TrainConfig(OfGame):
     threads: int = Field(default=1, ge=1, le=1024)
     keep: PositiveInt | None = None  # checkpoints to keep, the newest ones; all by default
     writers: References = ("tensorboard",)  # where metrics are shown besides the run's own logs
+    parent: Annotated[str | None, Field(exclude_if=lambda parent: parent is None)] = (
+        None  # whose learner it begins with
+    )
     opponents: OpponentsConfig = OpponentsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 

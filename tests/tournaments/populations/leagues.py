@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tournaments.populations.evidence import Evidence, FrozenMember, Learner
-from tournaments.populations.league_config import MAIN, LeagueConfig
+from tournaments.populations.league.config import MAIN, LeagueConfig
+from tournaments.populations.league.evidence import Evidence, FrozenMember, Learner
 from tournaments.table import Table
 
 LEAGUE = {"method": "league", "game": "openspiel:connect_four", "learner": "ippo", "roles": {"main": 1}}

@@ -5,7 +5,7 @@ import pytest
 
 from marl.training.pfsp import Tally
 from tests.tournaments.populations.leagues import evidence, frozen, main
-from tournaments.populations.evidence import Learner
+from tournaments.populations.league.evidence import Learner
 
 A = frozen("a")
 

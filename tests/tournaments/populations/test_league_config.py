@@ -6,8 +6,8 @@ from games.errors import UserError
 from marl.base.origin import Origin
 from marl.base.schema import build
 from tests.tournaments.populations.leagues import LEAGUE
-from tournaments.populations.league_config import LeagueConfig
-from tournaments.populations.matchmaking import Rule
+from tournaments.populations.league.config import LeagueConfig
+from tournaments.populations.league.matchmaking import Rule
 
 ROLES = {"main": 2, "main_exploiter": 1}
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from games.errors import UserError
 from games.keys import fold_one, stream
 from tests.properties import examples
-from tournaments.populations.matchmaking import RULES, Candidates, Rule, present, read_rule, window
+from tournaments.populations.league.matchmaking import RULES, Candidates, Rule, present, read_rule, window
 
 RPS = np.array([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]])
 

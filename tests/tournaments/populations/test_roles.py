@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.tournaments.populations.leagues import config, evidence, frozen, main
-from tournaments.populations.evidence import Learner
-from tournaments.populations.roles import League, View, main_meets, role_of, without_monotone_suffix
+from tournaments.populations.league.evidence import Learner
+from tournaments.populations.league.roles import League, View, main_meets, role_of, without_monotone_suffix
 
 MANY = 10**6  # pairs, so that a win rate is the score
 

@@ -11,20 +11,19 @@ as much as anybody can: the sum of its gains is the NashConv of the mixture, and
 from below. Pure functions of tables.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from games.arrays import Floats, Ints
 from marl import equilibria
-from tournaments.populations.config import GamesConfig
+from tournaments.populations.files import Weights
+from tournaments.populations.settings import GamesConfig
 from tournaments.table import Table
 
 ROUNDING = 1e-9  # of payoffs
 SUPPORT = 1e-3  # members of a smaller weight are left out of the mixture
-
-Weights = Mapping[str, Sequence[float]]  # [2] of each member by seat; members of weight 0 in both are left out
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from games.arrays import Floats
-from tournaments.populations.evidence import Evidence, FrozenMember, Learner
-from tournaments.populations.league_config import (
+from tournaments.populations.league.config import (
     LEAGUE_EXPLOITER,
     MAIN,
     MAIN_EXPLOITER,
     CustomConfig,
     LeagueConfig,
 )
-from tournaments.populations.matchmaking import Candidates, Rule, Weights
+from tournaments.populations.league.evidence import Evidence, FrozenMember, Learner
+from tournaments.populations.league.matchmaking import Candidates, Rule, Weights
 
 HARD, CAPPED, EVEN = Rule("pfsp hard"), Rule("pfsp capped"), Rule("pfsp even")
 ALL, SELF_PLAY, VERIFICATION = 0.50, 0.35, 0.15  # how often a main does which

@@ -18,10 +18,10 @@ from games import keys
 from games.contract import Spec
 from games.errors import UserError
 from tournaments import bounds
-from tournaments.populations.evidence import Evidence, FrozenMember, Learner
-from tournaments.populations.league_config import LeagueConfig, LeagueGamesConfig
-from tournaments.populations.matchmaking import Weights, present
-from tournaments.populations.roles import League, Role, View, role_of
+from tournaments.populations.league.config import LeagueConfig, LeagueGamesConfig
+from tournaments.populations.league.evidence import Evidence, FrozenMember, Learner
+from tournaments.populations.league.matchmaking import Weights, present
+from tournaments.populations.league.roles import League, Role, View, role_of
 
 BEATEN = 0.7  # the score of an agent that beats another
 ALPHA = 0.05  # the chance that in all rounds of a run a learner is ever said wrongly to beat a rival
@@ -136,8 +136,9 @@ def standings(
 def more_games(config: LeagueConfig, league: League, evidence: Evidence) -> dict[tuple[str, str], int]:
     """Return how many pairs of games two agents are to have, by their digests, before a round is decided.
 
-    Empty when it can be decided. A learner that may freeze, and whose time is not up, first has `at_least` with each rival,
-    then `batch` more at a time with the one that it beats least clearly: that is how not all are beaten shows soonest.
+    Empty when it can be decided. A learner that may freeze, and whose time is not up, first has `at_least` with each
+    rival, then `batch` more at a time with the one that it beats least clearly: if not all are beaten, that shows it
+    soonest.
     """
     wanted: dict[tuple[str, str], int] = {}
     for learner in league.learners:

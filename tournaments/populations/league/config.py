@@ -8,8 +8,8 @@ from games.errors import UserError, nearest, written
 from marl.base.engine import Engine
 from marl.base.schema import Count, FolderName, Frozen, OfGame, References, Section, Size
 from marl.training.config import one_folder_each
-from tournaments.populations.config import BEST
-from tournaments.populations.matchmaking import Rule, read_rule
+from tournaments.populations.league.matchmaking import Rule, read_rule
+from tournaments.populations.psro.config import BEST
 
 MAIN, MAIN_EXPLOITER, LEAGUE_EXPLOITER = "main", "main_exploiter", "league_exploiter"
 START = "start"  # the role of frozen members that never trained

@@ -15,7 +15,7 @@ import numpy as np
 
 from games.arrays import Floats
 from marl.training.pfsp import MEMORY, Tally
-from tournaments.populations.matchmaking import Candidates
+from tournaments.populations.league.matchmaking import Candidates
 from tournaments.table import Table
 
 REMEMBERED = 10  # checkpoints back: those before count less than a thousandth
