@@ -8,5 +8,6 @@ nothing else: not on the order in which work ends, on the engine, or on when a r
     files       who belongs to the population, and its mixture           population.json
     population  the folder, and what all methods do alike
     psro/       method: psro, responses to the mixture of all members    rounds/R/meta.json, decision.json
+    league/     what a league decides, as pure functions; the loop does not run it yet
     loop        run a population by its method
 """

@@ -74,10 +74,15 @@ def solve(table: Table, members: Sequence[str], solver: str) -> Meta:
     shares: Floats = np.zeros((2, len(table.agents)))
     for seat, strategy in enumerate(strategies):
         np.add.at(shares[seat], joined, strategy)
-    shares[shares <= np.minimum(SUPPORT, shares.max(1, keepdims=True) / 2)] = 0.0  # of 1,000 equals, all stay
-    weights: Floats = shares / shares.sum(1, keepdims=True)
+    weights = supported(shares)
     cells = [_cells(seat, weights) for seat in range(2)]
     return Meta(weights, np.array([(each * table.payoff).sum() for each in cells]), table.error_of(cells[0]))
+
+
+def supported(shares: Floats) -> Floats:
+    """Return weights [..., n] that sum to 1, without members of small shares [..., n]; of 1,000 equals, all stay."""
+    kept = np.where(shares > np.minimum(SUPPORT, shares.max(-1, keepdims=True) / 2), shares, 0.0)
+    return np.asarray(kept / kept.sum(-1, keepdims=True))
 
 
 def opponents(weights: Weights) -> Weights:
