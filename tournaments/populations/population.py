@@ -45,7 +45,8 @@ class Population(ABC, Generic[Config]):
         """
         with lock.held(self.folder, "a population"):
             self._open_folder(resume=resume, accept_changes=accept_changes)
-            self._advance()
+            with engines.kept(self.config.engine, self.folder):
+                self._advance()
         return self.folder / FILE
 
     @abstractmethod
