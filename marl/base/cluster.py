@@ -176,7 +176,14 @@ def _started() -> ModuleType:
     try:
         _ask_whether_it_answers(address)
         # What a task prints appears here, as with "processes".
-        ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=True, logging_level=logging.ERROR)
+        ray.init(
+            address
+            or "local",  # by itself Ray would look for the last cluster of this machine, for minutes if it is gone
+            ignore_reinit_error=True,
+            include_dashboard=None if address else False,
+            log_to_driver=True,
+            logging_level=logging.ERROR,
+        )
     except Exception as error:  # Ray raises many kinds
         ray.shutdown()
         what, remedy = "a local Ray did not start", "use --engine processes, or try again when the machine is idle"

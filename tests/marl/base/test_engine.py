@@ -190,7 +190,8 @@ class Ray(SimpleNamespace):
         super().__init__(exceptions=exceptions, befalls=befalls, refuses=refuses, options=None, begun=[], stopped=0)
         vars(exceptions).update({name: type(name, (Exception,), {}) for name in names})
 
-    def init(self, **_):
+    def init(self, address, **_):
+        assert address == os.environ.get("RAY_ADDRESS", "local")
         if self.refuses:
             raise self.refuses
 
