@@ -32,9 +32,10 @@ def test_a_member_that_never_copied_has_its_first_settings():
 
 
 def test_the_schedule_goes_back_through_all_copies():
-    """c copies b in round 4, which copied a in round 2; what b does after that is not c's."""
+    """c copies b in round 4, which copied a in round 2; what c did before that, and b after it, are lost."""
     copies = [copy(1, "a", "c", 5.0), copy(2, "b", "a", 6.0), copy(4, "c", "b", 7.0), copy(5, "b", "a", 8.0)]
-    assert schedule("c", FIRST, copies, READY, 650) == [
+    lost = [copy(1, "b", "a", 9.0), copy(3, "c", "a", 9.0)]
+    assert schedule("c", FIRST, lost + copies, READY, 650) == [
         Phase(0, 100, "c", {"rate": 3.0}),
         Phase(100, 200, "a", {"rate": 5.0}),
         Phase(200, 400, "b", {"rate": 6.0}),

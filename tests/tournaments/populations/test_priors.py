@@ -67,6 +67,8 @@ def test_numbers_by_hand():
     assert [few.beside(value, up=True) for value in (0, 1, 2, 10, 100)] == [1, 2, 3, 12, 100]
     assert [few.beside(value, up=False) for value in (0, 1, 2, 12)] == [0, 0, 1, 10]
     assert Range(1, 9, whole=True).beside(1, up=False) == 1
+    below = Range(-9, -1, whole=True)  # up is away from 0, as for numbers above it
+    assert [below.beside(-2, up) for up in (True, False)] == [-3, -1]
     three = Choice(["a", "b", "c"])
     assert [three.draw(u) for u in (0, 0.34, 0.99)] == ["a", "b", "c"]
     assert [three.beside(value, up=True) for value in "abc"] == ["b", "c", "c"]
@@ -88,6 +90,12 @@ def test_draws_depend_on_the_key_and_the_name_alone(key, other):
     assert drawn(alone, key) == {"algorithm.gamma": first["algorithm.gamma"]}
     assert explored(PRIORS, first, other) == explored(dict(reversed(PRIORS.items())), first, other)
     assert explored(alone, first, other).items() <= explored(PRIORS, first, other).items()
+
+
+def test_settings_are_explored_each_by_itself():
+    both = dict.fromkeys(["one", "other"], Range(1e-9, 1e9, log=True))
+    found = [explored(both, {"one": 1.0, "other": 1.0}, key) for key in range(400)]
+    assert 0.2 < np.mean([one["one"] == one["other"] for one in found]) < 0.4  # 2 · (3/8)²
 
 
 def test_first_values_fill_the_range():
