@@ -8,4 +8,11 @@ nothing else: not on the order in which work ends, on the engine, or on when a r
     responses   train the response, a unit of work                          members/response-R, journal.jsonl
     files       who belongs to the population, and its mixture              population.json
     loop        all of it, round by round
+
+Of population-based training and of partner pools there are the decisions, as pure functions:
+
+    pbt         who copies whom
+    priors      the values that settings may have, and how they are explored
+    lineage     who copied whom, and the settings with which a learner came to be
+    partners    what agents earn with strangers, the checkpoints of a pool, seeds that are held out
 """

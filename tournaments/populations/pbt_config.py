@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, field_validator, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_serializer, model_validator
 
 from games.errors import UserError, written
 from games.registry import make
@@ -20,7 +20,7 @@ from tournaments.populations.pbt import FIFTH
 from tournaments.populations.priors import Choice, Prior, Range
 
 SECTION = "algorithm"  # whose settings may vary
-Bounds = Annotated[tuple[float, ...], Field(min_length=2, max_length=2)]
+Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class PriorConfig(Frozen):
@@ -28,7 +28,7 @@ class PriorConfig(Frozen):
 
     log: Bounds | None = None
     uniform: Bounds | None = None
-    choice: tuple[Any, ...] | None = None
+    choice: list[Any] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -37,9 +37,7 @@ class PriorConfig(Frozen):
             raise ValueError(f"expected one of log, uniform and choice, got {given}")
         if self.choice is not None:
             if len(self.choice) < 2 or any(value in self.choice[:k] for k, value in enumerate(self.choice)):
-                raise ValueError(
-                    f"expected two or more different values to choose from, got {written(list(self.choice))}"
-                )
+                raise ValueError(f"expected two or more different values to choose from, got {written(self.choice)}")
             return self
         low, high = self.bounds
         if low >= high:
@@ -49,12 +47,12 @@ class PriorConfig(Frozen):
         return self
 
     @property
-    def bounds(self) -> tuple[float, ...]:
+    def bounds(self) -> list[float]:
         """The ends of the range; none for a choice."""
-        return self.log or self.uniform or ()
+        return self.log or self.uniform or []
 
     @property
-    def ends(self) -> tuple[Any, ...]:
+    def ends(self) -> list[Any]:
         """The ends of the range, or all values of a choice."""
         return self.choice or self.bounds
 
@@ -71,13 +69,26 @@ class PriorConfig(Frozen):
         return {kind: self.ends}
 
 
+def _by_key(vary: Any, above: str = "") -> Any:
+    """Return priors by dotted keys; a mapping of mappings is a section, as `--set vary.algorithm.clip=` makes."""
+    if not isinstance(vary, Mapping):
+        return vary
+    found: dict[str, Any] = {}
+    for key, value in vary.items():
+        section = isinstance(value, Mapping) and value and all(isinstance(inner, Mapping) for inner in value.values())
+        found |= _by_key(value, f"{above}{key}.") if section else {f"{above}{key}": value}
+    return found
+
+
 class PbtConfig(OfTraining):
     """Population-based training: members copy better ones, and explore the settings with which they learn."""
 
     method: Literal["pbt"]
     size: Size = 8  # members
     ready: PositiveInt = 200_000  # environment steps of each member between two rounds of copies
-    vary: dict[str, PriorConfig] = Field(min_length=1)  # by the settings' keys: algorithm.learning_rate
+    vary: Annotated[
+        dict[str, PriorConfig], Field(min_length=1), BeforeValidator(_by_key)
+    ]  # by the settings' keys: algorithm.learning_rate
     anchors: Annotated[References, Field(min_length=1)] = ("random",)  # fitness: the mean return against them
     seeds: Annotated[Size, Field(ge=MIN_SEEDS)] = 128  # of the games against each anchor, from every seat
 
@@ -94,7 +105,7 @@ class PbtConfig(OfTraining):
         with self.origin.blame(("ready",)):
             if self.ready > training.steps:
                 raise UserError(
-                    f"expected ready to be at most the {training.steps} steps of '{self.train}', got {self.ready}"
+                    f"expected ready to be at most {training.steps}, the steps of training, got {self.ready}"
                 )
         priors = {name: self._prior(name, prior, training) for name, prior in self.vary.items()}
         opponents = {digest for digest, _ in check(training, device).opponents}

@@ -91,7 +91,16 @@ def test_whether_numbers_are_whole_is_read_off_the_setting(checked):
         "algorithm.entropy_coefficient": Range(0, 1),
         "algorithm.epochs": Range(1, 8, whole=True),
         "algorithm.minibatch_size": Range(64, 4096, log=True, whole=True),
-        "algorithm.anneal": Choice((True, False)),
+        "algorithm.anneal": Choice([True, False]),
+    }
+
+
+def test_a_prior_may_be_set_by_its_path(checked):
+    change = "vary.algorithm.learning_rate={log: [0.01, 0.1]}", "vary.algorithm.clip={uniform: [0.1, 0.3]}"
+    _, (_, priors) = checked(PbtConfig, PBT, *change)
+    assert priors == {
+        "algorithm.learning_rate": Range(0.01, 0.1, log=True),
+        "algorithm.clip": Range(0.1, 0.3),
     }
 
 
@@ -154,7 +163,7 @@ def test_priors_that_do_not_fit_are_refused(checked, setting, prior, why):
     ("change", "why"),
     [
         ("size=3", "--set size: pbt needs at least 5 members to copy from the best fifth, got 3"),
-        ("ready=1e9", "--set ready: expected ready to be at most the"),
+        ("ready=1e9", "--set ready: expected ready to be at most 500000"),
         ("vary={}", "expected 1 or more entries, got 0"),
         ("seeds=9", "expected a number of at least 10, got 9"),
         ("anchors=[nobody]", "--set anchors: expected one of random"),
