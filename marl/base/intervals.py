@@ -14,6 +14,8 @@ that seed s is expected to add to the number,
 One seed shows no spread: its interval is infinite. Fewer than `MIN_SEEDS` seeds may be alike by chance.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
@@ -22,6 +24,14 @@ from games.arrays import Floats, Ints
 
 MIN_SEEDS = 10
 Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, and the half width of its interval."""
+
+    mean: float
+    interval: float
 
 
 def quantile(seeds: ArrayLike, alpha: float = 0.05) -> Floats:
@@ -50,6 +60,12 @@ def standard_error(squares: Floats, seeds: Ints) -> Floats:
 def of_pulls(pull: Floats, seeds: Ints, alpha: float = 0.05) -> Floats:
     """Return the half widths [...], as `interval` does, for numbers on which `seeds` [...] seeds pull [..., S]."""
     return interval(standard_error((pull**2).sum(-1), seeds), seeds, alpha)
+
+
+def estimate(values: Floats, alpha: float = 0.05) -> Estimate:
+    """Return the mean of the values of seeds [S], with its interval."""
+    mean, seeds = values.mean(), np.array(len(values))
+    return Estimate(float(mean), float(of_pulls((values - mean) / seeds, seeds, alpha)))
 
 
 def effective(total: Floats, squares: Floats) -> Floats:

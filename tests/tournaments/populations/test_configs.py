@@ -7,9 +7,9 @@ from games.errors import UserError
 from marl.algorithms.policy_gradient.ippo import Ippo, IppoConfig
 from marl.base.origin import typed
 from marl.base.schema import Size, dump, load
-from tournaments.populations.partners_config import PartnersConfig
-from tournaments.populations.pbt_config import PbtConfig
-from tournaments.populations.priors import Choice, Range
+from tournaments.populations.partners.config import PartnersConfig
+from tournaments.populations.pbt.config import PbtConfig
+from tournaments.populations.pbt.priors import Choice, Range
 
 PBT = """
 method: pbt

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tournaments.populations.lineage import Copy, Phase, schedule
-from tournaments.populations.pbt import Estimate
+from marl.base.intervals import Estimate
+from tournaments.populations.pbt.lineage import Copy, Phase, schedule
 
 READY = 100
 FIRST = {name: {"rate": rate} for name, rate in {"a": 1.0, "b": 2.0, "c": 3.0}.items()}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from games.native.matrix import named
-from tournaments.populations.partners import (
+from tournaments.populations.partners.cross_play import (
     ROLES,
     cross_play,
     half_way,

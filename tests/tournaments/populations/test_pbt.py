@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from marl.base.intervals import MIN_SEEDS, quantile
-from tournaments.populations.pbt import ALPHA, fitness, meetings
+from tournaments.populations.pbt.selection import ALPHA, fitness, meetings
 
 SEEDS = np.arange(32)
 LUCK = np.sin(SEEDS * 1.7)  # of a seed, which all members share

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from games.keys import fold_one, stream
-from tournaments.populations.priors import AGAIN, Choice, Range, drawn, explored
+from tournaments.populations.pbt.priors import AGAIN, Choice, Range, drawn, explored
 
 PRIORS = {
     "algorithm.learning_rate": Range(1e-4, 3e-3, log=True),

@@ -16,8 +16,8 @@ from marl.learning.registry import configured
 from marl.training.config import TrainConfig
 from marl.training.train import check
 from tournaments.populations.of_training import OfTraining
-from tournaments.populations.pbt import FIFTH
-from tournaments.populations.priors import Choice, Prior, Range
+from tournaments.populations.pbt.priors import Choice, Prior, Range
+from tournaments.populations.pbt.selection import FIFTH
 
 SECTION = "algorithm"  # whose settings may vary
 Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]

@@ -20,9 +20,8 @@ import numpy as np
 
 from games.arrays import Floats
 from games.keys import stream
-from marl.base.intervals import effective, interval, standard_error
+from marl.base.intervals import Estimate, effective, interval, standard_error
 from marl.training.statistics import QUANTILES, draws
-from tournaments.populations.pbt import Estimate
 from tournaments.table import Table
 
 ROLES = "partner", "held_out", "learner"  # whom training makes

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tournaments.populations.pbt import Estimate
+from marl.base.intervals import Estimate
 
 Settings = Mapping[str, Any]  # values by key, such as algorithm.learning_rate
 

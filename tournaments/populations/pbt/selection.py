@@ -20,18 +20,10 @@ import numpy as np
 
 from games.arrays import Floats
 from games.keys import fold_one, uniform_one
-from marl.base.intervals import MIN_SEEDS, of_pulls
+from marl.base.intervals import MIN_SEEDS, Estimate, estimate
 
 FIFTH = 5
 ALPHA = 0.05  # the probability that any member of those that do not differ copies, in each round
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds, and the half width of its interval."""
-
-    mean: float
-    interval: float
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ class Meeting:
 
 def fitness(returns: Floats) -> list[Estimate]:
     """Return the fitness of each member with its 95 % interval, by its returns [n, S] on S seeds."""
-    return [_estimate(row, 0.05) for row in returns]
+    return [estimate(row) for row in returns]
 
 
 def meetings(returns: Floats, key: int) -> list[Meeting]:
@@ -68,12 +60,6 @@ def meetings(returns: Floats, key: int) -> list[Meeting]:
     alpha = ALPHA / (n * (n - 1) / 2)
     met = [highest[int(uniform_one(fold_one(key, child)) * some)] for child in lowest]
     return [
-        Meeting(child, parent, _estimate(returns[parent] - returns[child], alpha))
+        Meeting(child, parent, estimate(returns[parent] - returns[child], alpha))
         for child, parent in zip(lowest, met, strict=True)
     ]
-
-
-def _estimate(values: Floats, alpha: float) -> Estimate:
-    """Return the mean of the values of seeds [S], and the half width of its interval by Student's t."""
-    mean, seeds = values.mean(), np.array(len(values))
-    return Estimate(float(mean), float(of_pulls((values - mean) / seeds, seeds, alpha)))
