@@ -1,5 +1,11 @@
 """OpenSpiel's games on the contract: turns, simultaneous moves, chance, hidden information, 1 to N players.
 
+    openspiel:leduc_poker                               observed by OpenSpiel's observation tensor
+    openspiel:leduc_poker(observe=information_state)    by its information-state tensor: all that a player has seen
+
+An observation is what a player sees now. In many games it leaves out what happened before (Leduc poker: 516 views of 936
+information states), and a policy without memory cannot tell apart what it merges.
+
 Observations are written by OpenSpiel's observer into its buffer and copied from there: `observation_tensor()` builds a
 list and costs 5 to 87 times as much.
 """
@@ -59,6 +65,7 @@ _MAY_BE_ZERO = (
 _COUNTS = {"go_fish": ("initial_cards",), "hanabi": ("colors", "hand_size", "players", "ranks")}
 # Games that have no time limit if their horizon is -1; all others are then over before anyone moves.
 _ENDLESS = ("capture_the_flag", "laser_tag")
+OBSERVE, INFORMATION_STATE = "observe", "information_state"  # our own argument, beside a game's parameters
 # References to games that need parameters.
 EXAMPLES = (
     "cached_tree(game=kuhn_poker())",
@@ -178,15 +185,18 @@ class ResampledState(OpenSpielState):
 class OpenSpielGame:
     """A game of OpenSpiel's by its short name and parameters.
 
+    `observe="information_state"` lets players see their information-state tensor in place of their observation.
     Raises UserError for an unknown game, a wrong parameter, and a game that agents cannot play:
-    mean-field games, games without explicit chance, and games that give no observation.
+    mean-field games, games without explicit chance, and games that give no such tensor.
     """
 
-    def __init__(self, name: str, **parameters: Any) -> None:
+    def __init__(self, name: str, *, observe: Any = None, **parameters: Any) -> None:
         self.native = _load(name, parameters)
         kind = self.native.get_type()
         _refuse(name, self.native, kind)
-        observation = _observation(name, self.native)
+        _refuse_views(name, kind, observe)
+        observation = _observation(name, self.native, observe)
+        other_views = observe is not None and kind.provides_observation_tensor  # else the game has only these
         self._observation = observation  # owns the memory behind `tensor`
         self.observe = observation._observation.set_from
         self.tensor = observation.tensor
@@ -201,9 +211,9 @@ class OpenSpielGame:
         resamples = perfect or (kind.short_name not in _RESAMPLED_WRONGLY and _resamples(self.native))
         self._state = ResampledState if resamples else OpenSpielState
         self.spec = Spec(
-            name=_reference(name, parameters),
+            name=_reference(name, parameters | ({} if observe is None else {OBSERVE: observe})),
             num_players=num_players,
-            observation=Array(_shape(observation)),
+            observation=Array(_shape(observation), kind=INFORMATION_STATE if other_views else ""),
             action=Discrete(self.native.num_distinct_actions()),
             payoff=_PAYOFFS[kind.utility],
             turns=_TURNS[kind.dynamics],
@@ -214,7 +224,7 @@ class OpenSpielGame:
             max_length=None if "horizon=-1" in str(self.native) else self.native.max_game_length(),
             return_bounds=(self.native.min_utility(), self.native.max_utility()),
             resamples=not self.hidden or self._state is ResampledState,
-            symmetry=_symmetry(kind.short_name, _shape(observation)),
+            symmetry="" if other_views else _symmetry(kind.short_name, _shape(observation)),
         )
 
     def __reduce__(self) -> tuple[Callable[[str], "OpenSpielGame"], tuple[str]]:
@@ -324,12 +334,12 @@ def _written(key: str, value: Any) -> str:
     return str(value) if repr(read) == repr(((key, value), ("and_more", 0))) else repr(value)
 
 
-def _observation(name: str, game: Any) -> Any:
-    """Return the writer of a game's observation tensor, or else of its information-state tensor."""
+def _observation(name: str, game: Any, observe: Any) -> Any:
+    """Return the writer of what players observe: by default the observation, or else the information state."""
     recall = pyspiel.IIGObservationType(
         perfect_recall=True, public_info=True, private_info=pyspiel.PrivateInfoType.SINGLE_PLAYER
     )
-    for kind in (None, recall):
+    for kind in (None, recall) if observe is None else (recall,):
         try:
             with _quiet():
                 observation = make_observation(game, kind)
@@ -340,6 +350,16 @@ def _observation(name: str, game: Any) -> Any:
     raise UserError(
         f"'openspiel:{name}' gives its players no observation tensor; choose another game (`marl games list`)"
     )
+
+
+def _refuse_views(name: str, kind: Any, observe: Any) -> None:
+    """Raise UserError for what a game's players cannot observe."""
+    if observe is None:
+        return
+    if observe != INFORMATION_STATE:
+        raise UserError(f"expected {OBSERVE} of '{name}' to be {INFORMATION_STATE}, got {observe!r}, or leave it out")
+    if not kind.provides_information_state_tensor:
+        raise UserError(f"'openspiel:{name}' has no information-state tensor; leave {OBSERVE}={INFORMATION_STATE} out")
 
 
 def _shape(observation: Any) -> tuple[int, ...]:
@@ -364,11 +384,13 @@ def _load(name: str, parameters: dict[str, Any]) -> Any:
         )
     by_name = {kind.short_name: kind for kind in pyspiel.registered_games()}
     allowed = by_name[name].parameter_specification
+    ours = [OBSERVE] if by_name[name].provides_information_state_tensor else []
     for parameter in parameters:
         if parameter not in allowed:
+            takes = sorted([*allowed, *ours])
             raise UserError(
-                f"'openspiel:{name}' takes {', '.join(sorted(allowed)) or 'no parameters'}, got '{parameter}'"
-                f"{nearest(parameter, allowed)}"
+                f"'openspiel:{name}' takes {', '.join(takes) or 'no parameters'}, got '{parameter}'"
+                f"{nearest(parameter, takes)}"
             )
         value, default = parameters[parameter], allowed[parameter]
         if name in _ENDLESS and (parameter, value) == ("horizon", -1):
