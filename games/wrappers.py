@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.arrays import Actions
-from games.contract import Array, Box, Spec, State, TimeStep, VecEnv
+from games.contract import Box, Spec, State, TimeStep, VecEnv
 from games.keys import fold, uniform
 from games.random_play import random_actions
 

@@ -3,8 +3,8 @@
     openspiel:leduc_poker                               observed by OpenSpiel's observation tensor
     openspiel:leduc_poker(observe=information_state)    by its information-state tensor: all that a player has seen
 
-An observation is what a player sees now. In many games it leaves out what happened before (Leduc poker: 516 views of 936
-information states), and a policy without memory cannot tell apart what it merges.
+An observation is what a player sees now. In many games it leaves out what happened before (Leduc poker: 516 views of
+936 information states), and a policy without memory cannot tell apart what it merges.
 
 Observations are written by OpenSpiel's observer into its buffer and copied from there: `observation_tensor()` builds a
 list and costs 5 to 87 times as much.
@@ -224,7 +224,7 @@ class OpenSpielGame:
             max_length=None if "horizon=-1" in str(self.native) else self.native.max_game_length(),
             return_bounds=(self.native.min_utility(), self.native.max_utility()),
             resamples=not self.hidden or self._state is ResampledState,
-            symmetry="" if other_views else _symmetry(kind.short_name, _shape(observation)),
+            symmetry=_symmetry(kind.short_name, _shape(observation)),
         )
 
     def __reduce__(self) -> tuple[Callable[[str], "OpenSpielGame"], tuple[str]]:
@@ -370,27 +370,27 @@ def _shape(observation: Any) -> tuple[int, ...]:
 
 
 def _symmetry(name: str, shape: tuple[int, ...]) -> Symmetry:
-    """Return the symmetry of a game's board; none if a "square" board has sides of different lengths."""
-    if _SYMMETRY.get(name) == "square" and shape[1] != shape[2]:
+    """Return the symmetry of a board seen as planes; none if a "square" board has sides of different lengths."""
+    if len(shape) != 3 or (_SYMMETRY.get(name) == "square" and shape[1] != shape[2]):
         return ""
     return _SYMMETRY.get(name, "")
 
 
-def _load(name: str, parameters: dict[str, Any]) -> Any:
-    known = pyspiel.registered_names()
-    if name not in known:
+def _load(name: str, parameters: dict[str, Any], *, nested: bool = False) -> Any:
+    """Load a game; one that is `nested` in the parameters of another takes no argument of ours."""
+    registered = pyspiel.registered_names()
+    if name not in registered:
         raise UserError(
-            f"expected a game of OpenSpiel's, got '{name}'{nearest(name, known)} (`marl games list` names them)"
+            f"expected a game of OpenSpiel's, got '{name}'{nearest(name, registered)} (`marl games list` names them)"
         )
     by_name = {kind.short_name: kind for kind in pyspiel.registered_games()}
     allowed = by_name[name].parameter_specification
-    ours = [OBSERVE] if by_name[name].provides_information_state_tensor else []
+    known = [*allowed, OBSERVE] if by_name[name].provides_information_state_tensor and not nested else [*allowed]
     for parameter in parameters:
         if parameter not in allowed:
-            takes = sorted([*allowed, *ours])
             raise UserError(
-                f"'openspiel:{name}' takes {', '.join(takes) or 'no parameters'}, got '{parameter}'"
-                f"{nearest(parameter, takes)}"
+                f"'openspiel:{name}' takes {', '.join(sorted(known)) or 'no parameters'}, got '{parameter}'"
+                f"{nearest(parameter, known)}"
             )
         value, default = parameters[parameter], allowed[parameter]
         if name in _ENDLESS and (parameter, value) == ("horizon", -1):
@@ -451,7 +451,7 @@ def _parameter(value: Any) -> Any:
     if not (isinstance(value, str) and "(" in value):
         return value
     inner = parse(value)
-    game = _load(str(Reference(inner.source, inner.name, ())), dict(inner.arguments))
+    game = _load(str(Reference(inner.source, inner.name, ())), dict(inner.arguments), nested=True)
     return game.get_parameters() | {"name": game.get_type().short_name}
 
 
