@@ -18,7 +18,7 @@ from games.arrays import Floats, Ints
 from games.errors import UserError
 from tournaments.facts import Facts
 from tournaments.payoffs import Means
-from tournaments.results import Results, sum_by
+from tournaments.results import Results, offended, sum_by
 from tournaments.store import FIRST_ROW, Store
 
 
@@ -30,6 +30,7 @@ class Table:
     payoff: Floats  # [2, n, n]; NaN where no payoff is known
     error: Floats  # [2, n, n] standard errors, clustered by seed; NaN with fewer than two seeds
     games: Ints  # [2, n, n] with a known payoff
+    forfeits: Ints  # [2, n, n] games that agent i forfeited
     score: Floats  # [n, n]; NaN without a pair of games
     pairs: Ints  # [n, n] pairs of games with known payoffs; of an agent with itself: games
     means: Means | None = None  # of which `payoff`, `error` and `games` are; None of a table without games
@@ -39,7 +40,7 @@ class Table:
         """Return a table of expected payoffs [2, n, n], which were computed without games."""
         n = len(agents)
         nothing = np.zeros((2, n, n), np.int64)
-        return cls(tuple(agents), payoff, np.zeros((2, n, n)), nothing, np.full((n, n), np.nan), nothing[0])
+        return cls(tuple(agents), payoff, np.zeros((2, n, n)), nothing, nothing, np.full((n, n), np.nan), nothing[0])
 
     @property
     def symmetric(self) -> Floats:
@@ -105,6 +106,7 @@ def _table(agents: Sequence[str], results: Results, seats: Ints) -> Table:
     n = len(agents)
     cell = seats @ np.array([[n, 1], [1, n]]) + np.array([0, n * n])  # [G, 2] of `payoff`, from each seat's view
     means = Means.of(cell.ravel(), results.payoffs.ravel(), np.repeat(results.seeds, 2), 2 * n * n)
+    forfeits = sum_by(cell.ravel(), offended(results).ravel().astype(np.float64), 2 * n * n).astype(np.int64)
     score, pairs = _scores(results, seats, n)
     by_seat = (2, n, n)
     return Table(
@@ -112,6 +114,7 @@ def _table(agents: Sequence[str], results: Results, seats: Ints) -> Table:
         payoff=means.mean.reshape(by_seat),
         error=means.error.reshape(by_seat),
         games=means.games.reshape(by_seat),
+        forfeits=forfeits.reshape(by_seat),
         score=score,
         pairs=pairs,
         means=means,

@@ -109,7 +109,7 @@ class About(TypedDict):
     config: dict[str, Any]
     step: int
     parent: str | None  # the digest of the checkpoint before
-    parent_step: NotRequired[int | None]  # not in format 1
+    parent_step: NotRequired[int | None]  # None where that is of another run; not in format 1
     seed: int
     digest: str
     versions: dict[str, str]
@@ -142,14 +142,15 @@ def write(
     spec: Spec,
     config: dict[str, Any],
     step: int,
-    parent: tuple[str, int] | None,
+    parent: tuple[str, int | None] | None,
     agent: Tensors,
     learner: Tensors,
     past: list[dict[str, Any]] | None = None,
 ) -> str:
     """Write a checkpoint atomically and return the agent's digest; raises RunFailed if it cannot be written.
 
-    `parent` is the digest and the step of the checkpoint before; `past` the results against earlier ones, if counted.
+    `parent` is the digest and the step of the checkpoint before, which is of another run where it has no step; `past`
+    the results against earlier ones, if counted.
     """
     from marl.learning import shards
 

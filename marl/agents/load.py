@@ -189,11 +189,10 @@ def identify(texts: Sequence[str], spec: Spec, device: str = "cpu") -> list[Iden
     return found
 
 
-def load_identified(text: str, agents: Mapping[str, str], spec: Spec, device: str = "cpu") -> Entrant | None:
-    """Build the agent that `digest:<64 hex digits>` names; None for a text of another form.
+def identified(text: str, agents: Mapping[str, str]) -> str | None:
+    """Return the digest in `digest:<64 hex digits>`; None for a text of another form.
 
-    `agents` are references by digest. Raises UserError where they lack this one, or where the agent that is found there
-    has another digest.
+    Raises UserError where `agents`, references by digest, lack it.
     """
     named = _IDENTITY.fullmatch(text)
     if named is None:
@@ -204,6 +203,18 @@ def load_identified(text: str, agents: Mapping[str, str], spec: Spec, device: st
             f"'digest:{digest[:8]}...' is a member of a population, named by its digest alone; go on with `marl "
             "population`, which knows where it lies, or name its folder"
         )
+    return digest
+
+
+def load_identified(text: str, agents: Mapping[str, str], spec: Spec, device: str = "cpu") -> Entrant | None:
+    """Build the agent that `digest:<64 hex digits>` names; None for a text of another form.
+
+    `agents` are references by digest. Raises UserError where they lack this one, or where the agent that is found there
+    has another digest.
+    """
+    digest = identified(text, agents)
+    if digest is None:
+        return None
     entrant = load_entrant(agents[digest], spec, device)
     if entrant.digest != digest:
         raise UserError(
@@ -446,7 +457,7 @@ def _trained(reference: Reference, spec: Spec, device: str, name: str | None = N
     about = checkpoint.read(folder)
     if about["format"] == checkpoint.UNVERIFIED:
         checkpoint.note_unverified(folder)
-    _refuse_other_games(folder, about, spec)
+    refuse_other_games(folder, about, spec)
     options = dict(reference.arguments)
     named = options.pop(ALGORITHM, None)
     learner = _learner(folder, about["algorithm"], named)
@@ -472,7 +483,7 @@ def _trained(reference: Reference, spec: Spec, device: str, name: str | None = N
     )
 
 
-def _refuse_other_games(folder: Path, about: checkpoint.About, spec: Spec) -> None:
+def refuse_other_games(folder: Path, about: checkpoint.About, spec: Spec) -> None:
     """Raise UserError if a checkpoint was trained on a game with other players, views or actions."""
     ours, theirs = spec.to_json(), about["spec"]
     for part, what in (("num_players", "players"), ("observation", "views"), ("action", "actions")):

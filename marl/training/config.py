@@ -1,5 +1,6 @@
 """The configurations of training runs and of populations."""
 
+from collections.abc import Iterable
 from itertools import groupby
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -128,8 +129,22 @@ class TrainConfig(OfGame):
     threads: int = Field(default=1, ge=1, le=1024)
     keep: PositiveInt | None = None  # checkpoints to keep, the newest ones; all by default
     writers: References = ("tensorboard",)  # where metrics are shown besides the run's own logs
+    parent: Annotated[str | None, Field(exclude_if=lambda parent: parent is None)] = (
+        None  # whose learner it begins with
+    )
     opponents: OpponentsConfig = OpponentsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+
+def one_folder_each(names: Iterable[str]) -> None:
+    """Raise ValueError for names that are equal, or differ only in case: one folder on drives of macOS and Windows."""
+    folders: dict[str, str] = {}
+    for name in names:
+        if (twin := folders.get(name.casefold())) is not None:
+            if twin == name:
+                raise ValueError(f"two members are called '{name}'; rename one")
+            raise ValueError(f"expected names that differ in more than case, got '{twin}' and '{name}'")
+        folders[name.casefold()] = name
 
 
 class MemberConfig(Frozen):
@@ -152,10 +167,5 @@ class PopulationConfig(WholeConfig):
     @field_validator("members")
     @classmethod
     def _one_folder_each(cls, members: dict[str, MemberConfig]) -> dict[str, MemberConfig]:
-        """Refuse names that differ only in case: they are one folder on drives of macOS and Windows."""
-        folders: dict[str, str] = {}
-        for name in members:
-            twin = folders.setdefault(name.casefold(), name)
-            if twin != name:
-                raise ValueError(f"expected names that differ in more than case, got '{twin}' and '{name}'")
+        one_folder_each(members)
         return members

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -141,6 +142,11 @@ def refuse_against(metric: str, against: str | None) -> None:
 
 def runs_of(folder: Path) -> list[Path]:
     """Return the folder itself if it is a run, or the members in it; raises UserError if there is neither."""
+    if (folder / "rounds").is_dir():
+        raise UserError(
+            f"'{folder}' is a population whose members meet, which its report draws: `marl population report "
+            f"{shlex.quote(str(folder))}`; to plot how members trained, name their runs"
+        )
     if (folder / "config.yaml").is_file():
         return [folder]
     members = sorted(path.parent for path in (folder / "members").glob("*/config.yaml"))
@@ -274,6 +280,11 @@ def read_runs(folder: Path, config: TrainConfig, metric: str, against: str | Non
         key = "return_mean" if metric == "return" else metric
         evaluations = _lines(folder / EVALUATIONS)
         panel = _panel(evaluations)
+        if against is None and not panel and config.evaluation.panel == ():
+            raise UserError(
+                f"'{folder}' was not evaluated, as its panel is empty; name what training logs, such as --metric "
+                "rollout/return_mean"
+            )
         if against not in panel and (panel or config.evaluation.panel == ()):
             hint = nearest(against or "", panel) or f"; its panel: {', '.join(panel) or 'nobody'}"
             raise UserError(f"'{folder}' is not evaluated against '{against}'{hint}")

@@ -25,8 +25,7 @@ from marl.rollout.seating import Draw, Seating, by_turns
 from marl.rollout.training_episodes import Ended, opened
 from marl.rollout.types import Trajectory
 from marl.training.config import OpponentConfig, OpponentsConfig, PastConfig
-
-MEMORY = 0.5  # the factor by which results count less with each stretch: the learner that they are about has changed
+from marl.training.pfsp import Tally, hard
 
 
 @dataclass(frozen=True)
@@ -36,23 +35,6 @@ class Opponent:
     entrant: Entrant
     weights: Floats  # [N] by the seat that the learner keeps
     label: str
-
-
-@dataclass(frozen=True)
-class Results:
-    """The learner's results against one snapshot; those of earlier stretches count less (MEMORY)."""
-
-    episodes: float = 0.0
-    score: float = 0.0  # wins, and half of the draws
-
-    @property
-    def win_rate(self) -> float:
-        """The mean of a Beta(1, 1) prior and these results: 1/2 against a snapshot that was not met."""
-        return (self.score + 1) / (self.episodes + 2)
-
-    def then(self, episodes: int, score: float) -> "Results":
-        """Return the results after a stretch with these new ones."""
-        return Results(MEMORY * self.episodes + episodes, MEMORY * self.score + score)
 
 
 def listed(config: OpponentsConfig, spec: Spec, device: str, agents: Mapping[str, str] | None = None) -> list[Opponent]:
@@ -84,9 +66,8 @@ def _weights(entry: OpponentConfig, spec: Spec) -> Floats:
 class Past:
     """The learner's own past: the agents of the run's newest checkpoints, the oldest first.
 
-    With `prioritised` they are drawn by (1 - p)² of the learner's win rate p against each (prioritised fictitious
-    self-play: Vinyals et al. 2019, https://doi.org/10.1038/s41586-019-1724-z). The win rate is that of training
-    episodes of earlier stretches, so the weights of a stretch are known when it begins.
+    With `prioritised` they are drawn by the learner's win rate against each (pfsp.hard). The win rate is that of
+    training episodes of earlier stretches, so the weights of a stretch are known when it begins.
     Raises UserError for several learners, and for counting wins in a game that is not zero-sum.
     """
 
@@ -102,7 +83,7 @@ class Past:
             )
         self._config, self._spec, self._algorithm, self._device = config, learner.spec, algorithm, device
         self._snapshots: dict[int, Entrant] = {}  # by step
-        self._results: dict[int, Results] = {}
+        self._results: dict[int, Tally] = {}
 
     @property
     def window(self) -> int | None:
@@ -130,9 +111,7 @@ class Past:
                 f"the run plays against its own past, and {why}; put back a copy, or name another --run-dir"
             ) from error
         self._results = {
-            each["step"]: Results(each["episodes"], each["score"])
-            for each in results
-            if each["step"] in self._snapshots
+            each["step"]: Tally(each["episodes"], each["score"]) for each in results if each["step"] in self._snapshots
         }
 
     def state(self) -> list[dict[str, Any]] | None:
@@ -151,12 +130,12 @@ class Past:
     def settle(self, met: Sequence[tuple[int, float]]) -> None:
         """Count the episodes and the score of a stretch against each snapshot."""
         for step, (episodes, score) in zip(self._snapshots, met, strict=True):
-            self._results[step] = self._results.get(step, Results()).then(episodes, score)
+            self._results[step] = self._results.get(step, Tally()).then(episodes, score)
 
     def _weight(self, step: int) -> float:
         if self._config.draw != "prioritised":
             return 1.0
-        return (1 - self._results.get(step, Results()).win_rate) ** 2
+        return hard(self._results.get(step, Tally()).win_rate)
 
 
 class Opponents:

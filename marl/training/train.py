@@ -39,6 +39,7 @@ from marl.rollout.training_episodes import Episodes
 from marl.training.collectors import Collector, WorkerCollector, beginning
 from marl.training.config import TrainConfig
 from marl.training.opponents import Opponents, Past, listed
+from marl.training.parents import begin, find
 from marl.training.progress import in_words, metrics_of
 from marl.training.runlog import LOGS, RunLog
 from marl.training.writers import MLFLOW, WANDB, Writer, load_writers
@@ -60,10 +61,17 @@ class Run:
     opponents: Opponents
     panel: dict[str, Entrant | None]  # by name; None: self-play
     writers: dict[str, Writer]  # by name
+    end: int  # the step at which it stops
     step: int = 0
-    parent: tuple[str, int] | None = None  # digest and step of its newest checkpoint
+    # The digest of its newest checkpoint and its step, which is None for a checkpoint of another run.
+    parent: tuple[str, int | None] | None = None
     # Notes of the learner that have been printed, and members of the panel whose cut episodes have been noted.
     noted: set[str] = field(default_factory=set)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it has no checkpoint of its own yet."""
+        return self.parent is None or self.parent[1] is None
 
     def close(self) -> None:
         """End the processes in which its games are played and its opponents play."""
@@ -81,11 +89,12 @@ def train(
     device: str = "auto",
     console: Terminal | None = None,
     agents: Mapping[str, str] | None = None,
+    until: int | None = None,
 ) -> Path:
-    """Train to the config's last step and return the newest checkpoint.
+    """Train to the config's last step, or to `until` before it, and return the newest checkpoint.
 
-    `agents` are the references of opponents that the config names by digest, `digest:<64 hex digits>`: so its
-    checkpoints do not depend on where these lie.
+    `agents` are the references of the opponents and of the parent that the config names by digest, `digest:<64 hex
+    digits>`: so its checkpoints do not depend on where these lie.
     Raises UserError before anything is written if the config, the game, the algorithm or the folder does not fit, or if
     another process trains there; RunFailed if training breaks, with the last checkpoint kept. An interrupted run can be
     resumed.
@@ -93,35 +102,45 @@ def train(
     console = console or Terminal()
     if resume:
         config = as_begun(config, folder)
-    run = prepare(config, folder, device=device, agents=agents)
+    run = prepare(config, folder, device=device, agents=agents, until=until)
     with closing(run), held(folder, "a training run"):
-        notes = [*run.learner.notes, *notes_on(folder), *_open_folder(run, resume)]
-        if run.step >= config.steps:
+        notes = [*run.learner.notes, *notes_on(folder), *_open_folder(run, resume, agents)]
+        if run.step >= run.end and not run.fresh:
             status = f"already trained to {run.step:,} steps; nothing to do"
         else:
-            begins = f"goes on from step {run.step:,}" if run.parent else "starts afresh"
-            status = f"{begins}, to {config.steps:,} steps of {config.game} by {run.name}"
+            status = f"{_beginning(run)}, to {run.end:,} steps of {config.game} by {run.name}"
         console.print(f"{folder}: {status}")
         for note in notes:
             _note(console, note)
         run.noted.update(notes)
-        if run.step < config.steps:
+        if run.step < run.end or run.fresh:
             _train(run, console)
+        else:
+            checkpoint.retain(folder, run.opponents.kept(config.keep))  # it may have been killed before it did
     return checkpoint.folder_of(folder, run.step)
 
 
+def _beginning(run: Run) -> str:
+    """Return how a run that has been opened begins."""
+    if run.parent is None:
+        return "starts afresh"
+    if run.fresh:
+        return f"begins with the learner of '{run.config.parent}', at step {run.step:,}"
+    return f"goes on from step {run.step:,}"
+
+
 def _train(run: Run, console: Terminal) -> None:
-    """Train a run that has been opened to its last step."""
-    steps, config = run.config.steps, run.config.model_dump(mode="json")
-    since = run.step if run.parent else -1  # without a checkpoint the logs are empty: not even step 0 is logged
+    """Train a run that has been opened to its end."""
+    config = run.config.model_dump(mode="json")
+    since = -1 if run.fresh else run.step  # without a checkpoint the logs are empty: not even its first step is logged
     try:
         with (
             RunLog(run.folder, since, run.writers, config, partial(_note, console)) as log,
-            Display(str(run.folder), steps, "steps", console, done=run.step) as display,
+            Display(str(run.folder), run.end, "steps", console, done=run.step) as display,
         ):
-            if run.parent is None:
+            if run.fresh:
                 _finish_stretch(run, log, display)
-            while run.step < steps:
+            while run.step < run.end:
                 _stretch(run, log, display)
                 _finish_stretch(run, log, display)
     except OSError as error:
@@ -134,8 +153,15 @@ def _note(console: Terminal, text: str) -> None:
     console.print(f"note: {text}", style="yellow")
 
 
-def prepare(config: TrainConfig, folder: Path, *, device: str = "auto", agents: Mapping[str, str] | None = None) -> Run:
-    """Return a run that is checked and can start; its folder is not touched. `agents` are as in `train`.
+def prepare(
+    config: TrainConfig,
+    folder: Path,
+    *,
+    device: str = "auto",
+    agents: Mapping[str, str] | None = None,
+    until: int | None = None,
+) -> Run:
+    """Return a run that is checked and can start; its folder is not touched. `agents` and `until` are as in `train`.
 
     Raises UserError if something does not fit.
     """
@@ -157,7 +183,8 @@ def prepare(config: TrainConfig, folder: Path, *, device: str = "auto", agents: 
         collector: Collector = WorkerCollector(config.game, config.num_envs, config.rollout_workers, length)
     else:
         collector = Collector(venv, length)
-    return Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel, _writers(config))
+    end = config.steps if until is None else min(until, config.steps)
+    return Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel, _writers(config), end)
 
 
 @dataclass(frozen=True)
@@ -167,6 +194,7 @@ class Checked:
     config: TrainConfig
     opponents: tuple[tuple[str, list[float]], ...]  # the digest of each, and its weights by the learner's seat [N]
     panel: tuple[str, ...]  # digests, and `self`
+    parent: str | None  # the digest of the checkpoint
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -174,6 +202,8 @@ class Checked:
         inputs = self.config.model_dump(mode="json", exclude={"writers"})
         inputs["opponents"]["agents"] = [list(each) for each in self.opponents]
         inputs["evaluation"]["panel"] = list(self.panel)
+        if self.parent is not None:
+            inputs["parent"] = self.parent
         return inputs
 
 
@@ -192,10 +222,12 @@ def check(config: TrainConfig, device: str = "auto", agents: Mapping[str, str] |
     opponents = _opponents(config, learner, name, "cpu", agents).listed
     against, panel = _panel(config, spec)
     _writers(config)
+    parent = find(config, name, spec, agents)
     return Checked(
         _resolved(config, name, settings, length, against),
         tuple((opponent.entrant.digest, opponent.weights.tolist()) for opponent in opponents),
         tuple(entrant.digest if entrant else "self" for entrant in panel.values()),
+        parent.digest if parent else None,
     )
 
 
@@ -274,8 +306,10 @@ def device_of(name: str) -> str:
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def _open_folder(run: Run, resume: bool) -> list[str]:
+def _open_folder(run: Run, resume: bool, agents: Mapping[str, str] | None) -> list[str]:
     """Make the run's folder, or load its newest whole checkpoint; return notes for the user.
+
+    A run without a checkpoint begins with the learner of its parent, if it has one.
 
     Raises UserError, with nothing changed, if the folder holds a run that cannot be resumed like this.
     """
@@ -293,8 +327,11 @@ def _open_folder(run: Run, resume: bool) -> list[str]:
         if resumed is not None:
             _go_on(run, resumed)
             notes, damaged = _notes_of(resumed), resumed.damaged
-            if run.step >= run.config.steps:
+            if run.step >= run.end:
                 return notes  # nothing to train: its config stays as it is
+    if run.fresh and (parent := find(run.config, run.name, run.venv.spec, agents)):
+        begin(run.learner, parent, run.settings.model_dump(mode="json"))
+        run.step, run.parent = parent.about["step"], (parent.about["digest"], None)
     try:
         write_text(path, dump(run.config))  # so that a run killed before its first checkpoint has its config
         checkpoint.set_aside(damaged)
@@ -378,9 +415,10 @@ def _refuse_other(config: TrainConfig, begun: TrainConfig, what: str) -> None:
     may_change = {"steps", "writers"}
     if config.rollout_workers and begun.rollout_workers:
         may_change.add("rollout_workers")  # any number >= 1 plays the same games
-    for key in now:
-        if key not in may_change and before[key] != now[key]:
-            setting, was, is_now = _difference(key, before[key], now[key])
+    for key in now | before:
+        was, is_now = before.get(key), now.get(key)
+        if key not in may_change and was != is_now:
+            setting, was, is_now = _difference(key, was, is_now)
             raise UserError(
                 f"{what} was begun with {setting}: {was!r}, the config now says {is_now!r}; "
                 "resume with the same, or name another --run-dir"
@@ -403,7 +441,7 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
     short. What has not ended after as many rollouts again as the stretch had is dropped.
     """
     config, learner, collector = run.config, run.learner, run.collector
-    end = min((run.step // config.stretch + 1) * config.stretch, config.steps)
+    end = min((run.step // config.stretch + 1) * config.stretch, run.end)
     mine = range(_open_episodes(run))
     episodes = Episodes(config.num_envs, learner.spec.num_players)
     collector.begin()
@@ -492,4 +530,4 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
     run.opponents.add(folder, run.step)
     checkpoint.retain(run.folder, run.opponents.kept(config.keep))
     against_all = "; ".join(results) or "no panel"
-    display.line(f"step {run.step:,} of {config.steps:,}; mean return by seat against {against_all}")
+    display.line(f"step {run.step:,} of {run.end:,}; mean return by seat against {against_all}")

@@ -62,6 +62,22 @@ def test_by_hand(store):
     assert found.pairs.tolist() == [[2, 1, 0], [1, 0, 0], [0] * 3]
 
 
+def test_forfeits_are_counted_by_seat(store):
+    """A forfeits against B in seat 0, and twice in seat 1; B once in seat 1, and C never."""
+    store.add(
+        [
+            game("AB", (0.0, 0.0), 1, "illegal_action", offender=0),
+            game("BA", (0.0, 0.0), 1, "timeout", offender=1),
+            game("BA", (0.0, 0.0), 2, "agent_error", offender=1),
+            game("AB", (0.0, 0.0), 2, "agent_error", offender=1),
+            game("CA", (1.0, -1.0), 1),
+        ]
+    )
+    found = table(store, ["A", "B", "C"])
+    assert found.forfeits.tolist() == [[[0, 1, 0], [0, 0, 0], [0, 0, 0]], [[0, 2, 0], [1, 0, 0], [0, 0, 0]]]
+    assert (found.forfeits <= found.games).all()
+
+
 def test_cells_that_played_the_same_seeds_are_not_independent(store):
     """A and B are paid the same on each seed, whoever sits in the second seat: their mean is known no better."""
     luck = np.random.default_rng(0).normal(size=20)

@@ -3,9 +3,11 @@
 A population advances in rounds. What a round decides depends on the games and members of the rounds before it, and on
 nothing else: not on the order in which work ends, on the engine, or on when a run was killed.
 
-    meetings    play the cells of the payoff table until they are known     rounds/R/cells.json, payoff.json
-    psro        solve the table, and say against whom a response trains     rounds/R/meta.json, decision.json
-    responses   train the response, a unit of work                          members/response-R, journal.jsonl
-    files       who belongs to the population, and its mixture              population.json
-    loop        all of it, round by round
+    meetings    the games between members                                rounds/R/cells.json, payoff.json
+    training    a learner's round, a unit of work                        members/, journal.jsonl
+    files       who belongs to the population, and its mixture           population.json
+    population  the folder, and what all methods do alike
+    psro/       method: psro, responses to the mixture of all members    rounds/R/meta.json, decision.json
+    league/     what a league decides, as pure functions; the loop does not run it yet
+    loop        run a population by its method
 """

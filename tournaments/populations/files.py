@@ -12,10 +12,12 @@ Every file is written whole, and says the same whenever it is written again.
 
 import json
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from games.errors import RunFailed
 from marl.agents.populations import FILE
@@ -28,9 +30,11 @@ _KEYS = {  # of the files that are read again
     CELLS: {"pairs"},
     PAYOFF: {"agents", "payoff", "error", "games"},
     META: {"round", "weights", "values", "error", "entropy", "nash_conv", "gain"},
-    DECISION: {"opponents"},
+    DECISION: set(),
 }
 FORMAT = 2
+
+Weights = Mapping[str, Sequence[float]]  # by the members' digests, by seat; members of weight 0 in all are left out
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,22 @@ def solutions(folder: Path) -> list[Any]:
     """Return the solutions of the rounds that are over, from the first, in order."""
     found = (Round(folder, number).found() for number in count())
     return list(takewhile(lambda meta: meta is not None, found))
+
+
+def opponents_of(decision: Mapping[str, Any] | None, learner: str) -> Weights:
+    """Return whom a learner meets by a round's decision; populations of before had one learner in a round."""
+    if decision is None:
+        return {}
+    if "opponents" in decision:
+        return dict(decision["opponents"]) if decision["response"] == learner else {}
+    return dict(decision["learners"].get(learner, {"opponents": {}})["opponents"])
+
+
+def table_of(round: Round) -> Table:
+    """Return the payoff table of a round that is over, as it was written."""
+    written = round.read(PAYOFF)
+    payoff, error, games = (np.array(written[name]) for name in ("payoff", "error", "games"))
+    return replace(Table.exact(written["agents"], payoff), error=error, games=games)
 
 
 def payoff_json(table: Table) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from marl.base.files import absent
 from marl.base.schema import load
 from marl.training.runlog import logged_step
 from tournaments.pairs import written
-from tournaments.populations.config import PsroConfig
-from tournaments.populations.files import DECISION, END, PAYOFF, Member, Round, read_members, solutions
-from tournaments.populations.psro import Gain
-from tournaments.populations.responses import MEMBERS, name_of
+from tournaments.populations.files import DECISION, END, PAYOFF, Member, Round, opponents_of, read_members, solutions
+from tournaments.populations.psro.config import PsroConfig
+from tournaments.populations.psro.responses import name_of, responses_of, run_of, until_of
+from tournaments.populations.psro.solution import Gain
 
 
 def with_error(mean: float, error: float) -> str:
@@ -46,7 +46,7 @@ class History:
     def over(self) -> bool:
         """Whether no round is to come."""
         last = len(self.found) - 1
-        return last >= self.config.iterations or Round(self.folder, last).read(END) is not None
+        return last >= self.config.rounds or Round(self.folder, last).read(END) is not None
 
     @cached_property
     def name(self) -> Mapping[str, str]:
@@ -69,13 +69,20 @@ class History:
             return "it is done"
         if number == 0:
             return "the first members meet"
-        response = name_of(number - 1)
-        if any(member.id == response for member in self.members):
-            return f"{response} meets the others"
-        steps = logged_step(self.folder / MEMBERS / response)
-        if steps < self.config.response:
-            return f"{response} trains: step {steps:,} of {self.config.response:,}"
-        return f"{response} meets the others"
+        learners = self._training(number - 1)
+        if all(steps >= until for steps, until in learners.values()):
+            return f"{' and '.join(learners)} {'meets' if len(learners) == 1 else 'meet'} the others"
+        return "; ".join(f"{name} trains: step {steps:,} of {until:,}" for name, (steps, until) in learners.items())
+
+    def _training(self, number: int) -> dict[str, tuple[int, int]]:
+        """Return the step of each response that trains in a round, and the step at which its round ends."""
+        config, joined = self.config, {member.id for member in self.members}
+        found = {}
+        for response in responses_of(number, config):
+            name, until = name_of(response), until_of(response, number, config)
+            done = name in joined and number + 1 - response == config.pipeline
+            found[name] = (until if done else logged_step(self.folder / run_of(response, number, config)), until)
+        return found
 
     def member(self, text: str) -> Member:
         """Return the member with an id, or with a digest that begins so; raises UserError for none or several."""
@@ -93,8 +100,7 @@ class History:
 
     def origin(self, member: Member) -> dict[str, Any]:
         """Return whom a member was trained against, with the weights by its own seat, as JSON data."""
-        decision = self.decision(member.round - 1) if member.round else None
-        met = decision["opponents"] if decision else {}
+        met = opponents_of(self.decision(member.round - 1), member.id) if member.round else {}
         return {
             "id": member.id,
             "digest": member.digest,
@@ -120,7 +126,7 @@ class History:
             "method": self.config.method,
             "game": self.config.game,
             "rounds": len(self.found),
-            "iterations": self.config.iterations,
+            "iterations": self.config.rounds,
             "next": self.doing,
             "nash_conv": newest.get("nash_conv"),
             "members": [

@@ -1,87 +1,71 @@
-"""Where members meet: the cells of the payoff table, measured by games or computed by the game's tree."""
+"""Where members meet: the cells of the payoff table, which games measure."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from games.arrays import Ints
 from tournaments.playing import play_into
-from tournaments.populations.config import PsroConfig
-from tournaments.populations.files import CELLS, Member, Round
-from tournaments.populations.policies import Policies
-from tournaments.populations.psro import Meta, more_games, solve
+from tournaments.populations.files import CELLS, PAYOFF, Member, Round
+from tournaments.populations.settings import InRounds
 from tournaments.schedule import Fixture, cell
 from tournaments.store import Store
 from tournaments.table import Reader, Table
 
 
-class Meetings(Protocol):
-    """How the payoff table of a round is found."""
-
-    def measure(self, round: Round, members: Sequence[Member]) -> tuple[Table, Meta]:
-        """Return the table of the members, and its solution."""
-
-    def recall(self, round: Round) -> bool:
-        """Take over what a round that is over has measured; return whether that was found."""
-
-
 class Games:
-    """Measure by games, which the store keeps.
+    """The games between members, which the store keeps.
 
     A round writes how many games each cell is to have (cells.json) before they are played. So the games that a decision
     sees follow from the decisions before it, wherever the run was killed.
     """
 
-    def __init__(self, config: PsroConfig, store: Store, folder: Path) -> None:
+    def __init__(self, config: InRounds, store: Store, folder: Path) -> None:
         self._config, self._store, self._folder = config, store, folder
         self._reader = Reader(store)
-        self._pairs: Ints = np.zeros((0, 0), np.int64)  # [n, n] pairs of games that have been decided
-        self._played = self._pairs  # [n, n] of them, those that the store has
-        self._added = 0  # agents in the store
-
-    def measure(self, round: Round, members: Sequence[Member]) -> tuple[Table, Meta]:
-        joined = [member.digest for member in members]
-        agents = _distinct(members)
-        for digest, member in list(agents.items())[self._added :]:
-            self._store.add_agent(digest, member.id, member.named(self._folder))
-        if self._added < len(self._pairs):  # the run goes on: games may have been lost
-            n = len(self._pairs)
-            kept = self._reader.table(list(agents)).games[0, :n, :n]
-            self._played = np.where(np.minimum(kept, kept.T) < self._pairs, 0, self._pairs)
-        self._added = len(agents)
-        pairs = self._planned(round, len(agents))
-        while True:
-            self._play(round, agents, pairs)
-            found = self._reader.table(list(agents))
-            meta = solve(found, joined, self._config.solver)
-            more = more_games(found, meta, pairs, self._config.games)
-            if more is None:
-                return found, meta
-            pairs = more
+        self._agents: list[str] = []  # digests of the last table
+        self._pairs: Ints = np.zeros((0, 0), np.int64)  # [n, n] pairs of games between them that have been decided
+        self._checked = False  # whether the store has them
+        self._added: set[str] = set()
 
     def recall(self, round: Round) -> bool:
-        written = round.read(CELLS)
-        if written:
-            self._pairs = np.array(written["pairs"], np.int64)
-        return written is not None
+        """Take over what a round that is over has decided; return whether that was found."""
+        written, table = round.read(CELLS), round.read(PAYOFF)
+        if not written or not table:
+            return False
+        self._agents, self._pairs = list(table["agents"]), np.array(written["pairs"], np.int64)
+        return True
 
-    def _planned(self, round: Round, n: int) -> Ints:
-        """Return how many pairs of games each two members [n, n] are to have, as far as that is decided."""
+    def planned(self, round: Round) -> Ints | None:
+        """Return how many pairs of games each two members [n, n] of an unfinished round are to have, as decided."""
         written = round.read(CELLS)
-        return (
-            np.array(written["pairs"], np.int64) if written else _widened(self._pairs, n, self._config.games.at_least)
-        )
+        return np.array(written["pairs"], np.int64) if written else None
 
-    def _play(self, round: Round, agents: Mapping[str, Member], pairs: Ints) -> None:
-        """Play the games that are missing, so that each two agents have so many pairs of them."""
+    def decided(self, members: Sequence[Member]) -> Ints:
+        """Return how many pairs of games of each two members [n, n] earlier rounds have decided; 0 for new cells."""
+        place = {digest: k for k, digest in enumerate(self._agents)}
+        pairs = np.pad(self._pairs, (0, 1))  # the last row and column: of those that are new
+        known = [place.get(digest, -1) for digest in distinct(members)]
+        return np.asarray(pairs[np.ix_(known, known)])
+
+    def play(self, round: Round, members: Sequence[Member], pairs: Ints) -> Table:
+        """Play the games that are missing, so that each two members have so many pairs [n, n]; return their table.
+
+        A member that has joined twice is there once, as it joined first.
+        """
+        agents, config = distinct(members), self._config
+        for digest, member in agents.items():
+            if digest not in self._added:
+                self._store.add_agent(digest, member.id, member.named(self._folder))
+                self._added.add(digest)
+        before, digests = self._played(members), list(agents)
         round.write(CELLS, {"pairs": pairs.tolist()})
-        config, fixtures = self._config, list[Fixture]()
-        before, digests = _widened(self._played, len(agents), 0), list(agents)
+        fixtures: list[Fixture] = []
         for i, j in np.argwhere(np.tril(pairs > before)).tolist():
-            seeds = range(int(before[i, j]), int(pairs[i, j]))
-            fixtures += cell(config.game, digests[j], digests[i], seeds, config.seed)
+            fixtures += cell(
+                config.game, digests[j], digests[i], range(int(before[i, j]), int(pairs[i, j])), config.seed
+            )
         play_into(
             self._store,
             config.game,
@@ -91,36 +75,25 @@ class Games:
             workers=config.workers,
             engine=config.engine,
         )
-        self._pairs = self._played = pairs
+        self._agents, self._pairs, self._checked = digests, pairs, True
+        return self._reader.table(digests)
+
+    def _played(self, members: Sequence[Member]) -> Ints:
+        """Return how many pairs of games [n, n] need not be looked for in the store.
+
+        Those of earlier rounds; where a run goes on, games may have been lost, and cells that lack some are played
+        again.
+        """
+        before = self.decided(members)
+        if self._checked:
+            return before
+        kept = self._reader.table(list(distinct(members))).games[0]
+        return np.where(np.minimum(kept, kept.T) < before, 0, before)
 
 
-class Expectations:
-    """Compute expected payoffs by the game's tree, from the policies that members tell."""
-
-    def __init__(self, config: PsroConfig, policies: Policies) -> None:
-        self._config, self._policies = config, policies
-
-    def measure(self, round: Round, members: Sequence[Member]) -> tuple[Table, Meta]:
-        digests = list(_distinct(members))
-        paid = np.array([[self._policies.returns(one, other) for other in digests] for one in digests])  # [n, n, 2]
-        found = Table.exact(digests, np.stack([paid[..., 0], paid[..., 1].T]))
-        return found, solve(found, [member.digest for member in members], self._config.solver)
-
-    def recall(self, round: Round) -> bool:
-        """Do nothing: expectations are computed again."""
-        return True
-
-
-def _distinct(members: Sequence[Member]) -> dict[str, Member]:
+def distinct(members: Sequence[Member]) -> Mapping[str, Member]:
     """Return members by digest, in the order in which they joined first."""
     found: dict[str, Member] = {}
     for member in members:
         found.setdefault(member.digest, member)
     return found
-
-
-def _widened(pairs: Ints, n: int, new: int) -> Ints:
-    """Return pairs of games with more members [n, n]; theirs are `new`."""
-    wider = np.full((n, n), new)
-    wider[: len(pairs), : len(pairs)] = pairs
-    return wider

@@ -12,7 +12,7 @@ from games.keys import stream
 from marl.agents.load import load_entrant
 from marl.evaluation.tabular import told
 from marl.evaluation.tree import POSITIONS, Probabilities, Tree, best_responses, reach_weighted, returns
-from tournaments.populations.psro import Weights
+from tournaments.populations.files import Weights
 
 KEY = stream(0, "policies")  # a policy that is told does not depend on it
 

@@ -17,7 +17,7 @@ def print_status(console: Terminal, history: History) -> None:
     config = history.config
     console.print(
         f"{history.folder}: {config.method} at {config.game}, round {max(0, len(history.found) - 1)} of "
-        f"{config.iterations}; {history.doing}"
+        f"{config.rounds}; {history.doing}"
     )
     if history.found:
         newest = history.found[-1]

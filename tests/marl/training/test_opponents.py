@@ -25,7 +25,7 @@ from marl.base.schema import build, dump, load, validate
 from marl.rollout.seating import self_play
 from marl.rollout.training_episodes import Ended
 from marl.training.config import OpponentsConfig, PastConfig, TrainConfig
-from marl.training.opponents import Opponent, Opponents, Past, Results
+from marl.training.opponents import Opponent, Opponents, Past
 from marl.training.train import as_begun, prepare, train
 from marl.training.train import check as train_check
 from tests.marl.training.test_train import KILLED, ROOT, TINY, files, lines, same
@@ -144,12 +144,6 @@ class TestWeights:
             {"step": steps[0], "episodes": 14.0, "score": 8.5},
             {"step": step, "episodes": 2.0, "score": 2.0},
         ]
-
-    def test_all_beaten_and_all_lost(self):
-        """Weights are never 0 or without end."""
-        won, lost = Results().then(10**6, 10**6), Results().then(10**6, 0.0)
-        assert 0 < (1 - won.win_rate) ** 2 < 1e-11 and (1 - lost.win_rate) ** 2 < 1
-        assert Results().win_rate == 0.5 and Results(4, 4).then(0, 0.0) == Results(2, 2)
 
 
 def test_results_are_of_the_learners_seat_and_allow_for_rounding():

@@ -93,7 +93,9 @@ def test_the_command(marl, tmp_path):
         ("run --metric zzz", "known: return, length_mean, entropy"),
         ("run --against randm", "did you mean 'random'?"),
         ("run --against mcts", "is not evaluated against 'mcts'; its panel: random"),
-        ("alone", "its panel: nobody"),
+        ("alone", "'alone' was not evaluated, as its panel is empty; name what training logs"),
+        ("alone --against random", "its panel: nobody"),
+        ("league", "which its report draws: `marl population report league`"),
         ("run --metric entropy --against random", "'entropy' is of training"),
         ("run --out nowhere/x.png", "the folder of 'nowhere/x.png' does not exist"),
         ("run --out x.gif", "ends in .png, .pdf, .svg, got 'x.gif'"),
@@ -119,6 +121,7 @@ def test_bad_input(marl, tmp_path, arguments, reason):
     (tmp_path / "wrong" / "evaluations.jsonl").write_text(
         '{"step": 1, "against": "random", "return_mean": [1, "x"], "length_mean": 1}\n'
     )
+    (tmp_path / "league" / "rounds").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty.png").mkdir()
     before = sorted(tmp_path.rglob("*"))

@@ -10,7 +10,7 @@ from games.errors import UserError
 from marl.base.terminal import Terminal
 from tests.tournaments.populations.test_loop import TINY, config, exact, run
 from tournaments.populations import report
-from tournaments.populations.files import META, Round
+from tournaments.populations.files import META, Round, opponents_of
 from tournaments.populations.history import History
 from tournaments.populations.status import games_of, print_lineage, print_matches, print_status
 
@@ -56,7 +56,7 @@ def test_responses_meet_members_of_earlier_rounds_alone(played):
     """Trap: live weights. Whom a response meets was frozen when its round began."""
     joined = {member.digest: member.round for member in played.members}
     for member in played.members[1:]:
-        decided = played.decision(member.round - 1)["opponents"]
+        decided = opponents_of(played.decision(member.round - 1), member.id)
         assert decided and all(joined[digest] < member.round for digest in decided)
         assert [each["weights"] for each in played.origin(member)["opponents"]] == list(decided.values())
 

@@ -17,10 +17,12 @@ from marl.base.schema import validate
 from marl.base.units import Journal
 from tournaments import playing, report
 from tournaments.populations import loop, policies
-from tournaments.populations.config import PsroConfig, load_population
-from tournaments.populations.files import read_members
+from tournaments.populations.config import load_population
+from tournaments.populations.files import opponents_of, read_members
 from tournaments.populations.history import History
 from tournaments.populations.policies import policies_of
+from tournaments.populations.psro import loop as psro
+from tournaments.populations.psro.config import PsroConfig
 from tournaments.populations.report import write_report
 from tournaments.store import Store, stored
 from tournaments.summary import summarize
@@ -39,6 +41,9 @@ TINY = {
     "workers": 1,
     "writers": [],
 }
+
+
+PIPED = TINY | {"iterations": 3, "pipeline": 2}
 
 
 def config(**fields):
@@ -144,7 +149,7 @@ def test_trained_responses_meet_by_games(tmp_path):
     table = history.payoff(2)
     first, second = np.array(table["payoff"])
     assert first == pytest.approx(-second.T) and np.array(table["games"]).min() >= 8
-    decision = history.decision(1)["opponents"]
+    decision = opponents_of(history.decision(1), "response-0001")
     assert np.sum(list(decision.values()), axis=0) == pytest.approx([1, 1])
 
 
@@ -157,14 +162,55 @@ def test_a_run_that_is_over_is_not_begun_again(tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_a_pipeline_trains_each_response_in_several_rounds(tmp_path):
+    """Response 1 begins against the start and response 0 as it then is; it ends against response 0 as a member."""
+    history = run(config(**PIPED), tmp_path)
+    names = ["start-0000", "response-0000", "response-0001", "response-0002"]
+    assert [(member.id, member.round) for member in history.members] == list(zip(names, [0, 2, 3, 4], strict=True))
+    assert [sorted(history.decision(k)["learners"]) for k in range(4)] == [
+        names[1:2],
+        names[1:3],
+        names[2:4],
+        names[3:],
+    ]
+    assert [len(history.payoff(k)["agents"]) for k in range(5)] == [1, 2, 3, 4, 4]
+    started, first, second = (member.digest for member in history.members[:3])
+    below = {digest for digest in history.payoff(1)["agents"]} - {started}  # response 0 after one of its two rounds
+    assert below != {first} and len(below) == 1
+    assert set(opponents_of(history.decision(0), names[1])) == {started}
+    assert set(opponents_of(history.decision(1), names[1])) == {started}
+    assert set(opponents_of(history.decision(1), names[2])) <= {started} | below
+    assert set(opponents_of(history.decision(2), names[2])) <= {started, first}
+    assert history.found[1]["gain"] is None and history.found[2]["gain"] is not None
+    for k, name in enumerate(names[1:]):
+        runs = sorted((tmp_path / "members" / name).iterdir())
+        assert [run.name for run in runs] == [f"{k:04d}", f"{k + 1:04d}"]
+        about = [checkpoint.read(checkpoint.newest(run)) for run in runs]
+        assert about[0]["step"] >= 300 and about[1]["step"] >= 600
+        first_of_second = checkpoint.read(min((runs[1] / "checkpoints").glob("0*")))
+        assert about[1]["parent"] == about[0]["digest"] or first_of_second["parent"] == about[0]["digest"]
+    assert second in history.found[-1]["weights"] or second in history.payoff(4)["agents"]
+
+
+def test_a_pipeline_keeps_its_length(tmp_path):
+    run(config(**PIPED | {"iterations": 2}), tmp_path)
+    for changes, key in (({"iterations": 3}, "iterations: 2"), ({"iterations": 2, "pipeline": 1}, "pipeline: 2")):
+        with pytest.raises(UserError, match=f"begun with {key}, the config now says"):
+            run(config(**PIPED | changes), tmp_path, resume=True)
+    with pytest.raises(UserError, match="best_response is computed and not trained, got pipeline: 2; leave it out"):
+        exact("openspiel:kuhn_poker", pipeline=2)
+
+
 class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
-def test_a_kill_at_any_file_changes_no_byte(tmp_path, monkeypatch, late):
+@pytest.mark.parametrize(
+    "late, fields", [(False, TINY), (True, TINY), (True, PIPED)], ids=["before", "after", "pipeline"]
+)
+def test_a_kill_at_any_file_changes_no_byte(tmp_path, monkeypatch, late, fields):
     """The run is ended before, or after, whatever it writes is written, once each, and goes on."""
-    run(config(**TINY), tmp_path / "whole")
+    run(config(**fields), tmp_path / "whole")
     budget, kills, most_members = 0, 0, 0
 
     def mortal(write):
@@ -181,8 +227,8 @@ def test_a_kill_at_any_file_changes_no_byte(tmp_path, monkeypatch, late):
         return until
 
     for owner, name in (
-        (loop.Round, "write"),
-        (loop, "write_population"),
+        (psro.Round, "write"),
+        (psro, "write_population"),
         (Journal, "add"),
         (Store, "add"),
         (checkpoint, "write"),
@@ -191,7 +237,7 @@ def test_a_kill_at_any_file_changes_no_byte(tmp_path, monkeypatch, late):
     while True:
         budget = 1 + kills
         try:
-            run(config(**TINY), tmp_path / "killed", resume=True)
+            run(config(**fields), tmp_path / "killed", resume=True)
             break
         except Killed:
             kills += 1
@@ -206,7 +252,7 @@ def test_a_kill_at_any_file_changes_no_byte(tmp_path, monkeypatch, late):
 def test_going_on_lists_no_fewer_members_at_any_time(tmp_path, monkeypatch):
     run(config(**TINY), tmp_path)
     listed = []
-    monkeypatch.setattr(loop, "write_population", lambda folder, game, members, mixture: listed.append(len(members)))
+    monkeypatch.setattr(psro, "write_population", lambda folder, game, members, mixture: listed.append(len(members)))
     run(config(**TINY), tmp_path, resume=True)
     assert listed == [3]
 
@@ -218,7 +264,7 @@ def games(folder):
 
 
 def test_the_order_in_which_work_ends_changes_no_byte(tmp_path, monkeypatch):
-    settings = config(**TINY)
+    settings = config(**PIPED)
     run(settings, tmp_path / "in order")
 
     def backwards(function, tasks, *others):
@@ -230,10 +276,10 @@ def test_the_order_in_which_work_ends_changes_no_byte(tmp_path, monkeypatch):
     assert games(tmp_path / "backwards") == games(tmp_path / "in order")
 
 
-@pytest.mark.parametrize("workers", [2, 3])
-def test_the_number_of_workers_changes_no_byte(tmp_path, workers):
-    run(config(**TINY), tmp_path / "one")
-    run(config(**TINY | {"workers": workers}), tmp_path / "several")
+@pytest.mark.parametrize("workers, fields", [(2, TINY), (3, PIPED)])
+def test_the_number_of_workers_changes_no_byte(tmp_path, workers, fields):
+    run(config(**fields), tmp_path / "one")
+    run(config(**fields | {"workers": workers}), tmp_path / "several")
     assert contents(tmp_path / "several") == contents(tmp_path / "one")
     assert games(tmp_path / "several") == games(tmp_path / "one")
 

@@ -11,20 +11,19 @@ as much as anybody can: the sum of its gains is the NashConv of the mixture, and
 from below. Pure functions of tables.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from games.arrays import Floats, Ints
 from marl import equilibria
-from tournaments.populations.config import GamesConfig
+from tournaments.populations.files import Weights
+from tournaments.populations.settings import GamesConfig
 from tournaments.table import Table
 
 ROUNDING = 1e-9  # of payoffs
 SUPPORT = 1e-3  # members of a smaller weight are left out of the mixture
-
-Weights = Mapping[str, Sequence[float]]  # [2] of each member by seat; members of weight 0 in both are left out
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,15 @@ def solve(table: Table, members: Sequence[str], solver: str) -> Meta:
     shares: Floats = np.zeros((2, len(table.agents)))
     for seat, strategy in enumerate(strategies):
         np.add.at(shares[seat], joined, strategy)
-    shares[shares <= np.minimum(SUPPORT, shares.max(1, keepdims=True) / 2)] = 0.0  # of 1,000 equals, all stay
-    weights: Floats = shares / shares.sum(1, keepdims=True)
+    weights = supported(shares)
     cells = [_cells(seat, weights) for seat in range(2)]
     return Meta(weights, np.array([(each * table.payoff).sum() for each in cells]), table.error_of(cells[0]))
+
+
+def supported(shares: Floats) -> Floats:
+    """Return weights [..., n] that sum to 1, without members of small shares [..., n]; of 1,000 equals, all stay."""
+    kept = np.where(shares > np.minimum(SUPPORT, shares.max(-1, keepdims=True) / 2), shares, 0.0)
+    return np.asarray(kept / kept.sum(-1, keepdims=True))
 
 
 def opponents(weights: Weights) -> Weights:

@@ -1,0 +1,1 @@
+"""Policy-space response oracles: each round a response to the mixture of all members joins them."""

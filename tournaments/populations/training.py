@@ -1,0 +1,53 @@
+"""A round of a learner's training, as a unit of work.
+
+All that it depends on is in the unit by value or by digest: its opponents, and the checkpoint with whose learner it
+begins. So its bytes do not depend on where these lie.
+"""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from marl.agents import checkpoint
+from marl.base.digests import Json
+from marl.base.terminal import Terminal
+from marl.base.units import Unit
+from marl.training.config import TrainConfig
+from marl.training.train import train
+from tournaments.populations.files import Weights
+
+MEMBERS = "members"
+DIGEST = "digest:"  # before a digest, where it stands for a reference
+
+
+def against(opponents: Weights, share: float = 1.0) -> dict[str, Any]:
+    """Return the opponents of a training run by their digests, with weights by the seat that the learner keeps."""
+    listed = [{"agent": f"{DIGEST}{digest}", "weight": weights} for digest, weights in opponents.items()]
+    return {"agents": listed, "share": share}
+
+
+def unit_of(member: str, config: TrainConfig, until: int | None = None) -> Unit:
+    """Return the unit of work that trains a member to the config's last step, or to `until` before it."""
+    inputs: dict[str, Json] = {"member": member, "config": config.model_dump(mode="json")}
+    return Unit("train", inputs if until is None else inputs | {"until": until}, config.seed)
+
+
+def train_unit(
+    config: dict[str, Any], folder: str, run: str, agents: Mapping[str, str], device: str, until: int | None = None
+) -> dict[str, Json]:
+    """Train in a run's folder, relative to the population's, on from its newest checkpoint: a unit's function.
+
+    `agents` are references by digest. Return its newest checkpoint, as `output_of` does.
+    """
+    quiet = Terminal(file=io.StringIO(), force_terminal=False)
+    settings, path = TrainConfig.model_validate(config), Path(folder) / run
+    return output_of(
+        Path(folder), train(settings, path, resume=True, device=device, console=quiet, agents=agents, until=until)
+    )
+
+
+def output_of(folder: Path, made: Path) -> dict[str, Json]:
+    """Return where a checkpoint lies in the population's folder, its agent's digest, and its step."""
+    about = checkpoint.read(made)
+    return {"checkpoint": str(made.relative_to(folder)), "digest": about["digest"], "step": about["step"]}
