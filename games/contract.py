@@ -43,10 +43,14 @@ MOST_STEPS = 20_000  # limit of an episode whose Spec has no `max_length`
 
 @dataclass(frozen=True)
 class Array:
-    """Describe an observation: the shape of one player's view (the largest, where they differ) and its dtype."""
+    """Describe an observation: the shape of one player's view (the largest, where they differ) and its dtype.
+
+    `kind` names the views where a game offers several. Agents that were trained on one kind do not play by another.
+    """
 
     shape: tuple[int, ...]
     dtype: str = "float32"
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,8 @@ class Spec:
         """Return the fields as JSON data."""
         action = {"discrete": self.action.n} if isinstance(self.action, Discrete) else {"box": vars(self.action)}
         observation = {"shape": list(self.observation.shape), "dtype": self.observation.dtype}
+        if self.observation.kind:
+            observation["kind"] = self.observation.kind
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("action", "observation")}
         lists = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
         for name, usual in (("symmetry", ""), ("resamples", True)):  # left out at their defaults

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.arrays import Actions
-from games.contract import Array, Box, Spec, State, TimeStep, VecEnv
+from games.contract import Box, Spec, State, TimeStep, VecEnv
 from games.keys import fold, uniform
 from games.random_play import random_actions
 
@@ -67,7 +67,7 @@ class Flatten(Wrapper):
 
     def __init__(self, venv: VecEnv) -> None:
         shape = (int(np.prod(venv.spec.observation.shape)),)
-        super().__init__(venv, replace(venv.spec, observation=Array(shape, venv.spec.observation.dtype)))
+        super().__init__(venv, replace(venv.spec, observation=replace(venv.spec.observation, shape=shape)))
 
     def _see(self, timestep: TimeStep, actions: Actions | None) -> TimeStep:
         return replace(timestep, obs=timestep.obs.reshape(self.num_envs, self.spec.num_players, -1))
@@ -78,9 +78,9 @@ class _Appended(Wrapper):
 
     def __init__(self, venv: VecEnv, extra: int) -> None:
         self._size = int(np.prod(venv.spec.observation.shape))
-        shape = Array((self._size + extra,), "float32")
-        super().__init__(venv, replace(venv.spec, observation=shape, observation_sizes=()))
-        self._obs = np.zeros((self.num_envs, self.spec.num_players, *shape.shape), np.float32)
+        views = replace(venv.spec.observation, shape=(self._size + extra,), dtype="float32")
+        super().__init__(venv, replace(venv.spec, observation=views, observation_sizes=()))
+        self._obs = np.zeros((self.num_envs, self.spec.num_players, *views.shape), np.float32)
         self._extra = self._obs[:, :, self._size :]  # [E, N, extra]
 
     def _see(self, timestep: TimeStep, actions: Actions | None) -> TimeStep:

@@ -1,5 +1,11 @@
 """OpenSpiel's games on the contract: turns, simultaneous moves, chance, hidden information, 1 to N players.
 
+    openspiel:leduc_poker                               observed by OpenSpiel's observation tensor
+    openspiel:leduc_poker(observe=information_state)    by its information-state tensor: all that a player has seen
+
+An observation is what a player sees now. In many games it leaves out what happened before (Leduc poker: 516 views of
+936 information states), and a policy without memory cannot tell apart what it merges.
+
 Observations are written by OpenSpiel's observer into its buffer and copied from there: `observation_tensor()` builds a
 list and costs 5 to 87 times as much.
 """
@@ -59,6 +65,7 @@ _MAY_BE_ZERO = (
 _COUNTS = {"go_fish": ("initial_cards",), "hanabi": ("colors", "hand_size", "players", "ranks")}
 # Games that have no time limit if their horizon is -1; all others are then over before anyone moves.
 _ENDLESS = ("capture_the_flag", "laser_tag")
+OBSERVE, INFORMATION_STATE = "observe", "information_state"  # our own argument, beside a game's parameters
 # References to games that need parameters.
 EXAMPLES = (
     "cached_tree(game=kuhn_poker())",
@@ -178,15 +185,18 @@ class ResampledState(OpenSpielState):
 class OpenSpielGame:
     """A game of OpenSpiel's by its short name and parameters.
 
+    `observe="information_state"` lets players see their information-state tensor in place of their observation.
     Raises UserError for an unknown game, a wrong parameter, and a game that agents cannot play:
-    mean-field games, games without explicit chance, and games that give no observation.
+    mean-field games, games without explicit chance, and games that give no such tensor.
     """
 
-    def __init__(self, name: str, **parameters: Any) -> None:
+    def __init__(self, name: str, *, observe: Any = None, **parameters: Any) -> None:
         self.native = _load(name, parameters)
         kind = self.native.get_type()
         _refuse(name, self.native, kind)
-        observation = _observation(name, self.native)
+        _refuse_views(name, kind, observe)
+        observation = _observation(name, self.native, observe)
+        other_views = observe is not None and kind.provides_observation_tensor  # else the game has only these
         self._observation = observation  # owns the memory behind `tensor`
         self.observe = observation._observation.set_from
         self.tensor = observation.tensor
@@ -201,9 +211,9 @@ class OpenSpielGame:
         resamples = perfect or (kind.short_name not in _RESAMPLED_WRONGLY and _resamples(self.native))
         self._state = ResampledState if resamples else OpenSpielState
         self.spec = Spec(
-            name=_reference(name, parameters),
+            name=_reference(name, parameters | ({} if observe is None else {OBSERVE: observe})),
             num_players=num_players,
-            observation=Array(_shape(observation)),
+            observation=Array(_shape(observation), kind=INFORMATION_STATE if other_views else ""),
             action=Discrete(self.native.num_distinct_actions()),
             payoff=_PAYOFFS[kind.utility],
             turns=_TURNS[kind.dynamics],
@@ -324,12 +334,12 @@ def _written(key: str, value: Any) -> str:
     return str(value) if repr(read) == repr(((key, value), ("and_more", 0))) else repr(value)
 
 
-def _observation(name: str, game: Any) -> Any:
-    """Return the writer of a game's observation tensor, or else of its information-state tensor."""
+def _observation(name: str, game: Any, observe: Any) -> Any:
+    """Return the writer of what players observe: by default the observation, or else the information state."""
     recall = pyspiel.IIGObservationType(
         perfect_recall=True, public_info=True, private_info=pyspiel.PrivateInfoType.SINGLE_PLAYER
     )
-    for kind in (None, recall):
+    for kind in (None, recall) if observe is None else (recall,):
         try:
             with _quiet():
                 observation = make_observation(game, kind)
@@ -342,6 +352,16 @@ def _observation(name: str, game: Any) -> Any:
     )
 
 
+def _refuse_views(name: str, kind: Any, observe: Any) -> None:
+    """Raise UserError for what a game's players cannot observe."""
+    if observe is None:
+        return
+    if observe != INFORMATION_STATE:
+        raise UserError(f"expected {OBSERVE} of '{name}' to be {INFORMATION_STATE}, got {observe!r}, or leave it out")
+    if not kind.provides_information_state_tensor:
+        raise UserError(f"'openspiel:{name}' has no information-state tensor; leave {OBSERVE}={INFORMATION_STATE} out")
+
+
 def _shape(observation: Any) -> tuple[int, ...]:
     """Return the tensor's shape if there is one tensor, else the flat size."""
     if len(observation.dict) == 1:
@@ -350,25 +370,27 @@ def _shape(observation: Any) -> tuple[int, ...]:
 
 
 def _symmetry(name: str, shape: tuple[int, ...]) -> Symmetry:
-    """Return the symmetry of a game's board; none if a "square" board has sides of different lengths."""
-    if _SYMMETRY.get(name) == "square" and shape[1] != shape[2]:
+    """Return the symmetry of a board seen as planes; none if a "square" board has sides of different lengths."""
+    if len(shape) != 3 or (_SYMMETRY.get(name) == "square" and shape[1] != shape[2]):
         return ""
     return _SYMMETRY.get(name, "")
 
 
-def _load(name: str, parameters: dict[str, Any]) -> Any:
-    known = pyspiel.registered_names()
-    if name not in known:
+def _load(name: str, parameters: dict[str, Any], *, nested: bool = False) -> Any:
+    """Load a game; one that is `nested` in the parameters of another takes no argument of ours."""
+    registered = pyspiel.registered_names()
+    if name not in registered:
         raise UserError(
-            f"expected a game of OpenSpiel's, got '{name}'{nearest(name, known)} (`marl games list` names them)"
+            f"expected a game of OpenSpiel's, got '{name}'{nearest(name, registered)} (`marl games list` names them)"
         )
     by_name = {kind.short_name: kind for kind in pyspiel.registered_games()}
     allowed = by_name[name].parameter_specification
+    known = [*allowed, OBSERVE] if by_name[name].provides_information_state_tensor and not nested else [*allowed]
     for parameter in parameters:
         if parameter not in allowed:
             raise UserError(
-                f"'openspiel:{name}' takes {', '.join(sorted(allowed)) or 'no parameters'}, got '{parameter}'"
-                f"{nearest(parameter, allowed)}"
+                f"'openspiel:{name}' takes {', '.join(sorted(known)) or 'no parameters'}, got '{parameter}'"
+                f"{nearest(parameter, known)}"
             )
         value, default = parameters[parameter], allowed[parameter]
         if name in _ENDLESS and (parameter, value) == ("horizon", -1):
@@ -429,7 +451,7 @@ def _parameter(value: Any) -> Any:
     if not (isinstance(value, str) and "(" in value):
         return value
     inner = parse(value)
-    game = _load(str(Reference(inner.source, inner.name, ())), dict(inner.arguments))
+    game = _load(str(Reference(inner.source, inner.name, ())), dict(inner.arguments), nested=True)
     return game.get_parameters() | {"name": game.get_type().short_name}
 
 

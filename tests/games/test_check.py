@@ -19,6 +19,7 @@ KNOWN = [
     "openspiel:connect_four(rows=5)",
     "openspiel:kuhn_poker(players=3)",
     "openspiel:leduc_poker",
+    "openspiel:leduc_poker(observe=information_state)",
     "openspiel:goofspiel(num_cards=4)",
     "openspiel:oshi_zumo(coins=5)",
     "openspiel:pig(winscore=20)",

@@ -1,6 +1,10 @@
 """OpenSpiel on the contract: every kind of game, what is refused, and positions to clone."""
 
+from copy import deepcopy
+from dataclasses import replace
+
 import numpy as np
+import pyspiel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +35,12 @@ SEEDS = np.arange(3, dtype=np.uint64)
         ("hanabi(colors=0)", "expected colors of 'hanabi' to be at least 1, got 0"),
         ("misere(game=connect_four(rows=0))", "expected rows of 'connect_four' to be at least 1, got 0"),
         ("misere(game=tic_tac_to(x=1))", "did you mean 'tic_tac_toe'?"),
+        ("go(observe=information_state)", "'openspiel:go' has no information-state tensor; leave observe=information"),
+        ("kuhn_poker(observe=all)", "expected observe of 'kuhn_poker' to be information_state, got 'all', or leave it"),
+        ("kuhn_poker(observe=True)", "expected observe of 'kuhn_poker' to be information_state, got True"),
+        ("kuhn_poker(observed=all)", "takes observe, players, got 'observed'; did you mean 'observe'?"),
+        ("hex(observe_all=true)", "swap, got 'observe_all'"),
+        ("misere(game=kuhn_poker(observe=information_state))", "'openspiel:kuhn_poker' takes players, got 'observe'"),
         ("kuhn_poker(players=99)", "could not load 'kuhn_poker' with {'players': 99}"),
     ],
 )
@@ -97,6 +107,7 @@ def test_parameters_are_in_the_name_and_in_the_shape():
         "repeated_game(stage_game=matrix_rps(),num_repetitions=10)",
         "turn_based_simultaneous_game(game=goofspiel(num_cards=3,points_order=ascending))",
         "restricted_nash_response(game=leduc_poker(),p=0.25,fixed_player=1)",
+        "leduc_poker(players=3,observe=information_state)",
     ],
 )
 def test_a_name_is_as_it_was_written_and_reads_back(reference):
@@ -208,3 +219,64 @@ def test_keys_know_transpositions_where_nothing_is_hidden():
 def test_actions_have_names():
     state = load("openspiel:tic_tac_toe").initial_state()
     assert state.action_name(0, 4) == "x(1,1)" and str(state) == "...\n...\n..."
+
+
+def random_positions(game, episodes=5):
+    """Yield the positions of a few episodes in which all moves and outcomes are drawn."""
+    draw = np.random.default_rng(0)
+    for _ in range(episodes):
+        state = game.initial_state()
+        while not state.is_terminal():
+            if outcomes := state.chance_outcomes():
+                state.apply_chance(outcomes[draw.integers(len(outcomes))][0])
+                continue
+            yield state
+            legal = [state.legal_actions(player) if player in state.acting() else [0] for player in game.everyone]
+            state.apply([int(draw.choice(each)) for each in legal])
+
+
+@pytest.mark.parametrize(
+    ("name", "usual"),
+    [
+        ("kuhn_poker", True),
+        ("leduc_poker", True),
+        ("dark_hex(board_size=2)", True),
+        ("phantom_ttt", True),
+        ("goofspiel(num_cards=4,imp_info=True)", True),
+        ("liars_dice", True),
+        ("tiny_bridge_4p", True),
+        ("hearts", False),
+        ("sheriff", False),
+    ],
+)
+def test_an_information_state_can_be_observed(name, usual):
+    """`usual`: the game has an observation as well, which it shows by default."""
+    read = parse(name)
+    game = OpenSpielGame(read.name, observe="information_state", **dict(read.arguments))
+    plain = OpenSpielGame(read.name, **dict(read.arguments))
+    assert game.spec.observation.shape == tuple(game.native.information_state_tensor_shape())
+    assert game.spec.observation.kind == ("information_state" if usual else "")
+    assert replace(game.spec, name=plain.spec.name, observation=plain.spec.observation) == plain.spec
+    seen, differs = np.zeros(game.spec.observation.shape, np.float32), False
+    for state in random_positions(game):
+        again = deepcopy(state)  # by the state's and the game's __reduce__, as where it is sent to a process
+        for player in state.acting():
+            state.observe(player, seen)
+            assert seen.ravel().tolist() == state.native.information_state_tensor(player)
+            assert state.information(player) == again.information(player)
+            if usual:
+                differs |= seen.ravel().tolist() != state.native.observation_tensor(player)
+    assert differs == usual
+
+
+def test_no_parameter_of_openspiels_has_the_name_of_ours():
+    assert not [kind.short_name for kind in pyspiel.registered_games() if "observe" in kind.parameter_specification]
+
+
+@pytest.mark.parametrize("name", ["kuhn_poker", "leduc_poker"])
+def test_a_resampled_position_has_the_same_information_state(name):
+    read = parse(name)
+    game = OpenSpielGame(read.name, observe="information_state", **dict(read.arguments))
+    for state in random_positions(game):
+        for player in state.acting():
+            assert state.resample(player, 7).information(player) == state.information(player)

@@ -169,7 +169,9 @@ def test_a_checkpoint_plays_any_game_with_its_views_and_actions(tmp_path):
         f"'{folder}' was trained on 'openspiel:tic_tac_toe', whose views (shape [3, 3, 3], dtype float32) are not "
         "those of 'openspiel:kuhn_poker' (shape [7], dtype float32); name an agent that was trained on such a game"
     )
+    other_views = replace(SPEC.observation, kind="information_state")  # of the same shape, as those of liar's dice
     for parts, said in (
+        ({"observation": other_views}, r"whose views .* are not those of .* kind information_state\); name an agent"),
         ({"num_players": 3}, r"whose players \(2\) are not those of 'openspiel:tic_tac_toe' \(3\)"),
         ({"action": Discrete(4)}, r"whose actions \(discrete 9\) are not those of .* \(discrete 4\)"),
     ):

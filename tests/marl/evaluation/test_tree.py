@@ -8,11 +8,13 @@ from games.keys import fold, uniform
 from games.registry import load, make
 from marl.evaluation import openspiel_policies as openspiels
 from marl.evaluation.tree import Tree, best_responses, reach_weighted, returns, value
+from marl.rollout.types import View
 
 GAMES = [
     "openspiel:kuhn_poker",
     "openspiel:kuhn_poker(players=3)",
     "openspiel:leduc_poker",
+    "openspiel:kuhn_poker(observe=information_state)",
     "openspiel:liars_dice(numdice=1,dice_sides=3)",
     "openspiel:turn_based_simultaneous_game(game=goofspiel(num_cards=3))",
     "openspiel:nim(pile_sizes='1;3')",
@@ -33,6 +35,14 @@ def some_policy(tree: Tree, key: int):
 
 def nash_conv(tree: Tree, policy) -> float:
     return float(best_responses(tree, policy)[1].sum() - returns(tree, [policy] * tree.spec.num_players).sum())
+
+
+def test_the_information_states_of_leduc_poker_look_different():
+    """OpenSpiel's observation of them merges two in five."""
+    for arguments, views in (("", 516), ("(observe=information_state)", 936)):
+        tree = tree_of(f"openspiel:leduc_poker{arguments}")
+        shown = View.of(tree.spec, [state.decisions[-1] for state in tree.known], fold(0, tree.player), first=False)
+        assert (len(np.unique(shown.obs, axis=0)), len(tree.known)) == (views, 936)
 
 
 @pytest.mark.parametrize("name", GAMES)

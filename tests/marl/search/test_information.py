@@ -76,7 +76,15 @@ def test_kuhn_poker_is_played_soundly():
     assert found.value[0, 1] > 1.5 and found.value[1, 1] == pytest.approx(-1, abs=0.2)
 
 
-@pytest.mark.parametrize("game", ["leduc_poker", "goofspiel(num_cards=4)", "oshi_zumo(coins=6,size=1,horizon=12)"])
+@pytest.mark.parametrize(
+    "game",
+    [
+        "leduc_poker",
+        "leduc_poker(observe=information_state)",
+        "goofspiel(num_cards=4)",
+        "oshi_zumo(coins=6,size=1,horizon=12)",
+    ],
+)
 def test_beats_random(game):
     venv = make(f"openspiel:{game}", 8)
     agent = load_entrant("uct(simulations=40)", venv.spec)

@@ -108,9 +108,10 @@ def test_the_newest_response_alone_goes_round_in_circles(tmp_path):
     assert by_round(run(settings, tmp_path)) == pytest.approx([2] * 6)
 
 
-def test_kuhn_poker_is_solved_by_eight_responses(tmp_path):
+@pytest.mark.parametrize("views", ["", "(observe=information_state)"])
+def test_kuhn_poker_is_solved_by_eight_responses(tmp_path, views):
     """The double oracle's numbers; uniform play has NashConv 11/12."""
-    found = by_round(run(exact("openspiel:kuhn_poker", iterations=8), tmp_path))
+    found = by_round(run(exact(f"openspiel:kuhn_poker{views}", iterations=8), tmp_path))
     assert found[0] == pytest.approx(11 / 12) and found[-1] == pytest.approx(0, abs=1e-6)
     assert found[4] < 0.3
 
