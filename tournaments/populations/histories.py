@@ -9,9 +9,10 @@ from marl.base.schema import load
 from tournaments.populations.config import schema_of
 from tournaments.populations.files import ROUNDS
 from tournaments.populations.history import History
+from tournaments.populations.league.history import LeagueHistory
 from tournaments.populations.psro.history import PsroHistory
 
-HISTORIES: dict[str, type[History[Any]]] = {"psro": PsroHistory}
+HISTORIES: dict[str, type[History[Any]]] = {"psro": PsroHistory, "league": LeagueHistory}
 
 
 def history_of(folder: Path) -> History[Any]:

@@ -78,7 +78,7 @@ class History(ABC, Generic[Config]):
 
     about: ClassVar[str]  # the method, in words
     columns: ClassVar[Sequence[str]]  # the titles of what `row` says
-    met_columns: ClassVar[Sequence[str]]  # the titles of the weights with which a member met its opponents
+    met_columns: ClassVar[Sequence[str]]  # the titles of a member's opponents, and of their weights
 
     @classmethod
     def read(cls, folder: Path, config: Config) -> "History[Config]":
@@ -178,10 +178,9 @@ class History(ABC, Generic[Config]):
     def sections(self) -> Sequence[Section]:
         """The parts of the report."""
 
-    @property
     @abstractmethod
-    def payoffs(self) -> Iterator[Payoffs]:
-        """The payoff tables of the rounds that are over, in order."""
+    def table(self, number: int) -> Payoffs:
+        """Return the payoff table of a round that is over."""
 
     @abstractmethod
     def row(self, member: Member) -> Sequence[str]:
@@ -197,7 +196,7 @@ class History(ABC, Generic[Config]):
 
     @abstractmethod
     def met(self, member: Member) -> Sequence[tuple[str, Sequence[float]]]:
-        """Return whom a member was trained against, by digest, with weights under `met_columns`."""
+        """Return whom a member was trained against, by digest, with weights, under `met_columns`."""
 
     @abstractmethod
     def cells(self, member: Member, other: Member) -> list[dict[str, Any]]:

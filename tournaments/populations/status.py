@@ -38,7 +38,7 @@ def print_lineage(console: Terminal, history: History[Any], members: Sequence[Me
             for each in history.origin(member)["opponents"]
         ]
         if rows:
-            print_table(console, ("answers", *history.met_columns), rows, name="answers")
+            print_table(console, history.met_columns, rows, name=history.met_columns[0])
 
 
 def games_of(history: History[Any], member: Member, other: Member) -> dict[str, Any]:
