@@ -96,6 +96,7 @@ class LeaguePopulation(Population[LeagueConfig]):
                     self._freeze(number, decided)
                     self._train(round, decided, journal)
                 self._list(min(number + 1, config.rounds), found)
+            cells.complete()
 
     def _begin(self, journal: Journal) -> None:
         """Make each learner's checkpoint of step 0, or find it."""

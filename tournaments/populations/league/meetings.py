@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from games.arrays import Floats
+from games.arrays import Bools, Floats, Ints
 from tournaments.populations.files import CELLS, Member, Round
 from tournaments.populations.league.config import LeagueConfig
 from tournaments.populations.meetings import play_cells
+from tournaments.schedule import seeds_of
 from tournaments.store import Store, StoredAgent
-from tournaments.table import Reader, Table
+from tournaments.table import Reader, Seeds, Table
 
 Cell = tuple[str, str]  # two agents, by their digests, in order
 
@@ -44,6 +45,7 @@ class Cells:
         written = round.read(CELLS)
         if written:
             self._decided |= {(one, other): pairs for one, other, pairs in written["pairs"]}
+            self._checked = False
         return written is not None
 
     def missing(self, wanted: Mapping[Cell, int]) -> dict[Cell, int]:
@@ -67,7 +69,7 @@ class Cells:
         self._checked = True
         agents = sorted({agent for cell in self._decided for agent in cell})
         place = {agent: k for k, agent in enumerate(agents)}
-        games = self._reader.table(agents).games
+        games = self.table(agents).games
         lacking = {
             (one, other): range(pairs)
             for (one, other), pairs in self._decided.items()
@@ -76,8 +78,24 @@ class Cells:
         self._play(lacking)
 
     def table(self, agents: Sequence[str]) -> Table:
-        """Return the payoff table of some agents, by their digests."""
-        return self._reader.table(agents)
+        """Return the payoff table of some agents, by their digests, and by the games that have been decided alone.
+
+        So it is the same whatever later rounds, which are made again, have left in the store.
+        """
+        place, n = {agent: k for k, agent in enumerate(agents)}, len(agents)
+        decided = np.zeros((n, n), np.int64)
+        for (one, other), pairs in self._decided.items():
+            if one in place and other in place:
+                decided[place[one], place[other]] = decided[place[other], place[one]] = pairs
+        seeds = np.array(seeds_of(self._config.seed, range(decided.max(initial=0))), np.uint64)
+        order = np.argsort(seeds)
+
+        def known(seats: Ints, played: Seeds) -> Bools:
+            at = np.minimum(np.searchsorted(seeds[order], played), max(len(seeds) - 1, 0))
+            number = np.where(seeds[order][at] == played, order[at], len(seeds))
+            return np.asarray(number < decided[seats[:, 0], seats[:, 1]])
+
+        return self._reader.table(agents, known if len(seeds) else lambda seats, played: np.zeros(len(seats), bool))
 
     def to_json(self, round: Round) -> dict[str, Any]:
         """Return what agents were paid in the cells that a round has decided on, by their seats."""
