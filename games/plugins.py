@@ -91,3 +91,14 @@ def _changed(folder: str) -> int:
 def whose(point: EntryPoint) -> str:
     """Return what an entry point names, and the package that registered it."""
     return f"'{point.value}'" + (f" (package '{point.dist.name}')" if point.dist else "")
+
+
+def installed() -> dict[str, list[str]]:
+    """Return what is registered by group, in order: each name, what it names, its package and that one's version."""
+    return {
+        group: sorted(
+            f"{point.name} = {point.value}, {point.dist.name} {point.dist.version}" if point.dist else point.name
+            for point in points(group)
+        )
+        for group in GROUPS
+    }

@@ -73,7 +73,10 @@ def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeout
         for note in notes_on(folder):
             console.print(f"note: {note}", style="yellow")
         if done < len(schedule):
-            with Display(str(folder), len(schedule), "games", console, done=done) as display:
+            with (
+                engines.kept(config.engine, folder),
+                Display(str(folder), len(schedule), "games", console, done=done) as display,
+            ):
                 play_into(
                     store,
                     config.game,

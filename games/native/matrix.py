@@ -3,6 +3,7 @@
 matrix(game=climbing)                                   Claus and Boutilier 1998, a team of two
 matrix(game=penalty, k=-50, steps=25)                   ... and its 25 steps in EPyMARL (Papoudakis et al. 2021)
 matrix(game=nxn, n=5)                                   the QTRAN paper's game (Son et al. 2019), n = 3 there
+matrix(game=lever)                                      Hu et al. 2020, "Other-Play": strangers agree on the odd lever
 matrix(game=prisoners_dilemma, steps=50, memory=true, truncate=true)      as opponent shaping plays it
 matrix(team=[[1, 0], [0, 2]])                           one payoff tensor [A_0, ..., A_N-1] for all players
 matrix(payoffs=[[[3, 0], [5, 1]], [[3, 5], [0, 1]]])    a tensor for each player [N, A_0, ..., A_N-1]
@@ -21,6 +22,7 @@ from games.errors import nearest
 TEAMS = {
     "climbing": [[11, -30, 0], [-30, 7, 6], [0, 0, 5]],
     "coordination": [[1, 0], [0, 1]],
+    "lever": np.diag([1.0] * 9 + [0.9]).tolist(),  # ten levers; both pull the same one, or get nothing
 }
 # The row player's payoffs in symmetric games; the column player's are the transpose.
 SYMMETRIC = {

@@ -1,4 +1,4 @@
-"""95 % intervals from the spread over seeds, for mean payoffs, payoff tables and ratings.
+"""Intervals, of 95 % by default, from the spread over seeds, for mean payoffs, payoff tables and ratings.
 
 The games of one seed share its chance events, and an agent's luck on a seed is part of all its games there. So a seed
 is one observation, and only seeds are independent. With z_s the pull of seed s on a number (its share of the number's
@@ -14,6 +14,8 @@ that seed s is expected to add to the number,
 One seed shows no spread: its interval is infinite. Fewer than `MIN_SEEDS` seeds may be alike by chance.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
@@ -24,15 +26,29 @@ MIN_SEEDS = 10
 Z95 = 1.959963984540054
 
 
-def quantile(seeds: ArrayLike) -> Floats:
-    """Return Student's t(0.975, G − 1) for effective numbers of seeds G [...]; infinite where it rounds to one seed."""
+@dataclass(frozen=True)
+class Estimate:
+    """A number, and the half width of its interval."""
+
+    mean: float
+    interval: float
+
+
+def quantile(seeds: ArrayLike, alpha: float = 0.05) -> Floats:
+    """Return Student's t(1 − alpha/2, G − 1) for effective numbers of seeds G [...].
+
+    It is infinite where the number rounds to one seed.
+    """
     seeds = np.asarray(seeds, np.float64)
-    return np.asarray(stdtrit(seeds - 1, 0.975, out=np.full(seeds.shape, np.inf), where=seeds >= 1.5))
+    return np.asarray(stdtrit(seeds - 1, 1 - alpha / 2, out=np.full(seeds.shape, np.inf), where=seeds >= 1.5))
 
 
-def interval(se: Floats, seeds: ArrayLike) -> Floats:
-    """Return the half widths of 95 % intervals [...]; infinite where the effective number of seeds rounds to one."""
-    factor = quantile(seeds)
+def interval(se: Floats, seeds: ArrayLike, alpha: float = 0.05) -> Floats:
+    """Return the half widths of intervals [...] that miss the truth with probability `alpha`.
+
+    They are infinite where the effective number of seeds rounds to one.
+    """
+    factor = quantile(seeds, alpha)
     return np.where(np.isinf(factor), np.inf, np.where(np.isinf(factor), 0.0, factor) * se)
 
 
@@ -41,9 +57,15 @@ def standard_error(squares: Floats, seeds: Ints) -> Floats:
     return np.asarray(np.sqrt(squares * seeds / np.maximum(seeds - 1, 1)))
 
 
-def of_pulls(pull: Floats, seeds: Ints) -> Floats:
-    """Return the half widths of 95 % intervals [...] of numbers on which `seeds` [...] seeds pull [..., S]."""
-    return interval(standard_error((pull**2).sum(-1), seeds), seeds)
+def of_pulls(pull: Floats, seeds: Ints, alpha: float = 0.05) -> Floats:
+    """Return the half widths [...], as `interval` does, for numbers on which `seeds` [...] seeds pull [..., S]."""
+    return interval(standard_error((pull**2).sum(-1), seeds), seeds, alpha)
+
+
+def estimate(values: Floats, alpha: float = 0.05) -> Estimate:
+    """Return the mean of the values of seeds [S], with its interval."""
+    mean, seeds = values.mean(), np.array(len(values))
+    return Estimate(float(mean), float(of_pulls((values - mean) / seeds, seeds, alpha)))
 
 
 def effective(total: Floats, squares: Floats) -> Floats:

@@ -18,7 +18,7 @@ from games.text import cut, sentence, shown
 from marl.agents import checkpoint
 from marl.agents.populations import FILE
 from marl.base.digests import Json
-from marl.base.engine import note, require
+from marl.base.engine import kept, note, require
 from marl.base.files import inside, refuse_links, write_text
 from marl.base.lock import held
 from marl.base.origin import by_key
@@ -49,7 +49,10 @@ def train_members(settings: PopulationConfig, folder: Path, *, resume: bool, dev
             units[name]: (name, members[name].config.model_dump(mode="json"), str(folder), device, console.is_terminal)
             for name in sorted(left, key=lambda name: logged_step(runs[name]) - left[name])  # the longest first
         }
-        with MembersProgress({name: runs[name] for name in left}, left, console) as progress:
+        with (
+            kept(settings.engine, folder),
+            MembersProgress({name: runs[name] for name in left}, left, console) as progress,
+        ):
             for unit, ended in as_ended(journal, tasks, train_member, settings.workers, settings.engine):
                 name = unit.inputs["member"]
                 progress.ended(name)

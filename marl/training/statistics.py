@@ -41,13 +41,13 @@ def bootstrap(values: Floats, key: int) -> tuple[Floats, Floats]:
 
     Seeds are drawn with replacement, the same ones at every step: a run is resampled whole.
     """
-    draws = _draws(key, len(values))
-    resampled = np.stack([iqm(column[draws.T]) for column in values.T])  # [G, R]
+    chosen = draws(key, len(values))
+    resampled = np.stack([iqm(column[chosen.T]) for column in values.T])  # [G, R]
     low, high = np.quantile(resampled, QUANTILES, axis=1)
     return low, high
 
 
-def _draws(key: int | Keys, seeds: int) -> Ints:
+def draws(key: int | Keys, seeds: int) -> Ints:
     """Return R drawings of as many seeds as there are, with replacement [R, S]."""
     return (uniform(fold(key, np.arange(RESAMPLES)), seeds) * seeds).astype(np.int64)
 
@@ -96,5 +96,5 @@ def interval(statistic: Callable[[Floats], Floats], scores: Floats) -> tuple[Flo
 def resampled(scores: Floats) -> Floats:
     """Return resamples [R, S, G] of scores [S, G]: within each game runs are drawn with replacement, independently."""
     key = stream(0, "bootstrap")
-    games = [column[_draws(fold(key, g), len(scores))] for g, column in enumerate(scores.T)]
+    games = [column[draws(fold(key, g), len(scores))] for g, column in enumerate(scores.T)]
     return np.stack(games, -1)

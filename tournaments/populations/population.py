@@ -45,7 +45,7 @@ class Population(ABC, Generic[Config]):
         Raises UserError, with nothing written, if the folder does not fit, or if another process runs a population
         there; RunFailed where a unit of work fails. What is done is kept.
         """
-        with lock.held(self.folder, "a population"):
+        with lock.held(self.folder, "a population"), engines.kept(self.config.engine, self.folder):
             self._open_folder(resume=resume, accept_changes=accept_changes)
             self._advance()
         return self.folder / FILE

@@ -53,6 +53,12 @@ def test_repeated_25_times_as_in_epymarl():
         assert venv.spec.return_bounds[1] == (275 if "climbing" in reference else 250)
 
 
+def test_levers_pay_those_who_pull_the_same_one():
+    """Hu et al. 2020: nine levers pay 1 and one pays 0.9, which alone has no twin."""
+    pays = named("lever")[0]
+    assert np.diag(pays).tolist() == [1.0] * 9 + [0.9] and (pays == np.diag(np.diag(pays))).all()
+
+
 def test_prisoners_dilemma():
     rewards = {(0, 0): (-1, -1), (0, 1): (-3, 0), (1, 0): (0, -3), (1, 1): (-2, -2)}
     reward, _ = play(make("matrix(game=prisoners_dilemma)", 4), [list(rewards)])

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ import pytest
 from games.errors import RunFailed, UserError, WorkerDied
 from games.registry import make
 from marl.agents.load import load_entrant
-from marl.base import engine
+from marl.base import cluster, engine, tasks
 from marl.evaluation.evaluate import evaluate_entrant
 from tests.marl.base.tasks import a_function, dies, notes, process, refuses, says, serves, square, untold
 from tests.torture import _alive
@@ -69,7 +70,7 @@ def test_where_all_workers_die_not_every_task_is_tried(tmp_path):
     assert len(found) == 9 and all(isinstance(ended.error, WorkerDied) for ended in found)
     not_begun = sum("it was not begun, since" in str(ended.error) for ended in found)
     assert len(list(tmp_path.iterdir())) == 9 - not_begun
-    assert engine.HOPELESS <= 9 - not_begun <= engine.HOPELESS + 1  # one may be in flight beside the last
+    assert tasks.HOPELESS <= 9 - not_begun <= tasks.HOPELESS + 1  # one may be in flight beside the last
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -157,6 +158,21 @@ def test_results_come_as_they_end():
     assert asked == [] and next(results) == 1 and asked == [1]
 
 
+def test_workers_are_kept_from_one_call_to_the_next(tmp_path):
+    with engine.kept("processes", tmp_path):
+        first = set(engine.run(process, [(0,)] * 4, 2))
+        with engine.kept("processes", tmp_path):
+            assert set(engine.run(process, [(0,)] * 4, 2)) == first
+        os.kill(killed := min(first), signal.SIGKILL)
+        while _alive(killed):
+            time.sleep(0.01)
+        later = set(engine.run(process, [(0,)] * 4, 2))
+        assert killed not in later and len(later & first) == 1
+        assert all(_alive(pid) for pid in later)
+    assert not any(_alive(pid) for pid in later)
+    assert later.isdisjoint(engine.run(process, [(0,)] * 4, 2))
+
+
 class Evicted(Exception):
     """Stands for Ray's OutOfMemoryError."""
 
@@ -174,7 +190,8 @@ class Ray(SimpleNamespace):
         super().__init__(exceptions=exceptions, befalls=befalls, refuses=refuses, options=None, begun=[], stopped=0)
         vars(exceptions).update({name: type(name, (Exception,), {}) for name in names})
 
-    def init(self, **_):
+    def init(self, address, **_):
+        assert address == os.environ.get("RAY_ADDRESS", "local")
         if self.refuses:
             raise self.refuses
 
@@ -231,7 +248,7 @@ def test_ray_runs_a_task_again_whose_worker_died(on_ray):
 
 def test_what_ray_evicts_without_end_is_given_up(on_ray):
     ray = Ray(befalls=[[Evicted()] * 99, []])
-    assert on_ray(ray, 2)[0].given_up and ray.begun.count((0,)) == engine.EVICTIONS
+    assert on_ray(ray, 2)[0].given_up and ray.begun.count((0,)) == tasks.EVICTIONS
 
 
 def test_ray_that_cannot_run_a_task_is_a_sentence(on_ray):
@@ -251,6 +268,58 @@ def test_a_ray_that_does_not_start_is_a_sentence(on_ray, monkeypatch):
         monkeypatch.setenv("RAY_ADDRESS", address := f"127.0.0.1:{nobody.getsockname()[1]}")
         with pytest.raises(UserError, match=f"no Ray cluster answers at '{address}' .*unset RAY_ADDRESS"):
             on_ray(Ray(), 1)
+
+
+def test_what_a_machine_of_another_version_did_is_done_again(on_ray, monkeypatch):
+    """One that joined the cluster after its machines were asked."""
+    answers = iter([("other", "late"), ("other", "late"), ("", "")] * 3)
+
+    def there(function, task):
+        code, host = next(answers)
+        return tasks.attempt_elsewhere(function, task), code or cluster.this_machine().code, host
+
+    monkeypatch.setattr(cluster, "_attempt_there", there)
+    ray = Ray()
+    found = on_ray(ray, 1)
+    assert found[0].value() == 0 and ray.begun == [(0,)] * 3
+    assert "was of another version, on late" in found[0].notes[0]
+
+
+HERE = cluster.this_machine()
+
+
+@pytest.mark.parametrize(
+    "other, complaint",
+    [
+        (
+            replace(HERE, host="b", versions=HERE.versions | {"numpy": "1.0"}, code="x"),
+            r"machine b has numpy 1\.0, this",
+        ),
+        (replace(HERE, host="b", code="x"), "machine b has other plug-ins, or another source of marl"),
+        (replace(HERE, host="b", sees=False), r"machine b does not see the folder '.*'; name one on a drive that all"),
+    ],
+)
+def test_a_machine_that_is_not_like_this_one_is_refused(on_ray, monkeypatch, tmp_path, other, complaint):
+    monkeypatch.setitem(sys.modules, "ray", ray := Ray())
+    monkeypatch.setattr(cluster, "_machines", lambda ray, probe: [HERE, other])
+    with pytest.raises(UserError, match=complaint), engine.kept("ray", tmp_path):
+        raise AssertionError("it began")
+    assert ray.stopped == 1 and not list(tmp_path.iterdir())
+
+
+def test_a_cluster_is_connected_once(on_ray, monkeypatch, tmp_path, caplog):
+    monkeypatch.setitem(sys.modules, "ray", ray := Ray())
+    monkeypatch.setattr(cluster, "_machines", lambda ray, probe: [HERE, replace(HERE, host="b", processor="AVX9")])
+    with engine.kept("ray", tmp_path):
+        assert [list(engine.run(square, [(2,)], 1, "ray")) for _ in range(3)] == [[4]] * 3
+        assert ray.stopped == 0
+    assert ray.stopped == 1
+    assert "the machine b has another kind of processor (AVX9" in caplog.text
+
+
+def test_this_machine_says_whether_it_sees_a_file(tmp_path):
+    assert cluster.this_machine(str(tmp_path)).sees and not cluster.this_machine(str(tmp_path / "x")).sees
+    assert HERE.code == cluster.this_machine().code and HERE.processor
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -1,0 +1,51 @@
+"""The config of partner pools: `method: partners`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from games.contract import Spec
+from games.errors import UserError
+from games.registry import make
+from marl.base.schema import Size
+from marl.training.config import TrainConfig
+from marl.training.train import check
+from tournaments.populations.of_training import OfTraining
+
+
+class PartnersConfig(OfTraining):
+    """Fictitious co-play: learners that are trained with a pool of partners, and what they earn with strangers."""
+
+    method: Literal["partners"]
+    partners: Size = 8  # of the pool, trained by self-play, each by a seed of its own
+    learners: Size = 2  # trained with the pool
+    held_out: Annotated[Size, Field(ge=2)] = 4  # trained as partners are, and in no pool: strangers
+    steps: PositiveInt | None = None  # of each learner; by default as many as of a partner
+    seeds: Annotated[Size, Field(ge=2)] = 100  # of the games of each two agents, from every seat
+
+    def checked(self, device: str = "cpu") -> TrainConfig:
+        """Return the training config of the partners; raises UserError for what does not fit."""
+        training = self.training()
+        with self.origin.blame(("train",)):
+            _check_game(make(training.game, 1).spec)
+            if training.opponents.agents:
+                raise UserError("partners are trained by self-play, and their config has opponents; leave these out")
+            if training.stretch >= training.steps:
+                raise UserError(
+                    f"a pool has the checkpoints of partners half-way, and none is written before step "
+                    f"{training.steps}; set a stretch of at most half of that, got {training.stretch}"
+                )
+            check(training, device)
+        return training
+
+
+def _check_game(spec: Spec) -> None:
+    """Raise UserError for a game in which agents are no partners."""
+    if spec.num_players != 2:
+        raise UserError(
+            f"partners needs a game of two players, and '{spec.name}' has {spec.num_players}; choose another"
+        )
+    if spec.payoff == "zero_sum":
+        raise UserError(
+            f"partners needs a game in which both players can gain, and '{spec.name}' is zero-sum; use method: psro"
+        )
