@@ -10,11 +10,12 @@ from marl.base.files import read_text
 from marl.base.origin import Change
 from marl.base.schema import load
 from marl.training.config import PopulationConfig
+from tournaments.populations.league.config import LeagueConfig
 from tournaments.populations.psro.config import PsroConfig
 from tournaments.populations.settings import InRounds
 
 PopulationSchema = type[PopulationConfig] | type[InRounds]
-METHODS: dict[str, PopulationSchema] = {"independent": PopulationConfig, "psro": PsroConfig}
+METHODS: dict[str, PopulationSchema] = {"independent": PopulationConfig, "psro": PsroConfig, "league": LeagueConfig}
 
 
 def load_population(path: Path, changes: Sequence[Change]) -> PopulationConfig | InRounds:

@@ -3,8 +3,9 @@
     population.json            the members, in the order in which they joined, and the mixture
     rounds/0007/cells.json     how many pairs of games each two members are to have
                 payoff.json    the payoff table
-                meta.json      its solution
-                decision.json  whom the next response meets
+                meta.json      what it says
+                decision.json  whom the learners meet
+                made.json      the checkpoints that a league's learners have made of it; begun.json: those of step 0
                 end.json       why there is no next round, where the last iteration was not needed
 
 Every file is written whole, and says the same whenever it is written again.
@@ -26,12 +27,15 @@ from tournaments.table import Table
 
 ROUNDS = "rounds"
 CELLS, PAYOFF, META, DECISION, END = "cells", "payoff", "meta", "decision", "end"
-_KEYS = {  # of the files that are read again
+BEGUN, MADE = "begun", "made"
+_KEYS = {
     CELLS: {"pairs"},
-    PAYOFF: {"agents", "payoff", "error", "games"},
-    META: {"round", "weights", "values", "error", "entropy", "nash_conv", "gain"},
-    DECISION: set(),
-}
+    PAYOFF: {"agents"},
+    META: {"round"},
+    DECISION: {"round"},
+    BEGUN: {"learners"},
+    MADE: {"learners"},
+}  # of the files that are read again
 FORMAT = 2
 
 Weights = Mapping[str, Sequence[float]]  # by the members' digests, by seat; members of weight 0 in all are left out
@@ -43,13 +47,15 @@ class Member:
 
     id: str
     digest: str
-    role: str  # start, response
+    role: str  # start, response, or that of a league's learner
     round: int  # the first whose table it is in
     reference: str | None = None  # as the config has it
     checkpoint: str | None = None  # relative to the population's folder
     algorithm: str | None = None
     step: int | None = None
     seed: int | None = None
+    learner: str | None = None  # the id of the learner that it is, or was when it froze
+    parent: str | None = None  # the id of the member from which it descends
 
     def named(self, folder: Path) -> str:
         """Return the reference that loads the member."""
@@ -64,10 +70,11 @@ class Mixture:
     weights: Mapping[str, Sequence[float]]
 
 
-def write_population(folder: Path, game: str, members: Sequence[Member], mixture: Mixture) -> None:
-    """Write population.json; raises RunFailed where it cannot be written."""
+def write_population(folder: Path, game: str, members: Sequence[Member], mixture: Mixture | None) -> None:
+    """Write population.json, without a mixture where there is none; raises RunFailed where it cannot be written."""
     listed = [{key: value for key, value in asdict(member).items() if value is not None} for member in members]
-    _write(folder / FILE, {"format": FORMAT, "game": game, "members": listed, "mixture": asdict(mixture)})
+    mixed = {} if mixture is None else {"mixture": asdict(mixture)}
+    _write(folder / FILE, {"format": FORMAT, "game": game, "members": listed} | mixed)
 
 
 def read_members(folder: Path) -> list[Member]:

@@ -5,11 +5,12 @@ from typing import Any
 
 from marl.base.terminal import Terminal
 from marl.training.train import device_of
+from tournaments.populations.league.loop import LeaguePopulation
 from tournaments.populations.population import Population
 from tournaments.populations.psro.loop import Psro
 from tournaments.populations.settings import InRounds
 
-POPULATIONS: dict[str, type[Population[Any]]] = {"psro": Psro}
+POPULATIONS: dict[str, type[Population[Any]]] = {"psro": Psro, "league": LeaguePopulation}
 
 
 def run(
