@@ -198,8 +198,9 @@ def train_population(
     quiet: bool = False,
     **changes: Any,
 ) -> Path:
-    """Train a population, side by side, by responses to mixtures (PSRO) or as a league, and return the path of population.json.
+    """Train a population: side by side, by responses to mixtures (PSRO) or as a league.
 
+    Return the path of population.json.
     The arguments are those of `train`; with more than one of `workers`, a script needs `if __name__ == "__main__":`, as
     for `run_tournament`. The folder stands for the members wherever agents are named, and `mixture(FOLDER)` for the
     mixture that PSRO or a league found.
