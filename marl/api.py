@@ -198,11 +198,12 @@ def train_population(
     quiet: bool = False,
     **changes: Any,
 ) -> Path:
-    """Train a population, side by side or by responses to mixtures (PSRO), and return the path of population.json.
+    """Train a population: side by side, by responses to mixtures (PSRO) or as a league.
 
+    Return the path of population.json.
     The arguments are those of `train`; with more than one of `workers`, a script needs `if __name__ == "__main__":`, as
     for `run_tournament`. The folder stands for the members wherever agents are named, and `mixture(FOLDER)` for the
-    mixture that PSRO found.
+    mixture that PSRO or a league found.
     """
     from marl.training.config import PopulationConfig
     from marl.training.population import train_members

@@ -9,7 +9,8 @@ nothing else: not on the order in which work ends, on the engine, or on when a r
     population  the folder, and what all methods do alike
     history     what was done so far, for status and report; a method's own says what its rounds found
     psro/       method: psro, responses to the mixture of all members    rounds/R/meta.json, decision.json
-    league/     what a league decides, as pure functions; the loop does not run it yet
+    league/     method: league, learners that meet each other's frozen past
+    spent       the CPU time of games and of training                    cpu.jsonl
     pbt/        what population-based training decides, as pure functions, like the next
     partners/   what is measured of partners, which checkpoints make a pool, which seeds are held out
     loop        run a population by its method

@@ -58,6 +58,8 @@ X = {"opponents": "uniform"}
         ({"members": {"main-0": X}}, "two members are called 'main-0'; rename one"),
         ({"members": {"Main-0": X}}, "expected names that differ in more than case, got 'main-0' and 'Main-0'"),
         ({"members": {"main": X}}, "'main' is the name of a role; rename the member, or write roles: {main: 1}"),
+        ({"members": {"x.0007": X}}, "'x.0007' is what a frozen member is called; rename the member"),
+        ({"members": {"start-0000": X}}, "'start-0000' is what a frozen member is called; rename the member"),
         ({"members": {"a/b": X}}, "expected a word that matches"),
         ({"members": {"x": X | {"latest": 1.5}}}, "expected a number of at most 1, got 1.5"),
         ({"members": {"x": X | {"latest": -0.1}}}, "expected a number of at least 0, got -0.1"),

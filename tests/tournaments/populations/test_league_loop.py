@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from tournaments.populations.histories import history_of
 from tournaments.populations.league import loop as league
 from tournaments.populations.league.config import LeagueConfig
 from tournaments.populations.report import write_report
+from tournaments.populations.spent import GAMES, TRAINING, spending, spent
 
 TINY = {
     "method": "league",
@@ -153,6 +156,18 @@ def test_the_order_in_which_work_ends_changes_no_byte(whole, tmp_path, monkeypat
 def test_the_number_of_workers_changes_no_byte(whole, tmp_path, workers):
     run(config(workers=workers), tmp_path)
     assert contents(tmp_path) == contents(whole.folder) and games(tmp_path) == games(whole.folder)
+    assert min(spent(tmp_path).values()) > 0.1
+
+
+def test_cpu_time_is_counted_by_what_it_was_spent_on(tmp_path):
+    with spending(tmp_path, 0, GAMES):
+        sum(range(100_000))
+    with spending(tmp_path, 0, TRAINING):
+        subprocess.run([sys.executable, "-c", "sum(range(3_000_000))"], check=True)
+    with (tmp_path / "cpu.jsonl").open("a") as file:
+        file.write('{"round": 1, "wh')
+    seconds = spent(tmp_path)
+    assert seconds.keys() == {GAMES, TRAINING} and seconds[TRAINING] > seconds[GAMES] >= 0
 
 
 def test_going_on_with_what_is_over_changes_nothing(whole):

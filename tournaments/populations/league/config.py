@@ -1,5 +1,6 @@
 """The config of a league: `method: league`."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
@@ -14,6 +15,7 @@ from tournaments.populations.settings import CellsConfig, InRounds
 MAIN, MAIN_EXPLOITER, LEAGUE_EXPLOITER = "main", "main_exploiter", "league_exploiter"
 START = "start"  # the role of frozen members that never trained
 ROLES = (MAIN, MAIN_EXPLOITER, LEAGUE_EXPLOITER, START)
+_FROZEN = re.compile(r".*\.\d{4,}|(start|anchor)-\d{4,}")
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -130,6 +132,10 @@ class LeagueConfig(InRounds):
     def _check_member(self, name: str, member: CustomConfig) -> None:
         if name in ROLES:
             raise ValueError(f"'{name}' is the name of a role; rename the member, or write roles: {{{name}: 1}}")
+        if _FROZEN.fullmatch(name):
+            raise ValueError(
+                f"'{name}' is what a frozen member is called; rename the member, so that it ends otherwise"
+            )
         known = [*ROLES, *self.members]
         for role in member.over or ():
             if role in ("anchor", "anchors"):

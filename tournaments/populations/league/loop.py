@@ -135,9 +135,8 @@ class LeaguePopulation(Population[LeagueConfig]):
         least = self.config.games.at_least
         wanted = {_cell(one, other): least for one in self._rated() for other in self._digests(self.anchors)}
         wanted |= {_cell(*pair): least for pair in combinations_with_replacement(self._mixed(number), 2)}
-        if number < self.config.rounds:
-            for cell, pairs in more_games(self.config, self._league(), self._evidence(cells)).items():
-                wanted[cell] = max(pairs, wanted.get(cell, 0))
+        for cell, pairs in more_games(self.config, self._league(), self._evidence(cells)).items():
+            wanted[cell] = max(pairs, wanted.get(cell, 0))
         return wanted
 
     def _league(self) -> League:
@@ -203,6 +202,11 @@ class LeaguePopulation(Population[LeagueConfig]):
             evidence = self._evidence(cells)
             written = to_json(decide(self.config, round.number, self._league(), evidence), evidence)
             round.write(DECISION, written)
+            for name, decision in written["learners"].items():
+                if freeze := decision["freeze"]:
+                    why = "it has beaten all its rivals" if freeze["why"] == "all beaten" else "its time is up"
+                    again = "; it starts again" if decision["trains_from"] is None else ""
+                    self._say(f"round {round.number}: {self.lines[name].newest.id} freezes, as {why}{again}")
         return dict(written["learners"])
 
     def _freeze(self, number: int, decided: Mapping[str, Any]) -> None:
@@ -215,8 +219,6 @@ class LeaguePopulation(Population[LeagueConfig]):
                 self.frozen.append(line.newest)
             fresh = decision["trains_from"] is None
             self.lines[name] = line.restarted() if fresh else line.frozen()
-            why = "it has beaten all its rivals" if decision["freeze"]["why"] == "all beaten" else "its time is up"
-            self._say(f"round {number}: {line.newest.id} freezes, as {why}{'; it starts again' if fresh else ''}")
 
     def _train(self, round: Round, decided: Mapping[str, Any], journal: Journal) -> None:
         """Train the learners of a round."""
