@@ -7,6 +7,7 @@ nothing else: not on the order in which work ends, on the engine, or on when a r
     training    a learner's round, a unit of work                        members/, journal.jsonl
     files       who belongs to the population, and its mixture           population.json
     population  the folder, and what all methods do alike
+    history     what was done so far, for status and report; a method's own says what its rounds found
     psro/       method: psro, responses to the mixture of all members    rounds/R/meta.json, decision.json
     league/     what a league decides, as pure functions; the loop does not run it yet
     pbt/        what population-based training decides, as pure functions, like the next

@@ -68,10 +68,10 @@ def population(
 @app.command("status")
 def status(folder: Folder, as_json: AsJson = False) -> None:
     """Say how far a population is, and what its members are worth."""
-    from tournaments.populations.history import History
+    from tournaments.populations.histories import history_of
     from tournaments.populations.status import print_status
 
-    history = History.of(folder)
+    history = history_of(folder)
     if as_json:
         print_json(history.to_json())
     else:
@@ -87,10 +87,10 @@ def report(folder: Folder) -> None:
 @app.command("lineage")
 def lineage(folder: Folder, member: Annotated[str | None, MEMBER] = None, as_json: AsJson = False) -> None:
     """Say which mixture each member answers, or one of them."""
-    from tournaments.populations.history import History
+    from tournaments.populations.histories import history_of
     from tournaments.populations.status import print_lineage
 
-    history = History.of(folder)
+    history = history_of(folder)
     chosen = [history.member(member)] if member else list(history.members)
     if as_json:
         print_json({"members": [history.origin(each) for each in chosen]})
@@ -101,10 +101,10 @@ def lineage(folder: Folder, member: Annotated[str | None, MEMBER] = None, as_jso
 @app.command("matches")
 def matches(folder: Folder, member: Name, other: Name, as_json: AsJson = False) -> None:
     """Show what two members were paid against each other, and their games."""
-    from tournaments.populations.history import History
+    from tournaments.populations.histories import history_of
     from tournaments.populations.status import games_of, print_matches
 
-    history = History.of(folder)
+    history = history_of(folder)
     found = games_of(history, history.member(member), history.member(other))
     if as_json:
         print_json(found)
@@ -113,7 +113,7 @@ def matches(folder: Folder, member: Name, other: Name, as_json: AsJson = False) 
 
 
 def _report(folder: Path) -> Path:
-    from tournaments.populations.history import History
+    from tournaments.populations.histories import history_of
     from tournaments.populations.report import write_report
 
-    return write_report(History.of(folder))
+    return write_report(history_of(folder))

@@ -26,12 +26,7 @@ from tournaments.table import Table
 
 ROUNDS = "rounds"
 CELLS, PAYOFF, META, DECISION, END = "cells", "payoff", "meta", "decision", "end"
-_KEYS = {  # of the files that are read again
-    CELLS: {"pairs"},
-    PAYOFF: {"agents", "payoff", "error", "games"},
-    META: {"round", "weights", "values", "error", "entropy", "nash_conv", "gain"},
-    DECISION: set(),
-}
+_KEYS = {CELLS: {"pairs"}, PAYOFF: {"agents"}, META: {"round"}, DECISION: {"round"}}  # of the files that are read again
 FORMAT = 2
 
 Weights = Mapping[str, Sequence[float]]  # by the members' digests, by seat; members of weight 0 in all are left out

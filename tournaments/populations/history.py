@@ -1,22 +1,24 @@
-"""What a population has done so far, read from its files: for its status, its report, and who descends from whom."""
+"""What a population has done so far, read from its files: for its status, its report, and who descends from whom.
 
-from collections.abc import Mapping, Sequence
+A method says in its own history what its rounds found: as facts, as columns of the members' table, and as sections of
+the report.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, ClassVar, Generic, TypeVar
 
 from games.errors import UserError, nearest
-from marl.base.files import absent
-from marl.base.schema import load
-from marl.training.runlog import logged_step
 from tournaments.pairs import written
-from tournaments.populations.files import DECISION, END, PAYOFF, Member, Round, opponents_of, read_members, solutions
-from tournaments.populations.psro.config import PsroConfig
-from tournaments.populations.psro.responses import name_of, responses_of, run_of, until_of
-from tournaments.populations.psro.solution import Gain
+from tournaments.populations.files import DECISION, END, PAYOFF, Member, Round, read_members, solutions
+from tournaments.populations.settings import InRounds
+
+NOTHING = "—"  # in a table, where there is no value
+
+Config = TypeVar("Config", bound=InRounds)
 
 
 def with_error(mean: float, error: float) -> str:
@@ -25,21 +27,62 @@ def with_error(mean: float, error: float) -> str:
 
 
 @dataclass(frozen=True)
-class History:
+class Line:
+    """A curve over rounds."""
+
+    name: str
+    values: Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How a whole is shared among members, by round."""
+
+    title: str
+    names: Sequence[str]
+    rows: Sequence[Sequence[float]]  # [rounds][members], each from 0 to 1
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report."""
+
+    title: str
+    text: str
+    lines: Sequence[Line] = ()
+    shares: Sequence[Shares] = ()
+
+    @property
+    def id(self) -> str:
+        """Its anchor in the page."""
+        return self.title.lower().replace(" ", "-")
+
+
+@dataclass(frozen=True)
+class Payoffs:
+    """What the agents of a round are paid in the first seat: the row's against the column's; None: not known."""
+
+    round: int
+    names: Sequence[str]
+    paid: Sequence[Sequence[float | None]]
+
+
+@dataclass(frozen=True)
+class History(ABC, Generic[Config]):
     """A population's members and the rounds that are over, in order."""
 
     folder: Path
-    config: PsroConfig
+    config: Config
     members: Sequence[Member]
     found: Sequence[Mapping[str, Any]]  # meta.json of each round
 
+    about: ClassVar[str]  # the method, in words
+    columns: ClassVar[Sequence[str]]  # the titles of what `row` says
+    met_columns: ClassVar[Sequence[str]]  # the titles of the weights with which a member met its opponents
+
     @classmethod
-    def of(cls, folder: Path) -> "History":
-        """Read a population's folder; raises UserError if it is none that advances in rounds."""
-        if not (folder / "rounds").is_dir():
-            what = absent(folder, "`marl population` makes one") if not folder.exists() else "has no rounds"
-            raise UserError(f"expected the folder of a population whose members meet, got '{folder}', which {what}")
-        config = load(PsroConfig, folder / "config.yaml", record=True)
+    def read(cls, folder: Path, config: Config) -> "History[Config]":
+        """Read what a population with this config has left in its folder."""
         return cls(folder, config, read_members(folder), solutions(folder))
 
     @property
@@ -47,6 +90,11 @@ class History:
         """Whether no round is to come."""
         last = len(self.found) - 1
         return last >= self.config.rounds or Round(self.folder, last).read(END) is not None
+
+    @property
+    def rounds_over(self) -> int:
+        """How many rounds have trained."""
+        return max(0, len(self.found) - 1)
 
     @cached_property
     def name(self) -> Mapping[str, str]:
@@ -58,7 +106,7 @@ class History:
         return Round(self.folder, number).read(PAYOFF)
 
     def decision(self, number: int) -> Any:
-        """Return whom the response of a round meets; None where that is not decided."""
+        """Return what was decided in a round; None where that is not decided."""
         return Round(self.folder, number).read(DECISION)
 
     @property
@@ -74,72 +122,87 @@ class History:
             return f"{' and '.join(learners)} {'meets' if len(learners) == 1 else 'meet'} the others"
         return "; ".join(f"{name} trains: step {steps:,} of {until:,}" for name, (steps, until) in learners.items())
 
-    def _training(self, number: int) -> dict[str, tuple[int, int]]:
-        """Return the step of each response that trains in a round, and the step at which its round ends."""
-        config, joined = self.config, {member.id for member in self.members}
-        found = {}
-        for response in responses_of(number, config):
-            name, until = name_of(response), until_of(response, number, config)
-            done = name in joined and number + 1 - response == config.pipeline
-            found[name] = (until if done else logged_step(self.folder / run_of(response, number, config)), until)
-        return found
-
     def member(self, text: str) -> Member:
         """Return the member with an id, or with a digest that begins so; raises UserError for none or several."""
-        found = [each for each in self.members if each.id == text or (text and each.digest.startswith(text))]
+        found = [each for each in self.members if each.id == text]
+        found = found or [each for each in self.members if text and each.digest.startswith(text)]
         if len(found) == 1:
             return found[0]
         ids = [each.id for each in self.members]
         what = f"which {len(found)} have" if found else f"which none has{nearest(text, ids) or '; `status` lists them'}"
         raise UserError(f"expected a member's id or the beginning of its digest, got '{text}', {what}")
 
-    def gain(self, member: Member) -> Gain | None:
-        """Return what a response gained over the mixture that it answers; None where that is not known."""
-        written = self.found[member.round]["gain"] if 0 < member.round < len(self.found) else None
-        return Gain(np.array(written["mean"]), np.array(written["error"])) if written else None
-
-    def origin(self, member: Member) -> dict[str, Any]:
-        """Return whom a member was trained against, with the weights by its own seat, as JSON data."""
-        met = opponents_of(self.decision(member.round - 1), member.id) if member.round else {}
-        return {
-            "id": member.id,
-            "digest": member.digest,
-            "role": member.role,
-            "round": member.round,
-            "reference": member.reference,
-            "opponents": [{"id": self.name[digest], "weights": weights} for digest, weights in met.items()],
-        }
-
-    def cells(self, member: Member, other: Member) -> list[dict[str, Any]]:
-        """Return what a member was paid against another, by its seat, in the newest table, as JSON data."""
-        newest = self.payoff(len(self.found) - 1) if self.found else {"agents": []}
-        if not {member.digest, other.digest} <= set(newest["agents"]):
-            return []
-        i, j = (newest["agents"].index(each.digest) for each in (member, other))
-        names = ("payoff", "error", "games")
-        return [{"seat": seat} | {name: newest[name][seat][i][j] for name in names} for seat in range(2)]
-
     def to_json(self) -> dict[str, Any]:
         """Return the status as JSON data."""
-        newest = self.found[-1] if self.found else {}
-        return {
+        whole = {
             "method": self.config.method,
             "game": self.config.game,
             "rounds": len(self.found),
             "iterations": self.config.rounds,
             "next": self.doing,
-            "nash_conv": newest.get("nash_conv"),
-            "members": [
-                {
-                    "id": member.id,
-                    "role": member.role,
-                    "round": member.round,
-                    "reference": member.reference,
-                    "digest": member.digest,
-                    "step": member.step,
-                    "weights": newest.get("weights", {}).get(member.digest, [0.0, 0.0]),
-                    "gain": gain.to_json() if (gain := self.gain(member)) else None,
-                }
-                for member in self.members
-            ],
         }
+        return whole | self.more | {"members": [self.about_member(member) for member in self.members]}
+
+    def about_member(self, member: Member) -> dict[str, Any]:
+        """Return what the status says of a member, as JSON data."""
+        said = {name: getattr(member, name) for name in ("id", "role", "round", "reference", "digest", "step")}
+        return said | self.worth(member)
+
+    def origin(self, member: Member) -> dict[str, Any]:
+        """Return from where a member came and whom it was trained against, as JSON data."""
+        said = {name: getattr(member, name) for name in ("id", "digest", "role", "round", "reference")}
+        return said | {"opponents": [{"id": self.name[digest], "weights": met} for digest, met in self.met(member)]}
+
+    @property
+    @abstractmethod
+    def more(self) -> dict[str, Any]:
+        """What the status says of the whole beside what all methods do, as JSON data."""
+
+    @property
+    @abstractmethod
+    def headline(self) -> str | None:
+        """What the newest round found, in words; None before there is anything."""
+
+    @property
+    @abstractmethod
+    def facts(self) -> Sequence[tuple[str, str]]:
+        """What the report says first, with its names."""
+
+    @property
+    @abstractmethod
+    def warnings(self) -> Iterator[str]:
+        """What a reader should know before the numbers are trusted."""
+
+    @property
+    @abstractmethod
+    def sections(self) -> Sequence[Section]:
+        """The parts of the report."""
+
+    @property
+    @abstractmethod
+    def payoffs(self) -> Iterator[Payoffs]:
+        """The payoff tables of the rounds that are over, in order."""
+
+    @abstractmethod
+    def row(self, member: Member) -> Sequence[str]:
+        """Return what a member is worth, as text under `columns`."""
+
+    @abstractmethod
+    def worth(self, member: Member) -> dict[str, Any]:
+        """Return what a member is worth, as JSON data."""
+
+    @abstractmethod
+    def made_by(self, member: Member) -> str:
+        """Return what made a member: the algorithm, or the reference that the config has."""
+
+    @abstractmethod
+    def met(self, member: Member) -> Sequence[tuple[str, Sequence[float]]]:
+        """Return whom a member was trained against, by digest, with weights under `met_columns`."""
+
+    @abstractmethod
+    def cells(self, member: Member, other: Member) -> list[dict[str, Any]]:
+        """Return what a member was paid against another, by its seat, by the newest table, as JSON data."""
+
+    @abstractmethod
+    def _training(self, number: int) -> Mapping[str, tuple[int, int]]:
+        """Return the step of each learner that trains in a round, and the step at which its round ends."""

@@ -2,28 +2,33 @@
 
 from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from marl.base.engine import Engine
 from marl.base.schema import Frozen, OfGame, References, Size
 
 
-class GamesConfig(Frozen):
+class CellsConfig(Frozen):
     """How many games a cell of the payoff table gets. They are counted in pairs: one seed from both seats."""
 
-    at_least: Annotated[Size, Field(ge=2)] = 200  # of each cell; one alone shows no spread
-    at_most: Size = 1024  # of each cell
-    batch: Size = 64  # more for a cell on which the mixture's value depends
-    precision: PositiveFloat = 0.02  # standard error of the mixture's value, in deviations of one game's payoff
+    at_least: Annotated[Size, Field(ge=2)]  # of each cell; one alone shows no spread
+    at_most: Size  # of each cell
+    batch: Size  # more for a cell that is not known well enough
     num_envs: Size = 64
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.at_most < self.at_least:
-            raise ValueError(
-                f"expected at_most to be at least at_least, got at_most: {self.at_most}, at_least: {self.at_least}"
-            )
+        for name in self.limits:
+            if (most := getattr(self, name)) < self.at_least:
+                raise ValueError(
+                    f"expected {name} to be at least at_least, got {name}: {most}, at_least: {self.at_least}"
+                )
         return self
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """The keys that limit the games of a cell."""
+        return ("at_most",)
 
 
 class InRounds(OfGame):
@@ -32,7 +37,7 @@ class InRounds(OfGame):
     kind: ClassVar[str] = "population"
 
     method: str
-    games: GamesConfig = GamesConfig()
+    games: CellsConfig
     seed: int = Field(0, ge=0, lt=2**63)
     num_envs: Size = 64  # of a learner's training, as are these:
     rollout_length: Size | None = None
@@ -41,3 +46,8 @@ class InRounds(OfGame):
     engine: Engine = "processes"
     workers: Size = 2
     writers: References = ("tensorboard",)
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds train."""
+        raise NotImplementedError

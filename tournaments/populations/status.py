@@ -5,53 +5,43 @@ from typing import Any
 
 from marl.base.terminal import Terminal
 from tournaments.populations.files import Member
-from tournaments.populations.history import History, with_error
+from tournaments.populations.history import NOTHING, History, with_error
 from tournaments.report import print_table
 from tournaments.store import STORE, stored
 
 MOST_GAMES = 20  # that are printed; --json has all
 
 
-def print_status(console: Terminal, history: History) -> None:
+def print_status(console: Terminal, history: History[Any]) -> None:
     """Print how far a population is, and a line for each member: the newest last."""
     config = history.config
     console.print(
-        f"{history.folder}: {config.method} at {config.game}, round {max(0, len(history.found) - 1)} of "
-        f"{config.rounds}; {history.doing}"
+        f"{history.folder}: {config.method} at {config.game}, round {history.rounds_over} of {config.rounds}; "
+        f"{history.doing}"
     )
-    if history.found:
-        newest = history.found[-1]
-        worth = f"value {with_error(newest['values'][0], newest['error'])} to the first seat"
-        exploited = "" if newest["nash_conv"] is None else f"; NashConv {newest['nash_conv']:.4f}"
-        console.print(f"the mixture: {worth}{exploited}")
-    titles = ("member", "round", "steps", "σ first", "σ second", "gain first", "gain second", "digest")
+    if history.headline:
+        console.print(history.headline)
     rows = []
-    for member in history.to_json()["members"]:
-        gain = member["gain"]
-        gains = (
-            [with_error(mean, error) for mean, error in zip(gain["mean"], gain["error"], strict=True)]
-            if gain
-            else ["—"] * 2
-        )
-        steps = f"{member['step']:,}" if member["step"] else "—"
-        name = f"{member['id']}, {member['reference']}" if member["reference"] else member["id"]
-        weights = [f"{weight:.3f}" if weight else "0" for weight in member["weights"]]
-        rows.append([name, str(member["round"]), steps, *weights, *gains, member["digest"][:8]])
-    print_table(console, titles, rows, name="member")
+    for member in history.members:
+        name = f"{member.id}, {member.reference}" if member.reference else member.id
+        steps = f"{member.step:,}" if member.step else NOTHING
+        rows.append([name, str(member.round), steps, *history.row(member), member.digest[:8]])
+    print_table(console, ("member", "round", "steps", *history.columns, "digest"), rows, name="member")
 
 
-def print_lineage(console: Terminal, history: History, members: Sequence[Member]) -> None:
-    """Print for each member whom it was trained against, with the weights in both seats."""
+def print_lineage(console: Terminal, history: History[Any], members: Sequence[Member]) -> None:
+    """Print for each member where it came from, and whom it was trained against, with its weights."""
     for member in members:
-        origin = history.origin(member)
-        made_by = origin["reference"] or history.config.learner["name"]
-        console.print(f"{member.id} ({member.role}, round {member.round}): {made_by}")
-        rows = [[each["id"], *(f"{weight:.3f}" for weight in each["weights"])] for each in origin["opponents"]]
+        console.print(f"{member.id} ({member.role}, round {member.round}): {history.made_by(member)}")
+        rows = [
+            [each["id"], *(f"{weight:.3f}" for weight in each["weights"])]
+            for each in history.origin(member)["opponents"]
+        ]
         if rows:
-            print_table(console, ("answers", "in seat 0", "in seat 1"), rows, name="answers")
+            print_table(console, ("answers", *history.met_columns), rows, name="answers")
 
 
-def games_of(history: History, member: Member, other: Member) -> dict[str, Any]:
+def games_of(history: History[Any], member: Member, other: Member) -> dict[str, Any]:
     """Return what two members were paid against each other, by seat, and their games in the order of their seeds."""
     names = history.name
     games: list[dict[str, Any]] = []

@@ -11,7 +11,7 @@ from marl.base.terminal import Terminal
 from tests.tournaments.populations.test_loop import TINY, config, exact, run
 from tournaments.populations import report
 from tournaments.populations.files import META, Round, opponents_of
-from tournaments.populations.history import History
+from tournaments.populations.histories import history_of
 from tournaments.populations.status import games_of, print_lineage, print_matches, print_status
 
 
@@ -24,7 +24,7 @@ def rewritten(history, number, **fields):
     """Return a history in which a round found something else."""
     round = Round(history.folder, number)
     round.write(META, round.read(META) | fields)
-    return History.of(history.folder)
+    return history_of(history.folder)
 
 
 def test_exploitability_that_rises_is_shown_beside_the_best_so_far(tmp_path):
@@ -32,7 +32,7 @@ def test_exploitability_that_rises_is_shown_beside_the_best_so_far(tmp_path):
     history = run(exact("openspiel:kuhn_poker", iterations=3), tmp_path)
     for number, value in enumerate((0.5, 0.9, 0.3)):
         history = rewritten(history, number, nash_conv=value)
-    curve, best, gained = report._exploitability(history)
+    curve, best, gained = history._exploitability()
     assert curve.values[:3] == [0.5, 0.9, 0.3] and best.values[:3] == [0.5, 0.5, 0.3]
     assert len(gained.values) == 4 and gained.values[-1] is None
     page = html.unescape(report.write_report(history).read_text())
@@ -41,15 +41,15 @@ def test_exploitability_that_rises_is_shown_beside_the_best_so_far(tmp_path):
 
 def test_what_a_best_response_gains_is_the_nash_conv(tmp_path):
     history = run(exact("openspiel:kuhn_poker", iterations=3), tmp_path)
-    exact_curve, _, gained = report._exploitability(history)
+    exact_curve, _, gained = history._exploitability()
     assert gained.values[:-1] == pytest.approx(exact_curve.values[:-1])
 
 
 def test_a_response_that_gains_nothing_is_warned_of(tmp_path):
     history = run(exact("openspiel:kuhn_poker", iterations=1), tmp_path)
-    assert not list(report._warnings(history))
+    assert not list(history.warnings)
     nothing = {"mean": [0.1, 0.0], "error": [0.06, 0.0]}
-    assert "response-0000" in next(report._warnings(rewritten(history, 1, gain=nothing)))
+    assert "response-0000" in next(rewritten(history, 1, gain=nothing).warnings)
 
 
 def test_responses_meet_members_of_earlier_rounds_alone(played):

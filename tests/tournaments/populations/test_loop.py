@@ -19,7 +19,7 @@ from tournaments import playing, report
 from tournaments.populations import loop, policies
 from tournaments.populations.config import load_population
 from tournaments.populations.files import opponents_of, read_members
-from tournaments.populations.history import History
+from tournaments.populations.histories import history_of
 from tournaments.populations.policies import policies_of
 from tournaments.populations.psro import loop as psro
 from tournaments.populations.psro.config import PsroConfig
@@ -56,7 +56,7 @@ def exact(game, **fields):
 
 def run(settings, folder, **options):
     loop.run(settings, folder, resume=options.pop("resume", False), **options)
-    return History.of(folder)
+    return history_of(folder)
 
 
 def by_round(history):
@@ -300,7 +300,7 @@ def test_what_is_lost_is_made_again_from_the_rest(tmp_path, lost):
     history = run(config(**TINY | {"iterations": 1}), tmp_path / "lost")
     path = tmp_path / "lost" / lost
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert len(History.of(tmp_path / "lost").found) <= len(history.found)
+    assert len(history_of(tmp_path / "lost").found) <= len(history.found)
     run(config(**TINY), tmp_path / "lost", resume=True)
     assert contents(tmp_path / "lost") == contents(tmp_path / "whole")
     assert games(tmp_path / "lost") == games(tmp_path / "whole")
@@ -314,7 +314,7 @@ def test_a_damaged_file_is_named_and_can_be_deleted(tmp_path, name):
         path.write_text(text)
         with pytest.raises(RunFailed, match=rf"{name}.json' cannot be read .*; delete it, and --resume makes it again"):
             run(config(**TINY | {"iterations": 1}), tmp_path, resume=True)
-            History.of(tmp_path).payoff(1)
+            history_of(tmp_path).payoff(1)
     path.unlink()
     run(config(**TINY | {"iterations": 1}), tmp_path, resume=True)
     assert contents(tmp_path) == before

@@ -1,15 +1,15 @@
 """The config of a league: `method: league`."""
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from games.errors import UserError, nearest, written
-from marl.base.engine import Engine
-from marl.base.schema import Count, FolderName, Frozen, OfGame, References, Section, Size
+from marl.base.schema import Count, FolderName, Frozen, References, Section, Size
 from marl.training.config import one_folder_each
 from tournaments.populations.league.matchmaking import Rule, read_rule
 from tournaments.populations.psro.config import BEST
+from tournaments.populations.settings import CellsConfig, InRounds
 
 MAIN, MAIN_EXPLOITER, LEAGUE_EXPLOITER = "main", "main_exploiter", "league_exploiter"
 START = "start"  # the role of frozen members that never trained
@@ -17,23 +17,17 @@ ROLES = (MAIN, MAIN_EXPLOITER, LEAGUE_EXPLOITER, START)
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class LeagueGamesConfig(Frozen):
-    """How many games decide whether a learner freezes. They are counted in pairs: one seed from both seats."""
+class LeagueGamesConfig(CellsConfig):
+    """Games are added until it is known whether a learner beats its rivals, and so may freeze."""
 
     at_least: Annotated[Size, Field(ge=2)] = 32  # of a learner's newest checkpoint with each rival
     per_round: Size = 128  # with a rival in one round; what is then open counts as not beaten
     at_most: Size = 1024  # with a rival; what is then open counts by its mean
-    batch: Size = 32  # more for a cell that is open
-    num_envs: Size = 64
+    batch: Size = 32
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        for name in ("per_round", "at_most"):
-            if (most := getattr(self, name)) < self.at_least:
-                raise ValueError(
-                    f"expected {name} to be at least at_least, got {name}: {most}, at_least: {self.at_least}"
-                )
-        return self
+    @property
+    def limits(self) -> tuple[str, ...]:
+        return "per_round", "at_most"
 
 
 class RolesConfig(Frozen):
@@ -83,10 +77,8 @@ class CustomConfig(Frozen):
         return {"never": 0.0, "always": 1.0}[self.reset] if isinstance(self.reset, str) else self.reset
 
 
-class LeagueConfig(OfGame):
+class LeagueConfig(InRounds):
     """A league: learners that meet each other's frozen past, each by its role."""
-
-    kind: ClassVar[str] = "population"
 
     method: Literal["league"]
     learner: Section | None = None  # the algorithm of all learners that name none of their own
@@ -99,13 +91,6 @@ class LeagueConfig(OfGame):
     min_rounds: Size = 2  # before a learner freezes; after twice as many it does whatever it has beaten
     present: Size = 8  # opponents of a learner in a round
     games: LeagueGamesConfig = LeagueGamesConfig()
-    seed: int = Field(0, ge=0, lt=2**63)
-    num_envs: Size = 64  # of a learner's training, as are these:
-    rollout_length: Size | None = None
-    threads: int = Field(default=1, ge=1, le=1024)
-    engine: Engine = "processes"
-    workers: Size = 2
-    writers: References = ("tensorboard",)
 
     @property
     def rounds(self) -> int:

@@ -2,20 +2,30 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from games.errors import written
 from marl.base.schema import References, Section, Size
-from tournaments.populations.settings import InRounds
+from tournaments.populations.settings import CellsConfig, InRounds
 
 BEST = "best_response"  # the learner whose agents are computed and not trained
 Solver = Literal["nash", "uniform", "last", "replicator", "alpharank"]
+
+
+class GamesConfig(CellsConfig):
+    """Games are added until the mixture's value is known."""
+
+    at_least: Annotated[Size, Field(ge=2)] = 200
+    at_most: Size = 1024
+    batch: Size = 64
+    precision: PositiveFloat = 0.02  # standard error of the mixture's value, in deviations of one game's payoff
 
 
 class PsroConfig(InRounds):
     """Policy-space response oracles: each round a response to the mixture of all members joins them."""
 
     method: Literal["psro"]
+    games: GamesConfig = GamesConfig()
     learner: Section  # the algorithm of the responses, or best_response: computed, for small games
     response: PositiveInt = 100_000  # environment steps of each response
     iterations: Size = 20  # responses

@@ -19,7 +19,7 @@ import numpy as np
 from games.arrays import Floats, Ints
 from marl import equilibria
 from tournaments.populations.files import Weights
-from tournaments.populations.settings import GamesConfig
+from tournaments.populations.psro.config import GamesConfig
 from tournaments.table import Table
 
 ROUNDING = 1e-9  # of payoffs
