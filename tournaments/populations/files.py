@@ -59,10 +59,11 @@ class Mixture:
     weights: Mapping[str, Sequence[float]]
 
 
-def write_population(folder: Path, game: str, members: Sequence[Member], mixture: Mixture) -> None:
-    """Write population.json; raises RunFailed where it cannot be written."""
+def write_population(folder: Path, game: str, members: Sequence[Member], mixture: Mixture | None) -> None:
+    """Write population.json, without a mixture where there is none; raises RunFailed where it cannot be written."""
     listed = [{key: value for key, value in asdict(member).items() if value is not None} for member in members]
-    _write(folder / FILE, {"format": FORMAT, "game": game, "members": listed, "mixture": asdict(mixture)})
+    mixed = {} if mixture is None else {"mixture": asdict(mixture)}
+    _write(folder / FILE, {"format": FORMAT, "game": game, "members": listed} | mixed)
 
 
 def read_members(folder: Path) -> list[Member]:
@@ -97,6 +98,12 @@ class Round:
 def solutions(folder: Path) -> list[Any]:
     """Return the solutions of the rounds that are over, from the first, in order."""
     found = (Round(folder, number).found() for number in count())
+    return list(takewhile(lambda meta: meta is not None, found))
+
+
+def findings(folder: Path) -> list[Any]:
+    """Return what the rounds of a method without payoff tables have found, from the first, in order."""
+    found = (Round(folder, number).read(META) for number in count())
     return list(takewhile(lambda meta: meta is not None, found))
 
 

@@ -9,9 +9,11 @@ from marl.base.schema import load
 from tournaments.populations.config import schema_of
 from tournaments.populations.files import ROUNDS
 from tournaments.populations.history import History
+from tournaments.populations.partners.history import PartnersHistory
+from tournaments.populations.pbt.history import PbtHistory
 from tournaments.populations.psro.history import PsroHistory
 
-HISTORIES: dict[str, type[History[Any]]] = {"psro": PsroHistory}
+HISTORIES: dict[str, type[History[Any]]] = {"psro": PsroHistory, "pbt": PbtHistory, "partners": PartnersHistory}
 
 
 def history_of(folder: Path) -> History[Any]:

@@ -5,7 +5,7 @@ begins. So its bytes do not depend on where these lie.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,13 @@ from marl.base.terminal import Terminal
 from marl.base.units import Unit
 from marl.training.config import TrainConfig
 from marl.training.train import train
-from tournaments.populations.files import Weights
 
 MEMBERS = "members"
 DIGEST = "digest:"  # before a digest, where it stands for a reference
 
 
-def against(opponents: Weights, share: float = 1.0) -> dict[str, Any]:
-    """Return the opponents of a training run by their digests, with weights by the seat that the learner keeps."""
+def against(opponents: Mapping[str, Sequence[float] | float], share: float = 1.0) -> dict[str, Any]:
+    """Return the opponents of a training run by their digests, with weights, which may be by the learner's seat."""
     listed = [{"agent": f"{DIGEST}{digest}", "weight": weights} for digest, weights in opponents.items()]
     return {"agents": listed, "share": share}
 
