@@ -86,6 +86,20 @@ PARTNERS = {
     "seeds": 40,
     "workers": 2,
 }
+LEAGUE = {
+    "method": "league",
+    "game": "openspiel:kuhn_poker",
+    "learner": {"name": "ippo", "hidden": [8], "minibatch_size": 256},
+    "roles": {"main": 1, "main_exploiter": 1, "league_exploiter": 1},
+    "start": ["constant(action=0)"],
+    "steps": 3_200,
+    "round": 800,
+    "stretch": 400,
+    "min_rounds": 1,
+    "num_envs": 8,
+    "rollout_length": 16,
+    "games": {"at_least": 32, "per_round": 64, "at_most": 128, "num_envs": 8},
+}
 
 
 class Judge(ABC):
@@ -123,6 +137,8 @@ class Runs(Judge):
     def damaged(self, folder: Path) -> list[str]:
         found = []
         for run in self._runs(folder):
+            if not any(run.rglob(checkpoint.LEARNER)):
+                continue  # of a league's old round: nothing goes on from it
             resumed = checkpoint.resumed(run)
             if resumed and resumed.damaged:
                 found.append(resumed.why)
@@ -289,6 +305,9 @@ def subjects() -> dict[str, Subject]:
     members = {f"m{seed}": {"train": "ippo.json", "set": {"seed": seed}} for seed in range(3)}
     found.append(Subject("population", ("population",), {"members": members, "workers": 2}, runs))
     found += [Subject(f"psro-{workers}", ("population",), PSRO | {"workers": workers}, Rounds()) for workers in (1, 2)]
+    found += [
+        Subject(f"league-{workers}", ("population",), LEAGUE | {"workers": workers}, Rounds()) for workers in (1, 2)
+    ]
     found += [Subject(config["method"], ("population",), config, Rounds()) for config in (PBT, PARTNERS)]
     for workers in (1, 2):
         config = TOURNAMENT | {"workers": workers}

@@ -64,7 +64,7 @@ def cell(
     Those of a round robin with the same `seed` are the same fixtures.
     """
     tables = _rotations(tuple(sorted((one, other))))
-    return [Fixture(game, table, key, opening_moves, max_steps) for key in _keys(seed, seeds) for table in tables]
+    return [Fixture(game, table, key, opening_moves, max_steps) for key in seeds_of(seed, seeds) for table in tables]
 
 
 class RoundRobin:
@@ -95,7 +95,7 @@ class RoundRobin:
         if len(agents) < min(num_players, 2):
             raise UserError(f"expected at least {min(num_players, 2)} agents, got {len(agents)}; list more agents")
         self.game, self.num_players = game, num_players
-        self.keys = _keys(seed, range(seeds))
+        self.keys = seeds_of(seed, range(seeds))
         self._settings = (opening_moves, max_steps)
         self._repeats = self_play or len(agents) < num_players  # whether an agent may hold several seats of a game
 
@@ -211,9 +211,9 @@ def batches(blocks: Iterable[Block], size: int, apart: Collection[str] = ()) -> 
         yield piece
 
 
-def _keys(seed: int, seeds: range) -> list[int]:
-    """Return the 64-bit seeds of games by their numbers."""
-    return [fold_one(stream(seed, "fixtures"), k) for k in seeds]
+def seeds_of(seed: int, numbers: range) -> list[int]:
+    """Return the 64-bit seeds of games by their numbers, in a tournament or population of this seed."""
+    return [fold_one(stream(seed, "fixtures"), k) for k in numbers]
 
 
 def _rotations(pairing: tuple[str, ...]) -> list[tuple[str, ...]]:

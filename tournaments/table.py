@@ -9,17 +9,20 @@ and forfeits, are those of reports (Store.results, Facts.settled), as in a tourn
 known is NaN, never 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from games.arrays import Floats, Ints
+from games.arrays import Bools, Floats, Ints
 from games.errors import UserError
 from tournaments.facts import Facts
 from tournaments.payoffs import Means
 from tournaments.results import Results, offended, sum_by
 from tournaments.store import FIRST_ROW, Store
+
+Seeds = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +72,10 @@ class Reader:
         self._results: Results | None = None  # of the rows up to `_last`; seats are these numbers
         self._last = FIRST_ROW
 
-    def table(self, agents: Sequence[str]) -> Table:
+    def table(self, agents: Sequence[str], known: Callable[[Ints, Seeds], Bools] | None = None) -> Table:
         """Return the payoffs between some agents, given by their digests, by the games that the store has now.
 
+        `known` says which of them count, by the places of their agents [G, 2] among `agents` and their seeds [G].
         Raises UserError for games of more than two players, and ValueError for an agent that is given twice.
         """
         if len(set(agents)) < len(agents):
@@ -82,6 +86,8 @@ class Reader:
         place = {agent: k for k, agent in enumerate(agents)}
         index = np.array([place.get(agent, -1) for agent in self._number], np.int64)
         results = results.where(np.all(index[results.seats] >= 0, axis=1))
+        if known is not None:
+            results = results.where(known(index[results.seats], results.seeds))
         results = Facts.of(self._store).settled(results)
         return _table(agents, results, index[results.seats])
 

@@ -326,6 +326,13 @@ def retain(run: Path, keep: int | None) -> None:
     _drop_shards(run)
 
 
+def forget_learner(run: Path) -> None:
+    """Drop the learner's state from all checkpoints of a run: it can no longer go on, nor be a parent."""
+    for folder in _folders(run):
+        (folder / LEARNER).unlink(missing_ok=True)
+    _drop_shards(run)
+
+
 def _folders(run: Path) -> list[Path]:
     """Return the folders of a run's checkpoints, the oldest first; those that are being written have another name."""
     found = [path for path in (run / "checkpoints").glob("*") if path.name.isascii() and path.name.isdigit()]

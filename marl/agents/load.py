@@ -299,8 +299,8 @@ def _mixture(text: str, reference: Reference, spec: Spec, device: str) -> Entran
     population = read_population(folder)
     if population.mixture is None:
         raise UserError(
-            f"the population '{folder}' has no mixture; name one that was trained with method: psro, or '{folder}' for "
-            "its members"
+            f"the population '{folder}' has no mixture: method: psro finds one, and method: league in a zero-sum game "
+            f"when a learner has frozen; name '{folder}' for its members"
         )
     lies = {str(member.digest): member for member in reversed(population.members)}
     weights = {digest: by_seat for digest, by_seat in population.mixture.weights.items() if any(by_seat)}

@@ -46,11 +46,16 @@ def listed(config: OpponentsConfig, spec: Spec, device: str, agents: Mapping[str
     for entry in config.agents:
         weights = _weights(entry, spec)
         if identified := load_identified(entry.agent, agents or {}, spec, device):
-            entrants = [identified]
+            found.append(Opponent(identified, weights, label_of(identified.digest)))
         else:
             entrants = list(load_entrants(entry.agent, spec, device).values())
-        found += [Opponent(each, weights / len(entrants), each.name) for each in entrants]
+            found += [Opponent(each, weights / len(entrants), each.name) for each in entrants]
     return found
+
+
+def label_of(digest: str) -> str:
+    """Return the name under which an opponent is logged that the config names by its digest."""
+    return digest[:12]
 
 
 def _weights(entry: OpponentConfig, spec: Spec) -> Floats:
@@ -180,7 +185,7 @@ class Opponents:
         self._score = np.zeros(len(self.present))  # wins, and half of the draws
 
     def watch(self, trajectory: Trajectory, ended: Ended) -> dict[str, float]:
-        """Count the episodes that ended in a recording; return how many opened and the mean return, by label."""
+        """Count the episodes that ended in a recording; return how many opened, and how they ended, by label."""
         if self._draw is None:
             return {}
         opponent, own_return, score = self._results(ended)
@@ -194,6 +199,8 @@ class Opponents:
             returns = own_return[np.isin(opponent, entries)]
             if len(returns):
                 metrics[f"against/{label}/return_mean"] = float(returns.mean())
+                metrics[f"against/{label}/score_mean"] = float(score[np.isin(opponent, entries)].mean())
+                metrics[f"against/{label}/ended"] = float(len(returns))
         return metrics
 
     def _results(self, ended: Ended) -> tuple[Any, Any, Any]:

@@ -9,7 +9,7 @@ nothing else: not on the order in which work ends, on the engine, or on when a r
     population  the folder, and what all methods do alike
     history     what was done so far, for status and report; a method's own says what its rounds found
     psro/       method: psro, responses to the mixture of all members    rounds/R/meta.json, decision.json
-    league/     what a league decides, as pure functions; the loop does not run it yet
+    league/     method: league, learners by their roles                rounds/R/meta.json, decision.json
     trained     members that are runs of one training config, round by round
     pbt/        method: pbt, members that copy the better ones         rounds/R/meta.json, decision.json
     partners/   method: partners, learners with a pool of partners     rounds/1/decision.json, rounds/2/meta.json

@@ -10,6 +10,7 @@ from marl.base.files import read_text
 from marl.base.origin import Change
 from marl.base.schema import load
 from marl.training.config import PopulationConfig
+from tournaments.populations.league.config import LeagueConfig
 from tournaments.populations.partners.config import PartnersConfig
 from tournaments.populations.pbt.config import PbtConfig
 from tournaments.populations.psro.config import PsroConfig
@@ -19,6 +20,7 @@ PopulationSchema = type[PopulationConfig] | type[AdvancingConfig]
 METHODS: dict[str, PopulationSchema] = {
     "independent": PopulationConfig,
     "psro": PsroConfig,
+    "league": LeagueConfig,
     "pbt": PbtConfig,
     "partners": PartnersConfig,
 }

@@ -3,8 +3,9 @@
     population.json            the members, in the order in which they joined, and the mixture
     rounds/0007/cells.json     how many pairs of games each two members are to have
                 payoff.json    the payoff table
-                meta.json      its solution
-                decision.json  whom the next response meets
+                meta.json      what it says
+                decision.json  whom the learners meet
+                made.json      the checkpoints that a league's learners have made of it; begun.json: those of step 0
                 end.json       why there is no next round, where the last iteration was not needed
 
 Every file is written whole, and says the same whenever it is written again.
@@ -26,7 +27,15 @@ from tournaments.table import Table
 
 ROUNDS = "rounds"
 CELLS, PAYOFF, META, DECISION, END = "cells", "payoff", "meta", "decision", "end"
-_KEYS = {CELLS: {"pairs"}, PAYOFF: {"agents"}, META: {"round"}, DECISION: {"round"}}  # of the files that are read again
+BEGUN, MADE = "begun", "made"
+_KEYS = {
+    CELLS: {"pairs"},
+    PAYOFF: {"agents"},
+    META: {"round"},
+    DECISION: {"round"},
+    BEGUN: {"learners"},
+    MADE: {"learners"},
+}  # of the files that are read again
 FORMAT = 2
 
 Weights = Mapping[str, Sequence[float]]  # by the members' digests, by seat; members of weight 0 in all are left out
@@ -38,13 +47,15 @@ class Member:
 
     id: str
     digest: str
-    role: str  # start, response
+    role: str  # start, response, or that of a league's learner
     round: int  # the first whose table it is in
     reference: str | None = None  # as the config has it
     checkpoint: str | None = None  # relative to the population's folder
     algorithm: str | None = None
     step: int | None = None
     seed: int | None = None
+    learner: str | None = None  # the id of the learner that it is, or was when it froze
+    parent: str | None = None  # the id of the member from which it descends
 
     def named(self, folder: Path) -> str:
         """Return the reference that loads the member."""

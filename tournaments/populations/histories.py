@@ -9,11 +9,17 @@ from marl.base.schema import load
 from tournaments.populations.config import schema_of
 from tournaments.populations.files import ROUNDS
 from tournaments.populations.history import History
+from tournaments.populations.league.history import LeagueHistory
 from tournaments.populations.partners.history import PartnersHistory
 from tournaments.populations.pbt.history import PbtHistory
 from tournaments.populations.psro.history import PsroHistory
 
-HISTORIES: dict[str, type[History[Any]]] = {"psro": PsroHistory, "pbt": PbtHistory, "partners": PartnersHistory}
+HISTORIES: dict[str, type[History[Any]]] = {
+    "psro": PsroHistory,
+    "league": LeagueHistory,
+    "pbt": PbtHistory,
+    "partners": PartnersHistory,
+}
 
 
 def history_of(folder: Path) -> History[Any]:

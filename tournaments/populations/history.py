@@ -80,7 +80,7 @@ class History(ABC, Generic[Config]):
 
     about: ClassVar[str]  # the method, in words
     columns: ClassVar[Sequence[str]] = ()  # of what `row` says, where these do not depend on the config
-    met_columns: ClassVar[Sequence[str]] = ()  # the titles of the weights with which a member met its opponents
+    met_columns: ClassVar[Sequence[str]] = ()  # the titles of a member's opponents, and of their weights
 
     @classmethod
     def read(cls, folder: Path, config: Config) -> "History[Config]":
@@ -173,7 +173,7 @@ class History(ABC, Generic[Config]):
     @property
     def descent_columns(self) -> Sequence[str]:
         """The titles of what `descent` says."""
-        return "answers", *self.met_columns
+        return self.met_columns
 
     def descent(self, member: Member) -> Sequence[Sequence[str]]:
         """Return rows of text about where a member came from: whom it was trained against."""
@@ -216,10 +216,9 @@ class History(ABC, Generic[Config]):
     def sections(self) -> Sequence[Section]:
         """The parts of the report."""
 
-    @property
     @abstractmethod
-    def payoffs(self) -> Iterator[Payoffs]:
-        """The payoff tables of the rounds that are over, in order."""
+    def table(self, number: int) -> Payoffs | None:
+        """Return the payoff table of a round that is over; None where its method has none."""
 
     @abstractmethod
     def row(self, member: Member) -> Sequence[str]:
@@ -235,7 +234,7 @@ class History(ABC, Generic[Config]):
 
     @abstractmethod
     def met(self, member: Member) -> Sequence[tuple[str, Sequence[float]]]:
-        """Return whom a member was trained against, by digest, with weights under `met_columns`."""
+        """Return whom a member was trained against, by digest, with weights, under `met_columns`."""
 
     @staticmethod
     def _cells(table: Mapping[str, Any], member: Member, other: Member) -> list[dict[str, Any]]:

@@ -61,20 +61,11 @@ class Games:
                 self._added.add(digest)
         before, digests = self._played(members), list(agents)
         round.write(CELLS, {"pairs": pairs.tolist()})
-        fixtures: list[Fixture] = []
-        for i, j in np.argwhere(np.tril(pairs > before)).tolist():
-            fixtures += cell(
-                config.game, digests[j], digests[i], range(int(before[i, j]), int(pairs[i, j])), config.seed
-            )
-        play_into(
-            self._store,
-            config.game,
-            {digest: member.named(self._folder) for digest, member in agents.items()},
-            fixtures,
-            num_envs=config.games.num_envs,
-            workers=config.workers,
-            engine=config.engine,
-        )
+        cells = {
+            (digests[j], digests[i]): range(int(before[i, j]), int(pairs[i, j]))
+            for i, j in np.argwhere(np.tril(pairs > before)).tolist()
+        }
+        play_cells(config, self._store, {digest: each.named(self._folder) for digest, each in agents.items()}, cells)
         self._agents, self._pairs, self._checked = digests, pairs, True
         return self._reader.table(digests)
 
@@ -89,6 +80,24 @@ class Games:
             return before
         kept = self._reader.table(list(distinct(members))).games[0]
         return np.where(np.minimum(kept, kept.T) < before, 0, before)
+
+
+def play_cells(
+    config: InRounds, store: Store, references: Mapping[str, str], cells: Mapping[tuple[str, str], range]
+) -> None:
+    """Play the games that a store lacks of some pairs of games of two agents each, by digests."""
+    fixtures: list[Fixture] = []
+    for (one, other), pairs in cells.items():
+        fixtures += cell(config.game, one, other, pairs, config.seed)
+    play_into(
+        store,
+        config.game,
+        references,
+        fixtures,
+        num_envs=config.games.num_envs,
+        workers=config.workers,
+        engine=config.engine,
+    )
 
 
 def distinct(members: Sequence[Member]) -> Mapping[str, Member]:

@@ -6,8 +6,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
+from marl.agents.load import load_entrants
 from marl.agents.populations import FILE
 from marl.base import engine as engines
 from marl.base import lock
@@ -16,7 +18,7 @@ from marl.base.schema import dump, load
 from marl.base.terminal import Terminal
 from marl.base.units import JOURNAL
 from marl.training.writers import Writer, load_writers
-from tournaments.populations.files import ROUNDS
+from tournaments.populations.files import ROUNDS, Member
 from tournaments.populations.settings import AdvancingConfig
 from tournaments.populations.training import MEMBERS
 from tournaments.store import STORE, Store
@@ -115,6 +117,19 @@ def refuse_changes(
             f"the population was begun with {_difference(first, before.get(first), now.get(first))}{more}; "
             f"resume with the same, or {instead}"
         )
+
+
+def named_agents(texts: Sequence[str], role: str, spec: Spec) -> list[Member]:
+    """Return the agents that a config names; raises UserError for one that does not fit or is named twice."""
+    members: dict[str, Member] = {}
+    for text in texts:
+        for entrant in load_entrants(text, spec).values():
+            entrant.rest()
+            if entrant.digest in members:
+                raise UserError(f"'{text}' and '{members[entrant.digest].reference}' are the same agent; leave one out")
+            name = f"{role}-{len(members):04d}"
+            members[entrant.digest] = Member(name, entrant.digest, role, 0, reference=entrant.reference)
+    return list(members.values())
 
 
 def _values(config: AdvancingConfig) -> Mapping[str, Any]:

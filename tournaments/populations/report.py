@@ -81,7 +81,10 @@ def _tables(history: History[Any]) -> str:
     """Return payoff tables as JSON: of all rounds, or where that is too much for a page, of the newest ones."""
     found: list[dict[str, Any]] = []
     left = CELLS
-    for table in reversed(list(history.payoffs)):
+    for number in reversed(range(len(history.found))):
+        table = history.table(number)
+        if table is None:
+            continue
         left -= len(table.names) ** 2
         if found and left < 0:
             break

@@ -5,15 +5,18 @@ begins. So its bytes do not depend on where these lie.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from marl.agents import checkpoint
 from marl.base.digests import Json
+from marl.base.files import MOST_LOG, parse_json, read_text
 from marl.base.terminal import Terminal
 from marl.base.units import Unit
 from marl.training.config import TrainConfig
+from marl.training.opponents import label_of
+from marl.training.runlog import METRICS
 from marl.training.train import train
 
 MEMBERS = "members"
@@ -50,3 +53,19 @@ def output_of(folder: Path, made: Path) -> dict[str, Json]:
     """Return where a checkpoint lies in the population's folder, its agent's digest, and its step."""
     about = checkpoint.read(made)
     return {"checkpoint": str(made.relative_to(folder)), "digest": about["digest"], "step": about["step"]}
+
+
+def outcomes_of(run: Path, opponents: Collection[str]) -> dict[str, Json]:
+    """Return the episodes that ended against each opponent, by its digest, and what the learner scored in them.
+
+    They are read from the run's log, which a run that goes on has cut at its checkpoint: so a kill changes nothing.
+    """
+    found = {}
+    rows = [parse_json(line) for line in read_text(run / METRICS, MOST_LOG).splitlines()]
+    for digest in sorted(opponents):
+        name = f"against/{label_of(digest)}"
+        ended = [row for row in rows if f"{name}/ended" in row]
+        if ended:
+            score = sum(row[f"{name}/ended"] * row[f"{name}/score_mean"] for row in ended)
+            found[digest] = {"episodes": sum(row[f"{name}/ended"] for row in ended), "score": score}
+    return found

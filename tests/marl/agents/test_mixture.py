@@ -203,7 +203,7 @@ def test_by_draws_where_a_member_tells_no_policy(folder, tree):
         (lambda d, w: d["members"][0].update(checkpoint=None, reference="mixture(runs)"), "neither built in nor a"),
         (lambda d, w: d["members"][0].update(checkpoint=None), "expected a checkpoint or a reference of 'm0'"),
         (lambda d, w: d["members"][0].update(checkpoint=d["members"][1]["checkpoint"]), "and it has"),
-        (lambda d, w: d.pop("mixture"), "has no mixture; name one that was trained with method: psro"),
+        (lambda d, w: d.pop("mixture"), "has no mixture: method: psro finds one"),
     ],
 )
 def test_damaged_ones_and_strangers_are_refused_in_one_sentence(folder, tree, change, sentence):

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import sqlite3
-from contextlib import closing
 
 import numpy as np
 import pytest
@@ -14,17 +12,17 @@ from marl.agents import checkpoint
 from marl.agents.populations import FILE
 from marl.base.origin import Origin, typed
 from marl.base.schema import validate
-from marl.base.units import Journal
+from tests.tournaments.populations.bytes import contents, games, killed_at_any_file
 from tournaments import playing, report
 from tournaments.populations import loop, policies
 from tournaments.populations.config import load_population
-from tournaments.populations.files import opponents_of, read_members
+from tournaments.populations.files import opponents_of
 from tournaments.populations.histories import history_of
 from tournaments.populations.policies import policies_of
 from tournaments.populations.psro import loop as psro
 from tournaments.populations.psro.config import PsroConfig
 from tournaments.populations.report import write_report
-from tournaments.store import Store, stored
+from tournaments.store import stored
 from tournaments.summary import summarize
 from tournaments.table import Table
 
@@ -68,23 +66,6 @@ def played(history, seat=0):
     known = policies_of(make(history.config.game, 1).spec, "a test")
     mixture, tree = known.mixture(history.found[-1]["weights"]), known.tree
     return mixture[int(np.flatnonzero(tree.player == seat)[0])]
-
-
-def contents(folder):
-    """Return everything that must be equal to the byte, and the journal as a set without times."""
-    names = [
-        FILE,
-        *(str(path.relative_to(folder)) for part in ("rounds", "members") for path in (folder / part).rglob("*")),
-    ]
-    kept = [
-        name
-        for name in sorted(names)
-        if not name.endswith(("metrics.jsonl", "lock.json")) and (folder / name).is_file()
-    ]
-    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
-    journal = {json.dumps([line["id"], line["output"]], sort_keys=True) for line in lines}
-    assert len(journal) == len(lines)
-    return {name: (folder / name).read_bytes() for name in kept}, journal
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -200,49 +181,15 @@ def test_a_pipeline_keeps_its_length(tmp_path):
         exact("openspiel:kuhn_poker", pipeline=2)
 
 
-class Killed(BaseException):
-    """Stands for a kill: nothing catches it."""
-
-
 @pytest.mark.parametrize(
     "late, fields", [(False, TINY), (True, TINY), (True, PIPED)], ids=["before", "after", "pipeline"]
 )
 def test_a_kill_at_any_file_changes_no_byte(tmp_path, monkeypatch, late, fields):
     """The run is ended before, or after, whatever it writes is written, once each, and goes on."""
     run(config(**fields), tmp_path / "whole")
-    budget, kills, most_members = 0, 0, 0
-
-    def mortal(write):
-        def until(*arguments, **named):
-            nonlocal budget
-            budget -= 1
-            if budget < 0 and not late:
-                raise Killed
-            written = write(*arguments, **named)
-            if budget < 0:
-                raise Killed
-            return written
-
-        return until
-
-    for owner, name in (
-        (psro.Round, "write"),
-        (psro, "write_population"),
-        (Journal, "add"),
-        (Store, "add"),
-        (checkpoint, "write"),
-    ):
-        monkeypatch.setattr(owner, name, mortal(getattr(owner, name)))
-    while True:
-        budget = 1 + kills
-        try:
-            run(config(**fields), tmp_path / "killed", resume=True)
-            break
-        except Killed:
-            kills += 1
-        members = len(read_members(tmp_path / "killed"))
-        assert members >= most_members
-        most_members = members
+    kills = killed_at_any_file(
+        monkeypatch, tmp_path / "killed", lambda folder: run(config(**fields), folder, resume=True), psro, late
+    )
     assert kills >= 8
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
     assert games(tmp_path / "killed") == games(tmp_path / "whole")
@@ -254,12 +201,6 @@ def test_going_on_lists_no_fewer_members_at_any_time(tmp_path, monkeypatch):
     monkeypatch.setattr(psro, "write_population", lambda folder, game, members, mixture: listed.append(len(members)))
     run(config(**TINY), tmp_path, resume=True)
     assert listed == [3]
-
-
-def games(folder):
-    """Return the rows of all games, by id."""
-    with closing(sqlite3.connect(folder / "games.sqlite")) as store:
-        return store.execute("SELECT id, seed, payoffs, termination, length, moves FROM games ORDER BY id").fetchall()
 
 
 def test_the_order_in_which_work_ends_changes_no_byte(tmp_path, monkeypatch):

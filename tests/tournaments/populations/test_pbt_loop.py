@@ -2,14 +2,11 @@
 
 import json
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from games.errors import RunFailed, UserError
+from games.errors import UserError
 from marl.agents import checkpoint
 from marl.agents.populations import FILE, read_population
 from marl.base.origin import Origin
@@ -99,7 +96,7 @@ def test_members_train_score_and_copy_in_rounds(whole):
 
 
 def test_a_copy_is_the_learner_of_its_round(tmp_path, copying, monkeypatch):
-    """Trap: with `keep: 1`, and the parent going on, the child's first checkpoint has the parent's bytes of that round."""
+    """Trap: with `keep: 1`, and the parent going on, the child's first checkpoint has the parent's bytes of then."""
     first = {}
     retain = checkpoint.retain
 
@@ -193,7 +190,9 @@ def test_a_schedule_is_replayed_to_the_members_bytes(tmp_path, whole, place):
     history = history_of(whole)
     copied = [copy.child for copy in history.copies]
     member = history.member(copied[place])
-    said = CliRunner().invoke(app, ["population", "lineage", str(whole), member.id, "--config", str(tmp_path / "again")])
+    said = CliRunner().invoke(
+        app, ["population", "lineage", str(whole), member.id, "--config", str(tmp_path / "again")]
+    )
     commands = said.stdout.splitlines()
     assert said.exit_code == 0 and len(commands) == 3
     for command in commands:
@@ -281,7 +280,7 @@ def test_another_config_is_refused_unless_changes_are_accepted(tmp_path, whole):
     shutil.copytree(whole, folder)
     with pytest.raises(UserError, match=r"begun with seeds: 32, the config now says 33; .*--accept-changes"):
         run(config(seeds=33), folder, resume=True)
-    with pytest.raises(UserError, match="begun with ready: 200, .* name another --run-dir"):
+    with pytest.raises(UserError, match=r"begun with ready: 200, .* name another --run-dir"):
         run(config(ready=100), folder, resume=True, accept_changes=True)
     run(config(seeds=33), folder, resume=True, accept_changes=True)
 

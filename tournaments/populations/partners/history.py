@@ -161,11 +161,9 @@ class PartnersHistory(History[PartnersConfig]):
             ("the difference: what co-play narrows", written(narrowed["mean"], narrowed["interval"])),
         ]
 
-    @property
-    def payoffs(self) -> Iterator[Payoffs]:
-        if self.found:
-            table = self.payoff(MEETING)
-            yield Payoffs(MEETING, [self.name.get(each, each[:8]) for each in table["agents"]], table["payoff"][0])
+    def table(self, number: int) -> Payoffs:
+        table = self.payoff(MEETING)
+        return Payoffs(MEETING, [self.name.get(each, each[:8]) for each in table["agents"]], table["payoff"][0])
 
     def row(self, member: Member) -> Sequence[str]:
         worth = self.worth(member)

@@ -173,9 +173,8 @@ class PbtHistory(History[PbtConfig]):
         """Return what each round found of a member; None of a round without scores."""
         return [found["members"].get(name) for found in self.found]
 
-    @property
-    def payoffs(self) -> Iterator[Payoffs]:
-        return iter(())
+    def table(self, number: int) -> Payoffs | None:
+        return None
 
     def row(self, member: Member) -> Sequence[str]:
         worth = self.worth(member)

@@ -26,7 +26,7 @@ class PsroHistory(History[PsroConfig]):
         "response would show how much exactly."
     )
     columns: ClassVar[Sequence[str]] = ("σ first", "σ second", "gain first", "gain second")
-    met_columns: ClassVar[Sequence[str]] = ("in seat 0", "in seat 1")
+    met_columns: ClassVar[Sequence[str]] = ("answers", "in seat 0", "in seat 1")
 
     @property
     def more(self) -> dict[str, Any]:
@@ -101,11 +101,9 @@ class PsroHistory(History[PsroConfig]):
         ]
         return Shares(f"{SEATS[seat]} seat", [member.id for member in self.members], rows)
 
-    @property
-    def payoffs(self) -> Iterator[Payoffs]:
-        for number in range(len(self.found)):
-            table = self.payoff(number)
-            yield Payoffs(number, [self.name.get(each, each[:8]) for each in table["agents"]], table["payoff"][0])
+    def table(self, number: int) -> Payoffs:
+        table = self.payoff(number)
+        return Payoffs(number, [self.name.get(each, each[:8]) for each in table["agents"]], table["payoff"][0])
 
     def gain(self, member: Member) -> Gain | None:
         """Return what a response gained over the mixture that it answers; None where that is not known."""

@@ -22,7 +22,6 @@ from typing import Any
 
 from games.contract import Spec
 from games.errors import UserError
-from marl.agents.load import load_entrants
 from marl.base.terminal import Terminal
 from marl.base.units import JOURNAL, Journal, work
 from marl.training.population import stands
@@ -46,7 +45,7 @@ from tournaments.populations.files import (
 from tournaments.populations.history import with_error
 from tournaments.populations.meetings import Games
 from tournaments.populations.policies import Policies, policies_of
-from tournaments.populations.population import Population
+from tournaments.populations.population import Population, named_agents
 from tournaments.populations.psro.config import BEST, PsroConfig
 from tournaments.populations.psro.meetings import Expectations, Measurements, Meetings
 from tournaments.populations.psro.responses import Response, name_of, respond, response_to, responses_of
@@ -67,7 +66,7 @@ class Psro(Population[PsroConfig]):
         with config.blame_game():
             _check_game(config, self._spec)
         with config.origin.blame(("start",)):
-            self.members = _starting(config, self._spec)
+            self.members = named_agents(config.start, "start", self._spec)
         self.learners: list[Member] = []  # the newest checkpoints of responses that still train, the lowest first
         self._policies = _policies(config, self._spec)
         with config.origin.blame(("start",)):
@@ -220,19 +219,6 @@ def _better(one: Facts, other: Facts) -> Facts:
     """Return the less exploitable of two mixtures, where both are known; else the first, which is the newer."""
     known = one["nash_conv"] is not None and other["nash_conv"] is not None
     return other if known and other["nash_conv"] <= one["nash_conv"] else one
-
-
-def _starting(config: PsroConfig, spec: Spec) -> list[Member]:
-    """Return the members before any response; raises UserError for an agent that does not fit or is named twice."""
-    members: dict[str, Member] = {}
-    for text in config.start:
-        for entrant in load_entrants(text, spec).values():
-            entrant.rest()
-            if entrant.digest in members:
-                raise UserError(f"'{text}' and '{members[entrant.digest].reference}' are the same agent; leave one out")
-            name = f"start-{len(members):04d}"
-            members[entrant.digest] = Member(name, entrant.digest, "start", 0, reference=entrant.reference)
-    return list(members.values())
 
 
 def _check_game(config: PsroConfig, spec: Spec) -> None:
