@@ -116,7 +116,7 @@ def test_the_number_of_workers_changes_no_byte(tmp_path, whole, workers):
 def test_a_kill_at_any_file_changes_no_byte(tmp_path, whole, monkeypatch, late):
     folder = tmp_path / "killed"
     kills = killed_everywhere(
-        monkeypatch, lambda: run(config(), folder, resume=True), (partners, "write_population"), late=late, every=2
+        monkeypatch, lambda: run(config(), folder, resume=True), (partners, "write_population"), late=late
     )
     assert kills >= 8
     assert contents(folder) == contents(whole) and games(folder) == games(whole)

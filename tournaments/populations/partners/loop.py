@@ -56,8 +56,7 @@ class PartnersPopulation(Trained[PartnersConfig]):
         super().__init__(config, folder, device, console, config.checked(device))
 
     def _advance(self) -> None:
-        journal, met = Journal(self.folder / JOURNAL), Round(self.folder, MEETING)
-        over = met.read(META) is not None
+        journal = Journal(self.folder / JOURNAL)
         alone = self._train(journal, [self._run(name, 0) for name in names_of(self.config, PARTNER, HELD_OUT)])
         members = [self._member(name, output, 1) for name, output in alone.items()]
         if not read_members(self.folder):
@@ -66,8 +65,7 @@ class PartnersPopulation(Trained[PartnersConfig]):
         learned = self._train(journal, [self._run(name, 1, pool) for name in names_of(self.config, LEARNER)])
         members += [self._member(name, output, MEETING) for name, output in learned.items()]
         write_population(self.folder, self.config.game, members, None)
-        if not over:
-            self._meet(met, members)
+        self._meet(Round(self.folder, MEETING), members)
 
     def _run(self, name: str, round: int, pool: Sequence[Mapping[str, Any]] = ()) -> Run:
         """Return what a member trains: with itself, or with a pool."""
@@ -122,7 +120,7 @@ class PartnersPopulation(Trained[PartnersConfig]):
         )
 
     def _meet(self, round: Round, members: Sequence[Member]) -> None:
-        """Let all members meet, and write what they are paid and what follows."""
+        """Let all members meet, if they have not yet, and write what they are paid and what follows."""
         paid = self._play(members)
         round.write(PAYOFF, payoff_json(paid))
         digests = {role: [member.digest for member in members if member.role == role] for role in ROLES}
@@ -141,10 +139,11 @@ class PartnersPopulation(Trained[PartnersConfig]):
                 "interval": gained.interval if np.isfinite(gained.interval) else None,
             },
         }
-        with self._shown(0) as shown:
-            for writer in shown:
-                writer.write(round.number, values_of(meta))
-                writer.flush()
+        if round.read(META) is None:
+            with self._shown(0) as shown:
+                for writer in shown:
+                    writer.write(round.number, values_of(meta))
+                    writer.flush()
         round.write(META, meta)
         self._say(in_words(meta))
 
