@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from marl.evaluation.evaluate import Evaluation
     from marl.rollout.agent import Agent
     from marl.training.config import PopulationConfig, TrainConfig
-    from tournaments.populations.settings import InRounds
+    from tournaments.populations.settings import AdvancingConfig
     from tournaments.summary import Summary
     from tournaments.tournament import TournamentConfig
 
 Name = str | os.PathLike[str]  # a reference, or a path
 NAMES = (str, os.PathLike)
-Schema = TypeVar("Schema", "TrainConfig", "TournamentConfig", "PopulationConfig | InRounds")
+Schema = TypeVar("Schema", "TrainConfig", "TournamentConfig", "PopulationConfig | AdvancingConfig")
 
 MOST_ENVS = 64  # environments that play together; the results do not depend on it
 
@@ -190,7 +190,7 @@ def train(
 
 
 def train_population(
-    config: "Name | Mapping[str, Any] | PopulationConfig | InRounds",
+    config: "Name | Mapping[str, Any] | PopulationConfig | AdvancingConfig",
     *,
     run_dir: Name | None = None,
     resume: bool = False,
@@ -209,9 +209,9 @@ def train_population(
     from marl.training.population import train_members
     from tournaments.populations.config import schema_of
     from tournaments.populations.loop import run
-    from tournaments.populations.settings import InRounds
+    from tournaments.populations.settings import AdvancingConfig
 
-    if isinstance(config, PopulationConfig | InRounds):
+    if isinstance(config, PopulationConfig | AdvancingConfig):
         config = config.model_dump(mode="json", exclude_unset=True)
     source = Path(config) if isinstance(config, NAMES) else config
     settings = _configured(schema_of(source, _typed(changes)), config, changes)

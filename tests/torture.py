@@ -66,6 +66,26 @@ PSRO = {
 }
 
 
+PBT = {
+    "method": "pbt",
+    "train": "ippo.json",
+    "set": {"steps": 4_800, "stretch": 400, "keep": 1},
+    "size": 5,
+    "ready": 1_200,
+    "vary": {"algorithm.learning_rate": {"log": [1e-4, 1e-1]}},
+    "seeds": 32,
+    "workers": 2,
+}
+PARTNERS = {
+    "method": "partners",
+    "train": "ippo.json",
+    "set": {"game": "matrix(game=coordination, steps=8, memory=true)", "steps": 4_000, "stretch": 400},
+    "partners": 3,
+    "learners": 2,
+    "held_out": 2,
+    "seeds": 40,
+    "workers": 2,
+}
 LEAGUE = {
     "method": "league",
     "game": "openspiel:kuhn_poker",
@@ -222,7 +242,8 @@ class Rounds(Judge):
         """Leave out cells.json, to which more is added, and checkpoints within a response: it keeps its last."""
         found = {str(path): path.read_bytes() for path in (folder / "rounds").rglob("*.json") if path.stem != "cells"}
         runs = self._runs.committed(folder)
-        made = {f"{entry['output']['checkpoint']}/checkpoint.json" for entry in self._runs.units(folder)}
+        trained = [entry["output"] for entry in self._runs.units(folder) if entry["kind"] == "train"]
+        made = {f"{output['checkpoint']}/checkpoint.json" for output in trained}
         found |= {name: what for name, what in runs.items() if name in made or name.startswith("the unit ")}
         return found | (self._games.committed(folder) if self._has_games(folder) else {})
 
@@ -287,6 +308,7 @@ def subjects() -> dict[str, Subject]:
     found += [
         Subject(f"league-{workers}", ("population",), LEAGUE | {"workers": workers}, Rounds()) for workers in (1, 2)
     ]
+    found += [Subject(config["method"], ("population",), config, Rounds()) for config in (PBT, PARTNERS)]
     for workers in (1, 2):
         config = TOURNAMENT | {"workers": workers}
         found.append(Subject(f"tournament-{workers}", ("tournament", "run"), config, Games(), ()))

@@ -24,7 +24,14 @@ from marl.cli.options import (
 
 
 def train(
-    config: Config, sets: Sets = None, run_dir: RunDir = None, resume: Resume = False, device: Device = "auto"
+    config: Config,
+    sets: Sets = None,
+    run_dir: RunDir = None,
+    resume: Resume = False,
+    until: Annotated[
+        int | None, typer.Option(min=1, help="Stop at this step before the config's last; --resume goes on.")
+    ] = None,
+    device: Device = "auto",
 ) -> None:
     """Train one learner."""
     from marl.base.origin import typed
@@ -34,7 +41,12 @@ def train(
 
     folder = run_folder(config, run_dir)
     newest = train_run(
-        load(TrainConfig, config, typed(sets or [])), folder, resume=resume, device=device, console=Terminal()
+        load(TrainConfig, config, typed(sets or [])),
+        folder,
+        resume=resume,
+        device=device,
+        console=Terminal(),
+        until=until,
     )
     say(f"trained: {newest}")
     if (folder / "tensorboard").is_dir():

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from games.arrays import Floats
 from games.contract import VecEnv
 from games.keys import fold
 from marl.agents.load import Entrant
 from marl.base.intervals import of_pulls
-from marl.rollout.loop import play_episodes
+from marl.rollout.loop import Episode, play_episodes
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,36 @@ def evaluate_entrant(
     episode is cut after `max_steps` (by default `most_steps` of the game). Raises RunFailed for an agent that fails or
     moves illegally.
     """
+    played, own = _play(venv, agent, against, seeds, key, opening_moves, max_steps)
+    cut = [episode.length for episode in played if episode.cut]
+    half = of_pulls((own - own.mean(0)).T / seeds, np.full(own.shape[1], seeds))
+    return Evaluation(
+        episodes=len(played),
+        return_mean=own.mean(0).round(6).tolist(),
+        return_ci95=half.round(6).tolist(),
+        length_mean=round(float(np.mean([episode.length for episode in played])), 6),
+        cut=len(cut),
+        cut_after=max(cut, default=0),
+    )
+
+
+def returns_by_seed(
+    venv: VecEnv, agent: Entrant, against: Entrant | None, *, seeds: int, key: int, max_steps: int | None = None
+) -> Floats:
+    """Play as `evaluate_entrant` does, and return the agent's returns [S, N] by seed and by the seat that it held."""
+    return _play(venv, agent, against, seeds, key, 0, max_steps)[1]
+
+
+def _play(
+    venv: VecEnv,
+    agent: Entrant,
+    against: Entrant | None,
+    seeds: int,
+    key: int,
+    opening_moves: int,
+    max_steps: int | None,
+) -> tuple[list[Episode], Floats]:
+    """Play every seed from every seat; return the episodes, and the agent's returns [S, N] by its seat."""
     num_players = venv.spec.num_players
     roster = [agent, against] if against else [agent]
     rotations = num_players if against else 1
@@ -74,14 +105,5 @@ def evaluate_entrant(
         key=lambda episode: episode.index,
     )
     returns = np.stack([episode.returns for episode in played]).reshape(seeds, rotations, num_players)
-    own = returns[:, np.arange(num_players), np.arange(num_players)] if against else returns[:, 0]  # [seeds, N]
-    cut = [episode.length for episode in played if episode.cut]
-    half = of_pulls((own - own.mean(0)).T / seeds, np.full(num_players, seeds))
-    return Evaluation(
-        episodes=len(played),
-        return_mean=own.mean(0).round(6).tolist(),
-        return_ci95=half.round(6).tolist(),
-        length_mean=round(float(np.mean([episode.length for episode in played])), 6),
-        cut=len(cut),
-        cut_after=max(cut, default=0),
-    )
+    own = returns[:, np.arange(num_players), np.arange(num_players)] if against else returns[:, 0]
+    return played, own

@@ -9,9 +9,10 @@ nothing else: not on the order in which work ends, on the engine, or on when a r
     population  the folder, and what all methods do alike
     history     what was done so far, for status and report; a method's own says what its rounds found
     psro/       method: psro, responses to the mixture of all members    rounds/R/meta.json, decision.json
-    league/     method: league, learners that meet each other's frozen past
+    league/     method: league, learners by their roles                rounds/R/meta.json, decision.json
     spent       the CPU time of games and of training                    cpu.jsonl
-    pbt/        what population-based training decides, as pure functions, like the next
-    partners/   what is measured of partners, which checkpoints make a pool, which seeds are held out
+    trained     members that are runs of one training config, round by round
+    pbt/        method: pbt, members that copy the better ones         rounds/R/meta.json, decision.json
+    partners/   method: partners, learners with a pool of partners     rounds/1/decision.json, rounds/2/meta.json
     loop        run a population by its method
 """

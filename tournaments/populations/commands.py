@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from games.errors import UserError
 from marl.base.files import run_folder, typed_path
 from marl.base.terminal import Terminal
 from marl.cli.groups import Commands
@@ -52,7 +53,9 @@ def population(
     from marl.training.config import PopulationConfig
     from marl.training.population import train_members
     from tournaments.populations.config import load_population
+    from tournaments.populations.histories import history_of
     from tournaments.populations.loop import run
+    from tournaments.populations.report import write_report
 
     folder, settings = run_folder(config, run_dir), load_population(config, typed(sets or []))
     if isinstance(settings, PopulationConfig):
@@ -60,8 +63,10 @@ def population(
     else:
         path = run(settings, folder, resume=resume, device=device, console=Terminal(), accept_changes=accept_changes)
         say(f"population: {path}")
-        say(f"report: {_report(folder)}")
-        say(f"its mixture plays as: mixture({folder})")
+        history = history_of(folder)
+        say(f"report: {write_report(history)}")
+        if history.plays_as:
+            say(history.plays_as)
     say(f"curves: tensorboard --logdir {shlex.quote(str(folder))}")
 
 
@@ -80,18 +85,40 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
 
 @app.command("report")
 def report(folder: Folder) -> None:
-    """Write one HTML page: the mixture, the payoffs and the exploitability by round."""
-    say(f"report: {_report(folder)}")
+    """Write one HTML page: what the rounds found, and what members are worth."""
+    from tournaments.populations.histories import history_of
+    from tournaments.populations.report import write_report
+
+    say(f"report: {write_report(history_of(folder))}")
 
 
 @app.command("lineage")
-def lineage(folder: Folder, member: Annotated[str | None, MEMBER] = None, as_json: AsJson = False) -> None:
-    """Say which mixture each member answers, or one of them."""
+def lineage(
+    folder: Folder,
+    member: Annotated[str | None, MEMBER] = None,
+    as_json: AsJson = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="Of method pbt: print the commands that train the member again, each run below this folder.",
+            parser=typed_path,
+            metavar="FOLDER",
+        ),
+    ] = None,
+) -> None:
+    """Say where each member came from, or one of them: which mixture it answers, or whom it copied."""
     from tournaments.populations.histories import history_of
     from tournaments.populations.status import print_lineage
 
     history = history_of(folder)
     chosen = [history.member(member)] if member else list(history.members)
+    if config is not None:
+        if member is None:
+            raise UserError("--config trains one member again; name it, such as `status` lists them")
+        for command in history.replay(chosen[0], str(config)):
+            say(command)
+        return
     if as_json:
         print_json({"members": [history.origin(each) for each in chosen]})
     else:
@@ -110,10 +137,3 @@ def matches(folder: Folder, member: Name, other: Name, as_json: AsJson = False) 
         print_json(found)
     else:
         print_matches(Terminal(), found)
-
-
-def _report(folder: Path) -> Path:
-    from tournaments.populations.histories import history_of
-    from tournaments.populations.report import write_report
-
-    return write_report(history_of(folder))

@@ -11,14 +11,22 @@ from marl.base.origin import Change
 from marl.base.schema import load
 from marl.training.config import PopulationConfig
 from tournaments.populations.league.config import LeagueConfig
+from tournaments.populations.partners.config import PartnersConfig
+from tournaments.populations.pbt.config import PbtConfig
 from tournaments.populations.psro.config import PsroConfig
-from tournaments.populations.settings import InRounds
+from tournaments.populations.settings import AdvancingConfig
 
-PopulationSchema = type[PopulationConfig] | type[InRounds]
-METHODS: dict[str, PopulationSchema] = {"independent": PopulationConfig, "psro": PsroConfig, "league": LeagueConfig}
+PopulationSchema = type[PopulationConfig] | type[AdvancingConfig]
+METHODS: dict[str, PopulationSchema] = {
+    "independent": PopulationConfig,
+    "psro": PsroConfig,
+    "league": LeagueConfig,
+    "pbt": PbtConfig,
+    "partners": PartnersConfig,
+}
 
 
-def load_population(path: Path, changes: Sequence[Change]) -> PopulationConfig | InRounds:
+def load_population(path: Path, changes: Sequence[Change]) -> PopulationConfig | AdvancingConfig:
     """Read the config of a population by its method; raises UserError in one sentence for whatever does not fit."""
     return load(schema_of(path, changes), path, changes)
 

@@ -112,6 +112,12 @@ def solutions(folder: Path) -> list[Any]:
     return list(takewhile(lambda meta: meta is not None, found))
 
 
+def findings(folder: Path) -> list[Any]:
+    """Return what the rounds of a method without payoff tables have found, from the first, in order."""
+    found = (Round(folder, number).read(META) for number in count())
+    return list(takewhile(lambda meta: meta is not None, found))
+
+
 def opponents_of(decision: Mapping[str, Any] | None, learner: str) -> Weights:
     """Return whom a learner meets by a round's decision; populations of before had one learner in a round."""
     if decision is None:

@@ -10,9 +10,16 @@ from tournaments.populations.config import schema_of
 from tournaments.populations.files import ROUNDS
 from tournaments.populations.history import History
 from tournaments.populations.league.history import LeagueHistory
+from tournaments.populations.partners.history import PartnersHistory
+from tournaments.populations.pbt.history import PbtHistory
 from tournaments.populations.psro.history import PsroHistory
 
-HISTORIES: dict[str, type[History[Any]]] = {"psro": PsroHistory, "league": LeagueHistory}
+HISTORIES: dict[str, type[History[Any]]] = {
+    "psro": PsroHistory,
+    "league": LeagueHistory,
+    "pbt": PbtHistory,
+    "partners": PartnersHistory,
+}
 
 
 def history_of(folder: Path) -> History[Any]:

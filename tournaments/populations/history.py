@@ -14,11 +14,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 from games.errors import UserError, nearest
 from tournaments.pairs import written
 from tournaments.populations.files import DECISION, END, PAYOFF, Member, Round, read_members, solutions
-from tournaments.populations.settings import InRounds
+from tournaments.populations.settings import AdvancingConfig
 
 NOTHING = "—"  # in a table, where there is no value
 
-Config = TypeVar("Config", bound=InRounds)
+Config = TypeVar("Config", bound=AdvancingConfig)
 
 
 def with_error(mean: float, error: float) -> str:
@@ -51,11 +51,13 @@ class Section:
     text: str
     lines: Sequence[Line] = ()
     shares: Sequence[Shares] = ()
+    columns: Sequence[str] = ()  # titles of a table, whose first column names
+    rows: Sequence[Sequence[str]] = ()
 
     @property
     def id(self) -> str:
         """Its anchor in the page."""
-        return self.title.lower().replace(" ", "-")
+        return self.title.lower().replace(" ", "-").replace(".", "-")
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ class History(ABC, Generic[Config]):
     found: Sequence[Mapping[str, Any]]  # meta.json of each round
 
     about: ClassVar[str]  # the method, in words
-    columns: ClassVar[Sequence[str]]  # the titles of what `row` says
-    met_columns: ClassVar[Sequence[str]]  # the titles of a member's opponents, and of their weights
+    columns: ClassVar[Sequence[str]] = ()  # of what `row` says, where these do not depend on the config
+    met_columns: ClassVar[Sequence[str]] = ()  # the titles of a member's opponents, and of their weights
 
     @classmethod
     def read(cls, folder: Path, config: Config) -> "History[Config]":
@@ -89,7 +91,22 @@ class History(ABC, Generic[Config]):
     def over(self) -> bool:
         """Whether no round is to come."""
         last = len(self.found) - 1
-        return last >= self.config.rounds or Round(self.folder, last).read(END) is not None
+        return last >= self.rounds or Round(self.folder, last).read(END) is not None
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds train."""
+        return self.config.rounds
+
+    @property
+    def game(self) -> str:
+        """The game that members play."""
+        return self.config.game
+
+    @property
+    def plays_as(self) -> str | None:
+        """What plays as the population does, in words; None before anything does."""
+        return f"its mixture plays as: mixture({self.folder})"
 
     @property
     def rounds_over(self) -> int:
@@ -136,9 +153,9 @@ class History(ABC, Generic[Config]):
         """Return the status as JSON data."""
         whole = {
             "method": self.config.method,
-            "game": self.config.game,
+            "game": self.game,
             "rounds": len(self.found),
-            "iterations": self.config.rounds,
+            "iterations": self.rounds,
             "next": self.doing,
         }
         return whole | self.more | {"members": [self.about_member(member) for member in self.members]}
@@ -152,6 +169,27 @@ class History(ABC, Generic[Config]):
         """Return from where a member came and whom it was trained against, as JSON data."""
         said = {name: getattr(member, name) for name in ("id", "digest", "role", "round", "reference")}
         return said | {"opponents": [{"id": self.name[digest], "weights": met} for digest, met in self.met(member)]}
+
+    @property
+    def descent_columns(self) -> Sequence[str]:
+        """The titles of what `descent` says."""
+        return self.met_columns
+
+    def descent(self, member: Member) -> Sequence[Sequence[str]]:
+        """Return rows of text about where a member came from: whom it was trained against."""
+        return [[self.name[digest], *(f"{weight:.3f}" for weight in met)] for digest, met in self.met(member)]
+
+    def replay(self, member: Member, folder: str) -> list[str]:
+        """Return the commands that train a member again, in order; raises UserError where its method has none."""
+        raise UserError(
+            f"expected a population of method: pbt to replay a member, got method: {self.config.method}; leave "
+            "--config out"
+        )
+
+    @property
+    def titles(self) -> Sequence[str]:
+        """The titles of what `row` says."""
+        return self.columns
 
     @property
     @abstractmethod
@@ -179,8 +217,8 @@ class History(ABC, Generic[Config]):
         """The parts of the report."""
 
     @abstractmethod
-    def table(self, number: int) -> Payoffs:
-        """Return the payoff table of a round that is over."""
+    def table(self, number: int) -> Payoffs | None:
+        """Return the payoff table of a round that is over; None where its method has none."""
 
     @abstractmethod
     def row(self, member: Member) -> Sequence[str]:
@@ -197,6 +235,15 @@ class History(ABC, Generic[Config]):
     @abstractmethod
     def met(self, member: Member) -> Sequence[tuple[str, Sequence[float]]]:
         """Return whom a member was trained against, by digest, with weights, under `met_columns`."""
+
+    @staticmethod
+    def _cells(table: Mapping[str, Any], member: Member, other: Member) -> list[dict[str, Any]]:
+        """Return what a member was paid against another by a payoff table, by its seat, as JSON data."""
+        if not {member.digest, other.digest} <= set(table["agents"]):
+            return []
+        i, j = (table["agents"].index(each.digest) for each in (member, other))
+        names = ("payoff", "error", "games")
+        return [{"seat": seat} | {name: table[name][seat][i][j] for name in names} for seat in range(2)]
 
     @abstractmethod
     def cells(self, member: Member, other: Member) -> list[dict[str, Any]]:

@@ -6,15 +6,22 @@ from typing import Any
 from marl.base.terminal import Terminal
 from marl.training.train import device_of
 from tournaments.populations.league.loop import LeaguePopulation
+from tournaments.populations.partners.loop import PartnersPopulation
+from tournaments.populations.pbt.loop import PbtPopulation
 from tournaments.populations.population import Population
 from tournaments.populations.psro.loop import Psro
-from tournaments.populations.settings import InRounds
+from tournaments.populations.settings import AdvancingConfig
 
-POPULATIONS: dict[str, type[Population[Any]]] = {"psro": Psro, "league": LeaguePopulation}
+POPULATIONS: dict[str, type[Population[Any]]] = {
+    "psro": Psro,
+    "league": LeaguePopulation,
+    "pbt": PbtPopulation,
+    "partners": PartnersPopulation,
+}
 
 
 def run(
-    config: InRounds,
+    config: AdvancingConfig,
     folder: Path,
     *,
     resume: bool,

@@ -19,11 +19,11 @@ from marl.base.terminal import Terminal
 from marl.base.units import JOURNAL
 from marl.training.writers import Writer, load_writers
 from tournaments.populations.files import ROUNDS, Member
-from tournaments.populations.settings import InRounds
+from tournaments.populations.settings import AdvancingConfig
 from tournaments.populations.training import MEMBERS
 from tournaments.store import STORE, Store
 
-Config = TypeVar("Config", bound=InRounds)
+Config = TypeVar("Config", bound=AdvancingConfig)
 
 
 class Population(ABC, Generic[Config]):
@@ -88,26 +88,35 @@ class Population(ABC, Generic[Config]):
             if not resume:
                 raise UserError(f"'{folder}' already holds a run; go on with it (--resume), or name another --run-dir")
             self._refuse_other(load(type(self.config), path, record=True), accept_changes=accept_changes)
-        try:
-            write_text(path, dump(self.config))
-        except OSError as error:
-            raise UserError(f"the folder '{folder}' cannot be written: {error}; name another --run-dir") from error
+        self._write("config.yaml", dump(self.config))
 
-    def _refuse_other(self, begun: InRounds, *, accept_changes: bool) -> None:
+    def _write(self, name: str, text: str) -> None:
+        """Write a file of the folder; raises UserError where it cannot be written."""
+        try:
+            write_text(self.folder / name, text)
+        except OSError as error:
+            raise UserError(f"the folder '{self.folder}' cannot be written: {error}; name another --run-dir") from error
+
+    def _refuse_other(self, begun: AdvancingConfig, *, accept_changes: bool) -> None:
         """Raise UserError if the config differs in what may not change from the one that the run was begun with."""
         now, before = (_values(whole) for whole in (self.config, begun))
         changed = [key for key in now if key not in self.may_change and now[key] != before[key]]
-        kept = [key for key in changed if key in self.stays]
-        refused = kept if accept_changes else kept + [key for key in changed if key not in self.stays]
-        if refused:
-            first, more = refused[0], f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
-            instead = (
-                "name another --run-dir" if kept else "add --accept-changes: its later rounds are then another run's"
-            )
-            raise UserError(
-                f"the population was begun with {_difference(first, before[first], now[first])}{more}; "
-                f"resume with the same, or {instead}"
-            )
+        refuse_changes(changed, before, now, self.stays, accept_changes)
+
+
+def refuse_changes(
+    changed: Sequence[str], before: Mapping[str, Any], now: Mapping[str, Any], stays: Sequence[str], accept: bool
+) -> None:
+    """Raise UserError for keys whose values have changed: with `accept`, for those that must stay."""
+    kept = [key for key in changed if key in stays]
+    refused = kept if accept else kept + [key for key in changed if key not in stays]
+    if refused:
+        first, more = refused[0], f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+        instead = "name another --run-dir" if kept else "add --accept-changes: its later rounds are then another run's"
+        raise UserError(
+            f"the population was begun with {_difference(first, before.get(first), now.get(first))}{more}; "
+            f"resume with the same, or {instead}"
+        )
 
 
 def named_agents(texts: Sequence[str], role: str, spec: Spec) -> list[Member]:
@@ -123,7 +132,7 @@ def named_agents(texts: Sequence[str], role: str, spec: Spec) -> list[Member]:
     return list(members.values())
 
 
-def _values(config: InRounds) -> Mapping[str, Any]:
+def _values(config: AdvancingConfig) -> Mapping[str, Any]:
     """Return every value of a config as JSON data, those that its YAML leaves out included."""
     return {key: getattr(config, key) for key in type(config).model_fields} | config.model_dump(mode="json")
 

@@ -83,6 +83,8 @@ def _tables(history: History[Any]) -> str:
     left = CELLS
     for number in reversed(range(len(history.found))):
         table = history.table(number)
+        if table is None:
+            continue
         left -= len(table.names) ** 2
         if found and left < 0:
             break

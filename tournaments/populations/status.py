@@ -14,10 +14,9 @@ MOST_GAMES = 20  # that are printed; --json has all
 
 def print_status(console: Terminal, history: History[Any]) -> None:
     """Print how far a population is, and a line for each member: the newest last."""
-    config = history.config
     console.print(
-        f"{history.folder}: {config.method} at {config.game}, round {history.rounds_over} of {config.rounds}; "
-        f"{history.doing}"
+        f"{history.folder}: {history.config.method} at {history.game}, round {history.rounds_over} of "
+        f"{history.rounds}; {history.doing}"
     )
     if history.headline:
         console.print(history.headline)
@@ -26,19 +25,16 @@ def print_status(console: Terminal, history: History[Any]) -> None:
         name = f"{member.id}, {member.reference}" if member.reference else member.id
         steps = f"{member.step:,}" if member.step else NOTHING
         rows.append([name, str(member.round), steps, *history.row(member), member.digest[:8]])
-    print_table(console, ("member", "round", "steps", *history.columns, "digest"), rows, name="member")
+    print_table(console, ("member", "round", "steps", *history.titles, "digest"), rows, name="member")
 
 
 def print_lineage(console: Terminal, history: History[Any], members: Sequence[Member]) -> None:
-    """Print for each member where it came from, and whom it was trained against, with its weights."""
+    """Print for each member where it came from."""
     for member in members:
         console.print(f"{member.id} ({member.role}, round {member.round}): {history.made_by(member)}")
-        rows = [
-            [each["id"], *(f"{weight:.3f}" for weight in each["weights"])]
-            for each in history.origin(member)["opponents"]
-        ]
-        if rows:
-            print_table(console, history.met_columns, rows, name=history.met_columns[0])
+        if rows := history.descent(member):
+            titles = history.descent_columns
+            print_table(console, titles, rows, name=titles[0])
 
 
 def games_of(history: History[Any], member: Member, other: Member) -> dict[str, Any]:

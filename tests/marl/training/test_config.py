@@ -16,6 +16,7 @@ from marl.learning.registry import configured
 from marl.training.config import PopulationConfig, TrainConfig
 from tests.properties import examples
 from tournaments.populations.config import load_population
+from tournaments.populations.league.config import LeagueConfig
 from tournaments.populations.psro.config import PsroConfig
 
 ROOT = Path(__file__).parents[3]
@@ -289,11 +290,16 @@ def test_dump_says_every_value_and_is_read_back(tmp_path):
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "population").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_population_config_fits(path):
     population = load_population(path, ())
-    if isinstance(population, PsroConfig):
+    if isinstance(population, PopulationConfig):
+        for member in population.members.values():
+            configured(load(TrainConfig, Path(member.train), by_key(member.set, "{}")).algorithm, "algorithm")
+    elif isinstance(population, PsroConfig):
         configured(population.learner, "learner")
-        return
-    for member in population.members.values():
-        configured(load(TrainConfig, Path(member.train), by_key(member.set, "{}")).algorithm, "algorithm")
+    elif isinstance(population, LeagueConfig):
+        for role in population.learners.values():
+            configured(population.algorithm(role) or {}, "learner")
+    else:
+        population.checked()
 
 
 def test_validate_names_the_place():

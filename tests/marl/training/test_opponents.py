@@ -218,7 +218,7 @@ class TestByDigest:
         for name in ("config.yaml", f"checkpoints/{checkpoint.newest(tmp_path / 'one').name}/checkpoint.json"):
             found = (tmp_path / "one" / name).read_bytes()
             assert found == (tmp_path / "other" / name).read_bytes() and f"digest:{digest}".encode() in found
-        assert f"against/a/{member.name}/episodes" in lines(tmp_path / "one" / "metrics.jsonl")[0]
+        assert f"against/{digest[:12]}/episodes" in lines(tmp_path / "one" / "metrics.jsonl")[0]
 
     def test_one_that_nobody_knows_or_that_is_another(self, member, tmp_path):
         settings, digest = self.settings(member), checkpoint.read(member)["digest"]

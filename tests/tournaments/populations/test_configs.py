@@ -84,9 +84,9 @@ def test_whether_numbers_are_whole_is_read_off_the_setting(checked):
   algorithm.anneal: {choice: [true, false]}
 """
     )
-    config, (training, priors) = checked(PbtConfig, text)
-    assert training.algorithm["name"] == "ippo" and config.size == 8
-    assert priors == {
+    config, pbt = checked(PbtConfig, text)
+    assert pbt.base.config.algorithm["name"] == "ippo" and config.size == 8
+    assert pbt.priors == {
         "algorithm.learning_rate": Range(1e-4, 3e-3, log=True),
         "algorithm.entropy_coefficient": Range(0, 1),
         "algorithm.epochs": Range(1, 8, whole=True),
@@ -97,8 +97,8 @@ def test_whether_numbers_are_whole_is_read_off_the_setting(checked):
 
 def test_a_prior_may_be_set_by_its_path(checked):
     change = "vary.algorithm.learning_rate={log: [0.01, 0.1]}", "vary.algorithm.clip={uniform: [0.1, 0.3]}"
-    _, (_, priors) = checked(PbtConfig, PBT, *change)
-    assert priors == {
+    _, pbt = checked(PbtConfig, PBT, *change)
+    assert pbt.priors == {
         "algorithm.learning_rate": Range(0.01, 0.1, log=True),
         "algorithm.clip": Range(0.1, 0.3),
     }
@@ -108,8 +108,8 @@ def test_a_config_is_the_same_after_yaml(checked, tmp_path):
     config, _ = checked(PbtConfig, PBT)
     (tmp_path / "again.yaml").write_text(dump(config))
     assert load(PbtConfig, tmp_path / "again.yaml") == config
-    partners, training = checked(PartnersConfig, PARTNERS)
-    assert training.game.startswith("spread(players=2)") and (partners.partners, partners.held_out) == (8, 4)
+    partners, base = checked(PartnersConfig, PARTNERS)
+    assert base.config.game.startswith("spread(players=2)") and (partners.partners, partners.held_out) == (8, 4)
 
 
 def test_what_shapes_tensors_may_not_vary_in_any_learner(checked):
@@ -119,8 +119,8 @@ def test_what_shapes_tensors_may_not_vary_in_any_learner(checked):
     assert "'algorithm.memory' changes the shapes" in refusal(
         checked, PbtConfig, PBT, WIDE, vary("algorithm.memory", "{uniform: [2, 9]}")
     )
-    _, (_, priors) = checked(PbtConfig, PBT, WIDE, vary("algorithm.momentum", "{uniform: [0, 1]}"))
-    assert priors == {"algorithm.momentum": Range(0, 1)}
+    _, pbt = checked(PbtConfig, PBT, WIDE, vary("algorithm.momentum", "{uniform: [0, 1]}"))
+    assert pbt.priors == {"algorithm.momentum": Range(0, 1)}
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,7 @@ def test_priors_that_do_not_fit_are_refused(checked, setting, prior, why):
         ("ready=1e9", "--set ready: expected ready to be at most 500000"),
         ("vary={}", "expected 1 or more entries, got 0"),
         ("seeds=9", "expected a number of at least 10, got 9"),
+        ("anchors=[self, random]", "is zero-sum, so self-play pays all members alike; take 'self' out"),
         ("anchors=[nobody]", "--set anchors: expected one of random"),
         ("set={opponents: {agents: [random]}}", "anchors are never trained against: 'random' is in 'opponents' too"),
         ("set={stepz: 3}", "unknown key 'stepz'"),
@@ -175,6 +176,17 @@ def test_priors_that_do_not_fit_are_refused(checked, setting, prior, why):
 )
 def test_a_pbt_that_does_not_fit_is_refused(checked, change, why):
     assert why in refusal(checked, PbtConfig, PBT, change)
+
+
+def test_members_start_where_they_are_told(checked):
+    _, drawn = checked(PbtConfig, PBT)
+    rates = [start["algorithm.learning_rate"] for start in drawn.starts]
+    assert len(set(rates)) == 8 and all(1e-4 <= rate <= 3e-3 for rate in rates)
+    _, alike = checked(PbtConfig, PBT, "start=train", "set={algorithm.learning_rate: 1e-4}")
+    assert list(alike.starts) == [{"algorithm.learning_rate": 1e-4}] * 8
+    assert "expected the value of the training config, 0.01, among those that 'algorithm.learning_rate' may" in refusal(
+        checked, PbtConfig, PBT, "start=train", "set={algorithm.learning_rate: 0.01}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -351,8 +351,10 @@ def test_configs_are_read_by_their_method(tmp_path):
     path.write_text("method: psro\ngame: openspiel:kuhn_poker\nlearner: ippo\n")
     assert isinstance(load_population(path, []), PsroConfig)
     assert load_population(path, typed(["learner.hidden=[8]"])).learner == {"name": "ippo", "hidden": [8]}
-    for value, said in {"pbt": "'pbt'", "psr": "'psr'; did you mean 'psro'?", "[psro]": r"\['psro'\]"}.items():
-        with pytest.raises(UserError, match=f"expected method to be one of independent, psro, league, got {said}"):
+    for value, said in {"cbt": "'cbt'", "psr": "'psr'; did you mean 'psro'?", "[psro]": r"\['psro'\]"}.items():
+        with pytest.raises(
+            UserError, match=f"expected method to be one of independent, psro, league, pbt, partners, got {said}"
+        ):
             load_population(path, typed([f"method={value}"]))
     path.write_text("game: openspiel:kuhn_poker\nlearner: ippo\n")
     with pytest.raises(UserError, match="add method: psro"):

@@ -8,9 +8,10 @@ from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl.base.schema import Size
-from marl.training.config import TrainConfig
-from marl.training.train import check
-from tournaments.populations.of_training import OfTraining
+from marl.training.train import Checked, check
+from tournaments.populations.settings import OfTraining
+
+SELF = "self"  # self-play, among those that a run is evaluated against
 
 
 class PartnersConfig(OfTraining):
@@ -23,8 +24,16 @@ class PartnersConfig(OfTraining):
     steps: PositiveInt | None = None  # of each learner; by default as many as of a partner
     seeds: Annotated[Size, Field(ge=2)] = 100  # of the games of each two agents, from every seat
 
-    def checked(self, device: str = "cpu") -> TrainConfig:
-        """Return the training config of the partners; raises UserError for what does not fit."""
+    @property
+    def rounds(self) -> int:
+        """How many rounds train: the partners' and the learners'."""
+        return 2
+
+    def checked(self, device: str = "cpu") -> Checked:
+        """Return the training config of the partners, checked; raises UserError for what does not fit.
+
+        All their checkpoints are kept, and evaluated by self-play, since a pool is made of them.
+        """
         training = self.training()
         with self.origin.blame(("train",)):
             _check_game(make(training.game, 1).spec)
@@ -35,8 +44,8 @@ class PartnersConfig(OfTraining):
                     f"a pool has the checkpoints of partners half-way, and none is written before step "
                     f"{training.steps}; set a stretch of at most half of that, got {training.stretch}"
                 )
-            check(training, device)
-        return training
+            evaluation = training.evaluation.model_copy(update={"panel": (SELF,)})
+            return check(training.model_copy(update={"keep": None, "evaluation": evaluation}), device)
 
 
 def _check_game(spec: Spec) -> None:

@@ -1,11 +1,14 @@
 """The config of population-based training: `method: pbt`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_serializer, model_validator
 
 from games.errors import UserError, written
+from games.keys import fold_one, stream
 from games.registry import make
 from marl.agents.load import load_panel
 from marl.base.intervals import MIN_SEEDS
@@ -14,10 +17,12 @@ from marl.base.schema import Frozen, References, Size
 from marl.learning.learner import Learner
 from marl.learning.registry import configured
 from marl.training.config import TrainConfig
-from marl.training.train import check
-from tournaments.populations.of_training import OfTraining
-from tournaments.populations.pbt.priors import Choice, Prior, Range
+from marl.training.train import Checked, check
+from tournaments.populations.pbt.lineage import Settings
+from tournaments.populations.pbt.priors import Choice, Prior, Range, drawn
+from tournaments.populations.pbt.scores import SELF
 from tournaments.populations.pbt.selection import FIFTH
+from tournaments.populations.settings import OfTraining
 
 SECTION = "algorithm"  # whose settings may vary
 Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
@@ -80,12 +85,23 @@ def _by_key(vary: Any, above: str = "") -> Any:
     return found
 
 
+@dataclass(frozen=True)
+class Pbt:
+    """What a config says, checked."""
+
+    base: Checked  # the training config of the members
+    priors: Mapping[str, Prior]  # by setting
+    anchors: Mapping[str, str]  # digests by reference
+    starts: Sequence[Settings]  # by member, in the first round
+
+
 class PbtConfig(OfTraining):
     """Population-based training: members copy better ones, and explore the settings with which they learn."""
 
     method: Literal["pbt"]
     size: Size = 8  # members
     ready: PositiveInt = 200_000  # environment steps of each member between two rounds of copies
+    start: Literal["drawn", "train"] = "drawn"  # settings in the first round: drawn from `vary`, or those of `train`
     vary: Annotated[
         dict[str, PriorConfig], Field(min_length=1), BeforeValidator(_by_key)
     ]  # by the settings' keys: algorithm.learning_rate
@@ -99,8 +115,13 @@ class PbtConfig(OfTraining):
             raise ValueError(f"pbt needs at least {FIFTH} members to copy from the best fifth, got {size}")
         return size
 
-    def checked(self, device: str = "cpu") -> tuple[TrainConfig, dict[str, Prior]]:
-        """Return the training config and the priors of its settings; raises UserError for what does not fit."""
+    @cached_property
+    def rounds(self) -> int:
+        """How many rounds train."""
+        return -(-self.training().steps // self.ready)
+
+    def checked(self, device: str = "cpu") -> "Pbt":
+        """Return what the config says, checked; raises UserError for what does not fit."""
         training = self.training()
         with self.origin.blame(("ready",)):
             if self.ready > training.steps:
@@ -108,10 +129,26 @@ class PbtConfig(OfTraining):
                     f"expected ready to be at most {training.steps}, the steps of training, got {self.ready}"
                 )
         priors = {name: self._prior(name, prior, training) for name, prior in self.vary.items()}
-        opponents = {digest for digest, _ in check(training, device).opponents}
+        base = check(training, device)
         with self.origin.blame(("anchors",)):
-            _refuse_trained(self.anchors, opponents, training)
-        return training, priors
+            anchors = _anchors(self.anchors, {digest for digest, _ in base.opponents}, training)
+        return Pbt(base, priors, anchors, self._starts(base.config, priors))
+
+    def _starts(self, training: TrainConfig, priors: Mapping[str, Prior]) -> Sequence[Settings]:
+        """Return the settings in the first round, by member; raises UserError for those of `train` that cannot vary."""
+        if self.start == "drawn":
+            key = stream(self.seed, "start")
+            return [drawn(priors, fold_one(key, place)) for place in range(self.size)]
+        own: dict[str, Any] = {}
+        for name, prior in priors.items():
+            own[name] = reduce(lambda data, part: data[part], name.split("."), training.model_dump(mode="json"))
+            if not prior.has(own[name]):
+                with self.origin.blame(("vary", name)):
+                    raise UserError(
+                        f"expected the value of the training config, {written(own[name])}, among those that '{name}' "
+                        "may have, since members start with it; widen them, or leave 'start' out"
+                    )
+        return [own] * self.size
 
     def _prior(self, name: str, prior: PriorConfig, training: TrainConfig) -> Prior:
         """Return the prior of a setting; raises UserError if it is none, or takes no such values, or shapes tensors."""
@@ -160,11 +197,24 @@ def _shapes(config: TrainConfig) -> Mapping[str, tuple[tuple[int, ...], str]]:
     return {name: (tuple(tensor.shape), str(tensor.dtype)) for name, tensor in made.state().items()}
 
 
-def _refuse_trained(anchors: References, opponents: set[str], training: TrainConfig) -> None:
-    """Raise UserError for anchors, or for one that is an opponent in training, given by their digests."""
-    for name, entrant in load_panel(anchors, make(training.game, 1).spec).items():
+def _anchors(anchors: References, opponents: set[str], training: TrainConfig) -> Mapping[str, str]:
+    """Return the digests of anchors by their references; `self`, which is self-play, has its name.
+
+    Raises UserError for one that is an opponent in training, given by their digests, and for self-play where it is
+    worth nothing.
+    """
+    spec, found = make(training.game, 1).spec, {}
+    for name, entrant in load_panel(anchors, spec).items():
         if entrant is None:
+            if spec.payoff == "zero_sum":
+                raise UserError(
+                    f"'{spec.name}' is zero-sum, so self-play pays all members alike; take 'self' out, and name agents "
+                    "such as random"
+                )
+            found[name] = SELF
             continue
         entrant.rest()
         if entrant.digest in opponents:
             raise UserError(f"anchors are never trained against: '{name}' is in 'opponents' too; take it out of one")
+        found[entrant.reference] = entrant.digest
+    return found

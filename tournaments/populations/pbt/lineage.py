@@ -14,7 +14,10 @@ Settings = Mapping[str, Any]  # values by key, such as algorithm.learning_rate
 
 @dataclass(frozen=True)
 class Copy:
-    """A member that goes on with the learner of another one, and with settings explored from those of that one."""
+    """A member that goes on with the learner of another one, and with settings explored from those of that one.
+
+    One that is its own parent copies nobody, and only explores.
+    """
 
     round: int
     child: str
@@ -25,6 +28,11 @@ class Copy:
     child_fitness: Estimate
     parent_fitness: Estimate
     difference: Estimate  # paired
+
+    @property
+    def alone(self) -> bool:
+        """Whether the member copies nobody."""
+        return self.child == self.parent
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON data."""
@@ -45,6 +53,25 @@ class Phase:
     end: int
     member: str
     settings: Settings
+
+
+def name_of(place: int) -> str:
+    """Return the id of a member."""
+    return f"member-{place:04d}"
+
+
+def in_order(settings: Settings) -> str:
+    """Return settings in words."""
+    return ", ".join(
+        f"{name.partition('.')[2]}: {value:.4g}" if isinstance(value, float) else f"{name.partition('.')[2]}: {value}"
+        for name, value in settings.items()
+    )
+
+
+def best_of(found: Mapping[str, Any]) -> str:
+    """Return the member of the highest fitness among those that a round has scored; the first of equals."""
+    members = found["members"]
+    return str(max(members, key=lambda name: members[name]["fitness"]))
 
 
 def schedule(member: str, first: Mapping[str, Settings], copies: Sequence[Copy], ready: int, end: int) -> list[Phase]:

@@ -28,6 +28,9 @@ class Prior(Protocol):
     def beside(self, value: Any, up: bool) -> Any:
         """Return a value near another one, above or below it; at the end of the range, the end."""
 
+    def has(self, value: Any) -> bool:
+        """Return whether it is one of the values."""
+
     @property
     def ends(self) -> Sequence[Any]:
         """The values between which, or of which, the others are."""
@@ -55,6 +58,9 @@ class Range:
                 changed += 1 if up == (value >= 0) else -1
         return self._within(changed)
 
+    def has(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
     @property
     def ends(self) -> Sequence[float]:
         return self.low, self.high
@@ -75,6 +81,9 @@ class Choice:
     def beside(self, value: Any, up: bool) -> Any:
         place = self.values.index(value) + (1 if up else -1)
         return self.values[min(max(place, 0), len(self.values) - 1)]
+
+    def has(self, value: Any) -> bool:
+        return value in self.values
 
     @property
     def ends(self) -> Sequence[Any]:

@@ -3,9 +3,10 @@
     fitness[i]     the mean over seeds of returns[i, s]; all members play the same seeds
     rank           the ⌈n/5⌉ of the lowest fitness meet the ⌈n/5⌉ of the highest, each one that is drawn by key
     exploit        it copies the learner of the one that it meets, if their difference is real
-    explore        and its settings are resampled or perturbed (priors.py)
+    explore        copied or not, its settings are resampled or perturbed (priors.py)
 
-Deviation: the paper copies whatever the difference. Here it copies if the interval of the paired differences d_s =
+Deviation: the paper copies whatever the difference. A member that copies nobody here explores its own settings, or
+where all are equally bad nothing would be tried. Here it copies if the interval of the paired differences d_s =
 returns[parent, s] − returns[child, s] excludes 0. The two are chosen by these returns, as the furthest apart of
 n(n − 1)/2 pairs, so the interval is that of α over so many (Bonferroni): of members that do not differ, none copies
 in a round with a probability of at least 1 − α, where mean differences are normal. (Of eight such members, 95 %

@@ -130,12 +130,7 @@ class PsroHistory(History[PsroConfig]):
         return list(opponents_of(self.decision(member.round - 1), member.id).items()) if member.round else []
 
     def cells(self, member: Member, other: Member) -> list[dict[str, Any]]:
-        newest = self.payoff(len(self.found) - 1) if self.found else {"agents": []}
-        if not {member.digest, other.digest} <= set(newest["agents"]):
-            return []
-        i, j = (newest["agents"].index(each.digest) for each in (member, other))
-        names = ("payoff", "error", "games")
-        return [{"seat": seat} | {name: newest[name][seat][i][j] for name in names} for seat in range(2)]
+        return self._cells(self.payoff(len(self.found) - 1), member, other) if self.found else []
 
     def _training(self, number: int) -> dict[str, tuple[int, int]]:
         config, joined = self.config, {member.id for member in self.members}
