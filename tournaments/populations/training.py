@@ -18,6 +18,7 @@ from marl.training.config import TrainConfig
 from marl.training.opponents import label_of
 from marl.training.runlog import METRICS
 from marl.training.train import train
+from tournaments.populations.settings import InRounds
 
 MEMBERS = "members"
 DIGEST = "digest:"  # before a digest, where it stands for a reference
@@ -27,6 +28,38 @@ def against(opponents: Mapping[str, Sequence[float] | float], share: float = 1.0
     """Return the opponents of a training run by their digests, with weights, which may be by the learner's seat."""
     listed = [{"agent": f"{DIGEST}{digest}", "weight": weights} for digest, weights in opponents.items()]
     return {"agents": listed, "share": share}
+
+
+def training_in_rounds(
+    config: InRounds,
+    algorithm: Mapping[str, Any] | None,
+    *,
+    seed: int,
+    steps: int,
+    parent: str | None,
+    opponents: Mapping[str, Any],
+) -> TrainConfig:
+    """Return the training run of a learner's rounds, in which nobody is evaluated: members meet in games.
+
+    `parent` and `opponents` are named by digests, so no path is in its checkpoints.
+    """
+    return TrainConfig.model_validate(
+        {
+            "game": config.game,
+            "algorithm": algorithm,
+            "seed": seed,
+            "steps": steps,
+            "stretch": config.stretch,
+            "num_envs": config.num_envs,
+            "rollout_length": config.rollout_length,
+            "threads": config.threads,
+            "keep": 1,
+            "writers": config.writers,
+            "parent": parent,
+            "opponents": dict(opponents),
+            "evaluation": {"panel": ()},
+        }
+    )
 
 
 def unit_of(member: str, config: TrainConfig, until: int | None = None) -> Unit:

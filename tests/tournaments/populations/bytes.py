@@ -4,11 +4,9 @@ import json
 import sqlite3
 from contextlib import closing
 
-from marl.agents import checkpoint
 from marl.agents.populations import FILE
-from marl.base.units import Journal
-from tournaments.populations.files import Round, read_members
-from tournaments.store import Store
+from tests.tournaments.populations.kills import killed_everywhere
+from tournaments.populations.files import read_members
 
 
 def contents(folder):
@@ -34,45 +32,17 @@ def games(folder):
         return store.execute("SELECT id, seed, payoffs, termination, length, moves FROM games ORDER BY id").fetchall()
 
 
-class Killed(BaseException):
-    """Stands for a kill: nothing catches it."""
-
-
 def killed_at_any_file(monkeypatch, folder, go_on, loop, late):
     """End a run before, or with `late` after, whatever it writes is written, once each; return the number of kills.
 
-    `go_on` runs in the folder, with resume; `loop` is the module of its method.
+    `go_on` runs in the folder, with resume; `loop` is the module of its method. No kill loses a member.
     """
-    budget, kills, most_members = 0, 0, 0
+    most_members = 0
 
-    def mortal(write):
-        def until(*arguments, **named):
-            nonlocal budget
-            budget -= 1
-            if budget < 0 and not late:
-                raise Killed
-            written = write(*arguments, **named)
-            if budget < 0:
-                raise Killed
-            return written
-
-        return until
-
-    for owner, name in (
-        (Round, "write"),
-        (loop, "write_population"),
-        (Journal, "add"),
-        (Store, "add"),
-        (checkpoint, "write"),
-    ):
-        monkeypatch.setattr(owner, name, mortal(getattr(owner, name)))
-    while True:
-        budget = 1 + kills
-        try:
-            go_on(folder)
-            return kills
-        except Killed:
-            kills += 1
+    def check():
+        nonlocal most_members
         members = len(read_members(folder))
         assert members >= most_members
         most_members = members
+
+    return killed_everywhere(monkeypatch, lambda: go_on(folder), (loop, "write_population"), late=late, check=check)

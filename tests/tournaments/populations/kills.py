@@ -11,10 +11,11 @@ class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
 
-def killed_everywhere(monkeypatch, run, *writers, late, every=1):
+def killed_everywhere(monkeypatch, run, *writers, late, every=1, check=lambda: None):
     """Run, and go on, until it ends; each try ends before (or after, if `late`) one write more; return the tries.
 
     `writers` are more functions that write, by their module and name. `every`: how many writes more each try has.
+    `check` is called after each kill.
     """
     left, kills = 0, 0
 
@@ -41,3 +42,4 @@ def killed_everywhere(monkeypatch, run, *writers, late, every=1):
             return kills
         except Killed:
             kills += 1
+        check()

@@ -13,7 +13,15 @@ from marl.training.config import TrainConfig
 from tournaments.populations.files import Member
 from tournaments.populations.league.config import LeagueConfig
 from tournaments.populations.league.evidence import Learner
-from tournaments.populations.training import DIGEST, MEMBERS, against, outcomes_of, train_unit, unit_of
+from tournaments.populations.training import (
+    DIGEST,
+    MEMBERS,
+    against,
+    outcomes_of,
+    train_unit,
+    training_in_rounds,
+    unit_of,
+)
 
 BEFORE = -1  # the round in which a learner gets its first weights, and no training
 
@@ -122,22 +130,13 @@ def training_of(
 ) -> TrainConfig:
     """Return the training run of a learner's round. It names its opponents by their digests, and no path."""
     key = stream(stream(config.seed, "train"), learner.id)
-    return TrainConfig.model_validate(
-        {
-            "game": config.game,
-            "algorithm": config.algorithm(learner.role),
-            "seed": fold_one(key, round + 1) >> 1,
-            "steps": config.steps,
-            "stretch": config.stretch,
-            "num_envs": config.num_envs,
-            "rollout_length": config.rollout_length,
-            "threads": config.threads,
-            "keep": 1,
-            "writers": config.writers,
-            "parent": parent,
-            "opponents": dict(opponents or {}),
-            "evaluation": {"panel": ()},
-        }
+    return training_in_rounds(
+        config,
+        config.algorithm(learner.role),
+        seed=fold_one(key, round + 1) >> 1,
+        steps=config.steps,
+        parent=parent,
+        opponents=opponents or {},
     )
 
 

@@ -18,7 +18,15 @@ from tournaments.populations.files import Member, Weights
 from tournaments.populations.policies import policies_of
 from tournaments.populations.psro.config import BEST, PsroConfig
 from tournaments.populations.psro.solution import opponents
-from tournaments.populations.training import DIGEST, MEMBERS, against, output_of, train_unit, unit_of
+from tournaments.populations.training import (
+    DIGEST,
+    MEMBERS,
+    against,
+    output_of,
+    train_unit,
+    training_in_rounds,
+    unit_of,
+)
 
 
 def name_of(response: int) -> str:
@@ -110,22 +118,13 @@ def response_to(weights: Weights, config: PsroConfig, response: int, parent: str
 
     It names its opponents by their digests, so no path is in its checkpoints.
     """
-    return TrainConfig.model_validate(
-        {
-            "game": config.game,
-            "algorithm": config.learner,
-            "seed": fold_one(stream(config.seed, "response"), response) >> 1,
-            "steps": config.response,
-            "stretch": config.stretch,
-            "num_envs": config.num_envs,
-            "rollout_length": config.rollout_length,
-            "threads": config.threads,
-            "keep": 1,
-            "writers": config.writers,
-            "parent": parent and f"{DIGEST}{parent}",
-            "opponents": against(opponents(weights)),
-            "evaluation": {"panel": ()},
-        }
+    return training_in_rounds(
+        config,
+        config.learner,
+        seed=fold_one(stream(config.seed, "response"), response) >> 1,
+        steps=config.response,
+        parent=f"{DIGEST}{parent}" if parent else None,
+        opponents=against(opponents(weights)),
     )
 
 
