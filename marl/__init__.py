@@ -37,7 +37,7 @@ _HOMES = {
     "marl.rollout.types": ("View", "Decision", "Hidden", "Trajectory", "Tensors"),
     "marl.learning.learner": ("Learner",),
     "marl.evaluation.evaluate": ("Evaluation",),
-    "tournaments.summary": ("Summary",),
+    "tournaments.reports.summary": ("Summary",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

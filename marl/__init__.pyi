@@ -26,6 +26,6 @@ from marl.rollout.types import Hidden as Hidden
 from marl.rollout.types import Tensors as Tensors
 from marl.rollout.types import Trajectory as Trajectory
 from marl.rollout.types import View as View
-from tournaments.summary import Summary as Summary
+from tournaments.reports.summary import Summary as Summary
 
 __version__: str

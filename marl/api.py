@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from marl.rollout.agent import Agent
     from marl.training.config import PopulationConfig, TrainConfig
     from tournaments.populations.settings import AdvancingConfig
-    from tournaments.summary import Summary
+    from tournaments.reports.summary import Summary
     from tournaments.tournament import TournamentConfig
 
 Name = str | os.PathLike[str]  # a reference, or a path
@@ -249,8 +249,8 @@ def rate(store: Name) -> "Summary":
     Of the result, `ratings` are Elo with 95 % intervals; where the game has no Elo it is None, `reason` says why, and
     `payoffs` and `matchups` hold mean returns. `warnings` are sentences to read before the numbers are trusted.
     """
-    from tournaments.store import stored
-    from tournaments.summary import summarize
+    from tournaments.records.store import stored
+    from tournaments.reports.summary import summarize
 
     with stored(Path(store)) as opened:
         return summarize(opened)

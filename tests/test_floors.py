@@ -22,16 +22,23 @@ FLOORS = (
         "marl.agents",
     ),
     ("marl.evaluation",),
-    ("marl.training", "tournaments"),
+    ("marl.training", "tournaments.records"),
+    ("tournaments.ratings",),
+    ("tournaments.schedules", "tournaments.reports"),
+    ("tournaments.playing",),
+    ("tournaments",),
     ("tournaments.populations",),
     ("marl.cli",),
     ("tournaments.commands", "tournaments.populations.commands"),
     ("marl",),  # the public face: what else sees it sees through it
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
-NOT_SEEN = {
-    "marl.cli": ("tournaments", "tournaments.populations")
-}  # although it lies below: commands of other packages come by entry point
+TOURNAMENTS = tuple(room for room in LEVEL if room.startswith("tournaments") and not room.endswith("commands"))
+# What a room does not see although it lies below: commands of other packages come by entry point, and tournaments of
+# agents do not train them.
+NOT_SEEN = {"marl.cli": TOURNAMENTS} | {
+    room: ("marl.training",) for room in TOURNAMENTS if room != "tournaments.populations"
+}
 
 
 def room_of(module: str) -> str | None:
@@ -78,14 +85,14 @@ def test_imports_run_down():
     [
         ("games/vector.py", "def f():\n    from marl import rollout", {"marl.rollout"}),
         ("games/vector.py", "import marl", {"marl"}),
-        ("marl/training/train.py", "import tournaments.store as s", {"tournaments.store"}),
+        ("marl/training/train.py", "import tournaments.records.store as s", {"tournaments.records.store"}),
         ("marl/training/train.py", "from marl.agents.load import load_entrant", set()),
         ("marl/rollout/loop.py", "from marl.learning.returns import gae", {"marl.learning.returns"}),
         ("marl/search/search.py", "from marl.learning import networks", {"marl.learning"}),
         ("marl/learning/learner.py", "from marl.agents import load", {"marl.agents"}),
         ("marl/equilibria/nash.py", "from marl.base import intervals", {"marl.base"}),
         ("marl/equilibria/nash.py", "from games.arrays import Floats", set()),
-        ("tournaments/summary.py", "from marl.equilibria import solve", set()),
+        ("tournaments/reports/summary.py", "from marl.equilibria import solve", set()),
         ("marl/base/yaml.py", "if TYPE_CHECKING:\n    from marl.rollout.types import View", {"marl.rollout.types"}),
         (
             "marl/algorithms/zero/muzero.py",
@@ -95,8 +102,8 @@ def test_imports_run_down():
         ("marl/algorithms/zero/muzero.py", "from .networks import tower", set()),
         ("marl/algorithms/co_training.py", "from marl.algorithms import zero", {"marl.algorithms.zero"}),
         ("marl/agents/load.py", "import marl.algorithms.zero.muzero", {"marl.algorithms.zero.muzero"}),
-        ("tournaments/match.py", "from marl.training.runlog import RunLog", {"marl.training.runlog"}),
-        ("marl/cli/app.py", "import tournaments.store", {"tournaments.store"}),
+        ("tournaments/playing/match.py", "from marl.training.runlog import RunLog", {"marl.training.runlog"}),
+        ("marl/cli/app.py", "import tournaments.records.store", {"tournaments.records.store"}),
         ("marl/cli/app.py", "from tournaments import commands", {"tournaments.commands"}),
         ("marl/cli/app.py", "from marl import evaluate", {"marl"}),
         ("tournaments/commands.py", "from marl.cli.options import Sets", set()),

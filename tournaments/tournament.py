@@ -23,9 +23,9 @@ from marl.base.files import refuse_links, write_text
 from marl.base.schema import Count, OfGame, References, Size, dump
 from marl.base.terminal import Terminal
 from marl.rollout.loop import most_steps
-from tournaments.playing import BATCH, NUM_ENVS, play_into
-from tournaments.schedule import RoundRobin
-from tournaments.store import STORE, PlayedGame, Store, StoredAgent
+from tournaments.playing.play import BATCH, NUM_ENVS, play_into
+from tournaments.records.store import STORE, PlayedGame, Store, StoredAgent
+from tournaments.schedules.round_robin import RoundRobin
 
 
 class TournamentConfig(OfGame):

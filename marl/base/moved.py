@@ -79,13 +79,20 @@ MOVED: dict[str, tuple[str, ...]] = {
     "marl.terminal": ("marl.base.terminal",),
     "marl.types": ("marl.rollout.types",),
     "marl.yaml": ("marl.base.yaml",),
+    "tournaments.curves": ("tournaments.reports.curves",),
+    "tournaments.heatmap": ("tournaments.reports.heatmap",),
+    "tournaments.match": ("tournaments.playing.match",),
+    "tournaments.metagame": ("tournaments.ratings.matchups",),
     "tournaments.ratings": (
-        "tournaments.davidson",
-        "tournaments.covariance",
-        "tournaments.results",
-        "tournaments.payoffs",
+        "tournaments.ratings.elo",
+        "tournaments.ratings.davidson",
+        "tournaments.ratings.covariance",
+        "tournaments.records.results",
+        "tournaments.ratings.payoffs",
     ),
-    "tournaments.report": ("tournaments.summary",),
+    "tournaments.report": ("tournaments.reports.report", "tournaments.reports.summary"),
+    "tournaments.schedule": ("tournaments.records.fixture", "tournaments.schedules.round_robin"),
+    "tournaments.store": ("tournaments.records.store",),
 }
 # Names that changed in their new module.
 RENAMED: dict[str, str] = {

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tournaments.davidson import Counts, fit, probabilities
-from tournaments.ratings import rate
-from tournaments.results import Results
+from tournaments.ratings.davidson import Counts, fit, probabilities
+from tournaments.ratings.elo import rate
+from tournaments.records.results import Results
 
 SEAT, LOG_NU = 0.2, math.log(0.6)  # the seat effect, in logits, and draws
 LEVELS = (0.75, 0.25, -0.25, -0.75)  # strengths, in logits

@@ -18,7 +18,7 @@ from marl.base.origin import typed
 from marl.training.writers import load_writers
 from tests.benchmarks import timing
 from tests.benchmarks.timing import Row, clock
-from tournaments import playing
+from tournaments.playing import play
 from tournaments.populations import loop
 from tournaments.populations.config import load_population
 from tournaments.populations.policies import Policies
@@ -36,7 +36,7 @@ def psro(options: argparse.Namespace) -> Iterator[Row]:
             writer.close()
     spent: dict[str, float] = {}
     clock(spent, "work", loop, "respond")
-    clock(spent, "work", playing, "play_chunk")
+    clock(spent, "work", play, "play_chunk")
     for part in ("read", "nash_conv"):
         clock(spent, "exploitability", Policies, part)
     with tempfile.TemporaryDirectory() as folder:

@@ -35,9 +35,10 @@ from marl.base import engine
 from marl.base.terminal import Terminal
 from marl.training.config import TrainConfig
 from marl.training.train import train
-from tournaments.match import dismiss, play_chunk
-from tournaments.schedule import RoundRobin, batches
-from tournaments.store import PlayedGame, Store
+from tournaments.playing.match import dismiss, play_chunk
+from tournaments.records.store import PlayedGame, Store
+from tournaments.schedules.pieces import batches
+from tournaments.schedules.round_robin import RoundRobin
 
 GAME, LEAGUE = "openspiel:tic_tac_toe", "openspiel:connect_four"
 REPETITIONS = 5

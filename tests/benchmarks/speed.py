@@ -38,7 +38,7 @@ from marl.training.config import TrainConfig
 from marl.training.train import prepare
 from tests.benchmarks import timing
 from tests.benchmarks.timing import Row, Work, medians
-from tournaments.store import Store
+from tournaments.records.store import Store
 from tournaments.tournament import TournamentConfig, run
 
 CONFIG = Path(__file__).parents[2] / "configs" / "train" / "ippo_connect_four.yaml"

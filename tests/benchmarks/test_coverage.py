@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.coverage import KINDS, draw, measure, table, truth
-from tournaments.ratings import rate
+from tournaments.ratings.elo import rate
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

@@ -31,10 +31,10 @@ from marl.agents import checkpoint
 from marl.algorithms.policy_gradient.ippo import Ippo
 from tests.benchmarks import timing
 from tests.benchmarks.timing import Row
-from tournaments.davidson import probabilities
-from tournaments.schedule import RoundRobin
-from tournaments.store import PlayedGame, Store
-from tournaments.table import table
+from tournaments.ratings.davidson import probabilities
+from tournaments.ratings.table import table
+from tournaments.records.store import PlayedGame, Store
+from tournaments.schedules.round_robin import RoundRobin
 
 HERE = Path(__file__).parents[2]
 GAME = "openspiel:tic_tac_toe"
@@ -68,7 +68,7 @@ import rich.progress, torch
 from games.registry import make
 from marl.agents.load import load_entrant
 from marl.base.terminal import Terminal
-from tournaments import playing
+from tournaments.playing import play as play_module
 from tournaments.tournament import TournamentConfig, run
 torch.set_num_threads(1)
 agents, batches = tuple(sys.argv[3:]), int(sys.argv[2])
@@ -79,13 +79,13 @@ class Enough(Exception):
 def memory():
     [size] = [line.split()[1] for line in open("/proc/self/smaps_rollup") if line.startswith("Pss:")]
     return int(size) / 1024
-def play(*task, play=playing.play_chunk, played=[]):
+def play(*task, play=play_module.play_chunk, played=[]):
     if len(played) == batches:
         print(time.process_time() - start, memory() - before)
         raise Enough
     played.append(play(*task))
     return played[-1]
-playing.play_chunk = play
+play_module.play_chunk = play
 before, start = memory(), time.process_time()
 try:
     with tempfile.TemporaryDirectory() as folder:
@@ -96,8 +96,8 @@ except Enough:
 RATE = """
 import sys, time
 import numpy as np
-from tournaments.ratings import rate
-from tournaments.results import Results
+from tournaments.ratings.elo import rate
+from tournaments.records.results import Results
 pool = np.load(sys.argv[1])
 agents = tuple(f"agent {k:04d}" for k in range(int(pool["agents"])))
 payoffs = np.stack([pool["payoff"], -pool["payoff"]], 1)

@@ -1,9 +1,10 @@
-"""The schedule as one list, and the pieces in which it is played: what `tournaments.schedule` makes while it plays."""
+"""A round robin as one list, and the pieces in which it is played; tournaments/schedules/ makes them while it plays."""
 
 from itertools import combinations, combinations_with_replacement, groupby
 
 from games.keys import fold_one, stream
-from tournaments.schedule import ROUND, Fixture
+from tournaments.records.fixture import Fixture
+from tournaments.schedules.round_robin import ROUND
 
 
 def round_robin(game, agents, num_players, seeds, seed, self_play=False, opening_moves=0, max_steps=None):

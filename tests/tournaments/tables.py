@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from tournaments.davidson import Counts, probabilities
-from tournaments.ratings import K
-from tournaments.results import Result, Results
+from tournaments.ratings.davidson import Counts, probabilities
+from tournaments.ratings.elo import K
+from tournaments.records.results import Result, Results
 
 # Seat 0's wins, draws and losses of each ordered pair.
 FOUR = {

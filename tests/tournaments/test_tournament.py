@@ -20,10 +20,11 @@ from marl.base.terminal import Terminal
 from marl.cli.app import main
 from marl.search.agent import UctAgent
 from tests.marl.agents.test_checkpoint import written
-from tournaments import playing, tournament
-from tournaments.report import write_report
-from tournaments.store import Store
-from tournaments.summary import summarize
+from tournaments import tournament
+from tournaments.playing import play as playing
+from tournaments.records.store import Store
+from tournaments.reports.report import write_report
+from tournaments.reports.summary import summarize
 from tournaments.tournament import STORE, TournamentConfig, field, run
 
 TIC_TAC_TOE = "openspiel:tic_tac_toe"

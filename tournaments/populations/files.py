@@ -23,7 +23,7 @@ import numpy as np
 from games.errors import RunFailed
 from marl.agents.populations import FILE
 from marl.base.files import parse_json, read_text, write_text
-from tournaments.table import Table
+from tournaments.ratings.table import Table
 
 ROUNDS = "rounds"
 CELLS, PAYOFF, META, DECISION, END = "cells", "payoff", "meta", "decision", "end"

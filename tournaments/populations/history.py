@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from games.errors import UserError, nearest
-from tournaments.pairs import written
 from tournaments.populations.files import DECISION, END, PAYOFF, Member, Round, read_members, solutions
 from tournaments.populations.settings import AdvancingConfig
+from tournaments.reports.pairs import written
 
 NOTHING = "—"  # in a table, where there is no value
 

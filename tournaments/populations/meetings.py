@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from games.arrays import Ints
-from tournaments.playing import play_into
+from tournaments.playing.play import play_into
 from tournaments.populations.files import CELLS, PAYOFF, Member, Round
 from tournaments.populations.settings import InRounds
-from tournaments.schedule import Fixture, cell
-from tournaments.store import Store
-from tournaments.table import Reader, Table
+from tournaments.ratings.table import Reader, Table
+from tournaments.records.fixture import Fixture
+from tournaments.records.store import Store
+from tournaments.schedules.round_robin import cell
 
 
 class Games:

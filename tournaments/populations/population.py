@@ -21,7 +21,7 @@ from marl.training.writers import Writer, load_writers
 from tournaments.populations.files import ROUNDS, Member
 from tournaments.populations.settings import AdvancingConfig
 from tournaments.populations.training import MEMBERS
-from tournaments.store import STORE, Store
+from tournaments.records.store import STORE, Store
 
 Config = TypeVar("Config", bound=AdvancingConfig)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from games.errors import RunFailed
 from marl.base.files import write_text
-from tournaments.page import page
-from tournaments.pairs import SHADES
 from tournaments.populations.history import NOTHING, History, Line
+from tournaments.reports.page import page
+from tournaments.reports.pairs import SHADES
 
 PAGE = "report.html"
 DIGITS = 3  # of payoffs in the page

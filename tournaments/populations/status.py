@@ -6,8 +6,8 @@ from typing import Any
 from marl.base.terminal import Terminal
 from tournaments.populations.files import Member
 from tournaments.populations.history import NOTHING, History, with_error
-from tournaments.report import print_table
-from tournaments.store import STORE, stored
+from tournaments.records.store import STORE, stored
+from tournaments.reports.report import print_table
 
 MOST_GAMES = 20  # that are printed; --json has all
 

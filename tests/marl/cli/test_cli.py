@@ -17,7 +17,7 @@ from marl.agents import checkpoint
 from marl.algorithms.policy_gradient.ippo import Ippo
 from marl.cli.app import main
 from marl.training.runlog import RunLog
-from tournaments.store import Store
+from tournaments.records.store import Store
 
 ROOT = Path(__file__).parents[3]
 CONFIG = {

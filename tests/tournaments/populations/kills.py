@@ -4,7 +4,7 @@ from marl.agents import checkpoint
 from marl.base.units import Journal
 from tournaments.populations import population
 from tournaments.populations.files import Round
-from tournaments.store import Store
+from tournaments.records.store import Store
 
 
 class Killed(BaseException):

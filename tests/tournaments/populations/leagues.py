@@ -4,7 +4,7 @@ import numpy as np
 
 from tournaments.populations.league.config import MAIN, LeagueConfig
 from tournaments.populations.league.evidence import Evidence, FrozenMember, Learner
-from tournaments.table import Table
+from tournaments.ratings.table import Table
 
 LEAGUE = {"method": "league", "game": "openspiel:connect_four", "learner": "ippo", "roles": {"main": 1}}
 

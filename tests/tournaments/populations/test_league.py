@@ -11,10 +11,10 @@ from games.keys import fold, stream, uniform
 from games.registry import make
 from marl.training.pfsp import Tally
 from tests.tournaments.populations.leagues import config, evidence, frozen, main
-from tournaments.bounds import radius
 from tournaments.populations.league.decisions import Freeze, check_game, decide, freeze_of, more_games, to_json
 from tournaments.populations.league.evidence import Evidence, Learner
 from tournaments.populations.league.roles import League
+from tournaments.ratings.bounds import radius
 
 THREE = config(roles={"main": 1, "main_exploiter": 1, "league_exploiter": 1}, min_rounds=2)
 CLEAR = 500  # pairs

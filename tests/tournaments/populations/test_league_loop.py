@@ -17,7 +17,7 @@ from marl.agents.populations import FILE
 from marl.base.origin import Origin
 from marl.base.schema import validate
 from tests.tournaments.populations.bytes import contents, games, killed_at_any_file
-from tournaments import playing
+from tournaments.playing import play
 from tournaments.populations import loop
 from tournaments.populations.files import MADE, Round, read_members
 from tournaments.populations.histories import history_of
@@ -143,11 +143,11 @@ def test_the_order_in_which_work_ends_changes_no_byte(whole, tmp_path, monkeypat
         return reversed([function(*task) for task in tasks])
 
     def outcomes(function, tasks, *others):
-        ended = [playing.engines.Ended(function(*task)) for task in tasks]
+        ended = [play.engines.Ended(function(*task)) for task in tasks]
         return reversed(list(enumerate(ended)))
 
-    monkeypatch.setattr(playing.engines, "run", backwards)
-    monkeypatch.setattr(playing.engines, "outcomes", outcomes)
+    monkeypatch.setattr(play.engines, "run", backwards)
+    monkeypatch.setattr(play.engines, "outcomes", outcomes)
     run(config(), tmp_path)
     assert contents(tmp_path) == contents(whole.folder) and games(tmp_path) == games(whole.folder)
 

@@ -13,7 +13,7 @@ from marl.agents.populations import FILE
 from marl.base.origin import Origin, typed
 from marl.base.schema import validate
 from tests.tournaments.populations.bytes import contents, games, killed_at_any_file
-from tournaments import playing, report
+from tournaments.playing import play
 from tournaments.populations import loop, policies
 from tournaments.populations.config import load_population
 from tournaments.populations.files import opponents_of
@@ -22,9 +22,10 @@ from tournaments.populations.policies import policies_of
 from tournaments.populations.psro import loop as psro
 from tournaments.populations.psro.config import PsroConfig
 from tournaments.populations.report import write_report
-from tournaments.store import stored
-from tournaments.summary import summarize
-from tournaments.table import Table
+from tournaments.ratings.table import Table
+from tournaments.records.store import stored
+from tournaments.reports import report
+from tournaments.reports.summary import summarize
 
 SIMULTANEOUS = "openspiel:turn_based_simultaneous_game(game={})"
 SILENT = "tests.bots:First"  # tells no policy
@@ -211,7 +212,7 @@ def test_the_order_in_which_work_ends_changes_no_byte(tmp_path, monkeypatch):
     def backwards(function, tasks, *others):
         return reversed([function(*task) for task in tasks])
 
-    monkeypatch.setattr(playing.engines, "run", backwards)
+    monkeypatch.setattr(play.engines, "run", backwards)
     run(settings, tmp_path / "backwards")
     assert contents(tmp_path / "backwards") == contents(tmp_path / "in order")
     assert games(tmp_path / "backwards") == games(tmp_path / "in order")

@@ -16,7 +16,7 @@ from tournaments.populations.partners.cross_play import (
     training_seed,
     with_strangers,
 )
-from tournaments.table import Table
+from tournaments.ratings.table import Table
 
 PLANTED = np.array([[10.0, 1, 2, 3], [4, 20, 5, 6], [7, 8, 30, 9], [0, 1, 2, 40]])
 

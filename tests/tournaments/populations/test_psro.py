@@ -5,7 +5,7 @@ import pytest
 
 from tournaments.populations.psro.config import GamesConfig
 from tournaments.populations.psro.solution import gain_of, more_games, opponents, solve
-from tournaments.table import Table
+from tournaments.ratings.table import Table
 
 RPS = np.array([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]])
 GAMES = GamesConfig(at_least=10, at_most=40, batch=10, precision=0.02)

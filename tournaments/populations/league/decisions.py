@@ -17,11 +17,11 @@ from typing import Any, Literal
 from games import keys
 from games.contract import Spec
 from games.errors import UserError
-from tournaments import bounds
 from tournaments.populations.league.config import LeagueConfig, LeagueGamesConfig
 from tournaments.populations.league.evidence import Evidence, FrozenMember, Learner
 from tournaments.populations.league.matchmaking import Weights, present
 from tournaments.populations.league.roles import League, Role, View, role_of
+from tournaments.ratings import bounds
 
 BEATEN = 0.7  # the score of an agent that beats another
 ALPHA = 0.05  # the chance that in all rounds of a run a learner is ever said wrongly to beat a rival

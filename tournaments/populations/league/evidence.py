@@ -16,7 +16,7 @@ import numpy as np
 from games.arrays import Floats
 from marl.training.pfsp import MEMORY, Tally
 from tournaments.populations.league.matchmaking import Candidates
-from tournaments.table import Table
+from tournaments.ratings.table import Table
 
 REMEMBERED = 10  # checkpoints back: those before count less than a thousandth
 FORFEITED = 3  # games after which an agent that has forfeited all of them is not met any more

@@ -5,14 +5,14 @@ from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 from marl.training.runlog import logged_step
-from tournaments.facts import Facts
 from tournaments.populations.files import Member
 from tournaments.populations.history import NOTHING, History, Line, Payoffs, Section, Shares, with_error
 from tournaments.populations.league.config import START, LeagueConfig
 from tournaments.populations.league.training import name_of, run_of, until_of
 from tournaments.populations.spent import GAMES, spent
-from tournaments.ratings import rate, refusal
-from tournaments.store import STORE, Store, stored
+from tournaments.ratings.elo import rate, refusal
+from tournaments.records.facts import Facts
+from tournaments.records.store import STORE, Store, stored
 
 CURVES = 10  # learners that are drawn
 LATELY = 5  # freezes that the status names

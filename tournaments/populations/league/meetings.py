@@ -14,9 +14,9 @@ from games.arrays import Bools, Floats, Ints
 from tournaments.populations.files import CELLS, Member, Round
 from tournaments.populations.league.config import LeagueConfig
 from tournaments.populations.meetings import play_cells
-from tournaments.schedule import seeds_of
-from tournaments.store import Store, StoredAgent
-from tournaments.table import Reader, Seeds, Table
+from tournaments.ratings.table import Reader, Seeds, Table
+from tournaments.records.fixture import seeds_of
+from tournaments.records.store import Store, StoredAgent
 
 Cell = tuple[str, str]  # two agents, by their digests, in order
 

@@ -22,7 +22,7 @@ from games.arrays import Floats
 from games.keys import stream
 from marl.base.intervals import Estimate, effective, interval, standard_error
 from marl.training.statistics import QUANTILES, draws
-from tournaments.table import Table
+from tournaments.ratings.table import Table
 
 ROLES = "partner", "held_out", "learner"  # whom training makes
 

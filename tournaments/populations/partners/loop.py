@@ -21,7 +21,7 @@ from marl.agents import checkpoint
 from marl.base.terminal import Terminal
 from marl.base.units import JOURNAL, Journal
 from marl.training.curves import read_runs
-from tournaments.playing import play_into
+from tournaments.playing.play import play_into
 from tournaments.populations.files import (
     DECISION,
     META,
@@ -45,8 +45,8 @@ from tournaments.populations.partners.cross_play import (
 from tournaments.populations.partners.history import HELD_OUT, LEARNER, MEETING, PARTNER, in_words, names_of
 from tournaments.populations.trained import Output, Run, Trained
 from tournaments.populations.training import against
-from tournaments.schedule import cell
-from tournaments.table import Table, table
+from tournaments.ratings.table import Table, table
+from tournaments.schedules.round_robin import cell
 
 
 class PartnersPopulation(Trained[PartnersConfig]):

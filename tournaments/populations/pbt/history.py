@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 from games.errors import UserError
 from marl.training.runlog import logged_step
-from tournaments.pairs import written
 from tournaments.populations.files import DECISION, Member, Round, findings, read_members
 from tournaments.populations.history import NOTHING, History, Line, Payoffs, Section
 from tournaments.populations.pbt.config import PbtConfig
 from tournaments.populations.pbt.lineage import Copy, Phase, best_of, in_order, name_of, schedule
 from tournaments.populations.trained import trained_by
 from tournaments.populations.training import MEMBERS
+from tournaments.reports.pairs import written
 
 
 class PbtHistory(History[PbtConfig]):

@@ -20,7 +20,6 @@ from games.keys import fold_one, stream
 from marl.base.terminal import Terminal
 from marl.base.units import JOURNAL, Journal, work
 from marl.training.writers import Writer
-from tournaments.pairs import written
 from tournaments.populations.files import DECISION, META, Member, Round, findings, write_population
 from tournaments.populations.pbt.config import PbtConfig
 from tournaments.populations.pbt.lineage import Copy, Settings, best_of, in_order, name_of
@@ -28,6 +27,7 @@ from tournaments.populations.pbt.priors import explored
 from tournaments.populations.pbt.scores import score, score_unit
 from tournaments.populations.pbt.selection import fitness, meetings
 from tournaments.populations.trained import Output, Run, Trained, integrity_of
+from tournaments.reports.pairs import written
 
 Facts = Mapping[str, Any]  # what meta.json says
 

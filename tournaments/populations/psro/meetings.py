@@ -10,7 +10,7 @@ from tournaments.populations.meetings import Games, distinct
 from tournaments.populations.policies import Policies
 from tournaments.populations.psro.config import PsroConfig
 from tournaments.populations.psro.solution import Meta, more_games, solve
-from tournaments.table import Table
+from tournaments.ratings.table import Table
 
 
 class Meetings(Protocol):

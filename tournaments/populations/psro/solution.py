@@ -20,7 +20,7 @@ from games.arrays import Floats, Ints
 from marl import equilibria
 from tournaments.populations.files import Weights
 from tournaments.populations.psro.config import GamesConfig
-from tournaments.table import Table
+from tournaments.ratings.table import Table
 
 ROUNDING = 1e-9  # of payoffs
 SUPPORT = 1e-3  # members of a smaller weight are left out of the mixture

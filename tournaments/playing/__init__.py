@@ -1,0 +1,1 @@
+"""Fixtures are played: by agents that a process keeps, into a store."""

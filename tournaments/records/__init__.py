@@ -1,0 +1,1 @@
+"""What was played: fixtures, the store of games, and results as arrays."""

@@ -1,0 +1,1 @@
+"""The facts of a store as tables, pages and pictures."""

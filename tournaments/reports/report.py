@@ -1,0 +1,306 @@
+"""The report of a tournament: a leaderboard on the terminal, in Markdown and in CSV, and one HTML page.
+
+Each is a pure function of the store, without a clock: the same store gives the same bytes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.cells import cell_len
+from rich.table import Table
+
+from games.errors import RunFailed
+from games.text import csv_line, markdown_cell, markdown_table, shown
+from marl.agents.populations import FILE as POPULATION
+from marl.base.files import write_text
+from marl.base.terminal import Terminal
+from tournaments.ratings.davidson import PRIOR_SD
+from tournaments.ratings.elo import K, Rating
+from tournaments.ratings.matchups import Matchups
+from tournaments.records.store import TERMINATIONS
+from tournaments.reports.page import page
+from tournaments.reports.pairs import (
+    SHADES,
+    cross_table,
+    csv_of_pairs,
+    first_shown,
+    left_out,
+    payoff_table,
+    superiority_table,
+    written,
+)
+from tournaments.reports.summary import Summary, listed
+
+PAGE = "report.html"
+RATING_TITLES = ("rank", "agent", "Elo", "±95 %", "games", "score")
+PADDING = 2  # cells of a terminal beside each column
+NAME_WIDTH = 6  # cells: the least width of names on a narrow terminal
+
+
+def print_leaderboard(console: Terminal, summary: Summary) -> None:
+    """Print the leaderboard, or the payoffs and why there is no Elo.
+
+    Agents that never finished a game come first, warnings last, one line each.
+    """
+    for line in summary.never_finished.values():
+        console.print(line, style="bold yellow")
+    if summary.reason:
+        console.print(summary.reason)
+        print_table(console, ["agent", *_payoff_titles(summary)], _payoff_rows(summary))
+    if summary.matchups:
+        console.print(_unit_line(summary, summary.matchups))
+    for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
+        if summary.ratings and len(summary.ratings.parts) > 1:
+            console.print(f"Part {number} of {len(summary.ratings.parts)}", style="bold")
+        rows = [_rating_cells(rank, rating) for rank, rating in enumerate(part.ratings, start=1)]
+        print_table(console, RATING_TITLES, rows)
+    if summary.ratings:
+        console.print(_seat_line(summary))
+    print_warnings(console, summary)
+
+
+def print_table(console: Terminal, titles: Sequence[str], rows: Sequence[Sequence[str]], name: str = "agent") -> None:
+    """Print a table without cutting cells.
+
+    The names in the column `name` wrap on a narrow terminal; numbers and piped output never do.
+    """
+    widths = [max(cell_len(shown(cell)) for cell in column) for column in zip(titles, *rows, strict=True)]
+    width = sum(widths) + PADDING * len(widths)
+    if console.is_terminal:
+        names = titles.index(name)
+        spare = min(max(0, width - console.width), max(0, widths[names] - NAME_WIDTH))
+        width, widths[names] = width - spare, widths[names] - spare
+    table = Table(box=None, header_style="bold", width=width)
+    for title, column in zip(titles, widths, strict=True):
+        if title == name:
+            table.add_column(title, justify="left", overflow="fold", width=column)
+        else:
+            table.add_column(title, justify="right", overflow="fold", no_wrap=True, width=column)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def print_warnings(console: Terminal, summary: Summary) -> None:
+    """Print the warnings about the numbers, one line each."""
+    for warning in summary.warnings:
+        console.print(f"warning: {warning}", style="yellow")
+
+
+def _rating_cells(rank: int, rating: Rating) -> list[str]:
+    score = f"{100 * rating.score:.1f} %"
+    return [str(rank), rating.agent, f"{rating.elo:.0f}", half_width(rating.ci95), str(rating.games), score]
+
+
+def half_width(ci95: float) -> str:
+    """Return the half width of an interval in Elo as text; a dash if it is infinite, as with one seed."""
+    return f"{ci95:.0f}" if np.isfinite(ci95) else "—"
+
+
+def _payoff_titles(summary: Summary) -> list[str]:
+    if summary.matchups:
+        return [f"payoff per {summary.matchups.unit}", "self-play", "cross-play", "welfare", "games"]
+    return ["mean payoff", *(f"seat {seat}" for seat in range(summary.num_players)), "games"]
+
+
+def _payoff_rows(summary: Summary) -> list[list[str]]:
+    """Return a row for each agent: its name, then the columns of `_payoff_titles`."""
+    if summary.matchups:
+        return [
+            [
+                line.agent,
+                written(line.payoff, line.ci95),
+                *(written(payoff) for payoff in (line.self_play, line.cross_play, line.welfare)),
+                str(line.games),
+            ]
+            for line in summary.matchups.standings
+        ]
+    cells = {(p.agent, p.seat): p for p in summary.payoffs}
+    return [
+        [
+            agent,
+            *(
+                written(cell.mean, cell.ci95) if (cell := cells.get((agent, seat))) else "—"
+                for seat in (None, *range(summary.num_players))
+            ),
+            str(cells[agent, None].games),
+        ]
+        for agent in summary.agents
+    ]
+
+
+def _unit_line(summary: Summary, table: Matchups) -> str:
+    """Return a line with the unit of the payoffs and the best response to the pool."""
+    lengths, steps = summary.results.lengths, ""
+    if table.unit == "step" and lengths is not None and len(lengths):
+        low, high = int(lengths.min()), int(lengths.max())
+        steps = f" (a game has {low if low == high else f'{low} to {high}'})"
+    best = f" Best response to the pool: {listed(table.best_against_pool)}." if table.agents else ""
+    return f"Payoffs are per {table.unit}{steps}, against the pool: all agents, itself included.{best}"
+
+
+def _seat_line(summary: Summary) -> str:
+    ratings = summary.ratings
+    if ratings is None or not len(summary.results):
+        return "No game has a result."
+    drawn = f"{100 * ratings.draw_rate:.1f} % of games drawn"
+    half = half_width(ratings.seat_advantage_ci95)
+    return f"The first seat is worth {ratings.seat_advantage:.0f} ± {half} Elo; {drawn}."
+
+
+def _method(summary: Summary) -> str:
+    """Return a description of how the numbers were computed."""
+    if summary.matchups:
+        return (
+            f"Payoffs per {summary.matchups.unit}, both seatings together. Against the pool: the mean over all agents, "
+            "itself included. Self-play is against itself, cross-play the mean over the others, welfare the sum of the "
+            "players' payoffs; a best response is the agent with the highest mean payoff against that agent. Intervals "
+            "are 95 % intervals of Student's t over seeds, since the games of one seed share their chance events."
+        )
+    if not summary.ratings:
+        return (
+            "Mean payoffs with 95 % intervals. Games of one seed share their chance events and count as one cluster; "
+            "the intervals are of Student's t over clusters."
+        )
+    return (
+        "The player with the higher payoff has won. Davidson's model (1970) of wins, draws and losses, with one "
+        "seat effect, fitted to all games at once with a normal prior on strength with a standard deviation of "
+        f"{PRIOR_SD:g} logits ({K * PRIOR_SD:.0f} Elo). Elo is relative to the mean of the agents it is shown with. "
+        "Intervals are 95 % intervals of Student's t over seeds, since the games of one seed share their chance events "
+        "and the agents' luck."
+    )
+
+
+def _markdown(summary: Summary) -> str:
+    lines = [f"# {markdown_cell(summary.title)}", ""]
+    for line in summary.never_finished.values():
+        lines += [f"**{markdown_cell(line)}**", ""]
+    if summary.reason:
+        titles = ["agent", *_payoff_titles(summary)]
+        lines += [summary.reason, "", *markdown_table(titles, _payoff_rows(summary)), ""]
+    if summary.matchups:
+        table = summary.matchups
+        lines += [markdown_cell(_unit_line(summary, table)), ""]
+        first = first_shown(table.agents)
+        n = len(first)
+        best = ["best response", *(listed(line.best_responses, most=2) for line in table.standings[:n])]
+        for title, mean, ci95, below in (
+            ("The row's payoff against the column", table.payoff, table.ci95, [best]),
+            ("Social welfare: the sum of both payoffs", table.welfare, table.welfare_ci95, []),
+        ):
+            rows = [
+                [agent, *map(written, *cells)] for agent, *cells in zip(first, mean[:n, :n], ci95[:n, :n], strict=True)
+            ]
+            more = [left_out(table.agents), ""] if len(table.agents) > n else []
+            lines += [f"## {title}", "", *more, *markdown_table(["agent", *first], rows + below), ""]
+    for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
+        if summary.ratings and len(summary.ratings.parts) > 1:
+            lines += [f"## Part {number}", ""]
+        rows = [_rating_cells(rank, rating) for rank, rating in enumerate(part.ratings, start=1)]
+        lines += [*markdown_table(RATING_TITLES, rows), ""]
+    if summary.ratings:
+        lines += [_seat_line(summary), ""]
+    lines += [f"- {markdown_cell(warning)}" for warning in summary.warnings] + ([""] if summary.warnings else [])
+    return "\n".join([*lines, _method(summary), ""])
+
+
+def _csv(summary: Summary) -> str:
+    return "".join(f"{csv_line(row)}\n" for row in _csv_rows(summary))
+
+
+def _csv_rows(summary: Summary) -> Iterator[list[str | int]]:
+    if summary.ratings:
+        yield ["rank", "agent", "elo", "ci95", "games", "score", "part", "prior_dominated"]
+        for part in summary.ratings.parts:
+            for rank, r in enumerate(part.ratings, start=1):
+                score, prior_dominated = f"{r.score:.6f}", str(r.prior_dominated).lower()
+                ci95 = f"{r.ci95:.3f}" if np.isfinite(r.ci95) else ""
+                yield [rank, r.agent, f"{r.elo:.3f}", ci95, r.games, score, r.part, prior_dominated]
+    elif summary.matchups:
+        unit = summary.matchups.unit
+        fields = ["agent", "payoff", "ci95", "self_play", "cross_play", "welfare", "games", "best_responses"]
+        yield [*fields, "unit"]
+        for line in summary.matchups.standings:
+            means = [line.payoff, line.ci95, line.self_play, line.cross_play, line.welfare]
+            numbers = ["" if mean is None else f"{mean:.6f}" for mean in means]
+            yield [line.agent, *numbers, line.games, "; ".join(line.best_responses), unit]
+    else:
+        yield ["agent", "seat", "mean", "ci95", "games"]
+        for p in summary.payoffs:
+            ci95 = "" if p.ci95 is None else f"{p.ci95:.6f}"
+            mean = "" if p.mean is None else f"{p.mean:.6f}"
+            yield [p.agent, "all" if p.seat is None else p.seat, mean, ci95, p.games]
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """The bar of a rating, in percent of the width: the interval from `left` to `right`, the rating at `middle`."""
+
+    left: float
+    middle: float
+    right: float
+
+
+def _bars(part: Sequence[Rating]) -> tuple[list[_Bar], float]:
+    """Return the bars of a part on one axis, which an infinite interval spans, and the place of 0 Elo on it."""
+    ends = [end for r in part for end in (r.elo - r.ci95, r.elo, r.elo + r.ci95) if np.isfinite(end)]
+    low, high = min(0.0, *ends), max(0.0, *ends)
+    margin = 0.04 * (high - low) or 1.0
+
+    def place(elo: float) -> float:
+        return min(100.0, max(0.0, 100 * (elo - low + margin) / (high - low + 2 * margin)))
+
+    return [_Bar(place(r.elo - r.ci95), place(r.elo), place(r.elo + r.ci95)) for r in part], place(0.0)
+
+
+def _html(summary: Summary) -> str:
+    ratings, table = summary.ratings, summary.matchups
+    parts = [(part, *_bars(part.ratings)) for part in ratings.parts] if ratings else []
+    no_best = np.zeros((len(summary.agents),) * 2, bool)
+    return page(
+        Path(__file__).with_name("report.html.j2"),
+        summary=summary,
+        ratings=ratings,
+        parts=parts,
+        rating_cells=_rating_cells,
+        half_width=half_width,
+        payoff_titles=_payoff_titles(summary),
+        payoff_rows=[] if ratings else _payoff_rows(summary),
+        shown_agents=first_shown(summary.agents),
+        left_out=left_out(summary.agents),
+        shades=SHADES,
+        cross_table=cross_table(summary) if ratings else [],
+        superiority=superiority_table(summary, ratings) if ratings else [],
+        matchups=table,
+        unit_line=_unit_line(summary, table) if table else "",
+        payoff_table=payoff_table(table, table.payoff, table.ci95, table.best) if table else [],
+        welfare_table=payoff_table(table, table.welfare, table.welfare_ci95, no_best) if table else [],
+        terminations=TERMINATIONS,
+        method=_method(summary),
+    )
+
+
+def write_report(summary: Summary, folder: str | Path) -> dict[str, Path]:
+    """Write `leaderboard.md`, `leaderboard.csv`, `report.html` and, of two-player games, `pairs.csv` into a folder.
+
+    The page is `tournament.html` in the folder of a population, whose own report is `report.html`. Return the paths by
+    file name.
+    """
+    folder = Path(folder)
+    page = "tournament.html" if (folder / POPULATION).exists() else PAGE
+    texts = {
+        "leaderboard.md": _markdown(summary),
+        "leaderboard.csv": _csv(summary),
+        page: _html(summary),
+    }
+    if (pairs := csv_of_pairs(summary)) is not None:
+        texts["pairs.csv"] = pairs
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            write_text(folder / name, text)
+    except OSError as error:
+        raise RunFailed(f"expected to write a report to '{folder}', got '{error}'; give another folder") from error
+    return {name: folder / name for name in texts}

@@ -1,0 +1,250 @@
+"""The facts of a tournament: ratings, payoffs, endings and warnings, as a pure function of the store."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.errors import UserError
+from marl.base.intervals import MIN_SEEDS
+from tournaments.ratings.elo import Ratings, rate, refusal
+from tournaments.ratings.matchups import Matchups, matchups
+from tournaments.ratings.payoffs import MeanPayoff, mean_payoffs
+from tournaments.records.facts import Facts
+from tournaments.records.results import FORFEITS, Results, offended
+from tournaments.records.store import TERMINATIONS, AgentFailures, Store
+
+MOST_FAILURES = 8  # agents whose first failure is shown
+_NO_RESULT = {"cut": "cut after max_steps", "no_contest": "no contest"}
+
+
+@dataclass(frozen=True)
+class Endings:
+    """How an agent's games ended; `forfeited` is the number of games that it lost by forfeit."""
+
+    agent: str
+    counts: dict[str, int]  # by termination
+    forfeited: int
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """The contents of a report: `ratings` if the game gets Elo, else the `reason` why not; `payoffs` always."""
+
+    game: str
+    num_players: int
+    results: Results
+    agents: tuple[str, ...]  # in the leaderboard's order
+    references: dict[str, str]  # of each agent, by its name
+    ratings: Ratings | None
+    reason: str | None
+    matchups: Matchups | None  # of two-player games without Elo
+    endings: list[Endings]
+    unplayed: tuple[str, ...]  # agents without a game
+    set_aside: tuple[str, ...]  # agents whose games do not count any more: agents held several seats in all of them
+    repeated: int  # seatings whose games are the same on every seed
+    opening_moves: int = 0  # drawn at random
+    failures: Sequence[AgentFailures] = ()  # of agents that forfeited games, if the store has the reason
+    without_result: Mapping[str, Mapping[tuple[str, ...], int]] = field(default_factory=dict)  # by termination, seats
+
+    @property
+    def title(self) -> str:
+        """The game, and the number of its random opening moves."""
+        return title(self.game, self.opening_moves)
+
+    @cached_property
+    def payoffs(self) -> list[MeanPayoff]:
+        """Mean payoffs by agent and seat, the best agent first."""
+        return mean_payoffs(self.results)
+
+    @cached_property
+    def wdl(self) -> NDArray[np.int64]:
+        """Wins, draws and losses of the row agent against the column agent [n, n, 3], both seatings together."""
+        n, place = len(self.agents), {agent: k for k, agent in enumerate(self.agents)}
+        row, column = np.array([place[a] for a in self.results.agents], np.int64)[self.results.seats].T
+        outcome = self.results.outcome
+        there = np.bincount((row * n + column) * 3 + outcome, minlength=3 * n * n)
+        back = np.bincount((column * n + row) * 3 + 2 - outcome, minlength=3 * n * n)
+        return (there + back).reshape(n, n, 3)
+
+    @cached_property
+    def never_finished(self) -> dict[str, str]:
+        """A sentence on each agent that forfeited all of its games, by agent: its rating has no other meaning."""
+        why = {failures.agent: f"; in the first, {_described(failures)}" for failures in self.failures}
+        return {
+            e.agent: f"{e.agent} never finished a game: it forfeited {e.forfeited} of {sum(e.counts.values())}"
+            f"{why.get(e.agent, '')}."
+            for e in self.endings
+            if e.forfeited and not any(count for kind, count in e.counts.items() if kind not in FORFEITS)
+        }
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """Warnings about the numbers, one sentence each."""
+        found = []
+        if self.ratings:
+            parts = self.ratings.parts
+            if len(parts) > 1:
+                found.append(
+                    f"No games connect the {len(parts)} parts, so their ratings cannot be compared; play between them."
+                )
+            for number, part in enumerate(parts, start=1):
+                if part.one_sided:
+                    where = f"in part {number} " if len(parts) > 1 else ""
+                    found.append(
+                        f"Some results {where}are one-sided (all won or all lost), so only the prior limits those "
+                        "distances; add opponents in between."
+                    )
+            weak = [rating.agent for rating in self.ratings.ratings if rating.prior_dominated]
+            if weak:
+                found.append(f"Ratings that rest on the prior more than on games: {listed(weak)}.")
+            found += self._few_seeds(self.ratings)
+            if self.repeated:
+                found.append(
+                    f"Seatings that repeated one game on every seed, because neither agent plays by chance: "
+                    f"{self.repeated}. Each copy counts as a game of its own, so intervals are too short; "
+                    "opening_moves makes games differ."
+                )
+        if self.matchups and self.matchups.missing:
+            found.append(
+                f"Pairings without a game, self-play included: {self.matchups.missing}. Payoffs against the pool leave "
+                "them out; run the tournament again to play them."
+            )
+        within = 0 if self.results.lengths is None else int((self.results.lengths <= self.opening_moves).sum())
+        if within:
+            found.append(
+                f"{within} of {len(self.results)} games ended within their random opening; they count, although no "
+                "agent decided anything in them."
+            )
+        truncated = int((self.results.terminations == "truncated").sum())
+        if truncated and (self.ratings or truncated < len(self.results)):  # if all were, the game has no end
+            found.append(
+                f"{truncated} of {len(self.results)} games were truncated; they count with the payoffs until then."
+            )
+        guilty = [f"{e.agent} ({e.forfeited})" for e in self.endings if e.forfeited]
+        if guilty:
+            found.append(f"Games lost by an illegal action or an agent's failure: {listed(guilty)}.")
+        failures = [failures for failures in self.failures if failures.agent not in self.never_finished]
+        found += [f"The first game that {f.agent} forfeited: {_described(f)}." for f in failures[:MOST_FAILURES]]
+        if len(failures) > MOST_FAILURES:
+            found.append(f"And {len(failures) - MOST_FAILURES} more agents forfeited games; --json has them all.")
+        if any(e.counts["timeout"] for e in self.endings):
+            found.append("Some agents took too long; `marl tournament run --retry-timeouts` plays those games again.")
+        for termination, tables in self.without_result.items():
+            pairs = Counter[str]()
+            for seats, count in tables.items():
+                pairs[" – ".join(sorted(seats))] += count
+            games = listed([f"{agents} ({count})" for agents, count in sorted(pairs.items())])
+            found.append(f"Games without a result ({_NO_RESULT[termination]}): {games}.")
+        if self.unplayed:
+            found.append(f"Not played yet: {listed(self.unplayed)}.")
+        if self.set_aside:
+            found.append(
+                f"Played only games with copies of an agent, which do not count any more: {listed(self.set_aside)}."
+            )
+        return found
+
+    @staticmethod
+    def _few_seeds(ratings: Ratings) -> list[str]:
+        """Return warnings on agents without intervals (one seed), and with intervals from few seeds."""
+        seeds = dict(zip(ratings.agents, ratings.seeds.tolist(), strict=True))
+        one = [rating.agent for rating in ratings.ratings if not np.isfinite(rating.ci95)]
+        few = [agent for agent in ratings.agents if seeds[agent] < MIN_SEEDS and agent not in one]
+        found = []
+        if one:
+            found.append(f"No intervals, since one seed shows no spread: {listed(one)}; play more seeds.")
+        if few:
+            found.append(f"Long intervals, from fewer than {MIN_SEEDS} seeds: {listed(few)}; play more seeds.")
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the ratings, or the payoffs and why there is no Elo, as JSON data."""
+        facts: dict[str, Any] = {"game": self.game, "opening_moves": self.opening_moves}
+        if self.failures:
+            facts["failures"] = [asdict(failure) for failure in self.failures]
+        if self.without_result:
+            facts["without_result"] = {kind: sum(tables.values()) for kind, tables in self.without_result.items()}
+        if self.ratings:
+            return facts | self.ratings.to_json()
+        data = facts | {"rating_rule": "payoff", "reason": self.reason}
+        data |= {"payoffs": [vars(payoff) for payoff in self.payoffs]}
+        return data | ({"matchups": self.matchups.to_json()} if self.matchups else {})
+
+
+def _described(failures: AgentFailures) -> str:
+    """Return a sentence on the first game that an agent forfeited."""
+    first = failures.first
+    return f"as player {first.player} at step {first.ply} (seed {failures.seed}) it {first.detail}"
+
+
+def title(game: str, opening_moves: int) -> str:
+    """Return a tournament's game, with the number of its random opening moves."""
+    return game + (f", {opening_moves} random opening moves" if opening_moves else "")
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Return the first `most` names, separated by commas, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def summarize(store: Store) -> Summary:
+    """Rate the games of a store.
+
+    Match-ups are payoffs per step if the game pays before its end, else per game. Raises UserError if the store is
+    damaged, or does not name its game.
+    """
+    facts = Facts.of(store)
+    results, labels = store.results(), store.labels()
+    if len(results) and results.seats.shape[1] != facts.num_players:
+        raise UserError(
+            f"expected games of {facts.num_players} players, as the Spec in the store '{store.path}' says, "
+            f"got games of {results.seats.shape[1]}; run its tournament again"
+        )
+    results = facts.settled(results)
+    without_result = store.without_result()
+    inconclusive = {label for tables in without_result.values() for seats in tables for label in seats}
+    counted = frozenset(results.agents)
+    uncounted = sorted((label, id) for id, label in labels.items() if label not in counted)
+    seated = store.seated() if uncounted else frozenset()
+    reason = refusal(facts.num_players, facts.payoff)
+    ratings = None if reason else rate(results)
+    two = reason is not None and facts.num_players == 2
+    table = matchups(results, "step" if facts.step_rewards else "game") if two else None
+    ranked = ratings or table
+    agents = ranked.agents if ranked else tuple(p.agent for p in mean_payoffs(results) if p.seat is None)
+    return Summary(
+        game=facts.game,
+        num_players=facts.num_players,
+        results=results,
+        agents=agents,
+        references={agent: agent for agent in agents} | {labels[e.id]: e.reference for e in store.agents()},
+        ratings=ratings,
+        reason=reason,
+        matchups=table,
+        endings=_endings(results, agents),
+        unplayed=tuple(label for label, id in uncounted if id not in seated),
+        set_aside=tuple(label for label, id in uncounted if id in seated and label not in inconclusive),
+        repeated=store.repeated(),
+        opening_moves=facts.opening_moves,
+        failures=store.failures(),
+        without_result=without_result,
+    )
+
+
+def _endings(results: Results, order: Sequence[str]) -> list[Endings]:
+    """Count how each agent's games ended; one in which it holds several seats is one game."""
+    n, kinds, seats = len(results.agents), len(TERMINATIONS), results.seats
+    kind = np.zeros(len(results), np.int64)
+    for k, termination in enumerate(TERMINATIONS):
+        kind[results.terminations == termination] = k
+    first = np.stack([(seats[:, :s] != seats[:, s, None]).all(1) for s in range(seats.shape[1])], 1)  # [G, N]
+    ended = np.bincount((seats * kinds + kind[:, None])[first], minlength=n * kinds).reshape(n, kinds).tolist()
+    lost, game = offended(results), np.arange(len(results))[:, None]
+    broken = np.unique((seats + game * n)[lost]) % max(n, 1)
+    forfeited = np.bincount(broken, minlength=n).tolist()
+    place = {agent: k for k, agent in enumerate(results.agents)}
+    return [Endings(a, dict(zip(TERMINATIONS, ended[place[a]], strict=True)), forfeited[place[a]]) for a in order]
