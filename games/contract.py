@@ -26,6 +26,7 @@ its last decision (marl/learning/returns.py).
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -60,13 +61,40 @@ class Discrete:
     n: int
 
 
+Bound = float | tuple[tuple[float, ...], ...]
+
+
 @dataclass(frozen=True)
 class Box:
-    """Describe continuous actions of `size` numbers between `low` and `high`, which are finite."""
+    """Describe continuous actions of `size` numbers (D) between `low` and `high`, which are finite.
+
+    A bound is one number for all, or an array [N, D] (nested sequences, kept as tuples) where the numbers or the
+    players differ. A player with fewer numbers is padded; the bounds of the padding mean nothing.
+    """
 
     size: int
-    low: float
-    high: float
+    low: Bound
+    high: Bound
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            bound = getattr(self, name)
+            if not isinstance(bound, int | float):
+                rows = np.asarray(bound, np.float64).tolist()
+                object.__setattr__(self, name, tuple(tuple(row) for row in rows))
+
+
+@dataclass(frozen=True)
+class Entities:
+    """Describe a group of entities in a flat observation: `count` stretches of `width` numbers from `start` on.
+
+    For networks that treat a group as a set: relabelling its entities permutes these stretches.
+    """
+
+    name: str
+    start: int
+    count: int
+    width: int
 
 
 @dataclass(frozen=True)
@@ -98,6 +126,7 @@ class Spec:
     action_sizes: tuple[int, ...] = ()
     symmetry: Symmetry = ""
     resamples: bool = True  # False: hidden information cannot be resampled, as `State.resample` is missing
+    entities: tuple[Entities, ...] = ()  # groups of the numbers of a flat observation; the rest is of the player itself
 
     def __post_init__(self) -> None:
         for field, kind, example in (
@@ -113,10 +142,45 @@ class Spec:
                 raise UserError(f"expected {field} of '{self.name}' to be {listed}, got {value!r}{hint}")
         if self.num_players < 1:
             raise UserError(f"expected num_players of '{self.name}' to be at least 1, got {self.num_players}")
-        if isinstance(self.action, Box) and not -math.inf < self.action.low <= self.action.high < math.inf:
-            raise UserError(f"expected finite bounds of the actions of '{self.name}', low first, got {self.action}")
+        if isinstance(self.action, Box):
+            self._check_bounds(self.action)
+        for group in self.entities:
+            size = math.prod(self.observation.shape)
+            if min(group.start, group.count - 1, group.width - 1) < 0 or group.start + group.count * group.width > size:
+                raise UserError(f"expected entities of '{self.name}' within its {size} numbers of a view, got {group}")
         if self.return_bounds is not None and not self.return_bounds[0] <= self.return_bounds[1]:
             raise UserError(f"expected return_bounds of '{self.name}' as (lowest, highest), got {self.return_bounds}")
+
+    def _check_bounds(self, action: Box) -> None:
+        for bound in (action.low, action.high):
+            shape = np.shape(bound)
+            if shape not in ((), (self.num_players, action.size)):
+                raise UserError(
+                    f"expected bounds of the actions of '{self.name}' as one number, or {self.num_players} x "
+                    f"{action.size} of them (players, numbers of an action), got an array of shape {shape}"
+                )
+        low, high = self.action_bounds
+        if not (np.isfinite(low) & np.isfinite(high) & (low <= high)).all():
+            raise UserError(f"expected finite bounds of the actions of '{self.name}', low first, got {action}")
+
+    @cached_property
+    def action_bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The least and the greatest numbers [N, D] of continuous actions; both are 0 in a player's padding."""
+        assert isinstance(self.action, Box), "discrete actions have no bounds"
+        shape = (self.num_players, self.action.size)
+        with np.errstate(over="ignore"):  # what is infinite is refused
+            low, high = (
+                np.broadcast_to(np.asarray(bound, np.float32), shape) * self.action_numbers
+                for bound in (self.action.low, self.action.high)
+            )
+        return low, high
+
+    @cached_property
+    def action_numbers(self) -> NDArray[np.bool_]:
+        """[N, D] True for the numbers of a player's continuous action, False for its padding."""
+        assert isinstance(self.action, Box), "discrete actions are one number"
+        sizes = np.array(self.action_sizes or [self.action.size] * self.num_players)
+        return np.asarray(np.arange(self.action.size) < sizes[:, None])
 
     @property
     def num_actions(self) -> int:
@@ -131,7 +195,8 @@ class Spec:
             observation["kind"] = self.observation.kind
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("action", "observation")}
         lists = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
-        for name, usual in (("symmetry", ""), ("resamples", True)):  # left out at their defaults
+        lists["entities"] = [vars(group) for group in self.entities]
+        for name, usual in (("symmetry", ""), ("resamples", True), ("entities", [])):  # left out at their defaults
             if lists[name] == usual:
                 del lists[name]
         return lists | {"observation": observation, "action": action}

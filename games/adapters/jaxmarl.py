@@ -199,7 +199,8 @@ class Rules:
         """Step the library, which takes actions by the agents' names, or as an array if agents are numbers."""
         row = actions
         if isinstance(self.action, Box):
-            within = actions.clip(self.action.low, self.action.high)
+            low, high = (jnp.asarray(bound, jnp.float32) for bound in (self.action.low, self.action.high))
+            within = actions.clip(low, high)
             row = [action[:size] for action, size in zip(within, self.sizes, strict=True)]
         named = isinstance(self.env.agents[0], str)
         return self.env.step_env(key, state, dict(zip(self.env.agents, row, strict=True)) if named else row)

@@ -65,8 +65,7 @@ def remedy_for_view(reference: str, space: Any) -> str:
 def remedy_for_actions(reference: str, actions: Sequence[Any]) -> str:
     """Return the remedy for unsupported spaces of actions [N], in words."""
     if all(_is_floats(space) for space in actions):
-        bounded = all(space.is_bounded() for space in actions)
-        return f"write '{reference} | scale_actions{'' if bounded else '(low=-1, high=1)'}'"
+        return f"write '{reference} | scale_actions(low=-1, high=1)'"
     try:
         for space in actions:
             flat_action(space)

@@ -1,7 +1,7 @@
 """Gymnasium's spaces on the contract: views as arrays, actions as numbers, players by index.
 
     a view     Box, MultiBinary, Discrete (seen as a one-hot), or Dict(observation, action_mask) of these
-    actions    all Discrete, or all Box between the same two finite numbers
+    actions    all Discrete, or all Box of floats between finite bounds
 
 Other spaces are refused, with the name of the wrapper that turns them into these (games/adapters/reshaping.py). Views
 and actions of different sizes are padded; padding actions are never legal.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from games.adapters.reshaping import remedy_for_actions, remedy_for_view
 from games.adapters.within import Within
-from games.contract import Array, Box, Discrete, Spec
+from games.contract import Array, Bound, Box, Discrete, Spec
 from games.errors import UserError
 from games.vector import Row
 
@@ -111,7 +111,8 @@ class Seats:
             return self._idle[player]
         space = self._actions[player]
         if self._box:
-            return np.asarray(actions[player], space.dtype)[: int(np.prod(space.shape))].reshape(space.shape)
+            chosen = np.asarray(actions[player], space.dtype)[: int(np.prod(space.shape))].reshape(space.shape)
+            return np.clip(chosen, space.low, space.high)  # a bound of float64 may lie within that of float32
         return int(actions[player] + space.start)
 
     def next(self) -> None:
@@ -263,23 +264,28 @@ def _dtype(views: Sequence[Any]) -> str:
 def _action(reference: str, actions: Sequence[Any]) -> Discrete | Box:
     if all(isinstance(space, spaces.Discrete) for space in actions):
         return Discrete(max(int(space.n) for space in actions))
-    bounds = {(float(space.low.min()), float(space.high.max())) for space in actions if _is_box(space)}
-    if all(_is_box(space) for space in actions) and len(bounds) == 1:
-        return Box(max(int(np.prod(space.shape)) for space in actions), *bounds.pop())
+    if all(_is_box(space) for space in actions):
+        size = max(int(np.prod(space.shape)) for space in actions)
+        return Box(
+            size, _bound([space.low for space in actions], size), _bound([space.high for space in actions], size)
+        )
     odd = next((space for space in actions if not isinstance(space, spaces.Discrete | spaces.Box)), None)
     odd = odd or next((space for space in actions if not isinstance(space, spaces.Discrete)), actions[0])
     remedy = remedy_for_actions(reference, actions)
     raise UserError(
-        f"expected actions all discrete, or all one box of floats between two finite numbers, in '{reference}', "
+        f"expected actions all discrete, or all boxes of floats between finite bounds, in '{reference}', "
         f"got {odd}; {remedy}"
     )
 
 
 def _is_box(space: Any) -> bool:
-    return (
-        isinstance(space, spaces.Box)
-        and space.dtype.kind == "f"
-        and len(set(space.low.flat)) == 1
-        and len(set(space.high.flat)) == 1
-        and space.is_bounded()
+    return isinstance(space, spaces.Box) and space.dtype.kind == "f" and space.is_bounded()
+
+
+def _bound(of_players: Sequence[NDArray[Any]], size: int) -> Bound:
+    """Return the bound of a Box from those of the players [N]: one number where all are the same, else [N, D]."""
+    if len({float(number) for bound in of_players for number in bound.flat}) == 1:
+        return float(of_players[0].flat[0])
+    return tuple(
+        tuple(np.pad(bound.reshape(-1).astype(np.float64), (0, size - bound.size)).tolist()) for bound in of_players
     )

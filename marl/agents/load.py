@@ -77,7 +77,7 @@ class Entrant(Identity):
 
     def answerable(self, spec: Spec) -> Agent:
         """Return the agent as it plays outside tournaments: a failure or illegal move ends the run and names it."""
-        return Answerable(self.agent, self.name, spec.action)
+        return Answerable(self.agent, self.name, spec)
 
     def rated(self) -> Agent:
         """Return the agent as it plays in tournaments: if it fails, a foreign one forfeits; any other ends the run."""

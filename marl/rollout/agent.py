@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Box, Spec
-from games.keys import choose, uniform
+from games.keys import choose
+from games.random_play import random_points
 from marl.rollout.types import Decision, Hidden, View
 
 LogProbs = NDArray[np.float32]  # [B, A] of the actions; -inf at illegal ones
@@ -133,15 +134,15 @@ class Random(Stateless):
     revision = 1
 
     def __init__(self, spec: Spec) -> None:
-        self._action = spec.action
+        self._spec = spec
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        if isinstance(self._action, Box):
-            low, high = self._action.low, self._action.high
-            return Decision((low + (high - low) * uniform(view.key, self._action.size)).astype(np.float32)), None
+        if isinstance(self._spec.action, Box):
+            return Decision(random_points(self._spec, view.player, view.key)), None
         return Decision(choose(view.key, view.action_mask)), None
 
     @property
     def policy(self) -> Policy | None:
         """Return the uniform policy; None for continuous actions."""
-        return None if isinstance(self._action, Box) else lambda view, hidden: (log_probs_of(view.action_mask), None)
+        continuous = isinstance(self._spec.action, Box)
+        return None if continuous else lambda view, hidden: (log_probs_of(view.action_mask), None)

@@ -218,7 +218,7 @@ def play_episodes(
     """
     if len(seeds) == 0:
         return
-    referee = Referee(venv.spec.action) if forfeits else None
+    referee = Referee(venv.spec) if forfeits else None
     most = max_steps or most_steps(venv.spec)
     roster = [referee.watch(agent) for agent in roster] if referee else list(roster)
     opener = len(roster)

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import Box, Discrete
+from games.contract import Box, Spec
 from games.errors import RunFailed, UserError, in_words
 from games.text import cut, shown
 from marl.rollout.agent import Agent, LogProbs, Policy, Value, policy_of, value_of
@@ -47,13 +47,13 @@ def told(text: str) -> str:
 class Referee:
     """Watch agents play: one that fails or moves illegally forfeits that game, and the rest plays on."""
 
-    def __init__(self, action: Discrete | Box) -> None:
-        self._action = action
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
         self._forfeits: dict[int, Forfeit] = {}  # by row
 
     def watch(self, agent: Agent) -> Agent:
         """Return the agent, watched by this referee."""
-        return _Watched(agent, self._action, self._forfeits)
+        return _Watched(agent, self._spec, self._forfeits)
 
     def take(self, num_players: int) -> dict[int, list[Forfeit]]:
         """Return the forfeits since the last call, by environment, in the order of the players."""
@@ -71,10 +71,8 @@ class _Watched:
     this is always done, because the time limit is for a single decision.
     """
 
-    def __init__(
-        self, agent: Agent, action: Discrete | Box, forfeits: dict[int, Forfeit], *, alone: bool = True
-    ) -> None:
-        self._agent, self._action, self._forfeits, self._alone = agent, action, forfeits, alone
+    def __init__(self, agent: Agent, spec: Spec, forfeits: dict[int, Forfeit], *, alone: bool = True) -> None:
+        self._agent, self._spec, self._forfeits, self._alone = agent, spec, forfeits, alone
         self.unready: AgentFailed | None = None  # why there are no hidden states for new episodes
 
     def initial_hidden(self, rows: int) -> Hidden:
@@ -98,7 +96,7 @@ class _Watched:
                 return self._one_by_one(view, hidden)
             self._forfeit(view, 0, failure)
             return Decision(self._placeholder(view)), hidden
-        judge = self._judge_points if isinstance(self._action, Box) else self._judge_choices
+        judge = self._judge_points if isinstance(self._spec.action, Box) else self._judge_choices
         return Decision(judge(view, actions)), after
 
     def _begin(self, rows: int) -> Hidden:
@@ -164,11 +162,14 @@ class _Watched:
         return np.where(legal, chosen, self._placeholder(view))
 
     def _judge_points(self, view: View, actions: Any) -> Any:
-        """Return continuous actions [B, D]; those outside the box forfeit, and a placeholder takes their place."""
-        assert isinstance(self._action, Box)
+        """Return continuous actions [B, D]; those outside the box forfeit, and a placeholder takes their place.
+
+        What a player writes into its padding does not matter; it becomes 0.
+        """
+        low, high = (bound[view.player] for bound in self._spec.action_bounds)
         with np.errstate(over="ignore"):
-            points = actions.astype(np.float32)
-        inside = (np.isfinite(points) & (points >= self._action.low) & (points <= self._action.high)).all(1)
+            points = np.where(self._spec.action_numbers[view.player], actions, 0).astype(np.float32)
+        inside = np.all(np.isfinite(points) & (points >= low) & (points <= high), axis=1)
         for i in np.flatnonzero(~inside).tolist():
             self._forfeit(view, i, AgentFailed("illegal_action", f"chose {actions[i].tolist()}"))
         return np.where(inside[:, None], points, self._placeholder(view))
@@ -181,8 +182,8 @@ class _Watched:
 
     def _placeholder(self, view: View) -> Any:
         """Return a legal action for each row: the environment is stepped once more before the game is broken off."""
-        if isinstance(self._action, Box):
-            return np.full((len(view), self._action.size), self._action.low, np.float32)
+        if isinstance(self._spec.action, Box):
+            return self._spec.action_bounds[0][view.player]
         return view.action_mask.argmax(1)
 
 
@@ -196,9 +197,9 @@ class Answerable:
     Raises RunFailed; a UserError that the agent raises stays as it is.
     """
 
-    def __init__(self, agent: Agent, name: str, action: Discrete | Box) -> None:
+    def __init__(self, agent: Agent, name: str, spec: Spec) -> None:
         self._forfeits: dict[int, Forfeit] = {}
-        self._agent, self._name = _Watched(agent, action, self._forfeits, alone=False), name
+        self._agent, self._name = _Watched(agent, spec, self._forfeits, alone=False), name
         self.unwatched = agent
 
     def initial_hidden(self, rows: int) -> Hidden:

@@ -1,12 +1,14 @@
 """The contract's own arithmetic: shapes, the mask's width, an episode's last step, and the Spec as JSON."""
 
 import json
+import math
+import re
 from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
 
-from games.contract import Box, Game, State, TimeStep
+from games.contract import Box, Entities, Game, State, TimeStep
 from games.errors import UserError
 from tests.games.plugin import Nim
 
@@ -47,7 +49,47 @@ def test_a_spec_is_json():
     assert data["action"] == {"discrete": 2} and data["observation"] == {"shape": [1], "dtype": "float32"}
     assert data["return_bounds"] == [-1.0, 1.0] and data["num_players"] == 2
     box = replace(SPEC, action=Box(4, -1.0, 1.0)).to_json()
-    assert box["action"] == {"box": {"size": 4, "low": -1.0, "high": 1.0}}
+    assert box["action"] == {"box": {"size": 4, "low": -1.0, "high": 1.0}} and "entities" not in box
+    boxes = Box(2, np.array([[0, -1], [0.5, 0]]), ((1.0, 1.0), (2.0, 0.0)))
+    spec = replace(SPEC, action=boxes, action_sizes=(2, 1), entities=(Entities("others", 0, 1, 1),))
+    data = json.loads(json.dumps(spec.to_json()))
+    assert data["action"]["box"] == {"size": 2, "low": [[0.0, -1.0], [0.5, 0.0]], "high": [[1.0, 1.0], [2.0, 0.0]]}
+    assert data["entities"] == [{"name": "others", "start": 0, "count": 1, "width": 1}]
+    assert spec == replace(spec) and hash(spec.action) == hash(replace(spec).action)
+
+
+def test_bounds_of_boxes_are_by_player_and_by_number():
+    one = replace(SPEC, action=Box(3, -1.0, 2.0), action_sizes=(3, 2))
+    low, high = one.action_bounds
+    assert low.tolist() == [[-1, -1, -1], [-1, -1, 0]] and high.tolist() == [[2, 2, 2], [2, 2, 0]]
+    assert low.dtype == high.dtype == np.float32
+    assert one.action_numbers.tolist() == [[True] * 3, [True, True, False]]
+
+
+@pytest.mark.parametrize(
+    "box, said",
+    [
+        (Box(2, -math.inf, 1.0), "expected finite bounds of the actions of"),
+        (Box(2, 0.0, math.nan), "expected finite bounds"),
+        (Box(2, 1e39, 1e39), "expected finite bounds"),  # beyond float32
+        (Box(2, ((0, 2), (0, 0)), 1.0), "expected finite bounds of the actions of 'spec', low first"),
+        (
+            Box(2, ((0, 0),), 1.0),
+            "as one number, or 2 x 2 of them (players, numbers of an action), got an array of shape",
+        ),
+    ],
+)
+def test_bounds_that_are_none_are_refused(box, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        replace(SPEC, name="spec", action=box)
+
+
+@pytest.mark.parametrize(
+    "group", [Entities("others", 0, 2, 1), Entities("others", -1, 1, 1), Entities("others", 0, 0, 1)]
+)
+def test_entities_outside_the_view_are_refused(group):
+    with pytest.raises(UserError, match="expected entities of 'spec' within its 1 numbers of a view, got Entities"):
+        replace(SPEC, name="spec", entities=(group,))
 
 
 @pytest.mark.parametrize(

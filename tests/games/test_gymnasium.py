@@ -225,7 +225,7 @@ def test_continuous_actions():
         ("gymnasium:gymnasium.Blackjack-v1", "views and actions for each player in 'gymnasium:gymnasium.Blackjack-v1'"),
         (f"{HERE}:Lone(view=pair)", "expected views and actions for each player"),
         (f"{HERE}:Lone(view=one)", "expected views and actions for each player"),
-        (f"{HERE}:Lone(action=multi)", "expected actions all discrete, or all one box"),
+        (f"{HERE}:Lone(action=multi)", "expected actions all discrete, or all boxes of floats"),
         (f"{HERE}:Lone(payoff=teem)", "metadata['payoff'] to be one of ('zero_sum', 'team', 'general_sum')"),
         (f"{CART} | flatten_v0", "expected 'flatten_v0' directly after an environment of pettingzoo"),
     ],

@@ -204,7 +204,6 @@ class Tower(ParallelEnv):
             "discrete": [spaces.Discrete(2)] * 2,
             "boxes": [spaces.Box(-1, 1, (2,), np.float32), spaces.Box(-1, 1, (1, 3), np.float32)],
             "mixed": [spaces.Discrete(2), spaces.Box(-1, 1, (2,), np.float32)],
-            "uneven": [spaces.Box(np.zeros(2, np.float32), np.array([1, 2], np.float32))] * 2,
             "tuple": [spaces.Discrete(2), spaces.Tuple([spaces.Discrete(2)] * 2)],
             "multi": [spaces.MultiDiscrete([2, 2])] * 2,
         }[actions]
@@ -273,7 +272,6 @@ def test_boxes_of_different_sizes_are_cut_to_each_players_own():
     [
         ("actions=multi", "actions all discrete"),
         ("actions=mixed", "actions all discrete"),
-        ("actions=uneven", "actions all discrete"),
         ("actions=tuple", "got Tuple(Discrete(2), Discrete(2)); write"),
         ("views=tuple", "views that are arrays"),
         ("views=dict", "views that are arrays"),

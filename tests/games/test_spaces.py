@@ -54,6 +54,7 @@ ACTIONS = {
     "unbounded": spaces.Box(-np.inf, np.inf, (2,), np.float32),
     "half": spaces.Box(np.array([0, -np.inf], np.float32), np.array([1, 1], np.float32)),
     "uneven": spaces.Box(np.array([0, -2], np.float32), np.array([1, 2], np.float32)),
+    "narrow": spaces.Box(-0.1, 0.1, (1,), np.float64),
 }
 SEEN = {
     "box": (UNIT, np.zeros(3, np.float32)),
@@ -268,7 +269,6 @@ def test_a_reward_that_is_no_number_is_refused(reward, what):
         ("Shows(action=bits)", "Shows(action='bits') | flatten_actions"),
         ("InTurns(action=named)", "InTurns(action='named') | flatten_actions"),
         ("Alone(action=levels)", "Alone(action='levels') | flatten_actions"),
-        ("Shows(action=uneven)", "Shows(action='uneven') | scale_actions"),
         ("Shows(action=uneven, other=unbounded)", "other='unbounded') | scale_actions(low=-1, high=1)"),
         ("Alone(action=unbounded)", "Alone(action='unbounded') | scale_actions(low=-1, high=1)"),
         ("Shows(view=parts)", "Shows(view='parts') | flatten_views"),
@@ -365,6 +365,25 @@ def test_scaled_actions_end_where_the_box_does():
     assert ends == [[0, -2], [0.5, 0], [1, 2], [1, 2]]
     half = scaled_action(ACTIONS["half"], -4.0, None)
     assert half.convert(np.full(2, -1)).tolist() == [0, -4] and half.convert(np.ones(2)).tolist() == [1, 1]
+
+
+def test_players_of_different_boxes_keep_their_own():
+    venv = make(f"{HERE}:Shows(action=uneven, other=narrow, reward=sum)", 1)
+    assert venv.spec.action == Box(2, ((0.0, -2.0), (-0.1, 0.0)), ((1.0, 2.0), (0.1, 0.0)))
+    assert venv.spec.action_sizes == (2, 1) and venv.spec.action_numbers.tolist() == [[True, True], [True, False]]
+    venv.reset(np.array([1], np.uint64))
+    _, high = venv.spec.action_bounds
+    np.testing.assert_allclose(venv.step(high[None]).reward, [[3, 0.1]], rtol=1e-6)
+    assert check_game(f"{HERE}:Shows(action=uneven, other=narrow)", 2).passed
+
+
+def test_a_bound_of_float64_is_kept_where_that_of_float32_lies_beyond_it():
+    """float32(-0.1) is less than -0.1, and an environment may refuse it, as this one does."""
+    venv = make(f"{HERE}:Shows(action=narrow, reward=sum)", 1)
+    venv.reset(np.array([1], np.uint64))
+    low, _ = venv.spec.action_bounds
+    assert float(low[0, 0]) < -0.1
+    np.testing.assert_allclose(venv.step(low[None]).reward, [[-0.1, -0.1]])
 
 
 def test_players_of_different_boxes_share_one():

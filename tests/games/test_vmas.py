@@ -117,7 +117,6 @@ def test_masks_cover_the_actions_that_a_player_does_not_have():
         ("balance(n_agents=0)", "'vmas:balance(n_agents=0)' could not be built: "),
         ("simple_crypto", "VMAS shares draws or records among all of its environments"),
         ("discovery", "draws chance within a step, for all environments at once; switch it off: targets_respawn=0"),
-        ("simple_world_comm(continuous_actions=True)", "expected actions all discrete, or all one box"),
     ],
 )
 def test_what_cannot_be_played_is_refused_in_one_sentence(reference, said):

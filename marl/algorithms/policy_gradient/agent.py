@@ -5,16 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from games.keys import draw
 from marl.algorithms.policy_gradient.networks import ActorCritic
+from marl.algorithms.policy_gradient.policies import Categorical
 from marl.learning.networks import rows_by_network
 from marl.learning.rowwise import Rowwise
-from marl.rollout.agent import LogProbs, log_probs_of, one_hot
+from marl.rollout.agent import LogProbs, Policy
 from marl.rollout.types import Decision, Hidden, View
 
 
 class PpoAgent:
-    """Play the policy: sample by the decision's key, or take the most probable action if `greedy`.
+    """Play the policy: sample by the decision's key, or take its mode if `greedy`.
 
     `groups` [N] are the networks of each player. With a GRU the hidden state is that of the actor [rows, H].
     """
@@ -23,38 +23,43 @@ class PpoAgent:
         self, models: Sequence[ActorCritic], groups: NDArray[np.int64], device: str, *, greedy: bool = False
     ) -> None:
         self._groups, self._greedy = groups, greedy
-        self._hidden_size = models[0].hidden_size
+        self._hidden_size, self._policies = models[0].hidden_size, models[0].policies
         self._models = [Rowwise(model, device, largest=model.largest_block) for model in models]
 
     def initial_hidden(self, rows: int) -> Hidden:
         return np.zeros((rows, self._hidden_size), np.float32) if self._hidden_size else None
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        log_probs, hidden = self._log_probs(view, hidden)
-        action = log_probs.argmax(1) if self._greedy else draw(view.key, np.exp(log_probs))
-        return Decision(action, {"log_prob": log_probs[np.arange(len(action)), action]}), hidden
+        described, hidden = self._described(view, hidden)
+        return self._policies.decide(view, described, greedy=self._greedy), hidden
 
-    def policy(self, view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
-        """Return the log-probabilities [B, A] with which `act` draws, -inf for illegal actions, and the next hidden."""
-        log_probs, hidden = self._log_probs(view, hidden)
-        if self._greedy:
-            return log_probs_of(one_hot(log_probs.argmax(1), view)), hidden
-        return np.where(view.action_mask, log_probs, np.float32(-np.inf)), hidden
+    @property
+    def policy(self) -> Policy | None:
+        """Return `policy(view, hidden)`, the log-probabilities with which `act` draws; None for continuous actions."""
+        policies = self._policies
+        if not isinstance(policies, Categorical):
+            return None
 
-    def _log_probs(self, view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
-        """Return log pi(a | o) [B, A], very small for illegal actions, and the next hidden states."""
-        log_probs = np.empty(view.action_mask.shape, np.float32)
+        def policy(view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
+            described, hidden = self._described(view, hidden)
+            return policies.log_probs(view, described, greedy=self._greedy), hidden
+
+        return policy
+
+    def _described(self, view: View, hidden: Hidden) -> tuple[NDArray[np.float32], Hidden]:
+        """Return what describes the policies [B, W] (policies.py), and the next hidden states."""
+        width = self._policies.width
+        described = np.empty((len(view), width), np.float32)
         after = None if hidden is None else np.empty_like(hidden)
-        num_actions = view.action_mask.shape[1]
         for rows, model in rows_by_network(self._groups[view.player], self._models):
             arrays = view.obs[rows], view.action_mask[rows], view.player[rows]
             if after is None:
-                log_probs[rows] = model.ask("log_probs", *arrays)
+                described[rows] = model.ask("policy", *arrays)
             else:
                 both = model.ask("step", *arrays, hidden[rows])
-                log_probs[rows] = both[:, :num_actions]
-                after[rows] = both[:, num_actions:]
-        return log_probs, after
+                described[rows] = both[:, :width]
+                after[rows] = both[:, width:]
+        return described, after
 
 
 class ValuedPpoAgent(PpoAgent):

@@ -75,14 +75,14 @@ class Batch:
     chunks: Indices | None  # [C, L] with a GRU
 
     def __len__(self) -> int:
-        return len(self.columns["action"])
+        return len(self.columns["chosen"])
 
     def minibatches(self, size: int, shuffler: np.random.Generator) -> Iterator[Minibatch]:
         """Draw all rows, or all chunks, in random order, in minibatches of about `size` rows.
 
         They are of equal size: a small last one would take a full step on a noisy gradient.
         """
-        device = self.columns["action"].device
+        device = self.columns["chosen"].device
         count = max(1, round(len(self) / size))
         if self.chunks is None:
             for rows in torch.from_numpy(shuffler.permutation(len(self))).to(device).tensor_split(count):

@@ -1,18 +1,20 @@
 """The networks of a policy gradient: an actor and a critic, feed-forward or with a GRU, and who shares them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 
 from games.contract import Spec
 from games.errors import UserError
+from marl.algorithms.policy_gradient.policies import policies_of
 from marl.base.schema import Count, Frozen, Size
-from marl.learning.networks import Network, Perceptron, linear, masked_log_probs, tanh
+from marl.learning.networks import Network, Perceptron, linear, tanh
 from marl.learning.recurrent import GRU
 from marl.learning.rowwise import BLOCK
 
@@ -29,6 +31,7 @@ class NetworksConfig(Frozen):
     recurrent: bool = False  # a GRU after those layers, in the actor and in the critic
     hidden_size: Size = 64  # of the GRU
     chunk_length: Size = 10  # decisions through which the gradient of a GRU reaches back
+    initial_log_std: float = Field(-0.5, ge=-10, le=2)  # of continuous actions, before they are squashed
 
 
 class Unrolling(NamedTuple):
@@ -147,7 +150,8 @@ class ActorCritic(nn.Module):
             )
 
         self.hidden_size = config.hidden_size if config.recurrent else 0
-        self.actor = network(spec.num_actions, 0.01, 0)
+        self.policies = policies_of(spec, config.initial_log_std)
+        self.actor = network(self.policies.outputs, 0.01, 0)
         self.critic = network(1, 1.0, state_size)
         self.normaliser = ValueNormaliser() if normalise_values else None
         self.largest_block = BLOCK if self.actor.convolutions else 16 * BLOCK  # of rows, in acting
@@ -155,26 +159,32 @@ class ActorCritic(nn.Module):
     def forward(
         self, obs: Tensor, player: Tensor, state: Tensor | None = None, unrolling: Unrolling | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return logits [B, A] and the critic's outputs [B]; `state` [B, S] is what the critic alone sees."""
+        """Return the actor's outputs [B, O] and the critic's [B]; `state` [B, S] is what the critic alone sees."""
         features = self.actor.features(obs, player)
         alike = state is None and not self.critic.convolutions
         of_critic = features if alike else self.critic.features(obs, player, state)
         if unrolling is None:
             return self.actor.body(features), self.critic.body(of_critic)[:, 0]
-        logits, _ = self.actor.body(features, unrolling.sizes, unrolling.actor)
+        outputs, _ = self.actor.body(features, unrolling.sizes, unrolling.actor)
         value, _ = self.critic.body(of_critic, unrolling.sizes, unrolling.critic)
-        return logits, value[:, 0]
+        return outputs, value[:, 0]
 
-    def log_probs(self, obs: Tensor, action_mask: Tensor, player: Tensor) -> Tensor:
-        """Return log pi(a | o) [B, A] of a feed-forward actor."""
-        return masked_log_probs(self.actor(obs, player), action_mask)
+    def actor_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters of the policies."""
+        yield from self.actor.parameters()
+        if isinstance(self.policies, nn.Module):
+            yield from self.policies.parameters()
+
+    def policy(self, obs: Tensor, action_mask: Tensor, player: Tensor) -> Tensor:
+        """Return what describes the policies of a feed-forward actor [B, W] (policies.py)."""
+        return self.policies.described(self.actor(obs, player), action_mask)
 
     def step(self, obs: Tensor, action_mask: Tensor, player: Tensor, hidden: Tensor) -> Tensor:
-        """Return log pi(a | o) of an actor with a GRU, concatenated with its next hidden states: [B, A + H]."""
+        """Return what describes the policies of an actor with a GRU, then its next hidden states: [B, W + H]."""
         body = self.actor.body
         assert isinstance(body, RecurrentPerceptron)
-        logits, hidden = body.step(self.actor.features(obs, player), hidden)
-        return torch.cat([masked_log_probs(logits, action_mask), hidden], 1)
+        outputs, hidden = body.step(self.actor.features(obs, player), hidden)
+        return torch.cat([self.policies.described(outputs, action_mask), hidden], 1)
 
     def values(self, obs: Tensor, player: Tensor) -> Tensor:
         """Return the values [B, 1] of a feed-forward critic that sees what the actor sees."""

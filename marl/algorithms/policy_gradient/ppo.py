@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field, PositiveFloat
 from torch import Tensor
 from torch.nn import functional
 
-from games.contract import Discrete, Spec
+from games.contract import Spec
 from games.errors import UserError
 from games.keys import fold_one
 from marl.algorithms.policy_gradient.agent import PpoAgent, RecordingPpoAgent, ValuedPpoAgent, recorded_as
@@ -35,7 +35,7 @@ from marl.algorithms.policy_gradient.networks import ActorCritic, NetworksConfig
 from marl.base.schema import Size
 from marl.learning.learner import Learner
 from marl.learning.metrics import Means
-from marl.learning.networks import generator_of, log_prob_and_entropy, rows_by_network, to_be_loaded
+from marl.learning.networks import generator_of, rows_by_network, to_be_loaded
 from marl.learning.optimizers import Adam
 from marl.learning.returns import gae
 from marl.learning.schedules import annealed, ramp
@@ -127,14 +127,14 @@ def standardised(advantage: Tensor) -> Tensor:
 class Ppo(Learner):
     """The update; an algorithm says what its critic sees.
 
-    Raises UserError for continuous actions, which are to come, and for groups of players that do not fit the game.
+    Raises UserError for groups of players that do not fit the game.
     """
 
     Config: ClassVar[type[BaseModel]] = PpoConfig
     name: ClassVar[str]
 
     def __init__(self, config: PpoConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
-        _refuse(self.name, config, spec)
+        _refuse(config, spec)
         self.config, self.spec, self.device = config, spec, device
         self._key, self._total_steps = key, total_steps
         self._input = self.critic_input(spec)
@@ -145,7 +145,7 @@ class Ppo(Learner):
         self._optimizers = [
             # Separate groups: clipped together, the critic's larger gradient would shrink the actor's.
             Adam(
-                model.actor.parameters(),
+                model.actor_parameters(),
                 model.critic.parameters(),
                 learning_rate=config.learning_rate,
                 eps=1e-5,
@@ -213,13 +213,15 @@ class Ppo(Learner):
             gamma=config.gamma,
             gae_lambda=config.gae_lambda,
         )
+        recorded_by = self.models[0].policies.chosen
+        chosen = trajectory.action if recorded_by == "action" else trajectory.extras[recorded_by]
         row = trajectory.index[:-1][learn]  # [B] the observations of the learner's decisions
         player = np.nonzero(learn)[2]
         columns: dict[str, NDArray[Any]] = {
             "obs": trajectory.obs[row],
             "action_mask": trajectory.action_mask[row],
             "player": player,
-            "action": trajectory.action[learn],
+            "chosen": chosen[learn],
             "old_log_prob": trajectory.extras["log_prob"][learn],
             "advantage": advantage[learn],
             "value_target": (advantage + values.value[:-1])[learn],
@@ -269,8 +271,10 @@ class Ppo(Learner):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a minibatch, and its metrics."""
         config, columns = self.config, minibatch.columns
-        logits, value = model(columns["obs"], columns["player"], columns.get("state"), minibatch.unrolling)
-        log_prob, entropy = log_prob_and_entropy(logits, columns["action_mask"], columns["action"])
+        outputs, value = model(columns["obs"], columns["player"], columns.get("state"), minibatch.unrolling)
+        log_prob, entropy = model.policies.log_prob_and_entropy(
+            outputs, columns["action_mask"], columns["player"], columns["chosen"]
+        )
         advantage = columns["advantage"]
         policy_loss, logged = actor_loss(
             log_prob,
@@ -341,9 +345,7 @@ def _load_models(models: Sequence[ActorCritic], state: Tensors) -> None:
         model.load_state_dict(under(f"model.{p}", state))
 
 
-def _refuse(name: str, config: PpoConfig, spec: Spec) -> None:
-    if not isinstance(spec.action, Discrete):
-        raise UserError(f"{name} needs discrete actions, and '{spec.name}' has continuous ones; choose another game")
+def _refuse(config: PpoConfig, spec: Spec) -> None:
     if config.encoder == "cnn" and len(spec.observation.shape) != 3:
         raise UserError(
             f"encoder: cnn wants views of three axes, and those of '{spec.name}' have the shape "

@@ -213,7 +213,7 @@ def test_a_search_values_a_position_for_its_player():
     assert value_of(load_entrant("uct", make("openspiel:kuhn_poker", 1).spec).agent) is None
 
 
-@pytest.mark.parametrize("wrap", [lambda agent: Answerable(agent, "x", TTT.action), lambda agent: Trusted(agent, "x")])
+@pytest.mark.parametrize("wrap", [lambda agent: Answerable(agent, "x", TTT), lambda agent: Trusted(agent, "x")])
 def test_wrappers_forward(wrap):
     seen = view(3, np.arange(9) < 4)
     inner = Random(TTT)
@@ -245,7 +245,7 @@ class Says(Random):
     ],
 )
 def test_an_answer_that_is_no_policy_ends_the_run(answer, said):
-    asked = policy_of(Answerable(Says(answer), "x", TTT.action))
+    asked = policy_of(Answerable(Says(answer), "x", TTT))
     with pytest.raises(RunFailed, match=said) as failed:
         asked(view(3, np.arange(9) < 4), None)
     assert str(failed.value).startswith("the agent 'x' raised ") and "\n" not in str(failed.value)
@@ -253,7 +253,7 @@ def test_an_answer_that_is_no_policy_ends_the_run(answer, said):
 
 def test_an_answer_that_is_no_value_ends_the_run():
     for answer in (np.zeros(2), np.array([1, np.inf, 2])):
-        asked = value_of(Answerable(Says(lambda view, answer=answer: answer), "x", TTT.action))
+        asked = value_of(Answerable(Says(lambda view, answer=answer: answer), "x", TTT))
         with pytest.raises(RunFailed, match="expected 3 finite values"):
             asked(view(3), None)
 

@@ -81,7 +81,7 @@ def ippos():
     model = ActorCritic(IppoConfig(encoder="cnn", channels=(4,), hidden=(64,)), SPEC, generator_of(1), player_id=True)
     asked = Rowwise(model, "cpu")
     obs, player = views()
-    return lambda rows: asked.ask("log_probs", obs[rows], np.ones((len(rows), 7), bool), player[rows])
+    return lambda rows: asked.ask("policy", obs[rows], np.ones((len(rows), 7), bool), player[rows])
 
 
 def ippos_with_memory():

@@ -21,7 +21,7 @@ class Returns(Stateless):
 
 def judged(spec, what, rows=4, seen=None):
     """Let a referee watch one call; return the actions that went through and the first forfeit of each environment."""
-    referee = Referee(spec.action)
+    referee = Referee(spec)
     seen = seen or (view(rows) if isinstance(spec.action, type(TTT.action)) else box_view(rows))
     decision, _ = referee.watch(Returns(what)).act(seen, None)
     return decision.action, {e: forfeits[0] for e, forfeits in referee.take(2).items()}
@@ -82,7 +82,7 @@ def test_what_is_no_row_of_actions_forfeits(what):
 
 
 def test_forfeits_are_taken_once():
-    referee = Referee(TTT.action)
+    referee = Referee(TTT)
     referee.watch(Returns(lambda v: np.full(len(v), 99))).act(view(2), None)
     assert set(referee.take(2)) == {0} and referee.take(2) == {}
 
@@ -129,7 +129,7 @@ class Remembers:
 
 
 def test_the_hidden_states_of_the_others_survive_an_error():
-    _, hidden = Referee(TTT.action).watch(Remembers()).act(view(4), np.array([5, 6, 7, 8]))
+    _, hidden = Referee(TTT).watch(Remembers()).act(view(4), np.array([5, 6, 7, 8]))
     assert hidden.tolist() == [6, 7, 7, 9]
 
 
@@ -142,7 +142,7 @@ class Shifts(Remembers):
 
 
 def test_a_retry_begins_from_the_hidden_states_before():
-    referee = Referee(TTT.action)
+    referee = Referee(TTT)
     decision, hidden = referee.watch(Shifts()).act(view(3), np.array([5, 6, 7]))
     assert decision.action.tolist() == [4, 4, 4] and hidden.tolist() == [6, 7, 8] and referee.take(2) == {}
 
@@ -151,7 +151,7 @@ def test_a_retry_begins_from_the_hidden_states_before():
 def test_hidden_states_that_are_none_forfeit(after):
     agent = Remembers()
     agent.act = lambda view, hidden: (Decision(np.zeros(len(view), int)), after)
-    referee = Referee(TTT.action)
+    referee = Referee(TTT)
     decision, hidden = referee.watch(agent).act(view(2), np.array([5, 6]))
     assert decision.action.tolist() == [0, 0] and hidden.tolist() == [5, 6]
     assert referee.take(2)[0][0].how == "agent_error"

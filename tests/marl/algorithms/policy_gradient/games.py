@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from games.arrays import Actions
 from games.batch import Batch
-from games.contract import Array, Discrete, Spec
+from games.contract import Array, Box, Discrete, Spec
 from games.keys import fold
 from games.registry import make
 from marl.learning.registry import algorithm
@@ -60,6 +60,47 @@ class Skirmish(Batch):
         timestep.acting[:] = ~over & ~self.dead & ~waits
         timestep.action_mask[:] = timestep.acting[:, :, None]
         timestep.obs[~timestep.acting & ~over] = self.noise
+
+
+LOW, HIGH = ((-2.0, 0.0), (10.0, 99.0)), ((1.0, 4.0), (12.0, 99.0))  # 99: the padding of the second player
+
+
+class Aim(Batch):
+    """Two players choose points of their own boxes, of two numbers and of one; each sees where it should aim.
+
+    A player is paid minus the squared distance, in half widths of its box: an episode is worth 0 at best. Three steps.
+    """
+
+    def __init__(self, num_envs: int) -> None:
+        spec = Spec(
+            name="aim",
+            num_players=2,
+            observation=Array((2,)),
+            action=Box(2, LOW, HIGH),
+            payoff="general_sum",
+            turns="simultaneous",
+            perfect_information=False,
+            chance=True,
+            searchable=False,
+            max_length=3,
+            action_sizes=(2, 1),
+        )
+        super().__init__(spec, num_envs, horizon=3, truncate=False)
+        self.target = np.zeros((num_envs, 2, 2), np.float32)  # [E, N, D] in -0.9..0.9
+
+    def open(self, envs: NDArray[np.int64]) -> None:
+        pass
+
+    def move(self, actions: Actions) -> NDArray[np.bool_]:
+        low, high = self.spec.action_bounds
+        half = np.where(self.spec.action_numbers, (high - low) / 2, 1)
+        missed = ((actions - low) / half - 1 - self.target) * self.spec.action_numbers
+        self.timestep.reward[:] = -(missed**2).sum(2)
+        return np.zeros(self.num_envs, bool)
+
+    def look(self) -> None:
+        self.target[:] = 1.8 * self.draw(4).reshape(-1, 2, 2) - 0.9
+        self.timestep.obs[:] = self.target
 
 
 class Player:

@@ -38,11 +38,11 @@ def test_a_sequence_is_a_players_decisions_in_an_episode():
 def test_minibatches_hold_every_row_once_and_are_of_equal_size(cut):
     action = torch.arange(103)
     hidden = {"actor_hidden": torch.zeros(103, 2), "critic_hidden": torch.zeros(103, 2)} if cut else {}
-    batch = Batch({"action": action} | hidden, chunks(np.arange(103) % 10, 4) if cut else None)
+    batch = Batch({"chosen": action} | hidden, chunks(np.arange(103) % 10, 4) if cut else None)
     for size, count in ((1000, 1), (25, 4)):
         minibatches = list(batch.minibatches(size, np.random.default_rng(1)))
-        rows = torch.cat([minibatch["action"] for minibatch in minibatches])
+        rows = torch.cat([minibatch["chosen"] for minibatch in minibatches])
         assert sorted(rows.tolist()) == action.tolist() and len(minibatches) == count
-        assert max(len(minibatch["action"]) for minibatch in minibatches) <= 103 / count + 8
+        assert max(len(minibatch["chosen"]) for minibatch in minibatches) <= 103 / count + 8
     if cut:
         assert len(list(batch.minibatches(1, np.random.default_rng(1)))) == 30  # no fewer rows than a chunk

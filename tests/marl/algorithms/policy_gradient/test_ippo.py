@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from games.contract import Array, Box, Spec
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
@@ -140,12 +139,6 @@ def test_separate_parameters_all_learn():
 def test_planes_are_wanted_for_convolutions():
     with pytest.raises(UserError, match=r"encoder: cnn wants views of three axes, .*kuhn_poker.* use mlp or auto"):
         learned("openspiel:kuhn_poker", 1, encoder="cnn")
-
-
-def test_continuous_actions_are_refused():
-    spec = Spec("box", 1, Array((2,)), Box(1, 0, 1), "team", "simultaneous", True, False, False)
-    with pytest.raises(UserError, match="ippo needs discrete actions, and 'box' has continuous ones"):
-        Ippo(Ippo.Config(), spec, key=0, total_steps=1, device="cpu")
 
 
 def test_learns_to_defect():

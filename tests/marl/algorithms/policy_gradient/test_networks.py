@@ -36,7 +36,7 @@ def test_a_gru_whose_gates_are_pinned_is_one_more_layer():
     mask = torch.ones(12, 5, dtype=torch.bool)
     with torch.no_grad():
         stepped = recurrent.step(obs[:12], mask, player[:12], before)[:, :5]
-        torch.testing.assert_close(stepped, plain.log_probs(obs[:12], mask, player[:12]), atol=1e-5, rtol=0)
+        torch.testing.assert_close(stepped, plain.policy(obs[:12], mask, player[:12]), atol=1e-5, rtol=0)
 
 
 def pin(layers, memory: RecurrentPerceptron):
