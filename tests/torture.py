@@ -291,6 +291,8 @@ def subjects() -> dict[str, Subject]:
         "alphazero": BOARD | {"algorithm": {"name": "alphazero"} | SEARCH, "steps": 2_400, "stretch": 200},
         "muzero": BOARD | {"algorithm": {"name": "muzero"} | SEARCH, "steps": 2_000, "stretch": 200},
     }
+    trained["happo"] = trained["mappo"] | {"algorithm": {"name": "happo", "hidden": [8]}}
+    trained["ippo-continuous"] = trained["ippo"] | {"game": "gymnasium:gymnasium.Pendulum-v1", "num_envs": 4}
     trained["loqa"] |= {"steps": 24_000, "stretch": 1_500, "evaluation": {"panel": ["self"], "seeds": 2}}
     memory = {
         "game": "repeat_first",

@@ -3,7 +3,7 @@
     flatten_views      Dict, Tuple and MultiDiscrete views become one row of numbers, by gymnasium's own `flatten`
     flatten_actions    MultiDiscrete, MultiBinary, boxes of whole numbers, and Tuples and Dicts of them become Discrete:
                        one number for each joint choice, MOST_ACTIONS at most
-    scale_actions      boxes of other bounds become boxes from -1 to 1; `low` and `high` replace infinite bounds
+    scale_actions      boxes of floats become boxes from -1 to 1; `low` and `high` replace infinite bounds
 
 They are written after a reference, as SuperSuit's are (`games.wrappers.ON_SPACES`), for the APIs of PettingZoo and
 Gymnasium. A mask of flattened actions with as many entries as the parts have choices together holds the masks of the

@@ -82,18 +82,28 @@ class Batch:
 
         They are of equal size: a small last one would take a full step on a noisy gradient.
         """
-        device = self.columns["chosen"].device
         count = max(1, round(len(self) / size))
         if self.chunks is None:
-            for rows in torch.from_numpy(shuffler.permutation(len(self))).to(device).tensor_split(count):
+            for rows in torch.from_numpy(shuffler.permutation(len(self))).to(self._device).tensor_split(count):
                 yield Minibatch({name: column.index_select(0, rows) for name, column in self.columns.items()}, None)
             return
         drawn = shuffler.permutation(len(self.chunks))
         for some in np.array_split(drawn, min(count, len(drawn))):
-            order, sizes = packed(self.chunks[some])
-            rows = torch.from_numpy(order).to(device)
-            columns = {
-                name: column.index_select(0, rows) for name, column in self.columns.items() if name not in MEMORIES
-            }
-            actor, critic = (self.columns[name].index_select(0, rows[: sizes[0]]) for name in MEMORIES)
-            yield Minibatch(columns, Unrolling(sizes, actor, critic))
+            yield self._packed(self.chunks[some])[1]
+
+    def whole(self) -> tuple[Tensor, Minibatch]:
+        """Return all rows as one minibatch, and their places in the batch [B]."""
+        if self.chunks is None:
+            return torch.arange(len(self), device=self._device), Minibatch(self.columns, None)
+        return self._packed(self.chunks)
+
+    def _packed(self, chunks: Indices) -> tuple[Tensor, Minibatch]:
+        order, sizes = packed(chunks)
+        rows = torch.from_numpy(order).to(self._device)
+        columns = {name: column.index_select(0, rows) for name, column in self.columns.items() if name not in MEMORIES}
+        actor, critic = (self.columns[name].index_select(0, rows[: sizes[0]]) for name in MEMORIES)
+        return rows, Minibatch(columns, Unrolling(sizes, actor, critic))
+
+    @property
+    def _device(self) -> torch.device:
+        return self.columns["chosen"].device

@@ -15,7 +15,7 @@ targets are normalised when μ and σ have seen them.
 Means are over decisions: a player who waits, or is out, has none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -79,11 +79,16 @@ def actor_loss(
     *,
     clip: float,
     entropy_coefficient: float,
+    weight: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the clipped surrogate with an entropy bonus, and its metrics. All arguments are [B]."""
+    """Return the clipped surrogate with an entropy bonus, and its metrics. All arguments are [B].
+
+    `weight` multiplies the surrogate of each decision (happo.py).
+    """
     log_ratio = log_prob - old_log_prob
     ratio = log_ratio.exp()
-    surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage).mean()
+    surrogates = torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
+    surrogate = (surrogates if weight is None else weight * surrogates).mean()
     loss = -surrogate - entropy_coefficient * entropy.mean()
     with torch.no_grad():
         return loss, {
@@ -189,7 +194,7 @@ class Ppo(Learner):
             return metrics
         batches, metrics["explained_variance"] = self._batches(trajectory, learn)
         means, skipped = Means(), 0
-        for p, (group, batch) in enumerate(batches.items()):
+        for p, (group, batch) in enumerate(self._in_turn(batches, learn)):
             self._optimizers[group].learning_rate = learning_rate
             shuffler = np.random.default_rng(fold_one(fold_one(self._key, self._updates), p))
             skipped += self._improve(group, batch, entropy_coefficient, shuffler, means)
@@ -243,6 +248,13 @@ class Ppo(Learner):
             explained = 1 - np.var(columns["advantage"]) / max(float(np.var(columns["value_target"])), 1e-8)
         return batches, float(explained)
 
+    def _in_turn(self, batches: dict[int, Batch], learn: NDArray[np.bool_]) -> Iterator[tuple[int, Batch]]:
+        """Yield each group of players with its batch when its networks are to be trained.
+
+        `learn` [T, E, N] are the decisions that the batches hold.
+        """
+        yield from batches.items()
+
     def _improve(
         self, group: int, batch: Batch, entropy_coefficient: float, shuffler: np.random.Generator, means: Means
     ) -> int:
@@ -283,6 +295,7 @@ class Ppo(Learner):
             standardised(advantage) if config.standardise_advantages == "minibatch" else advantage,
             clip=config.clip,
             entropy_coefficient=entropy_coefficient,
+            weight=columns.get("weight"),
         )
         value_loss = critic_loss(
             value,

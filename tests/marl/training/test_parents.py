@@ -16,6 +16,7 @@ SEARCH = {"simulations": 2, "batch_size": 8, "steps_per_update": 16, "hidden": [
 SMALL = {"actor_hidden": [4], "actor_memory": 0, "critic_hidden": [4], "critic_memory": 0}
 RUNS = {  # by algorithm: the game, settings, and steps of a stretch
     "ippo": ("openspiel:kuhn_poker", {"hidden": [8], "minibatch_size": 32}, 64),
+    "happo": ("two_step", {"hidden": [8]}, 64),
     "mappo": ("two_step", {"hidden": [8], "recurrent": True, "hidden_size": 8}, 64),
     "vdn": ("two_step", {"hidden": 8, "steps_per_update": 16}, 64),
     "qmix": ("two_step", {"hidden": 8, "steps_per_update": 16}, 64),

@@ -7,7 +7,8 @@ import pytest
 
 from games.contract import Array
 from games.registry import make
-from marl.algorithms.policy_gradient.mappo import AllViews, GlobalState, Mappo
+from marl.algorithms.policy_gradient.centralised import AllViews, GlobalState
+from marl.algorithms.policy_gradient.mappo import Mappo
 from tests.marl.algorithms.policy_gradient.games import Player, Skirmish
 
 
