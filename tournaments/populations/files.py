@@ -134,6 +134,11 @@ def table_of(round: Round) -> Table:
     return replace(Table.exact(written["agents"], payoff), error=error, games=games)
 
 
+def finite(number: float) -> float | None:
+    """Return a number as JSON data: null where it is infinite or not a number."""
+    return float(number) if np.isfinite(number) else None
+
+
 def payoff_json(table: Table) -> dict[str, Any]:
     """Return a payoff table as JSON data."""
     numbers = {name: getattr(table, name).tolist() for name in ("payoff", "error", "games")}

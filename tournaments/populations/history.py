@@ -11,7 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
+
 from games.errors import UserError, nearest
+from marl.base.intervals import interval
 from tournaments.populations.files import DECISION, END, PAYOFF, Member, Round, read_members, solutions
 from tournaments.populations.settings import AdvancingConfig
 from tournaments.reports.pairs import written
@@ -21,9 +24,12 @@ NOTHING = "—"  # in a table, where there is no value
 Config = TypeVar("Config", bound=AdvancingConfig)
 
 
-def with_error(mean: float, error: float) -> str:
-    """Return a mean with its 95 % interval as text; without one where it is exact."""
-    return written(mean, 1.96 * error if error else None)
+def with_error(mean: float, error: float, seeds: float | None) -> str:
+    """Return a mean with its 95 % interval, Student's t, as text; without one where it is exact.
+
+    `seeds` is the effective number of them; None where that is not known, as in populations of before, or infinite.
+    """
+    return written(mean, float(interval(np.asarray(error), np.inf if seeds is None else seeds)) if error else None)
 
 
 @dataclass(frozen=True)

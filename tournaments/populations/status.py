@@ -62,7 +62,7 @@ def print_matches(console: Terminal, found: Mapping[str, Any]) -> None:
     """Print what two members were paid, and their first games."""
     first, second = found["members"]
     for cell in found["cells"]:
-        paid = with_error(cell["payoff"], cell["error"])
+        paid = with_error(cell["payoff"], cell["error"], cell["games"])
         console.print(f"{first} in seat {cell['seat']} against {second}: {paid} ({cell['games']} games)")
     rows = [
         [

@@ -36,6 +36,7 @@ from tournaments.populations.files import (
     Member,
     Mixture,
     Round,
+    finite,
     read_members,
     solutions,
     write_population,
@@ -46,8 +47,8 @@ from tournaments.populations.league.evidence import REMEMBERED, Evidence, Frozen
 from tournaments.populations.league.meetings import Cell, Cells
 from tournaments.populations.league.roles import League
 from tournaments.populations.league.training import Line, Task, name_of, run_of, train_round, training_of, until_of
+from tournaments.populations.metagame import solve
 from tournaments.populations.population import Population, named_agents
-from tournaments.populations.psro.solution import solve
 from tournaments.populations.spent import GAMES, TRAINING, spending
 
 MIXED = 16  # members of the mixture: those that froze last
@@ -175,7 +176,8 @@ class LeaguePopulation(Population[LeagueConfig]):
             weights[:, place, len(new) :] = 1 / (2 * max(len(anchors), 1))
             mean = float((weights * np.where(weights > 0, table.payoff, 0.0)).sum())
             if anchors and np.isfinite(mean):
-                found[digest] = {"payoff": mean, "error": table.error_of(weights)}
+                seeds = finite(table.seeds_of(weights))
+                found[digest] = {"payoff": mean, "error": table.error_of(weights), "seeds": seeds}
         return found
 
     def _mixture(self, number: int, cells: Cells) -> dict[str, Any] | None:
