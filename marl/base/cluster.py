@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 from types import ModuleType
@@ -45,9 +46,14 @@ def this_machine(sees: str = "") -> Machine:
     """Return who this machine is; `sees` is a file that it ought to see."""
     import torch
 
-    code = digest([fingerprint(), installed()])
     kind = torch.backends.cpu.get_cpu_capability()
-    return Machine(socket.gethostname(), versions(), code, kind, not sees or os.path.exists(sees))
+    return Machine(socket.gethostname(), versions(), code_here(), kind, not sees or os.path.exists(sees))
+
+
+@cache
+def code_here() -> str:
+    """Return the fingerprint of our packages and of plug-ins on this machine; torch is not imported for it."""
+    return digest([fingerprint(), installed()])
 
 
 @contextmanager
@@ -73,7 +79,6 @@ def on_ray(
     ray = _ray or _started()
     dead = ray.exceptions
     died = (dead.WorkerCrashedError, dead.NodeDiedError, dead.OutOfMemoryError, dead.ObjectLostError)
-    ours = this_machine()
     try:
         remote = ray.remote(num_cpus=1, max_retries=0, retry_exceptions=False)(_attempt_there)
         waiting = {remote.remote(function, task): (place, task) for place, task in islice(tasks, AHEAD)}
@@ -83,7 +88,7 @@ def on_ray(
             try:
                 ended, code, host = ray.get(first)
                 ended = deaths.noted(place, ended)
-                if code != ours.code:  # a machine that came late: what it did is done again
+                if code != code_here():  # a machine that came late: what it did is done again
                     ended = deaths.count(place, f"was of another version, on {host}")
             except died as error:
                 eviction = isinstance(error, dead.OutOfMemoryError)
@@ -104,8 +109,7 @@ def on_ray(
 
 def _attempt_there(function: Callable[..., Any], task: tuple[Any, ...]) -> tuple[Ended[Any], str, str]:
     """Run a task on a machine of the cluster; return how it ended, and who the machine is."""
-    machine = this_machine()
-    return attempt_elsewhere(function, task), machine.code, machine.host
+    return attempt_elsewhere(function, task), code_here(), socket.gethostname()
 
 
 def _refuse_others(ray: ModuleType, folder: Path) -> None:

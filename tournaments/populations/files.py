@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from games.errors import RunFailed
-from marl.agents.populations import FILE
+from games.errors import RunFailed, UserError
+from marl.agents.populations import FILE, listed
 from marl.base.files import parse_json, read_text, write_text
 from tournaments.ratings.table import Table
 
@@ -56,6 +56,7 @@ class Member:
     seed: int | None = None
     learner: str | None = None  # the id of the learner that it is, or was when it froze
     parent: str | None = None  # the id of the member from which it descends
+    diverged: str | None = None  # why its training ended before its last step
 
     def named(self, folder: Path) -> str:
         """Return the reference that loads the member."""
@@ -72,19 +73,19 @@ class Mixture:
 
 def write_population(folder: Path, game: str, members: Sequence[Member], mixture: Mixture | None) -> None:
     """Write population.json, without a mixture where there is none; raises RunFailed where it cannot be written."""
-    listed = [{key: value for key, value in asdict(member).items() if value is not None} for member in members]
+    entries = [{key: value for key, value in asdict(member).items() if value is not None} for member in members]
     mixed = {} if mixture is None else {"mixture": asdict(mixture)}
-    _write(folder / FILE, {"format": FORMAT, "game": game, "members": listed} | mixed)
+    _write(folder / FILE, {"format": FORMAT, "game": game, "members": entries} | mixed)
 
 
 def read_members(folder: Path) -> list[Member]:
     """Return the members that population.json lists; none where it is not there yet."""
-    path = folder / FILE
-    listed = _read(path, {"members"})
     try:
-        return [Member(**member) for member in listed["members"]] if listed else []
-    except TypeError as error:
-        raise _unreadable(path, str(error)) from error
+        return [Member(**member.model_dump(exclude_unset=True)) for member in listed(folder).members]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, UserError) as error:
+        raise _unreadable(folder / FILE, str(error)) from error
 
 
 class Round:

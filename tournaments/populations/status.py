@@ -26,6 +26,8 @@ def print_status(console: Terminal, history: History[Any]) -> None:
         steps = f"{member.step:,}" if member.step else NOTHING
         rows.append([name, str(member.round), steps, *history.row(member), member.digest[:8]])
     print_table(console, ("member", "round", "steps", *history.titles, "digest"), rows, name="member")
+    for text in history.diverged:
+        console.print(text)
 
 
 def print_lineage(console: Terminal, history: History[Any], members: Sequence[Member]) -> None:

@@ -28,7 +28,7 @@ from tournaments.populations.training import DIGEST, MEMBERS, train_unit
 TRAINING = "train.yaml"
 
 Config = TypeVar("Config", bound=OfTraining)
-Output = Mapping[str, Any]  # where a member's newest checkpoint lies, its agent's digest, and its step
+Output = Mapping[str, Any]  # where a member's newest checkpoint lies, its agent's digest, its step, and if it diverged
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Trained(Population[Config]):
         units = {run.member: run.unit for run in runs}
         tasks = {run.unit: run.task(self.folder, self._device) for run in runs}
         journal.drop(unit for unit in tasks if unit in journal and not stands(self.folder, journal.output(unit)))
-        made = work(journal, tasks, train_unit, self.config.workers, self.config.engine)
+        made = work(journal, tasks, train_unit, self.config.workers, self.config.engine, self._tell)
         return {member: made[unit.id] for member, unit in units.items()}
 
     def _stand(self, outputs: Iterable[Output]) -> bool:

@@ -47,7 +47,7 @@ def test_a_main_freezes_at_last():
 
 
 def test_the_first_main_freezes_as_soon_as_it_may():
-    assert froze(learner("main", 2), {}, League([], [])) == Freeze("new", "all beaten")
+    assert froze(learner("main", 2), {}, League([], [])) == Freeze("new", "no rivals")
     assert froze(learner("main", 1), {}, League([], [])) is None
     assert froze(Learner("main-0", "main", (), 9), {}, League([], [])) is None  # nothing to freeze
 

@@ -18,6 +18,7 @@ from tournaments.populations.files import read_members
 from tournaments.populations.histories import history_of
 from tournaments.populations.pbt import loop as pbt
 from tournaments.populations.pbt.config import PbtConfig
+from tournaments.populations.pbt.selection import Meeting, meetings
 from tournaments.populations.report import write_report
 
 RATE = "algorithm.learning_rate"
@@ -51,18 +52,15 @@ def config(**fields):
 @pytest.fixture
 def copying(monkeypatch):
     """Let every meeting copy, as if all differences were real: a copy each round."""
-    monkeypatch.setattr(pbt, "meetings", lambda returns, key: [Always(*met) for met in eager(returns, key)])
+    monkeypatch.setattr(pbt, "meetings", always)
 
 
-class Always:
-    def __init__(self, child, parent, difference):
-        self.child, self.parent, self.difference, self.copies = child, parent, difference, True
+class Always(Meeting):
+    copies = True
 
 
-def eager(returns, key):
-    from tournaments.populations.pbt.selection import meetings
-
-    return [(met.child, met.parent, met.difference) for met in meetings(returns, key)]
+def always(returns, key, diverged):
+    return [Always(met.child, met.parent, met.difference) for met in meetings(returns, key, diverged)]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +68,7 @@ def whole(tmp_path_factory):
     """Return the folder of a run in which every meeting copied."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pbt, "meetings", lambda returns, key: [Always(*met) for met in eager(returns, key)])
+        patch.setattr(pbt, "meetings", always)
         run(config(), folder)
     return folder
 

@@ -66,8 +66,8 @@ class LeagueHistory(History[LeagueConfig]):
     def warnings(self) -> Iterator[str]:
         if reason := self._no_elo:
             yield reason
-        if self._freezes and all(each["why"] == "time" for each in self._freezes):
-            yield "All that froze did so because its time was up: no learner was shown to beat all its rivals."
+        if self._freezes and not any(each["why"] == "all beaten" for each in self._freezes):
+            yield "No learner was shown to beat all its rivals: what froze had none yet, or its time was up."
 
     @property
     def sections(self) -> Sequence[Section]:

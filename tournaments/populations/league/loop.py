@@ -50,9 +50,15 @@ from tournaments.populations.league.training import Line, Task, name_of, run_of,
 from tournaments.populations.metagame import solve
 from tournaments.populations.population import Population, named_agents
 from tournaments.populations.spent import GAMES, TRAINING, spending
+from tournaments.populations.training import DIVERGED
 
 MIXED = 16  # members of the mixture: those that froze last
 EXPLOITERS = MAIN_EXPLOITER, LEAGUE_EXPLOITER
+WHY = {  # a learner freezes
+    "all beaten": "it has beaten all its rivals",
+    "no rivals": "it has no rivals yet",
+    "time": "its time is up",
+}
 KEPT = 2  # rounds whose checkpoints keep the learner's state
 
 Facts = Mapping[str, Any]  # what meta.json says
@@ -206,7 +212,7 @@ class LeaguePopulation(Population[LeagueConfig]):
             round.write(DECISION, written)
             for name, decision in written["learners"].items():
                 if freeze := decision["freeze"]:
-                    why = "it has beaten all its rivals" if freeze["why"] == "all beaten" else "its time is up"
+                    why = WHY[freeze["why"]]
                     again = "; it starts again" if decision["trains_from"] is None else ""
                     self._say(f"round {round.number}: {self.lines[name].newest.id} freezes, as {why}{again}")
         return dict(written["learners"])
@@ -250,7 +256,7 @@ class LeaguePopulation(Population[LeagueConfig]):
             units = {task.unit: task.arguments(self.folder, self._device) for task in tasks.values()}
             journal.drop(unit for unit in units if unit in journal and not stands(self.folder, journal.output(unit)))
             with spending(self.folder, round.number, TRAINING):
-                made = work(journal, units, train_round, self.config.workers, self.config.engine)
+                made = work(journal, units, train_round, self.config.workers, self.config.engine, self._tell)
             written = {"learners": {learner: made[task.unit.id] for learner, task in tasks.items()}}
             round.write(name, written)
         return dict(written["learners"])
@@ -286,6 +292,7 @@ def _member(learner: Learner, round: int, output: Mapping[str, Any], task: Task,
         seed=task.training.seed,
         learner=learner.id,
         parent=parent,
+        diverged=output.get(DIVERGED),
     )
 
 

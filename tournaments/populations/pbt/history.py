@@ -29,6 +29,8 @@ class PbtHistory(History[PbtConfig]):
         "by 1.2. A member whose difference is not clear explores, and copies nobody."
     )
 
+    begins: ClassVar[str] = "the first settings are drawn"
+
     @classmethod
     def read(cls, folder: Path, config: PbtConfig) -> "PbtHistory":
         return cls(folder, config, read_members(folder), findings(folder))
@@ -84,14 +86,8 @@ class PbtHistory(History[PbtConfig]):
             f"{in_order(best['settings'])}; {self.copied} copies so far"
         )
 
-    @property
-    def doing(self) -> str:
-        number = len(self.found)
-        if self.over:
-            return "it is done"
-        if number == 0:
-            return "the first settings are drawn"
-        steps, until = zip(*self._training(number - 1).values(), strict=True)
+    def _does(self, learners: Mapping[str, tuple[int, int]]) -> str:
+        steps, until = zip(*learners.values(), strict=True)
         if min(steps) >= until[0]:
             return "the members are scored"
         return (

@@ -174,7 +174,7 @@ class Psro(Population[PsroConfig]):
         round.write(DECISION, {"learners": {response.name: response.decision for response in responses}})
         tasks = {response.unit: response.task(folder, self._device) for response in responses}
         journal.drop(unit for unit in tasks if unit in journal and not stands(folder, journal.output(unit)))
-        made = work(journal, tasks, respond, config.workers, config.engine)
+        made = work(journal, tasks, respond, config.workers, config.engine, self._tell)
         return [response.made(made[response.unit.id], round.number + 1) for response in responses]
 
     def _response(self, number: int, place: int, round: Round, found: Facts) -> Response:

@@ -20,6 +20,7 @@ from tournaments.populations.psro.config import BEST, PsroConfig
 from tournaments.populations.psro.solution import opponents
 from tournaments.populations.training import (
     DIGEST,
+    DIVERGED,
     MEMBERS,
     against,
     output_of,
@@ -110,6 +111,7 @@ class Response:
             algorithm=self.training.algorithm["name"],
             step=output["step"],
             seed=self.training.seed,
+            diverged=output.get(DIVERGED),
         )
 
 
