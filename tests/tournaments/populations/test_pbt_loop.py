@@ -45,8 +45,15 @@ TINY = {
 }
 
 
+ALONE = TINY | {"set": TINY["set"] | {"game": "gymnasium:gymnasium.CartPole-v1"}}
+ALONE.pop("anchors")
+
+
 def config(**fields):
-    return validate(PbtConfig, {"method": "pbt"} | TINY | fields, Origin("a test"))
+    given = {"method": "pbt"} | TINY | fields
+    if "fitness" in fields and "anchors" not in fields:
+        del given["anchors"]
+    return validate(PbtConfig, given, Origin("a test"))
 
 
 @pytest.fixture
@@ -126,6 +133,22 @@ def test_a_member_whose_difference_is_not_clear_explores_alone(tmp_path):
         decision = history.decision(copy.round)["members"][copy.child]
         assert decision["parent"]["checkpoint"].startswith(f"members/{copy.child}/{copy.round - 1:04d}/")
         assert decision["settings"] == copy.after != copy.before
+
+
+def test_fitness_by_the_other_members(tmp_path):
+    """In a zero-sum game what one earns another pays: all members together earn nothing."""
+    settings = config(fitness="league", seeds=16, set=TINY["set"] | {"steps": 400})
+    history = run(settings, tmp_path)
+    for found in history.found[1:]:
+        worth = [member["fitness"] for member in found["members"].values()]
+        assert sum(worth) == pytest.approx(0, abs=1e-9) and max(worth) > 0
+    assert "against the other members" in write_report(history).read_text()
+    run(settings, tmp_path, resume=True)
+    with pytest.raises(UserError, match=r"league is by games with the other members, got anchors: \['self'\] too"):
+        config(fitness="league", anchors=["self"])
+    alone = validate(PbtConfig, {"method": "pbt", "fitness": "league"} | ALONE, Origin("a test"))
+    with pytest.raises(UserError, match="is a game of one player, in which no members meet; use anchors"):
+        alone.checked()
 
 
 def test_the_number_of_workers_changes_no_byte(tmp_path):

@@ -85,12 +85,15 @@ class PbtPopulation(Trained[PbtConfig]):
 
     def _returns(self, round: Round, made: Mapping[str, Output], journal: Journal) -> Floats:
         """Return the members' returns [n, S] on the seeds of a round."""
-        config, training, anchors = self.config, self._pbt.base.config, self._pbt.anchors
+        config, training = self.config, self._pbt.base.config
         key = fold_one(stream(config.seed, "score"), round.number)
         limit = training.evaluation.max_steps
         units, tasks = {}, {}
         for name, output in made.items():
-            digest, reference = output["digest"], str(self.folder / output["checkpoint"])
+            digest, reference = output["digest"], self._lies(output)
+            anchors = self._pbt.anchors or {
+                self._lies(made[other]): made[other]["digest"] for other in made if other != name
+            }
             unit = units[name] = score_unit(training.game, digest, anchors, config.seeds, limit, key)
             tasks[unit] = (
                 training.game,
@@ -104,6 +107,10 @@ class PbtPopulation(Trained[PbtConfig]):
             )
         found = work(journal, tasks, score, config.workers, config.engine)
         return np.array([found[units[name].id] for name in made])
+
+    def _lies(self, output: Output) -> str:
+        """Return the reference of a member's newest checkpoint."""
+        return str(self.folder / output["checkpoint"])
 
     def _decide(self, round: Round, made: Mapping[str, Output], found: Facts, journal: Journal) -> Facts:
         """Decide who copies whom, and with which settings each member goes on; write and return it."""
