@@ -23,6 +23,7 @@ import numpy as np
 from games.errors import RunFailed, UserError
 from marl.agents.populations import FILE, listed
 from marl.base.files import parse_json, read_text, write_text
+from marl.base.parcels import Reads
 from tournaments.ratings.table import Table
 
 ROUNDS = "rounds"
@@ -59,8 +60,8 @@ class Member:
     diverged: str | None = None  # why its training ended before its last step
 
     def named(self, folder: Path) -> str:
-        """Return the reference that loads the member."""
-        return self.reference or str(folder / str(self.checkpoint))
+        """Return the reference that loads the member; its files go where it is read (marl/base/parcels.py)."""
+        return Reads(self.reference or folder / str(self.checkpoint))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from marl.agents import checkpoint
 from marl.base.digests import Json
 from marl.base.files import refuse_links
 from marl.base.origin import Change
+from marl.base.parcels import Reads, Writes
 from marl.base.schema import change, dump, load
 from marl.base.terminal import Terminal
 from marl.base.units import Journal, Unit, work
@@ -67,7 +68,8 @@ class Run:
 
     def task(self, folder: Path, device: str) -> tuple[Any, ...]:
         """Return the arguments of `train_unit`."""
-        return self.config.model_dump(mode="json"), str(folder), self.folder, dict(self.agents), device, self.until
+        config, agents = self.config.model_dump(mode="json"), {key: Reads(lies) for key, lies in self.agents.items()}
+        return config, Writes(folder, self.folder), self.folder, agents, device, self.until
 
     def _changed(self, data: dict[str, Any]) -> dict[str, Any]:
         data = change(data, [Change(tuple(name.split(".")), value, name) for name, value in self.settings.items()])

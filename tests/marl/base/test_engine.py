@@ -276,7 +276,7 @@ def test_what_a_machine_of_another_version_did_is_done_again(on_ray, monkeypatch
 
     def there(function, task):
         code, host = next(answers)
-        return tasks.attempt_elsewhere(function, task), code or cluster.code_here(), host
+        return tasks.attempt_elsewhere(function, task), code or cluster.code_here(), host, None
 
     monkeypatch.setattr(cluster, "_attempt_there", there)
     ray = Ray()
@@ -296,7 +296,6 @@ HERE = cluster.this_machine()
             r"machine b has numpy 1\.0, this",
         ),
         (replace(HERE, host="b", code="x"), "machine b has other plug-ins, or another source of marl"),
-        (replace(HERE, host="b", sees=False), r"machine b does not see the folder '.*'; name one on a drive that all"),
     ],
 )
 def test_a_machine_that_is_not_like_this_one_is_refused(on_ray, monkeypatch, tmp_path, other, complaint):

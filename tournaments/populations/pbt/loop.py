@@ -18,6 +18,7 @@ import numpy as np
 from games.arrays import Floats
 from games.errors import RunFailed
 from games.keys import fold_one, stream
+from marl.base.parcels import Reads
 from marl.base.terminal import Terminal
 from marl.base.units import JOURNAL, Journal, work
 from marl.training.writers import Writer
@@ -91,7 +92,7 @@ class PbtPopulation(Trained[PbtConfig]):
         units, tasks = {}, {}
         for name, output in made.items():
             digest, reference = output["digest"], self._lies(output)
-            anchors = self._pbt.anchors or {
+            anchors: Mapping[str, str] = {Reads(each): known for each, known in self._pbt.anchors.items()} or {
                 self._lies(made[other]): made[other]["digest"] for other in made if other != name
             }
             unit = units[name] = score_unit(training.game, digest, anchors, config.seeds, limit, key)
@@ -110,7 +111,7 @@ class PbtPopulation(Trained[PbtConfig]):
 
     def _lies(self, output: Output) -> str:
         """Return the reference of a member's newest checkpoint."""
-        return str(self.folder / output["checkpoint"])
+        return Reads(self.folder / output["checkpoint"])
 
     def _decide(self, round: Round, made: Mapping[str, Output], found: Facts, journal: Journal) -> Facts:
         """Decide who copies whom, and with which settings each member goes on; write and return it."""
