@@ -76,9 +76,9 @@ def outcomes(
 
     Tasks begin in their order: give the longest first. They are taken as they are needed, so that there may be more of
     them than fit into memory. With "processes", `workers` run side by side; one worker is this process, in order. With
-    "ray", the cluster that RAY_ADDRESS names decides, or a local one. A task
-    whose workers died TRIES times ends with WorkerDied, which calls it by its name among `names`; after HOPELESS of
-    them in a row the others end so too, without a try. Raises UserError where Ray does not start.
+    "ray", the cluster that RAY_ADDRESS names decides, or a local one. A task whose workers died TRIES times ends with
+    WorkerDied, which calls it by its name among `names`; after HOPELESS of them in a row the others end so too, without
+    a try. Raises UserError where Ray does not start.
     """
     deaths, places = Deaths(names), enumerate(tasks)
     first = list(islice(places, workers))

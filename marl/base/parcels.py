@@ -67,8 +67,8 @@ def packed(task: Any, put: Callable[[bytes, str], Any]) -> Any:
     if isinstance(task, Writes):
         return _parcel(Path(task) / task.part, put, part=task.part)
     if isinstance(task, Reads):
-        path, bracket, arguments = task.partition("(")
-        return _parcel(Path(path), put, behind=bracket + arguments) if os.path.isdir(path) else str(task)
+        path = _path_in(task)
+        return str(task) if path is None else _parcel(Path(path), put, behind=task.removeprefix(path))
     return _each(task, lambda value: packed(value, put))
 
 
@@ -128,6 +128,13 @@ def _unpack(content: bytes, folder: Path) -> None:
     folder.mkdir(parents=True)
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         archive.extractall(folder, filter="data")
+
+
+def _path_in(reference: str) -> str | None:
+    """Return the path of a folder with which a reference begins; None for one that names no path, such as `random`."""
+    ends = [len(reference), *(place for place, letter in enumerate(reference) if letter == "(")]
+    paths = [reference[:end] for end in ends]
+    return next((path for path in paths if os.sep in path and os.path.isdir(path)), None)
 
 
 def _parcel(folder: Path, put: Callable[[bytes, str], Any], *, behind: str = "", part: str | None = None) -> Parcel:

@@ -56,6 +56,15 @@ def test_what_is_read_goes_along_and_keeps_its_name_and_its_arguments(tmp_path, 
         assert parcels.Path(laid["agent"]) == there  # laid out once in a process
 
 
+def test_an_agent_that_has_a_folders_name_is_no_path(tmp_path, kept, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("random", "runs/a(1)", "runs/a"):
+        folder(tmp_path / name, weights=name)
+    assert packed(Reads("random"), kept) == "random" == packed(Reads("random(x=1)"), kept)[:6]
+    for text, behind in {"runs/a(1)": "", "runs/a(greedy=true)": "(greedy=true)"}.items():
+        assert packed(Reads(text), kept).behind == behind
+
+
 def test_the_part_that_is_written_goes_along_and_comes_back(tmp_path, kept):
     folder(tmp_path, **{"members/a/log": "old", "members/a/gone": "", "members/b/log": "another's", "journal": "1"})
     (tmp_path / "members" / "a" / lock.FILE).touch()

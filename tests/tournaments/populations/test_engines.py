@@ -4,10 +4,12 @@ import importlib.util
 import itertools
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
 from marl.agents import checkpoint
+from marl.base import cluster as clusters
 from marl.base import engine
 from tests.tournaments.populations import test_league_loop, test_loop, test_partners_loop, test_pbt_loop
 from tests.tournaments.populations.bytes import contents, games
@@ -120,6 +122,15 @@ class TestRay:
     def test_a_cluster_gives_the_same_bytes(self, tmp_path, whole, cluster, method):
         run(POPULATIONS[method](engine="ray"), tmp_path / "run")
         same(tmp_path / "run", whole(method))
+
+    def test_files_travel_where_its_machines_share_no_drive(self, tmp_path, whole, cluster, monkeypatch):
+        def unseeing(ray, probe):
+            return [replace(machine, sees=False) for machine in machines(ray, probe)]
+
+        machines = clusters._machines
+        monkeypatch.setattr(clusters, "_machines", unseeing)
+        run(POPULATIONS["psro"](engine="ray"), tmp_path / "run")
+        same(tmp_path / "run", whole("psro"))
 
     @every_method
     def test_its_workers_that_die_change_no_byte(self, tmp_path, whole, cluster, deadly, method):
