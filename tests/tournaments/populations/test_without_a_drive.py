@@ -14,8 +14,11 @@ from marl.base.terminal import Terminal
 from marl.training.config import PopulationConfig
 from marl.training.population import train_members
 from tests.tournaments.populations import test_league_loop, test_loop, test_partners_loop, test_pbt_loop
+from tests.tournaments.populations.bytes import games
 from tests.tournaments.populations.test_engines import same
 from tests.tournaments.populations.test_loop import run
+from tournaments import tournament
+from tournaments.tournament import TournamentConfig
 
 POPULATIONS = {
     "psro": lambda **fields: test_loop.config(**test_loop.PIPED | fields),
@@ -42,7 +45,7 @@ class Elsewhere:
         """Leave."""
 
     def put(self, content):
-        return [content]
+        return (content,)
 
     def remote(self, **_):
         return lambda attempt: SimpleNamespace(remote=lambda *task: partial(attempt, *task))
@@ -51,7 +54,7 @@ class Elsewhere:
         return waiting[-1:], waiting[:-1]
 
     def get(self, asked):
-        if isinstance(asked, list):
+        if isinstance(asked, tuple):
             return asked[0]
         away = self._folder.with_name("away")
         self._folder.rename(away)
@@ -85,12 +88,22 @@ def test_files_that_travel_change_no_byte(tmp_path, ray, caplog, method):
     assert ray.tasks and "does not see the folder" in caplog.text
 
 
-def test_members_side_by_side_travel_too(tmp_path, ray, monkeypatch):
+def test_members_side_by_side_and_agents_of_a_tournament_travel_too(tmp_path, ray, monkeypatch):
     monkeypatch.setattr("marl.training.population.require", lambda engine: None)
-    settings = {"train": "ippo_kuhn", "set": test_pbt_loop.TINY["set"]}
+    quiet, settings = Terminal(quiet=True), {"train": "ippo_kuhn", "set": test_pbt_loop.TINY["set"]}
+    stored = []
     for folder, engine in (("whole", "processes"), ("run", "ray")):
         given = {"members": {"a": settings}, "workers": 1, "engine": engine}
         config = validate(PopulationConfig, given, Origin("a test"))
-        train_members(config, tmp_path / folder, resume=False, device="cpu", console=Terminal(quiet=True))
+        train_members(config, tmp_path / folder, resume=False, device="cpu", console=quiet)
+        met = {
+            "game": "openspiel:kuhn_poker",
+            "agents": ["random", str(tmp_path / folder)],
+            "seeds": 5,
+            "workers": 1,
+            "engine": engine,
+        }
+        config = validate(TournamentConfig, met | {"engine": engine}, Origin("a test"))
+        stored.append(games(tournament.run(config, tmp_path / f"games of {folder}", quiet).parent))
     found = [(tmp_path / folder / "population.json").read_bytes() for folder in ("whole", "run")]
-    assert found[0] == found[1] and ray.tasks == 1
+    assert found[0] == found[1] and stored[0] == stored[1] and ray.tasks == 2
