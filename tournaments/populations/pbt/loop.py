@@ -137,8 +137,8 @@ class PbtPopulation(Trained[PbtConfig]):
         round.write(DECISION, decision)
         for copy in copies:
             gained = written(copy.difference.mean, copy.difference.interval)
-            copies = f"{'diverged, and ' if copy.diverged else ''}copies {copy.parent}, which is worth {gained} more"
-            does = "explores" if copy.alone else copies
+            copying = f"{'diverged, and ' if copy.diverged else ''}copies {copy.parent}, which is worth {gained} more"
+            does = "explores" if copy.alone else copying
             self._say(f"{copy.child} {does}: {in_order(copy.after)}")
         return decision
 
