@@ -21,6 +21,7 @@ from typing import Any
 
 from games.errors import RunFailed
 from marl.base import lock
+from marl.base.files import inside
 
 MOST = 64 << 20  # bytes of one folder that travels: more belongs on a drive that all machines share
 Get = Callable[[Any], bytes]  # the bytes of a parcel, where it is needed
@@ -124,10 +125,14 @@ def pack(folder: Path) -> bytes:
 
 
 def _unpack(content: bytes, folder: Path) -> None:
-    """Lay out what `pack` has returned."""
+    """Lay out what `pack` has returned: regular files, all of them in the folder."""
     folder.mkdir(parents=True)
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        archive.extractall(folder, filter="data")
+        for about in archive:
+            path, file = inside(folder, about.name), archive.extractfile(about)
+            assert file is not None
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.read())
 
 
 def _path_in(reference: str) -> str | None:
