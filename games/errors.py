@@ -4,6 +4,7 @@ Exception
 └── UserError          what was expected, what came, what to do; exit code 2, nothing was written
     └── RunFailed      a run that failed; exit code 1, what it had saved is kept
         ├── GameFailed     ... because a game raised or broke a promise: where, when, and from which seed
+        ├── Diverged       ... because what is learned is no longer finite
         └── WorkerDied     ... because a worker process died
 """
 
@@ -49,6 +50,10 @@ class GameFailed(RunFailed):
 
     def __reduce__(self) -> tuple[type, tuple[str, int, int, int, str]]:
         return type(self), (self.game, self.environment, self.step, self.seed, self.what)
+
+
+class Diverged(RunFailed):
+    """Report training whose losses or weights are no longer finite."""
 
 
 class WorkerDied(RunFailed):

@@ -24,7 +24,9 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Member(BaseModel):
-    """The fields of a member that are read."""
+    """A member: the fields that decide which agent it is. Others are kept as they are."""
+
+    model_config = ConfigDict(extra="allow")
 
     id: FolderName
     checkpoint: str | None = None
@@ -78,13 +80,21 @@ class Population(BaseModel):
         return [member for member in self.members if member.round == last]
 
 
+def listed(folder: Path) -> Population:
+    """Return what population.json lists, whether its checkpoints are there or not.
+
+    Raises OSError where it cannot be read, and ValueError or UserError if it is damaged.
+    """
+    return validate(Population, parse_json(read_text(folder / FILE)), Origin("it"))
+
+
 def read_population(folder: Path) -> Population:
     """Return the population in a folder.
 
     Raises UserError if population.json is damaged, names a folder that is not within, or one that is missing.
     """
     try:
-        found = validate(Population, parse_json(read_text(folder / FILE)), Origin("it"))
+        found = listed(folder)
         for name in (member.checkpoint for member in found.members):
             if name is not None and not os.path.isdir(inside(folder, name)):
                 raise ValueError(f"no checkpoint is at '{name}'")

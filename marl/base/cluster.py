@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,7 @@ from typing import Any
 
 from games.errors import RunFailed, UserError, in_words
 from games.plugins import installed
+from marl.base import parcels
 from marl.base.digests import digest, fingerprint, versions
 from marl.base.tasks import Deaths, Ended, Result, Task, attempt_elsewhere
 
@@ -28,6 +30,7 @@ PROBE = ".seen-by-all-machines"  # a file in the folder whose name says what it 
 
 _log = logging.getLogger(__name__)
 _ray: ModuleType | None = None  # while `connected`
+_carries = False  # whether files travel with tasks, since some machine does not see them
 
 
 @dataclass(frozen=True)
@@ -45,25 +48,31 @@ def this_machine(sees: str = "") -> Machine:
     """Return who this machine is; `sees` is a file that it ought to see."""
     import torch
 
-    code = digest([fingerprint(), installed()])
     kind = torch.backends.cpu.get_cpu_capability()
-    return Machine(socket.gethostname(), versions(), code, kind, not sees or os.path.exists(sees))
+    return Machine(socket.gethostname(), versions(), code_here(), kind, not sees or os.path.exists(sees))
+
+
+@cache
+def code_here() -> str:
+    """Return the fingerprint of our packages and of plug-ins on this machine; torch is not imported for it."""
+    return digest([fingerprint(), installed()])
 
 
 @contextmanager
 def connected(folder: Path) -> Iterator[None]:
     """Stay connected to the cluster that RAY_ADDRESS names, or to a local one, for several calls of `on_ray`.
 
-    Raises UserError where it does not start, and for a machine that has other versions or does not see the folder.
+    The files of tasks travel with them if some machine does not see the folder. Raises UserError where Ray does not
+    start, and for a machine that has other versions.
     """
-    global _ray
+    global _ray, _carries
     _ray = _started()
     try:
-        _refuse_others(_ray, folder)
+        _carries = not _all_see(_ray, folder)
         yield
     finally:
         _ray.shutdown()
-        _ray = None
+        _ray, _carries = None, False
 
 
 def on_ray(
@@ -73,27 +82,29 @@ def on_ray(
     ray = _ray or _started()
     dead = ray.exceptions
     died = (dead.WorkerCrashedError, dead.NodeDiedError, dead.OutOfMemoryError, dead.ObjectLostError)
-    ours = this_machine()
     try:
         remote = ray.remote(num_cpus=1, max_retries=0, retry_exceptions=False)(_attempt_there)
-        waiting = {remote.remote(function, task): (place, task) for place, task in islice(tasks, AHEAD)}
+        begin = _sender(ray, remote, function)
+        waiting = {begin(task): (place, task) for place, task in islice(tasks, AHEAD)}
         while waiting and not deaths.hopeless:
             first = ray.wait(list(waiting))[0][0]
             place, task = waiting.pop(first)
             try:
-                ended, code, host = ray.get(first)
+                ended, code, host, content = ray.get(first)
                 ended = deaths.noted(place, ended)
-                if code != ours.code:  # a machine that came late: what it did is done again
+                if code != code_here():  # a machine that came late: what it did is done again
                     ended = deaths.count(place, f"was of another version, on {host}")
+                elif content is not None:
+                    parcels.delivered(task, content)
             except died as error:
                 eviction = isinstance(error, dead.OutOfMemoryError)
                 ended = deaths.count(place, f"ended with {type(error).__name__}", eviction=eviction)
             except dead.RayError as error:
                 ended = Ended(error=RunFailed(f"Ray could not run a task: {in_words(error)}"))
             if ended is None:
-                waiting[remote.remote(function, task)] = place, task
+                waiting[begin(task)] = place, task
                 continue
-            waiting |= {remote.remote(function, task): (later, task) for later, task in islice(tasks, 1)}
+            waiting |= {begin(task): (later, task) for later, task in islice(tasks, 1)}
             yield place, ended
         for place, _ in chain(waiting.values(), tasks):
             yield place, deaths.not_begun(place)
@@ -102,14 +113,39 @@ def on_ray(
             ray.shutdown()
 
 
-def _attempt_there(function: Callable[..., Any], task: tuple[Any, ...]) -> tuple[Ended[Any], str, str]:
-    """Run a task on a machine of the cluster; return how it ended, and who the machine is."""
-    machine = this_machine()
-    return attempt_elsewhere(function, task), machine.code, machine.host
+def _sender(ray: ModuleType, remote: Any, function: Callable[..., Any]) -> Callable[[tuple[Any, ...]], Any]:
+    """Return how a task is given to the cluster: with its files where these travel, each folder's content once."""
+    if not _carries:
+        return lambda task: remote.remote(function, task)
+    contents: dict[str, Any] = {}  # references by digest
+
+    def put(content: bytes, digest: str) -> Any:
+        if digest not in contents:
+            contents[digest] = ray.put(content)
+        return contents[digest]
+
+    return lambda task: remote.remote(function, parcels.packed(task, put))
 
 
-def _refuse_others(ray: ModuleType, folder: Path) -> None:
-    """Raise UserError for a machine of the cluster that has other versions, or does not see a folder."""
+def _attempt_there(function: Callable[..., Any], task: tuple[Any, ...]) -> tuple[Ended[Any], str, str, bytes | None]:
+    """Run a task on a machine of the cluster.
+
+    Return how it ended, who the machine is, and what it has written if files travel with tasks.
+    """
+    with parcels.opened(task, _fetched) as (laid, written):
+        ended = attempt_elsewhere(function, laid)
+        return ended, code_here(), socket.gethostname(), written()
+
+
+def _fetched(content: Any) -> bytes:
+    """Return the bytes of a parcel."""
+    import ray
+
+    return bytes(ray.get(content))
+
+
+def _all_see(ray: ModuleType, folder: Path) -> bool:
+    """Return whether all machines of the cluster see a folder; raises UserError for one that has other versions."""
     ours, probe = this_machine(), folder.absolute() / PROBE
     folder.mkdir(parents=True, exist_ok=True)
     probe.touch()
@@ -124,9 +160,10 @@ def _refuse_others(ray: ModuleType, folder: Path) -> None:
                 "out of the cluster"
             )
         if not machine.sees:
-            raise UserError(
-                f"the machine {machine.host} does not see the folder '{folder.absolute()}'; name one on a drive that "
-                "all machines share (--run-dir)"
+            _log.warning(
+                "note: the machine %s does not see the folder '%s': the files of each task travel with it",
+                machine.host,
+                folder.absolute(),
             )
         if machine.processor != ours.processor:
             _log.warning(
@@ -136,6 +173,7 @@ def _refuse_others(ray: ModuleType, folder: Path) -> None:
                 machine.processor,
                 ours.processor,
             )
+    return all(machine.sees for machine in machines)
 
 
 def _machines(ray: ModuleType, probe: str) -> list[Machine]:

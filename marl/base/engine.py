@@ -34,8 +34,9 @@ def require(engine: Engine) -> None:
 def kept(engine: Engine, folder: Path) -> Iterator[None]:
     """Keep worker processes, or the connection to a cluster, from one call of `outcomes` to the next.
 
-    The machines of a cluster are asked first whether they see `folder` and have the same versions as this one. Raises
-    UserError where they do not, and where Ray does not start.
+    The machines of a cluster are asked first whether they have the same versions as this one, and whether they see
+    `folder`: if not, files travel with tasks (parcels.py). Raises UserError for other versions, and where Ray does not
+    start.
     """
     with ExitStack() as stack:
         stack.enter_context(cluster.connected(folder) if engine == "ray" else crew.kept())
@@ -75,9 +76,9 @@ def outcomes(
 
     Tasks begin in their order: give the longest first. They are taken as they are needed, so that there may be more of
     them than fit into memory. With "processes", `workers` run side by side; one worker is this process, in order. With
-    "ray", the cluster that RAY_ADDRESS names decides, or a local one; its machines must see the same files. A task
-    whose workers died TRIES times ends with WorkerDied, which calls it by its name among `names`; after HOPELESS of
-    them in a row the others end so too, without a try. Raises UserError where Ray does not start.
+    "ray", the cluster that RAY_ADDRESS names decides, or a local one. A task whose workers died TRIES times ends with
+    WorkerDied, which calls it by its name among `names`; after HOPELESS of them in a row the others end so too, without
+    a try. Raises UserError where Ray does not start.
     """
     deaths, places = Deaths(names), enumerate(tasks)
     first = list(islice(places, workers))

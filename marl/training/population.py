@@ -22,6 +22,7 @@ from marl.base.engine import kept, note, require
 from marl.base.files import inside, refuse_links, write_text
 from marl.base.lock import held
 from marl.base.origin import by_key
+from marl.base.parcels import Writes
 from marl.base.schema import load
 from marl.base.terminal import Terminal, Words
 from marl.base.units import JOURNAL, Journal, Unit, as_ended, reason
@@ -46,7 +47,13 @@ def train_members(settings: PopulationConfig, folder: Path, *, resume: bool, dev
         runs = {name: folder / "members" / name for name in members}
         left = {name: members[name].config.steps for name, unit in units.items() if unit not in journal}
         tasks = {
-            units[name]: (name, members[name].config.model_dump(mode="json"), str(folder), device, console.is_terminal)
+            units[name]: (
+                name,
+                members[name].config.model_dump(mode="json"),
+                Writes(folder, f"members/{name}"),
+                device,
+                console.is_terminal,
+            )
             for name in sorted(left, key=lambda name: logged_step(runs[name]) - left[name])  # the longest first
         }
         with (

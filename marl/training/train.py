@@ -18,7 +18,7 @@ import torch
 from pydantic import BaseModel
 
 from games.contract import Spec, VecEnv
-from games.errors import RunFailed, UserError
+from games.errors import Diverged, RunFailed, UserError
 from games.keys import fold_one, stream
 from games.registry import make
 from games.workers import Workers
@@ -470,9 +470,7 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
         metrics["steps_per_cpu_second"] = trajectory.steps / (cpu - before)
         bad = [name for name, value in metrics.items() if not math.isfinite(value)]
         if bad:
-            raise RunFailed(
-                f"'{bad[0]}' is not finite at step {run.step:,}; the last checkpoint is kept: lower the learning rate"
-            )
+            raise _diverged(run, bad[0])
         log.metrics(run.step, metrics)
         display.advance_to(run.step, in_words(progress))
 
@@ -496,9 +494,19 @@ def _open_episodes(run: Run) -> int:
     return len(actors)
 
 
+def _diverged(run: Run, what: str) -> Diverged:
+    """Return the error of a run in which something that is learned is not finite."""
+    return Diverged(
+        f"'{what}' is not finite at step {run.step:,}; the last checkpoint is kept: lower the learning rate"
+    )
+
+
 def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
-    """Evaluate against the panel and write a checkpoint."""
-    config = run.config
+    """Evaluate against the panel and write a checkpoint; raises Diverged for weights that no agent may have."""
+    config, weights = run.config, run.learner.agent_state()
+    for name, tensor in weights.items():
+        if not tensor.isfinite().all():
+            raise _diverged(run, name)
     log.flush()  # an evaluation may take minutes
     results = []
     agent = Entrant("learner", "learner", f"{0:064x}", run.learner.agent(), draws=0)
@@ -522,7 +530,7 @@ def _finish_stretch(run: Run, log: RunLog, display: Display) -> None:
         config=config.model_dump(mode="json"),
         step=run.step,
         parent=run.parent,
-        agent=run.learner.agent_state(),
+        agent=weights,
         learner=run.learner.state(),
         past=run.opponents.settle(),
     )

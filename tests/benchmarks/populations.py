@@ -22,6 +22,7 @@ from tournaments.playing import play
 from tournaments.populations import loop
 from tournaments.populations.config import load_population
 from tournaments.populations.policies import Policies
+from tournaments.populations.psro import loop as rounds
 
 MACHINERY = 0.10  # of the work
 
@@ -35,7 +36,7 @@ def psro(options: argparse.Namespace) -> Iterator[Row]:
             writer.open(Path(folder), {}, -1)
             writer.close()
     spent: dict[str, float] = {}
-    clock(spent, "work", loop, "respond")
+    clock(spent, "work", rounds, "respond")
     clock(spent, "work", play, "play_chunk")
     for part in ("read", "nash_conv"):
         clock(spent, "exploitability", Policies, part)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from marl.agents.foreign import DECISION_SECONDS
 from marl.agents.load import is_foreign
 from marl.base import engine as engines
+from marl.base.parcels import Reads
 from tournaments.playing.match import dismiss, play_chunk
 from tournaments.records.fixture import Block, Fixture
 from tournaments.records.store import PlayedGame, Store
@@ -53,5 +54,5 @@ def play_into(
 
 
 def _seated(piece: Block, references: Mapping[str, str]) -> list[str]:
-    """Return the references of the agents that are seated in some fixtures."""
-    return sorted({references[agent] for fixture in piece for agent in fixture.agents})
+    """Return the references of the agents that are seated in some fixtures, whose files go with the piece."""
+    return [Reads(text) for text in sorted({references[agent] for fixture in piece for agent in fixture.agents})]

@@ -6,6 +6,7 @@ nothing else: not on the order in which work ends, on the engine, or on when a r
     meetings    the games between members                                rounds/R/cells.json, payoff.json
     training    a learner's round, a unit of work                        members/, journal.jsonl
     files       who belongs to the population, and its mixture           population.json
+    metagame    the solution of a payoff table, seat by seat
     population  the folder, and what all methods do alike
     history     what was done so far, for status and report; a method's own says what its rounds found
     psro/       method: psro, responses to the mixture of all members    rounds/R/meta.json, decision.json

@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from games.errors import RunFailed
-from marl.agents.populations import FILE
+from games.errors import RunFailed, UserError
+from marl.agents.populations import FILE, listed
 from marl.base.files import parse_json, read_text, write_text
+from marl.base.parcels import Reads
 from tournaments.ratings.table import Table
 
 ROUNDS = "rounds"
@@ -56,10 +57,11 @@ class Member:
     seed: int | None = None
     learner: str | None = None  # the id of the learner that it is, or was when it froze
     parent: str | None = None  # the id of the member from which it descends
+    diverged: str | None = None  # why its training ended before its last step
 
     def named(self, folder: Path) -> str:
-        """Return the reference that loads the member."""
-        return self.reference or str(folder / str(self.checkpoint))
+        """Return the reference that loads the member; its files go where it is read (marl/base/parcels.py)."""
+        return Reads(self.reference or folder / str(self.checkpoint))
 
 
 @dataclass(frozen=True)
@@ -72,19 +74,19 @@ class Mixture:
 
 def write_population(folder: Path, game: str, members: Sequence[Member], mixture: Mixture | None) -> None:
     """Write population.json, without a mixture where there is none; raises RunFailed where it cannot be written."""
-    listed = [{key: value for key, value in asdict(member).items() if value is not None} for member in members]
+    entries = [{key: value for key, value in asdict(member).items() if value is not None} for member in members]
     mixed = {} if mixture is None else {"mixture": asdict(mixture)}
-    _write(folder / FILE, {"format": FORMAT, "game": game, "members": listed} | mixed)
+    _write(folder / FILE, {"format": FORMAT, "game": game, "members": entries} | mixed)
 
 
 def read_members(folder: Path) -> list[Member]:
     """Return the members that population.json lists; none where it is not there yet."""
-    path = folder / FILE
-    listed = _read(path, {"members"})
     try:
-        return [Member(**member) for member in listed["members"]] if listed else []
-    except TypeError as error:
-        raise _unreadable(path, str(error)) from error
+        return [Member(**member.model_dump(exclude_unset=True)) for member in listed(folder).members]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, UserError) as error:
+        raise _unreadable(folder / FILE, str(error)) from error
 
 
 class Round:
@@ -132,6 +134,11 @@ def table_of(round: Round) -> Table:
     written = round.read(PAYOFF)
     payoff, error, games = (np.array(written[name]) for name in ("payoff", "error", "games"))
     return replace(Table.exact(written["agents"], payoff), error=error, games=games)
+
+
+def finite(number: float) -> float | None:
+    """Return a number as JSON data: null where it is infinite or not a number."""
+    return float(number) if np.isfinite(number) else None
 
 
 def payoff_json(table: Table) -> dict[str, Any]:

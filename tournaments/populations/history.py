@@ -11,7 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
+
 from games.errors import UserError, nearest
+from marl.base.intervals import interval
 from tournaments.populations.files import DECISION, END, PAYOFF, Member, Round, read_members, solutions
 from tournaments.populations.settings import AdvancingConfig
 from tournaments.reports.pairs import written
@@ -21,9 +24,12 @@ NOTHING = "—"  # in a table, where there is no value
 Config = TypeVar("Config", bound=AdvancingConfig)
 
 
-def with_error(mean: float, error: float) -> str:
-    """Return a mean with its 95 % interval as text; without one where it is exact."""
-    return written(mean, 1.96 * error if error else None)
+def with_error(mean: float, error: float, seeds: float | None) -> str:
+    """Return a mean with its 95 % interval, Student's t, as text; without one where it is exact.
+
+    `seeds` is the effective number of them; None where that is not known, as in populations of before, or infinite.
+    """
+    return written(mean, float(interval(np.asarray(error), np.inf if seeds is None else seeds)) if error else None)
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,7 @@ class History(ABC, Generic[Config]):
     found: Sequence[Mapping[str, Any]]  # meta.json of each round
 
     about: ClassVar[str]  # the method, in words
+    begins: ClassVar[str] = "the first members meet"  # with what it begins
     columns: ClassVar[Sequence[str]] = ()  # of what `row` says, where these do not depend on the config
     met_columns: ClassVar[Sequence[str]] = ()  # the titles of a member's opponents, and of their weights
 
@@ -129,12 +136,12 @@ class History(ABC, Generic[Config]):
     @property
     def doing(self) -> str:
         """What is done next, in words."""
-        number = len(self.found)
         if self.over:
             return "it is done"
-        if number == 0:
-            return "the first members meet"
-        learners = self._training(number - 1)
+        return self._does(self._training(len(self.found) - 1)) if self.found else self.begins
+
+    def _does(self, learners: Mapping[str, tuple[int, int]]) -> str:
+        """Return what is done next in words, by the steps of those that train."""
         if all(steps >= until for steps, until in learners.values()):
             return f"{' and '.join(learners)} {'meets' if len(learners) == 1 else 'meet'} the others"
         return "; ".join(f"{name} trains: step {steps:,} of {until:,}" for name, (steps, until) in learners.items())
@@ -162,7 +169,9 @@ class History(ABC, Generic[Config]):
 
     def about_member(self, member: Member) -> dict[str, Any]:
         """Return what the status says of a member, as JSON data."""
-        said = {name: getattr(member, name) for name in ("id", "role", "round", "reference", "digest", "step")}
+        said = {
+            name: getattr(member, name) for name in ("id", "role", "round", "reference", "digest", "step", "diverged")
+        }
         return said | self.worth(member)
 
     def origin(self, member: Member) -> dict[str, Any]:
@@ -210,6 +219,13 @@ class History(ABC, Generic[Config]):
     @abstractmethod
     def warnings(self) -> Iterator[str]:
         """What a reader should know before the numbers are trusted."""
+
+    @property
+    def diverged(self) -> Iterator[str]:
+        """Which members' training diverged, and how."""
+        for member in self.members:
+            if member.diverged:
+                yield f"{member.id} diverged: {member.diverged}"
 
     @property
     @abstractmethod

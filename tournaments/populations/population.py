@@ -13,14 +13,15 @@ from marl.agents.load import load_entrants
 from marl.agents.populations import FILE
 from marl.base import engine as engines
 from marl.base import lock
+from marl.base.digests import Json
 from marl.base.files import refuse_links, write_text
 from marl.base.schema import dump, load
 from marl.base.terminal import Terminal
-from marl.base.units import JOURNAL
+from marl.base.units import JOURNAL, Unit
 from marl.training.writers import Writer, load_writers
 from tournaments.populations.files import ROUNDS, Member
 from tournaments.populations.settings import AdvancingConfig
-from tournaments.populations.training import MEMBERS
+from tournaments.populations.training import DIVERGED, MEMBERS
 from tournaments.records.store import STORE, Store
 
 Config = TypeVar("Config", bound=AdvancingConfig)
@@ -76,6 +77,11 @@ class Population(ABC, Generic[Config]):
                 writer.open(self.folder, config, over - 1)
                 stack.callback(writer.close)
             yield list(self._writers.values())
+
+    def _tell(self, unit: Unit, ended: engines.Ended[Json]) -> None:
+        """Say of a training that has ended if it diverged: the population goes on with its last checkpoint."""
+        if isinstance(ended.result, Mapping) and (why := ended.result.get(DIVERGED)):
+            self._say(f"{unit.inputs['member']} diverged: {why}")
 
     def _say(self, text: str) -> None:
         self._console.print(f"{self.folder}: {text}")

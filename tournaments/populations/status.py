@@ -26,6 +26,8 @@ def print_status(console: Terminal, history: History[Any]) -> None:
         steps = f"{member.step:,}" if member.step else NOTHING
         rows.append([name, str(member.round), steps, *history.row(member), member.digest[:8]])
     print_table(console, ("member", "round", "steps", *history.titles, "digest"), rows, name="member")
+    for text in history.diverged:
+        console.print(text)
 
 
 def print_lineage(console: Terminal, history: History[Any], members: Sequence[Member]) -> None:
@@ -62,7 +64,7 @@ def print_matches(console: Terminal, found: Mapping[str, Any]) -> None:
     """Print what two members were paid, and their first games."""
     first, second = found["members"]
     for cell in found["cells"]:
-        paid = with_error(cell["payoff"], cell["error"])
+        paid = with_error(cell["payoff"], cell["error"], cell["games"])
         console.print(f"{first} in seat {cell['seat']} against {second}: {paid} ({cell['games']} games)")
     rows = [
         [

@@ -15,6 +15,7 @@ from marl.agents import checkpoint
 from marl.base.digests import Json
 from marl.base.files import refuse_links
 from marl.base.origin import Change
+from marl.base.parcels import Reads, Writes
 from marl.base.schema import change, dump, load
 from marl.base.terminal import Terminal
 from marl.base.units import Journal, Unit, work
@@ -28,7 +29,7 @@ from tournaments.populations.training import DIGEST, MEMBERS, train_unit
 TRAINING = "train.yaml"
 
 Config = TypeVar("Config", bound=OfTraining)
-Output = Mapping[str, Any]  # where a member's newest checkpoint lies, its agent's digest, and its step
+Output = Mapping[str, Any]  # where a member's newest checkpoint lies, its agent's digest, its step, and if it diverged
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class Run:
 
     def task(self, folder: Path, device: str) -> tuple[Any, ...]:
         """Return the arguments of `train_unit`."""
-        return self.config.model_dump(mode="json"), str(folder), self.folder, dict(self.agents), device, self.until
+        config, agents = self.config.model_dump(mode="json"), {key: Reads(lies) for key, lies in self.agents.items()}
+        return config, Writes(folder, self.folder), self.folder, agents, device, self.until
 
     def _changed(self, data: dict[str, Any]) -> dict[str, Any]:
         data = change(data, [Change(tuple(name.split(".")), value, name) for name, value in self.settings.items()])
@@ -110,7 +112,7 @@ class Trained(Population[Config]):
         units = {run.member: run.unit for run in runs}
         tasks = {run.unit: run.task(self.folder, self._device) for run in runs}
         journal.drop(unit for unit in tasks if unit in journal and not stands(self.folder, journal.output(unit)))
-        made = work(journal, tasks, train_unit, self.config.workers, self.config.engine)
+        made = work(journal, tasks, train_unit, self.config.workers, self.config.engine, self._tell)
         return {member: made[unit.id] for member, unit in units.items()}
 
     def _stand(self, outputs: Iterable[Output]) -> bool:

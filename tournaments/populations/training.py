@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from games.errors import Diverged
 from marl.agents import checkpoint
 from marl.base.digests import Json
 from marl.base.files import MOST_LOG, parse_json, read_text
@@ -22,6 +23,7 @@ from tournaments.populations.settings import InRounds
 
 MEMBERS = "members"
 DIGEST = "digest:"  # before a digest, where it stands for a reference
+DIVERGED = "diverged"  # of a unit's output: why it ended before its last step
 
 
 def against(opponents: Mapping[str, Sequence[float] | float], share: float = 1.0) -> dict[str, Any]:
@@ -73,13 +75,18 @@ def train_unit(
 ) -> dict[str, Json]:
     """Train in a run's folder, relative to the population's, on from its newest checkpoint: a unit's function.
 
-    `agents` are references by digest. Return its newest checkpoint, as `output_of` does.
+    `agents` are references by digest. Return its newest checkpoint, as `output_of` does. A run that diverges would do
+    so again: its output is its last checkpoint of before, with the reason under "diverged".
     """
     quiet = Terminal(file=io.StringIO(), force_terminal=False)
     settings, path = TrainConfig.model_validate(config), Path(folder) / run
-    return output_of(
-        Path(folder), train(settings, path, resume=True, device=device, console=quiet, agents=agents, until=until)
-    )
+    try:
+        made = train(settings, path, resume=True, device=device, console=quiet, agents=agents, until=until)
+    except Diverged as error:
+        newest = checkpoint.newest(path)
+        assert newest is not None  # a run begins with one
+        return output_of(Path(folder), newest) | {DIVERGED: str(error)}
+    return output_of(Path(folder), made)
 
 
 def output_of(folder: Path, made: Path) -> dict[str, Json]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.arrays import Floats, Ints
-from marl.base.intervals import interval, standard_error
+from marl.base.intervals import effective, interval, standard_error
 from tournaments.records.results import Results, sum_by
 
 
@@ -50,6 +50,16 @@ class Means:
         seeds, place = np.unique(self.by_seed[weighs], return_inverse=True)
         pull = sum_by(place, (weights[self.pulled] * self.pull)[weighs], len(seeds))
         return float(standard_error((pull**2).sum(), np.array(len(seeds)))) if len(seeds) > 1 else math.nan
+
+    def seeds_of(self, weights: Floats) -> float:
+        """Return the effective number of seeds (intervals.py) of Σ_k weights_k mean_k.
+
+        A seed is expected to add Σ_k (weights_k error_k)² / seeds_k, over the groups k that have played it. The number
+        is infinite for means without an error.
+        """
+        each = np.nan_to_num((weights * self.error) ** 2) / np.maximum(self.seeds, 1)
+        added = sum_by(self.by_seed, each[self.pulled], int(self.by_seed.max(initial=-1)) + 1)
+        return float(effective(added.sum(), (added**2).sum()))
 
     @classmethod
     def of(cls, group: Ints, payoffs: Floats, seeds: NDArray[np.uint64], groups: int) -> "Means":

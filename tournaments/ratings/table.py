@@ -59,6 +59,10 @@ class Table:
             return float(np.sqrt(((weights * self.error) ** 2).sum()))
         return self.means.error_of(weights.ravel())
 
+    def seeds_of(self, weights: Floats) -> float:
+        """Return the effective number of seeds of that sum; infinite without games (`Means.seeds_of`)."""
+        return np.inf if self.means is None else self.means.seeds_of(weights.ravel())
+
 
 class Reader:
     """The payoff tables of a store to which games are added: each game is read once.

@@ -12,6 +12,7 @@ from tests.tournaments.populations.test_loop import TINY, config, exact, run
 from tournaments.populations import report
 from tournaments.populations.files import META, Round, opponents_of
 from tournaments.populations.histories import history_of
+from tournaments.populations.history import with_error
 from tournaments.populations.status import games_of, print_lineage, print_matches, print_status
 
 
@@ -25,6 +26,18 @@ def rewritten(history, number, **fields):
     round = Round(history.folder, number)
     round.write(META, round.read(META) | fields)
     return history_of(history.folder)
+
+
+def test_errors_are_shown_with_students_t():
+    """The t-table: 2.262 for ten seeds; the normal distribution where their number is not known."""
+    assert with_error(0.5, 0.1, 10) == "0.500 ± 0.226" and with_error(0.5, 0.1, None) == "0.500 ± 0.196"
+    assert with_error(0.5, 0.0, None) == "0.500" == with_error(0.5, float("nan"), None)
+
+
+def test_what_was_found_says_by_how_many_seeds(played):
+    found = played.found[-1]
+    assert TINY["games"]["at_least"] <= found["seeds"] <= TINY["games"]["at_most"]
+    assert len(found["gain"]["seeds"]) == 2 and min(found["gain"]["seeds"]) >= TINY["games"]["at_least"]
 
 
 def test_exploitability_that_rises_is_shown_beside_the_best_so_far(tmp_path):

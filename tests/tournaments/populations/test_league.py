@@ -2,6 +2,7 @@
 
 import json
 from itertools import permutations
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from marl.training.pfsp import Tally
 from tests.tournaments.populations.leagues import config, evidence, frozen, main
 from tournaments.populations.league.decisions import Freeze, check_game, decide, freeze_of, more_games, to_json
 from tournaments.populations.league.evidence import Evidence, Learner
+from tournaments.populations.league.loop import WHY
 from tournaments.populations.league.roles import League
 from tournaments.ratings.bounds import radius
 
@@ -46,8 +48,12 @@ def test_a_main_freezes_at_last():
     assert froze(learner("main", 4), {}, League([], [])) == Freeze("new", "time")
 
 
+def test_every_reason_to_freeze_is_said_in_words():
+    assert set(WHY) == set(get_args(get_type_hints(Freeze)["why"]))
+
+
 def test_the_first_main_freezes_as_soon_as_it_may():
-    assert froze(learner("main", 2), {}, League([], [])) == Freeze("new", "all beaten")
+    assert froze(learner("main", 2), {}, League([], [])) == Freeze("new", "no rivals")
     assert froze(learner("main", 1), {}, League([], [])) is None
     assert froze(Learner("main-0", "main", (), 9), {}, League([], [])) is None  # nothing to freeze
 

@@ -1,9 +1,12 @@
 """The rounds of a league: what freezes is what was measured, and the same bytes after every kill."""
 
+import ctypes
+import gc
 import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -313,3 +316,27 @@ def test_general_sums_have_no_elo_and_no_mixture(tmp_path):
     write_report(history)
     with pytest.raises(UserError, match="has no mixture: method: psro finds one, and method: league"):
         evaluate(f"mixture({tmp_path})", against="random", seeds=2)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read where Linux tells it")
+def test_three_hundred_frozen_members_take_no_more_memory_than_their_games(tmp_path, monkeypatch):
+    """Trap: agents that stay when they have played. Their weights alone would be 37 MiB."""
+    learners = {f"m{k}": {"opponents": "window(k=2)", "freeze_every": 1} for k in range(10)}
+    learner = TINY["learner"] | {"hidden": [128, 128]}
+    settings = config(roles={}, members=learners, learner=learner, min_rounds=1, steps=30 * 130, round=130)
+    taken = {}
+
+    def measured(self, round, *others):
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        anonymous = next(line for line in Path("/proc/self/status").read_text().splitlines() if "RssAnon" in line)
+        taken[len(self.frozen)] = int(anonymous.split()[1]) / 1024
+        return train(self, round, *others)
+
+    train = league.LeaguePopulation._train
+    monkeypatch.setattr(league.LeaguePopulation, "_train", measured)
+    history = run(settings, tmp_path)
+    frozen = sorted(taken)
+    assert frozen[-1] >= 280 and len(history.members) >= 300
+    assert taken[frozen[-1]] - taken[frozen[3]] < 20

@@ -26,6 +26,17 @@ def test_the_lowest_fifth_meets_the_highest(n, fifth):
     assert all(meeting.copies for meeting in found)
 
 
+def test_who_diverged_copies_whatever_it_earned_and_is_copied_by_nobody():
+    """The two best have diverged: they, and not the lowest fifth, meet the best of the others."""
+    found = meetings(returns(*range(8)), key=1, diverged={6, 7})
+    assert [(met.child, met.diverged, met.copies) for met in found] == [(6, True, True), (7, True, True)]
+    assert {met.parent for met in found} <= {4, 5}
+    found = meetings(returns(*range(5)), key=1, diverged={0, 2, 4})
+    assert [met.child for met in found] == [0, 2, 4] and {met.parent for met in found} == {3}
+    with pytest.raises(ValueError, match="expected a member that did not diverge"):
+        meetings(returns(*range(5)), key=1, diverged=set(range(5)))
+
+
 def test_parents_are_drawn_by_key():
     drawn = [[meeting.parent for meeting in meetings(returns(*range(10)), key)] for key in range(300)]
     assert drawn[7] == [meeting.parent for meeting in meetings(returns(*range(10)), 7)]

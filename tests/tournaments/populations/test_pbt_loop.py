@@ -18,6 +18,7 @@ from tournaments.populations.files import read_members
 from tournaments.populations.histories import history_of
 from tournaments.populations.pbt import loop as pbt
 from tournaments.populations.pbt.config import PbtConfig
+from tournaments.populations.pbt.selection import Meeting, meetings
 from tournaments.populations.report import write_report
 
 RATE = "algorithm.learning_rate"
@@ -44,25 +45,29 @@ TINY = {
 }
 
 
+ALONE = TINY | {"set": TINY["set"] | {"game": "gymnasium:gymnasium.CartPole-v1"}}
+ALONE.pop("anchors")
+
+
 def config(**fields):
-    return validate(PbtConfig, {"method": "pbt"} | TINY | fields, Origin("a test"))
+    given = {"method": "pbt"} | TINY | fields
+    if "fitness" in fields and "anchors" not in fields:
+        del given["anchors"]
+    return validate(PbtConfig, given, Origin("a test"))
 
 
 @pytest.fixture
 def copying(monkeypatch):
     """Let every meeting copy, as if all differences were real: a copy each round."""
-    monkeypatch.setattr(pbt, "meetings", lambda returns, key: [Always(*met) for met in eager(returns, key)])
+    monkeypatch.setattr(pbt, "meetings", always)
 
 
-class Always:
-    def __init__(self, child, parent, difference):
-        self.child, self.parent, self.difference, self.copies = child, parent, difference, True
+class Always(Meeting):
+    copies = True
 
 
-def eager(returns, key):
-    from tournaments.populations.pbt.selection import meetings
-
-    return [(met.child, met.parent, met.difference) for met in meetings(returns, key)]
+def always(returns, key, diverged):
+    return [Always(met.child, met.parent, met.difference) for met in meetings(returns, key, diverged)]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +75,7 @@ def whole(tmp_path_factory):
     """Return the folder of a run in which every meeting copied."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pbt, "meetings", lambda returns, key: [Always(*met) for met in eager(returns, key)])
+        patch.setattr(pbt, "meetings", always)
         run(config(), folder)
     return folder
 
@@ -128,6 +133,22 @@ def test_a_member_whose_difference_is_not_clear_explores_alone(tmp_path):
         decision = history.decision(copy.round)["members"][copy.child]
         assert decision["parent"]["checkpoint"].startswith(f"members/{copy.child}/{copy.round - 1:04d}/")
         assert decision["settings"] == copy.after != copy.before
+
+
+def test_fitness_by_the_other_members(tmp_path):
+    """In a zero-sum game what one earns another pays: all members together earn nothing."""
+    settings = config(fitness="league", seeds=16, set=TINY["set"] | {"steps": 400})
+    history = run(settings, tmp_path)
+    for found in history.found[1:]:
+        worth = [member["fitness"] for member in found["members"].values()]
+        assert sum(worth) == pytest.approx(0, abs=1e-9) and max(worth) > 0
+    assert "against the other members" in write_report(history).read_text()
+    run(settings, tmp_path, resume=True)
+    with pytest.raises(UserError, match=r"league is by games with the other members, got anchors: \['self'\] too"):
+        config(fitness="league", anchors=["self"])
+    alone = validate(PbtConfig, {"method": "pbt", "fitness": "league"} | ALONE, Origin("a test"))
+    with pytest.raises(UserError, match="is a game of one player, in which no members meet; use anchors"):
+        alone.checked()
 
 
 def test_the_number_of_workers_changes_no_byte(tmp_path):

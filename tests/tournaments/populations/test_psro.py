@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from tournaments.populations.metagame import solve
 from tournaments.populations.psro.config import GamesConfig
-from tournaments.populations.psro.solution import gain_of, more_games, opponents, solve
+from tournaments.populations.psro.solution import gain_of, more_games, opponents
 from tournaments.ratings.table import Table
 
 RPS = np.array([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]])

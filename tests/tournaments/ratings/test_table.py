@@ -231,3 +231,21 @@ def test_expected_payoffs():
     found = Table.exact(["A", "B"], payoff)
     assert found.agents == ("A", "B") and (found.payoff == payoff).all()
     assert not found.error.any() and not found.games.any() and np.isnan(found.score).all() and not found.pairs.any()
+
+
+def test_the_seeds_of_a_sum_are_those_that_its_error_rests_on(store):
+    """As many as a cell has; of cells that played unlike numbers, those of the one on which the error rests."""
+    rng = np.random.default_rng(2)
+    played = [(("A", "B"), 9), (("B", "A"), 40)]
+    store.add([game(pair, (x, -x), seed) for pair, n in played for seed, x in enumerate(rng.normal(size=n).tolist())])
+    found = table(store, "AB")
+
+    def seeds(ab, ba):
+        weights = np.zeros((2, 2, 2))
+        weights[0, 0, 1], weights[0, 1, 0] = ab, ba
+        return found.seeds_of(weights)
+
+    assert seeds(1, 0) == 9 and seeds(0, 1) == 40
+    assert 9 < seeds(0.5, 0.5) < 40
+    assert seeds(0.01, 1) == pytest.approx(40, abs=0.5) and seeds(1, 0.01) == pytest.approx(9, abs=0.5)
+    assert seeds(0, 0) == Table.exact("AB", found.payoff).seeds_of(np.ones((2, 2, 2))) == math.inf

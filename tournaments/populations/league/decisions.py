@@ -1,6 +1,7 @@
 """What a league decides when a round begins: who freezes, from where each learner trains, and whom it meets.
 
-    freezes      a learner's newest checkpoint, as it was measured: it has beaten all of its rivals, or its time is up
+    freezes      a learner's newest checkpoint, as it was measured: it has beaten all of its rivals, or has none yet, or
+                 its time is up
     trains from  that checkpoint too; or from the start, which only one that freezes can do
     meets        opponents with weights, by its role (roles.py) and what is known of them (evidence.py)
 
@@ -32,7 +33,7 @@ class Freeze:
     """A checkpoint that becomes a member, and why."""
 
     digest: str
-    why: Literal["all beaten", "time"]
+    why: Literal["all beaten", "no rivals", "time"]
     undecided: tuple[str, ...] = ()  # the rivals whose cells had all their games: they count by their means
 
     def to_json(self) -> dict[str, Any]:
@@ -96,6 +97,8 @@ def freeze_of(learner: Learner, config: LeagueConfig, league: League, evidence: 
     if learner.rounds >= role.at_last:
         return Freeze(learner.newest, "time")
     standing = standings(learner, role, config, league, evidence)
+    if not standing:
+        return Freeze(learner.newest, "no rivals")
     if not all(each.beaten for each in standing.values()):
         return None
     undecided = tuple(digest for digest, each in standing.items() if each.said == "undecided")

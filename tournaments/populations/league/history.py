@@ -66,8 +66,8 @@ class LeagueHistory(History[LeagueConfig]):
     def warnings(self) -> Iterator[str]:
         if reason := self._no_elo:
             yield reason
-        if self._freezes and all(each["why"] == "time" for each in self._freezes):
-            yield "All that froze did so because its time was up: no learner was shown to beat all its rivals."
+        if self._freezes and not any(each["why"] == "all beaten" for each in self._freezes):
+            yield "No learner was shown to beat all its rivals: what froze had none yet, or its time was up."
 
     @property
     def sections(self) -> Sequence[Section]:
@@ -89,7 +89,7 @@ class LeagueHistory(History[LeagueConfig]):
             ),
         ]
 
-    def _curves(self, worth: Mapping[str, Sequence[float]]) -> list[Line]:
+    def _curves(self, worth: Mapping[str, Sequence[Any]]) -> list[Line]:
         """Return a curve for each learner of what its checkpoints are worth."""
         found = []
         for name in list(self.config.learners)[:CURVES]:
@@ -157,10 +157,12 @@ class LeagueHistory(History[LeagueConfig]):
         return {digest[name]: worth for name, *worth in rated}
 
     @property
-    def _paid_by_anchors(self) -> Mapping[str, Sequence[float]]:
-        """What agents are paid by the anchors, by their digests, and the standard error."""
+    def _paid_by_anchors(self) -> Mapping[str, tuple[float, float, float | None]]:
+        """What agents are paid by the anchors, by their digests, the standard error, and the seeds behind it."""
         return {
-            digest: (each["payoff"], each["error"]) for found in self.found for digest, each in found["scores"].items()
+            digest: (each["payoff"], each["error"], each.get("seeds"))
+            for found in self.found
+            for digest, each in found["scores"].items()
         }
 
     def table(self, number: int) -> Payoffs:
@@ -186,7 +188,7 @@ class LeagueHistory(History[LeagueConfig]):
 
     def row(self, member: Member) -> Sequence[str]:
         worth = self.worth(member)
-        paid, elo = worth["anchors"], worth["elo"]
+        paid, elo = self._paid_by_anchors.get(member.digest), worth["elo"]
         return [
             with_error(*paid) if paid else NOTHING,
             f"{elo[0]:+.0f} ± {elo[1]:.0f}" if elo else NOTHING,
@@ -199,7 +201,7 @@ class LeagueHistory(History[LeagueConfig]):
         weights = (self.found[-1]["mixture"] or {}) if self.found else {}
         return {
             "parent": member.parent,
-            "anchors": list(paid) if paid else None,
+            "anchors": list(paid[:2]) if paid else None,
             "elo": list(elo) if elo else None,
             "weights": weights.get(member.digest, [0.0, 0.0]),
         }

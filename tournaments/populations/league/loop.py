@@ -36,6 +36,7 @@ from tournaments.populations.files import (
     Member,
     Mixture,
     Round,
+    finite,
     read_members,
     solutions,
     write_population,
@@ -46,12 +47,18 @@ from tournaments.populations.league.evidence import REMEMBERED, Evidence, Frozen
 from tournaments.populations.league.meetings import Cell, Cells
 from tournaments.populations.league.roles import League
 from tournaments.populations.league.training import Line, Task, name_of, run_of, train_round, training_of, until_of
+from tournaments.populations.metagame import solve
 from tournaments.populations.population import Population, named_agents
-from tournaments.populations.psro.solution import solve
 from tournaments.populations.spent import GAMES, TRAINING, spending
+from tournaments.populations.training import DIVERGED
 
 MIXED = 16  # members of the mixture: those that froze last
 EXPLOITERS = MAIN_EXPLOITER, LEAGUE_EXPLOITER
+WHY = {  # a learner freezes
+    "all beaten": "it has beaten all its rivals",
+    "no rivals": "it has no rivals yet",
+    "time": "its time is up",
+}
 KEPT = 2  # rounds whose checkpoints keep the learner's state
 
 Facts = Mapping[str, Any]  # what meta.json says
@@ -175,7 +182,8 @@ class LeaguePopulation(Population[LeagueConfig]):
             weights[:, place, len(new) :] = 1 / (2 * max(len(anchors), 1))
             mean = float((weights * np.where(weights > 0, table.payoff, 0.0)).sum())
             if anchors and np.isfinite(mean):
-                found[digest] = {"payoff": mean, "error": table.error_of(weights)}
+                seeds = finite(table.seeds_of(weights))
+                found[digest] = {"payoff": mean, "error": table.error_of(weights), "seeds": seeds}
         return found
 
     def _mixture(self, number: int, cells: Cells) -> dict[str, Any] | None:
@@ -204,7 +212,7 @@ class LeaguePopulation(Population[LeagueConfig]):
             round.write(DECISION, written)
             for name, decision in written["learners"].items():
                 if freeze := decision["freeze"]:
-                    why = "it has beaten all its rivals" if freeze["why"] == "all beaten" else "its time is up"
+                    why = WHY[freeze["why"]]
                     again = "; it starts again" if decision["trains_from"] is None else ""
                     self._say(f"round {round.number}: {self.lines[name].newest.id} freezes, as {why}{again}")
         return dict(written["learners"])
@@ -248,7 +256,7 @@ class LeaguePopulation(Population[LeagueConfig]):
             units = {task.unit: task.arguments(self.folder, self._device) for task in tasks.values()}
             journal.drop(unit for unit in units if unit in journal and not stands(self.folder, journal.output(unit)))
             with spending(self.folder, round.number, TRAINING):
-                made = work(journal, units, train_round, self.config.workers, self.config.engine)
+                made = work(journal, units, train_round, self.config.workers, self.config.engine, self._tell)
             written = {"learners": {learner: made[task.unit.id] for learner, task in tasks.items()}}
             round.write(name, written)
         return dict(written["learners"])
@@ -284,6 +292,7 @@ def _member(learner: Learner, round: int, output: Mapping[str, Any], task: Task,
         seed=task.training.seed,
         learner=learner.id,
         parent=parent,
+        diverged=output.get(DIVERGED),
     )
 
 

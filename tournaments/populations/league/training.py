@@ -8,6 +8,7 @@ from typing import Any
 from games.keys import fold_one, stream
 from marl.agents import checkpoint
 from marl.base.digests import Json
+from marl.base.parcels import Writes
 from marl.base.units import Unit
 from marl.training.config import TrainConfig
 from tournaments.populations.files import Member
@@ -118,7 +119,8 @@ class Task:
         """Return the arguments of `train_round`."""
         run = run_of(self.learner.id, self.round)
         met = [entry.agent.removeprefix(DIGEST) for entry in self.training.opponents.agents]
-        return self.training.model_dump(mode="json"), str(folder), run, self.agents, device, self.until, met
+        config = self.training.model_dump(mode="json")
+        return config, Writes(folder, run), run, dict(self.agents), device, self.until, met
 
 
 def training_of(

@@ -44,7 +44,7 @@ from tournaments.populations.partners.cross_play import (
 )
 from tournaments.populations.partners.history import HELD_OUT, LEARNER, MEETING, PARTNER, in_words, names_of
 from tournaments.populations.trained import Output, Run, Trained
-from tournaments.populations.training import against
+from tournaments.populations.training import DIVERGED, against
 from tournaments.ratings.table import Table, table
 from tournaments.schedules.round_robin import cell
 
@@ -117,6 +117,7 @@ class PartnersPopulation(Trained[PartnersConfig]):
             algorithm=self._base.config.algorithm["name"],
             step=output["step"],
             seed=training_seed(self.config.seed, role, int(place)),
+            diverged=output.get(DIVERGED),
         )
 
     def _meet(self, round: Round, members: Sequence[Member]) -> None:

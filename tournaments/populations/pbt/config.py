@@ -25,6 +25,7 @@ from tournaments.populations.pbt.selection import FIFTH
 from tournaments.populations.settings import OfTraining
 
 SECTION = "algorithm"  # whose settings may vary
+ANCHORS = ("random",)  # where the config names none
 Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
@@ -91,7 +92,7 @@ class Pbt:
 
     base: Checked  # the training config of the members
     priors: Mapping[str, Prior]  # by setting
-    anchors: Mapping[str, str]  # digests by reference
+    anchors: Mapping[str, str]  # digests by reference; none where members are measured by each other
     starts: Sequence[Settings]  # by member, in the first round
 
 
@@ -105,7 +106,8 @@ class PbtConfig(OfTraining):
     vary: Annotated[
         dict[str, PriorConfig], Field(min_length=1), BeforeValidator(_by_key)
     ]  # by the settings' keys: algorithm.learning_rate
-    anchors: Annotated[References, Field(min_length=1)] = ("random",)  # fitness: the mean return against them
+    fitness: Literal["anchors", "league"] = "anchors"  # the mean return against anchors, or against all other members
+    anchors: Annotated[References, Field(min_length=1)] = ANCHORS
     seeds: Annotated[Size, Field(ge=MIN_SEEDS)] = 128  # of the games against each anchor, from every seat
 
     @field_validator("size")
@@ -114,6 +116,20 @@ class PbtConfig(OfTraining):
         if size < FIFTH:
             raise ValueError(f"pbt needs at least {FIFTH} members to copy from the best fifth, got {size}")
         return size
+
+    @model_validator(mode="after")
+    def _measures_by_one(self) -> Self:
+        if self.fitness == "league" and self.anchors != ANCHORS:
+            raise ValueError(
+                f"fitness: league is by games with the other members, got anchors: {written(list(self.anchors))} too; "
+                "leave one out"
+            )
+        return self
+
+    @property
+    def met(self) -> str:
+        """Whom members play for their fitness, in words."""
+        return "the other members" if self.fitness == "league" else ", ".join(self.anchors)
 
     @cached_property
     def rounds(self) -> int:
@@ -130,9 +146,17 @@ class PbtConfig(OfTraining):
                 )
         priors = {name: self._prior(name, prior, training) for name, prior in self.vary.items()}
         base = check(training, device)
+        return Pbt(base, priors, self._anchors(base), self._starts(base.config, priors))
+
+    def _anchors(self, base: Checked) -> Mapping[str, str]:
+        """Return the digests of anchors by their references; raises UserError for what does not fit."""
+        if self.fitness == "league":
+            with self.origin.blame(("fitness",)):
+                if (spec := make(base.config.game, 1).spec).num_players == 1:
+                    raise UserError(f"'{spec.name}' is a game of one player, in which no members meet; use anchors")
+            return {}
         with self.origin.blame(("anchors",)):
-            anchors = _anchors(self.anchors, {digest for digest, _ in base.opponents}, training)
-        return Pbt(base, priors, anchors, self._starts(base.config, priors))
+            return _anchors(self.anchors, {digest for digest, _ in base.opponents}, base.config)
 
     def _starts(self, training: TrainConfig, priors: Mapping[str, Prior]) -> Sequence[Settings]:
         """Return the settings in the first round, by member; raises UserError for those of `train` that cannot vary."""

@@ -23,11 +23,13 @@ class PbtHistory(History[PbtConfig]):
 
     about: ClassVar[str] = (
         "Population-based training (Jaderberg et al. 2017) by truncation selection: after so many steps all members "
-        "play the same seeds against the anchors. Each of the lowest fifth meets one of the highest fifth, and copies "
-        "its learner if the 95 % interval of their paired difference, for as many pairs of members as there are, "
-        "excludes 0. Then it explores: each setting is drawn again with probability 1/4, else multiplied or divided "
-        "by 1.2. A member whose difference is not clear explores, and copies nobody."
+        "play the same seeds against the anchors, or against each other. Each of the lowest fifth meets one of the "
+        "highest fifth, and copies its learner if the 95 % interval of their paired difference, for as many pairs of "
+        "members as there are, excludes 0. Then it explores: each setting is drawn again with probability 1/4, else "
+        "multiplied or divided by 1.2. A member whose difference is not clear explores, and copies nobody."
     )
+
+    begins: ClassVar[str] = "the first settings are drawn"
 
     @classmethod
     def read(cls, folder: Path, config: PbtConfig) -> "PbtHistory":
@@ -84,14 +86,8 @@ class PbtHistory(History[PbtConfig]):
             f"{in_order(best['settings'])}; {self.copied} copies so far"
         )
 
-    @property
-    def doing(self) -> str:
-        number = len(self.found)
-        if self.over:
-            return "it is done"
-        if number == 0:
-            return "the first settings are drawn"
-        steps, until = zip(*self._training(number - 1).values(), strict=True)
+    def _does(self, learners: Mapping[str, tuple[int, int]]) -> str:
+        steps, until = zip(*learners.values(), strict=True)
         if min(steps) >= until[0]:
             return "the members are scored"
         return (
@@ -131,9 +127,8 @@ class PbtHistory(History[PbtConfig]):
             Line(name, [None if member is None else member["fitness"] for member in self._by_round(name)])
             for name in self._names
         ]
-        anchors = ", ".join(self.config.anchors)
         return [
-            Section("Fitness", f"Mean return over seats and seeds against {anchors}, by round.", lines),
+            Section("Fitness", f"Mean return over seats and seeds against {self.config.met}, by round.", lines),
             *(self._varied(setting) for setting in self.config.vary),
             Section(
                 "Copies",
@@ -244,8 +239,8 @@ class PbtHistory(History[PbtConfig]):
 
     def cells(self, member: Member, other: Member) -> list[dict[str, Any]]:
         raise UserError(
-            f"the members of method: pbt do not meet, they play against {', '.join(self.config.anchors)}; "
-            "`marl population status` has their fitness"
+            f"the games of members of method: pbt are not kept, they play against {self.config.met} for their fitness, "
+            "which `marl population status` has"
         )
 
     def _training(self, number: int) -> dict[str, tuple[int, int]]:

@@ -28,6 +28,7 @@ class Copy:
     child_fitness: Estimate
     parent_fitness: Estimate
     difference: Estimate  # paired
+    diverged: bool = False  # the child, so that it copies whatever the difference
 
     @property
     def alone(self) -> bool:

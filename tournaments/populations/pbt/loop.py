@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from games.arrays import Floats
+from games.errors import RunFailed
 from games.keys import fold_one, stream
+from marl.base.parcels import Reads
 from marl.base.terminal import Terminal
 from marl.base.units import JOURNAL, Journal, work
 from marl.training.writers import Writer
@@ -27,8 +29,10 @@ from tournaments.populations.pbt.priors import explored
 from tournaments.populations.pbt.scores import score, score_unit
 from tournaments.populations.pbt.selection import fitness, meetings
 from tournaments.populations.trained import Output, Run, Trained, integrity_of
+from tournaments.populations.training import DIVERGED
 from tournaments.reports.pairs import written
 
+OUTPUT = "checkpoint", "digest", "step", DIVERGED  # what a round of training leaves of a member, and may
 Facts = Mapping[str, Any]  # what meta.json says
 
 
@@ -82,12 +86,15 @@ class PbtPopulation(Trained[PbtConfig]):
 
     def _returns(self, round: Round, made: Mapping[str, Output], journal: Journal) -> Floats:
         """Return the members' returns [n, S] on the seeds of a round."""
-        config, training, anchors = self.config, self._pbt.base.config, self._pbt.anchors
+        config, training = self.config, self._pbt.base.config
         key = fold_one(stream(config.seed, "score"), round.number)
         limit = training.evaluation.max_steps
         units, tasks = {}, {}
         for name, output in made.items():
-            digest, reference = output["digest"], str(self.folder / output["checkpoint"])
+            digest, reference = output["digest"], self._lies(output)
+            anchors: Mapping[str, str] = {Reads(each): known for each, known in self._pbt.anchors.items()} or {
+                self._lies(made[other]): made[other]["digest"] for other in made if other != name
+            }
             unit = units[name] = score_unit(training.game, digest, anchors, config.seeds, limit, key)
             tasks[unit] = (
                 training.game,
@@ -101,6 +108,10 @@ class PbtPopulation(Trained[PbtConfig]):
             )
         found = work(journal, tasks, score, config.workers, config.engine)
         return np.array([found[units[name].id] for name in made])
+
+    def _lies(self, output: Output) -> str:
+        """Return the reference of a member's newest checkpoint."""
+        return Reads(self.folder / output["checkpoint"])
 
     def _decide(self, round: Round, made: Mapping[str, Output], found: Facts, journal: Journal) -> Facts:
         """Decide who copies whom, and with which settings each member goes on; write and return it."""
@@ -126,7 +137,8 @@ class PbtPopulation(Trained[PbtConfig]):
         round.write(DECISION, decision)
         for copy in copies:
             gained = written(copy.difference.mean, copy.difference.interval)
-            does = "explores" if copy.alone else f"copies {copy.parent}, which is worth {gained} more"
+            copying = f"{'diverged, and ' if copy.diverged else ''}copies {copy.parent}, which is worth {gained} more"
+            does = "explores" if copy.alone else copying
             self._say(f"{copy.child} {does}: {in_order(copy.after)}")
         return decision
 
@@ -139,9 +151,14 @@ class PbtPopulation(Trained[PbtConfig]):
     ) -> list[Copy]:
         """Return who copies whom by the members' returns [n, S], or explores alone, and with which settings."""
         worth, names = fitness(returns), self._names
+        diverged = {place for place, name in enumerate(names) if DIVERGED in made[name]}
+        if len(diverged) == len(names):
+            raise RunFailed(
+                f"all members diverged, {names[0]} first: {made[names[0]][DIVERGED]}; begin with other settings"
+            )
         keys = [fold_one(stream(self.config.seed, purpose), round.number) for purpose in ("meetings", "explore")]
         found = []
-        for met in meetings(returns, keys[0]):
+        for met in meetings(returns, keys[0], diverged):
             place = met.parent if met.copies else met.child
             parent = names[place]
             found.append(
@@ -155,6 +172,7 @@ class PbtPopulation(Trained[PbtConfig]):
                     child_fitness=worth[met.child],
                     parent_fitness=worth[place],
                     difference=met.difference,
+                    diverged=met.diverged,
                 )
             )
         return found
@@ -164,8 +182,7 @@ class PbtPopulation(Trained[PbtConfig]):
         after = Round(self.folder, round.number + 1).read(META)
         if after is not None:
             there: dict[str, Output] = {
-                name: {key: member[key] for key in ("checkpoint", "digest", "step")}
-                for name, member in after["members"].items()
+                name: {key: member[key] for key in OUTPUT if key in member} for name, member in after["members"].items()
             }
             if self._stand(there.values()):
                 return there
@@ -173,7 +190,7 @@ class PbtPopulation(Trained[PbtConfig]):
         rest = {name for name, parent in begun.items() if parent and parent["step"] >= self._pbt.base.config.steps}
         runs = [self._run(round, name, decision["members"][name]) for name in self._names if name not in rest]
         made = self._train(journal, runs) | {
-            name: {key: begun[name][key] for key in ("checkpoint", "digest", "step")} for name in rest
+            name: {key: begun[name][key] for key in OUTPUT if key in begun[name]} for name in rest
         }
         return {name: made[name] for name in self._names}
 
@@ -204,6 +221,7 @@ class PbtPopulation(Trained[PbtConfig]):
                 algorithm=name,
                 step=output["step"],
                 seed=seed_of(self.config, member, round.number - 1),
+                diverged=output.get(DIVERGED),
             )
             for member, output in made.items()
         ]

@@ -15,6 +15,7 @@ intervals would let three copy in ten meetings; these let one copy in a hundred.
 Pure functions of returns and keys.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,11 +35,12 @@ class Meeting:
     child: int
     parent: int
     difference: Estimate
+    diverged: bool = False  # the child: it cannot go on with its own settings
 
     @property
     def copies(self) -> bool:
-        """Whether the difference is real, so the child copies the parent."""
-        return self.difference.mean > self.difference.interval
+        """Whether the child copies the parent, as it diverged or the difference is real."""
+        return self.diverged or self.difference.mean > self.difference.interval
 
 
 def fitness(returns: Floats) -> list[Estimate]:
@@ -46,21 +48,25 @@ def fitness(returns: Floats) -> list[Estimate]:
     return [estimate(row) for row in returns]
 
 
-def meetings(returns: Floats, key: int) -> list[Meeting]:
+def meetings(returns: Floats, key: int, diverged: Collection[int] = ()) -> list[Meeting]:
     """Return which members meet, the lowest first, by their returns [n, S] on the same S seeds.
 
-    Of members with equal fitness the earlier one ranks lower. Raises ValueError for returns that are not finite, and
-    for fewer than 2 members or MIN_SEEDS seeds.
+    Of members with equal fitness the earlier one ranks lower. Those that diverged, by their places, rank lowest, and
+    all of them meet one that did not. Raises ValueError for returns that are not finite, for fewer than 2 members or
+    MIN_SEEDS seeds, and where all diverged.
     """
     n, seeds = returns.shape
     if n < 2 or seeds < MIN_SEEDS or not np.isfinite(returns).all():
         raise ValueError(f"expected finite returns of 2 members or more on {MIN_SEEDS} seeds or more, got {n}, {seeds}")
-    ranked = np.argsort(returns.mean(1), kind="stable").tolist()
+    if len(diverged) >= n:
+        raise ValueError("expected a member that did not diverge")
+    by_fitness = np.argsort(returns.mean(1), kind="stable").tolist()
     some = -(-n // FIFTH)
-    lowest, highest = ranked[:some], ranked[-some:]
+    lowest = sorted(by_fitness, key=lambda place: place not in diverged)[: max(some, len(diverged))]
+    highest = [place for place in by_fitness if place not in diverged][-some:]
     alpha = ALPHA / (n * (n - 1) / 2)
-    met = [highest[int(uniform_one(fold_one(key, child)) * some)] for child in lowest]
+    met = [highest[int(uniform_one(fold_one(key, child)) * len(highest))] for child in lowest]
     return [
-        Meeting(child, parent, estimate(returns[parent] - returns[child], alpha))
+        Meeting(child, parent, estimate(returns[parent] - returns[child], alpha), child in diverged)
         for child, parent in zip(lowest, met, strict=True)
     ]

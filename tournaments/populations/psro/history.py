@@ -37,7 +37,7 @@ class PsroHistory(History[PsroConfig]):
         if not self.found:
             return None
         newest = self.found[-1]
-        worth = f"value {with_error(newest['values'][0], newest['error'])} to the first seat"
+        worth = f"value {with_error(newest['values'][0], newest['error'], newest.get('seeds'))} to the first seat"
         exploited = "" if newest["nash_conv"] is None else f"; NashConv {newest['nash_conv']:.4f}"
         return f"the mixture: {worth}{exploited}"
 
@@ -108,15 +108,12 @@ class PsroHistory(History[PsroConfig]):
     def gain(self, member: Member) -> Gain | None:
         """Return what a response gained over the mixture that it answers; None where that is not known."""
         written = self.found[member.round]["gain"] if 0 < member.round < len(self.found) else None
-        return Gain(np.array(written["mean"]), np.array(written["error"])) if written else None
+        return Gain.from_json(written) if written else None
 
     def row(self, member: Member) -> Sequence[str]:
-        worth = self.worth(member)
-        weights = [f"{weight:.3f}" if weight else "0" for weight in worth["weights"]]
-        gain = worth["gain"]
-        if gain is None:
-            return [*weights, NOTHING, NOTHING]
-        return [*weights, *(with_error(mean, error) for mean, error in zip(gain["mean"], gain["error"], strict=True))]
+        weights = [f"{weight:.3f}" if weight else "0" for weight in self.worth(member)["weights"]]
+        gain = self.gain(member)
+        return [*weights, *([NOTHING] * 2 if gain is None else [with_error(*seat) for seat in gain.seats])]
 
     def worth(self, member: Member) -> dict[str, Any]:
         weights = self.found[-1]["weights"] if self.found else {}

@@ -36,6 +36,7 @@ from tournaments.populations.files import (
     Mixture,
     Round,
     Weights,
+    finite,
     payoff_json,
     read_members,
     solutions,
@@ -44,12 +45,13 @@ from tournaments.populations.files import (
 )
 from tournaments.populations.history import with_error
 from tournaments.populations.meetings import Games
+from tournaments.populations.metagame import solve
 from tournaments.populations.policies import Policies, policies_of
 from tournaments.populations.population import Population, named_agents
 from tournaments.populations.psro.config import BEST, PsroConfig
 from tournaments.populations.psro.meetings import Expectations, Measurements, Meetings
 from tournaments.populations.psro.responses import Response, name_of, respond, response_to, responses_of
-from tournaments.populations.psro.solution import gain_of, solve
+from tournaments.populations.psro.solution import Gain, gain_of
 
 SMALL = 20_000  # positions of a game whose exploitability is computed unasked: each round walks through all of them
 
@@ -148,6 +150,7 @@ class Psro(Population[PsroConfig]):
             "weights": weights,
             "values": meta.values.tolist(),
             "error": meta.error,
+            "seeds": finite(meta.seeds),
             "entropy": meta.entropy.tolist(),
             "nash_conv": self._policies.nash_conv(weights) if self._policies else None,
             "gain": gain_of(table, self.members[-1].digest, before["weights"]).to_json() if before and joined else None,
@@ -171,7 +174,7 @@ class Psro(Population[PsroConfig]):
         round.write(DECISION, {"learners": {response.name: response.decision for response in responses}})
         tasks = {response.unit: response.task(folder, self._device) for response in responses}
         journal.drop(unit for unit in tasks if unit in journal and not stands(folder, journal.output(unit)))
-        made = work(journal, tasks, respond, config.workers, config.engine)
+        made = work(journal, tasks, respond, config.workers, config.engine, self._tell)
         return [response.made(made[response.unit.id], round.number + 1) for response in responses]
 
     def _response(self, number: int, place: int, round: Round, found: Facts) -> Response:
@@ -204,11 +207,11 @@ def in_words(found: Facts) -> str:
     seats = zip(*found["weights"].values(), strict=True)
     support = " and ".join(str(sum(weight > 0 for weight in seat)) for seat in seats)
     words = [
-        f"value {with_error(found['values'][0], found['error'])} to the first seat",
+        f"value {with_error(found['values'][0], found['error'], found['seeds'])} to the first seat",
         f"mixture of {support} members",
     ]
     if (gain := found["gain"]) is not None:
-        gained = " and ".join(with_error(mean, error) for mean, error in zip(gain["mean"], gain["error"], strict=True))
+        gained = " and ".join(with_error(*seat) for seat in Gain.from_json(gain).seats)
         words.append(f"the newest gained {gained}")
     if found["nash_conv"] is not None:
         words.append(f"NashConv {found['nash_conv']:.4f}")

@@ -11,6 +11,7 @@ from games.keys import fold_one, stream
 from games.registry import make
 from marl.agents import checkpoint
 from marl.base.digests import Json
+from marl.base.parcels import Writes
 from marl.base.units import Unit
 from marl.evaluation.tabular import respond as respond_to
 from marl.training.config import TrainConfig
@@ -20,6 +21,7 @@ from tournaments.populations.psro.config import BEST, PsroConfig
 from tournaments.populations.psro.solution import opponents
 from tournaments.populations.training import (
     DIGEST,
+    DIVERGED,
     MEMBERS,
     against,
     output_of,
@@ -97,7 +99,8 @@ class Response:
 
     def task(self, folder: Path, device: str) -> tuple[Any, ...]:
         """Return the arguments of `respond`."""
-        return self.training.model_dump(mode="json"), str(folder), self.run, self.agents, device, self.until
+        config = self.training.model_dump(mode="json")
+        return config, Writes(folder, self.run), self.run, dict(self.agents), device, self.until
 
     def made(self, output: Json, round: int) -> Member:
         """Return the agent that the unit made; `round` is the first whose table it may be in."""
@@ -110,6 +113,7 @@ class Response:
             algorithm=self.training.algorithm["name"],
             step=output["step"],
             seed=self.training.seed,
+            diverged=output.get(DIVERGED),
         )
 
 

@@ -1,49 +1,23 @@
-"""Policy-space response oracles (Lanctot et al. 2017, https://arxiv.org/abs/1711.00832), seat by seat.
+"""Policy-space response oracles (Lanctot et al. 2017, https://arxiv.org/abs/1711.00832), seat by seat (metagame.py).
 
-    M[s, i, j]           what member i is paid in seat s, on average, with member j in the other seat
-    (σ⁰, σ¹)             the meta-strategy: a solution of the game in which each player chooses a member by M
     response             trained in seat 0 against σ¹ and in seat 1 against σ⁰, then a member itself
-    value[s]             Σ_ij σˢ[i] σ¹⁻ˢ[j] M[s, i, j]
     gain[s]              Σ_j σ¹⁻ˢ[j] M[s, response, j] - value[s]
 
-All members hold both seats, so the meta-game is a bimatrix with the same members on both sides. A best response gains
-as much as anybody can: the sum of its gains is the NashConv of the mixture, and that of a trained response bounds it
-from below. Pure functions of tables.
+A best response gains as much as anybody can: the sum of its gains is the NashConv of the mixture, and that of a trained
+response bounds it from below. Pure functions of tables.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from games.arrays import Floats, Ints
-from marl import equilibria
-from tournaments.populations.files import Weights
+from tournaments.populations.files import Weights, finite
+from tournaments.populations.metagame import ROUNDING, Meta, cells_of
 from tournaments.populations.psro.config import GamesConfig
 from tournaments.ratings.table import Table
-
-ROUNDING = 1e-9  # of payoffs
-SUPPORT = 1e-3  # members of a smaller weight are left out of the mixture
-
-
-@dataclass(frozen=True)
-class Meta:
-    """A meta-strategy over the n agents of a table, and what it is worth by the table."""
-
-    weights: Floats  # [2, n] by seat; each sums to 1
-    values: Floats  # [2]
-    error: float  # the standard error of the first: in a zero-sum game, of both
-
-    @property
-    def entropy(self) -> Floats:
-        """The entropy of each seat's weights [2], in nats."""
-        logs = np.log(self.weights, out=np.zeros_like(self.weights), where=self.weights > 0)
-        return np.asarray(-(self.weights * logs).sum(1))
-
-    def by_member(self, members: Sequence[str]) -> Weights:
-        """Return the weights of the members, given by their digests in the table's order."""
-        pairs = zip(members, self.weights.T.tolist(), strict=True)
-        return {member: pair for member, pair in pairs if any(pair)}
 
 
 @dataclass(frozen=True)
@@ -52,37 +26,26 @@ class Gain:
 
     mean: Floats
     error: Floats
+    seeds: Sequence[float | None] = (None, None)  # the effective numbers behind these; None: not known, or infinite
 
     @property
     def clear(self) -> bool:
         """Whether it gains in some seat by more than two standard errors, and by more than rounding."""
         return bool((self.mean > np.maximum(2 * self.error, ROUNDING)).any())
 
-    def to_json(self) -> dict[str, list[float]]:
+    @property
+    def seats(self) -> Iterator[tuple[float, float, float | None]]:
+        """The mean, its standard error and the seeds behind it, by seat."""
+        yield from zip(self.mean.tolist(), self.error.tolist(), self.seeds, strict=True)
+
+    def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON data."""
-        return {"mean": self.mean.tolist(), "error": self.error.tolist()}
+        return {"mean": self.mean.tolist(), "error": self.error.tolist(), "seeds": list(self.seeds)}
 
-
-def solve(table: Table, members: Sequence[str], solver: str) -> Meta:
-    """Return the meta-strategy of a table whose cells are all known.
-
-    `members` are in the order in which they joined. One that joined twice counts twice: so fictitious play does.
-    """
-    joined = [table.agents.index(member) for member in members]
-    first, second = table.payoff[0], table.payoff[1].T  # [n, n] of both seats, by the agents in them
-    strategies = equilibria.solve([tensor[np.ix_(joined, joined)] for tensor in (first, second)], solver).strategies
-    shares: Floats = np.zeros((2, len(table.agents)))
-    for seat, strategy in enumerate(strategies):
-        np.add.at(shares[seat], joined, strategy)
-    weights = supported(shares)
-    cells = [_cells(seat, weights) for seat in range(2)]
-    return Meta(weights, np.array([(each * table.payoff).sum() for each in cells]), table.error_of(cells[0]))
-
-
-def supported(shares: Floats) -> Floats:
-    """Return weights [..., n] that sum to 1, without members of small shares [..., n]; of 1,000 equals, all stay."""
-    kept = np.where(shares > np.minimum(SUPPORT, shares.max(-1, keepdims=True) / 2), shares, 0.0)
-    return np.asarray(kept / kept.sum(-1, keepdims=True))
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Gain":
+        """Return what `to_json` was called on; populations of before know no seeds."""
+        return cls(np.array(data["mean"]), np.array(data["error"]), data.get("seeds", (None, None)))
 
 
 def opponents(weights: Weights) -> Weights:
@@ -98,9 +61,9 @@ def gain_of(table: Table, member: str, weights: Weights) -> Gain:
     alone = np.eye(len(table.agents))[table.agents.index(member)]
     mixture = np.array([weights.get(agent, (0.0, 0.0)) for agent in table.agents]).T  # [2, n]
     response = [np.where(np.arange(2)[:, None] == seat, alone, mixture) for seat in range(2)]
-    cells = [_cells(seat, response[seat]) - _cells(seat, mixture) for seat in range(2)]
+    cells = [cells_of(seat, response[seat]) - cells_of(seat, mixture) for seat in range(2)]
     mean, error = zip(*(((each * table.payoff).sum(), table.error_of(each)) for each in cells), strict=True)
-    return Gain(np.array(mean), np.array(error))
+    return Gain(np.array(mean), np.array(error), [finite(table.seeds_of(each)) for each in cells])
 
 
 def more_games(table: Table, meta: Meta, pairs: Ints, games: GamesConfig) -> Ints | None:
@@ -111,7 +74,7 @@ def more_games(table: Table, meta: Meta, pairs: Ints, games: GamesConfig) -> Int
     the weights. Until then the cells that add most to it get `batch` pairs more: those that make up half of its square,
     the largest first.
     """
-    share = (_cells(0, meta.weights)[0] * table.error[0]) ** 2  # [n, n] of the squared standard error
+    share = (cells_of(0, meta.weights)[0] * table.error[0]) ** 2  # [n, n] of the squared standard error
     share = np.tril(share + share.T - np.diag(np.diag(share)))  # a pair of games is of two cells
     known = np.sqrt(share.sum()) <= games.precision * _deviation(table, pairs)
     share[pairs >= games.at_most] = 0.0
@@ -124,13 +87,6 @@ def more_games(table: Table, meta: Meta, pairs: Ints, games: GamesConfig) -> Int
         target[i, j] = target[j, i] = min(pairs[i, j] + games.batch, games.at_most)
         left -= share[i, j]
     return target
-
-
-def _cells(seat: int, weights: Floats) -> Floats:
-    """Return the weights [2, n, n] of a table's payoffs in what a seat is paid, if members have weights [2, n]."""
-    cells = np.zeros((2, *2 * weights.shape[1:]))
-    cells[seat] = weights[seat][:, None] * weights[1 - seat]
-    return cells
 
 
 def _deviation(table: Table, pairs: Ints) -> float:
