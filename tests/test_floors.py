@@ -26,6 +26,7 @@ FLOORS = (
     ("tournaments.ratings",),
     ("tournaments.schedules", "tournaments.reports"),
     ("tournaments.playing",),
+    ("tournaments.replays",),
     ("tournaments",),
     ("tournaments.populations",),
     ("marl.cli",),

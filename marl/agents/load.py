@@ -393,17 +393,22 @@ def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[st
 def refuse_code(texts: Sequence[str], key: str, path: Path) -> None:
     """Raise UserError if one of the agents at a key of a file is a class, which would be imported."""
     for text in texts:
-        if _IDENTITY.fullmatch(text):
-            continue
-        reference = read(text)
-        if _is_mixture(reference):
-            reference = _mixed(text, reference)
-        if reference.source or ALGORITHM in dict(reference.arguments):
+        if names_code(text):
             typed = shlex.quote(f"{key}={json.dumps(list(texts), ensure_ascii=False)}")
             raise UserError(
                 f"'{key}' in '{path}' names code, {written(text)}: not run; if you trust it, type it yourself: "
                 f"--set {typed}"
             )
+
+
+def names_code(text: str) -> bool:
+    """Return whether a reference names a class, which would be imported; raises UserError if it is no reference."""
+    if _IDENTITY.fullmatch(text):
+        return False
+    reference = read(text)
+    if _is_mixture(reference):
+        reference = _mixed(text, reference)
+    return bool(reference.source) or ALGORITHM in dict(reference.arguments)
 
 
 def members(folder: Path) -> dict[str, Path]:

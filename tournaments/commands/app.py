@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from games.errors import UserError
-from marl.base.files import run_folder, typed_path
+from marl.base.files import run_folder
 from marl.base.terminal import Terminal
 from marl.cli.groups import Commands
 from marl.cli.options import (
@@ -19,12 +19,16 @@ from marl.cli.options import (
     print_json,
     say,
 )
+from tournaments.commands.games import tournament_games
+from tournaments.commands.options import StorePath
+from tournaments.commands.verify import tournament_verify
 
 if TYPE_CHECKING:
     from tournaments.reports.summary import Summary
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Play round robins and rate the agents.")
-StorePath = Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.", parser=typed_path)]
+app.command("games")(tournament_games)
+app.command("verify")(tournament_verify)
 
 
 @app.command("run")

@@ -146,6 +146,25 @@ class PlayedGame:
             raise ValueError(f"expected numbers as payoffs of a game that nobody forfeited, got {self.payoffs}")
 
 
+@dataclass(frozen=True)
+class Selection:
+    """Some games of a store: those that meet each condition that is given. Agents are given by their ids.
+
+    `id` is how the game's id begins, `seated` are agents that hold a seat each, `among` the only ones that hold seats.
+    Of these games, `sample` are drawn: the first by id, which is a hash.
+    """
+
+    id: str = ""
+    seed: int | None = None
+    seated: tuple[str, ...] = ()
+    among: Collection[str] | None = None
+    sample: int | None = None
+
+    def seats(self, seats: Sequence[str]) -> bool:
+        """Return whether games with these agents in their seats may be among them."""
+        return Counter(self.seated) <= Counter(seats) and (self.among is None or set(seats) <= set(self.among))
+
+
 def stored(path: Path) -> "Store":
     """Open a tournament's store to read it: by its own path, or its folder's. Raises UserError where there is none."""
     return Store(path / STORE if path.is_dir() else path)
@@ -472,30 +491,61 @@ class Store:
 
         With `agents`, given by their ids, only those in which none but they are seated.
         """
+        return (game for _, game in self.rows(Selection(among=agents)))
+
+    def rows(self, selection: Selection) -> Iterator[tuple[str, PlayedGame]]:
+        """Yield the selected games with the ids under which they are stored, in the order of their seeds."""
         ids = dict(self._rows("SELECT number, id FROM agents"))
         settings = (self.get("opening_moves", 0), self.get("max_steps"))
         failures: dict[str, list[Failure]] = {}
         for game, *failure in self._rows("SELECT game, player, how, detail, ply FROM failures ORDER BY game, player"):
             failures.setdefault(game, []).append(Failure(*failure))
+        where, values = self._where(selection, ids)
+        with self._reading():
+            rows = self._db.execute(
+                "SELECT id, game, seed, agents, payoffs, termination, length, moves, rounding FROM games "
+                f"WHERE {where} ORDER BY seed < 0, seed, agents",
+                values,
+            )
+            for id, game, seed, text, payoffs, termination, length, moves, rounding in rows:
+                seats = tuple(ids[number] for number in json.loads(text))
+                yield (
+                    str(id),
+                    PlayedGame(
+                        fixture=Fixture(game, seats, seed % (1 << 64), *settings),
+                        payoffs=tuple(math.nan if paid is None else paid for paid in json.loads(payoffs)),
+                        termination=termination,
+                        length=length,
+                        moves=moves,
+                        rounding=rounding,
+                        failures=tuple(failures.get(id, ())),
+                    ),
+                )
+
+    def count(self, selection: Selection) -> int:
+        """Return the number of selected games."""
+        where, values = self._where(selection, dict(self._rows("SELECT number, id FROM agents")))
+        return int(self._rows(f"SELECT COUNT(*) FROM games WHERE {where}", *values)[0][0])
+
+    def _where(self, selection: Selection, ids: Mapping[int, str]) -> tuple[str, list[str | int]]:
+        """Return the condition of a selection, and the values in it; `ids` are those of the agents by number."""
         texts = [text for (text,) in self._rows("SELECT DISTINCT agents FROM games")]
         with self._reading():
             seating = _seating(texts, ids)
-            wanted = [text for text, seats in seating.items() if agents is None or set(seats) <= set(agents)]
-            rows = self._db.execute(
-                "SELECT id, game, seed, agents, payoffs, termination, length, moves, rounding FROM games "
-                "WHERE agents IN (SELECT value FROM json_each(?)) ORDER BY seed < 0, seed, agents",
-                (json.dumps(wanted),),
-            )
-            for id, game, seed, text, payoffs, termination, length, moves, rounding in rows:
-                yield PlayedGame(
-                    fixture=Fixture(game, seating[text], seed % (1 << 64), *settings),
-                    payoffs=tuple(math.nan if paid is None else paid for paid in json.loads(payoffs)),
-                    termination=termination,
-                    length=length,
-                    moves=moves,
-                    rounding=rounding,
-                    failures=tuple(failures.get(id, ())),
-                )
+        wanted = [text for text, seats in seating.items() if selection.seats(seats)]
+        where = "agents IN (SELECT value FROM json_each(?))"
+        values: list[str | int] = [json.dumps(wanted)]
+        for condition, value in (
+            ("substr(id, 1, length(?)) = ?", selection.id or None),
+            ("seed = ?", None if selection.seed is None else _signed(selection.seed)),
+        ):
+            if value is not None:
+                where += f" AND {condition}"
+                values += [value] * condition.count("?")
+        if selection.sample is not None:
+            where = f"id IN (SELECT id FROM games WHERE {where} ORDER BY id LIMIT ?)"
+            values.append(selection.sample)
+        return where, values
 
     def seated(self) -> frozenset[str]:
         """Return the ids of the agents that have played, whether their games count or not."""
