@@ -54,6 +54,16 @@ BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | 
 
 
 @dataclass(frozen=True)
+class Training:
+    """Where a checkpoint comes from, as its checkpoint.json says; `parent` is the digest of the one before."""
+
+    folder: Path
+    algorithm: str
+    step: int
+    parent: str | None
+
+
+@dataclass(frozen=True)
 class Identity:
     """Who an agent is: what a schedule, a store and a report need to know of it. Its weights need not be read."""
 
@@ -62,6 +72,7 @@ class Identity:
     digest: str  # of its code or its weights, and its arguments
     draws: int = field(kw_only=True)  # the seed of its randomness, from its weights or reference, not from its code
     foreign: bool = field(default=False, kw_only=True)  # a user's class, which plays in a process of its own
+    training: Training | None = field(default=None, kw_only=True)  # None for an agent that is no checkpoint
 
 
 @dataclass(frozen=True)
@@ -185,7 +196,9 @@ def identify(texts: Sequence[str], spec: Spec, device: str = "cpu") -> list[Iden
         if agent.kind not in tried:
             agent.load()
             tried.add(agent.kind)
-        found.append(Identity(agent.name, agent.reference, agent.digest, draws=agent.draws))
+        about = agent.about
+        training = Training(agent.folder, about["algorithm"], about["step"], about["parent"])
+        found.append(Identity(agent.name, agent.reference, agent.digest, draws=agent.draws, training=training))
     return found
 
 

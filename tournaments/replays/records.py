@@ -1,7 +1,7 @@
 """Recorded games as they are listed and exported: who played, who won, which moves, in words."""
 
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -12,7 +12,7 @@ from games.errors import RunFailed, UserError, nearest
 from games.registry import from_file, make
 from tournaments.records.facts import Facts
 from tournaments.records.results import FORFEITS
-from tournaments.records.store import NO_RESULT, PlayedGame, Selection, Store
+from tournaments.records.store import NO_RESULT, PlayedGame, Selection, Store, StoredAgent
 from tournaments.replays.replay import NUM_ENVS, Replay, replay
 
 TOGETHER = 4096  # games that are read and played again at a time
@@ -51,7 +51,8 @@ def _finite(game: PlayedGame) -> bool:
 def select(store: Store, agents: list[str], game: str = "", seed: int | None = None) -> Selection:
     """Return the selection of games in which all of `agents` are seated; raises UserError where there is none.
 
-    An agent is named by its label, its name, its reference, or the beginning of its id; a game by that of its id.
+    An agent is named by its label, its name (with or without the brackets), its reference, or the beginning of its id;
+    a game by that of its id.
     """
     selection = Selection(id=game.lower(), seed=seed, seated=tuple(agent_of(store, agent) for agent in agents))
     if store.count(selection):
@@ -72,11 +73,15 @@ def agent_of(store: Store, text: str) -> str:
     labels = store.labels()
     if text in labels.values():
         return next(id for id, label in labels.items() if label == text)
-    agents = store.agents()
-    found = [a.id for a in agents if text in (a.name, a.reference)] or [a.id for a in agents if a.id.startswith(text)]
-    if len(found) == 1 and text:
+    ways: tuple[Callable[[StoredAgent], bool], ...] = (
+        lambda agent: text in (agent.name, agent.reference),
+        lambda agent: text == agent.name.partition("(")[0],
+        lambda agent: bool(text) and agent.id.startswith(text),
+    )
+    found = next(filter(None, ([agent.id for agent in store.agents() if way(agent)] for way in ways)), [])
+    if len(found) == 1:
         return found[0]
-    if found and text:
+    if found:
         several = ", ".join(f"'{labels[id]}'" for id in found[:4])
         raise UserError(f"expected one agent, got '{text}', which names {len(found)}: {several}; name one of them")
     known = list(labels.values())

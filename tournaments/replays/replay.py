@@ -121,7 +121,7 @@ def _side_by_side(venv: VecEnv, games: Sequence[PlayedGame], names: bool, positi
         acting[ready] = timestep.acting[ready] & ~over[ready, None]
         if positions:
             for e in ready[ready < len(reels)].tolist():
-                reels[e].position = _position(venv, e) if not over[e] else ""
+                reels[e].position = _position(venv, e)
         if step == longest:
             break
         wrong = (step < left)[:, None] & _unplayable(spec, timestep, record[step])

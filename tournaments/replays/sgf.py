@@ -73,4 +73,4 @@ def _point(kind: str, move: Move, size: int) -> str:
 
 
 def _escaped(text: str) -> str:
-    return shown(text).replace("\\", "\\\\").replace("]", "\\]").replace(":", "\\:")
+    return shown(text).replace("\\", "\\\\").replace("]", "\\]")
