@@ -42,5 +42,7 @@ def _updates(log: Path, changed: int) -> list[Update]:
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
         for line in read_text(log, MOST_LOG).splitlines():
             update = parse_json(line)
-            found.append({name: float(update[name]) for name in ("step", WALL, CPU) if name == "step" or name in update})
+            found.append(
+                {name: float(update[name]) for name in ("step", WALL, CPU) if name == "step" or name in update}
+            )
     return found

@@ -76,12 +76,13 @@ def tournament_rate(store: StorePath, as_json: AsJson = False) -> None:
 def tournament_report(store: StorePath, as_json: AsJson = False) -> None:
     """Print the leaderboard, and write it as Markdown, CSV and one HTML page beside the store."""
     from tournaments.records.store import stored
+    from tournaments.reports.games import games_of
     from tournaments.reports.report import print_leaderboard, write_report
     from tournaments.reports.summary import listed, summarize
 
     with stored(store) as opened:
-        summary = summarize(opened)
-    paths = write_report(summary, opened.path.parent)
+        summary, games = summarize(opened), games_of(opened)
+    paths = write_report(summary, opened.path.parent, games)
     if as_json:
         print_json(summary.to_json() | {"files": {name: str(path) for name, path in paths.items()}})
         return

@@ -49,4 +49,3 @@ def _print(console: Terminal, verdict: "Verdict") -> None:
     for note in verdict.notes:
         console.print(f"note: {note}", style="yellow")
     console.print(verdict.sentence)
-

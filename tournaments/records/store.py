@@ -30,7 +30,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +144,17 @@ class PlayedGame:
             raise ValueError(f"expected {len(self.fixture.agents)} payoffs, one for each seat, got {len(self.payoffs)}")
         if self.termination not in FORFEITS and any(map(math.isnan, self.payoffs)):
             raise ValueError(f"expected numbers as payoffs of a game that nobody forfeited, got {self.payoffs}")
+
+
+class Game(NamedTuple):
+    """A game as it is listed: its agents' labels and their payoffs by seat; a payoff is None where it was left open."""
+
+    id: str
+    seed: int
+    agents: tuple[str, ...]
+    payoffs: tuple[float | None, ...]
+    termination: str
+    length: int
 
 
 @dataclass(frozen=True)
@@ -521,6 +532,21 @@ class Store:
                         failures=tuple(failures.get(id, ())),
                     ),
                 )
+
+    def listed(self) -> Iterator[Game]:
+        """Yield all games without their moves, in the order of their seeds."""
+        label = self._labels_by_number()
+        texts = [text for (text,) in self._rows("SELECT DISTINCT agents FROM games")]
+        payoffs: dict[str, tuple[float | None, ...]] = {}  # each text is read once
+        with self._reading():
+            seating = _seating(texts, label)
+            rows = self._db.execute(
+                "SELECT id, seed, agents, payoffs, termination, length FROM games ORDER BY seed < 0, seed, agents"
+            )
+            for id, seed, agents, paid, termination, length in rows:
+                if paid not in payoffs:
+                    payoffs[paid] = tuple(json.loads(paid))
+                yield Game(id, seed % (1 << 64), seating[agents], payoffs[paid], termination, length)
 
     def count(self, selection: Selection) -> int:
         """Return the number of selected games."""

@@ -84,9 +84,7 @@ def moves_of(game: PlayedGame, spec: Spec) -> Actions | None:
     return moves.reshape(game.length, spec.num_players, *([-1] if box else []))
 
 
-def replay(
-    venv: VecEnv, games: Sequence[PlayedGame], *, names: bool = False, positions: bool = False
-) -> list[Replay]:
+def replay(venv: VecEnv, games: Sequence[PlayedGame], *, names: bool = False, positions: bool = False) -> list[Replay]:
     """Play recorded games again, `venv.num_envs` of them side by side; return what came of each, in their order.
 
     With `names` the steps are returned, with the names of actions; with `positions` also the text of the positions. A

@@ -61,7 +61,7 @@ def _size(game: str, spec: Spec) -> tuple[int, int]:
 
 
 def _point(kind: str, move: Move, size: int) -> str:
-    """Return where a move was made: in hex by the cell's name (a1); else by two letters, from the top left; "": a pass."""
+    """Return where a move was made: in hex by the cell's name (a1), else by two letters from the top left; "" to pass."""
     assert isinstance(move.action, int)
     if kind == "hex":
         return _escaped(move.name)

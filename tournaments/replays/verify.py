@@ -64,7 +64,8 @@ class Verdict:
 def verify(store: Store, selection: Selection, *, agents: bool = False, trusted: Collection[str] = ()) -> Verdict:
     """Play the selected games again; with `agents` also ask the agents that are still who they were.
 
-    `trusted` are references of code that the store names and that may run. Raises UserError if the game cannot be built.
+    `trusted` are references of code that the store names and that may run. Raises UserError for a game that cannot be
+    built.
     """
     venv = environments(store, store.count(selection), trusted)
     found: dict[str, Difference] = {}
@@ -74,7 +75,9 @@ def verify(store: Store, selection: Selection, *, agents: bool = False, trusted:
         verified += record.game.moves is not None
         if difference := compare(record, again, venv.spec):
             found[record.id] = difference
-    notes = [f"the store has no moves of {_games(without_moves)}, which cannot be played again"] if without_moves else []
+    notes = (
+        [f"the store has no moves of {_games(without_moves)}, which cannot be played again"] if without_moves else []
+    )
     asked = 0
     if agents:
         references, unknown = known_agents(store, venv.spec, trusted)
@@ -185,8 +188,8 @@ def ask_again(
 ) -> Iterator[tuple[Record, Difference | None]]:
     """Play selected games again with their agents, and yield each with how it differs from the record.
 
-    Games in which others than the agents of `references`, by id, are seated, and those that ended in a timeout, are left
-    out.
+    Games in which others than the agents of `references`, by id, are seated, and those that ended in a timeout, are
+    left out.
     """
     asked = (
         record
@@ -215,6 +218,7 @@ def _played_otherwise(then: PlayedGame, now: PlayedGame) -> str:
             return f"its agents play it to the {what} {after}, and {before} is recorded"
     bound = max(bound_of(then), bound_of(now))
     same = all(
-        math.isnan(a) == math.isnan(b) and not abs(a - b) > bound for a, b in zip(then.payoffs, now.payoffs, strict=True)
+        math.isnan(a) == math.isnan(b) and not abs(a - b) > bound
+        for a, b in zip(then.payoffs, now.payoffs, strict=True)
     )
     return "" if same else f"its agents are paid {now.payoffs}, and {then.payoffs} are recorded"

@@ -58,7 +58,7 @@ def test_every_kind_of_game_is_as_it_is_recorded(tmp_path, monkeypatch, game, ag
 def first(path, what="id"):
     """Return a fact of one game that nobody forfeited."""
     with Store(path) as store:
-        return store._rows(f"SELECT {what} FROM games WHERE termination = 'finished' ORDER BY id")[0][0]
+        return store._rows(f"SELECT {what} FROM games WHERE termination IN ('finished', 'truncated') ORDER BY id")[0][0]
 
 
 def moves(path):
@@ -110,9 +110,7 @@ def test_a_changed_record_is_found(tmp_path, capsys, column, value, what):
 def test_a_game_that_goes_on_is_found(tmp_path):
     path = played(tmp_path, seeds=3)
     whole = moves(path)
-    change(
-        path, "UPDATE games SET moves = ?, length = ? WHERE id = ?", whole[:4].tobytes(), 2, first(path)
-    )
+    change(path, "UPDATE games SET moves = ?, length = ? WHERE id = ?", whole[:4].tobytes(), 2, first(path))
     [difference] = found(path).differences
     assert difference.what == "it is recorded as finished, and it goes on after 2 steps"
     change(path, "UPDATE games SET moves = ?, length = ? WHERE id = ?",
