@@ -22,6 +22,7 @@ from marl.cli.options import (
 from tournaments.commands.games import tournament_games
 from tournaments.commands.options import StorePath
 from tournaments.commands.verify import tournament_verify
+from tournaments.commands.watch import tournament_watch
 
 if TYPE_CHECKING:
     from tournaments.reports.summary import Summary
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Play round robins and rate the agents.")
 app.command("games")(tournament_games)
 app.command("verify")(tournament_verify)
+app.command("watch")(tournament_watch)
 
 
 @app.command("run")

@@ -20,12 +20,14 @@ writing, in the file and in one transaction.
 """
 
 import json
+import logging
 import math
 import shlex
 import sqlite3
+import time
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -46,10 +48,13 @@ from tournaments.records.results import FORFEITS, Results
 STORE = "games.sqlite"
 SCHEMA_VERSION = 3  # 2 added null payoffs; 3 added agents' numbers, rounding, failures and notes
 FIRST_ROW = -(1 << 63)
+PATIENCE = 600.0  # seconds to wait while another process has locked a store
 CHECKED = 50_000  # games that are read at a time where none are kept
 MOST_PAYOFF = 1e100  # above any sum of float32 rewards; sums over games stay finite
 NO_RESULT = ("no_contest", "cut")  # terminations of games that are not rated
 TERMINATIONS = ("finished", "truncated", *FORFEITS, "resigned", *NO_RESULT)
+
+_log = logging.getLogger(__name__)
 
 _AGENTS = """CREATE TABLE agents (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, reference TEXT NOT NULL
@@ -203,10 +208,7 @@ class Store:
         self._db = self._connect("rwc" if create else "ro")
         try:
             with self._reading():
-                if create:
-                    self._open_for_writing()
-                else:
-                    self._open_for_reading()
+                self._patiently(self._open_for_writing if create else self._open_for_reading)
         except BaseException:
             self._db.close()
             raise
@@ -226,6 +228,8 @@ class Store:
         try:
             self._db.execute("SELECT 1 FROM sqlite_master")
         except sqlite3.OperationalError as error:
+            if _locked(error):
+                raise
             # Read-only media: SQLite cannot create the shared-memory file of a write-ahead log.
             self._db.close()
             log = self.path.with_name(self.path.name + "-wal")
@@ -316,6 +320,11 @@ class Store:
         try:
             yield
         except sqlite3.Error as error:
+            if _locked(error):
+                raise UserError(
+                    f"another process has locked the store '{self.path}' for more than {PATIENCE:.0f} seconds; let it "
+                    "end, and try again"
+                ) from error
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # SQLite's primary result code
             if code == sqlite3.SQLITE_NOTADB:
                 raise self._not_a_store() from error
@@ -323,9 +332,29 @@ class Store:
         except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
             raise self._damaged(error) from error
 
+    def _patiently(self, act: Callable[[], object]) -> None:
+        """Act; while another process has locked the store, wait up to PATIENCE seconds, say so, and act again."""
+        began, told = time.monotonic(), False
+        while True:
+            try:
+                act()
+                break
+            except sqlite3.OperationalError as error:  # after the seconds that SQLite itself waits
+                if not _locked(error) or time.monotonic() - began > PATIENCE:
+                    raise
+                if not told:
+                    _log.warning(
+                        "note: another process has locked the store '%s'; waiting for it, at most %.0f seconds",
+                        self.path,
+                        PATIENCE,
+                    )
+                told = True
+        if told:
+            _log.warning("note: the store '%s' was free after %.0f seconds", self.path, time.monotonic() - began)
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+        self._patiently(lambda: self._db.execute("BEGIN IMMEDIATE"))
         try:
             yield
             self._db.execute("COMMIT")
@@ -341,6 +370,11 @@ class Store:
             with self._transaction():
                 yield
         except sqlite3.Error as error:
+            if _locked(error):
+                raise RunFailed(
+                    f"another process has locked the store '{self.path}' for more than {PATIENCE:.0f} seconds; what was "
+                    "written before is kept: let that process end, and run again to go on"
+                ) from error
             raise RunFailed(
                 f"expected to write to the store '{self.path}', got '{error}'; what was written before is kept: make "
                 "room or make it writable, and run again to go on"
@@ -660,6 +694,11 @@ class Store:
 def _but_timeouts(retry: bool) -> str:
     """Return the end of a condition that leaves out the games that are to be played again."""
     return " AND termination != 'timeout'" if retry else ""
+
+
+def _locked(error: sqlite3.Error) -> bool:
+    """Return whether another process has locked what an operation needs."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _signed(seed: int) -> int:
