@@ -26,7 +26,7 @@ FLOORS = (
     ("tournaments.ratings",),
     ("tournaments.schedules", "tournaments.reports"),
     ("tournaments.playing",),
-    ("tournaments.replays",),
+    ("tournaments.playback",),
     ("tournaments",),
     ("tournaments.populations",),
     ("marl.cli",),

@@ -100,10 +100,14 @@ def write_parts(path: Path, parts: Iterable[str]) -> None:
     """
     partial = path.with_name(f"{path.name}.partial")
     partial.unlink(missing_ok=True)
-    with partial.open("x", encoding="utf-8", newline="\n") as file:
-        file.writelines(parts)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with partial.open("x", encoding="utf-8", newline="\n") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:  # the disk is full, or the parts could not be made
+        partial.unlink(missing_ok=True)
+        raise
     partial.replace(path)
 
 

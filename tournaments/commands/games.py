@@ -45,8 +45,8 @@ def tournament_games(
     trust: Trusted = None,
 ) -> None:
     """List the games of a tournament, show one move by move, or export them as text, JSON lines, PGN or SGF."""
+    from tournaments.playback.recorded import select
     from tournaments.records.store import stored
-    from tournaments.replays.records import select
 
     form = form or (SUFFIXES.get(out.suffix.lower(), Form.TEXT) if out else Form.TEXT)
     with stored(store) as opened:
@@ -71,10 +71,10 @@ def _print(parts: Iterator[str]) -> None:
 
 def _parts(store: "Store", chosen: "Selection", form: Form, trusted: list[str]) -> Iterator[str]:
     """Yield the text of the chosen games, whole lines at a time."""
+    from tournaments.playback import pgn, sgf
+    from tournaments.playback.recorded import environments, played_back, records, whole
+    from tournaments.playback.text import json_line, lines, move_by_move
     from tournaments.records.facts import Facts
-    from tournaments.replays import pgn, sgf
-    from tournaments.replays.records import environments, records, replayed, whole
-    from tournaments.replays.text import json_line, lines, move_by_move
 
     count, game = store.count(chosen), Facts.of(store).game
     if form is Form.TEXT and not (chosen.id and count == 1):
@@ -83,7 +83,7 @@ def _parts(store: "Store", chosen: "Selection", form: Form, trusted: list[str]) 
     venv = environments(store, count, trusted)
     opening_moves = store.get("opening_moves", 0)
     if form is Form.TEXT:
-        for record, again in replayed(store, chosen, venv, positions=True):
+        for record, again in played_back(store, chosen, venv, positions=True):
             yield from (f"{line}\n" for line in move_by_move(record, again, opening_moves))
     elif form is Form.JSON:
         for record, again in whole(store, chosen, venv):

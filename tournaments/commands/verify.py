@@ -11,7 +11,7 @@ from marl.cli.options import MOST, AsJson, print_json
 from tournaments.commands.options import StorePath, Trusted
 
 if TYPE_CHECKING:
-    from tournaments.replays.verify import Verdict
+    from tournaments.playback.verify import Verdict
 
 MOST_SHOWN = 20  # differences on the terminal
 
@@ -26,8 +26,8 @@ def tournament_verify(
     as_json: AsJson = False,
 ) -> None:
     """Play the recorded moves of a store again, and compare; exit code 1 where a game differs."""
+    from tournaments.playback.verify import verify
     from tournaments.records.store import Selection, stored
-    from tournaments.replays.verify import verify
 
     with stored(store) as opened:
         if not len(opened):

@@ -8,10 +8,10 @@ It is recorded when a tournament begins, in the table `meta`, so that a report i
 
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, TypeAdapter, ValidationError
 
@@ -67,6 +67,7 @@ class Machine(_Fact):
         return cls(versions=software, processor=f"{_processor()}, {os.cpu_count()} cores", system=system)
 
 
+Recorded = TypeVar("Recorded")
 _ORIGINS, _MACHINES = TypeAdapter(dict[str, Origin]), TypeAdapter(list[Machine])
 
 
@@ -81,7 +82,7 @@ def record(store: Store, game: str, agents: Iterable[Identity] = ()) -> None:
         store.set(MACHINES, _MACHINES.dump_python([*before, this]))
 
 
-def origins(store: Store) -> Mapping[str, Origin]:
+def origins(store: Store) -> dict[str, Origin]:
     """Return what the store says of its agents, by id; raises UserError where no release wrote that."""
     return _read(store, AGENTS, _ORIGINS, {})
 
@@ -91,7 +92,7 @@ def machines(store: Store) -> list[Machine]:
     return _read(store, MACHINES, _MACHINES, [])
 
 
-def _read(store: Store, key: str, kind: TypeAdapter, default):  # type: ignore[no-untyped-def,type-arg]
+def _read(store: Store, key: str, kind: TypeAdapter[Recorded], default: Recorded) -> Recorded:
     try:
         return kind.validate_python(store.get(key, default))
     except ValidationError as error:

@@ -372,8 +372,8 @@ class Store:
         except sqlite3.Error as error:
             if _locked(error):
                 raise RunFailed(
-                    f"another process has locked the store '{self.path}' for more than {PATIENCE:.0f} seconds; what was "
-                    "written before is kept: let that process end, and run again to go on"
+                    f"another process has locked the store '{self.path}' for more than {PATIENCE:.0f} seconds; what "
+                    "was written before is kept: let that process end, and run again to go on"
                 ) from error
             raise RunFailed(
                 f"expected to write to the store '{self.path}', got '{error}'; what was written before is kept: make "

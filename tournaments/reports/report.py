@@ -104,8 +104,8 @@ def _rating_cells(rank: int, rating: Rating) -> list[str]:
     return [str(rank), rating.agent, f"{rating.elo:.0f}", half_width(rating.ci95), str(rating.games), score]
 
 
-def _record_titles(summary: Summary) -> list[str]:
-    return ["won", "drawn", "lost"] if summary.records else []
+def _tally_titles(summary: Summary) -> list[str]:
+    return ["won", "drawn", "lost"] if summary.tallies else []
 
 
 def half_width(ci95: float) -> str:
@@ -213,10 +213,10 @@ def _markdown(summary: Summary) -> str:
         if summary.ratings and len(summary.ratings.parts) > 1:
             lines += [f"## Part {number}", ""]
         rows = [
-            [*_rating_cells(rank, rating), *map(str, summary.records.get(rating.agent, ()))]
+            [*_rating_cells(rank, rating), *map(str, summary.tallies.get(rating.agent, ()))]
             for rank, rating in enumerate(part.ratings, start=1)
         ]
-        lines += [*markdown_table([*RATING_TITLES, *_record_titles(summary)], rows), ""]
+        lines += [*markdown_table([*RATING_TITLES, *_tally_titles(summary)], rows), ""]
     if summary.ratings:
         lines += [_seat_line(summary), ""]
     lines += [f"- {markdown_cell(warning)}" for warning in summary.warnings] + ([""] if summary.warnings else [])
@@ -229,13 +229,13 @@ def _csv(summary: Summary) -> str:
 
 def _csv_rows(summary: Summary) -> Iterator[list[str | int]]:
     if summary.ratings:
-        yield ["rank", "agent", "elo", "ci95", "games", "score", "part", "prior_dominated", *_record_titles(summary)]
+        yield ["rank", "agent", "elo", "ci95", "games", "score", "part", "prior_dominated", *_tally_titles(summary)]
         for part in summary.ratings.parts:
             for rank, r in enumerate(part.ratings, start=1):
                 score, prior_dominated = f"{r.score:.6f}", str(r.prior_dominated).lower()
                 ci95 = f"{r.ci95:.3f}" if np.isfinite(r.ci95) else ""
-                record = summary.records.get(r.agent, ())
-                yield [rank, r.agent, f"{r.elo:.3f}", ci95, r.games, score, r.part, prior_dominated, *record]
+                tally = summary.tallies.get(r.agent, ())
+                yield [rank, r.agent, f"{r.elo:.3f}", ci95, r.games, score, r.part, prior_dominated, *tally]
     elif summary.matchups:
         unit = summary.matchups.unit
         fields = ["agent", "payoff", "ci95", "self_play", "cross_play", "welfare", "games", "best_responses"]
@@ -303,7 +303,7 @@ def _html(summary: Summary, found: Sequence[Pairing], files: Mapping[str, str]) 
         terminations=[kind for kind in TERMINATIONS if any(ending.counts[kind] for ending in summary.endings)],
         linked=bool(found),
         method=_method(summary),
-        records=summary.records,
+        tallies=summary.tallies,
         duration=duration,
         files=files,
     )

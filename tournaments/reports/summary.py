@@ -76,7 +76,7 @@ class Summary:
         return (there + back).reshape(n, n, 3)
 
     @cached_property
-    def records(self) -> dict[str, list[int]]:
+    def tallies(self) -> dict[str, list[int]]:
         """The wins, draws and losses of each rated agent of a two-player game; empty for other games."""
         if self.ratings is None or self.num_players != 2:
             return {}

@@ -46,7 +46,9 @@ def test_cells_lead_to_the_games_of_their_pairing(tmp_path, payoff, self_play):
     with make_store(tmp_path / "s", payoff, self_play=self_play) as store:
         files = reported(store, tmp_path)
         agents = summarize(store).agents
-    links = [value for name, value in Page(files["report.html"]).attributes if name == "href" and "games.html#" in value]
+    links = [
+        value for name, value in Page(files["report.html"]).attributes if name == "href" and "games.html#" in value
+    ]
     anchors = {value for name, value in Page(files["games.html"]).attributes if name == "id"}
     assert len(links) == (9 if self_play else 6)
     assert {link.partition("#")[2] for link in links} == anchors and len(anchors) == (6 if self_play else 3)
@@ -80,7 +82,7 @@ def test_wins_draws_and_losses_are_on_the_leaderboard(tmp_path):
     for row in csv.DictReader(io.StringIO(files["leaderboard.csv"])):
         won, drawn, lost = (int(row[what]) for what in ("won", "drawn", "lost"))
         assert won + drawn + lost == int(row["games"]) == 36
-        assert [won, drawn, lost] == summary.records[row["agent"]]
+        assert [won, drawn, lost] == summary.tallies[row["agent"]]
         assert (won + drawn / 2) / 36 == pytest.approx(float(row["score"]), abs=1e-6)
     assert "| won | drawn | lost |" in files["leaderboard.md"]
 

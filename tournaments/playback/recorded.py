@@ -10,10 +10,10 @@ from games import rounding
 from games.contract import VecEnv
 from games.errors import RunFailed, UserError, nearest
 from games.registry import from_file, make
+from tournaments.playback.moves import NUM_ENVS, Playback, play_back
 from tournaments.records.facts import Facts
 from tournaments.records.results import FORFEITS
 from tournaments.records.store import NO_RESULT, PlayedGame, Selection, Store, StoredAgent
-from tournaments.replays.replay import NUM_ENVS, Replay, replay
 
 TOGETHER = 4096  # games that are read and played again at a time
 SHORT = 12  # digits of a game's id in a list
@@ -96,13 +96,13 @@ def records(store: Store, selection: Selection) -> Iterator[Record]:
         yield Record(id, game, tuple(labels[agent] for agent in game.fixture.agents))
 
 
-def replayed(
+def played_back(
     store: Store, selection: Selection, venv: VecEnv, *, names: bool = False, positions: bool = False
-) -> Iterator[tuple[Record, Replay]]:
-    """Yield the selected games with what came of playing them again (`replay`), in the order of their seeds."""
+) -> Iterator[tuple[Record, Playback]]:
+    """Yield the selected games with what came of playing them again (`play_back`), in the order of their seeds."""
     chosen = records(store, selection)
     while some := list(islice(chosen, TOGETHER)):
-        again = replay(venv, [record.game for record in some], names=names, positions=positions)
+        again = play_back(venv, [record.game for record in some], names=names, positions=positions)
         yield from zip(some, again, strict=True)
 
 
@@ -122,9 +122,9 @@ def environments(store: Store, games: int, trusted: Collection[str] = ()) -> Vec
 
 def whole(
     store: Store, selection: Selection, venv: VecEnv, *, positions: bool = False
-) -> Iterator[tuple[Record, Replay]]:
+) -> Iterator[tuple[Record, Playback]]:
     """Yield the selected games with all their moves; raises RunFailed where these do not fit the game."""
-    for record, again in replayed(store, selection, venv, names=True, positions=positions):
+    for record, again in played_back(store, selection, venv, names=True, positions=positions):
         if again.fault:
             raise RunFailed(
                 f"the game {record.id[:SHORT]} in '{store.path}' cannot be played again ({again.fault}); the game has "

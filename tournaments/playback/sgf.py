@@ -6,8 +6,8 @@ from games.contract import Box, Spec
 from games.errors import UserError
 from games.references import layers
 from games.text import shown
-from tournaments.replays.records import Record, ending
-from tournaments.replays.replay import Move, Replay
+from tournaments.playback.moves import Move, Playback
+from tournaments.playback.recorded import Record, ending
 
 GAMES = {"go": 1, "othello": 2, "hex": 11}  # SGF's numbers of games
 HEX = 11  # cells along a side of OpenSpiel's board
@@ -25,7 +25,7 @@ def refuse(game: str) -> None:
         )
 
 
-def sgf(record: Record, again: Replay, spec: Spec) -> str:
+def sgf(record: Record, again: Playback, spec: Spec) -> str:
     """Return a game as SGF: a game tree on one line for its properties and one for its moves."""
     game, (black, white) = record.game, record.agents
     kind = layers(game.fixture.game)[0].name
@@ -61,7 +61,7 @@ def _size(game: str, spec: Spec) -> tuple[int, int]:
 
 
 def _point(kind: str, move: Move, size: int) -> str:
-    """Return where a move was made: in hex by the cell's name (a1), else by two letters from the top left; "" to pass."""
+    """Return where a move was made: in hex by the cell's name (a1), else by letters from the top left; "" to pass."""
     assert isinstance(move.action, int)
     if kind == "hex":
         return _escaped(move.name)

@@ -37,7 +37,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Replay:
+class Playback:
     """What came of playing a recorded game again.
 
     `length` is the number of steps that were played, `payoffs` [N] what they paid, `rounding` the bound on the rounding
@@ -84,14 +84,16 @@ def moves_of(game: PlayedGame, spec: Spec) -> Actions | None:
     return moves.reshape(game.length, spec.num_players, *([-1] if box else []))
 
 
-def replay(venv: VecEnv, games: Sequence[PlayedGame], *, names: bool = False, positions: bool = False) -> list[Replay]:
+def play_back(
+    venv: VecEnv, games: Sequence[PlayedGame], *, names: bool = False, positions: bool = False
+) -> list[Playback]:
     """Play recorded games again, `venv.num_envs` of them side by side; return what came of each, in their order.
 
     With `names` the steps are returned, with the names of actions; with `positions` also the text of the positions. A
     game without moves has no steps to play.
     """
     order = sorted(range(len(games)), key=lambda k: games[k].length)  # so that few wait for the longest
-    found: dict[int, Replay] = {}
+    found: dict[int, Playback] = {}
     for start in range(0, len(games), venv.num_envs):
         chosen = order[start : start + venv.num_envs]
         together = _side_by_side(venv, [games[k] for k in chosen], names or positions, positions)
@@ -99,7 +101,7 @@ def replay(venv: VecEnv, games: Sequence[PlayedGame], *, names: bool = False, po
     return [found[k] for k in range(len(games))]
 
 
-def _side_by_side(venv: VecEnv, games: Sequence[PlayedGame], names: bool, positions: bool) -> list[Replay]:
+def _side_by_side(venv: VecEnv, games: Sequence[PlayedGame], names: bool, positions: bool) -> list[Playback]:
     """Play at most one game in each environment again; an environment whose game is over plays its first actions."""
     spec, num_envs = venv.spec, venv.num_envs
     reels = [_reel(game, spec) for game in games]
@@ -142,7 +144,7 @@ def _side_by_side(venv: VecEnv, games: Sequence[PlayedGame], names: bool, positi
             reels[e].fault = f"the game ends after {step + 1} steps, and {left[e]} are recorded"
             left[e] = step + 1
     return [
-        Replay(
+        Playback(
             length=int(played[e]),
             payoffs=tuple(returns[e].tolist()),
             rounding=float(rounded[e]) + rounding.of_sums(spec, int(played[e])),

@@ -7,9 +7,9 @@ from typing import Any
 
 from games.contract import Spec
 from games.text import cut, shown
+from tournaments.playback.moves import Move, Playback, Step
+from tournaments.playback.recorded import SHORT, Record, ending
 from tournaments.records.store import Store
-from tournaments.replays.records import SHORT, Record, ending
-from tournaments.replays.replay import Move, Replay, Step
 
 MOST_NAME = 40  # characters of an agent's name in a list
 
@@ -41,7 +41,7 @@ def written(payoff: float) -> str:
     return "—" if math.isnan(payoff) else f"{payoff:g}"
 
 
-def move_by_move(record: Record, again: Replay, opening_moves: int) -> Iterator[str]:
+def move_by_move(record: Record, again: Playback, opening_moves: int) -> Iterator[str]:
     """Yield the lines of one game: who played, each position, each move, and how it ended."""
     game = record.game
     yield f"game {record.id}"
@@ -67,7 +67,7 @@ def _moves(step: Step, agents: Sequence[str]) -> str:
     return ", ".join(said) or "nobody acts"
 
 
-def json_line(record: Record, again: Replay, spec: Spec, opening_moves: int) -> str:
+def json_line(record: Record, again: Playback, spec: Spec, opening_moves: int) -> str:
     """Return a game as one line of JSON.
 
     `moves` and `names` have a list for each step, with null for players who did not act; null where the store has none.

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from games.registry import make
-from tests.tournaments.replays.stores import SECOND, TIC_TAC_TOE, change, marl, played
+from tests.tournaments.playback.stores import SECOND, TIC_TAC_TOE, change, marl, played
+from tournaments.playback import moves as moves_
+from tournaments.playback.recorded import environments, played_back
+from tournaments.playback.verify import verify
 from tournaments.records.store import Selection, Store
-from tournaments.replays import replay as replays
-from tournaments.replays.records import environments, replayed
-from tournaments.replays.verify import verify
 
 SPREAD = "pettingzoo:mpe2.simple_spread_v3(N=2, continuous_actions=True, max_cycles=3)"
 GONE = "tests.games.test_comings_and_goings:Gone"
@@ -47,10 +47,10 @@ def test_every_kind_of_game_is_as_it_is_recorded(tmp_path, monkeypatch, game, ag
     assert verdict.differences == [] and verdict.notes == [] and verdict.without_moves == 0
     with Store(path) as store:
         assert verdict.verified == verdict.asked == len(store)
-        many = list(replayed(store, Selection(), environments(store, 100, trusted), names=True))
-        single = list(replayed(store, Selection(), make(game, 1), names=True))
+        many = list(played_back(store, Selection(), environments(store, 100, trusted), names=True))
+        single = list(played_back(store, Selection(), make(game, 1), names=True))
     assert [again for _, again in many] == [again for _, again in single]
-    assert [len(again.steps) for _, again in many] == [replays.steps_of(record.game) for record, _ in many]
+    assert [len(again.steps) for _, again in many] == [moves_.steps_of(record.game) for record, _ in many]
     recorded = [again.payoffs for record, again in many if record.game.termination == "finished"]
     assert recorded == [record.game.payoffs for record, _ in many if record.game.termination == "finished"]
 

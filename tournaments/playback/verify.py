@@ -14,13 +14,13 @@ from games.contract import Spec
 from games.errors import UserError
 from marl.agents.load import identify, names_code
 from marl.rollout.loop import most_steps
+from tournaments.playback.moves import Playback, steps_of
+from tournaments.playback.recorded import TOGETHER, Record, bound_of, environments, played_back, records
 from tournaments.playing.match import dismiss, forfeit_payoffs, play_chunk
 from tournaments.playing.play import BATCH, NUM_ENVS
 from tournaments.records.facts import Facts
 from tournaments.records.results import FORFEITS
 from tournaments.records.store import PlayedGame, Selection, Store, StoredAgent
-from tournaments.replays.records import TOGETHER, Record, bound_of, environments, records, replayed
-from tournaments.replays.replay import Replay, steps_of
 from tournaments.schedules.pieces import batches, by_pairing
 
 MACHINES = ("timeout",)  # endings that depend on the machine's speed
@@ -70,7 +70,7 @@ def verify(store: Store, selection: Selection, *, agents: bool = False, trusted:
     venv = environments(store, store.count(selection), trusted)
     found: dict[str, Difference] = {}
     verified = without_moves = 0
-    for record, again in replayed(store, selection, venv):
+    for record, again in played_back(store, selection, venv):
         without_moves += record.game.moves is None
         verified += record.game.moves is not None
         if difference := compare(record, again, venv.spec):
@@ -93,7 +93,7 @@ def _games(number: int) -> str:
     return f"{number:,} game{'s' * (number != 1)}"
 
 
-def compare(record: Record, again: Replay, spec: Spec) -> Difference | None:
+def compare(record: Record, again: Playback, spec: Spec) -> Difference | None:
     """Return how a recorded game differs from what its moves make of it; None if it does not."""
     what = _misnamed(record)
     if record.game.moves is not None:
@@ -111,7 +111,7 @@ def _misnamed(record: Record) -> str:
     return f"its id is not that of its game, agents, seed and settings ({record.game.fixture.id})"
 
 
-def _differing(game: PlayedGame, again: Replay, spec: Spec) -> str:
+def _differing(game: PlayedGame, again: Playback, spec: Spec) -> str:
     """Return how the payoffs, the length or the ending differ; "" if none does. All recorded moves were played."""
     ended = "truncated" if again.truncated else "finished" if again.over else ""
     if game.termination in ("finished", "truncated"):
@@ -131,7 +131,7 @@ def _differing(game: PlayedGame, again: Replay, spec: Spec) -> str:
     return ""  # who forfeited or resigned is not known from the moves
 
 
-def _forfeited_otherwise(game: PlayedGame, again: Replay, spec: Spec) -> str:
+def _forfeited_otherwise(game: PlayedGame, again: Playback, spec: Spec) -> str:
     offenders = [failure.player for failure in game.failures]
     idle = [player for player in offenders if player not in again.acting]
     if idle:
@@ -141,7 +141,7 @@ def _forfeited_otherwise(game: PlayedGame, again: Replay, spec: Spec) -> str:
     return _paid_otherwise(game, again, forfeit_payoffs(spec, offenders, again.payoffs))
 
 
-def _paid_otherwise(game: PlayedGame, again: Replay, payoffs: Sequence[float]) -> str:
+def _paid_otherwise(game: PlayedGame, again: Playback, payoffs: Sequence[float]) -> str:
     bound = max(bound_of(game), again.rounding)
     for player, (then, now) in enumerate(zip(game.payoffs, payoffs, strict=True)):
         if math.isnan(then) != math.isnan(now) or abs(then - now) > bound:

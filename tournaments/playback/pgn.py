@@ -11,8 +11,8 @@ from games.contract import Spec
 from games.errors import UserError
 from games.references import layers
 from games.text import shown
-from tournaments.replays.records import Record
-from tournaments.replays.replay import Replay
+from tournaments.playback.moves import Playback
+from tournaments.playback.recorded import Record
 
 RESULTS = {1: "1-0", 0: "1/2-1/2", -1: "0-1", None: "*"}
 TERMINATIONS = {  # of the tag Termination, by ours
@@ -46,7 +46,7 @@ def is_chess(game: str) -> bool:
     return (reference.source, reference.name) == ("openspiel", "chess")
 
 
-def pgn(record: Record, again: Replay) -> Iterator[str]:
+def pgn(record: Record, again: Playback) -> Iterator[str]:
     """Yield the lines of a game as PGN; a blank line follows."""
     game = record.game
     chess = is_chess(game.fixture.game)
