@@ -126,7 +126,7 @@ def _side_by_side(venv: VecEnv, games: Sequence[PlayedGame], names: bool, positi
             break
         wrong = (step < left)[:, None] & _unplayable(spec, timestep, record[step])
         for e in np.flatnonzero(wrong.any(1)).tolist():
-            reels[e].fault = _described(spec, timestep, record[step], e, int(wrong[e].argmax()), step)
+            reels[e].fault = _described(timestep, record[step], e, int(wrong[e].argmax()), step)
             left[e] = step
             acting[e] = timestep.acting[e]
         live = step < left
@@ -170,9 +170,9 @@ def _reel(game: PlayedGame, spec: Spec) -> _Reel:
 
 def _recorded(reels: Sequence[_Reel], spec: Spec, num_envs: int, longest: int) -> Actions:
     """Return the recorded moves of all games [T, E, N] or [T, E, N, D], with zeros behind their ends."""
-    box = isinstance(spec.action, Box)
-    shape = (longest, num_envs, spec.num_players, *([spec.action.size] if isinstance(spec.action, Box) else []))
-    record: Actions = np.zeros(shape, np.float32 if box else np.int64)
+    size, kind = ([spec.action.size], np.float32) if isinstance(spec.action, Box) else ([], np.int64)
+    shape = (longest, num_envs, spec.num_players, *size)
+    record: Actions = np.zeros(shape, kind)
     for e, reel in enumerate(reels):
         if len(reel.moves) and reel.moves.shape[1:] != shape[2:]:
             reel.fault, reel.moves = f"its moves do not fit {spec.action}", reel.moves[:0]
@@ -200,7 +200,7 @@ def _playable(spec: Spec, timestep: TimeStep, joint: Actions, live: NDArray[np.b
     return np.where(live[:, None], joint, timestep.action_mask.argmax(2))
 
 
-def _described(spec: Spec, timestep: TimeStep, joint: Actions, e: int, player: int, step: int) -> str:
+def _described(timestep: TimeStep, joint: Actions, e: int, player: int, step: int) -> str:
     action = joint[e, player].tolist()
     if not timestep.acting[e, player]:
         return f"at step {step} an action of player {player} is recorded, who does not act there"

@@ -76,9 +76,10 @@ def agent_of(store: Store, text: str) -> str:
     ways: tuple[Callable[[StoredAgent], bool], ...] = (
         lambda agent: text in (agent.name, agent.reference),
         lambda agent: text == agent.name.partition("(")[0],
-        lambda agent: bool(text) and agent.id.startswith(text),
+        lambda agent: agent.id.startswith(text),
     )
-    found = next(filter(None, ([agent.id for agent in store.agents() if way(agent)] for way in ways)), [])
+    agents = store.agents() if text else []
+    found = next(filter(None, ([agent.id for agent in agents if way(agent)] for way in ways)), [])
     if len(found) == 1:
         return found[0]
     if found:

@@ -28,7 +28,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
@@ -239,11 +239,11 @@ class Store:
                     "drive; copy both to a folder that can be written"
                 ) from error
             self._db = self._connect("ro", immutable=True)
-        version = self._version()
-        if version < SCHEMA_VERSION:
-            older, self._db = self._db, sqlite3.connect(":memory:", isolation_level=None)
-            with closing(older):
-                older.backup(self._db)
+        if self._version() < SCHEMA_VERSION:
+            copy = sqlite3.connect(":memory:", isolation_level=None)
+            self._db.backup(copy)
+            self._db.close()
+            self._db = copy
             self._migrate()
         self._db.execute("PRAGMA query_only = ON")
 
@@ -554,16 +554,19 @@ class Store:
             )
             for id, game, seed, text, payoffs, termination, length, moves, rounding in rows:
                 seats = tuple(ids[number] for number in json.loads(text))
+                failed = tuple(failures.get(id, ()))
+                if not isinstance(moves, bytes | None) or any(f.player not in range(len(seats)) for f in failed):
+                    raise ValueError("a game's moves or failures are not as a release writes them")
                 yield (
                     str(id),
                     PlayedGame(
-                        fixture=Fixture(game, seats, seed % (1 << 64), *settings),
-                        payoffs=tuple(math.nan if paid is None else paid for paid in json.loads(payoffs)),
+                        fixture=Fixture(str(game), seats, seed % (1 << 64), *settings),
+                        payoffs=tuple(math.nan if paid is None else float(paid) for paid in json.loads(payoffs)),
                         termination=termination,
-                        length=length,
+                        length=int(length),
                         moves=moves,
-                        rounding=rounding,
-                        failures=tuple(failures.get(id, ())),
+                        rounding=None if rounding is None else float(rounding),
+                        failures=failed,
                     ),
                 )
 
@@ -698,7 +701,7 @@ def _but_timeouts(retry: bool) -> str:
 
 def _locked(error: sqlite3.Error) -> bool:
     """Return whether another process has locked what an operation needs."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return bool(getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY)
 
 
 def _signed(seed: int) -> int:

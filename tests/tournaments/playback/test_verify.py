@@ -191,6 +191,25 @@ def test_code_that_a_store_names_does_not_run_unless_it_is_typed(tmp_path, capsy
     assert f"--trust {SECOND}" in capsys.readouterr().out.replace("\n", "")
 
 
+@pytest.mark.parametrize(
+    "change_of_all",
+    [
+        "UPDATE games SET length = 'long'",
+        "UPDATE games SET moves = 'text'",
+        "UPDATE games SET rounding = 'x'",
+        "UPDATE games SET payoffs = '[[1], 2]'",
+        "UPDATE games SET agents = '[9, 9]'",
+        "INSERT INTO failures SELECT id, 7, 'timeout', '', 0 FROM games",
+    ],
+)
+def test_cells_that_no_release_wrote_are_said_in_one_sentence(tmp_path, capsys, change_of_all):
+    path = played(tmp_path, seeds=1)
+    change(path, change_of_all)
+    for command in ("verify", "games"):
+        assert marl("tournament", command, path) == 2
+        assert "is damaged" in capsys.readouterr().err
+
+
 def test_an_empty_store(tmp_path, capsys):
     Store(tmp_path / "games.sqlite", create=True).close()
     for command in ("verify", "games"):
