@@ -44,6 +44,14 @@ def sentence(text: str) -> str:
     return cut(shown(text), LONGEST_SENTENCE)
 
 
+def duration(seconds: float | None) -> str:
+    """Return seconds as text in a unit that suits them, such as `3.5 h`; empty if they are not known."""
+    if seconds is None:
+        return ""
+    unit, name = next((pair for pair in ((3600, "h"), (60, "min")) if seconds >= 2 * pair[0]), (1, "s"))
+    return f"{seconds / unit:.3g} {name}"
+
+
 def markdown_table(
     titles: Sequence[str], rows: Iterable[Sequence[str]], words: Sequence[str] = ("agent",)
 ) -> list[str]:

@@ -26,6 +26,7 @@ FLOORS = (
     ("tournaments.ratings",),
     ("tournaments.schedules", "tournaments.reports"),
     ("tournaments.playing",),
+    ("tournaments.playback",),
     ("tournaments",),
     ("tournaments.populations",),
     ("marl.cli",),

@@ -187,7 +187,8 @@ def attack_stores(attacks: Attacks) -> None:
         ("CREATE VIEW evil AS SELECT load_extension('evil')", None),
     ]
     for statement, value in changes:
-        for command in ("rate", "report", "plot", "plot --by simulations", "run"):
+        rated = ("rate", "report", "plot", "plot --by simulations", "watch --once")
+        for command in (*rated, "games --format json", "verify --agents", "run"):
             folder = attacks.folder()
             shutil.copytree(attacks.home / "tournament", folder / "gift")
             with contextlib.closing(sqlite3.connect(folder / "gift" / "games.sqlite")) as store:
@@ -220,6 +221,7 @@ def test_nothing_that_a_strangers_file_names_is_run(home):
                 ["plot", "run"],
                 ["tournament", "run", "tournament.yaml", "--run-dir", "tournament"],
                 ["tournament", "plot", "tournament"],
+                ["tournament", "verify", "tournament", "--agents"],
                 ["games", "check", TIC_TAC_TOE, "--episodes", "1"],
             )
         ],

@@ -24,6 +24,7 @@ from marl.base.schema import Count, OfGame, References, Size, dump
 from marl.base.terminal import Terminal
 from marl.rollout.loop import most_steps
 from tournaments.playing.play import BATCH, NUM_ENVS, play_into
+from tournaments.records import provenance
 from tournaments.records.store import STORE, PlayedGame, Store, StoredAgent
 from tournaments.schedules.round_robin import RoundRobin
 
@@ -137,7 +138,7 @@ def field(config: TournamentConfig, spec: Spec) -> list[Identity]:
     return agents
 
 
-def open_store(config: TournamentConfig, spec: Spec, agents: Iterable[Identity], folder: Path) -> Store:
+def open_store(config: TournamentConfig, spec: Spec, agents: Sequence[Identity], folder: Path) -> Store:
     """Open the tournament's store, or make it; raises UserError where the folder holds another game's tournament."""
     refuse_links(folder / STORE)
     store = Store(folder / STORE, create=True)
@@ -164,4 +165,5 @@ def open_store(config: TournamentConfig, spec: Spec, agents: Iterable[Identity],
     store.set("spec", spec.to_json())
     store.set("game", config.game)  # last: a store that names its game has all other facts
     store.add_agents(StoredAgent(agent.digest, agent.name, agent.reference) for agent in agents)
+    provenance.record(store, config.game, agents)
     return store

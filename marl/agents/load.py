@@ -54,6 +54,16 @@ BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | 
 
 
 @dataclass(frozen=True)
+class Training:
+    """Where a checkpoint comes from, as its checkpoint.json says; `parent` is the digest of the one before."""
+
+    folder: Path
+    algorithm: str
+    step: int
+    parent: str | None
+
+
+@dataclass(frozen=True)
 class Identity:
     """Who an agent is: what a schedule, a store and a report need to know of it. Its weights need not be read."""
 
@@ -62,6 +72,7 @@ class Identity:
     digest: str  # of its code or its weights, and its arguments
     draws: int = field(kw_only=True)  # the seed of its randomness, from its weights or reference, not from its code
     foreign: bool = field(default=False, kw_only=True)  # a user's class, which plays in a process of its own
+    training: Training | None = field(default=None, kw_only=True)  # None for an agent that is no checkpoint
 
 
 @dataclass(frozen=True)
@@ -185,7 +196,9 @@ def identify(texts: Sequence[str], spec: Spec, device: str = "cpu") -> list[Iden
         if agent.kind not in tried:
             agent.load()
             tried.add(agent.kind)
-        found.append(Identity(agent.name, agent.reference, agent.digest, draws=agent.draws))
+        about = agent.about
+        training = Training(agent.folder, about["algorithm"], about["step"], about["parent"])
+        found.append(Identity(agent.name, agent.reference, agent.digest, draws=agent.draws, training=training))
     return found
 
 
@@ -393,17 +406,22 @@ def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[st
 def refuse_code(texts: Sequence[str], key: str, path: Path) -> None:
     """Raise UserError if one of the agents at a key of a file is a class, which would be imported."""
     for text in texts:
-        if _IDENTITY.fullmatch(text):
-            continue
-        reference = read(text)
-        if _is_mixture(reference):
-            reference = _mixed(text, reference)
-        if reference.source or ALGORITHM in dict(reference.arguments):
+        if names_code(text):
             typed = shlex.quote(f"{key}={json.dumps(list(texts), ensure_ascii=False)}")
             raise UserError(
                 f"'{key}' in '{path}' names code, {written(text)}: not run; if you trust it, type it yourself: "
                 f"--set {typed}"
             )
+
+
+def names_code(text: str) -> bool:
+    """Return whether a reference names a class, which would be imported; raises UserError if it is no reference."""
+    if _IDENTITY.fullmatch(text):
+        return False
+    reference = read(text)
+    if _is_mixture(reference):
+        reference = _mixed(text, reference)
+    return bool(reference.source) or ALGORITHM in dict(reference.arguments)
 
 
 def members(folder: Path) -> dict[str, Path]:

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
@@ -88,16 +89,25 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a file whole, as `write_parts` does."""
+    write_parts(path, [text])
+
+
+def write_parts(path: Path, parts: Iterable[str]) -> None:
     """Write a file under another name, then rename it, so that it is never there in part. Raises OSError.
 
     A symbolic link in its place is replaced, not followed.
     """
     partial = path.with_name(f"{path.name}.partial")
     partial.unlink(missing_ok=True)
-    with partial.open("x", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with partial.open("x", encoding="utf-8", newline="\n") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:  # the disk is full, or the parts could not be made
+        partial.unlink(missing_ok=True)
+        raise
     partial.replace(path)
 
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from games.arrays import Floats
 from games.errors import UserError, nearest
+from marl.agents.cost import CPU, METRICS, WALL, seconds
 from marl.base.files import MOST_LOG, absent, parse_json, read_text
 from marl.base.schema import load
 from marl.training.config import TrainConfig
-from marl.training.runlog import EVALUATIONS, METRICS
+from marl.training.runlog import EVALUATIONS
 from marl.training.statistics import QUARTILED, estimate
 
 EVALUATED = ("return", "length_mean")  # metrics of evaluations; all others are in metrics.jsonl, a line a rollout
@@ -303,7 +304,7 @@ def read_runs(folder: Path, config: TrainConfig, metric: str, against: str | Non
     settings = _flat(config.model_dump(mode="json", exclude={"seed"}))
     runs = {}
     try:
-        wall, cpu = _seconds(updates, "steps_per_second"), _seconds(updates, "steps_per_cpu_second")
+        wall, cpu = seconds(updates, WALL), seconds(updates, CPU)
         for name, key in members.items():
             points = [(float(line["step"]), float(np.mean(line[key]))) for line in lines if key in line]
             step, value = np.array(points).T
@@ -325,17 +326,6 @@ def _lines(path: Path) -> list[Line]:
     if not all(isinstance(line, dict) and type(line.get("step")) is int for line in found):
         raise UserError(f"the log '{path}' is damaged: not every line is an object with a step; leave the run out")
     return found
-
-
-def _seconds(updates: Sequence[Line], speed: str) -> float | None:
-    """Return the seconds that all updates took, by their steps and their speed; None if a line lacks the speed."""
-    total, before = 0.0, 0
-    for line in updates:
-        if not line.get(speed):
-            return None
-        total += (line["step"] - before) / line[speed]
-        before = line["step"]
-    return total if updates else None
 
 
 def _flat(data: dict[str, Any], path: str = "") -> Flat:

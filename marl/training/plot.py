@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from games.text import markdown_cell, markdown_table
+from games.text import duration, markdown_cell, markdown_table
 from marl.base import picture
 from marl.training.curves import Curve, Plot, mean
 
@@ -27,7 +27,7 @@ def table(plot: Plot) -> str:
             bounds = f"{curve.low[-1]:.4g} to {curve.high[-1]:.4g} ({curve.interval})"
         cells = [curve.label, str(len(curve.runs)), _steps(curve), f"{curve.value[-1]:.4g}", curve.estimate, bounds]
         times = [mean([run.wall for run in curve.runs]), mean([run.cpu for run in curve.runs])]
-        rows.append([*cells, *map(_duration, times)])
+        rows.append([*cells, *map(duration, times)])
     lines = markdown_table(titles, rows, words=("curve", "estimate", "interval"))
     return "\n".join([markdown_cell(f"{plot.game}: {plot.title}"), "", *lines])
 
@@ -77,10 +77,3 @@ def _steps(curve: Curve) -> str:
     """Return the last step of a curve, and that of its longest run if it is far beyond."""
     end, longest = curve.step[-1], max(run.step[-1] for run in curve.runs)
     return f"{end:,.0f}" if longest <= 1.1 * end else f"{end:,.0f} (the longest run: {longest:,.0f})"
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    unit, name = next((pair for pair in ((3600, "h"), (60, "min")) if seconds >= 2 * pair[0]), (1, "s"))
-    return f"{seconds / unit:.3g} {name}"

@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Any
 
 from games.errors import in_words, theirs
+from marl.agents.cost import METRICS
 from marl.base.files import MOST_LOG, append_text, parse_json, read_text, write_text
 from marl.training.writers import BOARD, Writer
 
-METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
+EVALUATIONS = "evaluations.jsonl"
 LOGS = METRICS, EVALUATIONS, BOARD
 WALL = "time/wall_seconds"
 FLUSH = 5.0  # seconds between flushes

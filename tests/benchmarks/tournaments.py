@@ -12,6 +12,9 @@ medians are shown. Without --base only this checkout is measured. --only NAME me
     ratings    the fit and the intervals in memory; each pool says how many seeds it has
     start      only here: a tournament of 1,000 checkpoints until its first games begin, and a worker with 50 of them
     table      only here: the payoff table by seat of a store of 100,192 games
+    bots       only here: random games beside `pyspiel.evaluate_bots`
+    batched    only here: games of networks, 64 at a time and one at a time
+    again      only here: recorded games played again (`marl tournament verify`), beside playing them first
 """
 
 import argparse
@@ -23,16 +26,21 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from games.registry import make
 from marl.agents import checkpoint
+from marl.agents.load import identify
 from marl.algorithms.policy_gradient.ippo import Ippo
 from tests.benchmarks import timing
 from tests.benchmarks.timing import Row
+from tournaments.playback.moves import play_back
+from tournaments.playing.match import play_chunk
 from tournaments.ratings.davidson import probabilities
 from tournaments.ratings.table import table
+from tournaments.records.fixture import Fixture, seeds_of
 from tournaments.records.store import PlayedGame, Store
 from tournaments.schedules.round_robin import RoundRobin
 
@@ -301,6 +309,64 @@ def store(path: Path, agents: int, seeds: int) -> None:
         )
 
 
+def random_games(game: str) -> list[Fixture]:
+    """Return fixtures in which the random agent plays itself."""
+    [agent] = identify(["random"], make(game, 1).spec)
+    return [Fixture(game, (agent.digest, agent.digest), seed) for seed in seeds_of(0, range(256))]
+
+
+def bots(options: argparse.Namespace) -> Iterator[Row]:
+    """Count the games of two random agents in one process, without a store."""
+    import pyspiel
+    from open_spiel.python.bots.uniform_random import UniformRandomBot
+
+    for game in (GAME, "openspiel:connect_four", "openspiel:leduc_poker"):
+        fixtures = random_games(game)
+        theirs = pyspiel.load_game(game.partition(":")[2])
+        players = [UniformRandomBot(player, np.random.RandomState(player)) for player in range(2)]
+
+        def ours(game: str = game, fixtures: list[Fixture] = fixtures) -> int:
+            return len(play_chunk(game, ["random"], fixtures, 64))
+
+        def evaluated(theirs: Any = theirs, players: list[Any] = players) -> int:
+            for seed in range(256):
+                pyspiel.evaluate_bots(theirs.new_initial_state(), players, seed)
+            return 256
+
+        here, there = timing.medians(ours, evaluated, repetitions=options.repetitions)
+        yield f"{game}, random agents: games per CPU-second", f"{here:,.0f}", ""
+        yield f"{game}, `pyspiel.evaluate_bots`: games per CPU-second", f"{there:,.0f}", ""
+        yield f"{game}: times as fast", f"{here / there:.1f}", ""
+
+
+def batched(options: argparse.Namespace) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        agents = population(Path(folder), 2)
+        digests = [agent.digest for agent in identify(agents, make(GAME, 1).spec)]
+        fixtures = [fixture for block in RoundRobin(GAME, digests, 2, 128, seed=0).blocks(256) for fixture in block]
+        many, single = timing.medians(
+            lambda: len(play_chunk(GAME, agents, fixtures, 64)),
+            lambda: len([game for fixture in fixtures[:32] for game in play_chunk(GAME, agents, [fixture], 1)]),
+            repetitions=options.repetitions,
+        )
+        yield "networks, 64 games at a time: games per CPU-second", f"{many:,.0f}", ""
+        yield "networks, one game at a time: games per CPU-second", f"{single:,.0f}", ""
+        yield "at a time over one by one", f"{many / single:.1f}", "≥ 10"
+
+
+def again(options: argparse.Namespace) -> Iterator[Row]:
+    for game in (GAME, "openspiel:connect_four", "coin_game"):
+        fixtures = random_games(game)
+        played, venv = play_chunk(game, ["random"], fixtures, 64), make(game, 256)
+        verified, first = timing.medians(
+            lambda venv=venv, played=played: len(play_back(venv, played)),  # type: ignore[misc]
+            lambda game=game, fixtures=fixtures: len(play_chunk(game, ["random"], fixtures, 64)),  # type: ignore[misc]
+            repetitions=options.repetitions,
+        )
+        yield f"{game}, played again: games per CPU-second", f"{verified:,.0f}", ""
+        yield f"{game}, played by random agents: games per CPU-second", f"{first:,.0f}", ""
+
+
 BENCHMARKS = {
     "playing": playing,
     "pairs": pairs,
@@ -308,6 +374,9 @@ BENCHMARKS = {
     "ratings": ratings,
     "start": start,
     "table": payoff_table,
+    "bots": bots,
+    "batched": batched,
+    "again": again,
 }
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from games.errors import UserError
-from marl.base.files import run_folder, typed_path
+from marl.base.files import run_folder
 from marl.base.terminal import Terminal
 from marl.cli.groups import Commands
 from marl.cli.options import (
@@ -19,12 +19,18 @@ from marl.cli.options import (
     print_json,
     say,
 )
+from tournaments.commands.games import tournament_games
+from tournaments.commands.options import StorePath
+from tournaments.commands.verify import tournament_verify
+from tournaments.commands.watch import tournament_watch
 
 if TYPE_CHECKING:
     from tournaments.reports.summary import Summary
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Play round robins and rate the agents.")
-StorePath = Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.", parser=typed_path)]
+app.command("games")(tournament_games)
+app.command("verify")(tournament_verify)
+app.command("watch")(tournament_watch)
 
 
 @app.command("run")
@@ -72,12 +78,13 @@ def tournament_rate(store: StorePath, as_json: AsJson = False) -> None:
 def tournament_report(store: StorePath, as_json: AsJson = False) -> None:
     """Print the leaderboard, and write it as Markdown, CSV and one HTML page beside the store."""
     from tournaments.records.store import stored
+    from tournaments.reports.games import games_of
     from tournaments.reports.report import print_leaderboard, write_report
     from tournaments.reports.summary import listed, summarize
 
     with stored(store) as opened:
-        summary = summarize(opened)
-    paths = write_report(summary, opened.path.parent)
+        summary, games = summarize(opened), games_of(opened)
+    paths = write_report(summary, opened.path.parent, games)
     if as_json:
         print_json(summary.to_json() | {"files": {name: str(path) for name, path in paths.items()}})
         return

@@ -22,6 +22,7 @@ from marl.training.writers import Writer, load_writers
 from tournaments.populations.files import ROUNDS, Member
 from tournaments.populations.settings import AdvancingConfig
 from tournaments.populations.training import DIVERGED, MEMBERS
+from tournaments.records import provenance
 from tournaments.records.store import STORE, Store
 
 Config = TypeVar("Config", bound=AdvancingConfig)
@@ -66,6 +67,7 @@ class Population(ABC, Generic[Config]):
         with Store(self.folder / STORE, create=True) as store:
             store.set("spec", self._spec.to_json())
             store.set("game", self.config.game)  # last: a store that names its game has all other facts
+            provenance.record(store, self.config.game)
             yield store
 
     @contextmanager

@@ -11,13 +11,13 @@ from typing import Any
 
 from games.errors import Diverged
 from marl.agents import checkpoint
+from marl.agents.cost import METRICS
 from marl.base.digests import Json
 from marl.base.files import MOST_LOG, parse_json, read_text
 from marl.base.terminal import Terminal
 from marl.base.units import Unit
 from marl.training.config import TrainConfig
 from marl.training.opponents import label_of
-from marl.training.runlog import METRICS
 from marl.training.train import train
 from tournaments.populations.settings import InRounds
 

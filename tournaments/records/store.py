@@ -20,17 +20,19 @@ writing, in the file and in one transaction.
 """
 
 import json
+import logging
 import math
 import shlex
 import sqlite3
+import time
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,10 +48,13 @@ from tournaments.records.results import FORFEITS, Results
 STORE = "games.sqlite"
 SCHEMA_VERSION = 3  # 2 added null payoffs; 3 added agents' numbers, rounding, failures and notes
 FIRST_ROW = -(1 << 63)
+PATIENCE = 600.0  # seconds to wait while another process has locked a store
 CHECKED = 50_000  # games that are read at a time where none are kept
 MOST_PAYOFF = 1e100  # above any sum of float32 rewards; sums over games stay finite
 NO_RESULT = ("no_contest", "cut")  # terminations of games that are not rated
 TERMINATIONS = ("finished", "truncated", *FORFEITS, "resigned", *NO_RESULT)
+
+_log = logging.getLogger(__name__)
 
 _AGENTS = """CREATE TABLE agents (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, reference TEXT NOT NULL
@@ -146,6 +151,36 @@ class PlayedGame:
             raise ValueError(f"expected numbers as payoffs of a game that nobody forfeited, got {self.payoffs}")
 
 
+class Game(NamedTuple):
+    """A game as it is listed: its agents' labels and their payoffs by seat; a payoff is None where it was left open."""
+
+    id: str
+    seed: int
+    agents: tuple[str, ...]
+    payoffs: tuple[float | None, ...]
+    termination: str
+    length: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some games of a store: those that meet each condition that is given. Agents are given by their ids.
+
+    `id` is how the game's id begins, `seated` are agents that hold a seat each, `among` the only ones that hold seats.
+    Of these games, `sample` are drawn: the first by id, which is a hash.
+    """
+
+    id: str = ""
+    seed: int | None = None
+    seated: tuple[str, ...] = ()
+    among: Collection[str] | None = None
+    sample: int | None = None
+
+    def seats(self, seats: Sequence[str]) -> bool:
+        """Return whether games with these agents in their seats may be among them."""
+        return Counter(self.seated) <= Counter(seats) and (self.among is None or set(seats) <= set(self.among))
+
+
 def stored(path: Path) -> "Store":
     """Open a tournament's store to read it: by its own path, or its folder's. Raises UserError where there is none."""
     return Store(path / STORE if path.is_dir() else path)
@@ -173,10 +208,7 @@ class Store:
         self._db = self._connect("rwc" if create else "ro")
         try:
             with self._reading():
-                if create:
-                    self._open_for_writing()
-                else:
-                    self._open_for_reading()
+                self._patiently(self._open_for_writing if create else self._open_for_reading)
         except BaseException:
             self._db.close()
             raise
@@ -196,6 +228,8 @@ class Store:
         try:
             self._db.execute("SELECT 1 FROM sqlite_master")
         except sqlite3.OperationalError as error:
+            if _locked(error):
+                raise
             # Read-only media: SQLite cannot create the shared-memory file of a write-ahead log.
             self._db.close()
             log = self.path.with_name(self.path.name + "-wal")
@@ -205,11 +239,11 @@ class Store:
                     "drive; copy both to a folder that can be written"
                 ) from error
             self._db = self._connect("ro", immutable=True)
-        version = self._version()
-        if version < SCHEMA_VERSION:
-            older, self._db = self._db, sqlite3.connect(":memory:", isolation_level=None)
-            with closing(older):
-                older.backup(self._db)
+        if self._version() < SCHEMA_VERSION:
+            copy = sqlite3.connect(":memory:", isolation_level=None)
+            self._db.backup(copy)
+            self._db.close()
+            self._db = copy
             self._migrate()
         self._db.execute("PRAGMA query_only = ON")
 
@@ -286,6 +320,11 @@ class Store:
         try:
             yield
         except sqlite3.Error as error:
+            if _locked(error):
+                raise UserError(
+                    f"another process has locked the store '{self.path}' for more than {PATIENCE:.0f} seconds; let it "
+                    "end, and try again"
+                ) from error
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # SQLite's primary result code
             if code == sqlite3.SQLITE_NOTADB:
                 raise self._not_a_store() from error
@@ -293,9 +332,29 @@ class Store:
         except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
             raise self._damaged(error) from error
 
+    def _patiently(self, act: Callable[[], object]) -> None:
+        """Act; while another process has locked the store, wait up to PATIENCE seconds, say so, and act again."""
+        began, told = time.monotonic(), False
+        while True:
+            try:
+                act()
+                break
+            except sqlite3.OperationalError as error:  # after the seconds that SQLite itself waits
+                if not _locked(error) or time.monotonic() - began > PATIENCE:
+                    raise
+                if not told:
+                    _log.warning(
+                        "note: another process has locked the store '%s'; waiting for it, at most %.0f seconds",
+                        self.path,
+                        PATIENCE,
+                    )
+                told = True
+        if told:
+            _log.warning("note: the store '%s' was free after %.0f seconds", self.path, time.monotonic() - began)
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+        self._patiently(lambda: self._db.execute("BEGIN IMMEDIATE"))
         try:
             yield
             self._db.execute("COMMIT")
@@ -311,6 +370,11 @@ class Store:
             with self._transaction():
                 yield
         except sqlite3.Error as error:
+            if _locked(error):
+                raise RunFailed(
+                    f"another process has locked the store '{self.path}' for more than {PATIENCE:.0f} seconds; what "
+                    "was written before is kept: let that process end, and run again to go on"
+                ) from error
             raise RunFailed(
                 f"expected to write to the store '{self.path}', got '{error}'; what was written before is kept: make "
                 "room or make it writable, and run again to go on"
@@ -472,30 +536,79 @@ class Store:
 
         With `agents`, given by their ids, only those in which none but they are seated.
         """
+        return (game for _, game in self.rows(Selection(among=agents)))
+
+    def rows(self, selection: Selection) -> Iterator[tuple[str, PlayedGame]]:
+        """Yield the selected games with the ids under which they are stored, in the order of their seeds."""
         ids = dict(self._rows("SELECT number, id FROM agents"))
         settings = (self.get("opening_moves", 0), self.get("max_steps"))
         failures: dict[str, list[Failure]] = {}
         for game, *failure in self._rows("SELECT game, player, how, detail, ply FROM failures ORDER BY game, player"):
             failures.setdefault(game, []).append(Failure(*failure))
+        where, values = self._where(selection, ids)
+        with self._reading():
+            rows = self._db.execute(
+                "SELECT id, game, seed, agents, payoffs, termination, length, moves, rounding FROM games "
+                f"WHERE {where} ORDER BY seed < 0, seed, agents",
+                values,
+            )
+            for id, game, seed, text, payoffs, termination, length, moves, rounding in rows:
+                seats = tuple(ids[number] for number in json.loads(text))
+                failed = tuple(failures.get(id, ()))
+                if not isinstance(moves, bytes | None) or any(f.player not in range(len(seats)) for f in failed):
+                    raise ValueError("a game's moves or failures are not as a release writes them")
+                yield (
+                    str(id),
+                    PlayedGame(
+                        fixture=Fixture(str(game), seats, seed % (1 << 64), *settings),
+                        payoffs=tuple(math.nan if paid is None else float(paid) for paid in json.loads(payoffs)),
+                        termination=termination,
+                        length=int(length),
+                        moves=moves,
+                        rounding=None if rounding is None else float(rounding),
+                        failures=failed,
+                    ),
+                )
+
+    def listed(self) -> Iterator[Game]:
+        """Yield all games without their moves, in the order of their seeds."""
+        label = self._labels_by_number()
+        texts = [text for (text,) in self._rows("SELECT DISTINCT agents FROM games")]
+        payoffs: dict[str, tuple[float | None, ...]] = {}  # each text is read once
+        with self._reading():
+            seating = _seating(texts, label)
+            rows = self._db.execute(
+                "SELECT id, seed, agents, payoffs, termination, length FROM games ORDER BY seed < 0, seed, agents"
+            )
+            for id, seed, agents, paid, termination, length in rows:
+                if paid not in payoffs:
+                    payoffs[paid] = tuple(json.loads(paid))
+                yield Game(id, seed % (1 << 64), seating[agents], payoffs[paid], termination, length)
+
+    def count(self, selection: Selection) -> int:
+        """Return the number of selected games."""
+        where, values = self._where(selection, dict(self._rows("SELECT number, id FROM agents")))
+        return int(self._rows(f"SELECT COUNT(*) FROM games WHERE {where}", *values)[0][0])
+
+    def _where(self, selection: Selection, ids: Mapping[int, str]) -> tuple[str, list[str | int]]:
+        """Return the condition of a selection, and the values in it; `ids` are those of the agents by number."""
         texts = [text for (text,) in self._rows("SELECT DISTINCT agents FROM games")]
         with self._reading():
             seating = _seating(texts, ids)
-            wanted = [text for text, seats in seating.items() if agents is None or set(seats) <= set(agents)]
-            rows = self._db.execute(
-                "SELECT id, game, seed, agents, payoffs, termination, length, moves, rounding FROM games "
-                "WHERE agents IN (SELECT value FROM json_each(?)) ORDER BY seed < 0, seed, agents",
-                (json.dumps(wanted),),
-            )
-            for id, game, seed, text, payoffs, termination, length, moves, rounding in rows:
-                yield PlayedGame(
-                    fixture=Fixture(game, seating[text], seed % (1 << 64), *settings),
-                    payoffs=tuple(math.nan if paid is None else paid for paid in json.loads(payoffs)),
-                    termination=termination,
-                    length=length,
-                    moves=moves,
-                    rounding=rounding,
-                    failures=tuple(failures.get(id, ())),
-                )
+        wanted = [text for text, seats in seating.items() if selection.seats(seats)]
+        where = "agents IN (SELECT value FROM json_each(?))"
+        values: list[str | int] = [json.dumps(wanted)]
+        for condition, value in (
+            ("substr(id, 1, length(?)) = ?", selection.id or None),
+            ("seed = ?", None if selection.seed is None else _signed(selection.seed)),
+        ):
+            if value is not None:
+                where += f" AND {condition}"
+                values += [value] * condition.count("?")
+        if selection.sample is not None:
+            where = f"id IN (SELECT id FROM games WHERE {where} ORDER BY id LIMIT ?)"
+            values.append(selection.sample)
+        return where, values
 
     def seated(self) -> frozenset[str]:
         """Return the ids of the agents that have played, whether their games count or not."""
@@ -584,6 +697,11 @@ class Store:
 def _but_timeouts(retry: bool) -> str:
     """Return the end of a condition that leaves out the games that are to be played again."""
     return " AND termination != 'timeout'" if retry else ""
+
+
+def _locked(error: sqlite3.Error) -> bool:
+    """Return whether another process has locked what an operation needs."""
+    return bool(getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY)
 
 
 def _signed(seed: int) -> int:

@@ -16,6 +16,7 @@ def page(template: Path, **facts: Any) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
         finalize=lambda value: shown(value) if type(value) is str else value,  # Markup is escaped already
     )
     return environment.get_template(template.name).render(**facts)

@@ -19,6 +19,8 @@ MOST_SHOWN = 100  # agents in a table of a page, which has their number squared 
 FEW, NAME = 30, 20  # of more agents than these, names in the titles of cells are cut to so many characters
 SHADES = 13  # of each colour
 
+Link = Callable[[str, str], str]  # from two agents, in either order, to where their games are listed; "" for nowhere
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -29,9 +31,15 @@ class Cell:
     small: str
     title: str
     best: bool = False  # the row is a best response to the column
+    link: str = ""  # to the games
 
 
 NOTHING = Cell("", None, "", "")
+
+
+def unlinked(agent: str, other: str) -> str:
+    """Link the cell of two agents to nothing."""
+    return ""
 
 
 def written(mean: float | None, ci95: float | None = None) -> str:
@@ -42,8 +50,8 @@ def written(mean: float | None, ci95: float | None = None) -> str:
     return shown + (f" ± {ci95:.3f}" if ci95 is not None and not np.isnan(ci95) else "")
 
 
-def cross_table(summary: Summary) -> list[list[Cell]]:
-    """Return the row agent's score against the column agent, in percent."""
+def cross_table(summary: Summary, link: Link = unlinked) -> list[list[Cell]]:
+    """Return the row agent's score against the column agent, in percent; `link` leads from a cell to its games."""
     named = _named(summary.agents)
     wdl = summary.wdl[: len(named), : len(named)].tolist()
 
@@ -54,7 +62,8 @@ def cross_table(summary: Summary) -> list[list[Cell]]:
             return NOTHING
         score = (w + d / 2) / games
         title = f"{named[i]} against {named[j]}: {w} won, {d} drawn, {loss} lost of {games}"
-        return Cell(f"{100 * score:.0f}", _colour(score), str(games), title)
+        agents = summary.agents[i], summary.agents[j]
+        return Cell(f"{100 * score:.0f}", _colour(score), str(games), title, link=link(*agents))
 
     return _square(len(named), cell)
 
@@ -78,7 +87,9 @@ def superiority_table(summary: Summary, ratings: Ratings) -> list[list[Cell]]:
     return _square(len(named), cell)
 
 
-def payoff_table(table: Matchups, payoff: Floats, ci95: Floats, best: NDArray[np.bool_]) -> list[list[Cell]]:
+def payoff_table(
+    table: Matchups, payoff: Floats, ci95: Floats, best: NDArray[np.bool_], link: Link = unlinked
+) -> list[list[Cell]]:
     """Return payoffs of the row agent against the column agent, coloured from the least of them to the most."""
     named = _named(table.agents)
     low, high = np.nanmin(payoff, initial=np.inf), np.nanmax(payoff, initial=-np.inf)
@@ -90,7 +101,9 @@ def payoff_table(table: Matchups, payoff: Floats, ci95: Floats, best: NDArray[np
         heat = float((mean - low) / (high - low)) if high > low else 0.5
         title = f"{named[i]} against {named[j]}: {written(mean, half)} per {table.unit}, {games} games"
         small = "" if np.isnan(half) else f"± {half:.3f}"
-        return Cell(written(mean), _colour(heat), small, title, bool(best[i, j]))
+        return Cell(
+            written(mean), _colour(heat), small, title, bool(best[i, j]), link(table.agents[i], table.agents[j])
+        )
 
     return _square(len(named), cell)
 

@@ -3,7 +3,7 @@
 Each is a pure function of the store, without a clock: the same store gives the same bytes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +12,17 @@ from rich.cells import cell_len
 from rich.table import Table
 
 from games.errors import RunFailed
-from games.text import csv_line, markdown_cell, markdown_table, shown
+from games.text import csv_line, duration, markdown_cell, markdown_table, shown
 from marl.agents.populations import FILE as POPULATION
-from marl.base.files import write_text
+from marl.base.files import write_parts
 from marl.base.terminal import Terminal
 from tournaments.ratings.davidson import PRIOR_SD
 from tournaments.ratings.elo import K, Rating
 from tournaments.ratings.matchups import Matchups
-from tournaments.records.store import TERMINATIONS
+from tournaments.records.store import TERMINATIONS, Game
+from tournaments.reports.games import PAGE as GAMES_PAGE
+from tournaments.reports.games import TABLE as GAMES_CSV
+from tournaments.reports.games import Pairing, csv_of_games, games_page, pairings
 from tournaments.reports.page import page
 from tournaments.reports.pairs import (
     SHADES,
@@ -34,6 +37,13 @@ from tournaments.reports.pairs import (
 from tournaments.reports.summary import Summary, listed
 
 PAGE = "report.html"
+FILES = {  # beside the page, and what they hold
+    "leaderboard.csv": "the leaderboard",
+    "leaderboard.md": "the leaderboard as Markdown",
+    "pairs.csv": "every pair of agents",
+    GAMES_PAGE: "the games of each pairing",
+    GAMES_CSV: "every game",
+}
 RATING_TITLES = ("rank", "agent", "Elo", "±95 %", "games", "score")
 PADDING = 2  # cells of a terminal beside each column
 NAME_WIDTH = 6  # cells: the least width of names on a narrow terminal
@@ -92,6 +102,10 @@ def print_warnings(console: Terminal, summary: Summary) -> None:
 def _rating_cells(rank: int, rating: Rating) -> list[str]:
     score = f"{100 * rating.score:.1f} %"
     return [str(rank), rating.agent, f"{rating.elo:.0f}", half_width(rating.ci95), str(rating.games), score]
+
+
+def _tally_titles(summary: Summary) -> list[str]:
+    return ["won", "drawn", "lost"] if summary.tallies else []
 
 
 def half_width(ci95: float) -> str:
@@ -198,8 +212,11 @@ def _markdown(summary: Summary) -> str:
     for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
         if summary.ratings and len(summary.ratings.parts) > 1:
             lines += [f"## Part {number}", ""]
-        rows = [_rating_cells(rank, rating) for rank, rating in enumerate(part.ratings, start=1)]
-        lines += [*markdown_table(RATING_TITLES, rows), ""]
+        rows = [
+            [*_rating_cells(rank, rating), *map(str, summary.tallies.get(rating.agent, ()))]
+            for rank, rating in enumerate(part.ratings, start=1)
+        ]
+        lines += [*markdown_table([*RATING_TITLES, *_tally_titles(summary)], rows), ""]
     if summary.ratings:
         lines += [_seat_line(summary), ""]
     lines += [f"- {markdown_cell(warning)}" for warning in summary.warnings] + ([""] if summary.warnings else [])
@@ -212,12 +229,13 @@ def _csv(summary: Summary) -> str:
 
 def _csv_rows(summary: Summary) -> Iterator[list[str | int]]:
     if summary.ratings:
-        yield ["rank", "agent", "elo", "ci95", "games", "score", "part", "prior_dominated"]
+        yield ["rank", "agent", "elo", "ci95", "games", "score", "part", "prior_dominated", *_tally_titles(summary)]
         for part in summary.ratings.parts:
             for rank, r in enumerate(part.ratings, start=1):
                 score, prior_dominated = f"{r.score:.6f}", str(r.prior_dominated).lower()
                 ci95 = f"{r.ci95:.3f}" if np.isfinite(r.ci95) else ""
-                yield [rank, r.agent, f"{r.elo:.3f}", ci95, r.games, score, r.part, prior_dominated]
+                tally = summary.tallies.get(r.agent, ())
+                yield [rank, r.agent, f"{r.elo:.3f}", ci95, r.games, score, r.part, prior_dominated, *tally]
     elif summary.matchups:
         unit = summary.matchups.unit
         fields = ["agent", "payoff", "ci95", "self_play", "cross_play", "welfare", "games", "best_responses"]
@@ -255,7 +273,12 @@ def _bars(part: Sequence[Rating]) -> tuple[list[_Bar], float]:
     return [_Bar(place(r.elo - r.ci95), place(r.elo), place(r.elo + r.ci95)) for r in part], place(0.0)
 
 
-def _html(summary: Summary) -> str:
+def _html(summary: Summary, found: Sequence[Pairing], files: Mapping[str, str]) -> str:
+    anchors = {frozenset(pairing.agents): f"{GAMES_PAGE}#{pairing.anchor}" for pairing in found}
+
+    def link(agent: str, other: str) -> str:
+        return anchors.get(frozenset((agent, other)), "")
+
     ratings, table = summary.ratings, summary.matchups
     parts = [(part, *_bars(part.ratings)) for part in ratings.parts] if ratings else []
     no_best = np.zeros((len(summary.agents),) * 2, bool)
@@ -271,36 +294,44 @@ def _html(summary: Summary) -> str:
         shown_agents=first_shown(summary.agents),
         left_out=left_out(summary.agents),
         shades=SHADES,
-        cross_table=cross_table(summary) if ratings else [],
+        cross_table=cross_table(summary, link) if ratings else [],
         superiority=superiority_table(summary, ratings) if ratings else [],
         matchups=table,
         unit_line=_unit_line(summary, table) if table else "",
-        payoff_table=payoff_table(table, table.payoff, table.ci95, table.best) if table else [],
+        payoff_table=payoff_table(table, table.payoff, table.ci95, table.best, link) if table else [],
         welfare_table=payoff_table(table, table.welfare, table.welfare_ci95, no_best) if table else [],
-        terminations=TERMINATIONS,
+        terminations=[kind for kind in TERMINATIONS if any(ending.counts[kind] for ending in summary.endings)],
+        linked=bool(found),
         method=_method(summary),
+        tallies=summary.tallies,
+        duration=duration,
+        files=files,
     )
 
 
-def write_report(summary: Summary, folder: str | Path) -> dict[str, Path]:
+def write_report(summary: Summary, folder: str | Path, games: Sequence[Game] | None = None) -> dict[str, Path]:
     """Write `leaderboard.md`, `leaderboard.csv`, `report.html` and, of two-player games, `pairs.csv` into a folder.
 
-    The page is `tournament.html` in the folder of a population, whose own report is `report.html`. Return the paths by
-    file name.
+    With `games` (`games_of`) also `games.csv` and, if they are few, `games.html`, to which the cells of the page's
+    tables lead. The page is `tournament.html` in the folder of a population, whose own report is `report.html`. Return
+    the paths by file name.
     """
     folder = Path(folder)
     page = "tournament.html" if (folder / POPULATION).exists() else PAGE
-    texts = {
-        "leaderboard.md": _markdown(summary),
-        "leaderboard.csv": _csv(summary),
-        page: _html(summary),
-    }
+    texts: dict[str, Iterable[str]] = {"leaderboard.md": [_markdown(summary)], "leaderboard.csv": [_csv(summary)]}
     if (pairs := csv_of_pairs(summary)) is not None:
-        texts["pairs.csv"] = pairs
+        texts["pairs.csv"] = [pairs]
+    found = pairings(games or (), summary.agents)
+    if games is not None:
+        texts[GAMES_CSV] = csv_of_games(games, summary.num_players)
+    beside = [*texts, *([GAMES_PAGE] if found else [])]
+    texts[page] = [_html(summary, found, {name: what for name, what in FILES.items() if name in beside})]
+    if found:
+        texts[GAMES_PAGE] = [games_page(summary.title, found, page)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            write_text(folder / name, text)
+        for name, parts in texts.items():
+            write_parts(folder / name, parts)
     except OSError as error:
         raise RunFailed(f"expected to write a report to '{folder}', got '{error}'; give another folder") from error
     return {name: folder / name for name in texts}

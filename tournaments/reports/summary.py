@@ -15,8 +15,10 @@ from tournaments.ratings.elo import Ratings, rate, refusal
 from tournaments.ratings.matchups import Matchups, matchups
 from tournaments.ratings.payoffs import MeanPayoff, mean_payoffs
 from tournaments.records.facts import Facts
+from tournaments.records.provenance import Machine, machines
 from tournaments.records.results import FORFEITS, Results, offended
 from tournaments.records.store import TERMINATIONS, AgentFailures, Store
+from tournaments.reports.agents import About, agents_of
 
 MOST_FAILURES = 8  # agents whose first failure is shown
 _NO_RESULT = {"cut": "cut after max_steps", "no_contest": "no contest"}
@@ -50,6 +52,8 @@ class Summary:
     opening_moves: int = 0  # drawn at random
     failures: Sequence[AgentFailures] = ()  # of agents that forfeited games, if the store has the reason
     without_result: Mapping[str, Mapping[tuple[str, ...], int]] = field(default_factory=dict)  # by termination, seats
+    about: Sequence[About] = ()  # the agents, those that have not played among them
+    machines: Sequence[Machine] = ()  # on which the games were played
 
     @property
     def title(self) -> str:
@@ -70,6 +74,13 @@ class Summary:
         there = np.bincount((row * n + column) * 3 + outcome, minlength=3 * n * n)
         back = np.bincount((column * n + row) * 3 + 2 - outcome, minlength=3 * n * n)
         return (there + back).reshape(n, n, 3)
+
+    @cached_property
+    def tallies(self) -> dict[str, list[int]]:
+        """The wins, draws and losses of each rated agent of a two-player game; empty for other games."""
+        if self.ratings is None or self.num_players != 2:
+            return {}
+        return dict(zip(self.agents, self.wdl.sum(1).tolist(), strict=True))
 
     @cached_property
     def never_finished(self) -> dict[str, str]:
@@ -183,7 +194,7 @@ def _described(failures: AgentFailures) -> str:
 
 def title(game: str, opening_moves: int) -> str:
     """Return a tournament's game, with the number of its random opening moves."""
-    return game + (f", {opening_moves} random opening moves" if opening_moves else "")
+    return game + (f", {opening_moves} random opening move{'s' * (opening_moves != 1)}" if opening_moves else "")
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:
@@ -232,6 +243,8 @@ def summarize(store: Store) -> Summary:
         opening_moves=facts.opening_moves,
         failures=store.failures(),
         without_result=without_result,
+        about=agents_of(store, agents),
+        machines=machines(store),
     )
 
 

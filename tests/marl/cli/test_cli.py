@@ -154,6 +154,12 @@ BAD_INPUT = [
     ("tournament rate .", "does not exist"),
     ("tournament report file", "which is not one"),
     ("tournament plot nowhere.sqlite", "does not exist"),
+    ("tournament games nowhere.sqlite", "does not exist"),
+    ("tournament games file", "which is not one"),
+    ("tournament verify nowhere.sqlite", "does not exist"),
+    ("tournament verify file", "which is not one"),
+    ("tournament watch nowhere.sqlite --once", "does not exist"),
+    ("tournament watch file", "which is not one"),
     ("tournament run tournament.yaml --set agents=[random,tit_for_tat]", "tit_for_tat plays matrix games"),
     ("evaluate tit_for_tat --game matrix(game=chicken,steps=9)", "add memory=true"),
     ("evaluate tit_for_tat", "'tit_for_tat' knows no game of its own"),
@@ -471,7 +477,16 @@ def test_names_in_a_store_are_shown_as_they_are_written(folder, marl):
     with Store(folder / "run" / "games.sqlite", create=True) as store:
         for place, agent in enumerate(store.agents()):
             store.add_agent(agent.id, HOSTILE[place + 2][0], f"mcts(simulations={place + 1})")
-    for command in ("rate run", "report run", "plot run", "plot run --by simulations"):
+    shown = (
+        "rate run",
+        "report run",
+        "plot run",
+        "plot run --by simulations",
+        "watch run --once",
+        "verify run --agents",
+    )
+    exported = ("games run", "games run --format json", "games run --format pgn")
+    for command in (*shown, *exported):
         exit_code, printed, complaint = marl("tournament", *command.split())
         assert (exit_code, complaint) == (0, "") and not set(printed) & COMMANDS
     assert sorted(path.name for path in (folder / "run").glob("*.png")) == ["elo_by_simulations.png", "matchups.png"]
