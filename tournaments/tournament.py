@@ -1,9 +1,10 @@
 """A tournament: its config, and the run that plays the missing games.
 
-schedule makes fixtures; the store says which are missing; playing plays them; the store keeps each game once.
+A schedule makes rounds of fixtures; the store says which are missing; playing plays them, and the store keeps them.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -11,32 +12,37 @@ from typing import ClassVar
 from pydantic import Field, PositiveFloat
 
 from games.contract import Spec
-from games.errors import UserError
+from games.errors import RunFailed, UserError
 from games.registry import make
+from games.text import markdown_cell, markdown_table
 from marl.agents.foreign import DECISION_SECONDS
 from marl.agents.load import Identity, identify
 from marl.base import engine as engines
 from marl.base import lock
-from marl.base.display import Display
-from marl.base.drives import notes_on
 from marl.base.files import refuse_links, write_text
 from marl.base.schema import Count, OfGame, References, Size, dump
 from marl.base.terminal import Terminal
 from marl.rollout.loop import most_steps
 from tournaments.playing.play import BATCH, NUM_ENVS, play_into
-from tournaments.records.store import STORE, PlayedGame, Store, StoredAgent
-from tournaments.schedules.round_robin import RoundRobin
+from tournaments.playing.progress import Progress
+from tournaments.playing.rounds import play_rounds
+from tournaments.records.store import STORE, Store, StoredAgent
+from tournaments.reports.report import print_table
+from tournaments.schedules.config import ScheduleConfig
+from tournaments.schedules.round_robin import RoundRobinConfig
+from tournaments.schedules.rounds import Entry, Outcome, Rules, Schedule
 
 
 class TournamentConfig(OfGame):
-    """One tournament: every agent against every other, each seed from every seat.
+    """One tournament: who meets whom is up to the schedule; each seed is played from every seat.
 
-    In two-player games that are not zero-sum every agent also plays itself, once for each seed.
+    By default every agent plays every other, and in two-player games that are not zero-sum itself, once for each seed.
     """
 
     kind: ClassVar[str] = "tournament"
     agents: References = Field(min_length=1)  # references; a population folder stands for its members
-    seeds: Size = 50  # for each pairing; each seed is played in every rotation of the seats
+    schedule: ScheduleConfig = Field(default_factory=RoundRobinConfig)
+    seeds: Size = 50  # for each pairing, or match; each seed is played in every rotation of the seats
     seed: int = Field(0, ge=0, lt=2**63)
     opening_moves: Count = 0  # drawn at random, the same for all pairings and seatings of a seed
     max_steps: Size | None = None  # after these a game is cut and has no result; `most_steps` by default
@@ -50,69 +56,91 @@ class TournamentConfig(OfGame):
 def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeouts: bool = False) -> Path:
     """Play the fixtures that are missing and return the store's path. After a kill, run again: stored batches are kept.
 
-    With `retry_timeouts`, games that ended because an agent took too long are played again.
+    With `retry_timeouts`, games that ended because an agent took too long are played again. What the schedule found is
+    printed, and written to `schedule.json` and `schedule.md` beside the store.
     """
     engines.require(config.engine)
     with config.blame_game():
         spec = make(config.game, 1).spec
     agents = field(config, spec)
-    schedule = RoundRobin(
-        config.game,
-        [agent.digest for agent in agents],
-        spec.num_players,
-        config.seeds,
-        config.seed,
-        self_play=spec.num_players == 2 and spec.payoff != "zero_sum",
-        opening_moves=config.opening_moves,
-        max_steps=_max_steps(config, spec),
-    )
+    with config.origin.blame(("schedule",)):
+        schedule = config.schedule.schedule(_entry(config, spec, agents))
     with lock.held(folder, "a tournament"), open_store(config, spec, agents, folder) as store:
-        done = store.played(schedule, retry_timeouts)
-        note = f"; {done:,} are stored already" if done else ""
-        console.print(f"{folder}: {len(schedule):,} games among {len(agents)} agents{note}")
-        for note in notes_on(folder):
-            console.print(f"note: {note}", style="yellow")
-        if done < len(schedule):
-            with (
-                engines.kept(config.engine, folder),
-                Display(str(folder), len(schedule), "games", console, done=done) as display,
-            ):
-                play_into(
-                    store,
-                    config.game,
-                    {agent.digest: agent.reference for agent in agents},
-                    schedule,
-                    num_envs=config.num_envs,
-                    workers=config.workers,
-                    engine=config.engine,
-                    decision_seconds=config.decision_seconds,
-                    batch=config.batch,
-                    retry_timeouts=retry_timeouts,
-                    on_games=_Progress(display, done, agents).add,
-                )
+        outcome = play_schedule(config, store, schedule, agents, folder, console, retry_timeouts)
+    tell(outcome, config.schedule.kind, folder, console)
     return folder / STORE
 
 
-class _Progress:
-    """Show how many games are played, and the first game that each agent forfeits."""
+def play_schedule(
+    config: TournamentConfig,
+    store: Store,
+    schedule: Schedule,
+    agents: Sequence[Identity],
+    folder: Path,
+    console: Terminal,
+    retry_timeouts: bool = False,
+) -> Outcome:
+    """Play what a store lacks of a schedule, and show how far that is; return what the schedule found."""
+    references = {agent.digest: agent.reference for agent in agents}
+    with Progress(schedule, agents, store, folder, console) as progress, engines.kept(config.engine, folder):
+        return play_rounds(
+            store,
+            schedule,
+            lambda round: play_into(
+                store,
+                config.game,
+                references,
+                round,
+                num_envs=config.num_envs,
+                workers=config.workers,
+                engine=config.engine,
+                decision_seconds=config.decision_seconds,
+                batch=config.batch,
+                retry_timeouts=retry_timeouts,
+                on_games=progress.add,
+            ),
+            progress.begin,
+            retry_timeouts,
+        )
 
-    def __init__(self, display: Display, done: int, agents: Iterable[Identity]) -> None:
-        self._display, self._done = display, done
-        self._names = {agent.digest: agent.name for agent in agents}
-        self._failed: set[str] = set()
 
-    def add(self, games: Sequence[PlayedGame]) -> None:
-        """Show some games that were played."""
-        self._done += len(games)
-        self._display.advance_to(self._done)
-        for game in games:
-            for failure in game.failures:
-                agent = game.fixture.agents[failure.player]
-                if agent not in self._failed:
-                    self._failed.add(agent)
-                    self._display.line(
-                        f"'{self._names[agent]}' {failure.detail}, and forfeits that game; the report counts such games"
-                    )
+def tell(outcome: Outcome, kind: str, folder: Path, console: Terminal) -> None:
+    """Print what a schedule found, and write it beside the store; nothing of a schedule that finds nothing."""
+    if not outcome.text:
+        return
+    if outcome.rows:
+        print_table(console, outcome.titles, outcome.rows)
+    console.print(f"{outcome.text}.", style="yellow" if outcome.reached is False else "")
+    facts = {"kind": kind, "text": outcome.text, "reached": outcome.reached, **outcome.facts}
+    table = markdown_table(outcome.titles, outcome.rows) if outcome.rows else []
+    try:
+        write_text(folder / "schedule.json", json.dumps(facts, indent=1) + "\n")
+        write_text(folder / "schedule.md", "\n".join([markdown_cell(f"{outcome.text}."), "", *table, ""]))
+    except OSError as error:
+        raise RunFailed(f"expected to write to '{folder}', got '{error}'; make room, and run again") from error
+
+
+def _entry(config: TournamentConfig, spec: Spec, agents: Sequence[Identity]) -> Entry:
+    """Return what a schedule is made of."""
+
+    listed = {agent.digest for agent in agents}
+
+    def find(key: str, references: Sequence[str]) -> list[str]:
+        with config.origin.blame(("schedule", key)):
+            found = identify(references, spec)
+            for agent in found:
+                if agent.digest not in listed:
+                    raise UserError(f"expected {key} to be listed in 'agents', got '{agent.reference}'; add it there")
+            return list(dict.fromkeys(agent.digest for agent in found))
+
+    rules = Rules(config.game, spec.num_players, config.seed, config.opening_moves, _max_steps(config, spec))
+    return Entry(rules, tuple(agent.digest for agent in agents), _names(agents), config.seeds, spec.payoff, find)
+
+
+def _names(agents: Sequence[Identity]) -> dict[str, str]:
+    """Return what to call agents, by digest: their names, with the first digits of the digest if several share one."""
+    shared = Counter(agent.name for agent in agents)
+    return {a.digest: a.name if shared[a.name] == 1 else f"{a.name} [{a.digest[:8]}]" for a in agents}
 
 
 def _max_steps(config: TournamentConfig, spec: Spec) -> int | None:

@@ -9,7 +9,7 @@ from tournaments.playing.match import dismiss, play_chunk
 from tournaments.records.fixture import Block, Fixture
 from tournaments.records.store import PlayedGame, Store
 from tournaments.schedules.pieces import batches, by_pairing
-from tournaments.schedules.round_robin import RoundRobin
+from tournaments.schedules.rounds import Round
 
 BATCH = 256  # games that are played, and stored, together
 NUM_ENVS = 64  # games that are played at the same time in one process, for as many agents as a game seats
@@ -19,7 +19,7 @@ def play_into(
     store: Store,
     game: str,
     references: Mapping[str, str],
-    fixtures: RoundRobin | Iterable[Fixture],
+    fixtures: Round | Iterable[Fixture],
     *,
     num_envs: int = NUM_ENVS,
     workers: int = 1,
@@ -37,7 +37,7 @@ def play_into(
     sits down; raises RunFailed if it cannot be, or is not the one that its digest says.
     """
     foreign = {digest for digest, reference in references.items() if is_foreign(reference)}
-    blocks = fixtures.blocks(batch, foreign) if isinstance(fixtures, RoundRobin) else by_pairing(fixtures, foreign)
+    blocks = by_pairing(fixtures, foreign) if isinstance(fixtures, Iterable) else fixtures.blocks(batch, foreign)
     if len(store):
         blocks = (store.missing(block, retry_timeouts) for block in blocks)
     tasks = (

@@ -72,6 +72,13 @@ class Results:
         some: dict[str, Any] = {name: None if all_ is None else all_[chosen] for name, all_ in self._columns.items()}
         return replace(self, **some)
 
+    def among(self, agents: Sequence[str]) -> "Results":
+        """Return the same games with more agents, or with the agents in another order."""
+        place = {agent: k for k, agent in enumerate(agents)}
+        return replace(
+            self, agents=tuple(agents), seats=np.array([place[a] for a in self.agents], np.int64)[self.seats]
+        )
+
     def joined(self, other: "Results") -> "Results":
         """Return the games of both, ordered by seed and seats; they have the same agents and columns."""
         theirs = other._columns
