@@ -6,8 +6,9 @@ A schedule makes rounds of fixtures; the store says which are missing; playing p
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat
 
@@ -23,6 +24,7 @@ from marl.base.files import refuse_links, write_text
 from marl.base.schema import Count, OfGame, References, Size, dump
 from marl.base.terminal import Terminal
 from marl.rollout.loop import most_steps
+from tournaments.playing.match import dismiss
 from tournaments.playing.play import BATCH, NUM_ENVS, play_into
 from tournaments.playing.progress import Progress
 from tournaments.playing.rounds import play_rounds
@@ -31,6 +33,8 @@ from tournaments.reports.report import print_table
 from tournaments.schedules.config import ScheduleConfig
 from tournaments.schedules.round_robin import RoundRobinConfig
 from tournaments.schedules.rounds import Entry, Outcome, Rules, Schedule
+
+RESULT, RESULT_TABLE = "schedule.json", "schedule.md"
 
 
 class TournamentConfig(OfGame):
@@ -64,10 +68,11 @@ def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeout
         spec = make(config.game, 1).spec
     agents = field(config, spec)
     with config.origin.blame(("schedule",)):
-        schedule = config.schedule.schedule(_entry(config, spec, agents))
+        schedule = config.schedule.schedule(entry_of(config, spec, agents))
     with lock.held(folder, "a tournament"), open_store(config, spec, agents, folder) as store:
         outcome = play_schedule(config, store, schedule, agents, folder, console, retry_timeouts)
-    tell(outcome, config.schedule.kind, folder, console)
+    write(outcome, config.schedule.kind, folder)
+    tell(outcome, console)
     return folder / STORE
 
 
@@ -82,7 +87,10 @@ def play_schedule(
 ) -> Outcome:
     """Play what a store lacks of a schedule, and show how far that is; return what the schedule found."""
     references = {agent.digest: agent.reference for agent in agents}
-    with Progress(schedule, agents, store, folder, console) as progress, engines.kept(config.engine, folder):
+    with ExitStack() as stack:
+        stack.callback(dismiss)
+        progress = stack.enter_context(Progress(schedule, agents, store, folder, console))
+        stack.enter_context(engines.kept(config.engine, folder))
         return play_rounds(
             store,
             schedule,
@@ -98,40 +106,56 @@ def play_schedule(
                 batch=config.batch,
                 retry_timeouts=retry_timeouts,
                 on_games=progress.add,
+                keep=True,
             ),
             progress.begin,
             retry_timeouts,
         )
 
 
-def tell(outcome: Outcome, kind: str, folder: Path, console: Terminal) -> None:
-    """Print what a schedule found, and write it beside the store; nothing of a schedule that finds nothing."""
-    if not outcome.text:
-        return
+def tell(outcome: Outcome, console: Terminal) -> None:
+    """Print what a schedule found, if anything."""
     if outcome.rows:
         print_table(console, outcome.titles, outcome.rows)
-    console.print(f"{outcome.text}.", style="yellow" if outcome.reached is False else "")
+    if outcome.text:
+        console.print(f"{outcome.text}.", style="yellow" if outcome.reached is False else "")
+
+
+def write(outcome: Outcome, kind: str, folder: Path) -> None:
+    """Write what a schedule found beside the store; of one that finds nothing, remove what another has written."""
     facts = {"kind": kind, "text": outcome.text, "reached": outcome.reached, **outcome.facts}
     table = markdown_table(outcome.titles, outcome.rows) if outcome.rows else []
+    texts = {
+        RESULT: json.dumps(facts, indent=1) + "\n",
+        RESULT_TABLE: "\n".join([markdown_cell(f"{outcome.text}."), "", *table, ""]),
+    }
     try:
-        write_text(folder / "schedule.json", json.dumps(facts, indent=1) + "\n")
-        write_text(folder / "schedule.md", "\n".join([markdown_cell(f"{outcome.text}."), "", *table, ""]))
+        for name, text in texts.items():
+            if outcome.text:
+                write_text(folder / name, text)
+            else:
+                (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise RunFailed(f"expected to write to '{folder}', got '{error}'; make room, and run again") from error
 
 
-def _entry(config: TournamentConfig, spec: Spec, agents: Sequence[Identity]) -> Entry:
-    """Return what a schedule is made of."""
+def result_of(folder: Path) -> dict[str, Any]:
+    """Return what `write` has written of a schedule that found something."""
+    found: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    return found
+
+
+def entry_of(config: TournamentConfig, spec: Spec, agents: Sequence[Identity]) -> Entry:
+    """Return what a schedule is made of: the rules of its games, and the agents, of which `find` finds some."""
 
     listed = {agent.digest for agent in agents}
 
     def find(key: str, references: Sequence[str]) -> list[str]:
-        with config.origin.blame(("schedule", key)):
-            found = identify(references, spec)
-            for agent in found:
-                if agent.digest not in listed:
-                    raise UserError(f"expected {key} to be listed in 'agents', got '{agent.reference}'; add it there")
-            return list(dict.fromkeys(agent.digest for agent in found))
+        found = identify(references, spec)
+        for agent in found:
+            if agent.digest not in listed:
+                raise UserError(f"expected {key} to be listed in 'agents', got '{agent.reference}'; add it there")
+        return list(dict.fromkeys(agent.digest for agent in found))
 
     rules = Rules(config.game, spec.num_players, config.seed, config.opening_moves, _max_steps(config, spec))
     return Entry(rules, tuple(agent.digest for agent in agents), _names(agents), config.seeds, spec.payoff, find)

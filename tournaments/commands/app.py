@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from games.errors import UserError
-from marl.base.files import run_folder, typed_path
+from marl.base.files import run_folder
 from marl.base.terminal import Terminal
 from marl.cli.groups import Commands
 from marl.cli.options import (
@@ -19,12 +19,15 @@ from marl.cli.options import (
     print_json,
     say,
 )
+from tournaments.commands import match
+from tournaments.commands.paths import StorePath
 
 if TYPE_CHECKING:
     from tournaments.reports.summary import Summary
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Play round robins and rate the agents.")
-StorePath = Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.", parser=typed_path)]
+app.command()(match.match)
+app.command()(match.add)
 
 
 @app.command("run")

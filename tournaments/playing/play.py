@@ -28,13 +28,15 @@ def play_into(
     batch: int = BATCH,
     retry_timeouts: bool = False,
     on_games: Callable[[Sequence[PlayedGame]], None] = lambda games: None,
+    keep: bool = False,
 ) -> None:
     """Play the fixtures that the store lacks, and store every batch of games as it ends.
 
     `references` are those of the agents by digest. Fixtures have the same `opening_moves` and `max_steps`. Those of
     foreign agents come last, since they may hang. `on_games` is called with each batch when it is stored. With
     `retry_timeouts`, games that ended because an agent took too long are played again. An agent is loaded when it first
-    sits down; raises RunFailed if it cannot be, or is not the one that its digest says.
+    sits down; raises RunFailed if it cannot be, or is not the one that its digest says. With `keep`, the agents stay
+    for the next call until `dismiss`.
     """
     foreign = {digest for digest, reference in references.items() if is_foreign(reference)}
     blocks = by_pairing(fixtures, foreign) if isinstance(fixtures, Iterable) else fixtures.blocks(batch, foreign)
@@ -49,7 +51,8 @@ def play_into(
             store.add(games)
             on_games(games)
     finally:
-        dismiss()
+        if not keep:
+            dismiss()
 
 
 def _seated(piece: Block, references: Mapping[str, str]) -> list[str]:

@@ -73,11 +73,10 @@ class Results:
         return replace(self, **some)
 
     def among(self, agents: Sequence[str]) -> "Results":
-        """Return the same games with more agents, or with the agents in another order."""
+        """Return the same games with other agents in the list, among them all that play."""
         place = {agent: k for k, agent in enumerate(agents)}
-        return replace(
-            self, agents=tuple(agents), seats=np.array([place[a] for a in self.agents], np.int64)[self.seats]
-        )
+        number = np.array([place.get(agent, -1) for agent in self.agents], np.int64)
+        return replace(self, agents=tuple(agents), seats=number[self.seats])
 
     def joined(self, other: "Results") -> "Results":
         """Return the games of both, ordered by seed and seats; they have the same agents and columns."""

@@ -55,7 +55,8 @@ class ActiveConfig(Frozen):
         if self.top is not None:
             target = Top(self.top, self.ci95)
         elif self.agent is not None:
-            target = One(agents.index(self._one(entry)), self.ci95)
+            one = self._one(entry)
+            target = One(agents.index(one), entry.names[one], self.ci95)
         first = [tuple(agents[k] for k in table) for table in ring(len(agents), players)]
         begin = len(first) * min(FIRST, entry.seeds) * players
         if self.max_games is not None and self.max_games < begin:
@@ -129,9 +130,9 @@ class Top(Target):
 class One(Target):
     """The rating of one agent, relative to the mean."""
 
-    def __init__(self, one: int, ci95: float) -> None:
+    def __init__(self, one: int, name: str, ci95: float) -> None:
         self._one, self._ci95 = one, ci95
-        self.name = f"its rating within ± {ci95:g} Elo"
+        self.name = f"the rating of {name} within ± {ci95:g} Elo"
 
     def differences(self, ratings: Ratings, agents: Sequence[str], looks: int) -> Floats:
         weights = np.zeros((len(agents), len(agents)))
@@ -142,7 +143,7 @@ class One(Target):
 
     def found(self, ratings: Ratings, agents: Sequence[str], names: Sequence[str]) -> str:
         elo, ci95 = _rating(ratings, agents[self._one])
-        return f"{names[self._one]} is at {elo:.0f} ± {ci95:.1f} Elo"
+        return f"it is {elo:.0f} ± {ci95:.1f} Elo"
 
 
 def _rating(ratings: Ratings, agent: str) -> tuple[float, float]:

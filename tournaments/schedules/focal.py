@@ -1,7 +1,7 @@
 """Focal agents in the company of background agents, as Melting Pot evaluates them (Leibo et al. 2021).
 
-A focal agent holds k of the N seats, copies of it if k > 1, and background agents hold the others. Its score is what its
-seats are paid on average. Each seed draws its company from the background, the same one for all focal agents.
+A focal agent holds k of the N seats, copies of it if k > 1, and background agents hold the others. Its score is what
+its seats are paid on average. Each seed draws its company from the background, the same one for all focal agents.
 (https://proceedings.mlr.press/v139/leibo21a.html)
 """
 
