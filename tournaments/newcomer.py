@@ -31,9 +31,13 @@ TRIALS = 4  # games of the newcomer against itself
 
 @dataclass(frozen=True)
 class Target:
-    """When a newcomer's place is known: the half width of its 95 % interval, in Elo, or after so many games."""
+    """When a newcomer's place is known: the half width of its 95 % interval, in Elo, or after so many games.
+
+    A pairing plays at most `seeds` seeds, those of the tournament's config by default.
+    """
 
     ci95: float = 25.0
+    seeds: int | None = None
     max_games: int | None = None
 
 
@@ -44,13 +48,15 @@ def place(store: Path, reference: str, target: Target, console: Terminal) -> tup
     games without Elo it plays all seeds against all others. Raises UserError, with nothing written, for a store without
     games or without its config, for an agent that is there under another name, and for one that fails against itself.
     """
-    folder = store if store.is_dir() else store.parent
-    config = _config(folder)
-    engines.require(config.engine)
-    with config.blame_game():
-        spec = make(config.game, 1).spec
-    newcomer = _newcomer(reference, spec)
     with stored(store) as opened:
+        folder = opened.path.parent
+        config = _config(folder)
+        if target.seeds is not None:
+            config = config.model_copy(update={"seeds": target.seeds})
+        engines.require(config.engine)
+        with config.blame_game():
+            spec = make(config.game, 1).spec
+        newcomer = _newcomer(reference, spec)
         others = _others(opened, newcomer, spec, console)
     _try(config, newcomer, spec)
     with lock.held(folder, "a tournament"), Store(folder / STORE, create=True) as opened:

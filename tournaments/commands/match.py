@@ -51,8 +51,9 @@ def match(
 def add(
     store: StorePath,
     agent: Annotated[str, typer.Argument(help="The agent that enters.", show_default=False)],
-    ci95: Annotated[float, typer.Option(help="Play until its rating is known within so much, in Elo.")] = 25.0,
-    max_games: Annotated[int | None, typer.Option(help="Play at most so many games.", show_default=False)] = None,
+    ci95: Annotated[float, typer.Option(help="Play until its rating is known within so much, in Elo.", min=1)] = 25.0,
+    seeds: Annotated[int | None, typer.Option(help="Of a pairing; those of the tournament by default.", min=1)] = None,
+    max_games: Annotated[int | None, typer.Option(help="Play at most so many games.", min=1)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Try an agent against itself, place it by the games that say most, and write the report."""
@@ -61,6 +62,6 @@ def add(
     from tournaments.tournament import tell
 
     terminal = Terminal(stderr=as_json)
-    path, outcome = place(store, agent, Target(ci95, max_games), terminal)
+    path, outcome = place(store, agent, Target(ci95, seeds, max_games), terminal)
     tell(outcome, terminal)
     tournament_report(path, as_json)
