@@ -58,19 +58,33 @@ def active(agents: int, width: float, pools: int) -> None:
         ("the best 3", {"top": 3, "ci95": 20.0}, lambda ids: Top(3, 20.0)),
         ("one agent ± 30 Elo", {"agent": "03", "ci95": 30.0}, lambda ids: One(3, "03", 30.0)),
     ]
-    print(f"| target ({agents} agents over {width:g} Elo) | round robin | active | share |")
-    print("|:--|--:|--:|--:|")
+    print(f"| target ({agents} agents over {width:g} Elo) | round robin | active | share | coverage |")
+    print("|:--|--:|--:|--:|--:|")
     for name, settings, target in targets:
         elo = spread(agents, width)
-        both = []
+        both, held = [], []
         for pool in range(pools):
-            outcome, _ = simulate(ActiveConfig(**settings).schedule(entry(elo, SEEDS)), elo, pool)
+            outcome, fixtures = simulate(ActiveConfig(**settings).schedule(entry(elo, SEEDS)), elo, pool)
             assert outcome.reached
+            held.append(_coverage(elo, [fixture for round in fixtures for fixture in round], pool))
             both.append((round_robin_games(elo, target(sorted(elo)), pool), outcome.facts["games"]))
         whole, some = np.array(both, float).T
         shares = some / whole
         error = shares.std(ddof=1) / np.sqrt(pools)
-        print(f"| {name} | {whole.mean():.0f} | {some.mean():.0f} | {shares.mean():.2f} ± {error:.2f} |", flush=True)
+        true = f"{np.mean(held):.3f} ± {np.std(held, ddof=1) / np.sqrt(pools):.3f}"
+        print(
+            f"| {name} | {whole.mean():.0f} | {some.mean():.0f} | {shares.mean():.2f} ± {error:.2f} | {true} |",
+            flush=True,
+        )
+
+
+def _coverage(elo: dict[str, float], fixtures: list[Fixture], pool: int) -> float:
+    """Return the share of all pairs of agents whose 95 % interval, at the end, holds the true difference."""
+    ratings = rate(Results.of([played(fixture, elo, pool) for fixture in fixtures]))
+    true = np.array([elo[agent] for agent in ratings.agents])
+    off = np.abs((ratings.elo[:, None] - ratings.elo[None, :]) - (true[:, None] - true[None, :]))
+    pairs = np.triu_indices(len(true), 1)
+    return float((off <= ratings.difference_ci95)[pairs].mean())
 
 
 def sprt(pools: int) -> None:
