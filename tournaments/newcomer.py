@@ -1,6 +1,7 @@
 """A newcomer enters a tournament that was played: it plays itself, and is then placed by the games that say most."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import numpy as np
 
 from games.contract import Spec
 from games.errors import UserError
-from games.registry import make
-from marl.agents.load import Identity, identify
+from games.registry import from_file, make
+from marl.agents.load import Identity, identify, refuse_code
 from marl.base import engine as engines
 from marl.base import lock
 from marl.base.files import absent
@@ -41,12 +42,15 @@ class Target:
     max_games: int | None = None
 
 
-def place(store: Path, reference: str, target: Target, console: Terminal) -> tuple[Path, Outcome]:
+def place(
+    store: Path, reference: str, target: Target, console: Terminal, trusted: Collection[str] = ()
+) -> tuple[Path, Outcome]:
     """Try a newcomer in games against itself, then play its games into a store; return the store and what was found.
 
     Who meets it follows from the games of the others in the store, so that this goes on after a kill as it was. In
     games without Elo it plays all seeds against all others. Raises UserError, with nothing written, for a store without
-    games or without its config, for an agent that is there under another name, and for one that fails against itself.
+    games or without its config, for an agent that is there under another name, for one that fails against itself, and
+    where the store's game is code that is not `trusted`. Agents that are code are left out unless they are trusted.
     """
     with stored(store) as opened:
         folder = opened.path.parent
@@ -54,10 +58,15 @@ def place(store: Path, reference: str, target: Target, console: Terminal) -> tup
         if target.seeds is not None:
             config = config.model_copy(update={"seeds": target.seeds})
         engines.require(config.engine)
-        with config.blame_game():
-            spec = make(config.game, 1).spec
+        if (game := opened.get("game")) != config.game:
+            raise UserError(
+                f"'{folder}' holds games of '{game}', and its config.yaml names '{config.game}'; put the config right"
+            )
+        if config.game not in trusted:
+            from_file(config.game, f"if you trust it, type it yourself: --trust {shlex.quote(config.game)}")
+        spec = make(config.game, 1).spec
         newcomer = _newcomer(reference, spec)
-        others = _others(opened, newcomer, spec, console)
+        others = _others(opened, newcomer, spec, console, {*trusted, newcomer.reference})
     _try(config, newcomer, spec)
     with lock.held(folder, "a tournament"), Store(folder / STORE, create=True) as opened:
         opened.add_agents([StoredAgent(newcomer.digest, newcomer.name, newcomer.reference)])
@@ -82,7 +91,9 @@ def _newcomer(reference: str, spec: Spec) -> Identity:
     return found[0]
 
 
-def _others(store: Store, newcomer: Identity, spec: Spec, console: Terminal) -> list[Identity]:
+def _others(
+    store: Store, newcomer: Identity, spec: Spec, console: Terminal, trusted: Collection[str]
+) -> list[Identity]:
     """Return who has played and is still what it was; the others are named, and left out."""
     seated = store.seated() - {newcomer.digest}
     if not seated:
@@ -93,24 +104,34 @@ def _others(store: Store, newcomer: Identity, spec: Spec, console: Terminal) -> 
                 f"'{newcomer.reference}' and '{agent.reference}', which is in the store, are the same agent; "
                 "an agent has one name"
             )
-    found, changed = [], []
+    found = []
     for agent in store.agents():
         if agent.id in seated:
-            same = [identity for identity in _identities(agent.reference, spec) if identity.digest == agent.id]
-            found += same
-            changed += [] if same else [agent.name]
-    for name in changed:
-        console.print(f"note: '{name}' is not the agent any more that has played, and is left out", style="yellow")
+            try:
+                found.append(_again(agent, store, spec, trusted))
+            except UserError as error:
+                console.print(f"note: '{agent.name}' is left out: {error}", style="yellow")
     if not found:
         raise UserError(f"expected agents that are still what they were in '{store.path}', got none; restore one")
     return found
 
 
-def _identities(reference: str, spec: Spec) -> list[Identity]:
-    try:
-        return identify([reference], spec) if reference else []
-    except UserError:
-        return []
+def _again(agent: StoredAgent, store: Store, spec: Spec, trusted: Collection[str]) -> Identity:
+    """Return who an agent of the store is; raises UserError where it is not what has played, or is not trusted."""
+    if not agent.reference:
+        raise UserError("the store does not say how it is loaded")
+    if agent.reference not in trusted:
+        try:
+            refuse_code([agent.reference], "agents", store.path)
+        except UserError as error:
+            typed = shlex.quote(agent.reference)
+            raise UserError(
+                f"it is code, which is not run; if you trust it, type it yourself: --trust {typed}"
+            ) from error
+    for found in identify([agent.reference], spec):
+        if found.digest == agent.id:
+            return found
+    raise UserError(f"'{agent.reference}' has changed since it played")
 
 
 def _try(config: TournamentConfig, newcomer: Identity, spec: Spec) -> None:

@@ -175,8 +175,8 @@ def test_a_match(tmp_path, capsys):
     assert "expected elo0 below elo1, got 0 and -1" in capsys.readouterr().err
 
 
-def added(folder, reference, **target):
-    return place(folder, reference, Target(**target), Terminal(quiet=True))
+def added(folder, reference, trusted=(), **target):
+    return place(folder, reference, Target(**target), Terminal(quiet=True), trusted)
 
 
 @pytest.fixture
@@ -258,5 +258,27 @@ def test_an_agent_that_has_changed_is_left_out(tmp_path, capsys):
         store.add_agent(agent.id, "gone", "runs/gone")
     place(tmp_path, "uct(simulations=4)", Target(max_games=12), Terminal())
     said = capsys.readouterr().out
-    assert "note: 'gone' is not the agent any more that has played, and is left out" in said
+    assert "note: 'gone' is left out: expected a checkpoint or a run folder, got 'runs/gone', which does" in said
     assert "among 4 agents" in said
+
+
+def test_code_that_a_store_names_is_run_only_if_it_is_trusted(tmp_path, capsys):
+    agents = (*AGENTS[:2], "tests.bots:Second()")
+    play(config("round_robin", seeds=2, agents=agents), tmp_path)
+    place(tmp_path, "uct(simulations=4)", Target(max_games=6), Terminal())
+    said = capsys.readouterr().out
+    assert "note: 'tests.bots:Second()' is left out: it is code, which is not run; if you trust it" in said
+    place(tmp_path, "uct(simulations=4)", Target(max_games=6), Terminal(), ["tests.bots:Second()"])
+    assert "note:" not in capsys.readouterr().out
+    path = tmp_path / "config.yaml"
+    whole = path.read_text()
+    path.write_text(whole.replace(TIC_TAC_TOE, "openspiel:breakthrough"))
+    with pytest.raises(
+        UserError, match=r"holds games of 'openspiel:tic_tac_toe', and its config.yaml names 'openspiel:b"
+    ):
+        added(tmp_path, "uct(simulations=5)")
+    path.write_text(whole.replace(TIC_TAC_TOE, "stranger.module:Game"))
+    with Store(tmp_path / STORE, create=True) as store:
+        store.set("game", "stranger.module:Game")
+    with pytest.raises(UserError, match=r"names .* which is not run; if you trust it, type it yourself: --trust"):
+        added(tmp_path, "uct(simulations=5)")

@@ -19,15 +19,15 @@ from marl.cli.options import (
     print_json,
     say,
 )
-from tournaments.commands import match
-from tournaments.commands.paths import StorePath
+from tournaments.commands.match import tournament_add, tournament_match
+from tournaments.commands.options import StorePath
 
 if TYPE_CHECKING:
     from tournaments.reports.summary import Summary
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, help="Play round robins and rate the agents.")
-app.command()(match.match)
-app.command()(match.add)
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="Play tournaments and rate the agents.")
+app.command("match")(tournament_match)
+app.command("add")(tournament_add)
 
 
 @app.command("run")

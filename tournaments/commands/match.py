@@ -7,12 +7,12 @@ import typer
 
 from marl.base.terminal import Terminal
 from marl.cli.options import PATH, AsJson, print_json
-from tournaments.commands.paths import StorePath
+from tournaments.commands.options import StorePath, Trusted
 
 MATCH = Path("runs/match")
 
 
-def match(
+def tournament_match(
     agent: Annotated[str, typer.Argument(help="The agent that is tested.", show_default=False)],
     other: Annotated[str, typer.Argument(help="The agent that it is compared with.", show_default=False)],
     game: Annotated[str, typer.Option(help="The game that they play.", show_default=False)],
@@ -48,12 +48,13 @@ def match(
         print_json(result_of(run_dir))
 
 
-def add(
+def tournament_add(
     store: StorePath,
     agent: Annotated[str, typer.Argument(help="The agent that enters.", show_default=False)],
     ci95: Annotated[float, typer.Option(help="Play until its rating is known within so much, in Elo.", min=1)] = 25.0,
     seeds: Annotated[int | None, typer.Option(help="Of a pairing; those of the tournament by default.", min=1)] = None,
     max_games: Annotated[int | None, typer.Option(help="Play at most so many games.", min=1)] = None,
+    trust: Trusted = None,
     as_json: AsJson = False,
 ) -> None:
     """Try an agent against itself, place it by the games that say most, and write the report."""
@@ -62,6 +63,6 @@ def add(
     from tournaments.tournament import tell
 
     terminal = Terminal(stderr=as_json)
-    path, outcome = place(store, agent, Target(ci95, seeds, max_games), terminal)
+    path, outcome = place(store, agent, Target(ci95, seeds, max_games), terminal, trust or [])
     tell(outcome, terminal)
     tournament_report(path, as_json)
