@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,7 +33,7 @@ from tournaments.records.store import STORE, Store, StoredAgent
 from tournaments.reports.report import print_table
 from tournaments.schedules.config import ScheduleConfig
 from tournaments.schedules.round_robin import RoundRobinConfig
-from tournaments.schedules.rounds import Entry, Outcome, Rules, Schedule
+from tournaments.schedules.rounds import Entry, Outcome, Round, Rules, Schedule
 
 RESULT, RESULT_TABLE = "schedule.json", "schedule.md"
 
@@ -90,11 +91,14 @@ def play_schedule(
     with ExitStack() as stack:
         stack.callback(dismiss)
         progress = stack.enter_context(Progress(schedule, agents, store, folder, console))
-        stack.enter_context(engines.kept(config.engine, folder))
-        return play_rounds(
-            store,
-            schedule,
-            lambda round: play_into(
+
+        @cache
+        def start() -> None:  # before the first round that is played
+            stack.enter_context(engines.kept(config.engine, folder))
+
+        def play(round: Round) -> None:
+            start()
+            play_into(
                 store,
                 config.game,
                 references,
@@ -107,10 +111,9 @@ def play_schedule(
                 retry_timeouts=retry_timeouts,
                 on_games=progress.add,
                 keep=True,
-            ),
-            progress.begin,
-            retry_timeouts,
-        )
+            )
+
+        return play_rounds(store, schedule, play, progress.begin, retry_timeouts)
 
 
 def tell(outcome: Outcome, console: Terminal) -> None:

@@ -72,12 +72,6 @@ class Results:
         some: dict[str, Any] = {name: None if all_ is None else all_[chosen] for name, all_ in self._columns.items()}
         return replace(self, **some)
 
-    def among(self, agents: Sequence[str]) -> "Results":
-        """Return the same games with other agents in the list, among them all that play."""
-        place = {agent: k for k, agent in enumerate(agents)}
-        number = np.array([place.get(agent, -1) for agent in self.agents], np.int64)
-        return replace(self, agents=tuple(agents), seats=number[self.seats])
-
     def joined(self, other: "Results") -> "Results":
         """Return the games of both, ordered by seed and seats; they have the same agents and columns."""
         theirs = other._columns
@@ -85,6 +79,12 @@ class Results:
             name: None if ours is None else np.concatenate([ours, theirs[name]]) for name, ours in self._columns.items()
         }
         return replace(self, **both).where(np.lexsort((*both["seats"].T[::-1], both["seeds"])))
+
+    def among(self, agents: Sequence[str]) -> "Results":
+        """Return the same games with other agents in the list, among them all that play."""
+        place = {agent: k for k, agent in enumerate(agents)}
+        number = np.array([place.get(agent, -1) for agent in self.agents], np.int64)
+        return replace(self, agents=tuple(agents), seats=number[self.seats])
 
     @property
     def _columns(self) -> dict[str, Any]:

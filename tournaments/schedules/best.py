@@ -19,6 +19,7 @@ from tournaments.schedules.points import Points
 from tournaments.schedules.rounds import Decisions, Entry, Matches, Outcome, Seeds
 
 Pair = tuple[str, str]
+GROWTH = 10
 
 
 class BestConfig(Frozen):
@@ -27,7 +28,7 @@ class BestConfig(Frozen):
     kind: Literal["best"] = "best"
     delta: PositiveFloat = 20.0  # Elo: agents that differ by less are practically equal
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05  # the chance that any verdict is wrong
-    round: Size = 16  # seeds of each pairing between two decisions
+    round: Size = 16  # seeds of each pairing between the first decisions, later a tenth of those so far
 
     def schedule(self, entry: Entry) -> "Best":
         """Return the schedule of some agents; raises UserError where it does not fit them."""
@@ -56,14 +57,18 @@ class Best:
             known = [pair for pair in pairs if seeds.met(pair) < entry.seeds]
             if not known:
                 break
-            more = {pair: min(self._config.round, entry.seeds - seeds.met(pair)) for pair in known}
-            read = yield Matches(entry.rules, [seeds.next(pair, count) for pair, count in more.items()])
+            matches = [seeds.next(pair, self._more(seeds.met(pair))) for pair in known]
+            read = yield Matches(entry.rules, matches)
             points.add(read())
             lost = {loser: winner for winner, loser in self._decided(points, left)}
             if len(lost) < len(left):  # else each is beaten by another: none is the best
                 beaten |= lost
             left = [agent for agent in left if agent not in beaten]
         return self._outcome(points, left, beaten, reached=not pairs)
+
+    def _more(self, met: int) -> int:
+        """Return how many seeds a pair plays next: `round`, and later a tenth of those so far."""
+        return min(max(self._config.round, met // GROWTH), self._entry.seeds - met)
 
     def _bound(self, points: Points, pair: Pair) -> tuple[float, float]:
         """Return the mean score of a pair's first agent, and the radius around it."""

@@ -166,11 +166,11 @@ class Entry:
 
     def require_elo(self, kind: str) -> None:
         """Raise UserError where a schedule needs games that get Elo."""
-        reason = refusal(self.rules.num_players, self.payoff)
-        if reason is not None:
+        if refusal(self.rules.num_players, self.payoff) is not None:
             raise UserError(
-                f"the schedule '{kind}' decides by who is stronger; {reason[0].lower()}{reason[1:].rstrip('.')}; take "
-                "round_robin, gauntlet or focal"
+                f"expected a game that gets Elo for the schedule '{kind}', which asks who is stronger, got one of "
+                f"{self.rules.num_players} players whose payoffs are '{self.payoff}'; take round_robin, gauntlet or "
+                "focal"
             )
 
 
