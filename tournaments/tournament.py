@@ -150,7 +150,6 @@ def result_of(folder: Path) -> dict[str, Any]:
 
 def entry_of(config: TournamentConfig, spec: Spec, agents: Sequence[Identity]) -> Entry:
     """Return what a schedule is made of: the rules of its games, and the agents, of which `find` finds some."""
-
     listed = {agent.digest for agent in agents}
 
     def find(key: str, references: Sequence[str]) -> list[str]:

@@ -143,7 +143,7 @@ def _game_law(score: float) -> NDArray[np.float64]:
 
 def best(pools: int) -> None:
     """The share of wrong verdicts of successive elimination, and its games beside those of the whole round robin."""
-    print("| pool | wrong | games, mean | pairs of an agent that is left, mean |")
+    print("| population | wrong | games, mean | said in the last one |")
     print("|:--|--:|--:|--:|")
     pools_of = {
         "8 agents over 400 Elo": spread(8, 400.0),

@@ -13,7 +13,7 @@ are those of the ratings, not of this model.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -92,14 +92,23 @@ class Information:
             i, j = divmod(pair, n)
             if i >= j or (seated is not None and seated not in (i, j)):
                 continue
-            table = [i, j]
-            while len(table) < self._players:
-                more = gain[table].sum(0)
-                more[table] = -math.inf
-                table.append(int(more.argmax()))
-            if left(found := tuple(sorted(table))) > 0:
-                return found
+            for table in self._filled((i, j), gain):
+                if left(table) > 0:
+                    return table
         return None
+
+    def _filled(self, pair: tuple[int, int], gain: Floats) -> Iterator[tuple[int, ...]]:
+        """Yield tables with a pair, the best first: all seats but the last go to who gains most with those seated."""
+        table = [*pair]
+        while len(table) < self._players:
+            more = gain[table].sum(0)
+            more[table] = -math.inf
+            best_first = np.argsort(-more, kind="stable")[: len(gain) - len(table)].tolist()
+            if len(table) == self._players - 1:
+                yield from (tuple(sorted([*table, last])) for last in best_first)
+                return
+            table.append(best_first[0])
+        yield pair
 
 
 def ring(agents: int, num_players: int) -> Sequence[tuple[int, ...]]:
