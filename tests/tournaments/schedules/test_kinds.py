@@ -455,3 +455,10 @@ def test_a_synthetic_game_is_the_score_of_its_elo():
     fixtures = [f for block in RoundRobin("g", "ab", 2, 4000, 0).blocks(256) for f in block]
     won = np.mean([(r.payoffs[r.agents.index("a")] + 1) / 2 for f in fixtures for r in [played(f, elo)]])
     assert won == pytest.approx(1 / (1 + 10 ** (-100 / 400)), abs=0.02)
+
+
+@pytest.mark.parametrize("players", [2, 3])
+def test_every_table_plays_before_none_is_left(players):
+    information = Information(np.array([0.0, 50.0, -90.0, 200.0]), players)
+    chosen = information.choose(np.ones((4, 4)) - np.eye(4), np.ones(4), 99, lambda table: 2)
+    assert chosen == dict.fromkeys(combinations(range(4), players), 2)
