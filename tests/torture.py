@@ -51,6 +51,7 @@ TOURNAMENT = {
     "num_envs": 8,
     "batch": 8,
 }
+ACTIVE = TOURNAMENT | {"schedule": {"kind": "active", "ci95": 60}, "seeds": 200, "workers": 2}
 
 
 PSRO = {
@@ -314,6 +315,7 @@ def subjects() -> dict[str, Subject]:
     for workers in (1, 2):
         config = TOURNAMENT | {"workers": workers}
         found.append(Subject(f"tournament-{workers}", ("tournament", "run"), config, Games(), ()))
+    found.append(Subject("tournament-active", ("tournament", "run"), ACTIVE, Games(), ()))
     return {subject.name: subject for subject in found}
 
 

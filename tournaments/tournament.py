@@ -1,43 +1,54 @@
 """A tournament: its config, and the run that plays the missing games.
 
-schedule makes fixtures; the store says which are missing; playing plays them; the store keeps each game once.
+A schedule makes rounds of fixtures; the store says which are missing; playing plays them, and the store keeps them.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat
 
 from games.contract import Spec
-from games.errors import UserError
+from games.errors import RunFailed, UserError
 from games.registry import make
+from games.text import markdown_cell, markdown_table
 from marl.agents.foreign import DECISION_SECONDS
 from marl.agents.load import Identity, identify
 from marl.base import engine as engines
 from marl.base import lock
-from marl.base.display import Display
-from marl.base.drives import notes_on
 from marl.base.files import refuse_links, write_text
 from marl.base.schema import Count, OfGame, References, Size, dump
 from marl.base.terminal import Terminal
 from marl.rollout.loop import most_steps
+from tournaments.playing.match import dismiss
 from tournaments.playing.play import BATCH, NUM_ENVS, play_into
+from tournaments.playing.progress import Progress
+from tournaments.playing.rounds import play_rounds
 from tournaments.records import provenance
-from tournaments.records.store import STORE, PlayedGame, Store, StoredAgent
-from tournaments.schedules.round_robin import RoundRobin
+from tournaments.records.store import STORE, Store, StoredAgent
+from tournaments.reports.report import print_table
+from tournaments.schedules.config import ScheduleConfig
+from tournaments.schedules.round_robin import RoundRobinConfig
+from tournaments.schedules.rounds import Entry, Outcome, Round, Rules, Schedule
+
+RESULT, RESULT_TABLE = "schedule.json", "schedule.md"
 
 
 class TournamentConfig(OfGame):
-    """One tournament: every agent against every other, each seed from every seat.
+    """One tournament: who meets whom is up to the schedule; each seed is played from every seat.
 
-    In two-player games that are not zero-sum every agent also plays itself, once for each seed.
+    By default every agent plays every other, and in two-player games that are not zero-sum itself, once for each seed.
     """
 
     kind: ClassVar[str] = "tournament"
     agents: References = Field(min_length=1)  # references; a population folder stands for its members
-    seeds: Size = 50  # for each pairing; each seed is played in every rotation of the seats
+    schedule: ScheduleConfig = Field(default_factory=RoundRobinConfig)
+    seeds: Size = 50  # for each pairing, or match; each seed is played in every rotation of the seats
     seed: int = Field(0, ge=0, lt=2**63)
     opening_moves: Count = 0  # drawn at random, the same for all pairings and seatings of a seed
     max_steps: Size | None = None  # after these a game is cut and has no result; `most_steps` by default
@@ -51,69 +62,112 @@ class TournamentConfig(OfGame):
 def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeouts: bool = False) -> Path:
     """Play the fixtures that are missing and return the store's path. After a kill, run again: stored batches are kept.
 
-    With `retry_timeouts`, games that ended because an agent took too long are played again.
+    With `retry_timeouts`, games that ended because an agent took too long are played again. What the schedule found is
+    printed, and written to `schedule.json` and `schedule.md` beside the store.
     """
     engines.require(config.engine)
     with config.blame_game():
         spec = make(config.game, 1).spec
     agents = field(config, spec)
-    schedule = RoundRobin(
-        config.game,
-        [agent.digest for agent in agents],
-        spec.num_players,
-        config.seeds,
-        config.seed,
-        self_play=spec.num_players == 2 and spec.payoff != "zero_sum",
-        opening_moves=config.opening_moves,
-        max_steps=_max_steps(config, spec),
-    )
+    with config.origin.blame(("schedule",)):
+        schedule = config.schedule.schedule(entry_of(config, spec, agents))
     with lock.held(folder, "a tournament"), open_store(config, spec, agents, folder) as store:
-        done = store.played(schedule, retry_timeouts)
-        note = f"; {done:,} are stored already" if done else ""
-        console.print(f"{folder}: {len(schedule):,} games among {len(agents)} agents{note}")
-        for note in notes_on(folder):
-            console.print(f"note: {note}", style="yellow")
-        if done < len(schedule):
-            with (
-                engines.kept(config.engine, folder),
-                Display(str(folder), len(schedule), "games", console, done=done) as display,
-            ):
-                play_into(
-                    store,
-                    config.game,
-                    {agent.digest: agent.reference for agent in agents},
-                    schedule,
-                    num_envs=config.num_envs,
-                    workers=config.workers,
-                    engine=config.engine,
-                    decision_seconds=config.decision_seconds,
-                    batch=config.batch,
-                    retry_timeouts=retry_timeouts,
-                    on_games=_Progress(display, done, agents).add,
-                )
+        outcome = play_schedule(config, store, schedule, agents, folder, console, retry_timeouts)
+    write(outcome, config.schedule.kind, folder)
+    tell(outcome, console)
     return folder / STORE
 
 
-class _Progress:
-    """Show how many games are played, and the first game that each agent forfeits."""
+def play_schedule(
+    config: TournamentConfig,
+    store: Store,
+    schedule: Schedule,
+    agents: Sequence[Identity],
+    folder: Path,
+    console: Terminal,
+    retry_timeouts: bool = False,
+) -> Outcome:
+    """Play what a store lacks of a schedule, and show how far that is; return what the schedule found."""
+    references = {agent.digest: agent.reference for agent in agents}
+    with ExitStack() as stack:
+        stack.callback(dismiss)
+        progress = stack.enter_context(Progress(schedule, agents, store, folder, console))
 
-    def __init__(self, display: Display, done: int, agents: Iterable[Identity]) -> None:
-        self._display, self._done = display, done
-        self._names = {agent.digest: agent.name for agent in agents}
-        self._failed: set[str] = set()
+        @cache
+        def start() -> None:  # before the first round that is played
+            stack.enter_context(engines.kept(config.engine, folder))
 
-    def add(self, games: Sequence[PlayedGame]) -> None:
-        """Show some games that were played."""
-        self._done += len(games)
-        self._display.advance_to(self._done)
-        for game in games:
-            for failure in game.failures:
-                agent = game.fixture.agents[failure.player]
-                if agent not in self._failed:
-                    self._failed.add(agent)
-                    self._display.line(
-                        f"'{self._names[agent]}' {failure.detail}, and forfeits that game; the report counts such games"
-                    )
+        def play(round: Round) -> None:
+            start()
+            play_into(
+                store,
+                config.game,
+                references,
+                round,
+                num_envs=config.num_envs,
+                workers=config.workers,
+                engine=config.engine,
+                decision_seconds=config.decision_seconds,
+                batch=config.batch,
+                retry_timeouts=retry_timeouts,
+                on_games=progress.add,
+                keep=True,
+            )
+
+        return play_rounds(store, schedule, play, progress.begin, retry_timeouts)
+
+
+def tell(outcome: Outcome, console: Terminal) -> None:
+    """Print what a schedule found, if anything."""
+    if outcome.rows:
+        print_table(console, outcome.titles, outcome.rows)
+    if outcome.text:
+        console.print(f"{outcome.text}.", style="yellow" if outcome.reached is False else "")
+
+
+def write(outcome: Outcome, kind: str, folder: Path) -> None:
+    """Write what a schedule found beside the store; of one that finds nothing, remove what another has written."""
+    facts = {"kind": kind, "text": outcome.text, "reached": outcome.reached, **outcome.facts}
+    table = markdown_table(outcome.titles, outcome.rows) if outcome.rows else []
+    texts = {
+        RESULT: json.dumps(facts, indent=1) + "\n",
+        RESULT_TABLE: "\n".join([markdown_cell(f"{outcome.text}."), "", *table, ""]),
+    }
+    try:
+        for name, text in texts.items():
+            if outcome.text:
+                write_text(folder / name, text)
+            else:
+                (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunFailed(f"expected to write to '{folder}', got '{error}'; make room, and run again") from error
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    """Return what `write` has written of a schedule that found something."""
+    found: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    return found
+
+
+def entry_of(config: TournamentConfig, spec: Spec, agents: Sequence[Identity]) -> Entry:
+    """Return what a schedule is made of: the rules of its games, and the agents, of which `find` finds some."""
+    listed = {agent.digest for agent in agents}
+
+    def find(key: str, references: Sequence[str]) -> list[str]:
+        found = identify(references, spec)
+        for agent in found:
+            if agent.digest not in listed:
+                raise UserError(f"expected {key} to be listed in 'agents', got '{agent.reference}'; add it there")
+        return list(dict.fromkeys(agent.digest for agent in found))
+
+    rules = Rules(config.game, spec.num_players, config.seed, config.opening_moves, _max_steps(config, spec))
+    return Entry(rules, tuple(agent.digest for agent in agents), _names(agents), config.seeds, spec.payoff, find)
+
+
+def _names(agents: Sequence[Identity]) -> dict[str, str]:
+    """Return what to call agents, by digest: their names, with the first digits of the digest if several share one."""
+    shared = Counter(agent.name for agent in agents)
+    return {a.digest: a.name if shared[a.name] == 1 else f"{a.name} [{a.digest[:8]}]" for a in agents}
 
 
 def _max_steps(config: TournamentConfig, spec: Spec) -> int | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -239,15 +239,15 @@ def validate(schema: type[Schema], data: Any, origin: Origin, *, record: bool = 
     try:
         return schema.model_validate_json(text, strict=True, context={"record": record})
     except ValidationError as error:
-        raise UserError(_complaint(schema, first_fault(error, data), origin)) from None
+        raise UserError(_complaint(schema, first_fault(error, data), data, origin)) from None
     except UserError as error:  # of a validator that reads what a value names
         raise UserError(f"{origin.subject((), all_below=True)}: {error}") from error
 
 
-def _complaint(schema: type[BaseModel], fault: Fault, origin: Origin) -> str:
-    """Return the sentence about a fault."""
+def _complaint(schema: type[BaseModel], fault: Fault, data: Any, origin: Origin) -> str:
+    """Return the sentence about a fault in data."""
     if fault.kind == UNKNOWN:
-        hint = _near(str(fault.path[-1]), _fields(schema, fault.path[:-1]))
+        hint = _near(str(fault.path[-1]), _fields(schema, fault.path[:-1], data))
         return f"unknown key '{fault.key}' in {origin.where(fault.path)}{hint}"
     if fault.kind == MISSING:
         return f"the key '{fault.key}' is missing in {origin.where(fault.path[:-1])}; add it"
@@ -279,15 +279,16 @@ def _near(key: str, known: Sequence[str]) -> str:
     return nearest(key, known) or f"; known keys: {', '.join(known)}"
 
 
-def _fields(schema: type[BaseModel], path: KeyPath) -> list[str]:
-    """Return the known keys of the part of a schema at `path`."""
+def _fields(schema: type[BaseModel], path: KeyPath, data: Any) -> list[str]:
+    """Return the known keys of the part of a schema at `path`; of several kinds of sections, those of the data's."""
     for part in path:
+        data = data[part]
         field = schema.model_fields.get(str(part))
         inner = field.annotation if field else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            schema = inner
-        elif field and any(hasattr(a, "model_fields") for a in getattr(inner, "__args__", ())):
-            schema = next(a for a in inner.__args__ if hasattr(a, "model_fields"))  # type: ignore[union-attr]
+        kinds = [kind for kind in (inner, *get_args(inner)) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        name = field.discriminator if field else None
+        same = [kind for kind in kinds if isinstance(name, str) and kind.model_fields[name].default == data.get(name)]
+        schema = (same or kinds or [schema])[0]
     return list(schema.model_fields)
 
 

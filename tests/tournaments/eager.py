@@ -4,7 +4,7 @@ from itertools import combinations, combinations_with_replacement, groupby
 
 from games.keys import fold_one, stream
 from tournaments.records.fixture import Fixture
-from tournaments.schedules.round_robin import ROUND
+from tournaments.schedules.rounds import SEEDS_AT_A_TIME
 
 
 def round_robin(game, agents, num_players, seeds, seed, self_play=False, opening_moves=0, max_steps=None):
@@ -29,7 +29,7 @@ def pieces(fixtures, size, foreign=()):
 
 
 def _pieces(fixtures, size):
-    turn = {seed: k // ROUND for k, seed in enumerate(dict.fromkeys(fixture.seed for fixture in fixtures))}
+    turn = {seed: k // SEEDS_AT_A_TIME for k, seed in enumerate(dict.fromkeys(fixture.seed for fixture in fixtures))}
     pairings = {(turn[fixture.seed], tuple(sorted(fixture.agents))) for fixture in fixtures}
     agents = sorted({agent for _, pairing in pairings for agent in pairing})
     games = len(fixtures) / max(1, len(pairings))

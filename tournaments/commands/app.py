@@ -20,6 +20,7 @@ from marl.cli.options import (
     say,
 )
 from tournaments.commands.games import tournament_games
+from tournaments.commands.match import tournament_add, tournament_match
 from tournaments.commands.options import StorePath
 from tournaments.commands.verify import tournament_verify
 from tournaments.commands.watch import tournament_watch
@@ -27,10 +28,7 @@ from tournaments.commands.watch import tournament_watch
 if TYPE_CHECKING:
     from tournaments.reports.summary import Summary
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, help="Play round robins and rate the agents.")
-app.command("games")(tournament_games)
-app.command("verify")(tournament_verify)
-app.command("watch")(tournament_watch)
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="Play tournaments and rate the agents.")
 
 
 @app.command("run")
@@ -143,3 +141,10 @@ def _plot_elo(summary: "Summary", by: str, out: Path, as_json: bool) -> None:
     Terminal().block(f"{table(curves)}\n")
     print_warnings(Terminal(), summary)
     say(f"curves: {out}")
+
+
+app.command("add")(tournament_add)
+app.command("match")(tournament_match)
+app.command("watch")(tournament_watch)
+app.command("games")(tournament_games)
+app.command("verify")(tournament_verify)

@@ -10,7 +10,7 @@ from tournaments.playing.match import dismiss, play_chunk
 from tournaments.records.fixture import Block, Fixture
 from tournaments.records.store import PlayedGame, Store
 from tournaments.schedules.pieces import batches, by_pairing
-from tournaments.schedules.round_robin import RoundRobin
+from tournaments.schedules.rounds import Round
 
 BATCH = 256  # games that are played, and stored, together
 NUM_ENVS = 64  # games that are played at the same time in one process, for as many agents as a game seats
@@ -20,7 +20,7 @@ def play_into(
     store: Store,
     game: str,
     references: Mapping[str, str],
-    fixtures: RoundRobin | Iterable[Fixture],
+    fixtures: Round | Iterable[Fixture],
     *,
     num_envs: int = NUM_ENVS,
     workers: int = 1,
@@ -29,16 +29,18 @@ def play_into(
     batch: int = BATCH,
     retry_timeouts: bool = False,
     on_games: Callable[[Sequence[PlayedGame]], None] = lambda games: None,
+    keep: bool = False,
 ) -> None:
     """Play the fixtures that the store lacks, and store every batch of games as it ends.
 
     `references` are those of the agents by digest. Fixtures have the same `opening_moves` and `max_steps`. Those of
     foreign agents come last, since they may hang. `on_games` is called with each batch when it is stored. With
     `retry_timeouts`, games that ended because an agent took too long are played again. An agent is loaded when it first
-    sits down; raises RunFailed if it cannot be, or is not the one that its digest says.
+    sits down; raises RunFailed if it cannot be, or is not the one that its digest says. With `keep`, the agents stay
+    for the next call until `dismiss`.
     """
     foreign = {digest for digest, reference in references.items() if is_foreign(reference)}
-    blocks = fixtures.blocks(batch, foreign) if isinstance(fixtures, RoundRobin) else by_pairing(fixtures, foreign)
+    blocks = by_pairing(fixtures, foreign) if isinstance(fixtures, Iterable) else fixtures.blocks(batch, foreign)
     if len(store):
         blocks = (store.missing(block, retry_timeouts) for block in blocks)
     tasks = (
@@ -50,7 +52,8 @@ def play_into(
             store.add(games)
             on_games(games)
     finally:
-        dismiss()
+        if not keep:
+            dismiss()
 
 
 def _seated(piece: Block, references: Mapping[str, str]) -> list[str]:

@@ -95,6 +95,11 @@ class Reader:
         results = Facts.of(self._store).settled(results)
         return _table(agents, results, index[results.seats])
 
+    def results(self) -> Results:
+        """Return the games that the store has now, with payoffs as they are rated; `agents` are ids."""
+        results = replace(self._read(), agents=tuple(self._number))
+        return Facts.of(self._store).settled(results)
+
     def _read(self) -> Results:
         """Return all games, with those that the store got since the last call."""
         last, ids = self._store.last_row, {label: id for id, label in self._store.labels().items()}

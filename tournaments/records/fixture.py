@@ -1,6 +1,6 @@
-"""A fixture: one match to be played, which its contents identify; and what every schedule of fixtures offers."""
+"""A fixture: one match to be played, which its contents identify."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -39,22 +39,17 @@ class Fixture:
 Block = list[Fixture]  # fixtures of few agents, which are played one after another
 
 
-class Schedule(Protocol):
-    """The fixtures of a tournament, which are made while they are played."""
+class Tables(Protocol):
+    """Fixtures of some tables of agents, each of which plays all of the seeds."""
 
     game: str
 
     @property
     def keys(self) -> Sequence[int]:
-        """The seeds of all fixtures."""
-
-    def __len__(self) -> int: ...
+        """The seeds."""
 
     def seats(self, table: Sequence[str]) -> bool:
         """Return whether agents sit down so, in the order of their seats."""
-
-    def blocks(self, size: int, apart: Collection[str] = ()) -> Iterator[Block]:
-        """Yield all fixtures in the order in which they are played, in blocks for pieces of `size`."""
 
 
 def seeds_of(seed: int, numbers: range) -> list[int]:

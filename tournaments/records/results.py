@@ -80,6 +80,12 @@ class Results:
         }
         return replace(self, **both).where(np.lexsort((*both["seats"].T[::-1], both["seeds"])))
 
+    def among(self, agents: Sequence[str]) -> "Results":
+        """Return the same games with other agents in the list, among them all that play."""
+        place = {agent: k for k, agent in enumerate(agents)}
+        number = np.array([place.get(agent, -1) for agent in self.agents], np.int64)
+        return replace(self, agents=tuple(agents), seats=number[self.seats])
+
     @property
     def _columns(self) -> dict[str, Any]:
         return {column.name: getattr(self, column.name) for column in fields(self) if column.name != "agents"}

@@ -42,7 +42,7 @@ from games.errors import RunFailed, UserError
 from marl.base.drives import network_drive
 from marl.base.files import absent
 from marl.base.intervals import MIN_SEEDS
-from tournaments.records.fixture import Fixture, Schedule
+from tournaments.records.fixture import Fixture, Tables
 from tournaments.records.results import FORFEITS, Results
 
 STORE = "games.sqlite"
@@ -467,20 +467,20 @@ class Store:
         played = {game for (game,) in self._rows(query, ids)}
         return [fixture for fixture in fixtures if fixture.id not in played]
 
-    def played(self, schedule: Schedule, retry_timeouts: bool = False) -> int:
-        """Return how many games of a schedule are stored; with `retry_timeouts`, without those of timeouts.
+    def played(self, tables: Tables, retry_timeouts: bool = False) -> int:
+        """Return how many games of some tables are stored; with `retry_timeouts`, without those of timeouts.
 
-        The store must hold games with the schedule's `opening_moves` and `max_steps` only, as a tournament's does.
+        The store must hold games with the tables' `opening_moves` and `max_steps` only, as a tournament's does.
         """
-        keys = json.dumps([_signed(key) for key in schedule.keys])
+        keys = json.dumps([_signed(key) for key in tables.keys])
         query = (
             "SELECT agents, COUNT(*) FROM games WHERE game = ? AND seed IN (SELECT value FROM json_each(?))"
             f"{_but_timeouts(retry_timeouts)} GROUP BY agents"
         )
         ids = {number: id for number, id in self._rows("SELECT number, id FROM agents")}
         with self._reading():
-            tables = self._db.execute(query, (schedule.game, keys))
-            return sum(count for table, count in tables if schedule.seats([ids[k] for k in json.loads(table)]))
+            counts = self._db.execute(query, (tables.game, keys))
+            return sum(count for table, count in counts if tables.seats([ids[k] for k in json.loads(table)]))
 
     def __len__(self) -> int:
         return int(self._rows("SELECT COUNT(*) FROM games")[0][0])
@@ -499,6 +499,24 @@ class Store:
         """
         return self._results(self._columns(first))
 
+    def results_of(self, fixtures: Iterable[Fixture]) -> Results:
+        """Return the games of some fixtures that have a result, as `results` does; `agents` are ids.
+
+        Those with copies of an agent are among them. So the results do not depend on other games of the store.
+        """
+        ids = json.dumps([fixture.id for fixture in fixtures])
+        columns = self._select("id IN (SELECT value FROM json_each(?)) ORDER BY id", ids)
+        failed = self._rows(
+            "SELECT games.rowid, player FROM failures JOIN games ON games.id = failures.game "
+            "WHERE termination NOT IN (?, ?) AND games.id IN (SELECT value FROM json_each(?))",
+            *NO_RESULT,
+            ids,
+        )
+        agents = dict(self._rows("SELECT number, id FROM agents"))
+        with self._reading():
+            numbers = _numbers(columns.agents, f"several in '{self.path}'")
+            return _results(numbers, agents, columns, failed, copies=True)
+
     def _results(self, columns: "_Columns") -> Results:
         """Return games by columns, which are those of neighbouring rows."""
         failed = self._rows(
@@ -514,7 +532,11 @@ class Store:
             return _results(numbers, label, columns, failed)
 
     def _columns(self, first: int = FIRST_ROW, most: int = -1) -> "_Columns":
-        """Read the games that have a result, from a row on, `most` of them; -1: all.
+        """Read the games that have a result, from a row on, `most` of them; -1: all."""
+        return self._select("rowid >= ? ORDER BY rowid LIMIT ?", first, most)
+
+    def _select(self, condition: str, *values: str | int) -> "_Columns":
+        """Read the games that have a result and fulfil a condition.
 
         Some rows are read at a time: all at once keep the garbage collector busy.
         """
@@ -522,9 +544,8 @@ class Store:
         names = [field.name for field in fields(_Columns)]
         with self._reading():
             read = self._db.execute(
-                f"SELECT {', '.join(names)} FROM games WHERE termination NOT IN (?, ?) AND rowid >= ? "
-                "ORDER BY rowid LIMIT ?",
-                (*NO_RESULT, first, most),
+                f"SELECT {', '.join(names)} FROM games WHERE termination NOT IN (?, ?) AND {condition}",
+                (*NO_RESULT, *values),
             )
             while rows := read.fetchmany(1000):
                 for name, values in zip(names, zip(*rows, strict=True), strict=True):
@@ -748,10 +769,17 @@ def _numbers(tables: Sequence[str], several: str) -> Ints:
     return numbers.reshape(len(tables), *seats)
 
 
-def _results(numbers: Ints, label: Mapping[int, str], columns: _Columns, failed: Sequence[tuple[int, int]]) -> Results:
+def _results(
+    numbers: Ints,
+    label: Mapping[int, str],
+    columns: _Columns,
+    failed: Sequence[tuple[int, int]],
+    copies: bool = False,
+) -> Results:
     """Return games by columns; raises ValueError and the like for what no release wrote.
 
     `numbers` [G, N] are the agents by seat, `label` says what to call them, `failed` the rows and players of failures.
+    Games with `copies` of an agent count beside others, or only where there are no others.
     """
     num_players = numbers.shape[1]
     unknown = set(columns.termination) - set(TERMINATIONS)
@@ -767,7 +795,9 @@ def _results(numbers: Ints, label: Mapping[int, str], columns: _Columns, failed:
     seeds = np.array(columns.seed, np.int64).view(np.uint64)
 
     whole = np.asarray((np.diff(np.sort(numbers, 1), axis=1) > 0).all(1))
-    if num_players < 3 or not whole.any():  # else agents have been added, and `round_robin` needs no more copies
+    if (
+        copies or num_players < 3 or not whole.any()
+    ):  # else agents have been added, and `round_robin` needs no more copies
         whole[:] = True
     present, place = np.unique(numbers[whole], return_inverse=True)
     labels = [label[number] for number in present.tolist()]

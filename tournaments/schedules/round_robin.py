@@ -12,11 +12,35 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from itertools import chain, combinations, combinations_with_replacement, groupby, product
+from typing import Literal
 
 from games.errors import UserError
+from marl.base.schema import Frozen
 from tournaments.records.fixture import Block, Fixture, rotations, seeds_of
+from tournaments.records.store import Store
+from tournaments.schedules.rounds import SEEDS_AT_A_TIME, Entry, OneRound
 
-ROUND = 8  # seeds that all pairings play before the next ones
+
+class RoundRobinConfig(Frozen):
+    """Every agent against every other: `seeds` for each pairing."""
+
+    kind: Literal["round_robin"] = "round_robin"
+
+    def schedule(self, entry: Entry) -> OneRound:
+        """Return the schedule of some agents; raises UserError where it does not fit them."""
+        rules = entry.rules
+        return OneRound(
+            RoundRobin(
+                rules.game,
+                entry.agents,
+                rules.num_players,
+                entry.seeds,
+                rules.seed,
+                self_play=entry.repeats,
+                opening_moves=rules.opening_moves,
+                max_steps=rules.max_steps,
+            )
+        )
 
 
 def cell(
@@ -77,13 +101,17 @@ class RoundRobin:
         known = self._known.issuperset(pairing) and len(pairing) == self.num_players
         return known and (self._repeats or len(set(pairing)) == len(pairing)) and tuple(table) in rotations(pairing)
 
+    def stored(self, store: Store, retry_timeouts: bool = False) -> int:
+        """Return how many of the games are stored; with `retry_timeouts`, without those of timeouts."""
+        return store.played(self, retry_timeouts)
+
     def blocks(self, size: int, apart: Collection[str] = ()) -> Iterator[Block]:
         """Yield all fixtures in the order in which they are played, in blocks for pieces of `size` (`batches`).
 
-        ROUND seeds of all pairings come first, then the next ones, so that an interrupted tournament is balanced. In a
-        round the agents are cut into groups, and a block holds the games of one group against another. With g games of
-        each pairing of N players in a round, groups of (size / g)^(1/N) agents fill a piece. Games in which agents of
-        `apart` are seated come last, those of each company of them by themselves.
+        SEEDS_AT_A_TIME seeds of all pairings come first, then the next ones, so that an interrupted tournament is
+        balanced. For these seeds the agents are cut into groups, and a block holds the games of one group against
+        another. With g games of each pairing of N players, groups of (size / g)^(1/N) agents fill a piece. Games in
+        which agents of `apart` are seated come last, those of each company of them by themselves.
         """
         apart = self._known.intersection(apart)
         for company in self._companies(apart):
@@ -123,7 +151,7 @@ class RoundRobin:
 
     def _blocks_with(self, company: frozenset[str], apart: frozenset[str], size: int) -> Iterator[Block]:
         """Yield the blocks of the games in which those of a company are seated, and nobody else of `apart`."""
-        rounds = [self.keys[start : start + ROUND] for start in range(0, len(self.keys), ROUND)]
+        rounds = [self.keys[start : start + SEEDS_AT_A_TIME] for start in range(0, len(self.keys), SEEDS_AT_A_TIME)]
         pairings, tables = self._counted(len(self.agents) - len(apart), company)
         games = tables * len(self.keys) / max(1, pairings * len(rounds))
         width = max(1, int((size / max(1, games)) ** (1 / self.num_players)))

@@ -12,7 +12,8 @@ from tests.properties import examples
 from tests.tournaments.eager import pieces, round_robin
 from tournaments.records.fixture import Fixture
 from tournaments.schedules.pieces import batches, by_pairing
-from tournaments.schedules.round_robin import ROUND, RoundRobin, cell
+from tournaments.schedules.round_robin import RoundRobin, cell
+from tournaments.schedules.rounds import SEEDS_AT_A_TIME
 
 agents = st.lists(st.text("abcdef", min_size=1, max_size=3), min_size=3, max_size=6, unique=True)
 
@@ -156,7 +157,11 @@ def test_batches_are_a_partition(agents, num_players, seeds, size):
     pieces = list(batches(RoundRobin("g", agents, num_players, seeds, seed=0).blocks(size), size))
     assert sorted(f.id for piece in pieces for f in piece) == sorted(f.id for f in fixtures)
     assert all(0 < len(piece) <= size for piece in pieces) and (len(pieces) - 1) * size < 3 * len(fixtures)
-    turns = [[f.seed for f in fixtures[:: len(fixtures) // seeds]].index(f.seed) // ROUND for p in pieces for f in p]
+    turns = [
+        [f.seed for f in fixtures[:: len(fixtures) // seeds]].index(f.seed) // SEEDS_AT_A_TIME
+        for p in pieces
+        for f in p
+    ]
     assert turns == sorted(turns)  # so many seeds of all pairings, then the next
 
 

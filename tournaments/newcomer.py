@@ -1,0 +1,170 @@
+"""A newcomer enters a tournament that was played: it plays itself, and is then placed by the games that say most."""
+
+import shlex
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from games.contract import Spec
+from games.errors import UserError
+from games.registry import from_file, make
+from marl.agents.load import Identity, identify, refuse_code
+from marl.base import engine as engines
+from marl.base import lock
+from marl.base.files import absent
+from marl.base.schema import load
+from marl.base.terminal import Terminal
+from tournaments.playing.match import dismiss, play
+from tournaments.ratings.elo import refusal
+from tournaments.ratings.table import Reader
+from tournaments.records.fixture import Fixture, seeds_of
+from tournaments.records.results import Results
+from tournaments.records.store import STORE, Store, StoredAgent, stored
+from tournaments.schedules.active import Active, One
+from tournaments.schedules.gauntlet import GauntletConfig
+from tournaments.schedules.rounds import Outcome, Schedule
+from tournaments.tournament import TournamentConfig, entry_of, play_schedule
+
+TRIALS = 4  # games of the newcomer against itself
+
+
+@dataclass(frozen=True)
+class Target:
+    """When a newcomer's place is known: the half width of its 95 % interval, in Elo, or after so many games.
+
+    A pairing plays at most `seeds` seeds, those of the tournament's config by default.
+    """
+
+    ci95: float = 25.0
+    seeds: int | None = None
+    max_games: int | None = None
+
+
+def place(
+    store: Path, reference: str, target: Target, console: Terminal, trusted: Collection[str] = ()
+) -> tuple[Path, Outcome]:
+    """Try a newcomer in games against itself, then play its games into a store; return the store and what was found.
+
+    Who meets it follows from the games of the others in the store, so that this goes on after a kill as it was. In
+    games without Elo it plays all seeds against all others. Raises UserError, with nothing written, for a store without
+    games or without its config, for an agent that is there under another name, for one that fails against itself, and
+    where the store's game is code that is not `trusted`. Agents that are code are left out unless they are trusted.
+    """
+    with stored(store) as opened:
+        folder = opened.path.parent
+        config = _config(folder)
+        if target.seeds is not None:
+            config = config.model_copy(update={"seeds": target.seeds})
+        engines.require(config.engine)
+        if (game := opened.get("game")) != config.game:
+            raise UserError(
+                f"'{folder}' holds games of '{game}', and its config.yaml names '{config.game}'; put the config right"
+            )
+        if config.game not in trusted:
+            from_file(config.game, f"if you trust it, type it yourself: --trust {shlex.quote(config.game)}")
+        spec = make(config.game, 1).spec
+        newcomer = _newcomer(reference, spec)
+        others = _others(opened, newcomer, spec, console, {*trusted, newcomer.reference})
+    _try(config, newcomer, spec)
+    with lock.held(folder, "a tournament"), Store(folder / STORE, create=True) as opened:
+        opened.add_agents([StoredAgent(newcomer.digest, newcomer.name, newcomer.reference)])
+        agents = [*others, newcomer]
+        schedule = _schedule(config, opened, spec, agents, target)
+        outcome = play_schedule(config, opened, schedule, agents, folder, console)
+    return folder / STORE, outcome
+
+
+def _config(folder: Path) -> TournamentConfig:
+    path = folder / "config.yaml"
+    if not path.exists():
+        what = absent(path, "`marl tournament run` writes it")
+        raise UserError(f"expected the folder of a tournament, got '{folder}': its config.yaml {what}")
+    return load(TournamentConfig, path, record=True)
+
+
+def _newcomer(reference: str, spec: Spec) -> Identity:
+    found = identify([reference], spec)
+    if len(found) != 1:
+        raise UserError(f"expected one agent, got '{reference}', which stands for {len(found)}; add each by itself")
+    return found[0]
+
+
+def _others(
+    store: Store, newcomer: Identity, spec: Spec, console: Terminal, trusted: Collection[str]
+) -> list[Identity]:
+    """Return who has played and is still what it was; the others are named, and left out."""
+    seated = store.seated() - {newcomer.digest}
+    if not seated:
+        raise UserError(f"expected a store with games, got '{store.path}' without any; run its tournament first")
+    for agent in store.agents():
+        if agent.id == newcomer.digest and agent.reference not in ("", newcomer.reference):
+            raise UserError(
+                f"'{newcomer.reference}' and '{agent.reference}', which is in the store, are the same agent; "
+                "an agent has one name"
+            )
+    found = []
+    for agent in store.agents():
+        if agent.id in seated:
+            try:
+                found.append(_again(agent, store, spec, trusted))
+            except UserError as error:
+                console.print(f"note: '{agent.name}' is left out: {error}", style="yellow")
+    if not found:
+        raise UserError(f"expected agents that are still what they were in '{store.path}', got none; restore one")
+    return found
+
+
+def _again(agent: StoredAgent, store: Store, spec: Spec, trusted: Collection[str]) -> Identity:
+    """Return who an agent of the store is; raises UserError where it is not what has played, or is not trusted."""
+    if not agent.reference:
+        raise UserError("the store does not say how it is loaded")
+    if agent.reference not in trusted:
+        try:
+            refuse_code([agent.reference], "agents", store.path)
+        except UserError as error:
+            typed = shlex.quote(agent.reference)
+            raise UserError(
+                f"it is code, which is not run; if you trust it, type it yourself: --trust {typed}"
+            ) from error
+    for found in identify([agent.reference], spec):
+        if found.digest == agent.id:
+            return found
+    raise UserError(f"'{agent.reference}' has changed since it played")
+
+
+def _try(config: TournamentConfig, newcomer: Identity, spec: Spec) -> None:
+    """Let an agent play against itself; raises UserError for its first failure."""
+    seats = (newcomer.digest,) * spec.num_players
+    trials = [Fixture(config.game, seats, key, config.opening_moves) for key in seeds_of(config.seed, range(TRIALS))]
+    try:
+        for game in play(config.game, [newcomer.reference], trials, TRIALS, config.decision_seconds):
+            for failure in game.failures:
+                raise UserError(
+                    f"expected an agent that plays against itself without a failure, got '{newcomer.reference}', which "
+                    f"as player {failure.player} at step {failure.ply} (seed {game.fixture.seed}) {failure.detail}; "
+                    "mend it"
+                )
+    finally:
+        dismiss()
+
+
+def _schedule(
+    config: TournamentConfig, store: Store, spec: Spec, agents: Sequence[Identity], target: Target
+) -> Schedule:
+    """Return the games that place the last of the agents."""
+    entry, newcomer = entry_of(config, spec, agents), agents[-1]
+    if refusal(spec.num_players, spec.payoff) or len(agents) < spec.num_players:
+        return GauntletConfig(focal=(newcomer.reference,)).schedule(entry)
+    place = sorted(entry.agents).index(newcomer.digest)
+    one = One(place, entry.names[newcomer.digest], target.ci95)
+    return Active(entry, one, target.max_games, (), _among(store, agents[:-1]), newcomer.digest)
+
+
+def _among(store: Store, agents: Sequence[Identity]) -> Results:
+    """Return the games in which nobody else sits than some agents."""
+    results = Reader(store).results()
+    digests = sorted(agent.digest for agent in agents)
+    wanted = np.isin(results.agents, digests)[results.seats]
+    return results.where(np.all(wanted, axis=1)).among(digests)
