@@ -16,7 +16,7 @@ from tournaments.ratings.matchups import Matchups, matchups
 from tournaments.ratings.model import Lineage
 from tournaments.ratings.payoffs import MeanPayoff, mean_payoffs
 from tournaments.records.facts import Facts
-from tournaments.records.results import FORFEITS, Results, compared, offended
+from tournaments.records.results import FORFEITS, Results, compared, offended, places
 from tournaments.records.store import TERMINATIONS, AgentFailures, Store
 from tournaments.reports.families import lineages
 
@@ -124,6 +124,11 @@ class Summary:
                     f"{self.repeated}. Each copy counts as a game of its own, so intervals are too short; "
                     "opening_moves makes games differ."
                 )
+            if partners := self._partners():
+                found.append(
+                    f"Seats that shared a place in every game, as partners do: {partners}. Agents are rated as if each "
+                    "played for itself: by the teams that they were in."
+                )
         if self.matchups and self.matchups.missing:
             found.append(
                 f"Pairings without a game, self-play included: {self.matchups.missing}. Payoffs against the pool leave "
@@ -162,6 +167,16 @@ class Summary:
                 f"Played only games with copies of an agent, which do not count any more: {listed(self.set_aside)}."
             )
         return found
+
+    def _partners(self) -> str:
+        """Return the seats of more than two players that shared a place in all games; "" where they did not."""
+        place, forfeited = places(self.results)
+        place = place[~forfeited]
+        if place.shape[1] < 3 or len(place) < MIN_SEEDS:
+            return ""
+        shared = (place[:, :, None] == place[:, None, :]).all(0)
+        teams = [np.flatnonzero(row) for row in np.unique(shared, axis=0)[::-1]]
+        return listed([" and ".join(map(str, team)) for team in teams if len(team) > 1])
 
     @staticmethod
     def _few_seeds(ratings: Ratings) -> list[str]:

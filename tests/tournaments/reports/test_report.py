@@ -246,6 +246,12 @@ def test_games_of_three_with_elo(tmp_path):
     }
 
 
+def test_seats_of_partners_are_named(tmp_path):
+    with make_store(tmp_path / "s", "zero_sum", 4, [(1.0, -1.0, 1.0, -1.0), (-2.0, 2.0, -2.0, 2.0)]) as store:
+        summary = summarize(store)
+    assert any("partners do: 0 and 2, 1 and 3." in warning for warning in summary.warnings)
+
+
 def test_a_store_without_games_of_three(tmp_path):
     with Store(tmp_path / "s", create=True) as store:
         store.set("game", "g")
