@@ -6,7 +6,7 @@ are left, and so on. They are the set S ⊆ A with probability
     P(S of A) = w(S) / Σ_{T ⊆ A, |T| ≤ D} w(T)        w(S) = δ_|S| (Π_{i∈S} αᵢ)^{1/|S|}        δ₁ = 1
 
 with D the largest number of players that ever shared a place: without ties it is Plackett 1975, and with two players
-Davidson's model with ν = δ₂. (Firth, Kosmidis & Turner 2019, https://arxiv.org/abs/1907.05213; Luce 1959.)
+Davidson's model with ν = δ₂. (Firth, Kosmidis & Turner 2019, https://arxiv.org/abs/1909.07123; Luce 1959.)
 
 A forfeited game is a partial ranking: those who forfeited it, O, are last, and the order of the others, B, is not
 known. Its probability is the sum over all orders without ties. Places are those of arrivals at rates α, so with

@@ -195,7 +195,7 @@ def _method(summary: Summary) -> str:
         prior += f", and of {K * lineage.sd:.0f} Elo on the gain from each checkpoint of a run to the next"
     forfeits = ""
     if summary.clean:
-        forfeits = " Elo without forfeits is by the games that nobody forfeited."
+        forfeits = " Elo without forfeits is by the games that nobody forfeited, relative to the mean of their agents."
         if summary.num_players > 2:
             forfeits += " Of a forfeited game only this counts: whoever forfeited it is behind the others."
     return (
