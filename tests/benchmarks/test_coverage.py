@@ -13,6 +13,13 @@ def test_intervals_hold_the_truth_whatever_a_seeds_games_share(kind):
     assert 0.92 <= row.coverage <= 0.975 and row.false_superiority <= 0.09
 
 
+@pytest.mark.parametrize("players", [3, 4])
+@pytest.mark.parametrize("kind", [KINDS[0], KINDS[3]], ids=lambda kind: kind.name)
+def test_intervals_of_games_of_more_than_two_players(kind, players):
+    row = measure(kind, agents=5, seeds=40, pools=40, players=players)
+    assert 0.91 <= row.coverage <= 0.98
+
+
 @pytest.mark.parametrize("agents, seeds", [(2, 3), (8, 2), (8, 5), (20, 4)])
 def test_few_seeds_are_never_too_sure(agents, seeds):
     row = measure(KINDS[-1], agents, seeds, pools=40)
@@ -29,4 +36,4 @@ def test_the_truth_is_what_many_seeds_tend_to():
 
 def test_the_table():
     lines = list(table(measure(kind, 2, 5, 2) for kind in KINDS[:1]))
-    assert lines[2].startswith("| independent | 2 | 5 | ") and all(line.count("|") == 7 for line in lines)
+    assert lines[2].startswith("| independent | 2 | 2 | 5 | ") and all(line.count("|") == 8 for line in lines)

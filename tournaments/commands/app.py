@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Play tournaments and rate the agents.")
 
+LineageSd = Annotated[
+    float | None,
+    typer.Option(
+        "--lineage",
+        metavar="ELO",
+        help="Rate checkpoints of one run as stages: the sd in Elo of the gain from each to the next, e.g. 50.",
+    ),
+]
+
 
 @app.command("run")
 def tournament_run(
@@ -52,18 +61,18 @@ def tournament_run(
     agents = tuple(name_algorithm(agent, algorithm or []) for agent in settings.agents)
     settings = settings.model_copy(update={"agents": agents})
     store = run(settings, run_folder(config, run_dir), terminal, retry_timeouts=retry_timeouts)
-    tournament_report(store, as_json)
+    tournament_report(store, as_json=as_json)
 
 
 @app.command("rate")
-def tournament_rate(store: StorePath, as_json: AsJson = False) -> None:
+def tournament_rate(store: StorePath, lineage: LineageSd = None, as_json: AsJson = False) -> None:
     """Print the leaderboard."""
     from tournaments.records.store import stored
     from tournaments.reports.report import print_leaderboard
     from tournaments.reports.summary import summarize
 
     with stored(store) as opened:
-        summary = summarize(opened)
+        summary = summarize(opened, lineage)
     if summary.reason:
         raise UserError(summary.reason)
     if as_json:
@@ -73,7 +82,7 @@ def tournament_rate(store: StorePath, as_json: AsJson = False) -> None:
 
 
 @app.command("report")
-def tournament_report(store: StorePath, as_json: AsJson = False) -> None:
+def tournament_report(store: StorePath, lineage: LineageSd = None, as_json: AsJson = False) -> None:
     """Print the leaderboard, and write it as Markdown, CSV and one HTML page beside the store."""
     from tournaments.records.store import stored
     from tournaments.reports.games import games_of
@@ -81,7 +90,7 @@ def tournament_report(store: StorePath, as_json: AsJson = False) -> None:
     from tournaments.reports.summary import listed, summarize
 
     with stored(store) as opened:
-        summary, games = summarize(opened), games_of(opened)
+        summary, games = summarize(opened, lineage), games_of(opened)
     paths = write_report(summary, opened.path.parent, games)
     if as_json:
         print_json(summary.to_json() | {"files": {name: str(path) for name, path in paths.items()}})

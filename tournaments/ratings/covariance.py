@@ -7,14 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from games.arrays import Floats, Ints
 from marl.base.intervals import MIN_SEEDS, Z95, effective, quantile
-from tournaments.ratings.davidson import Fit, fisher_information
-from tournaments.records.results import Results, sum_by
-
-_MOST = 1 - 1e-6  # the largest share of the information on a parameter that one seed may hold
+from tournaments.ratings.model import Fit
+from tournaments.records.results import Results
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +57,11 @@ class Spread:
     added: Floats  # [F] Σ_s q_s, with q_s what seed s is expected to add to a parameter's variance (intervals.py)
     shared: Floats  # [F, F] Σ_s q_s q_sᵀ; 0 where every game is independent
 
-    def of(self, parameter: int) -> tuple[float, float]:
-        """Return the standard error of a parameter, and its effective number of seeds."""
-        numbers = (self.covariance.diagonal(), self.model.diagonal(), self.added, self.shared.diagonal())
-        se, seeds = _standard_errors(*(number[[parameter]] for number in numbers))
-        return float(se[0]), float(seeds[0])
+    def of(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Return the standard errors [K] of sums of parameters with weights [K, F], and their numbers of seeds [K]."""
+        variance, model = (((weights @ matrix) * weights).sum(1) for matrix in (self.covariance, self.model))
+        squared = weights**2
+        return _standard_errors(variance, model, squared @ self.added, ((squared @ self.shared) * squared).sum(1))
 
     def contrasts(self, contrasts: Contrasts) -> tuple[Floats, Floats]:
         """Return the standard errors of contrasts of the first n parameters, and their numbers of seeds [n]."""
@@ -130,16 +127,11 @@ def sandwich(fitted: Fit, results: Results) -> Spread:
     Results between agents of which one never scored against the other, even through third parties, do not show their
     spread (ten wins in ten games look as certain as a thousand): the model's information takes their place.
     """
-    n, free, counts = len(fitted.theta), len(fitted.inverse), fitted.counts
-    one_sided = fitted.core[counts.pairs[:, 0]] != fitted.core[counts.pairs[:, 1]]
-    p = fitted.probabilities(counts.pairs[one_sided])
-    of_model = fisher_information(n, counts.pairs[one_sided], counts.wdl[one_sided].sum(1), p)[:free, :free]
-
-    score, information = _by_seed(fitted, results)
-    total = information.sum() + fitted.prior_precision
-    expected = np.divide(1.0, total, out=np.zeros(free), where=total > 0)  # variance, by the diagonal alone
+    score, information = fitted.by_seed(results)
+    total = information.sum() + fitted.prior.diagonal
+    expected = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)  # variance, by the diagonal alone
     share = information.scaled(expected)
-    middle = score.over(share).squared() + of_model + np.diag(fitted.prior_precision)
+    middle = score.over(share).squared() + fitted.one_sided() + fitted.prior.matrix
     q = share.scaled(expected)
     return Spread(
         covariance=fitted.inverse @ middle @ fitted.inverse,
@@ -147,70 +139,3 @@ def sandwich(fitted: Fit, results: Results) -> Spread:
         added=q.sum(),
         shared=q.squared(),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _BySeed:
-    """A number for each seed and parameter [S, F]: agents' where they played, those of the game in every seed."""
-
-    agents: csr_matrix  # [S, n]
-    game: Floats  # [S, F − n]
-
-    def sum(self) -> Floats:
-        """Return the sum over seeds [F]."""
-        return np.concatenate([np.asarray(self.agents.sum(0)).ravel(), self.game.sum(0)])
-
-    def scaled(self, factor: Floats) -> "_BySeed":
-        """Return the numbers times a factor of each parameter [F]."""
-        n = self.agents.shape[1]
-        return _BySeed(self._with(self.agents.data * factor[self.agents.indices]), self.game * factor[n:])
-
-    def over(self, share: "_BySeed") -> "_BySeed":
-        """Return the numbers, each over √(1 − its seed's share of the information)."""
-        agents, game = (np.sqrt(1 - np.minimum(part, _MOST)) for part in (share.agents.data, share.game))
-        return _BySeed(self._with(self.agents.data / agents), self.game / game)
-
-    def squared(self) -> Floats:
-        """Return Σ_s x_s x_sᵀ [F, F]."""
-        n, free = self.agents.shape[1], self.agents.shape[1] + self.game.shape[1]
-        square = np.empty((free, free))
-        square[:n, :n] = (self.agents.T @ self.agents).toarray()
-        square[:n, n:] = self.agents.T @ self.game
-        square[n:, :n] = square[:n, n:].T
-        square[n:, n:] = self.game.T @ self.game
-        return square
-
-    def _with(self, data: Floats) -> csr_matrix:
-        return csr_matrix((data, self.agents.indices, self.agents.indptr), self.agents.shape)
-
-
-def _by_seed(fitted: Fit, results: Results) -> tuple[_BySeed, _BySeed]:
-    """Return each seed's scores, without those of one-sided results, and its information on each parameter."""
-    n, of_game = len(fitted.theta), len(fitted.inverse) - len(fitted.theta)
-    _, seed = np.unique(results.seeds, return_inverse=True)
-    seeds = int(seed.max(initial=-1)) + 1
-    (i, j), p = results.seats.T, fitted.probabilities(results.seats)
-    edge, mutual, distinct = p[:, 0] - p[:, 2], fitted.core[i] == fitted.core[j], i != j
-    g = mutual * ((1 - results.outcome) - edge) / 2
-    h = (p[:, 0] + p[:, 2] - edge**2) / 4
-    both = distinct * (g + 1j * h)  # the score and the information of an agent, summed together
-    agents = _summed(np.tile(seed, 2), np.concatenate([i, j]), np.concatenate([both, -both.conj()]), (seeds, n))
-    scores = [g, mutual * ((results.outcome == 1) - p[:, 1])]
-    information = [h, p[:, 1] * (1 - p[:, 1])]
-    score, known = (
-        np.stack([sum_by(seed, column, seeds) for column in columns], 1)[:, :of_game]
-        for columns in (scores, information)
-    )
-    return (
-        _BySeed(csr_matrix((agents.data.real, agents.indices, agents.indptr), agents.shape), score),
-        _BySeed(csr_matrix((agents.data.imag, agents.indices, agents.indptr), agents.shape), known),
-    )
-
-
-def _summed(row: Ints, column: Ints, values: Floats, shape: tuple[int, int]) -> csr_matrix:
-    """Return the sums of the values with the same row and column; quickly where most places have one."""
-    size = shape[0] * shape[1]
-    if size > len(values):
-        return csr_matrix((values, (row, column)), shape)
-    place = row * shape[1] + column
-    return csr_matrix((sum_by(place, values.real, size) + 1j * sum_by(place, values.imag, size)).reshape(shape))

@@ -17,16 +17,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
 from games.arrays import Floats, Ints
-from games.errors import UserError
+from tournaments.ratings import model
+from tournaments.ratings.model import PRIOR_SD, BySeed, Lineage, Prior
 from tournaments.records.results import Results, sum_by
 
-PRIOR_SD = 2.0  # logits: 347 Elo
-_SEAT_SD, _DRAW_MEAN, _DRAW_SD = 2.0, math.log(0.5), 2.0
 _MOST = 700.0  # a larger difference is no other probability, and its exponential is no float
 
 
@@ -49,24 +46,72 @@ def count(results: Results) -> Counts:
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
+class Fit(model.Fit):
     """The model's parameters x = (θ, η) or, where there are draws, (θ, η, ln ν): F of them."""
 
     counts: Counts
-    theta: Floats  # [n] logits, mean 0 in each part
     eta: float
-    nu: float
-    log_likelihood: float  # of the results alone, without the prior
-    prior_sd: float | None
-    prior_precision: Floats  # [F]
-    part: Ints  # [n] agents that some chain of games connects; 0 is the largest part
-    core: Ints  # [n] agents that each reach the other along "scored against"
-    inverse: Floats  # [F, F] inverse of the negative Hessian, prior included
+    prevalence: float
+
+    @property
+    def nu(self) -> float:
+        return self.prevalence
+
+    @property
+    def flatness(self) -> float:
+        return (2 + self.nu) / 2
+
+    @property
+    def draw_rate(self) -> float:
+        wdl = self.counts.wdl
+        return float(wdl[:, 1].sum() / max(wdl.sum(), 1))
+
+    @property
+    def seat_weights(self) -> Floats:
+        weights = np.zeros((2, len(self.inverse)))
+        weights[:, len(self.theta)] = [1.0, -1.0]
+        return weights
+
+    @property
+    def seat_effects(self) -> Floats:
+        return np.array([self.eta, -self.eta])
 
     def probabilities(self, pairs: Ints) -> Floats:
         """Return P(win), P(draw), P(loss) [M, 3] of agents in seats 0 and 1 [M, 2]."""
         d = self.theta[pairs[:, 0]] - self.theta[pairs[:, 1]] + self.eta
         return probabilities(d, math.log(self.nu) if self.nu else -math.inf)
+
+    def scores(self) -> tuple[Floats, Floats]:
+        """Return each agent's games and mean score [n]; a game against itself is one game with a score of ½."""
+        n, (i, j), (w, d, _) = len(self.theta), self.counts.pairs.T, self.counts.wdl.T
+        seat = np.where(i == j, 0.5, 1.0)
+        total = self.counts.wdl.sum(1)
+        games = sum_by(i, seat * total, n) + sum_by(j, seat * total, n)
+        points = sum_by(i, seat * (w + d / 2), n) + sum_by(j, seat * (total - w - d / 2), n)
+        return games, points / np.maximum(games, 1)
+
+    def by_seed(self, results: Results) -> tuple[BySeed, BySeed]:
+        n, of_game = len(self.theta), len(self.inverse) - len(self.theta)
+        seed, seeds = model.numbered(results.seeds)
+        (i, j), p = results.seats.T, self.probabilities(results.seats)
+        edge, mutual, distinct = p[:, 0] - p[:, 2], self.core[i] == self.core[j], i != j
+        g = mutual * ((1 - results.outcome) - edge) / 2
+        h = (p[:, 0] + p[:, 2] - edge**2) / 4
+        both = distinct * (g + 1j * h)  # the score and the information of an agent, summed together
+        scores = [g, mutual * ((results.outcome == 1) - p[:, 1])]
+        information = [h, p[:, 1] * (1 - p[:, 1])]
+        score, known = (
+            np.stack([sum_by(seed, column, seeds) for column in columns], 1)[:, :of_game]
+            for columns in (scores, information)
+        )
+        both = np.concatenate([both, -both.conj()])
+        return BySeed.pair(np.tile(seed, 2), np.concatenate([i, j]), both, n, score, known)
+
+    def one_sided(self) -> Floats:
+        pairs, free = self.counts.pairs, len(self.inverse)
+        one_sided = self.core[pairs[:, 0]] != self.core[pairs[:, 1]]
+        games, p = self.counts.wdl[one_sided].sum(1), self.probabilities(pairs[one_sided])
+        return fisher_information(len(self.theta), pairs[one_sided], games, p)[:free, :free]
 
 
 def probabilities(d: Floats, log_nu: float) -> Floats:
@@ -77,7 +122,7 @@ def probabilities(d: Floats, log_nu: float) -> Floats:
     return np.stack([win, nu * lost, u * lost]).T  # columns that are contiguous
 
 
-def fit(counts: Counts, prior_sd: float | None = PRIOR_SD) -> Fit:
+def fit(counts: Counts, prior_sd: float | None = PRIOR_SD, lineage: Lineage | None = None) -> Fit:
     """Find the maximum a posteriori; with `prior_sd=None` the maximum of the likelihood, without any prior.
 
     With N games of a pair, w, d and l of them won, drawn and lost, and p the model's probabilities, the derivatives are
@@ -88,81 +133,45 @@ def fit(counts: Counts, prior_sd: float | None = PRIOR_SD) -> Fit:
 
     ν is 0 where no game was drawn. Raises UserError where the maximum of the likelihood is infinite.
     """
-    if prior_sd is not None and not prior_sd > 0:
-        raise UserError(f"expected a prior sd above 0 or none at all, got {prior_sd}")
     n, (i, j), games = len(counts.agents), counts.pairs.T, counts.wdl.sum(1)
     drawn = bool(counts.wdl[:, 1].any())
+    prior = Prior.of(prior_sd, counts.agents, 1, int(drawn), lineage)
     part, core = _components(counts)
-    if prior_sd is None and (not len(games) or len(np.unique(core)) > len(np.unique(part))):
-        raise UserError(
-            "expected every agent to have scored and lost points along some chain of games, got one-sided results, "
-            "whose maximum likelihood is infinite; rate them with a prior"
-        )
     free = n + 1 + drawn
-    sd = np.array([prior_sd or math.inf] * n + [_SEAT_SD, _DRAW_SD])[:free]
-    precision = np.zeros(free) if prior_sd is None else sd**-2.0
-    centre = np.array([0.0] * (n + 1) + [_DRAW_MEAN])[:free]
     # Without a prior only contrasts within a part are known; this fixes each part's mean at 0 and does not change them.
     gauge = np.zeros((free, free))
     if prior_sd is None:
+        model.require_bounded(part, core)
         gauge[:n, :n] = part[:, None] == part[None, :]
 
     w, draws, lost = np.ascontiguousarray(counts.wdl.T)
 
-    def evaluate(x: Floats) -> tuple[Floats, float, float]:
-        """Return the probabilities, the log-likelihood, and what is maximised: less the prior."""
+    def evaluate(x: Floats) -> tuple[tuple[Floats, float], float]:
+        """Return the probabilities with the log-likelihood, and what is maximised: less the prior."""
         d, log_nu = x[i] - x[j] + x[n], x[n + 1] if drawn else -math.inf
         p = probabilities(d, log_nu)
         likelihood = games @ np.log(p[:, 0]) - (lost + draws / 2) @ d + (draws.sum() * log_nu if drawn else 0.0)
-        return p, float(likelihood), float(likelihood - (precision * (x - centre) ** 2).sum() / 2)
+        return (p, float(likelihood)), float(likelihood) - prior.loss(x)
 
-    x = centre.copy()
-    p, likelihood, height = evaluate(x)
-    for _ in range(100):
+    def derivatives(x: Floats, found: tuple[Floats, float]) -> tuple[Floats, Floats]:
+        p, _ = found
         g_d = (w - lost) / 2 - games * (p[:, 0] - p[:, 2]) / 2
         g_draw = draws - games * p[:, 1]
         seats = sum_by(i, g_d, n) - sum_by(j, g_d, n)
-        gradient = np.concatenate([seats, [g_d.sum(), g_draw.sum()]])[:free] - precision * (x - centre)
-        hessian = fisher_information(n, counts.pairs, games, p)[:free, :free] + np.diag(precision) + gauge
-        try:
-            factor = cho_factor(hessian, overwrite_a=True)
-        except np.linalg.LinAlgError:
-            break
-        step = cho_solve(factor, gradient)
-        size = np.abs(step).max(initial=0.0)
-        if size < 1e-9:
-            inverse = cho_solve(factor, np.eye(free), overwrite_b=True)
-            nu = math.exp(x[n + 1]) if drawn else 0.0
-            return Fit(counts, x[:n], float(x[n]), nu, likelihood, prior_sd, precision, part, core, inverse)
-        step *= min(1.0, 2.0 / size)
-        before = height
-        p, likelihood, height = evaluate(x + step)
-        while height < before - 1e-9 * (1 + abs(before)):  # never downhill, whatever the starting point
-            step /= 2
-            p, likelihood, height = evaluate(x + step)
-        x = x + step
-    raise UserError(
-        "expected ratings to settle within 100 Newton steps, got results that do not bound them (one seat always wins, "
-        "or one seating was never played); rate them with a prior"
-    )
+        gradient = np.concatenate([seats, [g_d.sum(), g_draw.sum()]])[:free] - prior.pull(x)
+        return gradient, fisher_information(n, counts.pairs, games, p)[:free, :free] + prior.matrix + gauge
+
+    x, (_, likelihood), inverse = model.maximise(prior.centre, evaluate, derivatives)
+    nu = math.exp(x[n + 1]) if drawn else 0.0
+    return Fit(x[:n], likelihood, prior, part, core, inverse, counts, float(x[n]), nu)
 
 
 def _components(counts: Counts) -> tuple[Ints, Ints]:
-    """Return each agent's part, 0 being the largest, and its strongly connected component in "scored against"."""
     n, (i, j), (w, d, loss) = len(counts.agents), counts.pairs.T, counts.wdl.T
-    if n == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     scored = np.concatenate([w + d, loss + d])
-    graph = csr_matrix((scored, (np.concatenate([i, j]), np.concatenate([j, i]))), shape=(n, n))
-    graph.eliminate_zeros()
-    part = connected_components(graph, connection="weak")[1]
-    core = connected_components(graph, connection="strong")[1].astype(np.int64)
-    size, first = np.bincount(part), dict[int, str]()
-    for k, agent in zip(part.tolist(), counts.agents, strict=True):
-        first[k] = min(agent, first.get(k, agent))
-    rank = np.empty(len(size), np.int64)
-    rank[sorted(range(len(size)), key=lambda k: (-size[k], first[k]))] = np.arange(len(size))
-    return rank[part], core
+    return model.components(
+        counts.agents, csr_matrix((scored, (np.concatenate([i, j]), np.concatenate([j, i]))), shape=(n, n))
+    )
 
 
 def fisher_information(n: int, pairs: Ints, games: Floats, p: Floats) -> Floats:

@@ -36,6 +36,7 @@ class Facts(BaseModel):
 
     def settled(self, results: Results) -> Results:
         """Return games as they are rated: with the payoffs of forfeits settled, and bounds on the rounding errors."""
+        results = results if len(results) else Results.of([], self.num_players)
         bounds = self.return_bounds
         if bounds is None:
             results = settle(results, self.payoff == "zero_sum")

@@ -47,11 +47,11 @@ class Results:
     offenders: NDArray[np.bool_] | None = None  # [G, N] who forfeited; unknown for a forfeited game without any
 
     @classmethod
-    def of(cls, results: Sequence[Result]) -> "Results":
-        """Collect single results, with agents in the order of their names."""
+    def of(cls, results: Sequence[Result], num_players: int = 2) -> "Results":
+        """Collect single results, with agents in the order of their names; without any, `num_players` says of what."""
         agents = sorted({agent for result in results for agent in result.agents})
         index = {agent: k for k, agent in enumerate(agents)}
-        num_players = len(results[0].agents) if results else 2
+        num_players = len(results[0].agents) if results else num_players
         seat = range(num_players)
         return cls(
             agents=tuple(agents),
@@ -71,6 +71,13 @@ class Results:
         """Return some of the games, by truth values [G] or in the order of places; the agents stay as they are."""
         some: dict[str, Any] = {name: None if all_ is None else all_[chosen] for name, all_ in self._columns.items()}
         return replace(self, **some)
+
+    def without_forfeits(self) -> "Results":
+        """Return the games that nobody forfeited; their agents are those who played in them."""
+        kept = self.where(~np.isin(self.terminations, FORFEITS))
+        present, seats = np.unique(kept.seats, return_inverse=True)
+        agents = tuple(self.agents[k] for k in present.tolist())
+        return replace(kept, agents=agents, seats=seats.reshape(kept.seats.shape))
 
     def joined(self, other: "Results") -> "Results":
         """Return the games of both, ordered by seed and seats; they have the same agents and columns."""
@@ -152,6 +159,46 @@ def outcomes(results: Results) -> Ints:
         )
     gap = results.payoffs[:, 0] - results.payoffs[:, 1]
     return 1 - rounding.sign(gap, rounding_of(results))
+
+
+def places(results: Results) -> tuple[Ints, NDArray[np.bool_]]:
+    """Return each player's place in its game [G, N], and which games someone forfeited [G].
+
+    The places are 0, 1, ... by payoff, the best first; payoffs that differ by no more than their rounding error share
+    one. In a forfeited game those who forfeited it are behind all others, and nothing else is known: the others share
+    place 0, and the offenders place 1; where all are offenders, they share place 0.
+    """
+    lost = offended(results)
+    forfeited = np.asarray(lost.any(1))
+    if not np.isfinite(results.payoffs[~forfeited]).all():
+        raise UserError(
+            "expected payoffs that are finite numbers, got a payoff that is not; correct or remove that game"
+        )
+    payoffs = np.where(forfeited[:, None], 0.0, results.payoffs)
+    order = np.argsort(-payoffs, axis=1, kind="stable")
+    paid = np.take_along_axis(payoffs, order, 1)
+    behind = rounding.sign(paid[:, :-1] - paid[:, 1:], rounding_of(results)[:, None])
+    place = np.zeros(lost.shape, np.int64)
+    np.put_along_axis(place, order[:, 1:], np.cumsum(behind, 1), 1)
+    partial = lost & ~lost.all(1, keepdims=True)
+    return np.where(forfeited[:, None], partial, place).astype(np.int64), forfeited
+
+
+def compared(results: Results) -> Ints:
+    """Return what each player did against each other player of its game [G, N, N].
+
+    0 a win, 1 a draw, 2 a loss; -1 where it is not known, as between those who did not forfeit a forfeited game, and
+    for a player with itself.
+    """
+    players = np.arange(results.seats.shape[1])
+    if len(players) == 2:
+        found = np.stack([results.outcome, 2 - results.outcome], 1)[:, :, None].repeat(2, 2)
+    else:
+        place, forfeited = places(results)
+        found = 1 + np.sign(place[:, :, None] - place[:, None, :])
+        found[forfeited[:, None, None] & (found == 1)] = -1
+    found[:, players, players] = -1
+    return found
 
 
 def sum_by(index: Ints, values: Floats, size: int) -> Floats:

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from games.errors import UserError, nearest
-from games.references import Reference, parse
+from games.references import parse
 from games.text import markdown_cell, markdown_table
 from marl.base import picture
 from tournaments.ratings.elo import Rating
+from tournaments.reports.families import STEPS, family_of, is_checkpoint, numbers
 from tournaments.reports.report import half_width
 from tournaments.reports.summary import Summary, listed, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STEPS = "steps"  # of training, as the name of a checkpoint's folder says
 LINEAR_SPAN = 20  # the largest ratio of the highest to the lowest value on a linear axis
 
 
@@ -70,20 +70,6 @@ class Curves:
             "curves": families,
             "others": others,
         }
-
-
-def numbers(reference: Reference) -> dict[str, float]:
-    """Return the numbers of an agent by name: its numeric arguments, and the steps of a run's checkpoint."""
-    steps = {STEPS: int(Path(reference.name).name)} if _is_checkpoint(reference) else {}
-    return steps | {key: value for key, value in reference.arguments if type(value) in (int, float)}
-
-
-def family_of(reference: Reference, by: str) -> Reference:
-    """Return a reference without the argument `by`, the others sorted by name; for steps, with the run's folder."""
-    name = reference.name
-    if by == STEPS and _is_checkpoint(reference):
-        name = str(Path(name).parent.parent)
-    return Reference(reference.source, name, tuple(sorted(pair for pair in reference.arguments if pair[0] != by)))
 
 
 def gather(summary: Summary, by: str) -> Curves:
@@ -182,11 +168,6 @@ def _logarithmic_axis(axes: "Axes") -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def _is_checkpoint(reference: Reference) -> bool:
-    path = Path(reference.name)
-    return not reference.source and path.parent.name == "checkpoints" and path.name.isdecimal()
-
-
 def _family(name: str, points: list[tuple[float, Rating]], by: str) -> Family:
     """Put a family in order; raises UserError where two of it have the same value."""
     points = sorted(points, key=lambda point: point[0])
@@ -206,7 +187,7 @@ def _names(families: list[str]) -> list[str]:
     for text in families:
         reference = parse(text)
         path = Path(reference.name)
-        name = f"{path.parent.parent.name}/{path.name}" if _is_checkpoint(reference) else path.name or reference.name
+        name = f"{path.parent.parent.name}/{path.name}" if is_checkpoint(reference) else path.name or reference.name
         short.append(text if reference.source else replace(reference, name=name).shown)
     return [name if short.count(name) == 1 else text for name, text in zip(short, families, strict=True)]
 

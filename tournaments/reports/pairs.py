@@ -121,7 +121,7 @@ def left_out(agents: Sequence[str]) -> str:
 
 
 def csv_of_pairs(summary: Summary) -> str | None:
-    """Return all pairs of a two-player game's agents as CSV; None for other games.
+    """Return all pairs of agents as CSV; None for games of more than two players without Elo.
 
     With ratings each pair is one line, the agent that stands higher first; payoffs have a line for each direction.
     """

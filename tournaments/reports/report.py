@@ -16,9 +16,9 @@ from games.text import csv_line, duration, markdown_cell, markdown_table, shown
 from marl.agents.populations import FILE as POPULATION
 from marl.base.files import write_parts
 from marl.base.terminal import Terminal
-from tournaments.ratings.davidson import PRIOR_SD
 from tournaments.ratings.elo import K, Rating
 from tournaments.ratings.matchups import Matchups
+from tournaments.ratings.model import PRIOR_SD
 from tournaments.records.store import TERMINATIONS, Game
 from tournaments.reports.games import PAGE as GAMES_PAGE
 from tournaments.reports.games import TABLE as GAMES_CSV
@@ -44,7 +44,8 @@ FILES = {  # beside the page, and what they hold
     GAMES_PAGE: "the games of each pairing",
     GAMES_CSV: "every game",
 }
-RATING_TITLES = ("rank", "agent", "Elo", "±95 %", "games", "score")
+RATING_TITLES = ["rank", "agent", "Elo", "±95 %", "games", "score"]
+CLEAN_TITLES = ["Elo without forfeits", "±95 %"]
 PADDING = 2  # cells of a terminal beside each column
 NAME_WIDTH = 6  # cells: the least width of names on a narrow terminal
 
@@ -64,8 +65,7 @@ def print_leaderboard(console: Terminal, summary: Summary) -> None:
     for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
         if summary.ratings and len(summary.ratings.parts) > 1:
             console.print(f"Part {number} of {len(summary.ratings.parts)}", style="bold")
-        rows = [_rating_cells(rank, rating) for rank, rating in enumerate(part.ratings, start=1)]
-        print_table(console, RATING_TITLES, rows)
+        print_table(console, _rating_titles(summary), [_rating_cells(summary, rating) for rating in part.ratings])
     if summary.ratings:
         console.print(_seat_line(summary))
     print_warnings(console, summary)
@@ -99,9 +99,24 @@ def print_warnings(console: Terminal, summary: Summary) -> None:
         console.print(f"warning: {warning}", style="yellow")
 
 
-def _rating_cells(rank: int, rating: Rating) -> list[str]:
-    score = f"{100 * rating.score:.1f} %"
-    return [str(rank), rating.agent, f"{rating.elo:.0f}", half_width(rating.ci95), str(rating.games), score]
+def _rating_titles(summary: Summary) -> list[str]:
+    clean = CLEAN_TITLES if summary.clean else []
+    return [*RATING_TITLES, *_tally_titles(summary), *clean, *(["mean payoff"] if summary.num_players > 2 else [])]
+
+
+def _rating_cells(summary: Summary, rating: Rating) -> list[str]:
+    """Return the cells of `_rating_titles`."""
+    rank = str(rating.rank) if rating.rank == rating.rank_worst else f"{rating.rank}–{rating.rank_worst}"
+    score = "—" if np.isnan(rating.score) else f"{100 * rating.score:.1f} %"
+    cells = [rank, rating.agent, f"{rating.elo:.0f}", half_width(rating.ci95), str(rating.games), score]
+    cells += map(str, summary.tallies.get(rating.agent, ()))
+    if summary.clean:
+        clean = summary.without_forfeits.get(rating.agent)
+        cells += ["—", "—"] if clean is None else [f"{clean.elo:.0f}", half_width(clean.ci95)]
+    if summary.num_players > 2:
+        paid = summary.mean_payoff[rating.agent]
+        cells.append(written(paid.mean, paid.ci95))
+    return cells
 
 
 def _tally_titles(summary: Summary) -> list[str]:
@@ -159,9 +174,12 @@ def _seat_line(summary: Summary) -> str:
     ratings = summary.ratings
     if ratings is None or not len(summary.results):
         return "No game has a result."
-    drawn = f"{100 * ratings.draw_rate:.1f} % of games drawn"
-    half = half_width(ratings.seat_advantage_ci95)
-    return f"The first seat is worth {ratings.seat_advantage:.0f} ± {half} Elo; {drawn}."
+    drawn = f"{100 * ratings.draw_rate:.1f} %"
+    worth = [f"{seat.elo:.0f} ± {half_width(seat.ci95)}" for seat in ratings.seats]
+    if len(worth) == 2:
+        return f"The first seat is worth {worth[0]} Elo; {drawn} of games drawn."
+    seats = ", ".join(f"seat {k} {elo}" for k, elo in enumerate(worth))
+    return f"Elo that seats are worth, against the mean of the others: {seats}; {drawn} of comparisons of two drawn."
 
 
 def _method(summary: Summary) -> str:
@@ -178,12 +196,29 @@ def _method(summary: Summary) -> str:
             "Mean payoffs with 95 % intervals. Games of one seed share their chance events and count as one cluster; "
             "the intervals are of Student's t over clusters."
         )
+    model = (
+        "The players of a game are ranked by payoff. The model of Plackett and Luce, with ties of Davidson and Luce "
+        "(Firth, Kosmidis and Turner 2019) and an effect of each seat"
+    )
+    if summary.num_players == 2:
+        model = (
+            "The player with the higher payoff has won. Davidson's model (1970) of wins, draws and losses, with one "
+            "seat effect"
+        )
+    prior = f"a normal prior on strength with a standard deviation of {PRIOR_SD:g} logits ({K * PRIOR_SD:.0f} Elo)"
+    if lineage := summary.ratings.lineage:
+        prior += f", and of {K * lineage.sd:.0f} Elo on the gain from each checkpoint of a run to the next"
+    forfeits = ""
+    if summary.clean:
+        forfeits = " Elo without forfeits is by the games that nobody forfeited, relative to the mean of their agents."
+        if summary.num_players > 2:
+            forfeits += " Of a forfeited game only this counts: whoever forfeited it is behind the others."
     return (
-        "The player with the higher payoff has won. Davidson's model (1970) of wins, draws and losses, with one "
-        "seat effect, fitted to all games at once with a normal prior on strength with a standard deviation of "
-        f"{PRIOR_SD:g} logits ({K * PRIOR_SD:.0f} Elo). Elo is relative to the mean of the agents it is shown with. "
-        "Intervals are 95 % intervals of Student's t over seeds, since the games of one seed share their chance events "
-        "and the agents' luck."
+        f"{model}, fitted to all games at once with {prior}. Elo is relative to the mean of the agents it is shown "
+        "with. Intervals are 95 % intervals of Student's t over seeds, since the games of one seed share their chance "
+        "events and the agents' luck. An agent's best rank is 1 + the agents above it by more than the interval of the "
+        "difference, its worst rank that of all others but those below it by more; agents that cannot be told apart "
+        f"share a rank.{forfeits}"
     )
 
 
@@ -212,11 +247,8 @@ def _markdown(summary: Summary) -> str:
     for number, part in enumerate(summary.ratings.parts if summary.ratings else [], start=1):
         if summary.ratings and len(summary.ratings.parts) > 1:
             lines += [f"## Part {number}", ""]
-        rows = [
-            [*_rating_cells(rank, rating), *map(str, summary.tallies.get(rating.agent, ()))]
-            for rank, rating in enumerate(part.ratings, start=1)
-        ]
-        lines += [*markdown_table([*RATING_TITLES, *_tally_titles(summary)], rows), ""]
+        rows = [_rating_cells(summary, rating) for rating in part.ratings]
+        lines += [*markdown_table(_rating_titles(summary), rows), ""]
     if summary.ratings:
         lines += [_seat_line(summary), ""]
     lines += [f"- {markdown_cell(warning)}" for warning in summary.warnings] + ([""] if summary.warnings else [])
@@ -229,13 +261,14 @@ def _csv(summary: Summary) -> str:
 
 def _csv_rows(summary: Summary) -> Iterator[list[str | int]]:
     if summary.ratings:
-        yield ["rank", "agent", "elo", "ci95", "games", "score", "part", "prior_dominated", *_tally_titles(summary)]
-        for part in summary.ratings.parts:
-            for rank, r in enumerate(part.ratings, start=1):
-                score, prior_dominated = f"{r.score:.6f}", str(r.prior_dominated).lower()
-                ci95 = f"{r.ci95:.3f}" if np.isfinite(r.ci95) else ""
-                tally = summary.tallies.get(r.agent, ())
-                yield [rank, r.agent, f"{r.elo:.3f}", ci95, r.games, score, r.part, prior_dominated, *tally]
+        fields = ["rank", "rank_worst", "agent", "elo", "ci95", "games", "score", "part", "prior_dominated"]
+        yield [*fields, *_tally_titles(summary), "elo_without_forfeits", "ci95_without_forfeits"]
+        for r in summary.ratings.ratings:
+            score, prior_dominated = _decimal(r.score, 6), str(r.prior_dominated).lower()
+            clean, tally = summary.without_forfeits.get(r.agent), summary.tallies.get(r.agent, ())
+            numbers = [_decimal(clean.elo, 3), _decimal(clean.ci95, 3)] if clean else ["", ""]
+            elo, ci95 = _decimal(r.elo, 3), _decimal(r.ci95, 3)
+            yield [r.rank, r.rank_worst, r.agent, elo, ci95, r.games, score, r.part, prior_dominated, *tally, *numbers]
     elif summary.matchups:
         unit = summary.matchups.unit
         fields = ["agent", "payoff", "ci95", "self_play", "cross_play", "welfare", "games", "best_responses"]
@@ -250,6 +283,11 @@ def _csv_rows(summary: Summary) -> Iterator[list[str | int]]:
             ci95 = "" if p.ci95 is None else f"{p.ci95:.6f}"
             mean = "" if p.mean is None else f"{p.mean:.6f}"
             yield [p.agent, "all" if p.seat is None else p.seat, mean, ci95, p.games]
+
+
+def _decimal(number: float, digits: int) -> str:
+    """Write a number; it is empty where it is not known or infinite."""
+    return f"{number:.{digits}f}" if np.isfinite(number) else ""
 
 
 @dataclass(frozen=True)
@@ -287,7 +325,9 @@ def _html(summary: Summary, found: Sequence[Pairing], files: Mapping[str, str]) 
         summary=summary,
         ratings=ratings,
         parts=parts,
-        rating_cells=_rating_cells,
+        rating_titles=_rating_titles(summary),
+        rating_cells=lambda rating: _rating_cells(summary, rating),
+        seat_line=_seat_line(summary),
         half_width=half_width,
         payoff_titles=_payoff_titles(summary),
         payoff_rows=[] if ratings else _payoff_rows(summary),
@@ -303,18 +343,17 @@ def _html(summary: Summary, found: Sequence[Pairing], files: Mapping[str, str]) 
         terminations=[kind for kind in TERMINATIONS if any(ending.counts[kind] for ending in summary.endings)],
         linked=bool(found),
         method=_method(summary),
-        tallies=summary.tallies,
         duration=duration,
         files=files,
     )
 
 
 def write_report(summary: Summary, folder: str | Path, games: Sequence[Game] | None = None) -> dict[str, Path]:
-    """Write `leaderboard.md`, `leaderboard.csv`, `report.html` and, of two-player games, `pairs.csv` into a folder.
+    """Write `leaderboard.md`, `leaderboard.csv`, `report.html` and tables of pairs (`pairs.csv`) into a folder.
 
-    With `games` (`games_of`) also `games.csv` and, if they are few, `games.html`, to which the cells of the page's
-    tables lead. The page is `tournament.html` in the folder of a population, whose own report is `report.html`. Return
-    the paths by file name.
+    Games without Elo have pairs if they have two players. With `games` (`games_of`) also `games.csv` and, if they are
+    few, `games.html`, to which the cells of the page's tables lead. The page is `tournament.html` in the folder of a
+    population, whose own report is `report.html`. Return the paths by file name.
     """
     folder = Path(folder)
     page = "tournament.html" if (folder / POPULATION).exists() else PAGE

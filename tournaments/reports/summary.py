@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from games.errors import UserError
 from marl.base.intervals import MIN_SEEDS
-from tournaments.ratings.elo import Ratings, rate, refusal
+from tournaments.ratings.elo import K, Rating, Ratings, rate, refusal
 from tournaments.ratings.matchups import Matchups, matchups
+from tournaments.ratings.model import Lineage
 from tournaments.ratings.payoffs import MeanPayoff, mean_payoffs
 from tournaments.records.facts import Facts
 from tournaments.records.provenance import Machine, machines
-from tournaments.records.results import FORFEITS, Results, offended
+from tournaments.records.results import FORFEITS, Results, compared, offended, places
 from tournaments.records.store import TERMINATIONS, AgentFailures, Store
 from tournaments.reports.agents import About, agents_of
+from tournaments.reports.families import lineages
 
 MOST_FAILURES = 8  # agents whose first failure is shown
 _NO_RESULT = {"cut": "cut after max_steps", "no_contest": "no contest"}
@@ -43,6 +45,7 @@ class Summary:
     agents: tuple[str, ...]  # in the leaderboard's order
     references: dict[str, str]  # of each agent, by its name
     ratings: Ratings | None
+    clean: Ratings | None  # without forfeited games; None where there are none, and where nothing else was played
     reason: str | None
     matchups: Matchups | None  # of two-player games without Elo
     endings: list[Endings]
@@ -66,14 +69,24 @@ class Summary:
         return mean_payoffs(self.results)
 
     @cached_property
+    def mean_payoff(self) -> dict[str, MeanPayoff]:
+        """Each agent's mean payoff over all seats."""
+        return {paid.agent: paid for paid in self.payoffs if paid.seat is None}
+
+    @cached_property
+    def without_forfeits(self) -> dict[str, Rating]:
+        """The ratings without forfeited games, by agent; empty where there are none."""
+        return {rating.agent: rating for rating in self.clean.ratings} if self.clean else {}
+
+    @cached_property
     def wdl(self) -> NDArray[np.int64]:
-        """Wins, draws and losses of the row agent against the column agent [n, n, 3], both seatings together."""
+        """Wins, draws and losses of the row agent against the column agent [n, n, 3], all seatings together."""
         n, place = len(self.agents), {agent: k for k, agent in enumerate(self.agents)}
-        row, column = np.array([place[a] for a in self.results.agents], np.int64)[self.results.seats].T
-        outcome = self.results.outcome
-        there = np.bincount((row * n + column) * 3 + outcome, minlength=3 * n * n)
-        back = np.bincount((column * n + row) * 3 + 2 - outcome, minlength=3 * n * n)
-        return (there + back).reshape(n, n, 3)
+        seats = np.array([place[a] for a in self.results.agents], np.int64)[self.results.seats]
+        outcome = compared(self.results)
+        pair = seats[:, :, None] * n + seats[:, None, :]
+        known = outcome >= 0
+        return np.bincount(pair[known] * 3 + outcome[known], minlength=3 * n * n).reshape(n, n, 3)
 
     @cached_property
     def tallies(self) -> dict[str, list[int]]:
@@ -114,11 +127,18 @@ class Summary:
             if weak:
                 found.append(f"Ratings that rest on the prior more than on games: {listed(weak)}.")
             found += self._few_seeds(self.ratings)
+            if self.ratings.lineage and not self.ratings.lineage.chains:
+                found.append("No run plays with two checkpoints or more, so --lineage changes nothing.")
             if self.repeated:
                 found.append(
                     f"Seatings that repeated one game on every seed, because neither agent plays by chance: "
                     f"{self.repeated}. Each copy counts as a game of its own, so intervals are too short; "
                     "opening_moves makes games differ."
+                )
+            if partners := self._partners():
+                found.append(
+                    f"Seats that shared a place in every game, as partners do: {partners}. Agents are rated as if each "
+                    "played for itself: by the teams that they were in."
                 )
         if self.matchups and self.matchups.missing:
             found.append(
@@ -159,6 +179,16 @@ class Summary:
             )
         return found
 
+    def _partners(self) -> str:
+        """Return the seats of more than two players that shared a place in all games; "" where they did not."""
+        place, forfeited = places(self.results)
+        place = place[~forfeited]
+        if place.shape[1] < 3 or len(place) < MIN_SEEDS:
+            return ""
+        shared = (place[:, :, None] == place[:, None, :]).all(0)
+        teams = [np.flatnonzero(row) for row in np.unique(shared, axis=0)[::-1]]
+        return listed([" and ".join(map(str, team)) for team in teams if len(team) > 1])
+
     @staticmethod
     def _few_seeds(ratings: Ratings) -> list[str]:
         """Return warnings on agents without intervals (one seed), and with intervals from few seeds."""
@@ -180,7 +210,10 @@ class Summary:
         if self.without_result:
             facts["without_result"] = {kind: sum(tables.values()) for kind, tables in self.without_result.items()}
         if self.ratings:
-            return facts | self.ratings.to_json()
+            facts |= self.ratings.to_json()
+            if self.clean:
+                facts["without_forfeits"] = self.clean.to_json()
+            return facts | ({"payoffs": [vars(payoff) for payoff in self.payoffs]} if self.num_players > 2 else {})
         data = facts | {"rating_rule": "payoff", "reason": self.reason}
         data |= {"payoffs": [vars(payoff) for payoff in self.payoffs]}
         return data | ({"matchups": self.matchups.to_json()} if self.matchups else {})
@@ -202,9 +235,10 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def summarize(store: Store) -> Summary:
+def summarize(store: Store, lineage: float | None = None) -> Summary:
     """Rate the games of a store.
 
+    With `lineage`, an sd in Elo, the checkpoints of each run are rated as stages of its training (model.Lineage).
     Match-ups are payoffs per step if the game pays before its end, else per game. Raises UserError if the store is
     damaged, or does not name its game.
     """
@@ -222,7 +256,13 @@ def summarize(store: Store) -> Summary:
     uncounted = sorted((label, id) for id, label in labels.items() if label not in counted)
     seated = store.seated() if uncounted else frozenset()
     reason = refusal(facts.num_players, facts.payoff)
-    ratings = None if reason else rate(results)
+    if lineage is not None and not (lineage > 0 and np.isfinite(lineage)):
+        raise UserError(f"expected an sd of gains in Elo above 0 for --lineage, got {lineage:g}; 50 is one")
+    references = {agent: agent for agent in results.agents} | {labels[e.id]: e.reference for e in store.agents()}
+    stages = None if lineage is None else Lineage(lineages(references), lineage / K)
+    ratings = None if reason else rate(results, lineage=stages)
+    finished = results.without_forfeits()
+    forfeits = len(finished) < len(results)
     two = reason is not None and facts.num_players == 2
     table = matchups(results, "step" if facts.step_rewards else "game") if two else None
     ranked = ratings or table
@@ -232,8 +272,9 @@ def summarize(store: Store) -> Summary:
         num_players=facts.num_players,
         results=results,
         agents=agents,
-        references={agent: agent for agent in agents} | {labels[e.id]: e.reference for e in store.agents()},
+        references=references,
         ratings=ratings,
+        clean=rate(finished, lineage=stages) if ratings and forfeits and len(finished) else None,
         reason=reason,
         matchups=table,
         endings=_endings(results, agents),

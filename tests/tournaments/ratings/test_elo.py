@@ -132,8 +132,6 @@ class TestDegenerate:
         assert rated.ratings[0].games == 61 and rated.ratings[0].elo == pytest.approx(143, abs=2)
 
     def test_bad_input(self):
-        with pytest.raises(UserError, match="two-player"):
-            rate(Results.of([Result(("A", "B", "C"), (1, 0, 0), 0)]))
         with pytest.raises(UserError, match="finite"):
             rate(Results.of([Result(("A", "B"), (math.nan, 0), 0)]))
         with pytest.raises(UserError, match="anchor"):
@@ -218,7 +216,8 @@ class TestProperties:
     def test_json(self):
         data = rate(Results.of(games(FOUR))).to_json()
         assert list(data) == ["rating_rule", "ratings", "parts", "seat_advantage", "draw_rate", "prior_sd"]
-        assert list(data["ratings"][0]) == ["agent", "elo", "ci95", "games", "score", "part", "prior_dominated"]
+        fields = ["agent", "rank", "rank_worst", "elo", "ci95", "games", "score", "part", "prior_dominated"]
+        assert list(data["ratings"][0]) == fields
 
 
 def test_a_million_games_are_counted_not_walked():

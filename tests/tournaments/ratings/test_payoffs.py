@@ -98,6 +98,7 @@ class TestPayoffs:
 
     def test_refusal(self):
         assert refusal(2, "zero_sum") is None
-        assert "later" in refusal(3, "zero_sum")
+        assert refusal(3, "zero_sum") is None and refusal(10, "zero_sum") is None
+        assert "11 players" in refusal(11, "zero_sum")
         assert "team" in refusal(3, "team") and "general-sum" in refusal(2, "general_sum")
         assert "one player" in refusal(1, "zero_sum")

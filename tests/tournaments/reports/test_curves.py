@@ -7,14 +7,13 @@ from math import exp, log10
 import pytest
 
 from games.errors import UserError
-from games.references import parse
 from marl.base import picture
 from marl.cli.app import main
 from tests.tournaments.eager import round_robin
 from tests.tournaments.reports.test_report import make_store
 from tournaments.records.fixture import Fixture
 from tournaments.records.store import PlayedGame, Store
-from tournaments.reports.curves import draw, family_of, gather, numbers, table
+from tournaments.reports.curves import draw, gather, table
 from tournaments.reports.summary import summarize
 
 RUN = "runs/c4/checkpoints"
@@ -54,26 +53,6 @@ def figure_of(monkeypatch, tmp_path):
         return figures[0]
 
     return of
-
-
-@pytest.mark.parametrize(
-    ("reference", "values", "by", "family"),
-    [
-        ("mcts(simulations=10)", {"simulations": 10}, "simulations", "mcts"),
-        ("uct(uct_c=0.5, simulations=9)", {"uct_c": 0.5, "simulations": 9}, "simulations", "uct(uct_c=0.5)"),
-        ("runs/c4(simulations=10)", {"simulations": 10}, "simulations", "runs/c4"),
-        ("runs/c4(solve=false, greedy=true)", {}, "simulations", "runs/c4(greedy=true, solve=false)"),
-        (f"{RUN}/000408676", {"steps": 408676}, "steps", "runs/c4"),
-        (f"{RUN}/000408676(simulations=9)", {"steps": 408676, "simulations": 9}, "steps", "runs/c4(simulations=9)"),
-        (f"{RUN}/000408676(simulations=9)", {"steps": 408676, "simulations": 9}, "simulations", f"{RUN}/000408676"),
-        ("checkpoints/newest", {}, "steps", "checkpoints/newest"),
-        ("a.b:Own(depth=3, how=fast)", {"depth": 3}, "depth", "a.b:Own(how='fast')"),
-        ("random", {}, "steps", "random"),
-    ],
-)
-def test_numbers_and_families(reference, values, by, family):
-    assert numbers(parse(reference)) == values
-    assert family_of(parse(reference), by).shown == family
 
 
 def test_a_line_a_family_with_the_leaderboards_ratings(tmp_path):

@@ -212,7 +212,7 @@ def test_terminal_and_markdown(tmp_path):
     assert r"\[bold\]a\|b\*c" in markdown and "<script" not in markdown
 
 
-@pytest.mark.parametrize("payoff, word", [("general_sum", "general-sum"), ("zero_sum", "3 players")])
+@pytest.mark.parametrize("payoff, word", [("general_sum", "general-sum"), ("team", "as a team")])
 def test_games_of_three_without_elo(tmp_path, payoff, word):
     with make_store(tmp_path / "s", payoff, 3, [(3.0, 1.0, 2.0)]) as store:
         summary = summarize(store)
@@ -227,6 +227,80 @@ def test_games_of_three_without_elo(tmp_path, payoff, word):
     assert word in text and "seat 1" in text and "svg" not in page.tags and "Match-ups" not in text
     assert word in paths["leaderboard.md"].read_text(encoding="utf-8")
     assert paths["leaderboard.csv"].read_text(encoding="utf-8").startswith("agent,seat,mean,ci95,games\n")
+
+
+def test_games_of_three_with_elo(tmp_path):
+    with make_store(tmp_path / "s", "zero_sum", 3, [(3.0, 1.0, -4.0), (1.0, 1.0, -2.0), (0.0, 2.0, -2.0)]) as store:
+        summary = summarize(store)
+    first, second = write_report(summary, tmp_path / "one"), write_report(summary, tmp_path / "two")
+    assert all(first[name].read_bytes() == second[name].read_bytes() for name in first) and "pairs.csv" in first
+    data = json.loads(json.dumps(summary.to_json(), allow_nan=False))
+    assert data["rating_rule"] == "rank" and len(data["seats"]) == 3 and len(data["payoffs"]) == 3 * (1 + 3)
+    assert summary.wdl.sum() == 2 * 3 * len(summary.results) and (summary.wdl[0, 1, ::-1] == summary.wdl[1, 0]).all()
+    page = Page(first["report.html"].read_text(encoding="utf-8"))
+    text = " ".join("".join(page.text).split())
+    for shown in (printed(summary), first["leaderboard.md"].read_text(encoding="utf-8"), text):
+        assert "seat 2 -" in " ".join(shown.split()) and "mean payoff" in " ".join(shown.split())
+    assert "Plackett" in text and "Cross table" in text and "seat effect" not in text
+    [*rows] = csv.DictReader(first["leaderboard.csv"].read_text(encoding="utf-8").splitlines())
+    assert [row["agent"] for row in rows] == list(summary.agents) and {row["elo_without_forfeits"] for row in rows} == {
+        ""
+    }
+
+
+def test_seats_of_partners_are_named(tmp_path):
+    with make_store(tmp_path / "s", "zero_sum", 4, [(1.0, -1.0, 1.0, -1.0), (-2.0, 2.0, -2.0, 2.0)]) as store:
+        summary = summarize(store)
+    assert any("partners do: 0 and 2, 1 and 3." in warning for warning in summary.warnings)
+
+
+def test_a_store_without_games_of_three(tmp_path):
+    with Store(tmp_path / "s", create=True) as store:
+        store.set("game", "g")
+        store.set("spec", {"num_players": 3, "payoff": "zero_sum", "step_rewards": False})
+        summary = summarize(store)
+    assert summary.to_json()["rating_rule"] == "rank" and "No game has a result" in printed(summary)
+    write_report(summary, tmp_path)
+
+
+@pytest.mark.parametrize("num_players", [2, 3])
+def test_ratings_with_and_without_forfeits_stand_beside_each_other(tmp_path, num_players):
+    """cc forfeits what it plays in seat 0; dd plays one game, which it forfeits."""
+    pays = [(3.0, 1.0), (1.0, 3.0)] if num_players == 2 else [(3.0, 1.0, -4.0), (0.0, 2.0, -2.0)]
+    with make_store(tmp_path / "s", "zero_sum", num_players, pays) as store:
+        games = [*store.games()]
+        lost = [
+            PlayedGame(
+                Fixture("g", game.fixture.agents, game.fixture.seed + 1000),
+                (-9.0, *[9.0 / (num_players - 1)] * (num_players - 1)),
+                "timeout",
+                5,
+                failures=(Failure(0, "timeout", "took too long", 1),),
+            )
+            for game in games
+            if game.fixture.agents[0] == "cc"
+        ]
+        table = ("dd", "aa", "bb")[:num_players]
+        failure = (Failure(0, "illegal_action", "chose 9", 1),)
+        lost.append(
+            PlayedGame(Fixture("g", table, 7), (-9.0, 9.0, 0.0)[:num_players], "illegal_action", 5, failures=failure)
+        )
+        before = summarize(store)
+        store.add(lost)
+        summary = summarize(store)
+    assert before.clean is None and "without_forfeits" not in before.to_json() and "Elo without" not in printed(before)
+    assert summary.clean is not None and summary.to_json()["without_forfeits"] == before.ratings.to_json()
+    clean = {rating.agent: rating.elo for rating in before.ratings.ratings}
+    cc = NAMES["cc"]
+    forfeited = next(rating for rating in summary.ratings.ratings if rating.agent == cc)
+    assert forfeited.elo < clean[cc] - 20
+    paths = write_report(summary, tmp_path)
+    [*rows] = csv.DictReader(paths["leaderboard.csv"].read_text(encoding="utf-8").splitlines())
+    shown = {row["agent"]: row["elo_without_forfeits"] for row in rows}
+    assert shown.pop(NAMES["dd"]) == "" and shown == {agent: f"{elo:.3f}" for agent, elo in clean.items()}
+    page = " ".join("".join(Page(paths["report.html"].read_text(encoding="utf-8")).text).split())
+    for text in (printed(summary), paths["leaderboard.md"].read_text(encoding="utf-8"), page):
+        assert "Elo without forfeits" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("payoff, word", [("general_sum", "general-sum"), ("team", "as a team")])
