@@ -1,4 +1,4 @@
-"""Partners in cooperative games: how well agents play with others that were trained apart from them.
+"""Cross-play in cooperative games: how well agents play with others that were trained apart from them.
 
     X[i, j]        the team's return with agent i in seat 0 and agent j in seat 1: the mean of what both are paid
     SP             mean_i X[i, i], self-play
@@ -7,10 +7,7 @@
 
 Each agent comes from a training seed of its own, and only training seeds are independent: more games of the same agents
 make no interval of the gap shorter. Its 95 % percentile bootstrap draws agents with replacement, each with its row and
-its column (marl/training/statistics.py); an agent that is drawn twice is no stranger to itself.
-
-Fictitious co-play (Strouse et al. 2021, https://arxiv.org/abs/2110.08176) trains with a pool of checkpoints of agents
-that were trained by self-play: as they were at the start, half-way, and at the end.
+its column (marl/base/bootstrap.py); an agent that is drawn twice is no stranger to itself.
 """
 
 from collections.abc import Sequence
@@ -20,11 +17,9 @@ import numpy as np
 
 from games.arrays import Floats
 from games.keys import stream
+from marl.base.bootstrap import bounds, draws, multiplicities
 from marl.base.intervals import Estimate, effective, interval, standard_error
-from marl.training.statistics import QUANTILES, draws
 from tournaments.ratings.table import Table
-
-ROLES = "partner", "held_out", "learner"  # whom training makes
 
 
 @dataclass(frozen=True)
@@ -52,9 +47,7 @@ def cross_play(returns: Floats, key: int = stream(0, "bootstrap")) -> CrossPlay:
     n = len(returns)
     if n < 2 or not np.isfinite(returns).all():
         raise ValueError(f"expected known returns of 2 agents or more, got {n} agents")
-    drawn = draws(key, n)  # [R, n] agents
-    place = drawn + n * np.arange(len(drawn))[:, None]
-    times = np.bincount(place.ravel(), minlength=place.size).reshape(place.shape)  # [R, n] each agent is drawn
+    times = multiplicities(draws(key, n))  # [R, n]
     counts = np.concatenate([np.ones((1, n)), times[times.max(1) < n]])  # one agent alone has no cross-play
     own, others = np.diag(returns), returns * (1 - np.eye(n))
     pairs = counts.sum(1) ** 2 - (counts**2).sum(1)
@@ -64,7 +57,7 @@ def cross_play(returns: Floats, key: int = stream(0, "bootstrap")) -> CrossPlay:
 
 def _bounded(statistic: Floats) -> Floats:
     """Return the mean and its bounds [3], by a statistic of the agents and of their resamples [1 + R]."""
-    return np.array([statistic[0], *np.quantile(statistic[1:], QUANTILES)])
+    return np.array([statistic[0], *bounds(statistic[1:])])
 
 
 def with_strangers(table: Table, agents: Sequence[str], strangers: Sequence[str]) -> Floats:
@@ -91,33 +84,3 @@ def narrowed(learned: Floats, alone: Floats) -> Estimate:
     degrees = effective(variance.sum(), (variance**2 / np.maximum(counts - 1, 1)).sum())
     half = interval(np.sqrt(variance.sum()), degrees + 1) if (counts > 1).all() else np.inf
     return Estimate(float(paired.mean()), float(half))
-
-
-def half_way(evaluations: Sequence[tuple[int, float]]) -> int:
-    """Return the step of the first checkpoint that earns at least half of what training has gained.
-
-    `evaluations` are the steps of all checkpoints, from the start on, with their mean returns on a fixed panel. Where
-    the start earns 0, this is half of the final return; it is also right where returns are negative.
-    Raises ValueError if there is none.
-    """
-    if not evaluations:
-        raise ValueError("expected the evaluations of a run, got none")
-    first, last = evaluations[0][1], evaluations[-1][1]
-    enough = (first + last) / 2
-    return next(step for step, earned in evaluations if earned >= min(enough, last))
-
-
-def pool_of(evaluations: Sequence[tuple[int, float]]) -> dict[str, int]:
-    """Return the steps of a partner's checkpoints that enter the pool: start, half and final, each checkpoint once."""
-    start, half, final = evaluations[0][0], half_way(evaluations), evaluations[-1][0]
-    return {"start": start} | ({} if half in (start, final) else {"half": half}) | {"final": final}
-
-
-def training_seed(seed: int, role: str, place: int) -> int:
-    """Return the training seed of the agent at a place among those of a role of ROLES, in a population with `seed`.
-
-    No two of a population are equal, whatever their roles: they count up from one number, role by role in turn. So
-    agents that are held out are strangers to the pool, and more agents of one role change no seed.
-    """
-    first = stream(seed, "partners") >> 2
-    return first + len(ROLES) * place + ROLES.index(role)
