@@ -123,7 +123,7 @@ def matchups(results: Results, unit: Unit = "game") -> Matchups:
     seeds = int(seed.max(initial=-1)) + 1
     cell = results.seats @ np.array([[n, 1], [1, n]])  # [G, 2] the pairing from each seat's view
     known = ~np.isnan(results.payoffs)  # [G, 2]
-    size = _sizes(results, unit)[:, None] * known  # [G, 2]
+    size = sizes(results, unit)[:, None] * known  # [G, 2]
     paid = np.where(known, results.payoffs, 0.0)
     total = _sum(cell, size, n * n)
     payoff = np.divide(_sum(cell, paid, n * n), total, out=np.full(n * n, np.nan), where=total > 0)
@@ -154,7 +154,7 @@ def matchups(results: Results, unit: Unit = "game") -> Matchups:
     )
 
 
-def _sizes(results: Results, unit: Unit) -> Floats:
+def sizes(results: Results, unit: Unit) -> Floats:
     """Return the size of each game in `unit` [G]: 1, or its number of steps."""
     if unit == "game":
         return np.ones(len(results))
