@@ -36,7 +36,7 @@ class BySeed:
     @property
     def payoff(self) -> Floats:
         """The mean payoff of the row agent against the column agent [n, n]; NaN where nothing was played."""
-        return self._mean(np.ones((1, len(self.paid))))[0]
+        return np.asarray(self._mean(np.ones((1, len(self.paid))))[0])
 
     def resampled(self, key: int = KEY, resamples: int = RESAMPLES) -> Floats:
         """Return payoffs [R, n, n] of seeds that are drawn with replacement.
@@ -49,4 +49,4 @@ class BySeed:
     def _mean(self, times: Floats) -> Floats:
         """Return payoffs [R, n, n] with each seed counted so many times [R, S]."""
         paid, size = (np.tensordot(times, table, 1) for table in (self.paid, self.size))
-        return np.divide(paid, size, out=np.full(paid.shape, np.nan), where=size > 0)
+        return np.asarray(np.divide(paid, size, out=np.full(paid.shape, np.nan), where=size > 0))

@@ -8,7 +8,8 @@ r and 1 on c, keeps all finite. More parameters fit better whatever the truth is
 that were left out (`held_out`), beside that of Davidson's model on the same seeds.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,16 @@ class Melo:
     def advantage(self) -> Floats:
         """D of the row in the first seat against the column [n, n], without the seat effect."""
         return np.asarray(self.strength[:, None] - self.strength + _turned(self.coordinates) @ self.coordinates.T)
+
+    def to_json(self, agents: Sequence[str]) -> dict[str, Any]:
+        """Return the fit as JSON data, by agent."""
+        lines = zip(agents, self.strength.tolist(), self.coordinates.tolist(), strict=True)
+        return {
+            "agents": [
+                {"agent": agent, "strength": round(r, 6), "coordinates": [round(x, 6) for x in c]}
+                for agent, r, c in lines
+            ]
+        }
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,7 @@ def held_out(results: Results, cycles: int = 1) -> HeldOut | None:
     for fold_number in range(folds):
         left_out = seed % folds == fold_number
         known = results.where(~left_out)
-        one = fit(count(replace(known, agents=results.agents)))
+        one = fit(count(known))
         p = one.probabilities(results.seats[left_out])
         expected[0, left_out] = p[:, 0] + p[:, 1] / 2
         other = melo(known, cycles)

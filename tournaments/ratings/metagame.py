@@ -1,13 +1,14 @@
 """The meta-game of a pool: each player chooses an agent, and is paid what that agent earns. Two-player games.
 
     M[i, j]        the mean payoff of agent i against agent j, both seatings together; 0 with itself in a zero-sum game
-    Nash averaging p, the equilibrium of maximal entropy of M; agent i is rated (M p)_i (Balduzzi et al. 2018). Zero-sum.
+    Nash averaging p, the equilibrium of maximal entropy of a zero-sum M; agent i is rated (M p)_i
     α-rank         the share of time that evolution plays an agent, in the limit of strong selection (alpharank.py)
     gain           max_j M[j, i] − M[i, i]: what the best response in the pool gains if everybody else plays agent i. An
                    agent outside may gain more: it is a lower bound on how far agent i can be exploited
 
-A copy of an agent changes no rating of Nash averaging, and shares its weight; it does change α-rank. Both jump where
-payoffs are nearly equal, so their 95 % intervals are of the bootstrap over seeds.
+A copy of an agent changes no rating of Nash averaging (Balduzzi et al. 2018, https://arxiv.org/abs/1806.02643), and
+shares the agent's weight; it does change α-rank. Both jump where payoffs are nearly equal, so their 95 % intervals are
+of the bootstrap over seeds.
 """
 
 from collections.abc import Sequence

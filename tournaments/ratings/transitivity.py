@@ -6,10 +6,11 @@ score of seed s for γ at the fit with γ = 0, and ψ = (θ, η, ln ν),
 
     e_s = u_γs − I_γψ I_ψψ⁻¹ u_ψs        E = Σ_s e_s        T = Σ_ij E_ij² / N_ij
 
-The e_s are effective scores: an error in the fit of ψ does not move their mean (Neyman's C(α)). The games of a seed share
-its luck, so seeds are the clusters. If the pool is transitive each e_s has the mean 0 and its sign may be flipped: p is
-the share of random flips of seeds with at least this T (Hemerik, Goeman and Finos 2020,
-https://doi.org/10.1111/rssb.12369). The χ² of the deviance takes games for independent, and needs more seeds than pairs.
+The e_s are effective scores: an error in the fit of ψ does not move their mean (Neyman's C(α)). The games of a seed
+share its luck, so seeds are the clusters. If the pool is transitive each e_s has the mean 0 and its sign may be
+flipped: p is the share of random flips of seeds with at least this T (Hemerik, Goeman and Finos 2020,
+https://doi.org/10.1111/rssb.12369). The χ² of the deviance would take games for independent, and a Wald test by a
+sandwich covariance needs many more seeds than pairs.
 
 E_ij / N_ij is the score of i against j, 1 for a win and ½ for a draw, minus what ratings predict. `misfit` is its root
 mean square over games, with the noise of the seeds taken off: S/(S−1) · (T − Σ_s Σ_ij e_s,ij² / N_ij) / Σ N.
@@ -55,7 +56,7 @@ class Transitivity:
 
     @property
     def misleading(self) -> bool:
-        """Whether the ratings mislead: cycles are there (p < 0.05), and matter (a misfit of 0.05 or more)."""
+        """Whether ratings mislead: one strength for each agent is not enough (p < 0.05; a misfit of 0.05 or more)."""
         return self.p is not None and self.p < LEVEL and self.misfit >= MATTERS
 
     @property
@@ -71,8 +72,12 @@ class Transitivity:
             return f"Nothing speaks against one strength for each agent ({p}; {size})."
         if self.misfit < MATTERS:
             return f"One strength for each agent does not explain all results ({p}), but nearly: {size}."
-        cycle = f": {' beats '.join([*self.cycle, self.cycle[0]])}" if self.cycle else ""
-        return f"Elo is misleading here: agents beat each other in cycles{cycle} ({p}; {size})."
+        if self.cycle:
+            return f"Elo is misleading here: {' beats '.join([*self.cycle, self.cycle[0]])} ({p}; {size})."
+        return (
+            f"Elo is misleading here: one strength for each agent does not explain the results ({p}; {size}); no three "
+            "agents beat each other in a cycle."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the test as JSON data."""
@@ -92,11 +97,10 @@ def transitivity(results: Results, key: int = stream(0, "transitivity")) -> Tran
 
     Raises UserError for games of more than two players, as `count` does.
     """
-    scores = _scores(results)
-    table = score_table(results)
-    facts = {"curl": curl(*table), "cycle": tuple(results.agents[k] for k in _cycle(*table))}
+    scores, table = _scores(results), score_table(results)
+    cycles, cycle = curl(*table), tuple(results.agents[k] for k in _cycle(*table))
     if scores is None:
-        return Transitivity(p=None, misfit=0.0, freedom=0, seeds=len(np.unique(results.seeds)), **facts)
+        return Transitivity(None, 0.0, cycles, 0, len(np.unique(results.seeds)), cycle)
     effective, games, freedom = scores
     seeds = len(effective)
     weighted = effective / np.sqrt(games)  # [S, P]
@@ -104,7 +108,7 @@ def transitivity(results: Results, key: int = stream(0, "transitivity")) -> Tran
     noise = float((weighted**2).sum())
     misfit = np.sqrt(max(0.0, total - noise) * seeds / max(seeds - 1, 1) / games.sum())
     p = _p_value(weighted, total, key) if seeds >= MIN_SEEDS else None
-    return Transitivity(p=p, misfit=float(misfit), freedom=freedom, seeds=seeds, **facts)
+    return Transitivity(p, float(misfit), cycles, freedom, seeds, cycle)
 
 
 def score_table(results: Results) -> tuple[Floats, Floats]:
@@ -139,7 +143,7 @@ def curl(score: Floats, games: Floats) -> float | None:
 def _cycle(score: Floats, games: Floats) -> tuple[int, ...]:
     """Return three agents of which each beats the next, such that the closest of these scores is as high as can be."""
     wins = np.where((games > 0) & (score > 0.5), score, 0.0)
-    best, found = 0.0, ()
+    best, found = 0.0, tuple[int, ...]()
     for i, row in enumerate(wins):
         closest = np.minimum(np.minimum(row[:, None], wins), wins[:, i])  # [j, k]: i beats j beats k beats i
         if closest.size and closest.max() > best:
@@ -199,7 +203,7 @@ def _p_value(weighted: Floats, total: float, key: int) -> float:
     """Return the share of flips of seeds, the identity among them, with at least this statistic."""
     seeds, pairs = weighted.shape
     if pairs > seeds:  # the lengths of sums of rows are those of sums of rows of this [S, S] matrix
-        weighted = np.linalg.qr(weighted.T, mode="r").T
+        weighted = np.asarray(np.linalg.qr(weighted.T, mode="r")).T
     reached = 1
     for rows in _chunks(FLIPS, max(1, _CHUNK // seeds)):
         signs = np.where(uniform(fold(key, rows), seeds) < 0.5, -1.0, 1.0)  # [B, S]

@@ -9,11 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.contract import Payoff
 from games.errors import UserError
 from marl.base.intervals import MIN_SEEDS
+from tournaments.ratings.by_seed import BySeed
+from tournaments.ratings.cross_play import Teams, family_of, teams
 from tournaments.ratings.elo import Ratings, rate, refusal
 from tournaments.ratings.matchups import Matchups, matchups
+from tournaments.ratings.melo import MOST_AGENTS as MOST_IN_MELO
+from tournaments.ratings.melo import HeldOut, held_out, melo
+from tournaments.ratings.metagame import Metagame, incomplete, metagame
 from tournaments.ratings.payoffs import MeanPayoff, mean_payoffs
+from tournaments.ratings.table import of_results
+from tournaments.ratings.transitivity import MOST_AGENTS as MOST_TESTED
+from tournaments.ratings.transitivity import Transitivity, transitivity
 from tournaments.records.facts import Facts
 from tournaments.records.results import FORFEITS, Results, offended
 from tournaments.records.store import TERMINATIONS, AgentFailures, Store
@@ -50,6 +59,7 @@ class Summary:
     opening_moves: int = 0  # drawn at random
     failures: Sequence[AgentFailures] = ()  # of agents that forfeited games, if the store has the reason
     without_result: Mapping[str, Mapping[tuple[str, ...], int]] = field(default_factory=dict)  # by termination, seats
+    payoff_rule: Payoff = "zero_sum"
 
     @property
     def title(self) -> str:
@@ -72,6 +82,50 @@ class Summary:
         return (there + back).reshape(n, n, 3)
 
     @cached_property
+    def transitivity(self) -> Transitivity | None:
+        """Whether one strength for each agent explains the results; None without Elo of two players."""
+        if self.ratings is None or self.num_players != 2 or not 2 < len(self.agents) <= MOST_TESTED:
+            return None
+        return transitivity(self.results)
+
+    @cached_property
+    def held_out(self) -> HeldOut | None:
+        """How well ratings with a cycle predict, beside Elo; None where no cycles mislead."""
+        misleads = self.transitivity is not None and self.transitivity.misleading
+        return held_out(self.results) if misleads and len(self.agents) <= MOST_IN_MELO else None
+
+    @cached_property
+    def metagame(self) -> Metagame | None:
+        """The meta-game of a two-player game; None where there is none, or `no_metagame` says why not."""
+        paid, zero_sum = self._paid, self.payoff_rule == "zero_sum"
+        if paid is None or self.no_metagame:
+            return None
+        by_seed = BySeed.of(self.results, paid.unit)
+        return metagame(paid, by_seed, self.results.agents, self.agents, zero_sum)
+
+    @cached_property
+    def no_metagame(self) -> str | None:
+        """Why a two-player game has no meta-game, in a sentence."""
+        return None if self._paid is None else incomplete(self._paid, self.payoff_rule == "zero_sum")
+
+    @cached_property
+    def _paid(self) -> Matchups | None:
+        """The payoff table of a two-player game."""
+        if self.num_players != 2 or not self.agents:
+            return None
+        return self.matchups or matchups(self.results)
+
+    @cached_property
+    def teams(self) -> Teams | None:
+        """Who plays well with whom, in a team game of two players, or where agents differ by training seeds alone."""
+        if self.matchups is None or len(self.agents) < 2 or np.isnan(self.matchups.payoff).any():
+            return None
+        families = [family_of(self.references[agent]) for agent in self.agents]
+        if self.payoff_rule != "team" and len(set(families)) == len(families):
+            return None
+        return teams(of_results(self.results, self.agents), families)
+
+    @cached_property
     def never_finished(self) -> dict[str, str]:
         """A sentence on each agent that forfeited all of its games, by agent: its rating has no other meaning."""
         why = {failures.agent: f"; in the first, {_described(failures)}" for failures in self.failures}
@@ -87,6 +141,8 @@ class Summary:
         """Warnings about the numbers, one sentence each."""
         found = []
         if self.ratings:
+            if self.transitivity and self.transitivity.misleading:
+                found.append(f"{self.transitivity.sentence} See the meta-game.")
             parts = self.ratings.parts
             if len(parts) > 1:
                 found.append(
@@ -168,6 +224,14 @@ class Summary:
             facts["failures"] = [asdict(failure) for failure in self.failures]
         if self.without_result:
             facts["without_result"] = {kind: sum(tables.values()) for kind, tables in self.without_result.items()}
+        if self.transitivity:
+            facts["transitivity"] = self.transitivity.to_json()
+        if self.held_out:
+            facts["melo"] = melo(self.results).to_json(self.results.agents) | {"held_out": self.held_out.to_json()}
+        if self.metagame:
+            facts["metagame"] = self.metagame.to_json()
+        if self.teams:
+            facts["cross_play"] = self.teams.to_json()
         if self.ratings:
             return facts | self.ratings.to_json()
         data = facts | {"rating_rule": "payoff", "reason": self.reason}
@@ -232,6 +296,7 @@ def summarize(store: Store) -> Summary:
         opening_moves=facts.opening_moves,
         failures=store.failures(),
         without_result=without_result,
+        payoff_rule=facts.payoff,
     )
 
 
