@@ -19,12 +19,14 @@ from marl.cli.options import (
     print_json,
     say,
 )
+from tournaments.commands.across import tournament_across
 from tournaments.commands.credit import tournament_credit
 
 if TYPE_CHECKING:
     from tournaments.reports.summary import Summary
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, help="Play round robins and rate the agents.")
+app.command("across")(tournament_across)
 app.command("credit")(tournament_credit)
 StorePath = Annotated[Path, typer.Argument(help="A tournament's games.sqlite, or its folder.", parser=typed_path)]
 

@@ -2,11 +2,11 @@
 
     n_ab            games in which agent a stands above agent b, and half of those in which they are equal
     maximal lottery the equilibrium of maximal entropy of the margins n_ab − n_ba (Fishburn 1984): no other mixture of
-                    agents is preferred to it by more votes. VasE ranks agents by lotteries one after another: those with
-                    weight come first, then the lottery of the others (Lanctot et al. 2023,
-                    https://arxiv.org/abs/2312.03121). An agent that beats every other in votes has all the weight.
-    SCO             ratings that minimise the votes against them: Σ_{a≻b} n_ab σ((θ_b − θ_a) / τ), a smooth Kemeny ranking
-                    (soft Condorcet optimisation, Lanctot et al. 2024, https://arxiv.org/abs/2411.00119)
+                    agents is preferred to it by more votes. An agent that beats every other in votes has all weight.
+    VasE            agents with weight in the lottery come first, then those in the lottery of the others, and so on
+                    (Lanctot et al. 2023, https://arxiv.org/abs/2312.03121)
+    SCO             ratings that minimise the votes against them, Σ_{a≻b} n_ab σ((θ_b − θ_a) / τ): a smooth Kemeny
+                    ranking (soft Condorcet optimisation, Lanctot et al. 2024, https://arxiv.org/abs/2411.00119)
 
 Elo of such votes can put an agent first that loses the vote against another; these do not.
 """
@@ -25,7 +25,7 @@ _STAGES = (32.0, 8.0, 2.0)  # temperatures before the last, for the loss is not 
 
 
 def votes(scores: Floats) -> Floats:
-    """Return votes n_ab [n, n] by scores of G games [G, n]; an agent that has no score in a game is not ranked there."""
+    """Return votes n_ab [n, n] by scores of G games [G, n]; an agent without a score (NaN) is not ranked there."""
     above = (scores[:, :, None] > scores[:, None, :]) + 0.5 * (scores[:, :, None] == scores[:, None, :])
     count = above.sum(0)
     np.fill_diagonal(count, 0.0)
