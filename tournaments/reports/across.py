@@ -227,7 +227,7 @@ def _row_means(payoff: Floats) -> Floats:
 
 
 def _means(results: Results, key: int) -> tuple[Floats, Floats]:
-    """Return mean payoffs over games: of all seeds [1, n], which an agent that is not drawn keeps, and resampled [R, n]."""
+    """Return mean payoffs over games, of all seeds [1, n] and resampled [R, n]; who is not drawn keeps the former."""
     n = len(results.agents)
     names, seed = np.unique(results.seeds, return_inverse=True)
     place: Ints = (seed[:, None] * n + results.seats).ravel()
