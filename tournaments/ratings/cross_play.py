@@ -220,12 +220,12 @@ def _meeting(together: Floats, names: tuple[str, str], one: Ints, other: Ints, k
 def conventions(returns: Floats) -> Ints:
     """Return the number of each agent's convention [n], by the team's returns X [n, n].
 
-    The distance of two agents is what they lose together: the mean of their self-play minus that of their two seatings.
+    The distance of two agents is what they lose together: the better self-play minus the mean of their two seatings.
     Agents are joined by average linkage while the distance is at most half of the largest; numbers count up in the
     order of the agents. All agents share one convention where nobody loses anything.
     """
     own, together = np.diag(returns), (returns + returns.T) / 2
-    distance = np.maximum((own[:, None] + own) / 2 - together, 0.0)
+    distance = np.maximum(np.maximum(own[:, None], own) - together, 0.0)
     np.fill_diagonal(distance, 0.0)
     largest = float(distance.max(initial=0.0))
     if len(returns) < 2 or largest <= ROUNDING * float(np.abs(returns).max()):

@@ -1,10 +1,20 @@
 """Cross-play, its interval over training seeds, families of agents, and conventions."""
 
+import json
+
 import numpy as np
 import pytest
 
 from games.native.matrix import named
-from tournaments.ratings.cross_play import cross_play, narrowed, team_returns, with_strangers
+from tournaments.ratings.cross_play import (
+    conventions,
+    cross_play,
+    family_of,
+    narrowed,
+    team_returns,
+    teams,
+    with_strangers,
+)
 from tournaments.ratings.table import Table
 
 PLANTED = np.array([[10.0, 1, 2, 3], [4, 20, 5, 6], [7, 8, 30, 9], [0, 1, 2, 40]])
@@ -125,3 +135,49 @@ def test_returns_that_are_not_known_are_refused(wrong):
         cross_play(wrong)
     with pytest.raises(ValueError, match="expected known returns"):
         narrowed(np.full((2, 2), np.nan), np.ones((2, 2)))
+
+
+def families():
+    """Two algorithms with three training seeds each. The first agree on one convention, the second on two."""
+    paid = np.full((6, 6), 0.2)
+    paid[:3, :3] = 1.0
+    paid[3:5, 3:5] = 0.8
+    paid[5, 5] = 0.9
+    return table(paid, paid), [family_of(f"runs/{name}/members/seed-{k}") for name in ("x", "y") for k in range(3)]
+
+
+def test_families_meet_in_cross_play():
+    found = teams(*families())
+    first, second = found.families
+    assert first.name == "runs/x/members/seed-*" and first.agents == ("m0", "m1", "m2")
+    assert first.found.gap.tolist() == [0, 0, 0] and first.self_play == 1
+    assert second.found.self_play[0] == pytest.approx(2.5 / 3)
+    assert second.found.cross_play[0] == pytest.approx((0.8 + 0.2 + 0.2) / 3)
+    inter = {meeting.families: meeting for meeting in found.meetings}
+    assert set(inter) == {(a, b) for a in (first.name, second.name) for b in (first.name, second.name) if a <= b}
+    between = inter[first.name, second.name]
+    assert (between.mean, between.low, between.high, between.teams) == pytest.approx((0.2, 0.2, 0.2, 9))
+    assert found.worst[0] == ("m3", 0.2) and found.worst[5] == ("m0", 0.2)
+
+
+def test_conventions_are_who_plays_well_together():
+    found = teams(*families())
+    assert found.convention.tolist() == [0, 0, 0, 1, 1, 2]
+    assert found.to_json()["conventions"] == [["m0", "m1", "m2"], ["m3", "m4"], ["m5"]]
+    assert conventions(np.full((4, 4), 0.3)).tolist() == [0, 0, 0, 0]  # nobody loses anything
+
+
+def test_a_family_of_one_agent_has_no_interval():
+    """Trap: an interval over games says nothing of other training seeds."""
+    paid, _ = families()
+    found = teams(paid, ["alone", "x", "x", "x", "y", "y"])
+    assert found.families[0].found is None
+    meeting = next(each for each in found.meetings if each.families == ("alone", "x"))
+    assert np.isnan(meeting.low) and meeting.teams == 3
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_a_training_seed_is_the_number_behind_the_word():
+    assert family_of("runs/x/members/learning_rate-0.001_seed-2") == "runs/x/members/learning_rate-0.001_seed-*"
+    assert family_of("runs/a_seed1") == family_of("runs/a_seed2") and family_of("runs/a") == "runs/a"
+    assert family_of("runs/a1") != family_of("runs/a2")
