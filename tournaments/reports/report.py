@@ -169,13 +169,16 @@ def _seat_line(summary: Summary) -> str:
 def _method(summary: Summary) -> str:
     """Return a description of how the numbers were computed."""
     if summary.matchups:
+        fares = (
+            " Of a pairing's mean payoffs the Nash product is the geometric mean, above the least of any pairing, and "
+            "egalitarian the lower one."
+        )
         return (
             f"Payoffs per {summary.matchups.unit}, both seatings together. Against the pool: the mean over all agents, "
             "itself included. Self-play is against itself, cross-play the mean over the others, welfare the sum of the "
-            "players' payoffs. Of a pairing's mean payoffs the Nash product is the geometric mean, above the least of "
-            "any pairing, and egalitarian the lower one. A best response is the agent with the highest mean payoff "
-            "against that agent. Intervals are 95 % intervals of Student's t over seeds, since the games of one seed "
-            "share their chance events."
+            f"players' payoffs.{fares if summary.payoff_rule == 'general_sum' else ''} A best response is the agent "
+            "with the highest mean payoff against that agent. Intervals are 95 % intervals of Student's t over seeds, "
+            "since the games of one seed share their chance events."
         )
     if not summary.ratings:
         return (
