@@ -56,7 +56,7 @@ MOVED: dict[str, tuple[str, ...]] = {
         "marl.algorithms.opponent_shaping.agent",
     ),
     "marl.picture": ("marl.base.picture",),
-    "marl.plot": ("marl.training.plot", "marl.training.curves", "marl.training.statistics"),
+    "marl.plot": ("marl.training.plot", "marl.training.curves", "marl.training.statistics", "marl.base.bootstrap"),
     "marl.population": ("marl.training.population",),
     "marl.recurrent": ("marl.learning.recurrent",),
     "marl.replay": ("marl.algorithms.value_factorization.replay",),

@@ -68,11 +68,9 @@ def of_one_population(
         # f_mutant(j) - f_resident(j) = a + b j
         a = (population * invader - own[None, :] - (population - 1) * own[:, None]) / (population - 1)
         b = (own[None, :] - invader - resident + own[:, None]) / (population - 1)
-        j = np.arange(1, population)[:, None, None]
-        exponents = -alpha * (a * j + b * j * (j + 1) / 2)  # [m - 1, A, A]
-        highest = np.maximum(exponents.max(0), 0.0)
-        total = np.exp(-highest) + np.exp(exponents - highest).sum(0)
-        return np.asarray(np.exp(-highest) / total)
+        if np.abs(b).max(initial=0.0) * population <= tables.ROUNDING * tables.spread(matrix):  # a constant sum
+            return takeover(alpha * a, population)
+        return _frequency_dependent(alpha * a, alpha * b, population)
 
     return _shares(moves, invader - resident, taking_over, tables.spread(matrix), alpha, inf_alpha_eps)
 
@@ -104,6 +102,29 @@ def takeover(u: Floats, population: int) -> Floats:
         upward = np.expm1(-size) / np.expm1(-population * size)
     upward = np.where(population * size < 1e-12, 1 / population, upward)
     return np.asarray(np.where(u >= 0, upward, upward * np.exp(-(population - 1) * size)))
+
+
+def _frequency_dependent(a: Floats, b: Floats, population: int) -> Floats:
+    """Return the probability that one mutant takes over a population, if j mutants have the advantage a + b j [...]."""
+
+    def exponent(j: Floats) -> Floats:
+        """Return -Σ_{i<=j} (a + b i)."""
+        return np.asarray(-j * (a + b * ((j + 1) / 2)))
+
+    # The highest exponent is at an end, or beside the vertex of the parabola.
+    vertex = np.floor(np.divide(-a, b, out=np.zeros_like(a), where=b != 0) - 0.5)
+    ends = [exponent(np.clip(j, 0, population - 1)) for j in (vertex, vertex + 1, np.full_like(a, population - 1))]
+    highest = np.maximum(np.maximum.reduce(ends), 0.0)
+    alone = np.exp(-highest)
+    total = alone.copy()
+    term = np.empty_like(a)
+    for j in range(1, population):  # in place: exp(exponent(j) - highest)
+        np.multiply(b, (j + 1) / 2, out=term)
+        term += a
+        term *= -j
+        term -= highest
+        total += np.exp(term, out=term)
+    return np.asarray(alone / total)
 
 
 def stationary(rates: Floats) -> Floats:

@@ -13,12 +13,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from games.arrays import Floats, Ints
-from games.keys import Keys, fold, stream, uniform
+from games.arrays import Floats
+from games.keys import fold, stream
+from marl.base.bootstrap import bounds, draws
 
 QUARTILED = 4  # the smallest number of seeds with quartiles
-RESAMPLES = 2_000
-QUANTILES = 0.025, 0.975  # of a 95 % interval
 
 
 def estimate(values: Floats) -> tuple[Floats, Floats | None, Floats | None]:
@@ -42,14 +41,7 @@ def bootstrap(values: Floats, key: int) -> tuple[Floats, Floats]:
     Seeds are drawn with replacement, the same ones at every step: a run is resampled whole.
     """
     chosen = draws(key, len(values))
-    resampled = np.stack([iqm(column[chosen.T]) for column in values.T])  # [G, R]
-    low, high = np.quantile(resampled, QUANTILES, axis=1)
-    return low, high
-
-
-def draws(key: int | Keys, seeds: int) -> Ints:
-    """Return R drawings of as many seeds as there are, with replacement [R, S]."""
-    return (uniform(fold(key, np.arange(RESAMPLES)), seeds) * seeds).astype(np.int64)
+    return bounds(np.stack([iqm(column[chosen.T]) for column in values.T], 1))  # [R, G]
 
 
 def median(scores: Floats) -> Floats:
@@ -89,8 +81,7 @@ def interval(statistic: Callable[[Floats], Floats], scores: Floats) -> tuple[Flo
     """Return the bounds of the 95 % percentile interval of a statistic of scores [S, G]; one run has none."""
     if len(scores) < 2:
         return None
-    low, high = np.quantile(statistic(resampled(scores)), QUANTILES, axis=0)
-    return low, high
+    return bounds(statistic(resampled(scores)))
 
 
 def resampled(scores: Floats) -> Floats:

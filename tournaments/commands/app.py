@@ -19,6 +19,8 @@ from marl.cli.options import (
     print_json,
     say,
 )
+from tournaments.commands.across import tournament_across
+from tournaments.commands.credit import tournament_credit
 from tournaments.commands.games import tournament_games
 from tournaments.commands.match import tournament_add, tournament_match
 from tournaments.commands.options import StorePath
@@ -157,3 +159,5 @@ app.command("match")(tournament_match)
 app.command("watch")(tournament_watch)
 app.command("games")(tournament_games)
 app.command("verify")(tournament_verify)
+app.command("credit")(tournament_credit)
+app.command("across")(tournament_across)

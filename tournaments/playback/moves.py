@@ -183,7 +183,8 @@ def _recorded(reels: Sequence[_Reel], spec: Spec, num_envs: int, longest: int) -
 def _unplayable(spec: Spec, timestep: TimeStep, joint: Actions) -> NDArray[np.bool_]:
     """Return which recorded actions do not fit the position [E, N]: illegal ones, and any of a player not acting."""
     if isinstance(spec.action, Box):
-        legal = ((joint >= spec.action.low) & (joint <= spec.action.high)).all(2)
+        low, high = spec.action_bounds
+        legal = (((joint >= low) & (joint <= high)) | ~spec.action_numbers).all(2)
         nothing = (joint == 0).all(2)
     else:
         inside = (joint >= 0) & (joint < spec.action.n)
@@ -196,7 +197,7 @@ def _unplayable(spec: Spec, timestep: TimeStep, joint: Actions) -> NDArray[np.bo
 def _playable(spec: Spec, timestep: TimeStep, joint: Actions, live: NDArray[np.bool_]) -> Actions:
     """Return the joint actions to play: the recorded ones where a game is played, else the first legal ones."""
     if isinstance(spec.action, Box):
-        return np.where(live[:, None, None], joint, np.float32(spec.action.low))
+        return np.where(live[:, None, None], joint, spec.action_bounds[0])
     return np.where(live[:, None], joint, timestep.action_mask.argmax(2))
 
 

@@ -10,6 +10,12 @@ equal probability, the agent itself included (Axelrod 1984): a payoff against th
 a seed's pulls on it.
 
 If one player forfeits a game, the other's payoff may be NaN; it is left out of all sums.
+
+How well two players fare together, with the mean payoffs u = (M[i, j], M[j, i]), is a number for each taste:
+
+    utilitarian    u_1 + u_2, the sum (`welfare`)
+    Nash product   √((u_1 − c)(u_2 − c)), with c the least mean payoff of the table, which is stated beside it
+    egalitarian    min(u_1, u_2)
 """
 
 from dataclasses import dataclass
@@ -37,6 +43,8 @@ class Standing:
     self_play: float | None
     cross_play: float | None  # the mean against each other agent
     welfare: float | None  # sum of both players' payoffs, against the pool
+    nash_welfare: float | None  # the mean of the Nash products of its pairings
+    egalitarian: float | None  # the mean of what the worse paid player of its pairings earns
     games: int
     best_responses: list[str]  # the agents with the highest payoff against this agent
 
@@ -64,6 +72,22 @@ class Matchups:
         return self.payoff + self.payoff.T
 
     @property
+    def least(self) -> float:
+        """The least mean payoff, from which Nash products are counted; NaN where none is known."""
+        return float(np.nanmin(self.payoff)) if (self.games > 0).any() else np.nan
+
+    @property
+    def nash_welfare(self) -> Floats:
+        """The Nash product [n, n]: the geometric mean of both players' payoffs above `least`."""
+        above = np.maximum(self.payoff - self.least, 0.0)
+        return np.asarray(np.sqrt(above * above.T))
+
+    @property
+    def egalitarian(self) -> Floats:
+        """What the worse paid of both players earns [n, n]."""
+        return np.asarray(np.minimum(self.payoff, self.payoff.T))
+
+    @property
     def best(self) -> NDArray[np.bool_]:
         """Where the row is a best response to the column, by the means [n, n]; several rows if they are equal."""
         known = np.where(self.games > 0, self.payoff, -np.inf)
@@ -84,7 +108,9 @@ class Matchups:
     def standings(self) -> list[Standing]:
         """The leaderboard, the best first."""
         others = (self.games > 0) & ~np.eye(len(self.agents), dtype=bool)
-        cross_play, welfare = _row_mean(self.payoff, others), _row_mean(self.welfare, ~np.isnan(self.welfare))
+        cross_play = _row_mean(self.payoff, others)
+        fares = (self.welfare, self.nash_welfare, self.egalitarian)
+        welfare, nash_welfare, egalitarian = (_row_mean(fare, ~np.isnan(self.welfare)) for fare in fares)
         return [
             Standing(
                 agent=agent,
@@ -93,6 +119,8 @@ class Matchups:
                 self_play=_known(self.payoff[i, i]),
                 cross_play=_known(cross_play[i]),
                 welfare=_known(welfare[i]),
+                nash_welfare=_known(nash_welfare[i]),
+                egalitarian=_known(egalitarian[i]),
                 games=int(self.games[i].sum()),
                 best_responses=[other for other, best in zip(self.agents, self.best[:, i], strict=True) if best],
             )
@@ -101,11 +129,13 @@ class Matchups:
 
     def to_json(self) -> dict[str, Any]:
         """Return the table as JSON data."""
-        tables = {name: getattr(self, name) for name in ("payoff", "ci95", "welfare", "welfare_ci95")}
+        names = ("payoff", "ci95", "welfare", "welfare_ci95", "nash_welfare", "egalitarian")
+        tables = {name: getattr(self, name) for name in names}
         return {
             "unit": self.unit,
             "standings": [vars(standing) for standing in self.standings],
             "best_against_pool": self.best_against_pool,
+            "least": _known(self.least),
             "agents": list(self.agents),
             "games": self.games.tolist(),
         } | {name: [[_known(cell) for cell in row] for row in table] for name, table in tables.items()}
@@ -123,7 +153,7 @@ def matchups(results: Results, unit: Unit = "game") -> Matchups:
     seeds = int(seed.max(initial=-1)) + 1
     cell = results.seats @ np.array([[n, 1], [1, n]])  # [G, 2] the pairing from each seat's view
     known = ~np.isnan(results.payoffs)  # [G, 2]
-    size = _sizes(results, unit)[:, None] * known  # [G, 2]
+    size = sizes(results, unit)[:, None] * known  # [G, 2]
     paid = np.where(known, results.payoffs, 0.0)
     total = _sum(cell, size, n * n)
     payoff = np.divide(_sum(cell, paid, n * n), total, out=np.full(n * n, np.nan), where=total > 0)
@@ -154,7 +184,7 @@ def matchups(results: Results, unit: Unit = "game") -> Matchups:
     )
 
 
-def _sizes(results: Results, unit: Unit) -> Floats:
+def sizes(results: Results, unit: Unit) -> Floats:
     """Return the size of each game in `unit` [G]: 1, or its number of steps."""
     if unit == "game":
         return np.ones(len(results))

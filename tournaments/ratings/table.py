@@ -116,6 +116,12 @@ def table(store: Store, agents: Sequence[str]) -> Table:
     return Reader(store).table(agents)
 
 
+def of_results(results: Results, agents: Sequence[str]) -> Table:
+    """Return the payoffs between agents, in the order of `agents`, by games whose forfeits are settled."""
+    place = np.array([list(agents).index(agent) for agent in results.agents], np.int64)
+    return _table(agents, results, place[results.seats])
+
+
 def _table(agents: Sequence[str], results: Results, seats: Ints) -> Table:
     """Return the payoffs between n agents by their games, whose seats [G, 2] are indices into `agents`."""
     n = len(agents)

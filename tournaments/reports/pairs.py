@@ -149,14 +149,15 @@ def _rated_pairs(summary: Summary, ratings: Ratings) -> Iterator[str]:
 
 
 def _paid_pairs(table: Matchups) -> Iterator[str]:
-    yield "agent,other,games,payoff,ci95,welfare,welfare_ci95,best_response,unit"
+    yield "agent,other,games,payoff,ci95,welfare,welfare_ci95,nash_welfare,egalitarian,best_response,unit"
     names = [csv_line([agent]) for agent in table.agents]
-    means = (_decimals(m.ravel(), 6) for m in (table.payoff, table.ci95, table.welfare, table.welfare_ci95))
+    numbers = (table.payoff, table.ci95, table.welfare, table.welfare_ci95, table.nash_welfare, table.egalitarian)
+    means = (_decimals(m.ravel(), 6) for m in numbers)
     best = np.where(table.best.ravel(), "true", "false").tolist()
     pairs = zip(table.games.ravel().tolist(), *means, best, strict=True)
-    for k, (games, payoff, half, welfare, welfare_half, answers) in enumerate(pairs):
+    for k, (games, *cells) in enumerate(pairs):
         a, b = divmod(k, len(names))
-        yield f"{names[a]},{names[b]},{games},{payoff},{half},{welfare},{welfare_half},{answers},{table.unit}"
+        yield f"{names[a]},{names[b]},{games},{','.join(cells)},{table.unit}"
 
 
 def _decimals(numbers: Floats, digits: int) -> Iterable[str]:

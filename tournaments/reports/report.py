@@ -23,6 +23,7 @@ from tournaments.records.store import TERMINATIONS, Game
 from tournaments.reports.games import PAGE as GAMES_PAGE
 from tournaments.reports.games import TABLE as GAMES_CSV
 from tournaments.reports.games import Pairing, csv_of_games, games_page, pairings
+from tournaments.reports.metagame import metagame_lines, metagame_section
 from tournaments.reports.page import page
 from tournaments.reports.pairs import (
     SHADES,
@@ -34,7 +35,9 @@ from tournaments.reports.pairs import (
     superiority_table,
     written,
 )
+from tournaments.reports.sections import Section, markdown_of
 from tournaments.reports.summary import Summary, listed
+from tournaments.reports.teams import team_lines, team_section
 
 PAGE = "report.html"
 FILES = {  # beside the page, and what they hold
@@ -46,6 +49,7 @@ FILES = {  # beside the page, and what they hold
 }
 RATING_TITLES = ["rank", "agent", "Elo", "±95 %", "games", "score"]
 CLEAN_TITLES = ["Elo without forfeits", "±95 %"]
+WELFARE = ("welfare", "Nash product", "egalitarian")  # of a general-sum game; players of a team fare alike
 PADDING = 2  # cells of a terminal beside each column
 NAME_WIDTH = 6  # cells: the least width of names on a narrow terminal
 
@@ -68,6 +72,8 @@ def print_leaderboard(console: Terminal, summary: Summary) -> None:
         print_table(console, _rating_titles(summary), [_rating_cells(summary, rating) for rating in part.ratings])
     if summary.ratings:
         console.print(_seat_line(summary))
+    for line in (*metagame_lines(summary), *team_lines(summary)):
+        console.print(line)
     print_warnings(console, summary)
 
 
@@ -130,18 +136,21 @@ def half_width(ci95: float) -> str:
 
 def _payoff_titles(summary: Summary) -> list[str]:
     if summary.matchups:
-        return [f"payoff per {summary.matchups.unit}", "self-play", "cross-play", "welfare", "games"]
+        fares = WELFARE if summary.payoff_rule == "general_sum" else WELFARE[:1]
+        return [f"payoff per {summary.matchups.unit}", "self-play", "cross-play", *fares, "games"]
     return ["mean payoff", *(f"seat {seat}" for seat in range(summary.num_players)), "games"]
 
 
 def _payoff_rows(summary: Summary) -> list[list[str]]:
     """Return a row for each agent: its name, then the columns of `_payoff_titles`."""
     if summary.matchups:
+        fares = len(_payoff_titles(summary)) - 4
         return [
             [
                 line.agent,
                 written(line.payoff, line.ci95),
-                *(written(payoff) for payoff in (line.self_play, line.cross_play, line.welfare)),
+                *(written(payoff) for payoff in (line.self_play, line.cross_play)),
+                *(written(fare) for fare in (line.welfare, line.nash_welfare, line.egalitarian)[:fares]),
                 str(line.games),
             ]
             for line in summary.matchups.standings
@@ -167,7 +176,14 @@ def _unit_line(summary: Summary, table: Matchups) -> str:
         low, high = int(lengths.min()), int(lengths.max())
         steps = f" (a game has {low if low == high else f'{low} to {high}'})"
     best = f" Best response to the pool: {listed(table.best_against_pool)}." if table.agents else ""
+    if summary.payoff_rule == "general_sum" and table.agents:
+        best += f" Nash products are of payoffs above {written(table.least)}, the least of any pairing."
     return f"Payoffs are per {table.unit}{steps}, against the pool: all agents, itself included.{best}"
+
+
+def _sections(summary: Summary) -> list[Section]:
+    """Return the sections beyond the leaderboard and its tables."""
+    return [*metagame_section(summary), *team_section(summary)]
 
 
 def _seat_line(summary: Summary) -> str:
@@ -185,11 +201,16 @@ def _seat_line(summary: Summary) -> str:
 def _method(summary: Summary) -> str:
     """Return a description of how the numbers were computed."""
     if summary.matchups:
+        fares = (
+            " Of a pairing's mean payoffs the Nash product is the geometric mean, above the least of any pairing, and "
+            "egalitarian the lower one."
+        )
         return (
             f"Payoffs per {summary.matchups.unit}, both seatings together. Against the pool: the mean over all agents, "
             "itself included. Self-play is against itself, cross-play the mean over the others, welfare the sum of the "
-            "players' payoffs; a best response is the agent with the highest mean payoff against that agent. Intervals "
-            "are 95 % intervals of Student's t over seeds, since the games of one seed share their chance events."
+            f"players' payoffs.{fares if summary.payoff_rule == 'general_sum' else ''} A best response is the agent "
+            "with the highest mean payoff against that agent. Intervals are 95 % intervals of Student's t over seeds, "
+            "since the games of one seed share their chance events."
         )
     if not summary.ratings:
         return (
@@ -251,6 +272,7 @@ def _markdown(summary: Summary) -> str:
         lines += [*markdown_table(_rating_titles(summary), rows), ""]
     if summary.ratings:
         lines += [_seat_line(summary), ""]
+    lines += markdown_of(_sections(summary))
     lines += [f"- {markdown_cell(warning)}" for warning in summary.warnings] + ([""] if summary.warnings else [])
     return "\n".join([*lines, _method(summary), ""])
 
@@ -271,11 +293,11 @@ def _csv_rows(summary: Summary) -> Iterator[list[str | int]]:
             yield [r.rank, r.rank_worst, r.agent, elo, ci95, r.games, score, r.part, prior_dominated, *tally, *numbers]
     elif summary.matchups:
         unit = summary.matchups.unit
-        fields = ["agent", "payoff", "ci95", "self_play", "cross_play", "welfare", "games", "best_responses"]
-        yield [*fields, "unit"]
+        means = ["payoff", "ci95", "self_play", "cross_play", "welfare", "nash_welfare", "egalitarian"]
+        yield ["agent", *means, "games", "best_responses", "unit"]
         for line in summary.matchups.standings:
-            means = [line.payoff, line.ci95, line.self_play, line.cross_play, line.welfare]
-            numbers = ["" if mean is None else f"{mean:.6f}" for mean in means]
+            values = (getattr(line, name) for name in means)
+            numbers = ["" if mean is None else f"{mean:.6f}" for mean in values]
             yield [line.agent, *numbers, line.games, "; ".join(line.best_responses), unit]
     else:
         yield ["agent", "seat", "mean", "ci95", "games"]
@@ -340,6 +362,7 @@ def _html(summary: Summary, found: Sequence[Pairing], files: Mapping[str, str]) 
         unit_line=_unit_line(summary, table) if table else "",
         payoff_table=payoff_table(table, table.payoff, table.ci95, table.best, link) if table else [],
         welfare_table=payoff_table(table, table.welfare, table.welfare_ci95, no_best) if table else [],
+        sections=_sections(summary),
         terminations=[kind for kind in TERMINATIONS if any(ending.counts[kind] for ending in summary.endings)],
         linked=bool(found),
         method=_method(summary),

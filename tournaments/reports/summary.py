@@ -9,12 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from games.contract import Payoff
 from games.errors import UserError
 from marl.base.intervals import MIN_SEEDS
+from tournaments.ratings.by_seed import BySeed
+from tournaments.ratings.cross_play import Teams, family_of, teams
 from tournaments.ratings.elo import K, Rating, Ratings, rate, refusal
 from tournaments.ratings.matchups import Matchups, matchups
+from tournaments.ratings.melo import MOST_AGENTS as MOST_IN_MELO
+from tournaments.ratings.melo import HeldOut, held_out, melo
+from tournaments.ratings.metagame import Metagame, incomplete, metagame
 from tournaments.ratings.model import Lineage
 from tournaments.ratings.payoffs import MeanPayoff, mean_payoffs
+from tournaments.ratings.table import of_results
+from tournaments.ratings.transitivity import MOST_AGENTS as MOST_TESTED
+from tournaments.ratings.transitivity import Transitivity, transitivity
 from tournaments.records.facts import Facts
 from tournaments.records.provenance import Machine, machines
 from tournaments.records.results import FORFEITS, Results, compared, offended, places
@@ -57,6 +66,7 @@ class Summary:
     without_result: Mapping[str, Mapping[tuple[str, ...], int]] = field(default_factory=dict)  # by termination, seats
     about: Sequence[About] = ()  # the agents, those that have not played among them
     machines: Sequence[Machine] = ()  # on which the games were played
+    payoff_rule: Payoff = "zero_sum"
 
     @property
     def title(self) -> str:
@@ -96,6 +106,50 @@ class Summary:
         return dict(zip(self.agents, self.wdl.sum(1).tolist(), strict=True))
 
     @cached_property
+    def transitivity(self) -> Transitivity | None:
+        """Whether one strength for each agent explains the results; None without Elo of two players."""
+        if self.ratings is None or self.num_players != 2 or not 2 < len(self.agents) <= MOST_TESTED:
+            return None
+        return transitivity(self.results)
+
+    @cached_property
+    def held_out(self) -> HeldOut | None:
+        """How well ratings with a cycle predict, beside Elo; None where no cycles mislead."""
+        misleads = self.transitivity is not None and self.transitivity.misleading
+        return held_out(self.results) if misleads and len(self.agents) <= MOST_IN_MELO else None
+
+    @cached_property
+    def metagame(self) -> Metagame | None:
+        """The meta-game of a two-player game; None where there is none, or `no_metagame` says why not."""
+        paid, zero_sum = self._paid, self.payoff_rule == "zero_sum"
+        if paid is None or self.no_metagame:
+            return None
+        by_seed = BySeed.of(self.results, paid.unit)
+        return metagame(paid, by_seed, self.results.agents, self.agents, zero_sum)
+
+    @cached_property
+    def no_metagame(self) -> str | None:
+        """Why a two-player game has no meta-game, in a sentence."""
+        return None if self._paid is None else incomplete(self._paid, self.payoff_rule == "zero_sum")
+
+    @cached_property
+    def _paid(self) -> Matchups | None:
+        """The payoff table of a two-player game."""
+        if self.num_players != 2 or not self.agents:
+            return None
+        return self.matchups or matchups(self.results)
+
+    @cached_property
+    def teams(self) -> Teams | None:
+        """Who plays well with whom, in a team game of two players, or where agents differ by training seeds alone."""
+        if self.matchups is None or len(self.agents) < 2 or np.isnan(self.matchups.payoff).any():
+            return None
+        families = [family_of(self.references[agent]) for agent in self.agents]
+        if self.payoff_rule != "team" and len(set(families)) == len(families):
+            return None
+        return teams(of_results(self.results, self.agents), families)
+
+    @cached_property
     def never_finished(self) -> dict[str, str]:
         """A sentence on each agent that forfeited all of its games, by agent: its rating has no other meaning."""
         why = {failures.agent: f"; in the first, {_described(failures)}" for failures in self.failures}
@@ -111,6 +165,8 @@ class Summary:
         """Warnings about the numbers, one sentence each."""
         found = []
         if self.ratings:
+            if self.transitivity and self.transitivity.misleading:
+                found.append(f"{self.transitivity.sentence} See the meta-game.")
             parts = self.ratings.parts
             if len(parts) > 1:
                 found.append(
@@ -209,6 +265,14 @@ class Summary:
             facts["failures"] = [asdict(failure) for failure in self.failures]
         if self.without_result:
             facts["without_result"] = {kind: sum(tables.values()) for kind, tables in self.without_result.items()}
+        if self.transitivity:
+            facts["transitivity"] = self.transitivity.to_json()
+        if self.held_out:
+            facts["melo"] = melo(self.results).to_json(self.results.agents) | {"held_out": self.held_out.to_json()}
+        if self.metagame:
+            facts["metagame"] = self.metagame.to_json()
+        if self.teams:
+            facts["cross_play"] = self.teams.to_json()
         if self.ratings:
             facts |= self.ratings.to_json()
             if self.clean:
@@ -286,6 +350,7 @@ def summarize(store: Store, lineage: float | None = None) -> Summary:
         without_result=without_result,
         about=agents_of(store, agents),
         machines=machines(store),
+        payoff_rule=facts.payoff,
     )
 
 

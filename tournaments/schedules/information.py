@@ -19,8 +19,8 @@ from itertools import combinations
 import numpy as np
 
 from games.arrays import Floats
-from tournaments.ratings.davidson import PRIOR_SD
 from tournaments.ratings.elo import K
+from tournaments.ratings.model import PRIOR_SD
 
 LUMPS = 64  # a round's games are chosen in at most so many lumps of one table each
 

@@ -79,3 +79,24 @@ def test_the_stationary_distribution_is_accurate_where_rates_are_tiny():
 def test_too_many_profiles_are_refused():
     with pytest.raises(ValueError, match="at most 2,000 profiles for 'alpharank', got 10,000 of strategies 100 x 100"):
         solve([np.arange(10_000.0).reshape(100, 100)] * 2, "alpharank")
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 0.3, 7.0, 1e4])
+def test_one_population_of_any_game_by_the_sum_over_mutants(alpha):
+    """1/ρ = 1 + Σ_{l<m} e^{-α Σ_{j<=l} d_j}, with payoffs of integers, so that the sums are exact."""
+    m, matrix = 12, np.array([[4.0, 0, 1], [3, 3, -2], [5, -1, 0]])
+    rates = np.zeros((3, 3))
+    for resident, mutant in np.argwhere(~np.eye(3, dtype=bool)):
+        exponents, advantage = [0.0], 0.0
+        for j in range(1, m):
+            of_mutant = (j - 1) * matrix[mutant, mutant] + (m - j) * matrix[mutant, resident]
+            of_resident = j * matrix[resident, mutant] + (m - j - 1) * matrix[resident, resident]
+            advantage += (of_mutant - of_resident) / (m - 1)
+            exponents.append(-alpha * advantage)
+        highest = max(exponents)
+        rates[resident, mutant] = math.exp(-highest) / sum(math.exp(e - highest) for e in exponents)
+    if alpha == 1e4:  # no takeover of a stable resident is seen by float64
+        with pytest.raises(ZeroDivisionError):
+            of_one_population(matrix, alpha=alpha, population=m)
+    else:
+        assert of_one_population(matrix, alpha=alpha, population=m) == pytest.approx(stationary(rates), rel=1e-9)

@@ -538,7 +538,7 @@ def test_few_seeds_are_said_to_be_few(tmp_path):
     ):
         with rated_store(tmp_path / str(seeds), dict.fromkeys("abcdefgh", 40) | {"late": seeds}) as store:
             assert said in summarize(store).warnings
-    with rated_store(tmp_path / "enough", dict.fromkeys("abc", 10)) as store:
+    with rated_store(tmp_path / "enough", dict.fromkeys("abc", 10), payoffs=((0.0, 0.0),)) as store:
         assert summarize(store).warnings == []
 
 

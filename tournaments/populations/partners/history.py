@@ -12,9 +12,10 @@ from marl.training.runlog import logged_step
 from tournaments.populations.files import DECISION, META, PAYOFF, Member, Round, read_members, table_of
 from tournaments.populations.history import NOTHING, History, Payoffs, Section
 from tournaments.populations.partners.config import PartnersConfig
-from tournaments.populations.partners.cross_play import ROLES, team_returns, with_strangers
+from tournaments.populations.partners.pool import ROLES
 from tournaments.populations.trained import trained_by
 from tournaments.populations.training import MEMBERS
+from tournaments.ratings.cross_play import team_returns, with_strangers
 from tournaments.reports.pairs import written
 
 PARTNER, HELD_OUT, LEARNER = ROLES

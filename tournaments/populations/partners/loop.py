@@ -33,18 +33,11 @@ from tournaments.populations.files import (
     write_population,
 )
 from tournaments.populations.partners.config import SELF, PartnersConfig
-from tournaments.populations.partners.cross_play import (
-    ROLES,
-    cross_play,
-    narrowed,
-    pool_of,
-    team_returns,
-    training_seed,
-    with_strangers,
-)
 from tournaments.populations.partners.history import HELD_OUT, LEARNER, MEETING, PARTNER, in_words, names_of
+from tournaments.populations.partners.pool import ROLES, pool_of, training_seed
 from tournaments.populations.trained import Output, Run, Trained
 from tournaments.populations.training import DIVERGED, against
+from tournaments.ratings.cross_play import cross_play, narrowed, team_returns, with_strangers
 from tournaments.ratings.table import Table, table
 from tournaments.schedules.round_robin import cell
 

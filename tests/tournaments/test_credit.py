@@ -1,0 +1,98 @@
+"""Credit: a voting game played by bots, the store that keeps its games, and bad input."""
+
+import json
+
+import pytest
+
+from games.errors import UserError
+from marl.base.terminal import Terminal
+from tests.tournaments.test_tournament import marl
+from tournaments.credit import CreditConfig, credit
+from tournaments.records.store import STORE, stored
+
+# Who plays action 1 votes; the first player and one other win.
+VOTING = "matrix(team=[[[0, 0], [0, 0]], [[0, 1], [1, 1]]])"
+VOTER, ABSENT = "constant(action=1)", "constant(action=0)"
+
+
+def found(tmp_path, **changes):
+    settings = {"game": VOTING, "agents": (VOTER,), "baseline": ABSENT, "seeds": 3, "workers": 1}
+    return credit(CreditConfig(**(settings | changes)), tmp_path / "credit", Terminal(quiet=True))
+
+
+def test_a_voting_game(tmp_path):
+    result = found(tmp_path)
+    assert [member.value.mean for member in result.members] == pytest.approx([2 / 3, 1 / 6, 1 / 6])
+    assert (result.everybody.mean, result.nobody.mean, result.coalitions, result.exact) == (1, 0, 8, True)
+    with stored(tmp_path / "credit") as store:
+        assert len(store) == 3 * 8
+    data = json.loads((tmp_path / "credit" / "credit.json").read_text())
+    assert data["members"][0]["mean"] == pytest.approx(2 / 3) and data["members"][0]["ci95"] == 0
+    assert "| 67 % |" in (tmp_path / "credit" / "credit.md").read_text()
+
+
+def test_stored_games_are_not_played_again(tmp_path, monkeypatch):
+    before = found(tmp_path)
+    monkeypatch.setattr("tournaments.credit.play_into", None)
+    assert found(tmp_path).to_json() == before.to_json()
+    assert found(tmp_path, seeds=2).to_json()["members"] == before.to_json()["members"]
+
+
+def test_a_team_of_some_seats_has_the_others_always(tmp_path):
+    """The second player always votes, so the first carries all."""
+    result = found(tmp_path, team=(2, 0))
+    assert [(member.seat, member.value.mean) for member in result.members] == [(0, pytest.approx(1)), (2, 0)]
+
+
+def test_a_member_who_is_the_baseline_carries_nothing(tmp_path):
+    result = found(tmp_path, agents=(VOTER, ABSENT, VOTER))
+    assert [member.value.mean for member in result.members] == pytest.approx([0.5, 0, 0.5])
+
+
+def test_more_than_eight_members_play_a_sample_of_coalitions(tmp_path):
+    result = found(tmp_path, game="spread(players=9)", agents=("constant(action=2)",), seeds=2)
+    assert (result.exact, result.coalitions, len(result.members)) == (False, 128, 9)
+    total = sum(member.value.mean for member in result.members)
+    assert total == pytest.approx(result.everybody.mean - result.nobody.mean)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"team": (0, 3)}, "expected a team of seats 0 to 2 of .*, got seat 3; name seats that the game has"),
+        ({"team": (1, 1)}, "expected each seat of a team once, got 1, 1"),
+        ({"agents": (VOTER, VOTER)}, "expected one agent for all seats or 3, one for each, got 2"),
+        ({"baseline": "grim_trigger"}, "grim_trigger"),
+        ({"baseline": "nobody"}, "nobody"),
+        ({"budget": 5}, "a budget is for teams of more than 8 members: all coalitions of 3 play; leave it out"),
+        ({"game": "nothing"}, "nothing"),
+        (
+            {"game": "spread(players=9)", "budget": 20},
+            "expected a budget of at least 50 coalitions for 9 members, got 20",
+        ),
+    ],
+)
+def test_bad_input_is_a_sentence_and_nothing_is_written(tmp_path, changes, said):
+    with pytest.raises(UserError, match=said):
+        found(tmp_path, **changes)
+    assert not (tmp_path / "credit").exists()
+
+
+def test_a_folder_of_another_game(tmp_path):
+    found(tmp_path)
+    with pytest.raises(UserError, match="holds a tournament of 'matrix"):
+        found(tmp_path, game="spread", agents=("random",), baseline="random")
+
+
+def test_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call = ["tournament", "credit", VOTING, VOTER, "--baseline", ABSENT, "--seeds", "2", "--workers", "1"]
+    assert marl(*call, "--run-dir", "c") == 0
+    printed = capsys.readouterr().out
+    assert "0.667" in printed and "credit (Shapley values) divides the difference" in printed
+    assert marl(*call, "--run-dir", "c", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["coalitions"] == 8
+    assert marl(*call, "--team", "0,x", "--run-dir", "d") == 2
+    assert "expected --team as seats such as 0,1, got '0,x'" in capsys.readouterr().err
+    assert marl(*call, "--team", "7", "--run-dir", "d") == 2
+    assert not (tmp_path / "d").exists() and (tmp_path / "c" / STORE).exists()
