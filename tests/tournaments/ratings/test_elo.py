@@ -44,8 +44,8 @@ class TestKnownAnswers:
 
     def test_case_of_choix_with_a_prior(self):
         """Its "8-random" results, each half a game from either seat; its penalty 0.5 Σ θ² is the prior N(0, 1)."""
-        won = "73 20 52 42 21 45 63 54 70 23 40 04 65 32 34 34 52 73 76 65".split()
-        table = Counter(won)
+        results = "73205242214563547023400465323434527376 65".replace(" ", "")
+        table = Counter(zip(results[::2], results[1::2], strict=True))
         both = {(winner, loser): (0.5 * n, 0, 0) for (winner, loser), n in table.items()}
         for (winner, loser), (n, _, _) in list(both.items()):
             w, _, _ = both.get((loser, winner), (0, 0, 0))
