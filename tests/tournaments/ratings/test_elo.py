@@ -1,6 +1,7 @@
 """Elo with intervals: known answers, degenerate results, properties."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -35,6 +36,24 @@ class TestKnownAnswers:
         assert fitted.nu == 0
         assert_allclose(fitted.theta, [-0.44655, 0.04240, -0.41580, 0.81995], atol=5e-6)
         assert_allclose(fitted.eta, 0, atol=1e-9)
+
+    def test_win_matrix_of_pyspiel(self):
+        """pyspiel.elo without smoothing, of [[0, 2], [1, 0]]."""
+        theta = fit(counts_of(balanced(2, 1)), prior_sd=None).theta
+        assert_allclose(K * (theta[0] - theta[1]), 120.41199826, atol=5e-9)
+
+    def test_case_of_choix_with_a_prior(self):
+        """Its "8-random" results, each half a game from either seat; its penalty 0.5 Σ θ² is the prior N(0, 1)."""
+        results = "73205242214563547023400465323434527376 65".replace(" ", "")
+        table = Counter(zip(results[::2], results[1::2], strict=True))
+        both = {(winner, loser): (0.5 * n, 0, 0) for (winner, loser), n in table.items()}
+        for (winner, loser), (n, _, _) in list(both.items()):
+            w, _, _ = both.get((loser, winner), (0, 0, 0))
+            both[loser, winner] = (w, 0, n)
+            both[winner, loser] = (n, 0, w)
+        theta = fit(counts_of(both), prior_sd=1.0).theta
+        expected = [-0.519740, -0.462809, -0.313769, -0.068547, -0.318515, -0.003461, 0.630328, 1.056513]
+        assert_allclose(theta, expected, atol=1e-6)
 
     def test_davidson_with_a_seat_effect(self):
         results = Results.of(games(FOUR))

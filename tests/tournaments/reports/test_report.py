@@ -3,6 +3,7 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from itertools import groupby
 
 import pytest
 
