@@ -28,6 +28,8 @@ from marl.equilibria.payoffs import ROUNDING
 from tournaments.ratings.table import Table
 
 _SEED = re.compile(r"seed[-_=]?\d+")
+_CHECKPOINT = re.compile(r"/checkpoints/\d+")
+_BOUNDED = 3  # agents from which on a family has an interval: two are always drawn together
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def narrowed(learned: Floats, alone: Floats) -> Estimate:
 class Meeting:
     """Two families of agents, or one, and what their teams earn together, over both seatings.
 
-    In one family these are pairs of agents of different training seeds. Bounds are NaN where a family has one agent.
+    In one family these are pairs of agents of different training seeds. Bounds are NaN where a family has fewer than 3.
     """
 
     families: tuple[str, str]
@@ -110,7 +112,10 @@ class Meeting:
 
 @dataclass(frozen=True, eq=False)
 class Family:
-    """Agents that differ by their training seed alone, with self-play, cross-play and gap; None with one agent."""
+    """Agents that differ by their training seed alone, with self-play, cross-play and gap; None with one agent.
+
+    The bounds of their intervals are NaN with two agents.
+    """
 
     name: str
     agents: tuple[str, ...]
@@ -132,8 +137,8 @@ class Teams:
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON data."""
 
-        def bounded(numbers: Floats) -> list[float]:
-            return [round(float(number), 9) for number in numbers]
+        def bounded(numbers: Floats) -> list[float | None]:
+            return [round(float(number), 9) if np.isfinite(number) else None for number in numbers]
 
         return {
             "agents": list(self.agents),
@@ -181,7 +186,7 @@ def teams(table: Table, families: Sequence[str], key: int = stream(0, "bootstrap
                 name,
                 tuple(table.agents[k] for k in some),
                 float(np.diag(returns)[some].mean()),
-                cross_play(returns[np.ix_(some, some)], key) if len(some) > 1 else None,
+                _within(returns[np.ix_(some, some)], key) if len(some) > 1 else None,
             )
             for name, some in zip(names, members, strict=True)
         ),
@@ -196,6 +201,15 @@ def teams(table: Table, families: Sequence[str], key: int = stream(0, "bootstrap
     )
 
 
+def _within(returns: Floats, key: int) -> CrossPlay:
+    """Return self-play, cross-play and gap of a family; two agents have no bounds."""
+    found = cross_play(returns, key)
+    if len(returns) >= _BOUNDED:
+        return found
+    means = (found.self_play[0], found.cross_play[0], found.gap[0])
+    return CrossPlay(*(np.array([mean, np.nan, np.nan]) for mean in means))
+
+
 def _statistics(found: CrossPlay | None) -> dict[str, Floats]:
     nothing = np.full(3, np.nan)
     if found is None:
@@ -206,11 +220,11 @@ def _statistics(found: CrossPlay | None) -> dict[str, Floats]:
 def _meeting(together: Floats, names: tuple[str, str], one: Ints, other: Ints, key: int) -> Meeting:
     """Return what agents of two families [n], [m] earn together; each family's agents are drawn for themselves."""
     if names[0] == names[1]:
-        mean, low, high = cross_play(together[np.ix_(one, one)], key).cross_play
+        mean, low, high = _within(together[np.ix_(one, one)], key).cross_play
         return Meeting(names, float(mean), float(low), float(high), len(one) * (len(one) - 1) // 2)
     between = together[np.ix_(one, other)]
     low = high = np.nan
-    if len(one) > 1 and len(other) > 1:
+    if min(len(one), len(other)) >= _BOUNDED:
         rows, columns = (multiplicities(draws(fold_one(key, k), len(some))) for k, some in enumerate((one, other)))
         drawn = ((rows @ between) * columns).sum(1) / between.size
         low, high = bounds(drawn)
@@ -238,9 +252,12 @@ def conventions(returns: Floats) -> Ints:
     return np.array([number[int(cluster)] for cluster in found], np.int64)
 
 
-def family_of(reference: str) -> str:
-    """Return the family of an agent: its reference without the number of its training seed.
+def families_of(references: Sequence[str]) -> list[str]:
+    """Return the family of each agent: its reference without the number of its training seed.
 
-    The number stands behind the word "seed", as in the folders that `marl sweep` makes: `runs/x/members/seed-3`.
+    The number stands behind the word "seed", as in the folders that `marl sweep` makes: `runs/x/members/seed-3`. The
+    step of a checkpoint counts only where several of one run play, since runs of other seeds may end a few steps apart.
     """
-    return _SEED.sub("seed-*", reference)
+    runs = [_CHECKPOINT.sub("", reference) for reference in references]
+    known = (run if runs.count(run) == 1 else text for run, text in zip(runs, references, strict=True))
+    return [_SEED.sub("seed-*", text) for text in known]

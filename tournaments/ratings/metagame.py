@@ -134,8 +134,6 @@ def incomplete(table: Matchups, zero_sum: bool) -> str | None:
     unknown = np.isnan(table.payoff) & ~(zero_sum * np.eye(n, dtype=bool))
     if n < 2:
         return "A meta-game needs two agents that have met."
-    if n > MOST_AGENTS:
-        return f"The meta-game is left out: {n} agents, and it is solved for {MOST_AGENTS} at most."
     if unknown.any():
         pairs = int(np.triu(unknown | unknown.T).sum())
         return f"The meta-game is left out: {pairs} pairings have no known payoff; run the tournament again."

@@ -35,7 +35,6 @@ from tournaments.records.results import Results, sum_by
 FLIPS = 1_999
 LEVEL = 0.05  # of the test
 MATTERS = 0.05  # a misfit from which on a warning is due: 5 points of 100, or 35 Elo between equals
-MOST_AGENTS = 300  # a pool has as many pairs as half of their square
 _WEAK = 10.0  # logits: the standard deviation of a prior that decides nothing where the likelihood does
 _CHUNK = 1 << 22  # numbers of flipped scores at a time
 

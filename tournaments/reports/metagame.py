@@ -29,7 +29,7 @@ def metagame_lines(summary: Summary) -> Iterator[str]:
 
 def metagame_section(summary: Summary) -> Iterator[Section]:
     """Yield the section of a report; none where a game has no meta-game of two players."""
-    if summary.transitivity is None and summary.metagame is None:
+    if summary.transitivity is None and summary.metagame is None and summary.no_metagame is None:
         return
     game, texts = summary.metagame, []
     if summary.transitivity:

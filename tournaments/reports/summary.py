@@ -13,16 +13,15 @@ from games.contract import Payoff
 from games.errors import UserError
 from marl.base.intervals import MIN_SEEDS
 from tournaments.ratings.by_seed import BySeed
-from tournaments.ratings.cross_play import Teams, family_of, teams
+from tournaments.ratings.cross_play import Teams, families_of, teams
 from tournaments.ratings.elo import K, Rating, Ratings, rate, refusal
 from tournaments.ratings.matchups import Matchups, matchups
 from tournaments.ratings.melo import MOST_AGENTS as MOST_IN_MELO
 from tournaments.ratings.melo import HeldOut, held_out, melo
-from tournaments.ratings.metagame import Metagame, incomplete, metagame
+from tournaments.ratings.metagame import MOST_AGENTS, Metagame, incomplete, metagame
 from tournaments.ratings.model import Lineage
 from tournaments.ratings.payoffs import MeanPayoff, mean_payoffs
 from tournaments.ratings.table import of_results
-from tournaments.ratings.transitivity import MOST_AGENTS as MOST_TESTED
 from tournaments.ratings.transitivity import Transitivity, transitivity
 from tournaments.records.facts import Facts
 from tournaments.records.provenance import Machine, machines
@@ -32,6 +31,7 @@ from tournaments.reports.agents import About, agents_of
 from tournaments.reports.families import lineages
 
 MOST_FAILURES = 8  # agents whose first failure is shown
+MOST_CELLS = 20_000_000  # of a table of pairs by seeds: 160 MB
 _NO_RESULT = {"cut": "cut after max_steps", "no_contest": "no contest"}
 
 
@@ -108,7 +108,7 @@ class Summary:
     @cached_property
     def transitivity(self) -> Transitivity | None:
         """Whether one strength for each agent explains the results; None without Elo of two players."""
-        if self.ratings is None or self.num_players != 2 or not 2 < len(self.agents) <= MOST_TESTED:
+        if self.ratings is None or self.num_players != 2 or len(self.agents) < 3 or self._too_large:
             return None
         return transitivity(self.results)
 
@@ -130,21 +130,29 @@ class Summary:
     @cached_property
     def no_metagame(self) -> str | None:
         """Why a two-player game has no meta-game, in a sentence."""
+        if self.num_players == 2 and self._too_large:
+            return f"The meta-game is left out: it is solved for {MOST_AGENTS} agents at most, fewer on many seeds."
         return None if self._paid is None else incomplete(self._paid, self.payoff_rule == "zero_sum")
 
     @cached_property
     def _paid(self) -> Matchups | None:
-        """The payoff table of a two-player game."""
-        if self.num_players != 2 or not self.agents:
+        """The payoff table of a two-player game, unless it is too large."""
+        if self.num_players != 2 or not self.agents or self._too_large:
             return None
         return self.matchups or matchups(self.results)
+
+    @cached_property
+    def _too_large(self) -> bool:
+        """Whether a table of each pair on each seed takes too much memory."""
+        n = len(self.agents)
+        return n > MOST_AGENTS or n * n * len(np.unique(self.results.seeds)) > MOST_CELLS
 
     @cached_property
     def teams(self) -> Teams | None:
         """Who plays well with whom, in a team game of two players, or where agents differ by training seeds alone."""
         if self.matchups is None or len(self.agents) < 2 or np.isnan(self.matchups.payoff).any():
             return None
-        families = [family_of(self.references[agent]) for agent in self.agents]
+        families = families_of([self.references[agent] for agent in self.agents])
         if self.payoff_rule != "team" and len(set(families)) == len(families):
             return None
         return teams(of_results(self.results, self.agents), families)

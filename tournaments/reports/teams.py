@@ -42,7 +42,7 @@ def team_section(summary: Summary) -> Iterator[Section]:
         tables,
         [
             "In brackets: 95 % bootstrap over training seeds, since more games of the same agents say nothing of "
-            "agents of other seeds. A family of one agent has no interval."
+            "agents of other seeds. A family of one or two agents has no interval."
         ],
     )
 

@@ -9,7 +9,7 @@ from games.native.matrix import named
 from tournaments.ratings.cross_play import (
     conventions,
     cross_play,
-    family_of,
+    families_of,
     narrowed,
     team_returns,
     teams,
@@ -143,7 +143,7 @@ def families():
     paid[:3, :3] = 1.0
     paid[3:5, 3:5] = 0.8
     paid[5, 5] = 0.9
-    return table(paid, paid), [family_of(f"runs/{name}/members/seed-{k}") for name in ("x", "y") for k in range(3)]
+    return table(paid, paid), [f"runs/{name}/members/seed-*" for name in ("x", "y") for _ in range(3)]
 
 
 def test_families_meet_in_cross_play():
@@ -177,7 +177,19 @@ def test_a_family_of_one_agent_has_no_interval():
     json.dumps(found.to_json(), allow_nan=False)
 
 
+def test_two_agents_of_a_family_have_no_interval():
+    """Trap: resamples of two have both or one alone, so that they would all be alike."""
+    found = teams(families()[0], ["x", "x", "y", "y", "y", "y"]).families[0].found
+    assert found.gap[0] == 0 and np.isnan(found.gap[1:]).all()
+
+
 def test_a_training_seed_is_the_number_behind_the_word():
-    assert family_of("runs/x/members/learning_rate-0.001_seed-2") == "runs/x/members/learning_rate-0.001_seed-*"
-    assert family_of("runs/a_seed1") == family_of("runs/a_seed2") and family_of("runs/a") == "runs/a"
-    assert family_of("runs/a1") != family_of("runs/a2")
+    sweep = "runs/x/members/learning_rate-0.001_seed"
+    assert families_of([f"{sweep}-2", "runs/a_seed1", "runs/a1"]) == [f"{sweep}-*", "runs/a_seed-*", "runs/a1"]
+
+
+def test_the_step_of_a_checkpoint_counts_where_several_of_a_run_play():
+    one, other = (f"runs/seed-{k}/checkpoints/{step}" for k, step in ((0, 100), (1, 101)))
+    assert families_of([one, other]) == ["runs/seed-*"] * 2
+    early = "runs/seed-0/checkpoints/050"
+    assert families_of([one, early]) == ["runs/seed-*/checkpoints/100", "runs/seed-*/checkpoints/050"]

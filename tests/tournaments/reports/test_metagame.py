@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -64,6 +65,14 @@ def test_a_transitive_pool_has_no_warning(reported):
     assert not summary.transitivity.misleading and summary.held_out is None
     assert not any("misleading" in warning for warning in summary.warnings)
     assert "melo" not in summary.to_json() and "mElo" not in files["report.html"]
+
+
+def test_a_pool_that_is_too_large_is_not_solved(bots, monkeypatch):
+    """Trap: a table of 1,000 agents on 50 seeds takes gigabytes."""
+    summary = replace(bots[0])
+    monkeypatch.setattr("tournaments.reports.summary.MOST_AGENTS", 3)
+    assert summary.transitivity is None and summary.metagame is None and "metagame" not in summary.to_json()
+    assert "The meta-game is left out: it is solved for 3 agents at most" in summary.no_metagame
 
 
 def test_two_agents_have_nothing_to_be_transitive_about(reported):
