@@ -58,7 +58,7 @@ def place(
         if target.seeds is not None:
             config = config.model_copy(update={"seeds": target.seeds})
         engines.require(config.engine)
-        if (game := opened.get("game")) != config.game:
+        if (game := opened.get("game", config.game)) != config.game:
             raise UserError(
                 f"'{folder}' holds games of '{game}', and its config.yaml names '{config.game}'; put the config right"
             )

@@ -795,9 +795,8 @@ def _results(
     seeds = np.array(columns.seed, np.int64).view(np.uint64)
 
     whole = np.asarray((np.diff(np.sort(numbers, 1), axis=1) > 0).all(1))
-    if (
-        copies or num_players < 3 or not whole.any()
-    ):  # else agents have been added, and `round_robin` needs no more copies
+    # Where agents have been added, `round_robin` needs no more copies.
+    if copies or num_players < 3 or not whole.any():
         whole[:] = True
     present, place = np.unique(numbers[whole], return_inverse=True)
     labels = [label[number] for number in present.tolist()]
