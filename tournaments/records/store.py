@@ -594,14 +594,15 @@ class Store:
     def listed(self) -> Iterator[Game]:
         """Yield all games without their moves, in the order of their seeds."""
         label = self._labels_by_number()
-        texts = [text for (text,) in self._rows("SELECT DISTINCT agents FROM games")]
-        payoffs: dict[str, tuple[float | None, ...]] = {}  # each text is read once
+        seating: dict[str, tuple[str, ...]] = {}  # each text is read once
+        payoffs: dict[str, tuple[float | None, ...]] = {}
         with self._reading():
-            seating = _seating(texts, label)
             rows = self._db.execute(
                 "SELECT id, seed, agents, payoffs, termination, length FROM games ORDER BY seed < 0, seed, agents"
             )
             for id, seed, agents, paid, termination, length in rows:
+                if agents not in seating:
+                    seating |= _seating([agents], label)
                 if paid not in payoffs:
                     payoffs[paid] = tuple(json.loads(paid))
                 yield Game(id, seed % (1 << 64), seating[agents], payoffs[paid], termination, length)

@@ -10,7 +10,7 @@ from tournaments.reports.page import page
 from tournaments.reports.pairs import SHADES
 
 PAGE, TABLE = "games.html", "games.csv"
-MOST_LISTED = 2000  # games on a page; longer lists are in the CSV alone
+MOST_LISTED, MOST_WRITTEN = 2000, 100_000  # games on a page; games in the CSV
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Pairing:
     games: list[Game]
 
 
-def games_of(store: Store) -> list[Game]:
-    """Return all games of a store, those without a result among them, in the order of their seeds."""
-    return list(store.listed())
+def games_of(store: Store) -> list[Game] | None:
+    """Return all games of a store in the order of their seeds, those without a result too; None where they are many."""
+    return list(store.listed()) if len(store) <= MOST_WRITTEN else None
 
 
 def pairings(games: Sequence[Game], order: Sequence[str]) -> list[Pairing]:

@@ -375,8 +375,9 @@ def write_report(summary: Summary, folder: str | Path, games: Sequence[Game] | N
     """Write `leaderboard.md`, `leaderboard.csv`, `report.html` and tables of pairs (`pairs.csv`) into a folder.
 
     Games without Elo have pairs if they have two players. With `games` (`games_of`) also `games.csv` and, if they are
-    few, `games.html`, to which the cells of the page's tables lead. The page is `tournament.html` in the folder of a
-    population, whose own report is `report.html`. Return the paths by file name.
+    few, `games.html`, to which the cells of the page's tables lead; without, such files of an earlier report are
+    removed. The page is `tournament.html` in the folder of a population, whose own report is `report.html`. Return the
+    paths by file name.
     """
     folder = Path(folder)
     page = "tournament.html" if (folder / POPULATION).exists() else PAGE
@@ -394,6 +395,8 @@ def write_report(summary: Summary, folder: str | Path, games: Sequence[Game] | N
         folder.mkdir(parents=True, exist_ok=True)
         for name, parts in texts.items():
             write_parts(folder / name, parts)
+        for name in {GAMES_CSV, GAMES_PAGE} - texts.keys():
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise RunFailed(f"expected to write a report to '{folder}', got '{error}'; give another folder") from error
     return {name: folder / name for name in texts}

@@ -65,6 +65,15 @@ def test_many_games_are_in_the_csv_alone(tmp_path, monkeypatch):
     assert len(files["games.csv"].splitlines()) == 55 and 'href="games.csv"' in files["report.html"]
 
 
+def test_very_many_games_are_in_no_file_and_none_of_before_stays(tmp_path, monkeypatch):
+    with make_store(tmp_path / "s") as store:
+        assert {"games.csv", "games.html"} <= reported(store, tmp_path).keys()
+        monkeypatch.setattr(listing, "MOST_WRITTEN", 53)
+        files = reported(store, tmp_path)
+    assert not list(tmp_path.glob("games.*")) and "games.csv" not in files["report.html"]
+    assert "marl tournament games STORE --out games.jsonl" in files["report.html"]
+
+
 def test_a_payoff_that_was_left_open_is_empty(tmp_path):
     with make_store(tmp_path / "s", "general_sum", 3, [(1.5, 0, 2)]) as store:
         [(_, game), *_] = store.rows(Selection())
