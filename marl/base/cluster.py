@@ -93,7 +93,8 @@ def on_ray(
                 ended, code, host, content = ray.get(first)
                 ended = deaths.noted(place, ended)
                 if code != code_here():  # a machine that came late: what it did is done again
-                    ended = deaths.count(place, f"was of another version, on {host}")
+                    what = "was of another version" if code else "did not see the run's folder"
+                    ended = deaths.count(place, f"{what}, on {host}")
                 elif content is not None:
                     parcels.delivered(task, content)
             except died as error:
@@ -116,7 +117,7 @@ def on_ray(
 def _sender(ray: ModuleType, remote: Any, function: Callable[..., Any]) -> Callable[[tuple[Any, ...]], Any]:
     """Return how a task is given to the cluster: with its files where these travel, each folder's content once."""
     if not _carries:
-        return lambda task: remote.remote(function, task)
+        return lambda task: remote.remote(function, parcels.placed(task))
     contents: dict[str, Any] = {}  # references by digest
 
     def put(content: bytes, digest: str) -> Any:
@@ -130,8 +131,11 @@ def _sender(ray: ModuleType, remote: Any, function: Callable[..., Any]) -> Calla
 def _attempt_there(function: Callable[..., Any], task: tuple[Any, ...]) -> tuple[Ended[Any], str, str, bytes | None]:
     """Run a task on a machine of the cluster.
 
-    Return how it ended, who the machine is, and what it has written if files travel with tasks.
+    Return how it ended, who the machine is, and what it has written if files travel with tasks. A machine that does not
+    see the folder in which the task is to write does nothing, and is nobody.
     """
+    if parcels.out_of_sight(task):
+        return Ended(), "", socket.gethostname(), None
     with parcels.opened(task, _fetched) as (laid, written):
         ended = attempt_elsewhere(function, laid)
         return ended, code_here(), socket.gethostname(), written()

@@ -73,6 +73,16 @@ def packed(task: Any, put: Callable[[bytes, str], Any]) -> Any:
     return _each(task, lambda value: packed(value, put))
 
 
+def placed(task: Any) -> Any:
+    """Return a task whose folders have absolute paths: the process that does it may work in another folder."""
+    if isinstance(task, Writes):
+        return Writes(os.path.abspath(task), task.part)
+    if isinstance(task, Reads):
+        path = _path_in(task)
+        return task if path is None else Reads(os.path.abspath(path) + task.removeprefix(path))
+    return _each(task, placed)
+
+
 @contextmanager
 def opened(task: Any, get: Get) -> Iterator[tuple[Any, Callable[[], bytes | None]]]:
     """Lay out the parcels of a task on this machine.
@@ -83,6 +93,11 @@ def opened(task: Any, get: Get) -> Iterator[tuple[Any, Callable[[], bytes | None
     with ExitStack() as stack:
         written: list[Path] = []
         yield _laid(task, get, stack, written), lambda: pack(written[0]) if written else None
+
+
+def out_of_sight(task: tuple[Any, ...]) -> bool:
+    """Return whether a task is to write in a folder that this machine does not see."""
+    return any(isinstance(value, Writes) and not os.path.isdir(value) for value in task)
 
 
 def delivered(task: Any, content: bytes) -> None:

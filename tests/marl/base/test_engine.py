@@ -18,6 +18,7 @@ from games.errors import RunFailed, UserError, WorkerDied
 from games.registry import make
 from marl.agents.load import load_entrant
 from marl.base import cluster, engine, tasks
+from marl.base.parcels import Writes
 from marl.evaluation.evaluate import evaluate_entrant
 from tests.marl.base.tasks import a_function, dies, notes, process, refuses, says, serves, square, untold
 from tests.torture import _alive
@@ -319,6 +320,17 @@ def test_a_cluster_is_connected_once(on_ray, monkeypatch, tmp_path, caplog):
 def test_this_machine_says_whether_it_sees_a_file(tmp_path):
     assert cluster.this_machine(str(tmp_path)).sees and not cluster.this_machine(str(tmp_path / "x")).sees
     assert HERE.code == cluster.this_machine().code and HERE.processor
+
+
+def test_a_machine_that_came_late_and_does_not_see_the_folder_does_nothing(on_ray, monkeypatch, tmp_path):
+    task = Writes(tmp_path / "elsewhere", "members/a"), tmp_path
+    ended, code, _, content = cluster._attempt_there(square, task)
+    assert (ended.result, ended.error, code, content) == (None, None, "", None)
+    (tmp_path / "elsewhere").mkdir()
+    assert cluster._attempt_there(lambda folder, _: folder.part, task)[0].value() == "members/a"
+    answers = iter([True, False])
+    monkeypatch.setattr(cluster.parcels, "out_of_sight", lambda task: next(answers))
+    assert "did not see the run's folder, on " in on_ray(Ray(), 1)[0].notes[0]
 
 
 def test_a_task_on_ray_imports_no_torch_of_its_own():

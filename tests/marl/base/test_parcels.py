@@ -7,7 +7,7 @@ import pytest
 
 from games.errors import RunFailed
 from marl.base import lock, parcels
-from marl.base.parcels import Parcel, Reads, Writes, delivered, opened, pack, packed
+from marl.base.parcels import Parcel, Reads, Writes, delivered, opened, pack, packed, placed
 
 
 def get(content):
@@ -63,6 +63,14 @@ def test_an_agent_that_has_a_folders_name_is_no_path(tmp_path, kept, monkeypatch
     assert packed(Reads("random"), kept) == "random" == packed(Reads("random(x=1)"), kept)[:6]
     for text, behind in {"runs/a(1)": "", "runs/a(greedy=true)": "(greedy=true)"}.items():
         assert packed(Reads(text), kept).behind == behind
+
+
+def test_paths_hold_in_another_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder(tmp_path / "runs/a", weights="1")
+    writes, reads, agent = placed((Writes("runs/b", "members/a"), {"x": Reads("runs/a(greedy=true)")}, Reads("random")))
+    assert (writes, writes.part) == (str(tmp_path / "runs/b"), "members/a") and agent == "random"
+    assert reads == {"x": f"{tmp_path}/runs/a(greedy=true)"}
 
 
 def test_the_part_that_is_written_goes_along_and_comes_back(tmp_path, kept):
