@@ -105,7 +105,7 @@ def test_names_are_no_commands_no_formulas_and_no_rows(tmp_path, kind):
     )
     tables = [list(rows) for row, rows in groupby(markdown.splitlines(), lambda line: line.startswith("|")) if row]
     columns = [{len(re.findall(r"(?<!\\)\|", line)) for line in rows} for rows in tables]
-    assert columns and all(len(each) == 1 and min(each) > 3 for each in columns)
+    assert columns and all(len(each) == 1 and min(each) > 2 for each in columns)
     rows = list(csv.DictReader(table.splitlines()))
     assert all(cell[0] not in "=+@\t\r" for row in rows for cell in row.values() if cell)
     assert {f"'{HOSTILE['aa']}", r"'@SUM(1+1)|x\n| `y` | $z$"} <= {row["agent"] for row in rows}
