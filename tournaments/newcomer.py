@@ -19,6 +19,7 @@ from marl.base.terminal import Terminal
 from tournaments.playing.match import dismiss, play
 from tournaments.ratings.elo import refusal
 from tournaments.ratings.table import Reader
+from tournaments.records import provenance
 from tournaments.records.fixture import Fixture, seeds_of
 from tournaments.records.results import Results
 from tournaments.records.store import STORE, Store, StoredAgent, stored
@@ -70,6 +71,7 @@ def place(
     _try(config, newcomer, spec)
     with lock.held(folder, "a tournament"), Store(folder / STORE, create=True) as opened:
         opened.add_agents([StoredAgent(newcomer.digest, newcomer.name, newcomer.reference)])
+        provenance.record(opened, config.game, [newcomer])
         agents = [*others, newcomer]
         schedule = _schedule(config, opened, spec, agents, target)
         outcome = play_schedule(config, opened, schedule, agents, folder, console)

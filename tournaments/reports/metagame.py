@@ -46,7 +46,8 @@ def metagame_section(summary: Summary) -> Iterator[Section]:
         yield Section("meta-game", "Meta-game", texts)
         return
     tables = [_solutions(game), _best_responses(game)]
-    yield Section("meta-game", "Meta-game", texts, tables, [*_remarks(game), _responses(summary)])
+    remarks = [*_remarks(game), *([_responses(summary)] if game.zero_sum else [])]
+    yield Section("meta-game", "Meta-game", texts, tables, remarks)
 
 
 def _solutions(game: Metagame) -> Table:
@@ -62,7 +63,7 @@ def _best_responses(game: Metagame) -> Table:
         [agent, listed(game.best_responses[k], 2), written(game.gain[k])]
         for k, agent in enumerate(game.agents[:MOST_SHOWN])
     ]
-    titles = ["agent", "best response in the pool", "gain of the response (lower bound)"]
+    titles = ["agent", "best response in the pool", f"which gains, per {game.unit}"]
     return Table(titles, rows, "If everybody else plays the agent, its best response gains so much.")
 
 
@@ -85,7 +86,7 @@ def _remarks(game: Metagame) -> Iterator[str]:
             "of an agent share one weight; the rating is what an agent earns against it: at most 0, and 0 in it."
         )
     if game.interval:
-        yield "In brackets: the 95 % percentile bootstrap over seeds. Both solutions jump where payoffs are near equal."
+        yield "In brackets: the 95 % percentile bootstrap over seeds. Solutions jump where payoffs are nearly equal."
     elif len(game.agents) > MOST_RESAMPLED:
         yield f"Without intervals: the game is solved again for resampled seeds with up to {MOST_RESAMPLED} agents."
     else:
