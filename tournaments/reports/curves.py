@@ -193,4 +193,4 @@ def _names(families: list[str]) -> list[str]:
 
 
 def _cells(rating: Rating) -> list[str]:
-    return [f"{rating.elo:.0f}", half_width(rating.ci95), str(rating.games)]
+    return [f"{rating.elo:z.0f}", half_width(rating.ci95), str(rating.games)]

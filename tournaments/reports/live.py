@@ -42,7 +42,7 @@ class LiveBoard:
             means = [line for line in mean_payoffs(results) if line.seat is None and line.mean is not None]
             cells = [(line.agent, f"{line.mean:.3f}", line.ci95, line.games) for line in means]
         else:
-            cells = [(r.agent, f"{r.elo:.0f} Elo", r.ci95, r.games) for r in rate(results).ratings]
+            cells = [(r.agent, f"{r.elo:z.0f} Elo", r.ci95, r.games) for r in rate(results).ratings]
         return [
             f"{rank}. {names[agent]}  {shown}{_half(ci95)}, {games:,} games"
             for rank, (agent, shown, ci95, games) in enumerate(cells[:SHOWN], start=1)

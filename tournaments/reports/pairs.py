@@ -80,7 +80,7 @@ def superiority_table(summary: Summary, ratings: Ratings) -> list[list[Cell]]:
         if i == j or np.isnan(likely):
             return NOTHING
         text = f"{100 * likely:.0f}" if 0.005 <= likely <= 0.995 else (">99" if likely > 0.5 else "<1")
-        gap = f"{elo[i] - elo[j]:.0f} ± {half[i][j]:.0f}"
+        gap = f"{elo[i] - elo[j]:z.0f} ± {half[i][j]:.0f}"
         title = f"{named[i]} is {gap} Elo above {named[j]}; likelihood {likely:.4f}"
         return Cell(text, _colour(likely), "", title)
 

@@ -114,11 +114,11 @@ def _rating_cells(summary: Summary, rating: Rating) -> list[str]:
     """Return the cells of `_rating_titles`."""
     rank = str(rating.rank) if rating.rank == rating.rank_worst else f"{rating.rank}–{rating.rank_worst}"
     score = "—" if np.isnan(rating.score) else f"{100 * rating.score:.1f} %"
-    cells = [rank, rating.agent, f"{rating.elo:.0f}", half_width(rating.ci95), str(rating.games), score]
+    cells = [rank, rating.agent, f"{rating.elo:z.0f}", half_width(rating.ci95), str(rating.games), score]
     cells += map(str, summary.tallies.get(rating.agent, ()))
     if summary.clean:
         clean = summary.without_forfeits.get(rating.agent)
-        cells += ["—", "—"] if clean is None else [f"{clean.elo:.0f}", half_width(clean.ci95)]
+        cells += ["—", "—"] if clean is None else [f"{clean.elo:z.0f}", half_width(clean.ci95)]
     if summary.num_players > 2:
         paid = summary.mean_payoff[rating.agent]
         cells.append(written(paid.mean, paid.ci95))
@@ -191,7 +191,7 @@ def _seat_line(summary: Summary) -> str:
     if ratings is None or not len(summary.results):
         return "No game has a result."
     drawn = f"{100 * ratings.draw_rate:.1f} %"
-    worth = [f"{seat.elo:.0f} ± {half_width(seat.ci95)}" for seat in ratings.seats]
+    worth = [f"{seat.elo:z.0f} ± {half_width(seat.ci95)}" for seat in ratings.seats]
     if len(worth) == 2:
         return f"The first seat is worth {worth[0]} Elo; {drawn} of games drawn."
     seats = ", ".join(f"seat {k} {elo}" for k, elo in enumerate(worth))

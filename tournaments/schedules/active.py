@@ -143,7 +143,7 @@ class One(Target):
 
     def found(self, ratings: Ratings, agents: Sequence[str], names: Sequence[str]) -> str:
         elo, ci95 = _rating(ratings, agents[self._one])
-        return f"it is {elo:.0f} ± {ci95:.1f} Elo"
+        return f"it is {elo:z.0f} ± {ci95:.1f} Elo"
 
 
 def _rating(ratings: Ratings, agent: str) -> tuple[float, float]:
