@@ -34,7 +34,8 @@ from marl.base.terminal import Terminal
 from tournaments.playing.play import play_into
 from tournaments.ratings.shapley import MOST_EXACT, exact, least_budget, stratified, stratified_plan
 from tournaments.records.fixture import Fixture, seeds_of
-from tournaments.records.store import NO_RESULT, Store
+from tournaments.records.played import NO_RESULT
+from tournaments.records.store import Store
 from tournaments.reports.pairs import written
 from tournaments.tournament import TournamentConfig, open_store
 

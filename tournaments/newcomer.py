@@ -21,8 +21,9 @@ from tournaments.ratings.elo import refusal
 from tournaments.ratings.table import Reader
 from tournaments.records import provenance
 from tournaments.records.fixture import Fixture, seeds_of
+from tournaments.records.played import StoredAgent
 from tournaments.records.results import Results
-from tournaments.records.store import STORE, Store, StoredAgent, stored
+from tournaments.records.store import STORE, Store, stored
 from tournaments.schedules.active import Active, One
 from tournaments.schedules.gauntlet import GauntletConfig
 from tournaments.schedules.rounds import Outcome, Schedule

@@ -30,7 +30,8 @@ from tournaments.playing.play import BATCH, NUM_ENVS, play_into
 from tournaments.playing.progress import Progress
 from tournaments.playing.rounds import play_rounds
 from tournaments.records import provenance
-from tournaments.records.store import STORE, Store, StoredAgent
+from tournaments.records.played import StoredAgent
+from tournaments.records.store import STORE, Store
 from tournaments.reports.report import print_table
 from tournaments.schedules.config import ScheduleConfig
 from tournaments.schedules.round_robin import RoundRobinConfig

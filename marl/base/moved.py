@@ -92,7 +92,12 @@ MOVED: dict[str, tuple[str, ...]] = {
     ),
     "tournaments.report": ("tournaments.reports.report", "tournaments.reports.summary"),
     "tournaments.schedule": ("tournaments.records.fixture", "tournaments.schedules.round_robin"),
-    "tournaments.store": ("tournaments.records.store",),
+    "tournaments.store": (
+        "tournaments.records.store",
+        "tournaments.records.played",
+        "tournaments.records.columns",
+        "tournaments.records.file",
+    ),
 }
 # Names that changed in their new module.
 RENAMED: dict[str, str] = {

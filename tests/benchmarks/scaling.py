@@ -36,7 +36,8 @@ from marl.base.terminal import Terminal
 from marl.training.config import TrainConfig
 from marl.training.train import train
 from tournaments.playing.match import dismiss, play_chunk
-from tournaments.records.store import PlayedGame, Store
+from tournaments.records.played import PlayedGame
+from tournaments.records.store import Store
 from tournaments.schedules.pieces import batches
 from tournaments.schedules.round_robin import RoundRobin
 

@@ -41,7 +41,8 @@ from tournaments.playing.match import play_chunk
 from tournaments.ratings.davidson import probabilities
 from tournaments.ratings.table import table
 from tournaments.records.fixture import Fixture, seeds_of
-from tournaments.records.store import PlayedGame, Store
+from tournaments.records.played import PlayedGame
+from tournaments.records.store import Store
 from tournaments.schedules.round_robin import RoundRobin
 
 HERE = Path(__file__).parents[2]

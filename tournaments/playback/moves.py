@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from games import rounding
 from games.arrays import Actions
 from games.contract import Box, Spec, TimeStep, VecEnv
+from tournaments.records.played import PlayedGame
 from tournaments.records.results import FORFEITS
-from tournaments.records.store import PlayedGame
 
 NUM_ENVS = 256  # games that are played again side by side
 

@@ -12,8 +12,9 @@ from games.errors import RunFailed, UserError, nearest
 from games.registry import from_file, make
 from tournaments.playback.moves import NUM_ENVS, Playback, play_back
 from tournaments.records.facts import Facts
+from tournaments.records.played import NO_RESULT, PlayedGame, StoredAgent
 from tournaments.records.results import FORFEITS
-from tournaments.records.store import NO_RESULT, PlayedGame, Selection, Store, StoredAgent
+from tournaments.records.store import Selection, Store
 
 TOGETHER = 4096  # games that are read and played again at a time
 SHORT = 12  # digits of a game's id in a list

@@ -19,8 +19,9 @@ from tournaments.playback.recorded import TOGETHER, Record, bound_of, environmen
 from tournaments.playing.match import dismiss, forfeit_payoffs, play_chunk
 from tournaments.playing.play import BATCH, NUM_ENVS
 from tournaments.records.facts import Facts
+from tournaments.records.played import PlayedGame, StoredAgent
 from tournaments.records.results import FORFEITS
-from tournaments.records.store import PlayedGame, Selection, Store, StoredAgent
+from tournaments.records.store import Selection, Store
 from tournaments.schedules.pieces import batches, by_pairing
 
 MACHINES = ("timeout",)  # endings that depend on the machine's speed

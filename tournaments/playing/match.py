@@ -17,7 +17,7 @@ from marl.base.threads import use_one_thread
 from marl.rollout.loop import Episode, play_episodes
 from tournaments.playing.held import Held
 from tournaments.records.fixture import Fixture
-from tournaments.records.store import Failure, PlayedGame
+from tournaments.records.played import Failure, PlayedGame
 
 KEY = stream(0, "tournament")
 

@@ -8,7 +8,8 @@ from marl.base import engine as engines
 from marl.base.parcels import Reads
 from tournaments.playing.match import dismiss, play_chunk
 from tournaments.records.fixture import Block, Fixture
-from tournaments.records.store import PlayedGame, Store
+from tournaments.records.played import PlayedGame
+from tournaments.records.store import Store
 from tournaments.schedules.pieces import batches, by_pairing
 from tournaments.schedules.rounds import Round
 

@@ -8,7 +8,8 @@ from marl.agents.load import Identity
 from marl.base.display import Display
 from marl.base.drives import notes_on
 from marl.base.terminal import Terminal
-from tournaments.records.store import PlayedGame, Store
+from tournaments.records.played import PlayedGame
+from tournaments.records.store import Store
 from tournaments.reports.live import LiveBoard
 from tournaments.schedules.rounds import Round, Schedule
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from games.text import csv_line
-from tournaments.records.store import Game, Store
+from tournaments.records.played import Game
+from tournaments.records.store import Store
 from tournaments.reports.page import page
 from tournaments.reports.pairs import SHADES
 

@@ -19,7 +19,7 @@ from marl.base.terminal import Terminal
 from tournaments.ratings.elo import K, Rating
 from tournaments.ratings.matchups import Matchups
 from tournaments.ratings.model import PRIOR_SD
-from tournaments.records.store import TERMINATIONS, Game
+from tournaments.records.played import TERMINATIONS, Game
 from tournaments.reports.games import PAGE as GAMES_PAGE
 from tournaments.reports.games import TABLE as GAMES_CSV
 from tournaments.reports.games import Pairing, csv_of_games, games_page, pairings

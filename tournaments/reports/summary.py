@@ -24,9 +24,10 @@ from tournaments.ratings.payoffs import MeanPayoff, mean_payoffs
 from tournaments.ratings.table import of_results
 from tournaments.ratings.transitivity import Transitivity, transitivity
 from tournaments.records.facts import Facts
+from tournaments.records.played import TERMINATIONS, AgentFailures
 from tournaments.records.provenance import Machine, machines
 from tournaments.records.results import FORFEITS, Results, compared, offended, places
-from tournaments.records.store import TERMINATIONS, AgentFailures, Store
+from tournaments.records.store import Store
 from tournaments.reports.agents import About, agents_of
 from tournaments.reports.families import lineages
 

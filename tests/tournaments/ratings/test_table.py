@@ -11,7 +11,8 @@ from games.registry import make
 from tournaments.ratings.matchups import matchups
 from tournaments.ratings.table import Reader, Table, table
 from tournaments.records.fixture import Fixture
-from tournaments.records.store import Failure, PlayedGame, Store
+from tournaments.records.played import Failure, PlayedGame
+from tournaments.records.store import Store
 from tournaments.reports.summary import summarize
 from tournaments.schedules.round_robin import cell
 

@@ -8,9 +8,10 @@ import pytest
 
 from games.errors import RunFailed, UserError
 from tests.tournaments.playback.stores import played
-from tournaments.records import store as stores
+from tournaments.records import file
 from tournaments.records.fixture import Fixture
-from tournaments.records.store import PlayedGame, Store
+from tournaments.records.played import PlayedGame
+from tournaments.records.store import Store
 
 
 def game(seed):
@@ -33,8 +34,8 @@ class Another:
         self.times = times
         connect = sqlite3.connect
         monkeypatch.setattr(sqlite3, "connect", lambda *where, **how: connect(*where, **{**how, "timeout": 0.01}))
-        clock = stores.time.monotonic
-        monkeypatch.setattr(stores.time, "monotonic", lambda: self.tick() or clock())
+        clock = file.time.monotonic
+        monkeypatch.setattr(file.time, "monotonic", lambda: self.tick() or clock())
 
     def tick(self):
         self.times -= 1
@@ -62,7 +63,7 @@ def test_who_opens_waits_for_a_store_that_is_locked(path, monkeypatch, caplog, c
 
 
 def test_who_has_waited_for_long_says_so(path, monkeypatch):
-    monkeypatch.setattr(stores, "PATIENCE", 0.0)
+    monkeypatch.setattr(file, "PATIENCE", 0.0)
     with Store(path, create=True) as store:
         another = Another(path, monkeypatch, times=-1)
         store._db.execute("PRAGMA busy_timeout = 10")

@@ -11,8 +11,10 @@ import pytest
 from games.errors import RunFailed, UserError
 from tests.tournaments.eager import round_robin
 from tournaments.records import store as stores
+from tournaments.records.file import SCHEMA_VERSION
 from tournaments.records.fixture import Fixture
-from tournaments.records.store import NO_RESULT, SCHEMA_VERSION, Failure, PlayedGame, Store, StoredAgent
+from tournaments.records.played import NO_RESULT, Failure, PlayedGame, StoredAgent
+from tournaments.records.store import Store
 from tournaments.schedules.round_robin import RoundRobin
 
 FIXTURES = round_robin("g", ["aa", "bb", "cc"], 2, seeds=5, seed=1)
@@ -392,7 +394,7 @@ class Unreadable:
 
 def test_a_network_drive_gets_no_write_ahead_log(tmp_path, monkeypatch):
     for kind, mode in (("nfs4", "delete"), ("", "wal"), ("9p", "delete")):
-        monkeypatch.setattr("tournaments.records.store.network_drive", lambda path, kind=kind: kind)
+        monkeypatch.setattr("tournaments.records.file.network_drive", lambda path, kind=kind: kind)
         with Store(tmp_path / "s", create=True) as store:
             assert store._db.execute("PRAGMA journal_mode").fetchone() == (mode,)
             store.add(played(FIXTURES[:3]))
@@ -477,7 +479,8 @@ def test_a_store_is_checked_some_games_at_a_time(store, monkeypatch):
 WRITER = """
 import sys
 from tests.tournaments.eager import round_robin
-from tournaments.records.store import PlayedGame, Store
+from tournaments.records.played import PlayedGame
+from tournaments.records.store import Store
 fixtures = round_robin("g", ["aa", "bb"], 2, seeds=100_000, seed=0)
 with Store(sys.argv[1], create=True) as store:
     for k in range(0, len(fixtures), 100):

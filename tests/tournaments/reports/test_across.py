@@ -8,7 +8,8 @@ import pytest
 from games.errors import UserError
 from tests.tournaments.eager import round_robin
 from tests.tournaments.test_tournament import marl
-from tournaments.records.store import PlayedGame, Store
+from tournaments.records.played import PlayedGame
+from tournaments.records.store import Store
 from tournaments.reports.across import across
 
 A, B, C = "first", "second", "third"

@@ -12,7 +12,8 @@ from marl.cli.app import main
 from tests.tournaments.eager import round_robin
 from tests.tournaments.reports.test_report import make_store
 from tournaments.records.fixture import Fixture
-from tournaments.records.store import PlayedGame, Store
+from tournaments.records.played import PlayedGame
+from tournaments.records.store import Store
 from tournaments.reports.curves import draw, gather, table
 from tournaments.reports.summary import summarize
 

@@ -9,7 +9,8 @@ import pytest
 from games.errors import UserError
 from tests.tournaments.reports.test_report import HOSTILE, NAMES, Page, make_store
 from tournaments.records import provenance
-from tournaments.records.store import PlayedGame, Selection
+from tournaments.records.played import PlayedGame
+from tournaments.records.store import Selection
 from tournaments.reports import games as listing
 from tournaments.reports.games import games_of
 from tournaments.reports.report import write_report

@@ -11,8 +11,9 @@ from games.errors import UserError
 from marl.base.terminal import Terminal
 from tests.tournaments.eager import round_robin
 from tournaments.records.fixture import Fixture
+from tournaments.records.played import Failure, PlayedGame
 from tournaments.records.results import Result
-from tournaments.records.store import Failure, PlayedGame, Store
+from tournaments.records.store import Store
 from tournaments.reports import pairs
 from tournaments.reports.report import print_leaderboard, write_report
 from tournaments.reports.summary import summarize

@@ -9,7 +9,8 @@ from games.errors import UserError
 from marl.base.terminal import Terminal
 from tests.tournaments.reports.test_report import NAMES, make_store
 from tournaments.records.fixture import Fixture
-from tournaments.records.store import PlayedGame, Store
+from tournaments.records.played import PlayedGame
+from tournaments.records.store import Store
 from tournaments.reports.watch import watch
 
 

@@ -16,7 +16,8 @@ from tournaments.populations.league.config import LeagueConfig
 from tournaments.populations.meetings import play_cells
 from tournaments.ratings.table import Reader, Seeds, Table
 from tournaments.records.fixture import seeds_of
-from tournaments.records.store import Store, StoredAgent
+from tournaments.records.played import StoredAgent
+from tournaments.records.store import Store
 
 Cell = tuple[str, str]  # two agents, by their digests, in order
 
