@@ -164,7 +164,6 @@ def test_whose_gain_is_whose(name, arguments, payoff):
         ("switch_riddle(num_agents=2)", "The minimum number of agents for this environment is 3"),
         ("LearnedPolicyEnemySMAX", "missing 2 required positional arguments: 'policy' and 'params'"),
         ("JaxRobotarium_navigation", "requires the jaxrobotarium package, which is not installed"),
-        ("jaxnav", "expected actions all discrete, or all boxes of floats"),
     ],
 )
 def test_what_cannot_be_played_is_refused_in_one_sentence(reference, said, capfd):

@@ -312,7 +312,6 @@ def test_a_field_that_does_not_fit(tmp_path, agents, reason):
 @pytest.mark.parametrize(
     ("game", "reason"),
     [
-        ("openspiel:kuhn_poker(players=3)", "3 players"),
         ("openspiel:matrix_pd", "general"),
         ("openspiel:tiny_hanabi", "team"),
     ],

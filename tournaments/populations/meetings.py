@@ -9,7 +9,7 @@ from games.arrays import Ints
 from tournaments.playing.play import play_into
 from tournaments.populations.files import CELLS, PAYOFF, Member, Round
 from tournaments.populations.settings import InRounds
-from tournaments.ratings.table import Reader, Table
+from tournaments.ratings.table import Reader, Table, of_first_seeds
 from tournaments.records.fixture import Fixture
 from tournaments.records.store import Store
 from tournaments.schedules.round_robin import cell
@@ -53,7 +53,8 @@ class Games:
     def play(self, round: Round, members: Sequence[Member], pairs: Ints) -> Table:
         """Play the games that are missing, so that each two members have so many pairs [n, n]; return their table.
 
-        A member that has joined twice is there once, as it joined first.
+        It has no other games: a store has more where a round is made again. A member that has joined twice is there
+        once, as it joined first.
         """
         agents, config = distinct(members), self._config
         for digest, member in agents.items():
@@ -68,7 +69,7 @@ class Games:
         }
         play_cells(config, self._store, {digest: each.named(self._folder) for digest, each in agents.items()}, cells)
         self._agents, self._pairs, self._checked = digests, pairs, True
-        return self._reader.table(digests)
+        return self._reader.table(digests, of_first_seeds(config.seed, pairs))
 
     def _played(self, members: Sequence[Member]) -> Ints:
         """Return how many pairs of games [n, n] need not be looked for in the store.

@@ -19,6 +19,7 @@ from games.arrays import Bools, Floats, Ints
 from games.errors import UserError
 from tournaments.ratings.payoffs import Means
 from tournaments.records.facts import Facts
+from tournaments.records.fixture import seeds_of
 from tournaments.records.results import Results, offended, sum_by
 from tournaments.records.store import FIRST_ROW, Store
 
@@ -120,6 +121,21 @@ def of_results(results: Results, agents: Sequence[str]) -> Table:
     """Return the payoffs between agents, in the order of `agents`, by games whose forfeits are settled."""
     place = np.array([list(agents).index(agent) for agent in results.agents], np.int64)
     return _table(agents, results, place[results.seats])
+
+
+def of_first_seeds(seed: int, pairs: Ints) -> Callable[[Ints, Seeds], Bools]:
+    """Return a `known` of `Reader.table`: the first seeds of a tournament, so many of each two agents [n, n]."""
+    seeds = np.array(seeds_of(seed, range(pairs.max(initial=0))), np.uint64)
+    order = np.argsort(seeds)
+
+    def known(seats: Ints, played: Seeds) -> Bools:
+        if not len(seeds):
+            return np.zeros(len(seats), bool)
+        at = np.minimum(np.searchsorted(seeds[order], played), len(seeds) - 1)
+        number = np.where(seeds[order][at] == played, order[at], len(seeds))
+        return np.asarray(number < pairs[seats[:, 0], seats[:, 1]])
+
+    return known
 
 
 def _table(agents: Sequence[str], results: Results, seats: Ints) -> Table:

@@ -210,7 +210,9 @@ class PolicyValueInference(NetworkInference[PolicyValue]):
 
 def refuse_network(spec: Spec, name: str, encoder: Encoder) -> None:
     """Raise UserError for continuous or more than MOST_ACTIONS actions, and for views that do not fit `encoder`."""
-    if not isinstance(spec.action, Discrete) or spec.num_actions > MOST_ACTIONS:
+    if not isinstance(spec.action, Discrete):
+        raise UserError(f"{name} needs discrete actions, and '{spec.name}' has continuous ones; choose another game")
+    if spec.num_actions > MOST_ACTIONS:
         raise UserError(
             f"{name}'s network has a head of at most {MOST_ACTIONS:,} actions, and '{spec.name}' has "
             f"{spec.num_actions:,}; choose another game, or uct"

@@ -25,6 +25,7 @@ TEAM = {"hidden": 8, "epsilon_start": 0.3}
 LEARNERS = {
     "ippo": ("openspiel:leduc_poker", {"hidden": [8]}),
     "mappo": ("openspiel:leduc_poker", {"hidden": [8], "recurrent": True, "hidden_size": 8}),
+    "happo": ("spread | team_reward", {"hidden": [8]}),
     "iql": ("openspiel:tiny_hanabi", TEAM),
     "vdn": ("openspiel:tiny_hanabi", TEAM),
     "qmix": ("spread | team_reward", TEAM),

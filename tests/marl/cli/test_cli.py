@@ -126,7 +126,10 @@ BAD_INPUT = [
     ("train train.yaml --set game=nowhere.games:Nim()", "or an importable module, got 'nowhere.games'"),
     ("train train.yaml --set game=tests.marl.cli.test_cli:Steerin()", "did you mean 'Steering'"),
     ("train train.yaml --set game=tests.marl.cli.test_cli:Steering(wheels=4)", "takes no arguments, got 'wheels'"),
-    ("train train.yaml --set game=tests.marl.cli.test_cli:Steering()", "ippo needs discrete actions"),
+    (
+        'train train.yaml --set game=tests.marl.cli.test_cli:Steering() --set algorithm={"name":"muzero"}',
+        "muzero needs discrete actions",
+    ),
     ("train train.yaml --set evaluation.panel=[randm]", "did you mean 'random'"),
     ("train train.yaml --set opponents.agents=[runs/x]", "does not exist"),
     ("population population.yaml --set members.a.trian=train.yaml", "did you mean 'train'"),

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from games.arrays import Bools, Floats, Ints
+from games.arrays import Floats
 from tournaments.populations.files import CELLS, Member, Round
 from tournaments.populations.league.config import LeagueConfig
 from tournaments.populations.meetings import play_cells
-from tournaments.ratings.table import Reader, Seeds, Table
-from tournaments.records.fixture import seeds_of
+from tournaments.ratings.table import Reader, Table, of_first_seeds
 from tournaments.records.played import StoredAgent
 from tournaments.records.store import Store
 
@@ -88,15 +87,7 @@ class Cells:
         for (one, other), pairs in self._decided.items():
             if one in place and other in place:
                 decided[place[one], place[other]] = decided[place[other], place[one]] = pairs
-        seeds = np.array(seeds_of(self._config.seed, range(decided.max(initial=0))), np.uint64)
-        order = np.argsort(seeds)
-
-        def known(seats: Ints, played: Seeds) -> Bools:
-            at = np.minimum(np.searchsorted(seeds[order], played), max(len(seeds) - 1, 0))
-            number = np.where(seeds[order][at] == played, order[at], len(seeds))
-            return np.asarray(number < decided[seats[:, 0], seats[:, 1]])
-
-        return self._reader.table(agents, known if len(seeds) else lambda seats, played: np.zeros(len(seats), bool))
+        return self._reader.table(agents, of_first_seeds(self._config.seed, decided))
 
     def to_json(self, round: Round) -> dict[str, Any]:
         """Return what agents were paid in the cells that a round has decided on, by their seats."""
