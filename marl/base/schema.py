@@ -120,6 +120,12 @@ def _rejoin(parts: Any) -> Any:
     return tuple(rejoin(parts)) if isinstance(parts, list) and all(isinstance(part, str) for part in parts) else parts
 
 
+def _entries(value: Any) -> Any:
+    """Return a list as a tuple: below a section that a validator has read, lists are no JSON, and no tuples, any more."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+Sizes = Annotated[tuple[Size, ...], BeforeValidator(_entries)]
 References = Annotated[tuple[str, ...], BeforeValidator(_rejoin)]
 
 

@@ -131,6 +131,15 @@ def test_three_players_have_gauntlets_and_focal_agents(tmp_path):
         ),
         ("{kind: gauntlet}", "the key 'schedule.focal' is missing"),
         ("{kind: swiss, rounds: 0}", "'schedule.rounds' in --set schedule: expected a number above 0, got 0"),
+        (
+            "{kind: focal, focal: [random], seats: [0]}",
+            "'schedule.seats.0' in --set schedule: expected a number above 0",
+        ),
+        ("{kind: focal, focal: [random], seats: 1}", "'schedule.seats' in --set schedule: expected a list, got 1"),
+        ("{kind: focal, focal: [random], seats: [x]}", "'schedule.seats.0' in --set schedule: expected a whole number"),
+        ("{kind: focal, focal: [random], floor: 1}", "--set schedule: expected both floor and ceiling or neither"),
+        ("{kind: focal, focal: 3}", "'schedule.focal' in --set schedule: expected a list, got 3"),
+        ("{kind: focal}", "the key 'schedule.focal' is missing"),
         ("{kind: active, top: 1, agent: random}", "expected one target, got top and agent"),
         ("3", "expected keys and values, got 3"),
     ],
@@ -141,6 +150,13 @@ def test_configs_that_do_not_fit(tmp_path, text, said):
     with pytest.raises(UserError) as caught:
         load(TournamentConfig, path, typed([f"schedule={text}"]))
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_seats_of_focal_agents_are_a_list(tmp_path):
+    path = tmp_path / "tournament.yaml"
+    path.write_text(json.dumps({"game": TIC_TAC_TOE, "agents": AGENTS}))
+    changed = typed(["schedule={kind: focal, focal: [random], seats: [1, 2]}"])
+    assert load(TournamentConfig, path, changed).schedule.seats == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +224,18 @@ def test_a_newcomer_is_placed_by_its_own_games(tournament, asked):
 def test_a_newcomer_whose_place_stays_unknown_says_what_was_reached(tournament):
     _, outcome = added(tournament, "uct(simulations=4)", ci95=5.0, max_games=24)
     assert outcome.reached is False and "games, all that 'seeds' and 'max_games' allow" in outcome.text
+
+
+def test_the_command_writes_the_report_of_all(tournament, capsys):
+    words = ("tournament", "add", tournament, "uct(simulations=4)", "--max-games", "4")
+    assert marl(*words) == 0
+    shown = capsys.readouterr().out
+    assert (
+        "Not reached: the rating of uct(simulations=4)" in shown and "report.html" in shown and "lineage" not in shown
+    )
+    assert "uct(simulations=4)" in (tournament / "leaderboard.csv").read_text()
+    assert marl(*words, "--json") == 0
+    assert "uct(simulations=4)" in {line["agent"] for line in json.loads(capsys.readouterr().out)["ratings"]}
 
 
 def test_without_elo_a_newcomer_meets_all_others(tmp_path):
