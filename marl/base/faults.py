@@ -104,7 +104,7 @@ def first_fault(error: ValidationError, data: Any) -> Fault:
 def _path(details: ErrorDetails, data: Any) -> KeyPath:
     """Return where an error is: pydantic's path also names the branches of unions, which the data does not have.
 
-    Of a section that says its kind, that is the branch, and comes before the section's keys: one may have the same name.
+    The kind of a section is such a branch. It comes before the section's keys, one of which may have the same name.
     """
     path: list[str | int] = []
     *above, last = details["loc"] or ("",)

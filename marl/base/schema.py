@@ -121,7 +121,7 @@ def _rejoin(parts: Any) -> Any:
 
 
 def _entries(value: Any) -> Any:
-    """Return a list as a tuple: below a section that a validator has read, lists are no JSON, and no tuples, any more."""
+    """Return a list as a tuple, which pydantic does only for JSON, not below a section that a validator has read."""
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -221,6 +221,23 @@ def test_a_newcomer_is_placed_by_its_own_games(tournament, asked):
     assert again == outcome and rows(path) == after  # it is there, and known well enough
 
 
+def test_a_warning_leads_to_the_meta_game_only_where_there_is_one(tmp_path):
+    """Rock, paper, scissors in a cycle, and one that met one of them: no payoff table is whole."""
+    agents = ("constant(action=0)", "constant(action=1)", "constant(action=2)", "random")
+    game, cycle = "matrix(game=rock_paper_scissors)", agents[:3]
+    with Store(play(config("round_robin", game=game, agents=cycle, seeds=20), tmp_path)) as store:
+        [warning] = [text for text in summarize(store).warnings if "misleading" in text]
+        assert warning.endswith("See the meta-game.")
+    more = {"kind": "gauntlet", "focal": ("constant(action=0)",)}
+    with Store(play(config(more, game=game, agents=agents, seeds=20), tmp_path)) as store:
+        summary = summarize(store)
+    [warning] = [text for text in summary.warnings if "misleading" in text]
+    assert "meta-game" not in warning
+    assert summary.no_metagame.startswith(
+        "The meta-game is left out. Pairings without a known payoff: 2; a round robin"
+    )
+
+
 def test_a_newcomer_whose_place_stays_unknown_says_what_was_reached(tournament):
     _, outcome = added(tournament, "uct(simulations=4)", ci95=5.0, max_games=24)
     assert outcome.reached is False and "games, all that 'seeds' and 'max_games' allow" in outcome.text
@@ -243,7 +260,9 @@ def test_without_elo_a_newcomer_meets_all_others(tmp_path):
     wanted = config("round_robin", game=game, agents=("tit_for_tat", "always_defect"), seeds=3)
     before = len(rows(play(wanted, tmp_path)))
     path, outcome = added(tmp_path, "random")
-    assert len(rows(path)) - before == 2 * 2 * 3 and outcome.reached is None
+    assert len(rows(path)) - before == (2 * 2 + 1) * 3 and outcome.reached is None
+    with Store(path) as store:
+        assert "without a game" not in " ".join(summarize(store).warnings)
 
 
 @pytest.mark.parametrize(

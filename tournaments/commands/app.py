@@ -76,7 +76,7 @@ def tournament_rate(store: StorePath, lineage: LineageSd = None, as_json: AsJson
     with stored(store) as opened:
         summary = summarize(opened, lineage)
     if summary.reason:
-        raise UserError(summary.reason)
+        raise UserError(summary.refused)
     if as_json:
         print_json(summary.to_json())
     else:

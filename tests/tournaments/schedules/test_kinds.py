@@ -93,6 +93,13 @@ def test_background_agents_do_not_meet():
         GauntletConfig(focal=("a", "b")).schedule(entry("ab"))
 
 
+def test_focal_agents_meet_themselves_where_a_round_robin_has_it_so():
+    schedule = GauntletConfig(focal=("c",)).schedule(entry("abc", 5, payoff="general_sum"))
+    _, (fixtures,) = simulate(schedule, FAR)
+    assert meetings([fixtures])[0] == {("a", "c"): 10, ("b", "c"): 10, ("c", "c"): 5}
+    assert schedule.most == len(fixtures) == len({f.id for f in fixtures})
+
+
 IDS = {name: f"{k:016x}" for k, name in enumerate("abcdef")}
 
 
