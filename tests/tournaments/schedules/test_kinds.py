@@ -188,6 +188,7 @@ def test_swiss_finds_the_best_and_gives_byes_to_the_last():
     assert standings[0]["agent"] == "a" and standings[0]["points"] == 3.0
     assert sum(line["byes"] for line in standings) == 3 and {line["byes"] for line in standings} == {0, 1}
     assert sum(line["points"] for line in standings) == 3 * 3 + 3
+    assert outcome.titles[-1] == "sum of scores"  # above 1: a score is a mean everywhere else
     assert outcome.text == "Swiss, 3 rounds: a is first"
 
 
@@ -275,6 +276,8 @@ def test_a_match_ends_when_it_is_decided():
     short, fixtures = simulate(SprtConfig(elo1=5).schedule(entry("ab", 20)), elo | {"a": 1.0})
     assert short.reached is False and "undecided after all 20 seeds" in short.text
     assert [len(round) for round in fixtures] == [32, 8]
+    few, _ = simulate(SprtConfig().schedule(entry("ab", 3)), {"a": 600.0, "b": 0.0})  # open on one side
+    assert few.facts["elo_ci95"] is None and " ± — Elo in 3 pairs" in few.text
 
 
 def test_the_best_is_found_and_equal_agents_end():
