@@ -80,4 +80,4 @@ class SprtMatch:
 
 def _known(elo: float, ci95: float) -> str:
     """Return an Elo and its interval; a dash where few games leave it open on one side."""
-    return f"{elo:+.1f} ± {ci95:.1f}" if isfinite(ci95) else f"{elo:+.1f} ± —"
+    return f"{elo:+z.1f} ± " + (f"{ci95:.1f}" if isfinite(ci95) else "—")

@@ -280,6 +280,14 @@ def test_a_match_ends_when_it_is_decided():
     assert few.facts["elo_ci95"] is None and " ± — Elo in 3 pairs" in few.text
 
 
+def test_a_match_of_draws_is_not_minus_0():
+    rounds = SprtConfig().schedule(entry("ab", 3)).rounds()
+    fixtures = [f for block in next(rounds).blocks(1) for f in block]
+    with pytest.raises(StopIteration) as end:
+        rounds.send(lambda: in_order(Results.of([Result(f.agents, (0.0, 0.0), f.seed) for f in fixtures])))
+    assert end.value.value.text.startswith("a against b: +0.0 ±") and str(end.value.value.facts["elo"]) == "0.0"
+
+
 def test_the_best_is_found_and_equal_agents_end():
     config = BestConfig(delta=150, round=32)
     elo = {"a": 0.0, "b": 0.0, "c": -300.0, "d": -300.0}
