@@ -99,12 +99,14 @@ class Credit:
     @property
     def sentences(self) -> list[str]:
         """What the numbers are, one sentence each."""
-        how = "all" if self.exact else "a sample of"
+        how = "All coalitions" if self.exact else "A sample of coalitions"
         found = [
             f"The team earns {_shown(self.everybody)}, and {_shown(self.nobody)} with '{self.baseline}' in all of its "
             "seats; credit (Shapley values) divides the difference.",
-            f"Over {self.seeds} seeds, {how} coalitions: {self.coalitions} of each seed. Intervals are 95 % intervals "
-            "of Student's t over seeds.",
+            f"{how} played: {self.coalitions} on each seed; seeds: {self.seeds}.",
+            "Intervals are 95 % intervals of Student's t over seeds."
+            if self.seeds > 1
+            else "No intervals: one seed cannot show its luck.",
         ]
         if self.left_out:
             found.append(f"Seeds that are left out, since a game has no result: {self.left_out}.")

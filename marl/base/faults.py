@@ -49,6 +49,7 @@ _EXPECTED = {
     "dataclass_type": _KEYS_AND_VALUES,
 }
 UNKNOWN, MISSING = "extra_forbidden", "missing"
+_KIND = "kind"  # the key by which a section says which branch of a union it is
 _VALIDATOR = ("value_error", "assertion_error")  # raised by a validator, which says what came
 
 
@@ -101,11 +102,16 @@ def first_fault(error: ValidationError, data: Any) -> Fault:
 
 
 def _path(details: ErrorDetails, data: Any) -> KeyPath:
-    """Return where an error is: pydantic's path also names the branches of unions, which the data does not have."""
+    """Return where an error is: pydantic's path also names the branches of unions, which the data does not have.
+
+    The kind of a section is such a branch. It comes before the section's keys, one of which may have the same name.
+    """
     path: list[str | int] = []
     *above, last = details["loc"] or ("",)
+    branch = False  # whether the part before named one
     for part in above if details["type"] == MISSING else details["loc"]:
-        if holds(data, part):
+        branch = not branch and isinstance(data, Mapping) and data.get(_KIND) == part
+        if not branch and holds(data, part):
             data = data[part]
             path.append(part)
     return (*path, last) if details["type"] == MISSING else tuple(path)

@@ -111,6 +111,12 @@ def write_parts(path: Path, parts: Iterable[str]) -> None:
     partial.replace(path)
 
 
+def require_folder_of(out: Path) -> None:
+    """Raise UserError where there is no folder for a file that a user has named by --out."""
+    if not out.parent.is_dir():
+        raise UserError(f"the folder of '{out}' does not exist; make it first, or name another --out")
+
+
 def append_text(path: Path) -> TextIO:
     """Open a file to append to it; raises OSError, also if it is a symbolic link."""
     return open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666), "a", encoding="utf-8")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from games.errors import UserError
 from games.text import cut, shown
-from marl.base.files import refuse_links
+from marl.base.files import refuse_links, require_folder_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,8 +34,7 @@ def check(out: Path) -> None:
     if out.suffix not in FORMATS:
         raise UserError(f"expected a picture's name that ends in {', '.join(FORMATS)}, got '{out}'")
     refuse_links(out)
-    if not out.parent.is_dir():
-        raise UserError(f"the folder of '{out}' does not exist; make it first, or name another --out")
+    require_folder_of(out)
 
 
 @contextmanager

@@ -120,6 +120,12 @@ def _rejoin(parts: Any) -> Any:
     return tuple(rejoin(parts)) if isinstance(parts, list) and all(isinstance(part, str) for part in parts) else parts
 
 
+def _entries(value: Any) -> Any:
+    """Return a list as a tuple, which pydantic does only for JSON, not below a section that a validator has read."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+Sizes = Annotated[tuple[Size, ...], BeforeValidator(_entries)]
 References = Annotated[tuple[str, ...], BeforeValidator(_rejoin)]
 
 

@@ -31,6 +31,14 @@ def test_a_voting_game(tmp_path):
     assert "| 67 % |" in (tmp_path / "credit" / "credit.md").read_text()
 
 
+def test_the_sentences_say_what_intervals_there_are(tmp_path):
+    assert found(tmp_path).sentences[1:] == [
+        "All coalitions played: 8 on each seed; seeds: 3.",
+        "Intervals are 95 % intervals of Student's t over seeds.",
+    ]
+    assert found(tmp_path, seeds=1).sentences[-1] == "No intervals: one seed cannot show its luck."
+
+
 def test_stored_games_are_not_played_again(tmp_path, monkeypatch):
     before = found(tmp_path)
     monkeypatch.setattr("tournaments.credit.play_into", None)

@@ -131,6 +131,15 @@ def test_three_players_have_gauntlets_and_focal_agents(tmp_path):
         ),
         ("{kind: gauntlet}", "the key 'schedule.focal' is missing"),
         ("{kind: swiss, rounds: 0}", "'schedule.rounds' in --set schedule: expected a number above 0, got 0"),
+        (
+            "{kind: focal, focal: [random], seats: [0]}",
+            "'schedule.seats.0' in --set schedule: expected a number above 0",
+        ),
+        ("{kind: focal, focal: [random], seats: 1}", "'schedule.seats' in --set schedule: expected a list, got 1"),
+        ("{kind: focal, focal: [random], seats: [x]}", "'schedule.seats.0' in --set schedule: expected a whole number"),
+        ("{kind: focal, focal: [random], floor: 1}", "--set schedule: expected both floor and ceiling or neither"),
+        ("{kind: focal, focal: 3}", "'schedule.focal' in --set schedule: expected a list, got 3"),
+        ("{kind: focal}", "the key 'schedule.focal' is missing"),
         ("{kind: active, top: 1, agent: random}", "expected one target, got top and agent"),
         ("3", "expected keys and values, got 3"),
     ],
@@ -141,6 +150,13 @@ def test_configs_that_do_not_fit(tmp_path, text, said):
     with pytest.raises(UserError) as caught:
         load(TournamentConfig, path, typed([f"schedule={text}"]))
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_seats_of_focal_agents_are_a_list(tmp_path):
+    path = tmp_path / "tournament.yaml"
+    path.write_text(json.dumps({"game": TIC_TAC_TOE, "agents": AGENTS}))
+    changed = typed(["schedule={kind: focal, focal: [random], seats: [1, 2]}"])
+    assert load(TournamentConfig, path, changed).schedule.seats == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -205,9 +221,38 @@ def test_a_newcomer_is_placed_by_its_own_games(tournament, asked):
     assert again == outcome and rows(path) == after  # it is there, and known well enough
 
 
+def test_a_warning_leads_to_the_meta_game_only_where_there_is_one(tmp_path):
+    """Rock, paper, scissors in a cycle, and one that met one of them: no payoff table is whole."""
+    agents = ("constant(action=0)", "constant(action=1)", "constant(action=2)", "random")
+    game, cycle = "matrix(game=rock_paper_scissors)", agents[:3]
+    with Store(play(config("round_robin", game=game, agents=cycle, seeds=20), tmp_path)) as store:
+        [warning] = [text for text in summarize(store).warnings if "misleading" in text]
+        assert warning.endswith("See the meta-game.")
+    more = {"kind": "gauntlet", "focal": ("constant(action=0)",)}
+    with Store(play(config(more, game=game, agents=agents, seeds=20), tmp_path)) as store:
+        summary = summarize(store)
+    [warning] = [text for text in summary.warnings if "misleading" in text]
+    assert "meta-game" not in warning
+    assert summary.no_metagame.startswith(
+        "The meta-game is left out. Pairings without a known payoff: 2; a round robin"
+    )
+
+
 def test_a_newcomer_whose_place_stays_unknown_says_what_was_reached(tournament):
     _, outcome = added(tournament, "uct(simulations=4)", ci95=5.0, max_games=24)
     assert outcome.reached is False and "games, all that 'seeds' and 'max_games' allow" in outcome.text
+
+
+def test_the_command_writes_the_report_of_all(tournament, capsys):
+    words = ("tournament", "add", tournament, "uct(simulations=4)", "--max-games", "4")
+    assert marl(*words) == 0
+    shown = capsys.readouterr().out
+    assert (
+        "Not reached: the rating of uct(simulations=4)" in shown and "report.html" in shown and "lineage" not in shown
+    )
+    assert "uct(simulations=4)" in (tournament / "leaderboard.csv").read_text()
+    assert marl(*words, "--json") == 0
+    assert "uct(simulations=4)" in {line["agent"] for line in json.loads(capsys.readouterr().out)["ratings"]}
 
 
 def test_without_elo_a_newcomer_meets_all_others(tmp_path):
@@ -215,7 +260,9 @@ def test_without_elo_a_newcomer_meets_all_others(tmp_path):
     wanted = config("round_robin", game=game, agents=("tit_for_tat", "always_defect"), seeds=3)
     before = len(rows(play(wanted, tmp_path)))
     path, outcome = added(tmp_path, "random")
-    assert len(rows(path)) - before == 2 * 2 * 3 and outcome.reached is None
+    assert len(rows(path)) - before == (2 * 2 + 1) * 3 and outcome.reached is None
+    with Store(path) as store:
+        assert "without a game" not in " ".join(summarize(store).warnings)
 
 
 @pytest.mark.parametrize(

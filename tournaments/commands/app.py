@@ -76,7 +76,7 @@ def tournament_rate(store: StorePath, lineage: LineageSd = None, as_json: AsJson
     with stored(store) as opened:
         summary = summarize(opened, lineage)
     if summary.reason:
-        raise UserError(summary.reason)
+        raise UserError(summary.refused)
     if as_json:
         print_json(summary.to_json())
     else:
@@ -84,7 +84,7 @@ def tournament_rate(store: StorePath, lineage: LineageSd = None, as_json: AsJson
 
 
 @app.command("report")
-def tournament_report(store: StorePath, lineage: LineageSd = None, as_json: AsJson = False) -> None:
+def tournament_report(store: StorePath, *, lineage: LineageSd = None, as_json: AsJson = False) -> None:
     """Print the leaderboard, and write it as Markdown, CSV and one HTML page beside the store."""
     from tournaments.records.store import stored
     from tournaments.reports.games import games_of

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from games.errors import RunFailed
-from marl.base.files import write_parts
+from games.errors import RunFailed, UserError
+from marl.base.files import require_folder_of, write_parts
 from marl.base.terminal import Terminal
 from marl.cli.options import PATH
 from tournaments.commands.options import StorePath, Trusted
@@ -48,7 +48,9 @@ def tournament_games(
     from tournaments.playback.recorded import select
     from tournaments.records.store import stored
 
-    form = form or (SUFFIXES.get(out.suffix.lower(), Form.TEXT) if out else Form.TEXT)
+    form = form or _form_of(out)
+    if out is not None:
+        require_folder_of(out)
     with stored(store) as opened:
         chosen = select(opened, [name for name in (agent, against) if name is not None], game or "", seed)
         parts = _parts(opened, chosen, form, trust or [])
@@ -61,6 +63,15 @@ def tournament_games(
             raise RunFailed(f"expected to write games to '{out}', got '{error}'; name another file (--out)") from error
         count = opened.count(chosen)
     Terminal().print(f"games: {out} ({count:,} as {form})")
+
+
+def _form_of(out: Path | None) -> Form:
+    """Return the form that a file's suffix gives: text without one; raises UserError for one that says nothing."""
+    if out is None or not out.suffix:
+        return Form.TEXT
+    if out.suffix.lower() not in SUFFIXES:
+        raise UserError(f"expected a file's name that ends in {', '.join(SUFFIXES)}, or --format, got '{out}'")
+    return SUFFIXES[out.suffix.lower()]
 
 
 def _print(parts: Iterator[str]) -> None:

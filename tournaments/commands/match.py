@@ -65,4 +65,4 @@ def tournament_add(
     terminal = Terminal(stderr=as_json)
     path, outcome = place(store, agent, Target(ci95, seeds, max_games), terminal, trust or [])
     tell(outcome, terminal)
-    tournament_report(path, as_json)
+    tournament_report(path, as_json=as_json)

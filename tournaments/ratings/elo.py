@@ -280,20 +280,16 @@ def _prior_dominated(fitted: Fit, centred: Contrasts) -> NDArray[np.bool_]:
 
 
 def refusal(num_players: int, payoff: str) -> str | None:
-    """Return why a game gets no Elo, and what to do instead; None if it gets Elo."""
-    instead = "`marl tournament report` shows what was paid"
+    """Return why a game gets no Elo, in a sentence; None if it gets Elo."""
     if payoff == "team":
-        return f"No Elo: the players are paid as a team, so no agent beats another; {instead}."
+        return "No Elo: the players are paid as a team, so no agent beats another."
     if payoff == "general_sum":
-        return (
-            "No Elo: in a general-sum game, an agent paid more than its opponent need not be one that earns much; "
-            f"{instead}."
-        )
+        return "No Elo: in a general-sum game, an agent paid more than its opponent need not be one that earns much."
     if num_players > plackett_luce.MOST_PLAYERS:
         return (
             f"No Elo: the game has {num_players} players, and rankings of at most {plackett_luce.MOST_PLAYERS} are "
-            f"rated; {instead}."
+            "rated."
         )
     if num_players < 2:
-        return f"No Elo: the game has one player, so there is nobody to beat; {instead}."
+        return "No Elo: the game has one player, so there is nobody to beat."
     return None

@@ -136,7 +136,7 @@ def incomplete(table: Matchups, zero_sum: bool) -> str | None:
         return "A meta-game needs two agents that have met."
     if unknown.any():
         pairs = int(np.triu(unknown | unknown.T).sum())
-        return f"The meta-game is left out: {pairs} pairings have no known payoff; run the tournament again."
+        return f"The meta-game is left out. Pairings without a known payoff: {pairs}; a round robin plays all pairings."
     return None
 
 

@@ -68,7 +68,7 @@ def score_of(elo: float) -> float:
 
 def elo_of(score: float) -> float:
     """Return the difference of logistic Elo at an expected score; infinite at 0 and 1."""
-    return -400 * math.log10(1 / score - 1) if 0 < score < 1 else math.copysign(math.inf, score - 0.5)
+    return 0.0 - 400 * math.log10(1 / score - 1) if 0 < score < 1 else math.copysign(math.inf, score - 0.5)
 
 
 def match(counts: Sequence[float]) -> Match:

@@ -80,7 +80,7 @@ def gather(summary: Summary, by: str) -> Curves:
     """
     ratings = summary.ratings
     if ratings is None:
-        raise UserError(str(summary.reason))
+        raise UserError(summary.refused)
     if not ratings.parts:
         raise UserError("expected games to draw, got a tournament without any; run it first")
     if len(ratings.parts) > 1:

@@ -95,12 +95,16 @@ def _remarks(game: Metagame) -> Iterator[str]:
 
 def _responses(summary: Summary) -> str:
     """Return how to learn how far an agent can be exploited."""
+    exact = (
+        f" Exact, in a small game that hides something: marl evaluate AGENT --game '{summary.game}' --nash-conv."
+        if summary.game.startswith("openspiel:")
+        else ""
+    )
     return (
         "What the best response in the pool gains is a lower bound on how far an agent can be exploited. A response "
         f"that is trained may gain more, and is a lower bound: marl train CONFIG --set game='{summary.game}' --set "
         "opponents.agents=[AGENT] --set opponents.share=1 --run-dir runs/response, then marl evaluate runs/response "
-        f"--against AGENT. Exact, in a small game of OpenSpiel's that hides something: marl evaluate AGENT --game "
-        f"'{summary.game}' --nash-conv."
+        f"--against AGENT.{exact}"
     )
 
 

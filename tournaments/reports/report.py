@@ -194,7 +194,7 @@ def _seat_line(summary: Summary) -> str:
     worth = [f"{seat.elo:z.0f} ± {half_width(seat.ci95)}" for seat in ratings.seats]
     if len(worth) == 2:
         return f"The first seat is worth {worth[0]} Elo; {drawn} of games drawn."
-    seats = ", ".join(f"seat {k} {elo}" for k, elo in enumerate(worth))
+    seats = ", ".join(f"seat {k}: {elo}" for k, elo in enumerate(worth))
     return f"Elo that seats are worth, against the mean of the others: {seats}; {drawn} of comparisons of two drawn."
 
 

@@ -119,6 +119,11 @@ class Summary:
         misleads = self.transitivity is not None and self.transitivity.misleading
         return held_out(self.results) if misleads and len(self.agents) <= MOST_IN_MELO else None
 
+    @property
+    def refused(self) -> str:
+        """Why there is no Elo, and the command that shows what there is, where Elo alone was asked for."""
+        return f"{self.reason} `marl tournament report` shows what was paid."
+
     @cached_property
     def metagame(self) -> Metagame | None:
         """The meta-game of a two-player game; None where there is none, or `no_metagame` says why not."""
@@ -175,7 +180,7 @@ class Summary:
         found = []
         if self.ratings:
             if self.transitivity and self.transitivity.misleading:
-                found.append(f"{self.transitivity.sentence} See the meta-game.")
+                found.append(self.transitivity.sentence + ("" if self.no_metagame else " See the meta-game."))
             parts = self.ratings.parts
             if len(parts) > 1:
                 found.append(
@@ -208,7 +213,7 @@ class Summary:
         if self.matchups and self.matchups.missing:
             found.append(
                 f"Pairings without a game, self-play included: {self.matchups.missing}. Payoffs against the pool leave "
-                "them out; run the tournament again to play them."
+                "them out; a round robin of all these agents plays them."
             )
         within = 0 if self.results.lengths is None else int((self.results.lengths <= self.opening_moves).sum())
         if within:

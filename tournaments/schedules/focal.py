@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from games.errors import UserError
 from games.keys import fold_one, stream, uniform_one
 from marl.base.intervals import interval
-from marl.base.schema import Frozen, References, Size
+from marl.base.schema import Frozen, References, Sizes
 from tournaments.ratings.payoffs import Means
 from tournaments.records.results import Results
 from tournaments.schedules.rounds import Entry, Match, Matches, OneRound, Outcome, Read
@@ -26,7 +26,7 @@ class FocalConfig(Frozen):
 
     kind: Literal["focal"] = "focal"
     focal: References = Field(min_length=1)  # of `agents`; the others are the background
-    seats: tuple[Size, ...] = ()  # how many a focal agent holds: each number is played; 1 to N − 1 by default
+    seats: Sizes = ()  # how many a focal agent holds: each number is played; 1 to N − 1 by default
     floor: float | None = None  # the payoff that is shown as 0
     ceiling: float | None = None  # the payoff that is shown as 1
 

@@ -13,7 +13,8 @@ from tournaments.schedules.rounds import Entry, Match, Matches, OneRound
 class GauntletConfig(Frozen):
     """Each focal agent against the others: `seeds` for each pairing.
 
-    A table of N players has one focal agent and N − 1 others; copies of these fill the seats where they are too few.
+    As in a round robin, it meets itself, too, in two-player games that are not zero-sum. A table of N players has one
+    focal agent and N − 1 others; copies of these fill the seats where they are too few.
     """
 
     kind: Literal["gauntlet"] = "gauntlet"
@@ -30,4 +31,6 @@ class GauntletConfig(Frozen):
         free = entry.rules.num_players - 1
         companies = combinations(others, free) if len(others) >= free else combinations_with_replacement(others, free)
         pairings = [tuple(sorted((one, *company))) for company in companies for one in focal]
+        if entry.repeats:
+            pairings += [(one, one) for one in focal]
         return OneRound(Matches(entry.rules, [Match(pairing, range(entry.seeds)) for pairing in pairings]))

@@ -1,6 +1,7 @@
 """A match of two agents that ends as soon as a sequential probability ratio test decides it."""
 
 from dataclasses import asdict
+from math import isfinite
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -66,12 +67,17 @@ class SprtMatch:
         if not sum(counts):
             return Outcome(f"{one} against {other}: no pair of games has a result", False, facts=facts)
         found = sprt.match(counts)
-        facts |= {name: round(value, 6) if abs(value) < float("inf") else None for name, value in asdict(found).items()}
+        facts |= {name: round(value, 6) if isfinite(value) else None for name, value in asdict(found).items()}
         said = {"H0": f"H0 (Elo {config.elo0:g}) is accepted", "H1": f"H1 (Elo {config.elo1:g}) is accepted"}
         verdict = said[decision] if decision else f"undecided after all {self._entry.seeds} seeds; allow more seeds"
         text = (
-            f"{one} against {other}: {found.elo:+.1f} ± {found.elo_ci95:.1f} Elo in {sum(counts)} pairs of games; "
+            f"{one} against {other}: {_known(found.elo, found.elo_ci95)} Elo in {sum(counts)} pairs of games; "
             f"LLR {ratio:.2f} of ({low:.2f}, {high:.2f}), {verdict}"
         )
-        row = [*map(str, counts), f"{100 * found.score:.1f} %", f"{found.nelo:+.1f} ± {found.nelo_ci95:.1f}"]
+        row = [*map(str, counts), f"{100 * found.score:.1f} %", _known(found.nelo, found.nelo_ci95)]
         return Outcome(text, decision is not None, ("0", "¼", "½", "¾", "1", "score", "nElo"), [row], facts)
+
+
+def _known(elo: float, ci95: float) -> str:
+    """Return an Elo and its interval; a dash where few games leave it open on one side."""
+    return f"{elo:+z.1f} ± " + (f"{ci95:.1f}" if isfinite(ci95) else "—")

@@ -103,7 +103,7 @@ class Swiss:
         ]
         return Outcome(
             f"Swiss, {self._rounds} rounds: {names[order[0]]} is first",
-            titles=("rank", "agent", "points", "opponents' points", "score"),
+            titles=("rank", "agent", "points", "opponents' points", "sum of scores"),
             rows=rows,
             facts={"standings": found},
         )

@@ -80,6 +80,25 @@ def test_a_fault_is_where_the_data_has_it(data, key):
     assert first_fault(error.value, data).key == key
 
 
+class Fruit(BaseModel):
+    kind: Literal["apple"]
+    apple: int = 1
+
+
+class Stone(BaseModel):
+    kind: Literal["stone"]
+
+
+class Basket(BaseModel):
+    held: Annotated[Fruit | Stone, Field(discriminator="kind")]
+
+
+def test_a_kind_may_be_called_as_one_of_its_keys():
+    with pytest.raises(ValidationError) as error:
+        Basket.model_validate_json('{"held": {"kind": "apple", "apple": "x"}}', strict=True)
+    assert first_fault(error.value, {"held": {"kind": "apple", "apple": "x"}}).key == "held.apple"
+
+
 @pytest.mark.parametrize("kind", list_all_errors(), ids=lambda kind: kind["type"])
 def test_no_kind_of_fault_speaks_of_input(kind):
     context = {"error": ""} | (kind.get("example_context") or {})

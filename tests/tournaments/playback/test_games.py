@@ -185,5 +185,14 @@ def test_moves_that_do_not_fit_are_said(tmp_path, capsys):
 
 
 def test_a_file_that_cannot_be_written(path, games, tmp_path, capsys):
-    assert marl("tournament", "games", path, "--out", tmp_path / "none" / "x.json") == 1
+    assert "does not exist; make it first" in games("--out", str(tmp_path / "none" / "x.json"))
+    (tmp_path / "x.json").mkdir()
+    assert marl("tournament", "games", path, "--out", tmp_path / "x.json") == 1
     assert "expected to write games to" in capsys.readouterr().err
+
+
+def test_a_suffix_gives_the_form_or_is_refused(games, tmp_path):
+    assert "expected a file's name that ends in .text, .json, " in games("--out", str(tmp_path / "x.csv"))
+    assert not (tmp_path / "x.csv").exists()
+    assert "as json" in games("--out", str(tmp_path / "x.csv"), "--format", "json")
+    assert "as text" in games("--out", str(tmp_path / "x"))

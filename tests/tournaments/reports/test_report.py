@@ -243,7 +243,7 @@ def test_games_of_three_with_elo(tmp_path):
     page = Page(first["report.html"].read_text(encoding="utf-8"))
     text = " ".join("".join(page.text).split())
     for shown in (printed(summary), first["leaderboard.md"].read_text(encoding="utf-8"), text):
-        assert "seat 2 -" in " ".join(shown.split()) and "mean payoff" in " ".join(shown.split())
+        assert "seat 2: -" in " ".join(shown.split()) and "mean payoff" in " ".join(shown.split())
     assert "Plackett" in text and "Cross table" in text and "seat effect" not in text
     [*rows] = csv.DictReader(first["leaderboard.csv"].read_text(encoding="utf-8").splitlines())
     assert [row["agent"] for row in rows] == list(summary.agents) and {row["elo_without_forfeits"] for row in rows} == {
@@ -343,6 +343,8 @@ def test_a_pairing_without_a_game_is_left_open_and_said(tmp_path):
     page = Page(write_report(summary, tmp_path)["report.html"].read_text(encoding="utf-8"))
     assert "payoff per game" in printed(summary) and summary.matchups.missing == 3
     assert "without a game, self-play included: 3" in " ".join(summary.warnings)
+    assert "a round robin of all these agents plays them" in " ".join(summary.warnings)  # another schedule may not
+    assert "marl tournament report" not in printed(summary) and summary.refused.endswith("shows what was paid.")
     assert page.attributes.count(("class", "none")) == 2 * 3
     assert [line["self_play"] for line in summary.to_json()["matchups"]["standings"]] == [None] * 3
 

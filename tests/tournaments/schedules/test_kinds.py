@@ -93,6 +93,13 @@ def test_background_agents_do_not_meet():
         GauntletConfig(focal=("a", "b")).schedule(entry("ab"))
 
 
+def test_focal_agents_meet_themselves_where_a_round_robin_has_it_so():
+    schedule = GauntletConfig(focal=("c",)).schedule(entry("abc", 5, payoff="general_sum"))
+    _, (fixtures,) = simulate(schedule, FAR)
+    assert meetings([fixtures])[0] == {("a", "c"): 10, ("b", "c"): 10, ("c", "c"): 5}
+    assert schedule.most == len(fixtures) == len({f.id for f in fixtures})
+
+
 IDS = {name: f"{k:016x}" for k, name in enumerate("abcdef")}
 
 
@@ -181,6 +188,7 @@ def test_swiss_finds_the_best_and_gives_byes_to_the_last():
     assert standings[0]["agent"] == "a" and standings[0]["points"] == 3.0
     assert sum(line["byes"] for line in standings) == 3 and {line["byes"] for line in standings} == {0, 1}
     assert sum(line["points"] for line in standings) == 3 * 3 + 3
+    assert outcome.titles[-1] == "sum of scores"  # above 1: a score is a mean everywhere else
     assert outcome.text == "Swiss, 3 rounds: a is first"
 
 
@@ -268,6 +276,16 @@ def test_a_match_ends_when_it_is_decided():
     short, fixtures = simulate(SprtConfig(elo1=5).schedule(entry("ab", 20)), elo | {"a": 1.0})
     assert short.reached is False and "undecided after all 20 seeds" in short.text
     assert [len(round) for round in fixtures] == [32, 8]
+    few, _ = simulate(SprtConfig().schedule(entry("ab", 3)), {"a": 600.0, "b": 0.0})  # open on one side
+    assert few.facts["elo_ci95"] is None and " ± — Elo in 3 pairs" in few.text
+
+
+def test_a_match_of_draws_is_not_minus_0():
+    rounds = SprtConfig().schedule(entry("ab", 3)).rounds()
+    fixtures = [f for block in next(rounds).blocks(1) for f in block]
+    with pytest.raises(StopIteration) as end:
+        rounds.send(lambda: in_order(Results.of([Result(f.agents, (0.0, 0.0), f.seed) for f in fixtures])))
+    assert end.value.value.text.startswith("a against b: +0.0 ±") and str(end.value.value.facts["elo"]) == "0.0"
 
 
 def test_the_best_is_found_and_equal_agents_end():
