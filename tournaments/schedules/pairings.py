@@ -1,7 +1,7 @@
 """Who meets whom in a round of a Swiss tournament: neighbours in the standings that have not met."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence, Set
+from collections.abc import Callable, Collection, Sequence
 
 
 def pair_neighbours(places: int, met: Callable[[int, int], int]) -> list[tuple[int, int]]:
@@ -48,7 +48,7 @@ def size_of(mate: Sequence[int]) -> int:
     return sum(w >= 0 for w in mate) // 2
 
 
-def _without(pair: tuple[int, int], near: Sequence[Sequence[int]], mate: Sequence[int], gone: Set[int]) -> list[int]:
+def _without(pair: tuple[int, int], near: Sequence[Sequence[int]], mate: Sequence[int], gone: set[int]) -> list[int]:
     """Return a largest matching without a pair of nodes, by one without those that are `gone`.
 
     Only the former mates of the pair can begin a path that augments what is left.
