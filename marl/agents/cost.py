@@ -1,5 +1,6 @@
 """What training has cost: the seconds of wall time and of CPU time that a run's log gives for its updates."""
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -14,14 +15,14 @@ Update = Mapping[str, float]
 
 
 def seconds(updates: Sequence[Update], speed: str) -> float | None:
-    """Return the seconds that all updates took, by their steps and their speed; None if a line lacks the speed."""
+    """Return the seconds that all updates took, by their steps and their speed; None if these do not give them."""
     total, before = 0.0, 0.0
     for line in updates:
-        if not line.get(speed):
+        if not (line.get(speed, 0.0) > 0 and line["step"] >= before):
             return None
         total += (line["step"] - before) / line[speed]
         before = line["step"]
-    return total if updates else None
+    return total if updates and math.isfinite(total) else None
 
 
 def cost(run: Path, step: int) -> dict[str, float | None]:

@@ -66,7 +66,9 @@ def packed(task: Any, put: Callable[[bytes, str], Any]) -> Any:
     Raises RunFailed for a folder that is larger than MOST.
     """
     if isinstance(task, Writes):
-        return _parcel(Path(task) / task.part, put, part=task.part)
+        folder = Path(task) / task.part
+        _put_back(folder)
+        return _parcel(folder, put, part=task.part)
     if isinstance(task, Reads):
         path = _path_in(task)
         return str(task) if path is None else _parcel(Path(path), put, behind=task.removeprefix(path))
@@ -104,8 +106,9 @@ def delivered(task: Any, content: bytes) -> None:
     """Put what a task has written in its place, all at once; raises RunFailed where it cannot be written."""
     folder = next(value for value in task if isinstance(value, Writes))
     path = Path(folder) / folder.part
-    partial, before = path.with_name(f"{path.name}.partial"), path.with_name(f"{path.name}.before")
+    partial, before = path.with_name(f"{path.name}.partial"), _aside(path)
     try:
+        _put_back(path)
         for left in (partial, before):
             shutil.rmtree(left, ignore_errors=True)
         _unpack(content, partial)
@@ -118,6 +121,17 @@ def delivered(task: Any, content: bytes) -> None:
             f"'{path}' could not be written ({error}); what was written before is kept: make room, and run again to "
             "go on"
         ) from error
+
+
+def _aside(path: Path) -> Path:
+    """Return where a folder lies while another takes its place."""
+    return path.with_name(f"{path.name}.before")
+
+
+def _put_back(path: Path) -> None:
+    """Put a folder back in its place: a process that was killed while it was replaced left it aside."""
+    if _aside(path).exists() and not path.exists():
+        _aside(path).rename(path)
 
 
 def pack(folder: Path) -> bytes:

@@ -161,6 +161,8 @@ def _side_by_side(venv: VecEnv, games: Sequence[PlayedGame], names: bool, positi
 
 def _reel(game: PlayedGame, spec: Spec) -> _Reel:
     none = np.zeros((0, spec.num_players))
+    if (seats := len(game.fixture.agents)) != spec.num_players:
+        return _Reel(none, fault=f"it has {seats} seats, and the game has {spec.num_players}")
     try:
         moves = moves_of(game, spec)
     except ValueError:

@@ -1,7 +1,8 @@
 """Recorded two-player zero-sum games as PGN, for chess programs and for rating tools such as Ordo and BayesElo.
 
-The tags name the agents and say who won. The moves of chess are written as in PGN (OpenSpiel's names of chess moves are
-standard algebraic notation); those of other games are a comment, which such tools skip.
+The tags name the agents and say who won. White is player 0, but in OpenSpiel's chess player 1, who begins. The moves of
+chess are written as in PGN (OpenSpiel's names of chess moves are standard algebraic notation); those of other games are
+a comment, which such tools skip.
 """
 
 import re
@@ -14,7 +15,7 @@ from games.text import shown
 from tournaments.playback.moves import Playback
 from tournaments.playback.recorded import Record
 
-RESULTS = {1: "1-0", 0: "1/2-1/2", -1: "0-1", None: "*"}
+RESULTS = {1: "1-0", 0: "1/2-1/2", -1: "0-1", None: "*"}  # by White's outcome
 TERMINATIONS = {  # of the tag Termination, by ours
     "finished": "normal",
     "truncated": "adjudication",
@@ -50,14 +51,17 @@ def pgn(record: Record, again: Playback) -> Iterator[str]:
     """Yield the lines of a game as PGN; a blank line follows."""
     game = record.game
     chess = is_chess(game.fixture.game)
+    white, black = record.agents[::-1] if chess else record.agents
+    won = record.outcome
+    result = RESULTS[won if won is None or not chess else -won]
     tags = {
         "Event": game.fixture.game,
         "Site": "?",
         "Date": "????.??.??",
         "Round": "-",
-        "White": record.agents[0],
-        "Black": record.agents[1],
-        "Result": RESULTS[record.outcome],
+        "White": white,
+        "Black": black,
+        "Result": result,
         "Termination": TERMINATIONS[game.termination],
         "PlyCount": str(game.length),
         "Seed": str(game.fixture.seed),
@@ -74,7 +78,7 @@ def pgn(record: Record, again: Playback) -> Iterator[str]:
         words = [f"{number // 2 + 1}. {name}" if number % 2 == 0 else name for number, name in enumerate(names)]
     else:
         words = ["{", *(name.translate({ord("{"): "(", ord("}"): ")"}) for name in names), "}"] if names else []
-    yield from _wrapped(" ".join([*words, RESULTS[record.outcome]]))
+    yield from _wrapped(" ".join([*words, result]))
     yield ""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from games import rounding
 from games.contract import Spec
 from games.errors import UserError
 from marl.agents.load import identify, names_code
@@ -83,7 +84,7 @@ def verify(store: Store, selection: Selection, *, agents: bool = False, trusted:
     if agents:
         references, unknown = known_agents(store, venv.spec, trusted)
         notes += unknown.values()
-        for record, difference in ask_again(store, selection, Facts.of(store).game, references):
+        for record, difference in ask_again(store, selection, references):
             asked += 1
             if difference:
                 found.setdefault(record.id, difference)
@@ -96,9 +97,9 @@ def _games(number: int) -> str:
 
 def compare(record: Record, again: Playback, spec: Spec) -> Difference | None:
     """Return how a recorded game differs from what its moves make of it; None if it does not."""
-    what = _misnamed(record)
+    what = _misnamed(record) or again.fault
     if record.game.moves is not None:
-        what = what or again.fault or _differing(record.game, again, spec)
+        what = what or _differing(record.game, again, spec)
     return _difference(record, what) if what else None
 
 
@@ -119,14 +120,14 @@ def _differing(game: PlayedGame, again: Playback, spec: Spec) -> str:
         if ended != game.termination:
             now = f"it is {ended}" if ended else f"it goes on after {again.length} steps"
             return f"it is recorded as {game.termination}, and {now}"
-        return _paid_otherwise(game, again, again.payoffs)
+        return _paid_otherwise(game, again, again.payoffs, spec)
     if ended:
         return f"it is recorded as {game.termination.replace('_', ' ')}, and it is {ended} after {again.length} steps"
     if game.termination == "cut":
         most = game.fixture.max_steps or most_steps(spec)
         if game.length != most:
             return f"it is recorded as cut after {game.length} steps, and games are cut after {most}"
-        return _paid_otherwise(game, again, again.payoffs)
+        return _paid_otherwise(game, again, again.payoffs, spec)
     if game.termination in FORFEITS and game.failures:
         return _forfeited_otherwise(game, again, spec)
     return ""  # who forfeited or resigned is not known from the moves
@@ -139,11 +140,16 @@ def _forfeited_otherwise(game: PlayedGame, again: Playback, spec: Spec) -> str:
         return f"player {idle[0]} is recorded to forfeit it at step {steps_of(game)}, and does not act there"
     if any(failure.ply != steps_of(game) for failure in game.failures):
         return f"it is recorded to be forfeited at step {game.failures[0].ply}, and has {game.length} steps"
-    return _paid_otherwise(game, again, forfeit_payoffs(spec, offenders, again.payoffs))
+    return _paid_otherwise(game, again, forfeit_payoffs(spec, offenders, again.payoffs), spec)
 
 
-def _paid_otherwise(game: PlayedGame, again: Playback, payoffs: Sequence[float]) -> str:
-    bound = max(bound_of(game), again.rounding)
+def _paid_otherwise(game: PlayedGame, again: Playback, payoffs: Sequence[float], spec: Spec) -> str:
+    """Return how the payoffs differ, or the bound on their rounding error, which decides what is a draw."""
+    bound = again.rounding + rounding.of_sums(spec, game.length - again.length)  # with the step of a forfeit
+    if game.rounding is None:
+        bound = max(bound, bound_of(game))
+    elif not abs(game.rounding - bound) <= bound / 2:  # other machines may pay otherwise in the last digits
+        return f"its payoffs are recorded with a rounding error of at most {game.rounding:.2g}, and it is {bound:.2g}"
     for player, (then, now) in enumerate(zip(game.payoffs, payoffs, strict=True)):
         if math.isnan(then) != math.isnan(now) or abs(then - now) > bound:
             return f"player {player} is recorded to be paid {then:g}, and is paid {now:g}"
@@ -185,23 +191,24 @@ def _unknown(agent: StoredAgent, spec: Spec, trusted: Collection[str]) -> str:
 
 
 def ask_again(
-    store: Store, selection: Selection, game: str, references: Mapping[str, str], num_envs: int = NUM_ENVS
+    store: Store, selection: Selection, references: Mapping[str, str], num_envs: int = NUM_ENVS
 ) -> Iterator[tuple[Record, Difference | None]]:
     """Play selected games again with their agents, and yield each with how it differs from the record.
 
-    Games in which others than the agents of `references`, by id, are seated, and those that ended in a timeout, are
-    left out.
+    Games in which others than the agents of `references`, by id, are seated, those that ended in a timeout, and those
+    with other seats than the game's are left out.
     """
+    facts = Facts.of(store)
     asked = (
         record
         for record in records(store, replace(selection, among=references))
-        if record.game.termination not in MACHINES and not _misnamed(record)
+        if record.game.termination not in MACHINES and len(record.agents) == facts.num_players and not _misnamed(record)
     )
     try:
         while chosen := {record.game.fixture: record for record in islice(asked, TOGETHER)}:
             for piece in batches(by_pairing(chosen), BATCH):
                 seated = sorted({references[agent] for fixture in piece for agent in fixture.agents})
-                for played in play_chunk(game, seated, piece, num_envs):
+                for played in play_chunk(facts.game, seated, piece, num_envs):
                     record = chosen[played.fixture]
                     what = _played_otherwise(record.game, played)
                     yield record, _difference(record, what) if what else None

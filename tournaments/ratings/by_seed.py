@@ -1,5 +1,6 @@
 """Payoffs of two-player games by seed, from which any resample of the seeds is a payoff table."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from tournaments.records.results import Results, sum_by
 
 RESAMPLES = 200
 KEY = stream(0, "bootstrap")
+_TOGETHER = 1 << 22  # numbers of tables that are made at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,13 +40,16 @@ class BySeed:
         """The mean payoff of the row agent against the column agent [n, n]; NaN where nothing was played."""
         return np.asarray(self._mean(np.ones((1, len(self.paid))))[0])
 
-    def resampled(self, key: int = KEY, resamples: int = RESAMPLES) -> Floats:
-        """Return payoffs [R, n, n] of seeds that are drawn with replacement.
+    def resampled(self, key: int = KEY, resamples: int = RESAMPLES) -> Iterator[Floats]:
+        """Yield R payoff tables [n, n] of seeds that are drawn with replacement.
 
         A pair that has met on none of the drawn seeds keeps its mean over all seeds.
         """
-        drawn = self._mean(multiplicities(draws(key, len(self.paid), resamples)))
-        return np.where(np.isnan(drawn), self.payoff, drawn)
+        whole, times = self.payoff, multiplicities(draws(key, len(self.paid), resamples))
+        together = max(1, _TOGETHER // max(whole.size, 1))
+        for first in range(0, resamples, together):
+            drawn = self._mean(times[first : first + together])
+            yield from np.where(np.isnan(drawn), whole, drawn)
 
     def _mean(self, times: Floats) -> Floats:
         """Return payoffs [R, n, n] with each seed counted so many times [R, S]."""

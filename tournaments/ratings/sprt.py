@@ -128,8 +128,17 @@ def _with_mean(scores: Floats, law: Floats, mean: float) -> Floats:
 
 
 def _with_distance(scores: Floats, law: Floats, distance: float) -> Floats:
-    """Return the most likely law whose mean is so many of its standard deviations above ½: by iteration."""
-    found = np.full(len(law), 1 / len(law))
+    """Return the most likely law whose mean is so many of its standard deviations above ½: by iteration.
+
+    It begins at such a law, of uniform scores and so often the best one (or the worst one): elsewhere a step may find
+    no law at a distance of a deviation or more.
+    """
+    uniform, end = np.full(len(law), 1 / len(law)), np.zeros(len(law))
+    end[-1 if distance > 0 else 0] = 1.0
+    _, variance = _moments(scores, uniform)
+    a, b, c = (1 + distance**2) / 4, distance**2 * (1 / 4 - variance), distance**2 * variance
+    often = (b + math.sqrt(b**2 + 4 * a * c)) / (2 * a)
+    found = (1 - often) * uniform + often * end
     for _ in range(100):
         mean, variance = _moments(scores, found)
         deviation = math.sqrt(variance)

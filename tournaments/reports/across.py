@@ -209,7 +209,8 @@ def _game(path: Path, names: Mapping[str, str], key: int) -> _Game:
         raise UserError(f"expected each agent of '{store.path}' to have its own name, got '{twice[0]}' twice")
     if facts.num_players == 2:
         by_seed = BySeed.of(results, "step" if facts.step_rewards and facts.payoff != "zero_sum" else "game")
-        mean, drawn = _row_means(by_seed.payoff[None]), _row_means(by_seed.resampled(fold_one(key, 0)))
+        mean = _row_means(by_seed.payoff)[None]
+        drawn = np.stack([_row_means(table) for table in by_seed.resampled(fold_one(key, 0))])
     else:
         mean, drawn = _means(results, key)
     known = ~np.isnan(mean[0])
@@ -220,9 +221,9 @@ def _game(path: Path, names: Mapping[str, str], key: int) -> _Game:
 
 
 def _row_means(payoff: Floats) -> Floats:
-    """Return the mean of each row over its known cells [R, n], of tables [R, n, n]; NaN without one."""
+    """Return the mean of each row of a table [n, n] over its known cells [n]; NaN without one."""
     known = ~np.isnan(payoff)
-    total, cells = np.where(known, payoff, 0.0).sum(2), known.sum(2)
+    total, cells = np.where(known, payoff, 0.0).sum(1), known.sum(1)
     return np.asarray(np.divide(total, cells, out=np.full(total.shape, np.nan), where=cells > 0))
 
 

@@ -87,8 +87,8 @@ class Information:
     def _best(self, gain: Floats, left: Callable[[tuple[int, ...]], int], seated: int | None) -> tuple[int, ...] | None:
         """Return the table with the largest gain that has seeds left: a pair, filled up one by one; None: none has."""
         n = len(gain)
-        pairs = np.argsort(-np.round(np.where(gain > 0, gain, 0) / (gain.max() or 1), 9), axis=None, kind="stable")
-        for pair in pairs.tolist():
+        gain = np.round(np.where(gain > 0, gain, 0) / (gain.max() or 1), 9)  # ties are none of the processor's
+        for pair in np.argsort(-gain, axis=None, kind="stable").tolist():
             i, j = divmod(pair, n)
             if i >= j or (seated is not None and seated not in (i, j)):
                 continue

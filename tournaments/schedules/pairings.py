@@ -1,7 +1,7 @@
 """Who meets whom in a round of a Swiss tournament: neighbours in the standings that have not met."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 
 def pair_neighbours(places: int, met: Callable[[int, int], int]) -> list[tuple[int, int]]:
@@ -11,44 +11,60 @@ def pair_neighbours(places: int, met: Callable[[int, int], int]) -> list[tuple[i
     pairs as possible have met before, by a maximum matching of those that have not, so that none has where that can be
     avoided; of several that have, those that met least often meet.
     """
-    free, pairs = list(range(places)), []
-    fresh = {(i, j): met(i, j) == 0 for i in free for j in free if i < j}
-    most = largest_matching(free, fresh)
+    free, gone, pairs = list(range(places)), set[int](), []
+    fresh = [[j for j in free if j != i and met(min(i, j), max(i, j)) == 0] for i in free]
+    mate = largest_matching(fresh)
     while free:
         first, *others = free
         for other in sorted(others, key=lambda j: (met(first, j), j)):
-            rest = [place for place in others if place != other]
-            left = most - fresh[first, other]
-            if left <= len(rest) // 2 and largest_matching(rest, fresh) == left:
+            left = _without((first, other), fresh, mate, gone)
+            if size_of(left) + (other in fresh[first]) == size_of(mate):
                 break
         pairs.append((first, other))
-        free, most = rest, left
+        gone |= {first, other}
+        free, mate = [place for place in others if place != other], left
     return pairs
 
 
-def largest_matching(nodes: Sequence[int], joined: dict[tuple[int, int], bool]) -> int:
-    """Return the size of the largest matching of a graph: by augmenting paths, with blossoms (Edmonds 1965).
+def largest_matching(near: Sequence[Sequence[int]]) -> list[int]:
+    """Return a largest matching of a graph whose nodes have the neighbours `near`: each one's mate, or -1 without one.
 
-    `joined` says for i < j whether an edge joins them. (https://doi.org/10.4153/CJM-1965-045-4)
+    By augmenting paths, with blossoms (Edmonds 1965, https://doi.org/10.4153/CJM-1965-045-4).
     """
-    n = len(nodes)
-    near = [
-        [w for w in range(n) if w != v and joined[min(nodes[v], nodes[w]), max(nodes[v], nodes[w])]] for v in range(n)
-    ]
-    mate = [-1] * n
-    for v in range(n):  # most of a dense graph is matched at once
+    mate = [-1] * len(near)
+    for v, neighbours in enumerate(near):  # most of a dense graph is matched at once
         if mate[v] < 0:
-            w = next((w for w in near[v] if mate[w] < 0), None)
+            w = next((w for w in neighbours if mate[w] < 0), None)
             if w is not None:
                 mate[v], mate[w] = w, v
-    for v in range(n):
+    for v in range(len(near)):
         if mate[v] < 0:
-            _augment(v, near, mate)
+            _augment(v, near, mate, ())
+    return mate
+
+
+def size_of(mate: Sequence[int]) -> int:
+    """Return the number of pairs of a matching."""
     return sum(w >= 0 for w in mate) // 2
 
 
-def _augment(root: int, near: Sequence[Sequence[int]], mate: list[int]) -> None:
-    """Change `mate` along an augmenting path from a node, if there is one."""
+def _without(pair: tuple[int, int], near: Sequence[Sequence[int]], mate: Sequence[int], gone: set[int]) -> list[int]:
+    """Return a largest matching without a pair of nodes, by one without those that are `gone`.
+
+    Only the former mates of the pair can begin a path that augments what is left.
+    """
+    left = list(mate)
+    widowed = [left[node] for node in pair if left[node] >= 0 and left[node] not in pair]
+    for node in (*pair, *widowed):
+        left[node] = -1
+    for node in widowed:
+        if left[node] < 0:
+            _augment(node, near, left, gone.union(pair))
+    return left
+
+
+def _augment(root: int, near: Sequence[Sequence[int]], mate: list[int], gone: Collection[int]) -> None:
+    """Change `mate` along an augmenting path from a node, if there is one past the nodes that are `gone`."""
     n = len(near)
     parent, base, outer = [-1] * n, list(range(n)), [False] * n
     outer[root] = True
@@ -78,7 +94,7 @@ def _augment(root: int, near: Sequence[Sequence[int]], mate: list[int]) -> None:
     while queue:
         v = queue.popleft()
         for w in near[v]:
-            if base[v] == base[w] or mate[v] == w:
+            if base[v] == base[w] or mate[v] == w or w in gone:
                 continue
             if w == root or (mate[w] >= 0 and parent[mate[w]] >= 0):  # an odd cycle
                 stem, blossom = common(v, w), set[int]()

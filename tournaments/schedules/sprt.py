@@ -13,14 +13,15 @@ from tournaments.schedules.points import Points
 from tournaments.schedules.rounds import Decisions, Entry, Matches, Outcome, Seeds
 
 Error = Annotated[float, Field(gt=0, lt=0.5)]
+Elo = Annotated[float, Field(ge=-2000, le=2000)]
 
 
 class SprtConfig(Frozen):
     """The first of two agents against the second, pairs of games on at most `seeds` seeds, until the test decides."""
 
     kind: Literal["sprt"] = "sprt"
-    elo0: float = 0.0  # H0: the first agent is better by this
-    elo1: float = 10.0  # H1: it is better by that
+    elo0: Elo = 0.0  # H0: the first agent is better by this
+    elo1: Elo = 10.0  # H1: it is better by that
     alpha: Error = 0.05  # how often H1 may be accepted where H0 is true
     beta: Error = 0.05  # how often H0 may be accepted where H1 is true
     elo: Literal["logistic", "normalized"] = "logistic"

@@ -35,7 +35,19 @@ def test_a_log_that_has_grown_is_read_again(tmp_path):
     assert cost(tmp_path, 500)["cpu_seconds"] == pytest.approx(5)
 
 
-@pytest.mark.parametrize("lines", [[], ["{"], ["[]"], [{"step": 10}], [{"loss": 1}], [update("x")]])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        ["{"],
+        ["[]"],
+        [{"step": 10}],
+        [{"loss": 1}],
+        [update("x")],
+        [update(10, -1, -1)],
+        [update(10, 1e-320, 1e-320)],
+    ],
+)
 def test_what_a_log_does_not_say_is_not_known(tmp_path, lines):
     log(tmp_path, *lines)
     assert cost(tmp_path, 10) == UNKNOWN

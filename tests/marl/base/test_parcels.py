@@ -101,6 +101,29 @@ def test_a_part_that_is_not_there_yet_is_empty(tmp_path, kept):
     assert (tmp_path / "run/members/a/log").read_text() == "1"
 
 
+def test_a_kill_while_a_part_is_replaced_loses_nothing(tmp_path, kept, monkeypatch):
+    """Between the two renames only what was written before is there, under another name."""
+    task = (Writes(tmp_path, "members/a"),)
+    folder(tmp_path, **{"members/a/log": "old"})
+    content = pack(folder(tmp_path / "there", log="new"))
+    whole = parcels.Path.rename
+
+    def killed(path, target):
+        if path.name.endswith(".partial"):
+            raise KeyboardInterrupt
+        return whole(path, target)
+
+    for again in (lambda: packed(task, kept), lambda: delivered(task, content)):
+        monkeypatch.setattr(parcels.Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            delivered(task, content)
+        assert not (tmp_path / "members/a").exists()
+        monkeypatch.setattr(parcels.Path, "rename", whole)
+        again()
+    assert (tmp_path / "members/a/log").read_text() == "new"
+    assert [path.name for path in (tmp_path / "members").iterdir()] == ["a"]
+
+
 def test_a_folder_that_is_too_large_is_a_sentence(tmp_path, kept, monkeypatch):
     folder(tmp_path, large="12345")
     monkeypatch.setattr(parcels, "MOST", 4)

@@ -7,6 +7,11 @@ import pyspiel
 import pytest
 
 from tests.tournaments.playback.stores import TIC_TAC_TOE, change, marl, played
+from tournaments.playback.moves import Playback
+from tournaments.playback.pgn import pgn
+from tournaments.playback.recorded import Record
+from tournaments.records.fixture import Fixture
+from tournaments.records.played import PlayedGame
 from tournaments.records.store import Selection, Store
 
 UCT = "uct(simulations=1)"
@@ -120,8 +125,11 @@ def test_tags_are_quoted(tmp_path, games):
 
 def test_chess_as_pgn(tmp_path, games):
     path = played(tmp_path, "openspiel:chess", seeds=1, max_steps=30)
-    for text in games("--format", "pgn", store=path).rstrip("\n").split("\n\n[Event")[:2]:
+    lines = [json.loads(line) for line in games("--format", "json", store=path).splitlines()]
+    for line, text in zip(lines, games("--format", "pgn", store=path).rstrip("\n").split("\n\n[Event"), strict=False):
         heads, _, moves = text.partition("\n\n")
+        first = next(player for player, move in enumerate(line["moves"][0]) if move is not None)
+        assert (tags(heads)["White"], tags(heads)["Black"]) == (line["agents"][first], line["agents"][1 - first])
         assert tags(heads)["Result"] == "*" and "FEN" not in tags(heads)
         assert tags(heads)["Termination"] == "unterminated" and max(map(len, moves.splitlines())) < 80
         state = pyspiel.load_game("chess").new_initial_state()
@@ -129,6 +137,18 @@ def test_chess_as_pgn(tmp_path, games):
         assert words[::3] == [*(f"{number}." for number in range(1, 16)), "*"]
         for word in (word for word in words[:-1] if not word.endswith(".")):
             state.apply_action(state.string_to_action(word))
+
+
+@pytest.mark.parametrize(("game", "white"), [("openspiel:chess", 1), (TIC_TAC_TOE, 0)])
+def test_white_wins(game, white):
+    """Player 1 is White in OpenSpiel's chess: it moves first."""
+    assert (pyspiel.load_game(game.partition(":")[2]).new_initial_state().current_player() == 1) == (white == 1)
+    for winner in (0, 1):
+        payoffs = (1.0, -1.0) if winner == 0 else (-1.0, 1.0)
+        won = PlayedGame(Fixture(game, ("a", "b"), 0), payoffs, "finished", 3)
+        text = "\n".join(pgn(Record("id", won, ("a", "b")), Playback(3, payoffs, 0.0, True, False, ())))
+        assert tags(text)["White"] == "ab"[white]
+        assert tags(text)["Result"] == text.split()[-1] == ("1-0" if winner == white else "0-1")
 
 
 @pytest.mark.parametrize(

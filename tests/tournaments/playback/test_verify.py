@@ -1,6 +1,7 @@
 """What was recorded is what the moves, the seeds and the agents make; and what is not is found."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,6 +92,8 @@ def idle(path):
         ("termination", lambda path: "truncated", "it is recorded as truncated, and it is finished"),
         ("termination", lambda path: "cut", "it is recorded as cut, and it is finished after"),
         ("termination", lambda path: "resigned", "it is recorded as resigned, and it is finished"),
+        ("rounding", lambda path: 2.0, "its payoffs are recorded with a rounding error of at most 2, and it is"),
+        ("rounding", lambda path: "nan", "its payoffs are recorded with a rounding error of at most nan, and it is"),
         ("seed", lambda path: 7, "its id is not that of its game, agents, seed and settings"),
     ],
 )
@@ -105,6 +108,30 @@ def test_a_changed_record_is_found(tmp_path, capsys, column, value, what):
     assert id in said and "1 differ" in said
     assert marl("tournament", "verify", str(path), "--json") == 1
     assert [entry["game"] for entry in json.loads(capsys.readouterr().out)["differences"]] == [id]
+
+
+def test_a_bound_that_hides_a_win_is_found(tmp_path):
+    """A payoff is not taken for rounding because the record says that it is rounded so far."""
+    path = played(tmp_path, seeds=3)
+    change(path, "UPDATE games SET payoffs = '[0.5, -0.5]', rounding = 9 WHERE id = ?", first(path))
+    assert len(found(path).differences) == 1
+
+
+def test_a_game_of_other_seats_is_found(tmp_path, capsys):
+    """Its id is right, so nothing but the game says that it has a player too many."""
+    path = played(tmp_path, seeds=3)
+    id = first(path)
+    with Store(path) as store:
+        [game] = (game for game in store.games() if game.fixture.id == id)
+        numbers = json.loads(store._rows("SELECT agents FROM games WHERE id = ?", id)[0][0])
+    seats = replace(game.fixture, agents=(*game.fixture.agents, game.fixture.agents[0]))
+    row = (seats.id, json.dumps([*numbers, numbers[0]]), "[1, -1, 0]", id)
+    change(path, "UPDATE games SET id = ?, agents = ?, payoffs = ? WHERE id = ?", *row)
+    [difference] = found(path, agents=True).differences
+    assert difference.what == "it has 3 seats, and the game has 2"
+    for form in ("json", "pgn"):
+        assert marl("tournament", "games", str(path), "--format", form) == 1
+        assert "cannot be played again (it has 3 seats, and the game has 2)" in capsys.readouterr().err
 
 
 def test_a_game_that_goes_on_is_found(tmp_path):

@@ -97,13 +97,20 @@ def test_resampled_payoffs_are_those_of_the_drawn_seeds():
     results = Results.of([Result(("a", "b"), (float(seed), -float(seed)), seed) for seed in range(4)])
     by_seed = BySeed.of(results)
     assert by_seed.payoff[0, 1] == 1.5 and np.isnan(by_seed.payoff[0, 0])
-    drawn_ = by_seed.resampled(key=1, resamples=500)
+    drawn_ = np.array([*by_seed.resampled(key=1, resamples=500)])
     assert set(np.unique(drawn_[:, 0, 1] * 4)) <= set(range(13))
     assert drawn_[:, 0, 1].mean() == pytest.approx(1.5, abs=0.1)
     np.testing.assert_allclose(drawn_[:, 0, 1], -drawn_[:, 1, 0])
 
 
+def test_tables_are_resampled_some_at_a_time(monkeypatch):
+    """However many are made together: their number squared by agents, times resamples, may not fit into memory."""
+    whole = [*BySeed.of(bots(12)).resampled(key=1, resamples=7)]
+    monkeypatch.setattr("tournaments.ratings.by_seed._TOGETHER", 3 * whole[0].size)
+    np.testing.assert_allclose([*BySeed.of(bots(12)).resampled(key=1, resamples=7)], whole)
+
+
 def test_a_pair_that_met_on_no_drawn_seed_keeps_its_mean():
     some = [Result(("a", "b"), (1.0, -1.0), seed) for seed in range(9)] + [Result(("a", "c"), (3.0, -3.0), 9)]
     found = BySeed.of(Results.of(some)).resampled(key=1)
-    assert np.all(found[:, 0, 2] == 3)
+    assert all(table[0, 2] == 3 for table in found)

@@ -80,6 +80,22 @@ def test_no_games():
         llr((1, 2, 3, 4, 5), 0, 10, "bayesian")
 
 
+@pytest.mark.parametrize(
+    ("counts", "elo", "ratio"),
+    [((1, 2, 3), 400, -0.270949), ((5, 2, 30), 1000, 3.964907), ((40, 10, 3), -700, 16.524058)],
+)
+def test_normalized_ratios_beyond_a_deviation(counts, elo, ratio):
+    """By a search over the share of draws, which leaves one law at each distance."""
+    assert llr(counts, 0, elo, "normalized") == pytest.approx(ratio, abs=1e-5)
+
+
+@pytest.mark.parametrize("counts", [(1, 2, 3), (0, 9, 0), (1, 2, 3, 2, 1), (0, 0, 5, 0, 0), (0, 0, 0, 0, 9)])
+@pytest.mark.parametrize("model", ["logistic", "normalized"])
+@pytest.mark.parametrize("elo", [250, 500, 2000])
+def test_hypotheses_far_apart_have_finite_ratios(counts, model, elo):
+    assert math.isfinite(llr(counts, 0, elo, model)) and math.isfinite(llr(counts, -elo, elo, model))
+
+
 counted = st.lists(st.integers(1, 500), min_size=5, max_size=5)
 
 

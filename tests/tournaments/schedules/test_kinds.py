@@ -395,6 +395,8 @@ def test_one_target_at_a_time():
         ActiveConfig(top=1, agent="a")
     with pytest.raises(ValueError, match="elo0 below elo1, got 5 and 5"):
         SprtConfig(elo0=5, elo1=5)
+    with pytest.raises(ValueError, match="less than or equal to 2000"):
+        SprtConfig(elo1=2001)
 
 
 # Information
