@@ -80,8 +80,13 @@ class Box:
         for name in ("low", "high"):
             bound = getattr(self, name)
             if not isinstance(bound, int | float):
-                rows = np.asarray(bound, np.float64).tolist()
-                object.__setattr__(self, name, tuple(tuple(row) for row in rows))
+                try:
+                    rows = np.asarray(bound, np.float64)
+                except (TypeError, ValueError):
+                    rows = np.zeros(0)
+                if rows.ndim != 2:
+                    raise UserError(f"expected {name} of a Box as one number, or a table [N, D] of them, got {bound}")
+                object.__setattr__(self, name, tuple(tuple(row) for row in rows.tolist()))
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,12 @@ class Spec:
             raise UserError(f"expected return_bounds of '{self.name}' as (lowest, highest), got {self.return_bounds}")
 
     def _check_bounds(self, action: Box) -> None:
+        sizes = self.action_sizes
+        if sizes and (len(sizes) != self.num_players or not all(1 <= size <= action.size for size in sizes)):
+            raise UserError(
+                f"expected action_sizes of '{self.name}' as {self.num_players} numbers from 1 to {action.size}, one "
+                f"for each player, got {sizes}"
+            )
         for bound in (action.low, action.high):
             shape = np.shape(bound)
             if shape not in ((), (self.num_players, action.size)):

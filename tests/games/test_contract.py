@@ -84,6 +84,18 @@ def test_bounds_that_are_none_are_refused(box, said):
         replace(SPEC, name="spec", action=box)
 
 
+@pytest.mark.parametrize("bound", [((0, 1), (0,)), (0.0, 1.0), "low", None])
+def test_bounds_that_are_no_table_are_refused(bound):
+    with pytest.raises(UserError, match="expected low of a Box as one number, or a table"):
+        Box(2, bound, 3.0)
+
+
+@pytest.mark.parametrize("sizes", [(2,), (2, 3), (0, 1), (1, 1, 1)])
+def test_sizes_of_actions_that_do_not_fit_are_refused(sizes):
+    with pytest.raises(UserError, match="expected action_sizes of 'spec' as 2 numbers from 1 to 2"):
+        replace(SPEC, name="spec", action=Box(2, -1.0, 1.0), action_sizes=sizes)
+
+
 @pytest.mark.parametrize(
     "group", [Entities("others", 0, 2, 1), Entities("others", -1, 1, 1), Entities("others", 0, 0, 1)]
 )
