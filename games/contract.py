@@ -148,7 +148,7 @@ class Spec:
         if self.num_players < 1:
             raise UserError(f"expected num_players of '{self.name}' to be at least 1, got {self.num_players}")
         if isinstance(self.action, Box):
-            self._check_bounds(self.action)
+            self._check_box(self.action)
         for group in self.entities:
             size = math.prod(self.observation.shape)
             if min(group.start, group.count - 1, group.width - 1) < 0 or group.start + group.count * group.width > size:
@@ -156,7 +156,7 @@ class Spec:
         if self.return_bounds is not None and not self.return_bounds[0] <= self.return_bounds[1]:
             raise UserError(f"expected return_bounds of '{self.name}' as (lowest, highest), got {self.return_bounds}")
 
-    def _check_bounds(self, action: Box) -> None:
+    def _check_box(self, action: Box) -> None:
         sizes = self.action_sizes
         if sizes and (len(sizes) != self.num_players or not all(1 <= size <= action.size for size in sizes)):
             raise UserError(

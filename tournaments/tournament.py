@@ -92,7 +92,7 @@ def play_schedule(
     references = {agent.digest: agent.reference for agent in agents}
     with ExitStack() as stack:
         stack.callback(dismiss)
-        progress = stack.enter_context(Progress(schedule, agents, store, folder, console))
+        progress = stack.enter_context(Progress(schedule, agents, store, folder, console, board=not retry_timeouts))
 
         @cache
         def start() -> None:  # before the first round that is played

@@ -18,12 +18,20 @@ class Progress:
     """Show how many games are played, the first of the leaderboard, and the first game that each agent forfeits."""
 
     def __init__(
-        self, schedule: Schedule, agents: Sequence[Identity], store: Store, folder: Path, console: Terminal
+        self,
+        schedule: Schedule,
+        agents: Sequence[Identity],
+        store: Store,
+        folder: Path,
+        console: Terminal,
+        *,
+        board: bool,
     ) -> None:
+        """Show a `board` of those who lead only where no stored game is played again: it reads each game once."""
         self._schedule, self._agents, self._folder, self._console = schedule, agents, folder, console
         self._store, self._done = store, 0
         self._display: Display | None = None
-        self._board = LiveBoard(store) if console.is_terminal else None
+        self._board = LiveBoard(store) if board and console.is_terminal else None
         self._names = {agent.digest: agent.name for agent in agents}
         self._failed: set[str] = set()
         self._begun = False

@@ -19,10 +19,9 @@ from marl.base.schema import Frozen, Size
 from tournaments.ratings.elo import Ratings, rate
 from tournaments.records.results import Results
 from tournaments.schedules.information import Information, ring
-from tournaments.schedules.rounds import Decisions, Entry, Matches, Outcome, Seeds
+from tournaments.schedules.rounds import GROWTH, Decisions, Entry, Matches, Outcome, Seeds
 
 FIRST = 2  # seeds of each table of the ring that begins
-GROWTH = 10  # a round plays a tenth of the seeds so far
 ERRORS = 0.05  # the chance that the best `top` agents are named wrongly
 
 

@@ -16,10 +16,9 @@ from marl.base.schema import Frozen, Size
 from tournaments.ratings.bounds import radius
 from tournaments.ratings.sprt import score_of
 from tournaments.schedules.points import Points
-from tournaments.schedules.rounds import Decisions, Entry, Matches, Outcome, Seeds
+from tournaments.schedules.rounds import GROWTH, Decisions, Entry, Matches, Outcome, Seeds
 
 Pair = tuple[str, str]
-GROWTH = 10
 
 
 class BestConfig(Frozen):

@@ -16,6 +16,7 @@ from tournaments.records.fixture import Block, Fixture, rotations, seeds_of
 from tournaments.records.results import Results
 from tournaments.records.store import Store
 
+GROWTH = 10  # a schedule that goes on until it knows plays a tenth more in each round
 SEEDS_AT_A_TIME = 8  # seeds that all matches of a round play before the next ones
 Pairing = tuple[str, ...]  # the ids of the agents of a match; one that sits twice is there twice
 

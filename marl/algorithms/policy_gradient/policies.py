@@ -38,6 +38,7 @@ class Policies(Protocol):
     In acting, W numbers describe the policy of a row; in training, the actor's outputs [B, O] do.
     """
 
+    chosen: str  # where what was chosen is recorded: "action", or an extra of the trajectory
     outputs: int  # O
     width: int  # W
 
@@ -124,6 +125,6 @@ class SquashedGaussian(nn.Module):
         return ((log_density - log_slope) * numbers).sum(1), (entropy * numbers).sum(1)
 
 
-def policies_of(spec: Spec, initial_log_std: float) -> Categorical | SquashedGaussian:
+def policies_of(spec: Spec, initial_log_std: float) -> Policies:
     """Return the family of policies for a game's actions."""
     return Categorical(spec) if isinstance(spec.action, Discrete) else SquashedGaussian(spec, initial_log_std)

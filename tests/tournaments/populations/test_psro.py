@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tournaments.populations.metagame import solve
+from tournaments.populations.meta_strategy import solve
 from tournaments.populations.psro.config import GamesConfig
 from tournaments.populations.psro.solution import gain_of, more_games, opponents
 from tournaments.ratings.table import Table

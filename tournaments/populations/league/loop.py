@@ -47,7 +47,7 @@ from tournaments.populations.league.evidence import REMEMBERED, Evidence, Frozen
 from tournaments.populations.league.meetings import Cell, Cells
 from tournaments.populations.league.roles import League
 from tournaments.populations.league.training import Line, Task, name_of, run_of, train_round, training_of, until_of
-from tournaments.populations.metagame import solve
+from tournaments.populations.meta_strategy import solve
 from tournaments.populations.population import Population, named_agents
 from tournaments.populations.spent import GAMES, TRAINING, spending
 from tournaments.populations.training import DIVERGED

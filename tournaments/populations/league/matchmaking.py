@@ -26,7 +26,7 @@ from games.arrays import Floats, Ints
 from games.errors import UserError, nearest, written
 from marl import equilibria
 from marl.training import pfsp
-from tournaments.populations.metagame import ROUNDING, supported
+from tournaments.populations.meta_strategy import ROUNDING, supported
 
 NOBODY = 1e-10  # a sum of weights below which they say nothing
 WINDOW = 10

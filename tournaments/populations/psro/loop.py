@@ -45,7 +45,7 @@ from tournaments.populations.files import (
 )
 from tournaments.populations.history import with_error
 from tournaments.populations.meetings import Games
-from tournaments.populations.metagame import solve
+from tournaments.populations.meta_strategy import solve
 from tournaments.populations.policies import Policies, policies_of
 from tournaments.populations.population import Population, named_agents
 from tournaments.populations.psro.config import BEST, PsroConfig

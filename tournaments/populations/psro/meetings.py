@@ -7,7 +7,7 @@ import numpy as np
 
 from tournaments.populations.files import Member, Round
 from tournaments.populations.meetings import Games, distinct
-from tournaments.populations.metagame import Meta, solve
+from tournaments.populations.meta_strategy import Meta, solve
 from tournaments.populations.policies import Policies
 from tournaments.populations.psro.config import PsroConfig
 from tournaments.populations.psro.solution import more_games

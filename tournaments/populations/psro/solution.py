@@ -15,7 +15,7 @@ import numpy as np
 
 from games.arrays import Floats, Ints
 from tournaments.populations.files import Weights, finite
-from tournaments.populations.metagame import ROUNDING, Meta, cells_of
+from tournaments.populations.meta_strategy import ROUNDING, Meta, cells_of
 from tournaments.populations.psro.config import GamesConfig
 from tournaments.ratings.table import Table
 
