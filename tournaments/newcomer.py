@@ -30,6 +30,7 @@ from tournaments.schedules.rounds import Outcome, Schedule
 from tournaments.tournament import TournamentConfig, entry_of, play_schedule
 
 TRIALS = 4  # games of the newcomer against itself
+COPY = "copy the folder and add to the copy"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def place(
         newcomer = _newcomer(reference, spec)
         others = _others(opened, newcomer, spec, console, {*trusted, newcomer.reference})
     _try(config, newcomer, spec)
-    with lock.held(folder, "a tournament"), Store(folder / STORE, create=True) as opened:
+    with lock.held(folder, "a tournament", COPY), Store(folder / STORE, create=True) as opened:
         opened.add_agents([StoredAgent(newcomer.digest, newcomer.name, newcomer.reference)])
         provenance.record(opened, config.game, [newcomer])
         agents = [*others, newcomer]

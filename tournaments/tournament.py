@@ -33,11 +33,10 @@ from tournaments.records import provenance
 from tournaments.records.played import StoredAgent
 from tournaments.records.store import STORE, Store
 from tournaments.reports.report import print_table
+from tournaments.reports.schedule import RESULT, RESULT_TABLE
 from tournaments.schedules.config import ScheduleConfig
 from tournaments.schedules.round_robin import RoundRobinConfig
 from tournaments.schedules.rounds import Entry, Outcome, Round, Rules, Schedule
-
-RESULT, RESULT_TABLE = "schedule.json", "schedule.md"
 
 
 class TournamentConfig(OfGame):
@@ -129,6 +128,8 @@ def tell(outcome: Outcome, console: Terminal) -> None:
 def write(outcome: Outcome, kind: str, folder: Path) -> None:
     """Write what a schedule found beside the store; of one that finds nothing, remove what another has written."""
     facts = {"kind": kind, "text": outcome.text, "reached": outcome.reached, **outcome.facts}
+    if outcome.rows:
+        facts["table"] = {"titles": outcome.titles, "rows": outcome.rows}
     table = markdown_table(outcome.titles, outcome.rows) if outcome.rows else []
     texts = {
         RESULT: json.dumps(facts, indent=1) + "\n",

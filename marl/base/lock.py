@@ -25,6 +25,7 @@ from games.errors import UserError
 from games.text import cut, shown
 
 FILE = "lock.json"
+ELSEWHERE = "name another --run-dir"  # advice to whoever finds a folder in use
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,18 @@ class Holder:
 
 
 @contextmanager
-def held(folder: Path, what: str) -> Iterator[None]:
+def held(folder: Path, what: str, elsewhere: str = ELSEWHERE) -> Iterator[None]:
     """Hold a folder, and create it if it does not exist; `what` names what runs there, such as "a training run".
 
-    Raises UserError if another process, which it names, holds the folder, or if the folder cannot be written.
+    `elsewhere` is the advice to work in another folder, for the message. Raises UserError if another process, which it
+    names, holds the folder, or if the folder cannot be written.
     """
     path = folder.absolute() / FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = _take(path, _this_process(what))
+        file = _take(path, _this_process(what), elsewhere)
     except OSError as error:
-        raise UserError(f"the folder '{folder}' cannot be written: {error}; name another --run-dir") from error
+        raise UserError(f"the folder '{folder}' cannot be written: {error}; {elsewhere}") from error
     try:
         yield
     finally:
@@ -64,7 +66,7 @@ def held(folder: Path, what: str) -> Iterator[None]:
         os.close(file)
 
 
-def _take(path: Path, holder: Holder) -> int:
+def _take(path: Path, holder: Holder, elsewhere: str) -> int:
     """Take the lock and return its open file; raises UserError if another process holds it."""
     if path.is_symlink():  # not a lock of ours: it must not be followed
         path.unlink()
@@ -77,7 +79,7 @@ def _take(path: Path, holder: Holder) -> int:
             except FileNotFoundError:
                 continue
         try:
-            if _claim(path, file, made):
+            if _claim(path, file, made, elsewhere):
                 os.write(file, json.dumps(asdict(holder)).encode())
                 os.fsync(file)
                 return file
@@ -87,7 +89,7 @@ def _take(path: Path, holder: Holder) -> int:
         os.close(file)
 
 
-def _claim(path: Path, file: int, made: bool) -> bool:
+def _claim(path: Path, file: int, made: bool, elsewhere: str) -> bool:
     """Lock the file that was opened at `path`; False where it is to be tried again with another file.
 
     Only a file that this process has made becomes its lock. A stale one is removed, by whoever has its kernel lock; so
@@ -97,7 +99,7 @@ def _claim(path: Path, file: int, made: bool) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         locked = True
     except BlockingIOError:
-        raise _refused(path, _recorded(file)) from None
+        raise _refused(path, _recorded(file), elsewhere) from None
     except OSError:
         locked = False
     if not _is_at(path, file):
@@ -106,7 +108,7 @@ def _claim(path: Path, file: int, made: bool) -> bool:
         return True
     recorded = _recorded(file)
     if not _gone(recorded, locked):
-        raise _refused(path, recorded)
+        raise _refused(path, recorded, elsewhere)
     if _is_at(path, file):  # without locks, another process can take the file over between these two lines only
         path.unlink()
     return False
@@ -122,13 +124,12 @@ def _gone(recorded: Holder | None, locked: bool) -> bool:
     return locked or here.boot != recorded.boot or _started(recorded.pid) != recorded.started
 
 
-def _refused(path: Path, recorded: Holder | None) -> UserError:
+def _refused(path: Path, recorded: Holder | None, elsewhere: str) -> UserError:
     if recorded is None:
         return UserError(
-            f"another process is using '{path.parent}'; wait for its end or name another --run-dir (if none is, "
-            f"delete '{path}')"
+            f"another process is using '{path.parent}'; wait for its end or {elsewhere} (if none is, delete '{path}')"
         )
-    advice = "wait for its end, stop it, or name another --run-dir"
+    advice = f"wait for its end, stop it, or {elsewhere}"
     if recorded.host != platform.node():
         advice += f" (if it no longer runs there, delete '{path}')"
     return UserError(f"'{path.parent}' is in use by {recorded}; {advice}")

@@ -13,6 +13,7 @@ from tests.tournaments.test_tournament import TIC_TAC_TOE, marl, play, rows
 from tournaments.newcomer import Target, place
 from tournaments.playing import play as playing
 from tournaments.records.store import Store
+from tournaments.reports.report import write_report
 from tournaments.reports.summary import summarize
 from tournaments.tournament import STORE, TournamentConfig, result_of
 
@@ -112,6 +113,14 @@ def test_three_players_have_gauntlets_and_focal_agents(tmp_path):
     assert all(line["score"] == pytest.approx((line["mean"] + 2) / 6) for line in lines)
     table = (tmp_path / "f" / "schedule.md").read_text()
     assert table.startswith("Focal agents, each among agents of the background.\n\n| agent")
+    with Store(path) as store:
+        written = write_report(summarize(store), path.parent)
+    page, text = (written[name].read_text() for name in ("report.html", "leaderboard.md"))
+    assert '<h2 id="schedule">Schedule: focal</h2>' in page and 'href="schedule.md"' in page
+    assert "## Schedule: focal" in text and table.partition("\n\n")[2].strip() in text
+    (path.parent / "schedule.json").write_text('{"kind": "focal", "text": "", "table": 1}')
+    with Store(path) as store, pytest.raises(UserError, match=r"schedule\.json', got a file that is damaged; delete"):
+        write_report(summarize(store), path.parent)
     with pytest.raises(UserError, match="a game of two players for the schedule 'swiss', got 3"):
         play(config("swiss", game=game, agents=agents), tmp_path / "s")
     assert not (tmp_path / "s").exists()

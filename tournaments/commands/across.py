@@ -32,6 +32,8 @@ def tournament_across(
     from tournaments.reports.across import across
     from tournaments.reports.report import print_table
 
+    if out is not None and out.exists() and not out.is_dir():
+        raise UserError(f"expected a folder as --out, got the file '{out}'; name another")
     found = across(stores, _names(name or []))
     if out is not None:
         try:
@@ -49,11 +51,14 @@ def tournament_across(
 
 
 def _names(texts: list[str]) -> dict[str, str]:
-    """Return what agents are called; an agent's name may have `=`, so the last one counts."""
+    """Return what agents are called. Names may have `=`: the last one outside of brackets stands between them."""
     found = {}
     for text in texts:
-        agent, equals, called = text.rpartition("=")
-        if not (agent and equals and called):
+        outside = [
+            at for at, letter in enumerate(text) if letter == "=" and text.count("(", 0, at) == text.count(")", 0, at)
+        ]
+        agent, called = (text[: outside[-1]], text[outside[-1] + 1 :]) if outside else ("", "")
+        if not (agent and called):
             raise UserError(f"expected --name as AGENT=NAME, got '{text}'")
         found[agent] = called
     return found

@@ -4,6 +4,7 @@
 their rounding error. `ask_again` lets the agents play the fixtures again and compares what they do.
 """
 
+import json
 import math
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -77,9 +78,9 @@ def verify(store: Store, selection: Selection, *, agents: bool = False, trusted:
         verified += record.game.moves is not None
         if difference := compare(record, again, venv.spec):
             found[record.id] = difference
-    notes = (
-        [f"the store has no moves of {_games(without_moves)}, which cannot be played again"] if without_moves else []
-    )
+    notes = _changed(store, venv.spec)
+    if without_moves:
+        notes.append(f"the store has no moves of {_games(without_moves)}, which cannot be played again")
     asked = 0
     if agents:
         references, unknown = known_agents(store, venv.spec, trusted)
@@ -89,6 +90,16 @@ def verify(store: Store, selection: Selection, *, agents: bool = False, trusted:
             if difference:
                 found.setdefault(record.id, difference)
     return Verdict(verified, without_moves, asked, list(found.values()), notes)
+
+
+def _changed(store: Store, spec: Spec) -> list[str]:
+    """Return a note where the game is described otherwise than when the store was made."""
+    then, now = store.get("spec"), json.loads(json.dumps(spec.to_json()))
+    fields = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    if not fields:
+        return []
+    what = "; ".join(f"{name} {json.dumps(then.get(name))}, now {json.dumps(now.get(name))}" for name in fields)
+    return [f"the game has changed since the store was made: {what}; ratings follow the store"]
 
 
 def _games(number: int) -> str:

@@ -1,6 +1,7 @@
 """The report of a tournament: a leaderboard on the terminal, in Markdown and in CSV, and one HTML page.
 
-Each is a pure function of the store, without a clock: the same store gives the same bytes.
+Each is a pure function of the store and of what its schedule found, without a clock: the same store gives the same
+bytes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,9 +21,9 @@ from tournaments.ratings.elo import K, Rating
 from tournaments.ratings.matchups import Matchups
 from tournaments.ratings.model import PRIOR_SD
 from tournaments.records.played import TERMINATIONS, Game
+from tournaments.reports.games import MOST_WRITTEN, Pairing, csv_of_games, games_page, pairings
 from tournaments.reports.games import PAGE as GAMES_PAGE
 from tournaments.reports.games import TABLE as GAMES_CSV
-from tournaments.reports.games import Pairing, csv_of_games, games_page, pairings
 from tournaments.reports.metagame import metagame_lines, metagame_section
 from tournaments.reports.page import page
 from tournaments.reports.pairs import (
@@ -35,6 +36,7 @@ from tournaments.reports.pairs import (
     superiority_table,
     written,
 )
+from tournaments.reports.schedule import RESULT, RESULT_TABLE, schedule_section
 from tournaments.reports.sections import Section, markdown_of
 from tournaments.reports.summary import Summary, listed
 from tournaments.reports.teams import team_lines, team_section
@@ -46,6 +48,8 @@ FILES = {  # beside the page, and what they hold
     "pairs.csv": "every pair of agents",
     GAMES_PAGE: "the games of each pairing",
     GAMES_CSV: "every game",
+    RESULT_TABLE: "what the schedule found",
+    RESULT: "the same as JSON",
 }
 RATING_TITLES = ["rank", "agent", "Elo", "±95 %", "games", "score"]
 CLEAN_TITLES = ["Elo without forfeits", "±95 %"]
@@ -181,9 +185,9 @@ def _unit_line(summary: Summary, table: Matchups) -> str:
     return f"Payoffs are per {table.unit}{steps}, against the pool: all agents, itself included.{best}"
 
 
-def _sections(summary: Summary) -> list[Section]:
-    """Return the sections beyond the leaderboard and its tables."""
-    return [*metagame_section(summary), *team_section(summary)]
+def _sections(summary: Summary, folder: Path) -> list[Section]:
+    """Return the sections beyond the leaderboard and its tables; the schedule of `folder` has the first."""
+    return [*schedule_section(folder), *metagame_section(summary), *team_section(summary)]
 
 
 def _seat_line(summary: Summary) -> str:
@@ -243,7 +247,7 @@ def _method(summary: Summary) -> str:
     )
 
 
-def _markdown(summary: Summary) -> str:
+def _markdown(summary: Summary, sections: Sequence[Section]) -> str:
     lines = [f"# {markdown_cell(summary.title)}", ""]
     for line in summary.never_finished.values():
         lines += [f"**{markdown_cell(line)}**", ""]
@@ -272,7 +276,7 @@ def _markdown(summary: Summary) -> str:
         lines += [*markdown_table(_rating_titles(summary), rows), ""]
     if summary.ratings:
         lines += [_seat_line(summary), ""]
-    lines += markdown_of(_sections(summary))
+    lines += markdown_of(sections)
     lines += [f"- {markdown_cell(warning)}" for warning in summary.warnings] + ([""] if summary.warnings else [])
     return "\n".join([*lines, _method(summary), ""])
 
@@ -333,7 +337,7 @@ def _bars(part: Sequence[Rating]) -> tuple[list[_Bar], float]:
     return [_Bar(place(r.elo - r.ci95), place(r.elo), place(r.elo + r.ci95)) for r in part], place(0.0)
 
 
-def _html(summary: Summary, found: Sequence[Pairing], files: Mapping[str, str]) -> str:
+def _html(summary: Summary, sections: Sequence[Section], found: Sequence[Pairing], files: Mapping[str, str]) -> str:
     anchors = {frozenset(pairing.agents): f"{GAMES_PAGE}#{pairing.anchor}" for pairing in found}
 
     def link(agent: str, other: str) -> str:
@@ -362,12 +366,13 @@ def _html(summary: Summary, found: Sequence[Pairing], files: Mapping[str, str]) 
         unit_line=_unit_line(summary, table) if table else "",
         payoff_table=payoff_table(table, table.payoff, table.ci95, table.best, link) if table else [],
         welfare_table=payoff_table(table, table.welfare, table.welfare_ci95, no_best) if table else [],
-        sections=_sections(summary),
+        sections=sections,
         terminations=[kind for kind in TERMINATIONS if any(ending.counts[kind] for ending in summary.endings)],
         linked=bool(found),
         method=_method(summary),
         duration=duration,
         files=files,
+        most_written=MOST_WRITTEN,
     )
 
 
@@ -377,18 +382,26 @@ def write_report(summary: Summary, folder: str | Path, games: Sequence[Game] | N
     Games without Elo have pairs if they have two players. With `games` (`games_of`) also `games.csv` and, if they are
     few, `games.html`, to which the cells of the page's tables lead; without, such files of an earlier report are
     removed. The page is `tournament.html` in the folder of a population, whose own report is `report.html`. Return the
-    paths by file name.
+    paths by file name. Raises UserError for a damaged `schedule.json`.
     """
     folder = Path(folder)
     page = "tournament.html" if (folder / POPULATION).exists() else PAGE
-    texts: dict[str, Iterable[str]] = {"leaderboard.md": [_markdown(summary)], "leaderboard.csv": [_csv(summary)]}
+    sections = _sections(summary, folder)
+    texts: dict[str, Iterable[str]] = {
+        "leaderboard.md": [_markdown(summary, sections)],
+        "leaderboard.csv": [_csv(summary)],
+    }
     if (pairs := csv_of_pairs(summary)) is not None:
         texts["pairs.csv"] = [pairs]
     found = pairings(games or (), summary.agents)
     if games is not None:
         texts[GAMES_CSV] = csv_of_games(games, summary.num_players)
-    beside = [*texts, *([GAMES_PAGE] if found else [])]
-    texts[page] = [_html(summary, found, {name: what for name, what in FILES.items() if name in beside})]
+    beside = [
+        *texts,
+        *([GAMES_PAGE] if found else []),
+        *(name for name in (RESULT, RESULT_TABLE) if (folder / name).exists()),
+    ]
+    texts[page] = [_html(summary, sections, found, {name: what for name, what in FILES.items() if name in beside})]
     if found:
         texts[GAMES_PAGE] = [games_page(summary.title, found, page)]
     try:

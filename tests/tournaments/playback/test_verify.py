@@ -180,6 +180,17 @@ def test_games_without_moves_are_counted(tmp_path, capsys):
     assert "has no moves of 4 games" in said and "No game could be played again" in said
 
 
+def test_a_game_whose_spec_has_changed_is_noted(tmp_path):
+    path = played(tmp_path, seeds=1)
+    with Store(path, create=True) as store:
+        store.set("spec", store.get("spec") | {"max_length": 8})
+    verdict = found(path)
+    assert verdict.differences == []
+    assert verdict.notes == [
+        "the game has changed since the store was made: max_length 8, now 9; ratings follow the store"
+    ]
+
+
 def test_a_sample_is_drawn_by_ids(tmp_path):
     path = played(tmp_path, seeds=8)
     assert found(path, selection=Selection(sample=5)).verified == 5

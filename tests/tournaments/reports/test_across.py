@@ -109,5 +109,10 @@ def test_the_command(tmp_path, capsys):
     assert "| 1 | third |" in (tmp_path / "out" / "across.md").read_text()
     assert marl("tournament", "across", *stores, "--json") == 0
     assert json.loads(capsys.readouterr().out)["agents"][0]["agent"] == C
-    assert marl("tournament", "across", *stores, "--name", "nothing") == 2
-    assert "expected --name as AGENT=NAME, got 'nothing'" in capsys.readouterr().err
+    for text in ("nothing", "f(x=1)"):
+        assert marl("tournament", "across", *stores, "--name", text) == 2
+        assert f"expected --name as AGENT=NAME, got '{text}'" in capsys.readouterr().err
+    assert marl("tournament", "across", *stores, "--name", f"{C}=f(x=1)", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["agents"][0]["agent"] == "f(x=1)"
+    assert marl("tournament", "across", *stores, "--out", tmp_path / "out" / "across.csv") == 2
+    assert "expected a folder as --out, got the file" in capsys.readouterr().err
