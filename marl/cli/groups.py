@@ -5,6 +5,7 @@ An entry point names a Typer app, which becomes a group (`marl tournament run`),
 """
 
 from importlib.metadata import EntryPoint
+from types import FunctionType
 from typing import Any
 
 import typer
@@ -61,7 +62,7 @@ def load(name: str) -> Any:
     """Return the group, or the command, that is registered by a name; raises UserError where it cannot be had."""
     registered = plugins.load(plugins.COMMANDS, name)
     with theirs(f"the commands of 'marl {name}' could not be built"):
-        return typer.main.get_group(registered) if isinstance(registered, typer.Typer) else _alone(registered)
+        return _alone(registered) if isinstance(registered, FunctionType) else typer.main.get_group(registered)
 
 
 def _alone(function: Any) -> Any:
