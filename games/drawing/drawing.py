@@ -1,9 +1,9 @@
 """Draw a game's position, for everybody or for one of its players.
 
-A game draws itself by one optional method, `draw(player) -> Drawing | None` of its `State`, or `picture(env, player)` of a
-`VecEnv`. With a player named, it reads nothing that is hidden from this player; None as player shows everything. Where
-a game has no such method, or returns None, its text is drawn: `str(state)` where nothing is hidden from who looks, else
-what `describe(player)` says, else the numbers of the player's view.
+A game draws itself by one optional method: `draw(player) -> Drawing | None` of its `State`, or of its `VecEnv`
+`picture(env, player)`. With a player named, it reads nothing that is hidden from this player; None as player shows
+everything. Where a game has no such method, or returns None, its text is drawn: `str(state)` where nothing is hidden
+from who looks, else what `describe(player)` says, else the numbers of the player's view.
 """
 
 from collections.abc import Mapping
@@ -50,9 +50,9 @@ def drawing_of_frame(venv: VecEnv, env: int = 0, player: int | None = None) -> D
 def with_values(drawing: Drawing, values: Mapping[int, float], kind: Kind = "heat") -> Drawing:
     """Return a drawing with a number for each action, such as a policy or visits, over the places of the actions.
 
-    "heat" shades a place the more, the larger its number; "bars" draws a bar at its bottom. Both write the number of the
-    strongest actions. The largest number is the full shade, or length. Actions without a place are left out; of those
-    that share a place the numbers are added.
+    "heat" shades a place the more, the larger its number; "bars" draws a bar at its bottom. The largest number is the
+    full shade, or length, and the larger ones are written. Actions without a place are left out; of those that share a
+    place the numbers are added.
     """
     places: dict[Area, float] = {}
     for action, value in values.items():
