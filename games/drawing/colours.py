@@ -28,7 +28,8 @@ COLOURS = {
     "back": ("#5b7f9c", "#3f5b72"),  # of a card
     "pip": ("#1c2024", "#1c2024"),  # on a card
     "red": ("#b3342b", "#b3342b"),
-    "food": ("#009e73", "#1bb88b"),
+    "food": ("#6f8f00", "#93b51f"),
+    "prey": ("#8a5a2b", "#b98556"),
     "shine": ("#ffffff", "#ffffff"),
     "last": ("#e69f00", "#f0b429"),  # marks the last move
     "value": ("#cc79a7", "#d990b8"),  # numbers on moves
