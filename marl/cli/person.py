@@ -70,13 +70,19 @@ class Person(Stateless):
 class Announced:
     """Say at the terminal what another agent does, where the person sees it."""
 
-    def __init__(self, agent: Agent, name: str, person: Person, venv: VecEnv, console: Terminal) -> None:
+    def __init__(
+        self, agent: Agent, name: str, person: Person, venv: VecEnv, console: Terminal, waiting: str = ""
+    ) -> None:
+        """`waiting` is printed before each decision of an agent that is slow."""
         self._agent, self._name, self._person, self._venv, self._console = agent, name, person, venv, console
+        self._waiting = waiting
 
     def initial_hidden(self, rows: int) -> Hidden:
         return self._agent.initial_hidden(rows)
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        if self._waiting:
+            self._console.print(self._waiting, style="dim")
         decision, hidden = self._agent.act(view, hidden)
         for row, (player, action) in enumerate(zip(view.player.tolist(), decision.action.tolist(), strict=True)):
             if self._venv.spec.perfect_information or self._seen(view.take(row), player):
@@ -110,7 +116,9 @@ def play(game: str, against: str, seat: int, seed: int, console: Terminal) -> No
         raise UserError(f"'{game}' has seats 0 to {spec.num_players - 1}, got --seat {seat}")
     entrant = load_entrant(against, spec)
     person = Person(venv, seat, console)
-    roster: list[Agent] = [person, Announced(entrant.answerable(spec), entrant.name, person, venv, console)]
+    waiting = getattr(entrant.agent, "waiting", "")
+    other = Announced(entrant.answerable(spec), entrant.name, person, venv, console, waiting)
+    roster: list[Agent] = [person, other]
     seating = np.array([[0 if player == seat else 1 for player in range(spec.num_players)]])
     streams = np.array([0, entrant.stream(stream(seed, "play"))], np.uint64)
     console.print(f"{game} against {entrant.name}: you are player {seat}; help says what you can type")

@@ -1,0 +1,74 @@
+"""What a model has answered, read and checked: the moves that it names, or a value.
+
+The last lines `Final answer: ...` count, also within Markdown; without any, the last line of the answer. A move is
+found by its name, whatever its case, or by its number in the list where moves have other names.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from games.words import Moves
+
+LONGEST_SAID = 60  # characters of what was named in place of a move
+
+_THOUGHT = re.compile(r".*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)  # as local models mark what is not yet an answer
+_FINAL = re.compile(r"final\s+answer(?:\s+is)?[\s*_]*[::][\s*_]*(.+)", re.IGNORECASE)
+_BOXED = re.compile(r"\\boxed\{(?:\\text\{)?([^{}]*)\}+")
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%[\s:,-]*(.+)")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_AROUND = " \t*_`'\"$<>[]"  # what Markdown and habit put around a move
+
+
+@dataclass(frozen=True)
+class Named:
+    """The actions that an answer names, the first one first, with their shares, which sum to 1; empty where it names
+    no legal move. `said` is what it names in place of one; empty where nothing can be read.
+    """
+
+    shares: dict[int, float]
+    said: str = ""
+
+
+def moves_named(answer: str, moves: Moves, most: int) -> Named:
+    """Return the legal moves that an answer names, `most` of them; the others that it names are left out."""
+    lines = _final(answer)[-most:] if most == 1 else _final(answer)[:most]
+    shares: dict[int, float] = {}
+    for line in lines:
+        action, share = _move(line, moves)
+        if action is not None and action not in shares and share > 0:
+            shares[action] = share
+    total = sum(shares.values())
+    return Named({action: share / total for action, share in shares.items()}, lines[-1][:LONGEST_SAID] if lines else "")
+
+
+def value_named(answer: str) -> float | None:
+    """Return the value from 0 to 1 that an answer gives as a number from 1 to 100; None where it gives none."""
+    for line in reversed(_final(answer)):
+        number = _NUMBER.search(line)
+        if number and 1 <= float(number[0]) <= 100:
+            return (float(number[0]) - 1) / 99
+    return None
+
+
+def _final(answer: str) -> list[str]:
+    """Return what stands behind `Final answer:`, line by line; without any, the last line."""
+    lines = [line.strip() for line in _THOUGHT.sub("", answer).splitlines()]
+    found = [final[1].strip() for line in lines if (final := _FINAL.search(line))]
+    return found or [line for line in lines if line][-1:]
+
+
+def _move(line: str, moves: Moves) -> tuple[int | None, float]:
+    """Return the action that a line names, or None, and its share: 1 where it gives none."""
+    for text, share in _readings(line):
+        for candidate in (text, text.strip(_AROUND), text.strip(_AROUND).rstrip(".,;!")):
+            if (action := moves.find(candidate)) is not None:
+                return action, share
+    return None, 0.0
+
+
+def _readings(line: str) -> Sequence[tuple[str, float]]:
+    """Return what a line may say, the plainest first, with the share that it then gives."""
+    boxed = [(found, 1.0) for found in _BOXED.findall(line)]
+    shared = _SHARE.match(line.strip(_AROUND))
+    return [(line, 1.0), *boxed, *([(shared[2], float(shared[1]))] if shared else [])]
