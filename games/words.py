@@ -26,7 +26,7 @@ class Moves:
     """
 
     def __init__(self, names: Sequence[str], actions: Sequence[int]) -> None:
-        self.names, self._actions = [name.strip() for name in names], actions
+        self.names, self.actions = [name.strip() for name in names], actions
         self.numbered = not any(name.isdecimal() for name in self.names)
 
     def listed(self, most: float = math.inf) -> str:
@@ -37,12 +37,17 @@ class Moves:
         return ", ".join(first) + (f" and {len(words) - len(first)} more" if len(words) > len(first) else "")
 
     def find(self, said: str) -> int | None:
-        """Return the action that was named; None where it is none, or several are called so."""
-        places = [str(place + 1) for place in range(len(self._actions))] if self.numbered else []
+        """Return the action that was typed, by name or by place; None where it is none, or several are called so."""
+        places = [str(place + 1) for place in range(len(self.actions))] if self.numbered else []
+        action = self.named(said)
+        return self.actions[places.index(said)] if action is None and said in places else action
+
+    def named(self, said: str) -> int | None:
+        """Return the action that has a name, whatever its case; None where none has, or several."""
         folded = [name.casefold() for name in self.names]
-        for names, word in ((self.names, said), (folded, said.casefold()), (places, said)):
+        for names, word in ((self.names, said), (folded, said.casefold())):
             if names.count(word) == 1:
-                return self._actions[names.index(word)]
+                return self.actions[names.index(word)]
         return None
 
 

@@ -591,8 +591,8 @@ def _scripted(text: str, target: Any, reference: Reference, spec: Spec) -> Entra
     takes_spec = "spec" in parameters_of(target)
     agent = call(target, reference, **({"spec": spec} if takes_spec else {}))
     if isinstance(agent, Chat):
-        shown = replace(reference, arguments=tuple((k, v) for k, v in reference.arguments if k not in OPERATION)).shown
-        return Entrant(shown, text, agent.digest, agent, draws=int(agent.digest[:16], 16))
+        shown = ", ".join(f"{name}={value}" for name, value in reference.arguments if name not in OPERATION)
+        return Entrant(f"{CHAT}({shown})", text, agent.digest, agent, draws=int(agent.digest[:16], 16))
     return Entrant(text, text, digest_of_code(target, reference), agent, draws=_drawn_from(reference))
 
 

@@ -181,7 +181,10 @@ class Chat(Stateless):
         words, rows = view.words(), range(len(view))
         told = [self._prompt.position(words[row], int(view.player[row])) for row in rows]
         seed = [f"{key:016x}" if self._sampled else "" for key in view.key.tolist()]
-        first = {same: row for row, same in reversed(list(enumerate(zip(told, seed, strict=True))))}
+        asked = list(zip(told, seed, strict=True))
+        first: dict[tuple[str, str], int] = {}
+        for row, same in enumerate(asked):
+            first.setdefault(same, row)
         connection, answers = self._open()
 
         def begin(row: int) -> Awaitable[Conversation]:
@@ -190,7 +193,7 @@ class Chat(Stateless):
             return self._converse(conversation, ask, partial(read, words[row]))
 
         said = dict(zip(first, connection.run(_together([partial(begin, row) for row in first.values()])), strict=True))
-        return [said[same] for same in zip(told, seed, strict=True)]
+        return [said[same] for same in asked]
 
     def _open(self) -> tuple[Connection, Answers]:
         if self._opened is None:
@@ -229,9 +232,12 @@ class Chat(Stateless):
         key = digest([server.url, server.model, server.options, messages, seed])  # with all attempts before this one
         if known := answers.get(key):
             return known, 0.0
-        if self._budget.limited:
-            self._budget.check(*answers.spent(self.digest))
-        answer, seconds = await connection.answer(messages, left)
+
+        def within_budget() -> None:
+            if self._budget.limited:
+                self._budget.check(*answers.spent(self.digest))
+
+        answer, seconds = await connection.answer(messages, left, within_budget)
         return answers.add(key, self.digest, answer), seconds
 
     def _read_moves(self, words: Words, said: Conversation, answer: Answer) -> "Fault | None":

@@ -1,7 +1,8 @@
 """What a model has answered, read and checked: the moves that it names, or a value.
 
 The last lines `Final answer: ...` count, also within Markdown; without any, the last line of the answer. A move is
-found by its name, whatever its case, or by its number in the list where moves have other names.
+found by its name, whatever its case, or by the last words of it where no other legal move ends so: `3` is the move
+`[P0]Bid: 3`. Its place in the list does not count, as it could be mistaken for such a number.
 """
 
 import re
@@ -13,11 +14,11 @@ from games.words import Moves
 LONGEST_SAID = 60  # characters of what was named in place of a move
 
 _THOUGHT = re.compile(r".*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)  # as local models mark what is not yet an answer
-_FINAL = re.compile(r"final\s+answer(?:\s+is)?[\s*_]*[::][\s*_]*(.+)", re.IGNORECASE)
+_FINAL = re.compile(r"final\s+answer(?:\s+is)?[\s*_]*:[\s*_]*(.+)", re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed\{(?:\\text\{)?([^{}]*)\}+")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%[\s:,-]*(.+)")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
-_AROUND = " \t*_`'\"$<>[]"  # what Markdown and habit put around a move
+_AROUND = " \t*_`'\"$<>[].,;!"  # what Markdown and habit put around a move
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,27 @@ def _final(answer: str) -> list[str]:
 def _move(line: str, moves: Moves) -> tuple[int | None, float]:
     """Return the action that a line names, or None, and its share: 1 where it gives none."""
     for text, share in _readings(line):
-        for candidate in (text, text.strip(_AROUND), text.strip(_AROUND).rstrip(".,;!")):
-            if (action := moves.find(candidate)) is not None:
-                return action, share
+        if (action := moves.named(text)) is not None:
+            return action, share
+    names = [_bare(name) for name in moves.names]
+    for same in (str.__eq__, _ends):
+        for text, share in _readings(line):
+            found = [action for name, action in zip(names, moves.actions, strict=True) if same(name, _bare(text))]
+            if len(found) == 1:
+                return found[0], share
     return None, 0.0
+
+
+def _bare(text: str) -> str:
+    """Return what is left of a name without what may stand around it."""
+    return text.strip(_AROUND).casefold()
+
+
+def _ends(name: str, words: str) -> bool:
+    """Return whether a name ends with whole words."""
+    before = name[: len(name) - len(words)][-1:]
+    joined = before.isalnum() and words[:1].isalnum() or before in ("-", ".")
+    return bool(words) and name.endswith(words) and not joined
 
 
 def _readings(line: str) -> Sequence[tuple[str, float]]:

@@ -15,7 +15,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -115,11 +115,17 @@ class Connection:
             future.cancel()
             raise
 
-    async def answer(self, messages: Sequence[Message], seconds: float) -> tuple[Answer, float]:
-        """Return the answer to a conversation, and the seconds that it took; raises TooSlow, and RunFailed."""
+    async def answer(
+        self, messages: Sequence[Message], seconds: float, before: Callable[[], None] = lambda: None
+    ) -> tuple[Answer, float]:
+        """Return the answer to a conversation, and the seconds that it took; `before` is called before each request.
+
+        Raises TooSlow where one takes more than `seconds`, and RunFailed where the server cannot be asked.
+        """
         tries = 0
         while True:
             async with self._slots:
+                before()
                 began = time.monotonic()
                 try:
                     async with asyncio.timeout(seconds):
