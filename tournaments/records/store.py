@@ -96,7 +96,9 @@ class Store(StoreFile):
         query = "SELECT ply, kind, value FROM notes WHERE game = ? AND kind GLOB ? ORDER BY ply, kind"
         rows = self._rows(query, game, f"{_BY}[0-9]*")
         with self._reading():
-            return [Note(int(ply), int(kind.removeprefix(_BY)), json.dumps(json.loads(value))) for ply, kind, value in rows]
+            return [
+                Note(int(ply), int(kind.removeprefix(_BY)), json.dumps(json.loads(value))) for ply, kind, value in rows
+            ]
 
     def _numbers(self, ids: set[str]) -> dict[str, int]:
         """Return the numbers of agents by id; an unknown id is added, with the id as its name."""

@@ -3,10 +3,10 @@
     chat(model=llama3.2, url=http://localhost:11434/v1)
     chat(model=gpt-4.1-mini, url=https://api.openai.com/v1, key=OPENAI_API_KEY, temperature=0, dollars=2, ...)
 
-An answer that names no legal move is asked again, with what was wrong, up to `attempts` times (as in DeepMind's
-game_arena). A decision is a function of what was asked: answers are kept on disk, and what was asked before is not asked
-again. A model that is sampled (any temperature but 0) is asked once for each decision of each game; one of temperature
-0 once for each position.
+After an answer that names no legal move the model is asked again, with what was wrong, up to `attempts` times (as in
+DeepMind's game_arena). A decision is a function of what was asked: answers are kept on disk, and what was asked before
+is not asked again. A model that is sampled (any temperature but 0) is asked once for each decision of each game; one of
+temperature 0 once for each position.
 """
 
 import asyncio
@@ -71,6 +71,8 @@ class Chat(Stateless):
     budget that is spent.
     """
 
+    revision = 1
+
     def __init__(
         self,
         spec: Spec,
@@ -112,7 +114,9 @@ class Chat(Stateless):
         self._failures = 0  # of answers without which a search has gone on
         asked_of = {"model": model, "url": self._server.url, "options": options}
         asked_how = {"prompt": self._prompt.digest, "attempts": attempts, "candidates": candidates}
-        self.digest = digest({"chat": asked_of | asked_how})  # who it is: never the key, nor how patiently it is asked
+        self.digest = digest(
+            {"chat": self.revision} | asked_of | asked_how
+        )  # who it is: never the key, nor how patiently it is asked
         if not self._server.local:
             _say_who_reads(self._server.url, key)
 
@@ -162,7 +166,9 @@ class Chat(Stateless):
         """Log the first failure of an answer that a search goes on without."""
         failures = [said.failure for said in conversations if said.failure]
         if failures and not self._failures:
-            _log.warning("note: %s %s; %s, here and where it fails again", self._server.model, failures[0].detail, instead)
+            _log.warning(
+                "note: %s %s; %s, here and where it fails again", self._server.model, failures[0].detail, instead
+            )
         self._failures += len(failures)
 
     def _weights(self, view: View) -> tuple[Floats, list[Conversation]]:

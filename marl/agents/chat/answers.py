@@ -13,7 +13,9 @@ from games.words import Moves
 
 LONGEST_SAID = 60  # characters of what was named in place of a move
 
-_THOUGHT = re.compile(r".*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)  # as local models mark what is not yet an answer
+_THOUGHT = re.compile(
+    r".*</think(?:ing)?>", re.DOTALL | re.IGNORECASE
+)  # as local models mark what is not yet an answer
 _FINAL = re.compile(r"final\s+answer(?:\s+is)?[\s*_]*:[\s*_]*(.+)", re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed\{(?:\\text\{)?([^{}]*)\}+")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%[\s:,-]*(.+)")
@@ -81,7 +83,7 @@ def _bare(text: str) -> str:
 def _ends(name: str, words: str) -> bool:
     """Return whether a name ends with whole words."""
     before = name[: len(name) - len(words)][-1:]
-    joined = before.isalnum() and words[:1].isalnum() or before in ("-", ".")
+    joined = (before.isalnum() and words[:1].isalnum()) or before in ("-", ".")
     return bool(words) and name.endswith(words) and not joined
 
 

@@ -25,7 +25,9 @@ class Budget:
             if most is not None and not most > 0:
                 raise UserError(f"expected {name} of 'chat' above 0, got {most}; leave it out for no limit")
         prices = self.prompt_price, self.answer_price
-        if self.dollars is not None and (None in prices or not all(price is not None and price >= 0 for price in prices)):
+        if self.dollars is not None and (
+            None in prices or not all(price is not None and price >= 0 for price in prices)
+        ):
             raise UserError(
                 "dollars of 'chat' needs the prices of a million tokens, from 0 on: prompt_price=... and "
                 f"answer_price=..., got {self.prompt_price} and {self.answer_price}"

@@ -31,15 +31,15 @@ Final answer: MOVE
 
 where MOVE is one of the legal moves, written exactly as in the list."""
 
-CANDIDATES = """Name up to {candidates} moves that may be best for you, the best first, each with the share in percent of
-the times that you would play it. Reason step by step if it helps, then end your answer with one line for each of them:
+CANDIDATES = """Name up to {candidates} moves that may be best for you, the best first, each with the share of the times
+that you would play it, in percent. Reason step by step if it helps, then end your answer with one line for each:
 
 Final answer: SHARE% MOVE
 
 where SHARE is a number and MOVE is one of the legal moves, written exactly as in the list."""
 
-VALUE = """Say how good this position is for you: 1 if you lose for certain, 50 if the chances are even, 100 if you win for
-certain. Reason step by step if it helps, then end your answer with one line:
+VALUE = """Say how good this position is for you: 1 if you lose for certain, 50 if the chances are even, 100 if you win
+for certain. Reason step by step if it helps, then end your answer with one line:
 
 Final answer: NUMBER"""
 

@@ -21,6 +21,7 @@ from tests.chat_server import DROP, Faulty, completion, first_legal, serving
 
 TTT, FOUR, GOOFSPIEL = "openspiel:tic_tac_toe", "openspiel:connect_four", "openspiel:goofspiel(num_cards=3)"
 JSON = {"content-type": "application/json"}
+CUT = Faulty(body=completion("I th", finish="length"), headers=JSON)
 
 
 @pytest.fixture(autouse=True)
@@ -163,9 +164,9 @@ def test_an_illegal_answer_is_asked_again_with_what_was_wrong(entered):
         ('{"move": 3', "named no legal move in 2 answers; the last named '{\"move\": 3'"),
         ("", "named no legal move in 2 answers; the last was empty"),
         ("<think>hm</think>", "named no legal move in 2 answers; the last could not be read"),
-        (Faulty(body=completion("I th", finish="length"), headers=JSON), "named no legal move in 2 answers; the last was cut off"),
+        (CUT, "named no legal move in 2 answers; the last was cut off"),
     ],
-)  # fmt: skip
+)
 def test_no_legal_move_forfeits(reply, detail, entered):
     with serving(lambda _: reply) as server:
         entrant = entered(server, attempts=2)
@@ -314,7 +315,7 @@ def test_other_refusals(entered, monkeypatch, tmp_path):
     with pytest.raises(UserError, match="actions are numbers; choose another agent"):
         entered("http://localhost/v1", "gymnasium:gymnasium.Pendulum-v1")
     (tmp_path / "prompt.txt").write_text("You are x. {position}")
-    with pytest.raises(UserError, match="without {moves}; write it where the moves should stand"):
+    with pytest.raises(UserError, match=r"without \{moves\}; write it where the moves should stand"):
         entered("http://localhost/v1", prompt="prompt.txt")
     monkeypatch.setattr(chat_server.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="needs a package that is not installed; pip install 'marl\\[chat\\]'"):
@@ -365,7 +366,7 @@ def test_a_cache_that_is_none(entered, tmp_path):
 def test_a_budget_of_tokens_is_for_all_runs_together(entered):
     with serving(first_legal) as server:
         entered(server, tokens=300).agent.act(opening(2), None)
-        with pytest.raises(RunFailed, match="the budget of 'chat', 300 tokens, is spent; .* raise tokens="):
+        with pytest.raises(RunFailed, match=r"the budget of 'chat', 300 tokens, is spent; .* raise tokens="):
             entered(server, tokens=300, parallel=1).agent.act(opening(9), None)
         assert len(server.asked) == 3  # 110 tokens each
         entered(server, tokens=340).agent.act(opening(3), None)  # what is known costs nothing
@@ -374,7 +375,7 @@ def test_a_budget_of_tokens_is_for_all_runs_together(entered):
 def test_a_budget_of_money(entered):
     prices = {"prompt_price": 1.0, "answer_price": 10.0}  # dollars for a million: an answer costs 0.0002
     with serving(first_legal) as server:
-        with pytest.raises(RunFailed, match="the budget of 'chat', 0.0005 dollars, is spent"):
+        with pytest.raises(RunFailed, match=r"the budget of 'chat', 0\.0005 dollars, is spent"):
             entered(server, dollars=0.0005, parallel=1, **prices).agent.act(opening(9), None)
         assert len(server.asked) == 3
 
@@ -448,8 +449,8 @@ def test_a_policy_of_one_candidate_is_certain_and_one_of_none_uniform(entered, c
         other = entered(server, attempts=2).agent
         assert np.exp(other.policy(opening(1), None)[0])[0] == pytest.approx(np.full(9, 1 / 9))
     assert [record.message for record in caplog.records if record.name.endswith("chat.agent")] == [
-        "note: m named no legal move in 2 answers; the last named 'no'; all legal moves are taken to be alike, here and "
-        "where it fails again"
+        "note: m named no legal move in 2 answers; the last named 'no'; all legal moves are taken to be alike, here "
+        "and where it fails again"
     ]
 
 
@@ -468,7 +469,9 @@ def test_values_are_scaled_to_the_bounds_of_returns(entered):
 def test_outside_tournaments_a_failure_names_the_agent():
     with serving(lambda _: "no") as server, pytest.raises(RunFailed) as failed:
         marl.play(TTT, [f"chat(model=m, url={server.url})", "random"])
-    assert str(failed.value).startswith("the agent 'chat(model=m)' moved illegally: it named no legal move in 3 answers")
+    assert str(failed.value).startswith(
+        "the agent 'chat(model=m)' moved illegally: it named no legal move in 3 answers"
+    )
 
 
 def test_a_failure_that_no_referee_takes_is_raised(entered):
@@ -491,6 +494,7 @@ def test_it_plays_where_an_event_loop_runs(entered):
 
 def test_the_game_of_a_batch_is_that_of_one(entered):
     """Order and company change nothing: the same decisions of the same games, one by one and together."""
+
     def by_position(asked):
         return f"Final answer: {asked.moves[len(asked.body['messages'][0]['content']) % len(asked.moves)]}"
 
