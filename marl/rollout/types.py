@@ -36,7 +36,7 @@ class View:
     first: NDArray[np.bool_]  # [B] whether this is the player's first decision of its episode
     key: Keys  # [B] the key from which all randomness of this decision is drawn
     states: Callable[[], list[State]] | None = None  # clones of the positions; None for a game without positions
-    words: Callable[[], list[Words]] | None = None  # what the players may see, and their moves, for who reads
+    words: Callable[[], list[Words]] | None = None  # where no positions tell them; `in_words` gives them always
 
     @classmethod
     def of(cls, spec: Spec, states: Sequence[State], keys: Keys, *, first: bool) -> "View":
@@ -56,10 +56,6 @@ class View:
             first=np.full(rows, first),
             key=keys,
             states=lambda: [state.clone() for state in states],
-            words=lambda: [
-                words_of(state, player, seen, legal, perfect_information=spec.perfect_information)
-                for state, player, seen, legal in zip(states, mover.tolist(), obs, _legal(mask), strict=True)
-            ],
         )
 
     @classmethod
@@ -92,6 +88,14 @@ class View:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def in_words(self, spec: Spec) -> list[Words]:
+        """Return what the players may see, and their moves, for who reads; `spec` is the game's."""
+        if self.words is not None:
+            return self.words()
+        assert self.states is not None, "a view has words, or positions"
+        rows = zip(self.states(), self.player.tolist(), self.obs, _legal(self.action_mask), strict=True)
+        return [words_of(*row, perfect_information=spec.perfect_information) for row in rows]
 
     def take(self, index: int) -> "View":
         """Return one row alone, as a batch of one."""

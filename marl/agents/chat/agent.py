@@ -9,10 +9,8 @@ is not asked again. A model that is sampled (any temperature but 0) is asked onc
 temperature 0 once for each position.
 """
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Sequence
 from functools import lru_cache, partial
 from logging import getLogger
 from pathlib import Path
@@ -25,37 +23,24 @@ from games.contract import Box, Spec
 from games.errors import UserError, written
 from games.keys import draw
 from games.text import shown
-from games.words import Words
-from marl.agents.chat import prompts
-from marl.agents.chat.answers import Named, moves_named, value_named
 from marl.agents.chat.budget import Budget
 from marl.agents.chat.cache import Answer, Answers
-from marl.agents.chat.server import Connection, Message, Server, TooSlow
+from marl.agents.chat.conversation import Conversation, Moves, Task, converse
+from marl.agents.chat.conversation import Value as Valued
+from marl.agents.chat.prompts import Prompt
+from marl.agents.chat.server import Connection, Message, Server, together
 from marl.base.digests import canonical, digest
 from marl.base.engine import in_worker
 from marl.rollout.agent import LogProbs, Stateless, Value, log_probs_of
-from marl.rollout.types import AgentFailed, Decision, Hidden, View
+from marl.rollout.referee import told as told_of
+from marl.rollout.types import Decision, Hidden, View
 
 CACHE = "runs/answers.sqlite"  # where answers are kept, unless `cache` says otherwise
 OPERATION = ("url", "key", "seconds", "parallel", "tokens", "dollars", "prompt_price", "answer_price", "cache")
 
+OURS = ("model", "messages", "stream", "n")  # of a request, which `options` cannot change
+
 _log = getLogger(__name__)
-
-
-@dataclass
-class Conversation:
-    """What was said at one decision: the messages, the tokens, and what came of it."""
-
-    messages: list[Message]
-    tokens: list[int] = field(default_factory=lambda: [0, 0])  # of the prompts, and of the answers
-    named: Named | None = None  # the moves
-    value: float | None = None  # from 0 to 1
-    failure: AgentFailed | None = None
-
-    @property
-    def transcript(self) -> str:
-        """What is kept with the game, as JSON."""
-        return canonical({"messages": self.messages, "tokens": self.tokens})
 
 
 class Chat(Stateless):
@@ -106,17 +91,15 @@ class Chat(Stateless):
         asked = {"temperature": temperature, "max_tokens": max_tokens}
         options = _options(options) | {name: value for name, value in asked.items() if value is not None}
         self._spec, self._candidates, self._attempts, self._seconds = spec, candidates, attempts, seconds
-        self._prompt, self._budget = prompts.Prompt(spec, prompt), Budget(tokens, dollars, prompt_price, answer_price)
+        self._prompt, self._budget = Prompt(spec, prompt), Budget(tokens, dollars, prompt_price, answer_price)
         self._server, self._cache = Server(url.rstrip("/"), model, key, options, parallel), cache
-        self._task = prompts.filled(prompts.CANDIDATES, candidates=candidates) if candidates > 1 else prompts.MOVE
-        self._sampled = options.get("temperature") != 0
+        self._task, self._sampled = Moves(candidates), options.get("temperature") != 0
         self._opened: tuple[Connection, Answers] | None = None
         self._failures = 0  # of answers without which a search has gone on
         asked_of = {"model": model, "url": self._server.url, "options": options}
         asked_how = {"prompt": self._prompt.digest, "attempts": attempts, "candidates": candidates}
-        self.digest = digest(
-            {"chat": self.revision} | asked_of | asked_how
-        )  # who it is: never the key, nor how patiently it is asked
+        # Who it is: never the key, and not how patiently it is asked.
+        self.digest = digest({"chat": self.revision} | asked_of | asked_how)
         if not self._server.local:
             _say_who_reads(self._server.url, key)
 
@@ -148,10 +131,9 @@ class Chat(Stateless):
         low, high = self._spec.return_bounds
 
         def value(view: View, hidden: Hidden) -> Any:
-            conversations = self._ask(view, prompts.VALUE, self._read_value)
+            conversations = self._ask(view, Valued())
             self._say_what_failed(conversations, "the position is taken to be even")
-            found = [0.5 if said.value is None else said.value for said in conversations]
-            return np.array([low + (high - low) * share for share in found], np.float32)
+            return np.array([low + (high - low) * said.value for said in conversations], np.float32)
 
         return value
 
@@ -162,44 +144,40 @@ class Chat(Stateless):
                 part.close()
         self._opened = None
 
+    def _weights(self, view: View) -> tuple[Floats, list[Conversation]]:
+        """Return the shares [B, A] of the moves, and what was said; where no legal one was named, all are alike."""
+        conversations = self._ask(view, self._task)
+        weights = view.action_mask.astype(np.float64)
+        for row, said in enumerate(conversations):
+            if said.shares:
+                weights[row] = 0
+                weights[row, list(said.shares)] = list(said.shares.values())
+        return weights, conversations
+
     def _say_what_failed(self, conversations: Sequence[Conversation], instead: str) -> None:
         """Log the first failure of an answer that a search goes on without."""
         failures = [said.failure for said in conversations if said.failure]
         if failures and not self._failures:
-            _log.warning(
-                "note: %s %s; %s, here and where it fails again", self._server.model, failures[0].detail, instead
-            )
+            model, what = self._server.model, failures[0].detail
+            _log.warning("note: %s %s; %s, here and where it fails again", model, told_of(what), instead)
         self._failures += len(failures)
 
-    def _weights(self, view: View) -> tuple[Floats, list[Conversation]]:
-        """Return the shares [B, A] of the moves, and what was said; where no legal one was named, all are alike."""
-        conversations = self._ask(view, self._task, self._read_moves)
-        weights = view.action_mask.astype(np.float64)
-        for row, said in enumerate(conversations):
-            if said.named is not None:
-                weights[row] = 0
-                weights[row, list(said.named.shares)] = list(said.named.shares.values())
-        return weights, conversations
-
-    def _ask(self, view: View, task: str, read: "Read") -> list[Conversation]:
-        """Return what was said at each row [B]; rows at which the same is asked share an answer."""
-        assert view.words is not None, "the loop and View.of give words"
-        words, rows = view.words(), range(len(view))
-        told = [self._prompt.position(words[row], int(view.player[row])) for row in rows]
-        seed = [f"{key:016x}" if self._sampled else "" for key in view.key.tolist()]
-        asked = list(zip(told, seed, strict=True))
-        first: dict[tuple[str, str], int] = {}
-        for row, same in enumerate(asked):
-            first.setdefault(same, row)
+    def _ask(self, view: View, task: Task) -> list[Conversation]:
+        """Return what was said at each row [B]; rows at which the same is asked share a conversation."""
+        words, players = view.in_words(self._spec), view.player.tolist()
+        told = [self._prompt.position(*row) for row in zip(words, players, strict=True)]
+        draws = [f"{key:016x}" if self._sampled else "" for key in view.key.tolist()]
+        asked = list(zip(told, draws, strict=True))
+        row_of = {same: row for row, same in reversed(list(enumerate(asked)))}  # the first one
         connection, answers = self._open()
 
-        def begin(row: int) -> Awaitable[Conversation]:
-            conversation = Conversation([{"role": "user", "content": f"{told[row]}\n\n{task}"}])
-            ask = partial(self._answer, connection, answers, seed[row])
-            return self._converse(conversation, ask, partial(read, words[row]))
+        def begin(row: int) -> Coroutine[Any, Any, Conversation]:
+            ask = partial(self._answer, connection, answers, draws[row])
+            return converse(told[row], words[row], task, ask, self._attempts, self._seconds)
 
-        said = dict(zip(first, connection.run(_together([partial(begin, row) for row in first.values()])), strict=True))
-        return [said[same] for same in asked]
+        rows = sorted(row_of.values())
+        said = dict(zip(rows, connection.run(together([partial(begin, row) for row in rows])), strict=True))
+        return [said[row_of[same]] for same in asked]
 
     def _open(self) -> tuple[Connection, Answers]:
         if self._opened is None:
@@ -207,35 +185,12 @@ class Chat(Stateless):
             self._opened = self._server.connect(), answers
         return self._opened
 
-    async def _converse(
-        self, said: Conversation, ask: "Ask", read: "Callable[[Conversation, Answer], Fault | None]"
-    ) -> Conversation:
-        """Ask until an answer can be read, or there are no attempts or no seconds left."""
-        left = self._seconds
-        for attempt in range(1, self._attempts + 1):
-            try:
-                answer, seconds = await ask(said.messages, left)
-            except TooSlow:
-                said.failure = AgentFailed("timeout", f"took longer than {self._seconds:g} s to answer")
-                return said
-            left = max(left - seconds, 0.0)
-            said.messages.append({"role": "assistant", "content": answer.text})
-            said.tokens = [said.tokens[0] + answer.prompt_tokens, said.tokens[1] + answer.answer_tokens]
-            fault = read(said, answer)
-            if fault is None:
-                return said
-            if attempt < self._attempts:
-                said.messages.append({"role": "user", "content": fault.reply})
-        answers = f"{self._attempts} answers" if self._attempts > 1 else "its answer"
-        said.failure = AgentFailed("illegal_action", f"named no legal move in {answers}; the last {fault.what}")
-        return said
-
     async def _answer(
-        self, connection: Connection, answers: Answers, seed: str, messages: Sequence[Message], left: float
+        self, connection: Connection, answers: Answers, draw: str, messages: Sequence[Message], left: float
     ) -> tuple[Answer, float]:
         """Return the answer to a conversation, from the cache if it is there, and the seconds that it took."""
         server = self._server
-        key = digest([server.url, server.model, server.options, messages, seed])  # with all attempts before this one
+        key = digest([server.url, server.model, server.options, messages, draw])  # with all attempts before this one
         if known := answers.get(key):
             return known, 0.0
 
@@ -246,64 +201,20 @@ class Chat(Stateless):
         answer, seconds = await connection.answer(messages, left, within_budget)
         return answers.add(key, self.digest, answer), seconds
 
-    def _read_moves(self, words: Words, said: Conversation, answer: Answer) -> "Fault | None":
-        """Read the moves that an answer names."""
-        named = moves_named(answer.text, words.moves, self._candidates)
-        if named.shares:
-            said.named = named
-            return None
-        if answer.cut or not named.said:
-            return _unreadable(answer, self._task)
-        reply = prompts.filled(prompts.ILLEGAL, said=named.said, moves=prompts.listed(words))
-        return Fault(f"named '{named.said}'", reply + self._task)
-
-    def _read_value(self, words: Words, said: Conversation, answer: Answer) -> "Fault | None":
-        """Read the value that an answer gives."""
-        said.value = value_named(answer.text)
-        return _unreadable(answer, prompts.VALUE) if said.value is None else None
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Why an answer is asked again: in words that begin with a verb, and what the model is told."""
-
-    what: str
-    reply: str
-
-
-def _unreadable(answer: Answer, task: str) -> Fault:
-    if answer.cut:
-        return Fault("was cut off", prompts.CUT + task)
-    return Fault("could not be read" if answer.text.strip() else "was empty", prompts.UNREADABLE + task)
-
-
-Ask = Callable[[Sequence[Message], float], Awaitable[tuple[Answer, float]]]
-Read = Callable[[Words, Conversation, Answer], Fault | None]
-
-
-async def _together(work: Sequence[Callable[[], Awaitable[Conversation]]]) -> list[Conversation]:
-    """Return what comes of some work that is done side by side; where one part raises, the others stop."""
-    tasks = [asyncio.ensure_future(part()) for part in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
 
 def _options(options: Any) -> dict[str, Any]:
     """Return what a request says besides the conversation; raises UserError for what is no JSON object."""
     if options is None:
         return {}
     try:
-        if isinstance(options, dict) and all(isinstance(name, str) for name in options):
+        if isinstance(options, dict) and all(isinstance(name, str) and name not in OURS for name in options):
             found: dict[str, Any] = json.loads(canonical(options))
             return found
     except (TypeError, ValueError):
         pass
     raise UserError(
-        f"expected options of 'chat' as names and values, such as {{'reasoning_effort': 'low'}}, got {written(options)}"
+        f"expected options of 'chat' as names and values, none of {', '.join(OURS)}, such as "
+        f"{{'reasoning_effort': 'low'}}, got {written(options)}"
     )
 
 

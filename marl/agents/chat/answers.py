@@ -7,7 +7,6 @@ found by its name, whatever its case, or by the last words of it where no other 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from games.words import Moves
 
@@ -23,26 +22,20 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _AROUND = " \t*_`'\"$<>[].,;!"  # what Markdown and habit put around a move
 
 
-@dataclass(frozen=True)
-class Named:
-    """The actions that an answer names, the first one first, with their shares, which sum to 1; empty where it names
-    no legal move. `said` is what it names in place of one; empty where nothing can be read.
+def moves_named(answer: str, moves: Moves, most: int) -> tuple[dict[int, float], str]:
+    """Return the legal actions that an answer names, `most` of them, the first one first, with shares that sum to 1.
+
+    Others that it names are left out. The second is what it names last, legal or not; empty where nothing can be read.
     """
-
-    shares: dict[int, float]
-    said: str = ""
-
-
-def moves_named(answer: str, moves: Moves, most: int) -> Named:
-    """Return the legal moves that an answer names, `most` of them; the others that it names are left out."""
-    lines = _final(answer)[-most:] if most == 1 else _final(answer)[:most]
+    lines = _final(answer)[-1:] if most == 1 else _final(answer)[:most]
     shares: dict[int, float] = {}
     for line in lines:
         action, share = _move(line, moves)
         if action is not None and action not in shares and share > 0:
             shares[action] = share
     total = sum(shares.values())
-    return Named({action: share / total for action, share in shares.items()}, lines[-1][:LONGEST_SAID] if lines else "")
+    said = lines[-1][:LONGEST_SAID] if lines else ""
+    return {action: share / total for action, share in shares.items()}, said
 
 
 def value_named(answer: str) -> float | None:

@@ -4,6 +4,7 @@ An SQLite file that any number of processes share. Of what was asked it has the 
 """
 
 import sqlite3
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
@@ -46,10 +47,11 @@ class Answers:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path or ":memory:", PATIENCE, isolation_level=None, check_same_thread=False)
+            self.close = weakref.finalize(self, self._db.close)
             try:
                 self._prepare()
             except BaseException:
-                self._db.close()
+                self.close()
                 raise
 
     def _prepare(self) -> None:
@@ -85,10 +87,6 @@ class Answers:
         with self._using():
             prompts, answers = self._db.execute(query, (agent,)).fetchone()
         return int(prompts), int(answers)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
 
     @contextmanager
     def _using(self) -> Iterator[None]:

@@ -145,7 +145,7 @@ class Connection:
         choices = getattr(completion, "choices", None)
         if not isinstance(choices, list) or not choices or not hasattr(choices[0], "message"):
             raise ValueError("its answer has no choices")
-        text, usage = str(choices[0].message.content or ""), completion.usage
+        text, usage = str(choices[0].message.content or "").encode(errors="replace").decode(), completion.usage
         asked = sum(len(message["content"]) for message in messages)
         counted = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
         prompt, answer = (
@@ -153,6 +153,17 @@ class Connection:
             for count, letters in zip(counted, (asked, len(text)), strict=True)
         )
         return Answer(text[-MOST_ANSWER:], choices[0].finish_reason == "length", prompt, answer)
+
+
+async def together(work: Sequence[Callable[[], Coroutine[Any, Any, Result]]]) -> list[Result]:
+    """Return what comes of some work that is done side by side; where one part raises, the others stop."""
+    tasks = [asyncio.ensure_future(part()) for part in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _client(server: Server) -> Any:

@@ -50,14 +50,14 @@ CARDS = Moves(["1", "2", "13"], [0, 1, 12])
     ],
 )
 def test_a_move(moves, answer, action):
-    named = moves_named(answer, moves, 1)
-    assert named.shares == ({} if action is None else {action: 1.0})
+    shares, _ = moves_named(answer, moves, 1)
+    assert shares == ({} if action is None else {action: 1.0})
 
 
 def test_what_was_named_in_place_of_a_move_is_told():
-    assert moves_named("Final answer: Qh5", PAWNS, 1).said == "Qh5"
-    assert moves_named("", PAWNS, 1).said == ""
-    assert len(moves_named("Final answer: " + "Q" * 500, PAWNS, 1).said) == 60
+    assert moves_named("Final answer: Qh5", PAWNS, 1) == ({}, "Qh5")
+    assert moves_named("", PAWNS, 1) == ({}, "")
+    assert len(moves_named("Final answer: " + "Q" * 500, PAWNS, 1)[1]) == 60
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def test_what_was_named_in_place_of_a_move_is_told():
     ],
 )
 def test_candidates(answer, shares):
-    assert moves_named(answer, PAWNS, 2).shares == pytest.approx(shares)
+    assert moves_named(answer, PAWNS, 2)[0] == pytest.approx(shares)
 
 
 def test_candidates_that_are_numbers():
-    assert moves_named("Final answer: 25% 13\nFinal answer: 75% 2", CARDS, 3).shares == {12: 0.25, 1: 0.75}
+    assert moves_named("Final answer: 25% 13\nFinal answer: 75% 2", CARDS, 3)[0] == {12: 0.25, 1: 0.75}
 
 
 @pytest.mark.parametrize(

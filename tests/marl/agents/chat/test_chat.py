@@ -190,7 +190,7 @@ def test_one_failing_row_of_64_asks_64_rows_once(entered):
         decision, forfeits = asked_of(opening(64), entrant.rated(), make(TTT, 1).spec)
         assert len(server.asked) == 64 and server.most <= 8
     assert len(forfeits) == 1 and (decision.action == 0).all()
-    assert next(iter(forfeits.values())).detail == "named no legal move in its answer; the last named 'none'"
+    assert next(iter(forfeits.values())).detail == "named no legal move in its answer, which named 'none'"
 
 
 def test_requests_are_open_side_by_side(entered):
@@ -301,6 +301,10 @@ def test_nobody_listens(entered):
         ("model=m, url=http://localhost/v1, seconds=0", "expected seconds of 'chat' above 0"),
         ("model=m, url=http://localhost/v1, temperature=-1", "expected seconds of 'chat' above 0, and temperature"),
         ("model=m, url=http://localhost/v1, options=3", "expected options of 'chat' as names and values"),
+        (
+            "model=m, url=http://localhost/v1, options={'stream': True}",
+            "as names and values, none of model, messages, str",
+        ),
         ("model=m, url=http://localhost/v1, prompt=absent.txt", "expected a text file as prompt of 'chat'"),
         ("model=m, url=http://localhost/v1, temprature=0", "; did you mean 'temperature'?"),
     ],
@@ -454,11 +458,12 @@ def test_a_policy_of_one_candidate_is_certain_and_one_of_none_uniform(entered, c
     ]
 
 
-def test_values_are_scaled_to_the_bounds_of_returns(entered):
+def test_values_are_scaled_to_the_bounds_of_returns(entered, caplog):
     answers = iter(["Final answer: 100", "Final answer: 1", "Final answer: 50.5", "?", "?", "?"])
     with serving(lambda _: next(answers)) as server:
         value = entered(server, parallel=1).agent.value
         assert value(opening(4), None).tolist() == [1, -1, 0, 0]
+        assert "note: m gave no value in 3 answers; the last could not be read; the position is taken" in caplog.text
         assert "from 1 to 100" not in server.asked[0].body["messages"][0]["content"]
         assert "Say how good this position is for you" in server.asked[0].body["messages"][0]["content"]
 
