@@ -25,8 +25,7 @@ from games.keys import draw
 from games.text import shown
 from marl.agents.chat.budget import Budget
 from marl.agents.chat.cache import Answer, Answers
-from marl.agents.chat.conversation import Conversation, Moves, Task, converse
-from marl.agents.chat.conversation import Value as Valued
+from marl.agents.chat.conversation import Conversation, GiveValue, NameMoves, Task, converse
 from marl.agents.chat.prompts import Prompt
 from marl.agents.chat.server import Connection, Message, Server, together
 from marl.base.digests import canonical, digest
@@ -93,7 +92,7 @@ class Chat(Stateless):
         self._spec, self._candidates, self._attempts, self._seconds = spec, candidates, attempts, seconds
         self._prompt, self._budget = Prompt(spec, prompt), Budget(tokens, dollars, prompt_price, answer_price)
         self._server, self._cache = Server(url.rstrip("/"), model, key, options, parallel), cache
-        self._task, self._sampled = Moves(candidates), options.get("temperature") != 0
+        self._task, self._sampled = NameMoves(candidates), options.get("temperature") != 0
         self._opened: tuple[Connection, Answers] | None = None
         self._failures = 0  # of answers without which a search has gone on
         asked_of = {"model": model, "url": self._server.url, "options": options}
@@ -131,7 +130,7 @@ class Chat(Stateless):
         low, high = self._spec.return_bounds
 
         def value(view: View, hidden: Hidden) -> Any:
-            conversations = self._ask(view, Valued())
+            conversations = self._ask(view, GiveValue())
             self._say_what_failed(conversations, "the position is taken to be even")
             return np.array([low + (high - low) * said.value for said in conversations], np.float32)
 

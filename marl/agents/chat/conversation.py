@@ -38,7 +38,7 @@ class Fault:
     reply: str
 
 
-class Moves:
+class NameMoves:
     """The task to name `most` legal moves."""
 
     failed = "named no legal move"
@@ -57,7 +57,7 @@ class Moves:
         return Fault(f"named '{other}'", prompts.filled(prompts.ILLEGAL, said=other, moves=prompts.listed(words)))
 
 
-class Value:
+class GiveValue:
     """The task to value a position."""
 
     failed, text = "gave no value", prompts.VALUE
@@ -71,7 +71,7 @@ class Value:
         return None
 
 
-Task = Moves | Value
+Task = NameMoves | GiveValue
 
 
 async def converse(told: str, words: Words, task: Task, ask: Ask, attempts: int, seconds: float) -> Conversation:
