@@ -390,10 +390,11 @@ def _referred(folder: Path, member: Member, arguments: tuple[tuple[str, Any], ..
         return Reference("", f"{folder}/{member.checkpoint}", arguments)
     text = str(member.reference)
     reference = read(text)
-    if not_to_run(text) or reference.name == MIXTURE:
+    if (named := not_to_run(text)) or reference.name == MIXTURE:
+        what = f"asks {named}" if named == "a server" else "is neither built in nor a checkpoint"
         raise UserError(
-            f"the population '{folder}' has a member that is neither built in nor a checkpoint, {written(text)}: not "
-            "run; name the members that you trust one by one"
+            f"the population '{folder}' has a member that {what}, {written(text)}: not run; name the members that you "
+            "trust one by one"
         )
     return reference
 

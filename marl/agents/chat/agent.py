@@ -222,4 +222,5 @@ def _say_who_reads(url: str, key: str) -> None:
     """Log, once and not again in worker processes, to which server text goes, and with which key."""
     if not in_worker():
         whose = f", with the key in {key}" if key else ""
+        whose += ", all of it unencrypted" if url.startswith("http:") else ""
         _log.warning("note: what chat's players see is sent to %s%s", shown(url), whose)

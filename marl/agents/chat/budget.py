@@ -50,6 +50,5 @@ class Budget:
 
     def _spent(self, most: str, name: str) -> RunFailed:
         return RunFailed(
-            f"the budget of 'chat', {most}, is spent; what was played is stored, and all answers are kept: raise "
-            f"{name}=..., and run again to go on"
+            f"the budget of 'chat', {most}, is spent; all answers are kept: raise {name}=..., and run again to go on"
         )

@@ -213,7 +213,7 @@ def _pause(server: Server, error: Exception, tries: int) -> float:
     return min(pause, MOST_PAUSE)
 
 
-_LATER = "what was played is stored, and running again goes on"
+_LATER = "all answers are kept: run again to go on"
 
 
 def _refusal(server: Server, status: int, error: Exception) -> str:

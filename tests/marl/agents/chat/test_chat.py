@@ -133,10 +133,12 @@ def test_a_server_elsewhere_is_named_once(caplog, entered, monkeypatch):
     chat_agent._say_who_reads.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            entered("https://llm.example.org/v1", key="MINE")
+            entered("https://llm.test/v1", key="MINE")
         entered("http://localhost:1/v1")
+        entered("http://llm.test/v1", key="MINE")
     assert caplog.messages == [
-        "note: what chat's players see is sent to https://llm.example.org/v1, with the key in MINE"
+        "note: what chat's players see is sent to https://llm.test/v1, with the key in MINE",
+        "note: what chat's players see is sent to http://llm.test/v1, with the key in MINE, all of it unencrypted",
     ]
 
 
@@ -275,7 +277,7 @@ def test_what_does_not_pass_ends_the_run_in_a_sentence(reply, said, monkeypatch,
     with serving(lambda _: reply) as server, pytest.raises(RunFailed) as failed:
         asked_of(opening(3), entered(server, key="MINE").rated(), make(TTT, 1).spec)
     assert str(failed.value).startswith(f"the server {server.url} {said}") and failed.value.exit_code == 1
-    assert "key of mine" not in str(failed.value) and "running again goes on" in str(failed.value)
+    assert "key of mine" not in str(failed.value) and "run again to go on" in str(failed.value)
 
 
 def test_nobody_listens(entered):
