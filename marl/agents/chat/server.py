@@ -67,13 +67,19 @@ class Server:
             raise UserError(
                 f"expected url of 'chat' as http(s)://HOST:PORT/v1, got '{self.url}'; name the address of the server"
             )
-        if self.key and not os.environ.get(self.key):
+        if self.key and not (self.secret and self.secret.isascii() and self.secret.isprintable()):
+            got = "letters that no key has" if self.secret else "none"
             raise UserError(
-                f"expected a key in the environment variable '{self.key}', got none; set it, or leave out key= for a "
+                f"expected a key in the environment variable '{self.key}', got {got}; set it, or leave out key= for a "
                 "server that needs none"
             )
         if importlib.util.find_spec("openai") is None:
             raise UserError("'chat' needs a package that is not installed; pip install 'marl[chat]'")
+
+    @property
+    def secret(self) -> str:
+        """The key itself; "" for a server that needs none."""
+        return os.environ.get(self.key, "").strip() if self.key else ""
 
     @property
     def host(self) -> str:
@@ -170,14 +176,14 @@ async def _client(server: Server) -> Any:
     """Return the official client, without its own tries, limits, redirections and headers."""
     import openai  # takes half a second
 
-    key = os.environ[server.key] if server.key else None
+    secret = server.secret
 
     async def only_ours(request: Any) -> None:
         for name in list(request.headers):
             if name.lower() not in SENT:
                 del request.headers[name]
-        if key is not None:
-            request.headers["authorization"] = f"Bearer {key}"
+        if secret:
+            request.headers["authorization"] = f"Bearer {secret}"
 
     return openai.AsyncOpenAI(
         base_url=server.url,
@@ -205,7 +211,7 @@ def _pause(server: Server, error: Exception, tries: int) -> float:
     if status is not None and not busy:
         raise RunFailed(f"the server {server.url} {_refusal(server, status, error)}; {_LATER}") from error
     if tries >= (BUSY if busy else DROPPED):
-        said = f"is busy ({status})" if busy else f"does not answer ({in_words(error.__cause__ or error)})"
+        said = f"is busy ({status})" if busy else f"does not answer ({_words(server, error.__cause__ or error)})"
         remedy = "try later" if busy else "see whether it runs, and whether url= is right"
         raise RunFailed(f"the server {server.url} {said}, {tries} times in a row; {remedy}; {_LATER}") from error
     asked = getattr(getattr(error, "response", None), "headers", {}).get("retry-after", "")
@@ -218,10 +224,7 @@ _LATER = "all answers are kept: run again to go on"
 
 def _refusal(server: Server, status: int, error: Exception) -> str:
     """Return what a server does, in words that begin with a verb, and what to do."""
-    said = " ".join(str(error).split())
-    if server.key:
-        said = said.replace(os.environ[server.key], "...")  # some servers repeat the key that they refuse
-    said = cut(said, 150)
+    said = _words(server, error)
     if status in (401, 403):
         whose = f"the key in '{server.key}'" if server.key else "a request without a key: add key=VARIABLE"
         return f"refuses {whose} ({status}: {said})"
@@ -231,3 +234,9 @@ def _refusal(server: Server, status: int, error: Exception) -> str:
         where = getattr(getattr(error, "response", None), "headers", {}).get("location", "elsewhere")
         return f"sends requests on to {where}: name that address by url=, if you trust it"
     return f"refuses a request ({status}: {said})"
+
+
+def _words(server: Server, error: BaseException) -> str:
+    """Return an error in words, without the key: some servers repeat what they refuse."""
+    said = in_words(error)
+    return cut(said.replace(server.secret, "...") if server.secret else said, 150)

@@ -262,7 +262,7 @@ def test_retry_after(asked, pause, monkeypatch):
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        (Faulty(401, '{"error": {"message": "wrong key of mine"}}', JSON), "refuses the key in 'MINE' (401: "),
+        (Faulty(401, '{"error": {"message": "wrong: key of mine"}}', JSON), "refuses the key in 'MINE' (401: "),
         (Faulty(403), "refuses the key in 'MINE' (403: "),
         (Faulty(404, '{"error": {"message": "no such model"}}', JSON), "knows no model 'm', or no such address ("),
         (Faulty(400, '{"error": {"message": "too long"}}', JSON), "refuses a request (400: "),
@@ -315,6 +315,13 @@ def test_bad_arguments(arguments, said):
     with pytest.raises(UserError) as refused:
         load_entrant(f"chat({arguments})", make(TTT, 1).spec)
     assert said in str(refused.value) and refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("secret", ["", " ", "sk-1\nx: y", "schlüssel"])
+def test_a_key_that_is_none(secret, entered, monkeypatch):
+    monkeypatch.setenv("MINE", secret)
+    with pytest.raises(UserError, match="expected a key in the environment variable 'MINE', got"):
+        entered("http://localhost/v1", key="MINE")
 
 
 def test_other_refusals(entered, monkeypatch, tmp_path):
