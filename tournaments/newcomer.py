@@ -10,7 +10,7 @@ import numpy as np
 from games.contract import Spec
 from games.errors import UserError
 from games.registry import from_file, make
-from marl.agents.load import Identity, identify, refuse_code
+from marl.agents.load import Identity, identify, untrusted
 from marl.base import engine as engines
 from marl.base import lock
 from marl.base.files import absent
@@ -124,14 +124,8 @@ def _again(agent: StoredAgent, store: Store, spec: Spec, trusted: Collection[str
     """Return who an agent of the store is; raises UserError where it is not what has played, or is not trusted."""
     if not agent.reference:
         raise UserError("the store does not say how it is loaded")
-    if agent.reference not in trusted:
-        try:
-            refuse_code([agent.reference], "agents", store.path)
-        except UserError as error:
-            typed = shlex.quote(agent.reference)
-            raise UserError(
-                f"it is code, which is not run; if you trust it, type it yourself: --trust {typed}"
-            ) from error
+    if reason := untrusted(agent.reference, trusted):
+        raise UserError(f"it {reason}")
     for found in identify([agent.reference], spec):
         if found.digest == agent.id:
             return found

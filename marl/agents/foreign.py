@@ -44,8 +44,8 @@ from games.references import call, parameters_of, parse, resolve
 from marl.agents.identity import digest_of_code
 from marl.base.memory import physical_memory
 from marl.rollout.agent import Policy, Value, policy_of, value_of
-from marl.rollout.referee import AgentFailed, Offence, told
-from marl.rollout.types import Decision, Hidden, View
+from marl.rollout.referee import told
+from marl.rollout.types import AgentFailed, Decision, Hidden, Offence, View
 
 DECISION_SECONDS = 60.0  # the limit for one decision, asked alone
 BUILD_SECONDS = 600.0  # the limit for importing a class and building the agent
@@ -99,7 +99,7 @@ class ForeignAgent:
 
     def _decide(self, method: str, view: View, hidden: Hidden) -> tuple[Any, Hidden]:
         """Return an array about the rows of a view, and their next hidden states, by a method of the Host."""
-        plain = replace(view, states=None)
+        plain = replace(view, states=None, words=None)
         given = None if hidden is None else hidden.tolist()
         answer, after = self._ask_twice(len(view), method, plain, given, view.states is not None, states=view.states)
         try:

@@ -1,8 +1,8 @@
 """Loading agents by reference: the name of a built-in or registered agent, a class, or a checkpoint folder.
 
-Text that a user typed is parsed once, in `read`. Text in a file may be a stranger's and must not name code to import: a
-population may name folders within its own, a checkpoint an installed algorithm and a game that `registry.from_file`
-accepts, a run's config agents that `refuse_code` accepts.
+Text that a user typed is parsed once, in `read`. Text in a file may be a stranger's and must not name code to import,
+or a server to which text and a key would be sent: a population may name folders within its own, a checkpoint an
+installed algorithm and a game that `registry.from_file` accepts, a run's config agents that `refuse_code` accepts.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import Parameter
 from pathlib import Path
@@ -27,6 +27,7 @@ from games.references import Reference, call, check_types, parameters_of, parse
 from games.registry import from_file
 from games.text import cut
 from marl.agents import checkpoint
+from marl.agents.chat.agent import OPERATION, Chat
 from marl.agents.foreign import DECISION_SECONDS, ForeignAgent
 from marl.agents.identity import called, digest_of_code
 from marl.agents.mcts import Mcts
@@ -50,7 +51,8 @@ _OF_POPULATIONS = {FROZEN: Parameter(FROZEN, Parameter.KEYWORD_ONLY, annotation=
 _OF_A_MIXTURE = re.compile(rf"{MIXTURE}\((.*)\)", re.DOTALL)
 ALGORITHM = "algorithm"  # the argument by which a user names the class that trained a checkpoint
 _IDENTITY = re.compile("digest:([0-9a-f]{64})")  # an agent named by its digest, wherever it lies
-BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent} | SCRIPTED
+CHAT = "chat"  # a language model, on a server
+BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent, CHAT: Chat} | SCRIPTED
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ class Entrant(Identity):
         return self.agent if self.foreign else Trusted(self.agent, self.name)
 
     def rest(self) -> None:
-        """End the agent's process, if it has one; its next call starts another."""
-        if isinstance(self.agent, ForeignAgent):
+        """End the agent's process, or close its connection, if it has one; its next call starts another."""
+        if isinstance(self.agent, ForeignAgent | Chat):
             self.agent.close()
 
     def load(self) -> "Entrant":
@@ -262,6 +264,15 @@ def is_foreign(text: str) -> bool:
     return _is_foreign(read(text))
 
 
+def plays_last(text: str) -> bool:
+    """Return whether a reference names an agent that may hang, or stop the run: a user's class, or a language model."""
+    return is_foreign(text) or _is_chat(read(text))
+
+
+def _is_chat(reference: Reference) -> bool:
+    return not reference.source and reference.name == CHAT
+
+
 def _is_foreign(reference: Reference) -> bool:
     return bool(reference.source) or (_has_plain_name(reference) and reference.name not in (*BUILT_IN, MIXTURE))
 
@@ -379,10 +390,11 @@ def _referred(folder: Path, member: Member, arguments: tuple[tuple[str, Any], ..
         return Reference("", f"{folder}/{member.checkpoint}", arguments)
     text = str(member.reference)
     reference = read(text)
-    if is_foreign(text) or reference.name == MIXTURE or ALGORITHM in dict(reference.arguments):
+    if (named := not_to_run(text)) or reference.name == MIXTURE:
+        what = f"asks {named}" if named == "a server" else "is neither built in nor a checkpoint"
         raise UserError(
-            f"the population '{folder}' has a member that is neither built in nor a checkpoint, {written(text)}: not "
-            "run; name the members that you trust one by one"
+            f"the population '{folder}' has a member that {what}, {written(text)}: not run; name the members that you "
+            "trust one by one"
         )
     return reference
 
@@ -404,24 +416,41 @@ def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[st
 
 
 def refuse_code(texts: Sequence[str], key: str, path: Path) -> None:
-    """Raise UserError if one of the agents at a key of a file is a class, which would be imported."""
+    """Raise UserError if one of the agents at a key of a file is not to run because that file names it."""
     for text in texts:
-        if names_code(text):
+        if what := not_to_run(text):
             typed = shlex.quote(f"{key}={json.dumps(list(texts), ensure_ascii=False)}")
             raise UserError(
-                f"'{key}' in '{path}' names code, {written(text)}: not run; if you trust it, type it yourself: "
+                f"'{key}' in '{path}' names {what}, {written(text)}: not run; if you trust it, type it yourself: "
                 f"--set {typed}"
             )
 
 
-def names_code(text: str) -> bool:
-    """Return whether a reference names a class, which would be imported; raises UserError if it is no reference."""
+def not_to_run(text: str) -> str:
+    """Return what a reference names that only a user may: a class, which would be imported, or a server; "" for others.
+
+    Raises UserError for what is no reference.
+    """
     if _IDENTITY.fullmatch(text):
-        return False
+        return ""
     reference = read(text)
     if _is_mixture(reference):
         reference = _mixed(text, reference)
-    return bool(reference.source) or ALGORITHM in dict(reference.arguments)
+    if bool(reference.source) or ALGORITHM in dict(reference.arguments):
+        return "code"
+    return "a server" if _is_chat(reference) else ""
+
+
+def untrusted(text: str, trusted: Collection[str]) -> str:
+    """Return why an agent that a file names is not run, in words that begin with a verb; "" if it may run.
+
+    `trusted` are the references that the user has typed. Raises UserError for what is no reference.
+    """
+    what = "" if text in trusted else not_to_run(text)
+    if not what:
+        return ""
+    named = "is code, which is" if what == "code" else f"asks {what}, and is"
+    return f"{named} not run; if you trust it, type it yourself: --trust {shlex.quote(text)}"
 
 
 def members(folder: Path) -> dict[str, Path]:
@@ -562,6 +591,9 @@ def _variant(digest: str, options: Mapping[str, object]) -> str:
 def _scripted(text: str, target: Any, reference: Reference, spec: Spec) -> Entrant:
     takes_spec = "spec" in parameters_of(target)
     agent = call(target, reference, **({"spec": spec} if takes_spec else {}))
+    if isinstance(agent, Chat):
+        shown = ", ".join(f"{name}={value}" for name, value in reference.arguments if name not in OPERATION)
+        return Entrant(f"{CHAT}({shown})", text, agent.digest, agent, draws=int(agent.digest[:16], 16))
     return Entrant(text, text, digest_of_code(target, reference), agent, draws=_drawn_from(reference))
 
 

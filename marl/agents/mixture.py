@@ -11,7 +11,7 @@ from games.arrays import Floats, Ints
 from games.contract import Box, Spec
 from games.keys import draw, streams
 from marl.rollout.agent import Agent
-from marl.rollout.types import Decision, Hidden, View
+from marl.rollout.types import AgentFailed, Decision, Hidden, View
 
 _NOBODY = -1  # no member is drawn yet
 
@@ -48,6 +48,8 @@ class Mixture:
         member = np.where(hidden.member == _NOBODY, drawn, hidden.member)
         after = MixtureHidden(self.member, member, {})
         action = _no_actions(self._action, len(view))
+        failed: dict[int, AgentFailed] = {}
+        notes: dict[int, str] = {}
         if view.states is not None:
             view = replace(view, states=functools.cache(view.states))  # members ask for disjoint rows of them
         for index in np.unique(member).tolist():
@@ -55,8 +57,10 @@ class Mixture:
             own = hidden.of(index, rows)
             decision, own = self.member(index).act(view.rows(rows), own)
             action[rows] = decision.action
+            failed |= {int(rows[row]): failure for row, failure in decision.failed.items()}
+            notes |= {int(rows[row]): note for row, note in decision.notes.items()}
             after.put(index, rows, own)
-        return Decision(action), after
+        return Decision(action, failed=failed, notes=notes), after
 
 
 class MixtureHidden:

@@ -5,19 +5,16 @@ game's own words for this player (`describe`), else the numbers of its view. Wha
 sees it.
 """
 
-import math
-from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from games import rounding
-from games.arrays import Views
 from games.contract import Box, Spec, VecEnv
 from games.errors import UserError
 from games.keys import fold_one, stream
 from games.registry import make
+from games.words import Moves, sees, word, words_at
 from marl.agents.load import load_entrant
 from marl.base.terminal import Terminal
 from marl.rollout.agent import Agent, Stateless
@@ -25,38 +22,10 @@ from marl.rollout.loop import Episode, play_episodes
 from marl.rollout.types import Decision, Hidden, View
 
 MOST_LISTED = 500  # letters of the moves that are listed at every decision
-MOST_NUMBERS = 200  # of a view that are written out
 
 
 class Left(Exception):
     """Say that the person has had enough."""
-
-
-class Moves:
-    """The moves of one decision, by their names, and by their places in the list, counted from 1.
-
-    A game without words calls its moves by numbers; these are then the only ones.
-    """
-
-    def __init__(self, names: Sequence[str], actions: Sequence[int]) -> None:
-        self._names, self._actions = [name.strip() for name in names], actions
-        self.numbered = not any(name.isdecimal() for name in self._names)
-
-    def listed(self, most: float = math.inf) -> str:
-        """Return the moves as a person may type them, in about `most` letters, and how many more there are."""
-        words = [f"{place} {name}" for place, name in enumerate(self._names, 1)] if self.numbered else self._names
-        ends = accumulate(len(word) + 2 for word in words)
-        first = [word for word, end in zip(words, ends, strict=True) if end <= most] or words[:1]
-        return ", ".join(first) + (f" and {len(words) - len(first)} more" if len(words) > len(first) else "")
-
-    def find(self, said: str) -> int | None:
-        """Return the action that was typed; None where it is none, or several are called so."""
-        places = [str(place + 1) for place in range(len(self._actions))] if self.numbered else []
-        folded = [name.casefold() for name in self._names]
-        for names, word in ((self._names, said), (folded, said.casefold()), (places, said)):
-            if names.count(word) == 1:
-                return self._actions[names.index(word)]
-        return None
 
 
 class Person(Stateless):
@@ -66,18 +35,14 @@ class Person(Stateless):
         self._venv, self.player, self._console = venv, player, console
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        self.show(self.sees() or _numbers(view.obs[0]))
         legal = np.flatnonzero(view.action_mask[0]).tolist()
-        words = [_word(self._venv, self.player, action) for action in legal]
-        return Decision(np.array([self._ask(Moves(words, legal))])), None
+        words = words_at(self._venv, 0, self.player, view.obs[0], legal)
+        self.show(words.position)
+        return Decision(np.array([self._ask(words.moves)])), None
 
     def sees(self) -> str:
         """Return what this player may see now, in words; empty where the game has none for it."""
-        describe, render = getattr(self._venv, "describe", None), getattr(self._venv, "render", None)
-        told = describe(0, self.player) if describe else ""
-        if not told and render and self._venv.spec.perfect_information:
-            told = render(0)
-        return str(told).rstrip()
+        return sees(self._venv, 0, self.player)
 
     def show(self, text: str) -> None:
         """Print what the person sees, apart from what is printed before and after it."""
@@ -105,17 +70,23 @@ class Person(Stateless):
 class Announced:
     """Say at the terminal what another agent does, where the person sees it."""
 
-    def __init__(self, agent: Agent, name: str, person: Person, venv: VecEnv, console: Terminal) -> None:
+    def __init__(
+        self, agent: Agent, name: str, person: Person, venv: VecEnv, console: Terminal, waiting: str = ""
+    ) -> None:
+        """`waiting` is printed before each decision of an agent that is slow."""
         self._agent, self._name, self._person, self._venv, self._console = agent, name, person, venv, console
+        self._waiting = waiting
 
     def initial_hidden(self, rows: int) -> Hidden:
         return self._agent.initial_hidden(rows)
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
+        if self._waiting:
+            self._console.print(self._waiting, style="dim")
         decision, hidden = self._agent.act(view, hidden)
         for row, (player, action) in enumerate(zip(view.player.tolist(), decision.action.tolist(), strict=True)):
             if self._venv.spec.perfect_information or self._seen(view.take(row), player):
-                self._console.print(f"{self._name} (player {player}) plays {_word(self._venv, player, action)}")
+                self._console.print(f"{self._name} (player {player}) plays {word(self._venv, 0, player, action)}")
         return decision, hidden
 
     def _seen(self, view: View, player: int) -> bool:
@@ -145,7 +116,9 @@ def play(game: str, against: str, seat: int, seed: int, console: Terminal) -> No
         raise UserError(f"'{game}' has seats 0 to {spec.num_players - 1}, got --seat {seat}")
     entrant = load_entrant(against, spec)
     person = Person(venv, seat, console)
-    roster: list[Agent] = [person, Announced(entrant.answerable(spec), entrant.name, person, venv, console)]
+    waiting = getattr(entrant.agent, "waiting", "")
+    other = Announced(entrant.answerable(spec), entrant.name, person, venv, console, waiting)
+    roster: list[Agent] = [person, other]
     seating = np.array([[0 if player == seat else 1 for player in range(spec.num_players)]])
     streams = np.array([0, entrant.stream(stream(seed, "play"))], np.uint64)
     console.print(f"{game} against {entrant.name}: you are player {seat}; help says what you can type")
@@ -167,18 +140,3 @@ def _verdict(spec: Spec, seat: int, episode: Episode) -> str:
     if spec.payoff == "zero_sum" and len(others):
         how = {1: "You won", 0: "A draw", -1: "You lost"}[int(rounding.sign(own - others.max(), episode.rounding))]
     return f"{how} after {episode.length} moves ({paid})"
-
-
-def _word(venv: VecEnv, player: int, action: int) -> str:
-    """Return the word that a game has for an action, else its number."""
-    named = getattr(venv, "action_name", None)
-    return str(named(0, player, action)) if named else str(action)
-
-
-def _numbers(view: Views) -> str:
-    """Return a view that has no words as numbers; the middle of a long one is left out."""
-    view = view.astype(np.float64)
-    if np.isfinite(view).all() and (view == view.round()).all():
-        view = view.astype(np.int64)
-    written = np.array2string(view, precision=3, suppress_small=True, threshold=MOST_NUMBERS)
-    return f"you see {' x '.join(map(str, view.shape))} numbers:\n{written}"

@@ -64,7 +64,8 @@ def decide(
 ) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
     """Let every agent choose for the seats that it holds and that are acting; return actions and extras [E, N, ...].
 
-    In an EMPTY seat the first legal action is played, so that an idle environment gets valid actions.
+    In an EMPTY seat the first legal action is played, so that an idle environment gets valid actions. Raises the first
+    failure that a Decision tells and that no referee has taken.
     """
     timestep, spec = carry.timestep, venv.spec
     env, player = np.nonzero(timestep.acting)
@@ -80,6 +81,8 @@ def decide(
         e, p = env[rows], player[rows]
         view = View.at(venv, timestep, e, p, key[rows], first=opening[rows])
         decision = _act(agent, view, carry.hidden, first)
+        if decision.failed:
+            raise decision.failed[min(decision.failed)]
         actions[e, p] = decision.action
         for name, value in decision.extras.items():
             if name not in extras:
@@ -194,6 +197,7 @@ class Episode:
     cut: bool  # stopped after `max_steps`
     forfeits: Sequence[Forfeit]  # by whom the game was broken off, and how; several only with simultaneous moves
     moves: Actions  # [length, N] or [length, N, D]; entries of players who were not acting are 0
+    notes: Sequence[tuple[int, int, str]] = ()  # (step, player, note): what agents noted of their decisions
 
 
 def play_episodes(
@@ -213,8 +217,8 @@ def play_episodes(
     random legal actions, drawn by the episode's seed alone: episodes of one seed have the same opening for all agents.
     Agents start with fresh hidden states where the opening ends; rewards of the opening count.
     An episode that has not ended after `max_steps` steps is cut there; `most_steps` of the game by default.
-    With `forfeits`, an agent that raises or chooses an illegal action loses that game alone and the rest plays on;
-    without, its error is raised here.
+    With `forfeits`, an agent that raises or chooses an illegal action loses that game alone and the rest plays on, and
+    what agents note of their decisions is kept; without, an agent's error is raised here.
     """
     if len(seeds) == 0:
         return
@@ -234,12 +238,15 @@ def play_episodes(
     rounded = np.zeros(num_envs)  # [E] rounding bound of the payments
     started = np.zeros(num_envs, np.int64)  # [E] the index into `history` of an episode's first joint action
     history: list[Actions] = []
+    notes: list[list[tuple[int, int, str]]] = [[] for _ in range(num_envs)]  # [E] of the open episodes
     while (table != EMPTY).any():
         at = len(history) - started  # [E] steps into the episodes
         opens = (at < opening_moves)[:, None] & (seating != EMPTY)
         carry.decisions[at == opening_moves] = 0
         actions, _ = decide(venv, roster, np.where(opens, opener, seating), carry)
         lost = referee.take(num_players) if referee else {}
+        for e, player, note in referee.take_notes(num_players) if referee else ():
+            notes[e].append((int(at[e]), player, note))
         history.append(actions)
         _advance(venv, actions, carry)
         paid = carry.timestep.reward.copy()
@@ -265,7 +272,9 @@ def play_episodes(
                 cut=bool(cut[e]),
                 forfeits=lost.get(e, ()),
                 moves=moves,
+                notes=notes[e],
             )
+            notes[e] = []
             table[e] = next(queue, EMPTY)
         seating[ended] = np.where(table[ended, None] == EMPTY, EMPTY, seatings[table[ended]])
         carry.timestep = venv.reset(np.where(table == EMPTY, np.uint64(0), seeds[table]), ended)

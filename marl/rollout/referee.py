@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,21 +12,12 @@ from games.contract import Box, Spec
 from games.errors import RunFailed, UserError, in_words
 from games.text import cut, shown
 from marl.rollout.agent import Agent, LogProbs, Policy, Value, policy_of, value_of
-from marl.rollout.types import Decision, Hidden, View
+from marl.rollout.types import AgentFailed, Decision, Hidden, Offence, View
 
-Offence = Literal["illegal_action", "agent_error", "timeout"]
 MOST_DETAIL = 300  # characters of a forfeit's detail
 TOLERANCE = 1e-3  # of a sum of probabilities
 
 Result = TypeVar("Result")
-
-
-class AgentFailed(Exception):
-    """Report an agent that failed to decide: the offence, and what it did, in words that begin with a verb."""
-
-    def __init__(self, how: Offence, detail: str) -> None:
-        super().__init__(how, detail)
-        self.how, self.detail = how, detail
 
 
 @dataclass(frozen=True)
@@ -50,10 +41,11 @@ class Referee:
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
         self._forfeits: dict[int, Forfeit] = {}  # by row
+        self._notes: dict[int, str] = {}  # by row
 
     def watch(self, agent: Agent) -> Agent:
         """Return the agent, watched by this referee."""
-        return _Watched(agent, self._spec, self._forfeits)
+        return _Watched(agent, self._spec, self._forfeits, self._notes)
 
     def take(self, num_players: int) -> dict[int, list[Forfeit]]:
         """Return the forfeits since the last call, by environment, in the order of the players."""
@@ -63,16 +55,32 @@ class Referee:
         self._forfeits.clear()
         return taken
 
+    def take_notes(self, num_players: int) -> list[tuple[int, int, str]]:
+        """Return what agents have noted of their decisions since the last call: (environment, player, note)."""
+        taken = [(row // num_players, row % num_players, note) for row, note in sorted(self._notes.items())]
+        self._notes.clear()
+        return taken
+
 
 class _Watched:
     """An agent whose failures and illegal moves are recorded by row. A UserError is no failure, and is raised here.
 
-    `alone`: after a failure each row is asked again by itself, so that only the failing row forfeits. After a timeout
-    this is always done, because the time limit is for a single decision.
+    `alone`: after a call that raises, each row is asked again by itself, so that only the failing row forfeits. After a
+    timeout this is always done, because the time limit is for a single decision. An agent whose Decision says which
+    rows have failed is not asked again.
     """
 
-    def __init__(self, agent: Agent, spec: Spec, forfeits: dict[int, Forfeit], *, alone: bool = True) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        spec: Spec,
+        forfeits: dict[int, Forfeit],
+        notes: dict[int, str] | None = None,
+        *,
+        alone: bool = True,
+    ) -> None:
         self._agent, self._spec, self._forfeits, self._alone = agent, spec, forfeits, alone
+        self._notes = {} if notes is None else notes
         self.unready: AgentFailed | None = None  # why there are no hidden states for new episodes
 
     def initial_hidden(self, rows: int) -> Hidden:
@@ -114,17 +122,24 @@ class _Watched:
         """Return actions and the next hidden states; raises AgentFailed for an error or malformed results."""
         try:
             decision, after = self._agent.act(view, hidden)
-            actions = np.asarray(decision.action)
-            expected = self._placeholder(view).shape
+            actions, placeholder = np.asarray(decision.action), self._placeholder(view)
+            expected = placeholder.shape
             if actions.shape != expected or actions.dtype.kind not in "biuf":
                 raise ValueError(f"expected actions of shape {expected}, got {actions.dtype} of shape {actions.shape}")
             if hidden is not None and np.shape(after) != np.shape(hidden):
                 raise ValueError(f"expected hidden states of shape {np.shape(hidden)}, got {np.shape(after)}")
+            failed, notes = _of_rows(decision, len(view))
         except (UserError, AgentFailed):
             raise
         except Exception as error:  # a user's code may raise anything
             raise _failed(error) from error
-        return actions, after
+        self._notes |= {int(view.row[i]): note for i, note in notes.items()}
+        if not failed:
+            return actions, after
+        for i, failure in failed.items():
+            self._forfeit(view, i, failure)
+        rows = np.isin(np.arange(len(view)), list(failed))
+        return np.where(rows if actions.ndim == 1 else rows[:, None], placeholder, actions), after
 
     def _one_by_one(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
         """Ask again row by row, so that only the failing row forfeits."""
@@ -185,6 +200,16 @@ class _Watched:
         if isinstance(self._spec.action, Box):
             return self._spec.action_bounds[0][view.player]
         return view.action_mask.argmax(1)
+
+
+def _of_rows(decision: Decision, rows: int) -> tuple[dict[int, AgentFailed], dict[int, str]]:
+    """Return what a decision says of single rows: their failures and notes; raises ValueError for what is none."""
+    failed, notes = dict(decision.failed), dict(decision.notes)
+    for said, kind in ((failed, AgentFailed), (notes, str)):
+        for row, what in said.items():
+            if row not in range(rows) or not isinstance(what, kind):
+                raise ValueError(f"expected {kind.__name__} of rows 0 to {rows - 1}, got {what!r} of row {row!r}")
+    return failed, notes
 
 
 def _failed(error: Exception) -> AgentFailed:

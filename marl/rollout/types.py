@@ -4,10 +4,10 @@ Axis letters: T time, E environments stepped together, N players, A actions, B r
 R recorded observations.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 from games.arrays import Actions, Views
 from games.contract import Spec, State, TimeStep, VecEnv
 from games.keys import Keys
+from games.words import Words, words_at, words_of
 from marl.rollout.seating import EMPTY
 
 Hidden = Any  # an agent's recurrent state: None, or anything that rows [B] index
 Tensors = dict[str, Any]  # named tensors, as a checkpoint keeps them
+Offence = Literal["illegal_action", "agent_error", "timeout"]
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class View:
     first: NDArray[np.bool_]  # [B] whether this is the player's first decision of its episode
     key: Keys  # [B] the key from which all randomness of this decision is drawn
     states: Callable[[], list[State]] | None = None  # clones of the positions; None for a game without positions
+    words: Callable[[], list[Words]] | None = None  # where no positions tell them; `in_words` gives them always
 
     @classmethod
     def of(cls, spec: Spec, states: Sequence[State], keys: Keys, *, first: bool) -> "View":
@@ -67,18 +72,30 @@ class View:
 
         `keys` [B] name all randomness of these decisions, `first` [B] those that are a player's first of its episode.
         """
+        obs, mask = timestep.obs[env, player], timestep.action_mask[env, player]
         return cls(
-            obs=timestep.obs[env, player],
-            action_mask=timestep.action_mask[env, player],
+            obs=obs,
+            action_mask=mask,
             player=player,
             row=env * venv.spec.num_players + player,
             first=first,
             key=keys,
             states=(lambda: venv.states(env)) if venv.spec.searchable else None,  # type: ignore[attr-defined]
+            words=lambda: [
+                words_at(venv, *seat) for seat in zip(env.tolist(), player.tolist(), obs, _legal(mask), strict=True)
+            ],
         )
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def in_words(self, spec: Spec) -> list[Words]:
+        """Return what the players may see, and their moves, for who reads; `spec` is the game's."""
+        if self.words is not None:
+            return self.words()
+        assert self.states is not None, "a view has words, or positions"
+        rows = zip(self.states(), self.player.tolist(), self.obs, _legal(self.action_mask), strict=True)
+        return [words_of(*row, perfect_information=spec.perfect_information) for row in rows]
 
     def take(self, index: int) -> "View":
         """Return one row alone, as a batch of one."""
@@ -86,7 +103,7 @@ class View:
 
     def rows(self, rows: slice | NDArray[np.int64]) -> "View":
         """Return some rows, as a batch of their own."""
-        states, numbers = self.states, np.arange(len(self))[rows].tolist()
+        numbers = np.arange(len(self))[rows].tolist()
         return View(
             self.obs[rows],
             self.action_mask[rows],
@@ -94,16 +111,47 @@ class View:
             self.row[rows],
             self.first[rows],
             self.key[rows],
-            None if states is None else lambda: (lambda clones: [clones[row] for row in numbers])(states()),
+            _only(self.states, numbers),
+            _only(self.words, numbers),
         )
+
+
+def _legal(mask: NDArray[np.bool_]) -> list[list[int]]:
+    """Return the legal actions of each row of a mask [B, A]."""
+    return [np.flatnonzero(row).tolist() for row in mask]
+
+
+def _only(told: Callable[[], list[Row]] | None, numbers: Sequence[int]) -> Callable[[], list[Row]] | None:
+    """Return what tells of some rows alone, by their numbers, from what tells of all."""
+    if told is None:
+        return None
+
+    def some() -> list[Row]:
+        rows = told()
+        return [rows[number] for number in numbers]
+
+    return some
+
+
+class AgentFailed(Exception):
+    """Report an agent that failed to decide: the offence, and what it did, in words that begin with a verb."""
+
+    def __init__(self, how: Offence, detail: str) -> None:
+        super().__init__(how, detail)
+        self.how, self.detail = how, detail
 
 
 @dataclass(frozen=True)
 class Decision:
-    """An agent's actions, and the extras that its algorithm's update needs."""
+    """An agent's actions, and the extras that its algorithm's update needs.
+
+    An agent that fails at some rows and decides for the others says so in `failed`, and is not asked again.
+    """
 
     action: Actions  # [B] int, or [B, D] float
     extras: dict[str, NDArray[Any]] = field(default_factory=dict)  # [B, ...] such as log_prob
+    failed: Mapping[int, AgentFailed] = field(default_factory=dict)  # by row; the actions of these rows mean nothing
+    notes: Mapping[int, str] = field(default_factory=dict)  # by row, in JSON: what a tournament keeps with the game
 
 
 @dataclass(frozen=True)

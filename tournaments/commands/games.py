@@ -95,10 +95,10 @@ def _parts(store: "Store", chosen: "Selection", form: Form, trusted: list[str]) 
     opening_moves = store.get("opening_moves", 0)
     if form is Form.TEXT:
         for record, again in played_back(store, chosen, venv, positions=True):
-            yield from (f"{line}\n" for line in move_by_move(record, again, opening_moves))
+            yield from (f"{line}\n" for line in move_by_move(record, again, opening_moves, store.notes(record.id)))
     elif form is Form.JSON:
         for record, again in whole(store, chosen, venv):
-            yield f"{json_line(record, again, venv.spec, opening_moves)}\n"
+            yield f"{json_line(record, again, venv.spec, opening_moves, store.notes(record.id))}\n"
     elif form is Form.PGN:
         pgn.refuse(venv.spec)
         for record, again in whole(store, chosen, venv, positions=pgn.is_chess(game)):

@@ -3,12 +3,15 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from games.contract import Spec
 from games.text import cut, shown
+from marl.base.files import parse_json
 from tournaments.playback.moves import Move, Playback, Step
 from tournaments.playback.recorded import SHORT, Record, ending
+from tournaments.records.played import Note
 from tournaments.records.store import Store
 
 MOST_NAME = 40  # characters of an agent's name in a list
@@ -41,9 +44,12 @@ def written(payoff: float) -> str:
     return "—" if math.isnan(payoff) else f"{payoff:g}"
 
 
-def move_by_move(record: Record, again: Playback, opening_moves: int) -> Iterator[str]:
-    """Yield the lines of one game: who played, each position, each move, and how it ended."""
+def move_by_move(record: Record, again: Playback, opening_moves: int, notes: Sequence[Note] = ()) -> Iterator[str]:
+    """Yield the lines of one game: who played, each position, what agents said, each move, and how it ended."""
     game = record.game
+    said: dict[int, list[str]] = {}
+    for note in notes:
+        said.setdefault(note.ply, []).extend(_said(note, record.agents))
     yield f"game {record.id}"
     yield f"{game.fixture.game}, seed {game.fixture.seed}"
     for player, (agent, paid) in enumerate(zip(record.agents, game.payoffs, strict=True)):
@@ -54,10 +60,12 @@ def move_by_move(record: Record, again: Playback, opening_moves: int) -> Iterato
     for number, step in enumerate(again.steps):
         yield ""
         yield from step.position.splitlines()
+        yield from said.pop(number, ())
         opening = " (random opening)" if number < opening_moves else ""
         yield f"{number + 1}. {_moves(step, record.agents)}{opening}"
     yield ""
     yield from again.position.splitlines()
+    yield from chain.from_iterable(said.values())  # at the step at which the game was broken off
     yield f"the moves cannot be played on: {again.fault}" if again.fault else ending(record)
 
 
@@ -67,10 +75,21 @@ def _moves(step: Step, agents: Sequence[str]) -> str:
     return ", ".join(said) or "nobody acts"
 
 
-def json_line(record: Record, again: Playback, spec: Spec, opening_moves: int) -> str:
+def _said(note: Note, agents: Sequence[str]) -> Iterator[str]:
+    """Yield the lines of the last answer in a language model's transcript; none of other notes."""
+    try:
+        answers = [said["content"] for said in json.loads(note.value)["messages"] if said["role"] == "assistant"]
+        lines = str(answers[-1]).splitlines() if answers else []
+    except (ValueError, TypeError, LookupError):
+        return
+    yield from (f"    {shown(agents[note.player])} says: {line}" for line in lines if line.strip())
+
+
+def json_line(record: Record, again: Playback, spec: Spec, opening_moves: int, notes: Sequence[Note] = ()) -> str:
     """Return a game as one line of JSON.
 
     `moves` and `names` have a list for each step, with null for players who did not act; null where the store has none.
+    `notes` are what agents noted of their decisions, such as the transcripts of language models.
     """
     game, known = record.game, record.game.moves is not None
     data = {
@@ -86,6 +105,7 @@ def json_line(record: Record, again: Playback, spec: Spec, opening_moves: int) -
         "failures": [{"player": f.player, "how": f.how, "detail": f.detail, "step": f.ply} for f in game.failures],
         "moves": [_by_player(step, spec.num_players, "action") for step in again.steps] if known else None,
         "names": [_by_player(step, spec.num_players, "name") for step in again.steps] if known else None,
+        "notes": [{"step": note.ply, "player": note.player, "note": parse_json(note.value)} for note in notes],
     }
     return json.dumps(data)
 

@@ -6,7 +6,6 @@ their rounding error. `ask_again` lets the agents play the fixtures again and co
 
 import json
 import math
-import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -14,7 +13,7 @@ from itertools import islice
 from games import rounding
 from games.contract import Spec
 from games.errors import UserError
-from marl.agents.load import identify, names_code
+from marl.agents.load import identify, untrusted
 from marl.rollout.loop import most_steps
 from tournaments.playback.moves import Playback, steps_of
 from tournaments.playback.recorded import TOGETHER, Record, bound_of, environments, played_back, records
@@ -170,7 +169,7 @@ def _paid_otherwise(game: PlayedGame, again: Playback, payoffs: Sequence[float],
 def known_agents(store: Store, spec: Spec, trusted: Collection[str] = ()) -> tuple[dict[str, str], dict[str, str]]:
     """Return the references of the agents that are still who they were, by id, and why the others are not asked.
 
-    An agent whose reference names a user's code is asked only if that is one of `trusted`.
+    An agent whose reference names a user's code, or a server, is asked only if that is one of `trusted`.
     """
     references, others = {}, {}
     labels, seated = store.labels(), store.seated()
@@ -191,8 +190,8 @@ def _unknown(agent: StoredAgent, spec: Spec, trusted: Collection[str]) -> str:
     if not reference:
         return "has no reference in the store"
     try:
-        if reference not in trusted and names_code(reference):
-            return f"is code, which is not run; if you trust it, type it yourself: --trust {shlex.quote(reference)}"
+        if reason := untrusted(reference, trusted):
+            return reason
         found = {one.digest for one in identify([reference], spec)}
     except UserError as error:
         return f"cannot be loaded: {error}"

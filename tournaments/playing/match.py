@@ -17,7 +17,7 @@ from marl.base.threads import use_one_thread
 from marl.rollout.loop import Episode, play_episodes
 from tournaments.playing.held import Held
 from tournaments.records.fixture import Fixture
-from tournaments.records.played import Failure, PlayedGame
+from tournaments.records.played import Failure, Note, PlayedGame
 
 KEY = stream(0, "tournament")
 
@@ -97,6 +97,7 @@ def _game(fixture: Fixture, episode: Episode, spec: Spec) -> PlayedGame:
         moves=moves.tobytes(),
         rounding=episode.rounding,
         failures=tuple(Failure(f.player, f.how, f.detail, episode.length - 1) for f in episode.forfeits),
+        notes=tuple(Note(*note) for note in episode.notes),
     )
 
 

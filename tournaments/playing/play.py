@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from marl.agents.foreign import DECISION_SECONDS
-from marl.agents.load import is_foreign
+from marl.agents.load import plays_last
 from marl.base import engine as engines
 from marl.base.parcels import Reads
 from tournaments.playing.match import dismiss, play_chunk
@@ -35,18 +35,17 @@ def play_into(
     """Play the fixtures that the store lacks, and store every batch of games as it ends.
 
     `references` are those of the agents by digest. Fixtures have the same `opening_moves` and `max_steps`. Those of
-    foreign agents come last, since they may hang. `on_games` is called with each batch when it is stored. With
-    `retry_timeouts`, games that ended because an agent took too long are played again. An agent is loaded when it first
-    sits down; raises RunFailed if it cannot be, or is not the one that its digest says. With `keep`, the agents stay
-    for the next call until `dismiss`.
+    foreign agents and language models come last, since they may hang, or stop the run. `on_games` is called with each
+    batch when it is stored. With `retry_timeouts`, games that ended because an agent took too long are played again. An
+    agent is loaded when it first sits down; raises RunFailed if it cannot be, or is not the one that its digest says.
+    With `keep`, the agents stay for the next call until `dismiss`.
     """
-    foreign = {digest for digest, reference in references.items() if is_foreign(reference)}
-    blocks = by_pairing(fixtures, foreign) if isinstance(fixtures, Iterable) else fixtures.blocks(batch, foreign)
+    late = {digest for digest, reference in references.items() if plays_last(reference)}
+    blocks = by_pairing(fixtures, late) if isinstance(fixtures, Iterable) else fixtures.blocks(batch, late)
     if len(store):
         blocks = (store.missing(block, retry_timeouts) for block in blocks)
     tasks = (
-        (game, _seated(piece, references), piece, num_envs, decision_seconds)
-        for piece in batches(blocks, batch, foreign)
+        (game, _seated(piece, references), piece, num_envs, decision_seconds) for piece in batches(blocks, batch, late)
     )
     try:
         for games in engines.run(play_chunk, tasks, workers, engine):

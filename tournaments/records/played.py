@@ -30,6 +30,14 @@ class Failure:
     ply: int
 
 
+class Note(NamedTuple):
+    """What an agent noted of its decision at one of a game's steps, as JSON: the transcript of a language model."""
+
+    ply: int
+    player: int
+    value: str
+
+
 @dataclass(frozen=True)
 class AgentFailures:
     """The number of games that an agent forfeited, and the first of them in the order of the games' ids."""
@@ -46,7 +54,8 @@ class PlayedGame:
     """A fixture and its result: payoffs by seat [N], one of `TERMINATIONS`, the number of steps, and the moves.
 
     A payoff is NaN for a player whose result another player's forfeit left open. `rounding` bounds the rounding error
-    of the payoffs. `moves` and `rounding` are None where they are not known. Raises ValueError for other terminations,
+    of the payoffs. `moves` and `rounding` are None where they are not known. `notes` are those of the agents; a game
+    that a store yields has none, and `Store.notes` reads them. Raises ValueError for other terminations,
     for payoffs that are not one per seat, and for NaN without a forfeit.
     """
 
@@ -57,6 +66,7 @@ class PlayedGame:
     moves: bytes | None = None
     rounding: float | None = None
     failures: tuple[Failure, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     def __post_init__(self) -> None:
         if self.termination not in TERMINATIONS:

@@ -9,7 +9,8 @@ batches that were not complete. Payoffs are stored as the game paid them; who wo
     games     id, game, seed, agents (JSON: numbers by seat), payoffs (JSON by seat; null is NaN), termination, length,
               moves, rounding (a bound on the rounding error of the payoffs; null where it is not known)
     failures  game, player, how, detail, ply: which player forfeited a game, how, why, and at which of its steps
-    notes     game, ply, kind, value (JSON): comments on a game's steps; nothing writes them yet
+    notes     game, ply, kind, value (JSON): comments on a game's steps; of kind `player N` what the agent in that seat
+              noted of its decision, such as the transcript of a language model
 
 An agent's id is its digest; ids `person:NAME` are reserved for people. SQLite's integers are signed, so a 64-bit seed
 is stored as the signed integer with the same bits.
@@ -26,11 +27,12 @@ from marl.base.intervals import MIN_SEEDS
 from tournaments.records.columns import Columns, numbers_of, results_of
 from tournaments.records.file import StoreFile
 from tournaments.records.fixture import Fixture, Tables
-from tournaments.records.played import NO_RESULT, AgentFailures, Failure, Game, PlayedGame, StoredAgent
+from tournaments.records.played import NO_RESULT, AgentFailures, Failure, Game, Note, PlayedGame, StoredAgent
 from tournaments.records.results import Results
 
 STORE = "games.sqlite"
 FIRST_ROW = -(1 << 63)
+_BY = "player "  # begins the kind of a note that the agent in a seat has made
 CHECKED = 50_000  # games that are read at a time where none are kept
 
 
@@ -85,6 +87,18 @@ class Store(StoreFile):
                 if new and game.failures:
                     failed = [(row[0], f.player, f.how, f.detail, f.ply) for f in game.failures]
                     self._db.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", failed)
+                if new and game.notes:
+                    noted = [(row[0], note.ply, f"{_BY}{note.player}", note.value) for note in game.notes]
+                    self._db.executemany("INSERT INTO notes VALUES (?, ?, ?, ?)", noted)
+
+    def notes(self, game: str) -> list[Note]:
+        """Return what the agents of a game, given by its id, noted of their decisions, in the order of the steps."""
+        query = "SELECT ply, kind, value FROM notes WHERE game = ? AND kind GLOB ? ORDER BY ply, kind"
+        rows = self._rows(query, game, f"{_BY}[0-9]*")
+        with self._reading():
+            return [
+                Note(int(ply), int(kind.removeprefix(_BY)), json.dumps(json.loads(value))) for ply, kind, value in rows
+            ]
 
     def _numbers(self, ids: set[str]) -> dict[str, int]:
         """Return the numbers of agents by id; an unknown id is added, with the id as its name."""

@@ -16,8 +16,8 @@ from marl.agents.foreign import ForeignAgent
 from marl.agents.load import load_entrant
 from marl.rollout.agent import Stateless
 from marl.rollout.loop import play_episodes
-from marl.rollout.referee import AgentFailed, told
-from marl.rollout.types import View
+from marl.rollout.referee import told
+from marl.rollout.types import AgentFailed, View
 from tests.bots import Bad, Counting, First, Looking
 
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ from games.references import parse
 from games.registry import make
 from marl.agents import identity
 from marl.agents.identity import digest_of_code
-from marl.agents.load import BUILT_IN
+from marl.agents.load import BUILT_IN, CHAT
 from marl.agents.mcts import Mcts
 from marl.rollout.agent import Agent, Random, Stateless
 from marl.rollout.loop import play_episodes
@@ -112,9 +112,9 @@ def decisions(name):
 
 
 def test_every_built_in_agent_declares_a_revision():
-    assert {(name, kind.revision) for name, kind in BUILT_IN.items()} == set(DECIDES)
+    assert {(name, kind.revision) for name, kind in BUILT_IN.items() if name != CHAT} == set(DECIDES)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", sorted({*BUILT_IN} - {CHAT}))
 def test_an_agent_decides_as_its_revision_does(name):
     assert decisions(name) == DECIDES[name, BUILT_IN[name].revision]

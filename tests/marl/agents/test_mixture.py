@@ -188,6 +188,9 @@ def test_by_draws_where_a_member_tells_no_policy(folder, tree):
     assert drawn.draws == 4000 and drawn.nash_conv == pytest.approx(exact.nash_conv, abs=0.08)
 
 
+CHAT = "chat(model=m, url=http://evil/v1, key=HOME)"
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -201,6 +204,7 @@ def test_by_draws_where_a_member_tells_no_policy(folder, tree):
         (lambda d, w: d["members"][0].update(checkpoint="members/gone"), "no checkpoint is at 'members/gone'"),
         (lambda d, w: d["members"][0].update(checkpoint=None, reference="os:system()"), "neither built in nor a"),
         (lambda d, w: d["members"][0].update(checkpoint=None, reference="mixture(runs)"), "neither built in nor a"),
+        (lambda d, w: d["members"][0].update(checkpoint=None, reference=CHAT), "asks a server"),
         (lambda d, w: d["members"][0].update(checkpoint=None), "expected a checkpoint or a reference of 'm0'"),
         (lambda d, w: d["members"][0].update(checkpoint=d["members"][1]["checkpoint"]), "and it has"),
         (lambda d, w: d.pop("mixture"), "has no mixture: method: psro finds one"),

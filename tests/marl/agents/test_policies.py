@@ -8,7 +8,7 @@ from games import plugins
 from games.errors import RunFailed
 from games.keys import fold
 from games.registry import make
-from marl.agents.load import BUILT_IN, load_entrant
+from marl.agents.load import BUILT_IN, CHAT, load_entrant
 from marl.learning.registry import algorithm
 from marl.rollout.agent import Member, Random, log_probs_of, policy_of, value_of
 from marl.rollout.referee import Answerable, Trusted
@@ -125,7 +125,7 @@ def check(agent, game, alone=True, keys=KEYS):
 
 
 def test_every_agent_has_its_place_here():
-    assert set(BUILT_IN) == {"random", *DRAWS_ITS_SEARCHES, *GAME_OF}
+    assert set(BUILT_IN) == {"random", *DRAWS_ITS_SEARCHES, *GAME_OF, CHAT}  # CHAT: tests/marl/agents/chat
     assert set(LEARNERS) == {name for name in plugins.names(plugins.ALGORITHMS) if name in LEARNERS}
     ours = {
         name

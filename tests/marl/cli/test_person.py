@@ -13,8 +13,9 @@ import pytest
 
 from games.contract import Array, Discrete, Spec
 from games.errors import UserError
+from games.words import Moves
 from marl.base.terminal import Terminal
-from marl.cli.person import Moves, play
+from marl.cli.person import play
 
 ROOT = Path(__file__).parents[3]
 

@@ -12,8 +12,7 @@ from marl.agents.load import Entrant, load_entrant
 from marl.evaluation.evaluate import evaluate_entrant
 from marl.rollout.agent import Random, Stateless
 from marl.rollout.loop import Episode, most_steps
-from marl.rollout.referee import AgentFailed
-from marl.rollout.types import Decision
+from marl.rollout.types import AgentFailed, Decision
 
 
 class Plays(Stateless):

@@ -1,0 +1,1 @@
+"""Language models as agents: `chat(model=..., url=...)` (agent.py)."""
