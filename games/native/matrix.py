@@ -91,6 +91,7 @@ class Matrix(Batch):
             max_length=steps,
             return_bounds=(float(steps * tensor.min()), float(steps * tensor.max())),
             action_sizes=() if len(set(counts)) == 1 else counts,
+            interchangeable=_interchangeable(tensor),
         )
         super().__init__(spec, num_envs, steps, truncate)
         self.legal[:] = np.arange(max(counts)) < np.array(counts)[:, None]
@@ -215,6 +216,11 @@ def _payoff(tensor: NDArray[np.float64]) -> Payoff:
     if (tensor == tensor[0]).all():
         return "team"
     return "zero_sum" if np.ptp(tensor.sum(0)) < 1e-9 else "general_sum"
+
+
+def _interchangeable(tensor: NDArray[np.float64]) -> bool:
+    """Whether two players earn the same by exchanged actions."""
+    return len(tensor) == 2 and np.array_equal(tensor[0], tensor[1].T)
 
 
 def _strides(counts: tuple[int, ...]) -> NDArray[np.int64]:

@@ -164,11 +164,17 @@ class _Player:
         self.strategy: Lasts = self._uniform
 
     def learn(self, earned: Lasts, weight: int) -> None:
-        """Choose the next strategy by what each action earned, and add it to the sum."""
-        regret = (earned - (self.strategy * earned).sum(0)) * self._legal
-        self._regrets = np.maximum(self._regrets + regret, 0)
+        """Choose the next strategy by what each action earned, and add it to the sum; `earned` is overwritten."""
+        earned -= (self.strategy * earned).sum(0)
+        earned *= self._legal
+        self._regrets += earned
+        np.maximum(self._regrets, 0, out=self._regrets)
         total = self._regrets.sum(0)
-        self.strategy = np.where(total > 0, self._regrets / np.where(total > 0, total, 1), self._uniform)
+        if (none := total <= 0).any():
+            total[none] = 1
+        self.strategy = self._regrets / total
+        if none.any():
+            self.strategy[:, none] = self._uniform[:, none]
         self._total += weight * self.strategy
 
     def average(self) -> Floats:
