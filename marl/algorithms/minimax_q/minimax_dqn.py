@@ -265,6 +265,6 @@ def _refuse(spec: Spec) -> None:
     ):
         if misfit:
             raise UserError(
-                f"minimax_dqn needs a zero-sum game of two players in which nothing but simultaneous choices is hidden, "
-                f"and '{spec.name}' {reason}"
+                "minimax_dqn needs a zero-sum game of two players that hides nothing but simultaneous choices, and "
+                f"'{spec.name}' {reason}"
             )
