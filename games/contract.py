@@ -132,6 +132,7 @@ class Spec:
     symmetry: Symmetry = ""
     resamples: bool = True  # False: hidden information cannot be resampled, as `State.resample` is missing
     entities: tuple[Entities, ...] = ()  # groups of the numbers of a flat observation; the rest is of the player itself
+    interchangeable: bool = False  # True: with exchanged actions each player sees, may do and is paid what another was
 
     def __post_init__(self) -> None:
         for field, kind, example in (
@@ -207,7 +208,12 @@ class Spec:
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("action", "observation")}
         lists = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
         lists["entities"] = [vars(group) for group in self.entities]
-        for name, usual in (("symmetry", ""), ("resamples", True), ("entities", [])):  # left out at their defaults
+        for name, usual in (
+            ("symmetry", ""),
+            ("resamples", True),
+            ("entities", []),
+            ("interchangeable", False),
+        ):  # left out at their defaults
             if lists[name] == usual:
                 del lists[name]
         return lists | {"observation": observation, "action": action}

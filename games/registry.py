@@ -157,8 +157,9 @@ def load(text: str) -> Game:
         made = source.load(reference.name, dict(reference.arguments))
     else:
         target = _target(reference)
-        made = None if "num_envs" in parameters_of(target) else call(target, reference)
-    if not isinstance(made, Game):
+        batch = {"num_envs": 1} if "num_envs" in parameters_of(target) else {}
+        made = call(target, reference, **batch)
+    if not isinstance(made, Game) or not made.spec.searchable:
         raise UserError(f"expected a game with positions that can be cloned, got the environment '{text}'; use a Game")
     return made
 

@@ -16,6 +16,7 @@ FLOORS = (
         "marl.algorithms.policy_gradient",
         "marl.algorithms.value_factorization",
         "marl.algorithms.opponent_shaping",
+        "marl.algorithms.minimax_q",
         "marl.algorithms.zero",
         "marl.algorithms.co_training",
         "marl.algorithms.tabular",

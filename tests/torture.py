@@ -43,6 +43,9 @@ ORPHANS = 30.0  # seconds in which the workers of a killed command have to end
 BOARD = {"game": "openspiel:tic_tac_toe", "num_envs": 8, "evaluation": {"panel": ["random"], "seeds": 2}}
 TEAM = {"game": "two_step", "num_envs": 8, "rollout_length": 8, "evaluation": {"panel": ["self"], "seeds": 2}}
 DILEMMA = {"game": "matrix(game=prisoners_dilemma, steps=8, memory=true, truncate=true)", "num_envs": 64}
+STAGES = {"game": "openspiel:goofspiel(num_cards=3)", "num_envs": 8, "rollout_length": 8}
+STAGES |= {"steps": 6_400, "stretch": 400, "evaluation": {"panel": ["random"], "seeds": 2}}
+SMALL_STAGES = {"batch_size": 16, "learning_starts": 100, "steps_per_update": 64, "iterations": 10, "target_update": 20}
 SEARCH = {"simulations": 4, "batch_size": 32, "steps_per_update": 16, "hidden": [16], "encoder": "mlp"}
 TOURNAMENT = {
     "game": "openspiel:tic_tac_toe",
@@ -289,6 +292,7 @@ def subjects() -> dict[str, Subject]:
         "qmix": TEAM
         | {"algorithm": {"name": "qmix", "hidden": 8, "steps_per_update": 64}, "steps": 6_400, "stretch": 400},
         "loqa": DILEMMA | {"algorithm": {"name": "loqa", "actor_hidden": [8], "critic_hidden": [8]}},
+        "minimax_dqn": STAGES | {"algorithm": {"name": "minimax_dqn", "hidden": [8], "optimism": 0.01} | SMALL_STAGES},
         "alphazero": BOARD | {"algorithm": {"name": "alphazero"} | SEARCH, "steps": 2_400, "stretch": 200},
         "muzero": BOARD | {"algorithm": {"name": "muzero"} | SEARCH, "steps": 2_000, "stretch": 200},
     }

@@ -55,6 +55,12 @@ _SYMMETRY: dict[str, Symmetry] = {
     "othello": "square",
     "tic_tac_toe": "square",
 }
+# Games of two players who see, may do and are paid the same if they exchange their actions, unless they hide something;
+# a test plays them so.
+_INTERCHANGEABLE = (
+    *("blotto", "goofspiel", "matrix_brps", "matrix_cd", "matrix_coordination", "matrix_pd", "matrix_rps"),
+    *("matrix_rpsw", "matrix_sh"),
+)
 # Integer parameters with a default above 0 that may be 0 or less: seeds, points, sights, and optional parts of rules.
 # All others count something that the game needs; with 0 OpenSpiel may crash (a segmentation fault), as with
 # `num_tricks` in spades, whose observer then writes past its buffer.
@@ -233,6 +239,7 @@ class OpenSpielGame:
             return_bounds=(self.native.min_utility(), self.native.max_utility()),
             resamples=not self.hidden or self._state is ResampledState,
             symmetry=_symmetry(kind.short_name, _shape(observation)),
+            interchangeable=num_players == 2 and not (self.hidden or observe) and kind.short_name in _INTERCHANGEABLE,
         )
 
     def __reduce__(self) -> tuple[Callable[[str], "OpenSpielGame"], tuple[str]]:

@@ -9,12 +9,13 @@ matrix(team=[[1, 0], [0, 2]])                           one payoff tensor [A_0, 
 matrix(payoffs=[[[3, 0], [5, 1]], [[3, 5], [0, 1]]])    a tensor for each player [N, A_0, ..., A_N-1]
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from games.arrays import Actions
+from games.arrays import Actions, Views
 from games.batch import Batch
 from games.contract import Array, Discrete, Payoff, Spec
 from games.errors import nearest
@@ -46,6 +47,7 @@ class Matrix(Batch):
     With `memory` a player sees the last joint action as a one-hot, its own action first (entry 0: none yet): in the
     prisoner's dilemma the entries are start, CC, CD, DC, DD for both players. Without, it sees a constant.
     With `truncate` the game never ends by its rules, and the recording is truncated after `steps`.
+    A game that is played once hides nothing but the others' choices, and has positions to clone.
     Raises ValueError for an unknown game, a tensor of the wrong shape, and steps < 1.
     """
 
@@ -68,6 +70,7 @@ class Matrix(Batch):
         tensor = named(game, k, n) if game else _tensor(payoffs, team)
         counts = tensor.shape[1:]
         joint = int(np.prod(counts))
+        once = steps == 1 and not truncate
         self.payoffs = tensor  # [N, A_0, ..., A_N-1]
         self.memory = memory
         self._pays = np.ascontiguousarray(tensor.reshape(len(counts), joint).T, np.float32)  # [joint, N]
@@ -80,18 +83,20 @@ class Matrix(Batch):
             action=Discrete(max(counts)),
             payoff=_payoff(tensor),
             turns="simultaneous",
-            perfect_information=False,
+            perfect_information=once,
             chance=False,
-            searchable=False,
+            searchable=once,
             step_rewards=steps > 1,
             global_state_size=len(self._views),
             max_length=steps,
             return_bounds=(float(steps * tensor.min()), float(steps * tensor.max())),
             action_sizes=() if len(set(counts)) == 1 else counts,
+            interchangeable=_interchangeable(tensor),
         )
         super().__init__(spec, num_envs, steps, truncate)
         self.legal[:] = np.arange(max(counts)) < np.array(counts)[:, None]
         self._never = np.zeros(num_envs, bool)
+        self._joint = np.zeros(num_envs, np.int64)  # [E] the number of the last joint action
         self._last = np.zeros((num_envs, len(counts)), np.int64)  # [E, N] the index of each player's one-hot
 
     def open(self, envs: NDArray[np.int64]) -> None:
@@ -99,7 +104,8 @@ class Matrix(Batch):
 
     def move(self, actions: Actions) -> NDArray[np.bool_]:
         joint = actions @ self._strides  # [E, N] the joint action's number for each player, its own action first
-        np.take(self._pays, joint[:, 0], axis=0, out=self.timestep.reward)
+        self._joint = joint[:, 0]
+        np.take(self._pays, self._joint, axis=0, out=self.timestep.reward)
         if self.memory:
             np.add(joint, 1, out=self._last)
         return self._never.copy()
@@ -108,10 +114,69 @@ class Matrix(Batch):
         np.take(self._views, self._last, axis=0, out=self.timestep.obs, mode="clip")
         self.timestep.global_state[:] = self.timestep.obs[:, 0]
 
+    def initial_state(self) -> "MatrixState":
+        return MatrixState(self, ())
+
+    def states(self, where: NDArray[np.int64]) -> list["MatrixState"]:
+        """Return the positions of the chosen environments of a game that is played once."""
+        over = self.timestep.last
+        played = np.stack(np.unravel_index(self._joint, self.payoffs.shape[1:]), 1).tolist()
+        return [MatrixState(self, tuple(played[env]) if over[env] else ()) for env in where.tolist()]
+
+    def shown(self, played: tuple[int, ...], player: int) -> Views:
+        """Return what a player sees after a joint action, or before any."""
+        joint = int(self._strides[:, player] @ played) + 1 if played and self.memory else 0
+        view: Views = self._views[joint]
+        return view
+
     def render(self, env: int) -> str:
         if not self.memory or self._last[env, 0] == 0:
             return "nothing played yet" if self.memory else "no memory"
         return f"played last: {[int(a) for a in np.unravel_index(self._last[env, 0] - 1, self.payoffs.shape[1:])]}"
+
+
+class MatrixState:
+    """A position of a game that is played once: nothing was chosen, or every player has chosen."""
+
+    __slots__ = ("_game", "_played")
+
+    def __init__(self, game: Matrix, played: tuple[int, ...]) -> None:
+        self._game, self._played = game, played
+
+    def clone(self) -> "MatrixState":
+        return MatrixState(self._game, self._played)
+
+    def acting(self) -> tuple[int, ...]:
+        return () if self._played else tuple(range(self._game.spec.num_players))
+
+    def legal_actions(self, player: int) -> range:
+        return range(self._game.payoffs.shape[1 + player])
+
+    def chance_outcomes(self) -> tuple[tuple[int, float], ...]:
+        return ()
+
+    def apply(self, actions: Sequence[int]) -> None:
+        self._played = tuple(int(action) for action in actions)
+
+    def apply_chance(self, outcome: int) -> None:
+        raise ValueError("a matrix game has no chance")
+
+    def is_terminal(self) -> bool:
+        return bool(self._played)
+
+    def returns(self) -> list[float]:
+        everyone = slice(None)
+        paid = self._game.payoffs[(everyone, *self._played)] if self._played else np.zeros(len(self._game.payoffs))
+        return list(paid.tolist())
+
+    def observe(self, player: int, out: Views) -> None:
+        out[:] = self._game.shown(self._played, player)
+
+    def key(self) -> tuple[int, ...]:
+        return self._played
+
+    def __str__(self) -> str:
+        return f"played: {list(self._played)}" if self._played else "nothing played yet"
 
 
 def named(game: str, k: float = -100, n: int = 3) -> NDArray[np.float64]:
@@ -151,6 +216,11 @@ def _payoff(tensor: NDArray[np.float64]) -> Payoff:
     if (tensor == tensor[0]).all():
         return "team"
     return "zero_sum" if np.ptp(tensor.sum(0)) < 1e-9 else "general_sum"
+
+
+def _interchangeable(tensor: NDArray[np.float64]) -> bool:
+    """Whether two players earn the same by exchanged actions."""
+    return len(tensor) == 2 and np.array_equal(tensor[0], tensor[1].T)
 
 
 def _strides(counts: tuple[int, ...]) -> NDArray[np.int64]:

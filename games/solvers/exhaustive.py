@@ -1,4 +1,4 @@
-"""A solver of small games of perfect information: backward induction over all positions.
+"""A solver of small games in which nothing is hidden: backward induction over all positions.
 
 The value of a position [N] is each player's return from there on, if every player maximises its own return: max^n,
 which is minimax in zero-sum games of two players. With the rewards r of a move and the position s' after it:
@@ -6,21 +6,27 @@ which is minimax in zero-sum games of two players. With the rewards r of a move 
     V(s) = 0                         at a terminal position
     V(s) = Σ P(o) [r + V(s')]        over the outcomes o of chance
     V(s) = r + V(s')                 of the move with the highest value for the mover; of the first of them in a tie
+    V(s) = (v, c - v)                where two players move at the same time and are paid c together, with v the value
+                                     of the stage game whose payoffs to player 0 are r + V(s') (Shapley 1953)
 
 Positions are the same if their `State.key()` are equal.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, product
 from typing import NamedTuple
 
+import numpy as np
+
 from games import rounding
+from games.arrays import Floats
 from games.contract import Game, State
 from games.errors import UserError
 
 Value = tuple[float, ...]  # [N]
 Choose = Callable[[list[State]], Sequence[int]]  # an action for each position; deterministic
+Stage = Callable[[Floats], float]  # the value of a zero-sum game with payoffs [A, A'] of the row player
 
 ASKED = 256  # positions that an agent is asked about in one call
 LIMIT = 1_000_000  # positions: they take some hundred megabytes, and ten seconds or more
@@ -29,12 +35,20 @@ _NOBODY = -1  # chance moves, or the game is over
 
 
 class Edge(NamedTuple):
-    """An action or outcome, its probability (1 for an action), the rewards that it pays, and the position after it."""
+    """The actions of those who move, their probability (1), the rewards that they pay, and the position after them.
 
-    action: int
+    At a chance node: one of its outcomes, in place of an action, and its probability.
+    """
+
+    actions: tuple[int, ...]  # by the numbers of the players who act
     probability: float
     paid: Value
     state: State
+
+    @property
+    def action(self) -> int:
+        """The action where one player moves, or the outcome of chance."""
+        return self.actions[0]
 
 
 @dataclass(frozen=True)
@@ -50,14 +64,20 @@ class Ends:
 class Solution:
     """The value of every position that can be reached from `start`, by default the game's initial position.
 
-    Raises UserError for hidden information, simultaneous moves, a position that repeats, and more than `limit`
-    positions.
+    Raises UserError for hidden information, a position that repeats, and more than `limit` positions; for simultaneous
+    moves too unless `stage` solves them, and then for games that are not zero-sum games of two players.
     """
 
-    def __init__(self, game: Game, start: State | None = None, limit: int = LIMIT) -> None:
-        _refuse(game)
+    def __init__(
+        self, game: Game, start: State | None = None, limit: int = LIMIT, *, stage: Stage | None = None
+    ) -> None:
+        if stage is None:
+            _refuse(game)
+        else:
+            _refuse_stages(game)
         self._name = game.spec.name
-        self.values: dict[Hashable, Value] = _solve(self._name, game.initial_state() if start is None else start, limit)
+        begin = game.initial_state() if start is None else start
+        self.values: dict[Hashable, Value] = _solve(self._name, begin, limit, stage or _no_stage)
 
     def value(self, state: State) -> Value:
         """Return each player's return from here on [N]."""
@@ -72,6 +92,14 @@ class Solution:
         if mover == _NOBODY:
             raise UserError(f"expected a position of '{self._name}' with a player to move, got {state.key()!r}")
         return {edge.action: edge.paid[mover] + self.value(edge.state)[mover] for edge in edges(state)}
+
+    def stage(self, state: State) -> Floats:
+        """Return player 0's return from here on by both players' legal actions [A, A']; who is not acting has one."""
+        acting = state.acting()
+        if not acting:
+            raise UserError(f"expected a position of '{self._name}' with a player to move, got {state.key()!r}")
+        paid = [edge.paid[0] + self.value(edge.state)[0] for edge in edges(state)]
+        return np.reshape(paid, [len(state.legal_actions(p)) if p in acting else 1 for p in (0, 1)])
 
     def choose(self, states: Sequence[State]) -> list[int]:
         """Play perfectly: return the first of the best actions of each position."""
@@ -113,37 +141,46 @@ def every_end(game: Game, choose: Choose, seat: int, limit: int = LIMIT) -> Ends
 
 
 def edges(state: State) -> Iterator[Edge]:
-    """Yield every action of the player to move, or every possible outcome of chance; none at a terminal position."""
-    mover, before = _mover(state), state.returns()
-    if mover == _NOBODY:
-        choices = [(outcome, probability) for outcome, probability in state.chance_outcomes() if probability > 0]
+    """Yield every (joint) action of those who move, or every possible outcome of chance; none at a terminal position.
+
+    Joint actions come in the order of a table with an axis for each player who acts, by number.
+    """
+    acting, before = sorted(state.acting()), state.returns()
+    choices: Iterator[tuple[tuple[int, ...], float]]
+    if acting:
+        choices = ((actions, 1.0) for actions in product(*(state.legal_actions(player) for player in acting)))
     else:
-        choices = [(action, 1.0) for action in state.legal_actions(mover)]
-    for action, probability in choices:
-        after = _after(state, mover, action)
+        choices = (((outcome,), probability) for outcome, probability in state.chance_outcomes() if probability > 0)
+    for actions, probability in choices:
+        after = _after(state, acting, actions)
         paid = tuple(now - then for now, then in zip(after.returns(), before, strict=True))
-        yield Edge(action, probability, paid, after)
+        yield Edge(actions, probability, paid, after)
 
 
 class _Visit:
     """A position whose value is not computed until those of its successors are."""
 
     def __init__(self, state: State) -> None:
-        self.mover, self.players = _mover(state), len(state.returns())
+        self.players = len(state.returns())
+        self.choices = {player: len(state.legal_actions(player)) for player in sorted(state.acting())}
         self.pending = edges(state)
         self.seen: list[tuple[float, Value, Hashable]] = []  # by edge: probability, rewards, key of the successor
 
-    def value(self, values: dict[Hashable, Value]) -> Value:
+    def value(self, values: dict[Hashable, Value], stage: Stage) -> Value:
         edge_values = [
             (probability, tuple(now + later for now, later in zip(paid, values[key], strict=True)))
             for probability, paid, key in self.seen
         ]
-        if self.mover != _NOBODY:
-            return max((value for _, value in edge_values), key=lambda value: value[self.mover])
+        if len(self.choices) > 1:
+            payoffs = np.reshape([value[0] for _, value in edge_values], list(self.choices.values()))
+            worth = stage(payoffs)
+            return worth, sum(edge_values[0][1]) - worth
+        for mover in self.choices:
+            return max((value for _, value in edge_values), key=lambda value: value[mover])
         return tuple(sum(probability * value[n] for probability, value in edge_values) for n in range(self.players))
 
 
-def _solve(name: str, start: State, limit: int) -> dict[Hashable, Value]:
+def _solve(name: str, start: State, limit: int, stage: Stage) -> dict[Hashable, Value]:
     values: dict[Hashable, Value] = {}
     path = {start.key(): _Visit(start)}  # from `start` to the present position; games are deeper than Python's stack
     while path:
@@ -158,15 +195,28 @@ def _solve(name: str, start: State, limit: int) -> dict[Hashable, Value]:
                 _check(len(values) + len(path), limit, name)
                 break
         else:
-            values[key] = visit.value(values)
+            values[key] = visit.value(values, stage)
             path.popitem()
     return values
+
+
+def _no_stage(payoffs: Floats) -> float:
+    raise AssertionError("a game of turns has no stage games")
 
 
 def _refuse(game: Game) -> None:
     spec = game.spec
     if not spec.perfect_information or spec.turns != "sequential":
         raise UserError(f"expected a game of turns and perfect information, got '{spec.name}'; choose another game")
+
+
+def _refuse_stages(game: Game) -> None:
+    spec = game.spec
+    if not spec.perfect_information or spec.num_players != 2 or spec.payoff != "zero_sum":
+        raise UserError(
+            "expected a zero-sum game of two players that hides nothing but simultaneous choices, got "
+            f"'{spec.name}'; choose another game"
+        )
 
 
 def _check(positions: int, limit: int, name: str) -> None:
@@ -181,12 +231,15 @@ def _mover(state: State) -> int:
     return acting[0] if acting else _NOBODY
 
 
-def _after(state: State, mover: int, action: int) -> State:
+def _after(state: State, acting: Sequence[int], actions: Sequence[int]) -> State:
     after = state.clone()
-    if mover == _NOBODY:
-        after.apply_chance(action)
+    if acting:
+        joint = [0] * len(state.returns())
+        for player, action in zip(acting, actions, strict=True):
+            joint[player] = action
+        after.apply(joint)
     else:
-        after.apply([action] * len(state.returns()))  # only the mover's entry is read
+        after.apply_chance(actions[0])
     return after
 
 
@@ -198,7 +251,7 @@ def _chosen(states: list[State], choose: Choose, seat: int) -> list[State]:
     for state, action in zip(states, actions, strict=True):
         if action not in state.legal_actions(seat):
             raise UserError(f"expected a legal action of player {seat}, got {action} at {state.key()!r}")
-    return [_after(state, seat, int(action)) for state, action in zip(states, actions, strict=True)]
+    return [_after(state, (seat,), (int(action),)) for state, action in zip(states, actions, strict=True)]
 
 
 def _lead(returns: Sequence[float], seat: int) -> float:

@@ -57,14 +57,15 @@ def evaluate(
     nash_conv: Annotated[
         bool,
         typer.Option(
-            "--nash-conv", help="Against best responses to it: a small game of OpenSpiel's that hides something."
+            "--nash-conv",
+            help="Against best responses to it: a small game that hides something, or simultaneous moves.",
         ),
     ] = False,
     policy_value: Annotated[
         bool,
         typer.Option(
             "--policy-value",
-            help="The exact mean return in each seat, by the whole tree of a small game of OpenSpiel's.",
+            help="The exact mean return in each seat, by the whole tree of a small game.",
         ),
     ] = False,
     best_response: Annotated[
@@ -184,7 +185,7 @@ def _nash_conv(name: str, game: str, agent: "Agent", spec: "Spec", key: int, dra
     """Print what the best responses to an agent gain."""
     from marl.evaluation.exploitability import nash_conv
 
-    result = nash_conv(agent, spec, key, draws or DRAWS)
+    result = nash_conv(agent, spec, key, draws or DRAWS, game=game)
     _refuse_draws(draws, result.draws)
     if as_json:
         print_json({"agent": name, "game": game} | asdict(result))
@@ -214,7 +215,7 @@ def _by_the_tree(
     from marl.evaluation.tabular import behaviour_of
     from marl.evaluation.tree import Tree
 
-    tree = Tree(spec, mode)
+    tree = Tree(spec, mode, game=game)
     own = behaviour_of(tree, agent, key, draws or DRAWS)
     measure = exploitability.best_response if mode == "--best-response" else exploitability.policy_value
     results = {

@@ -120,7 +120,8 @@ def _shown(
 
 def _view(spec: Spec, states: Sequence[InformationState], t: int, games: NDArray[np.uint64]) -> View:
     """Return the views at the decisions `t` on the way to information states [B], in games with keys [B]."""
-    return View.of(spec, [state.decisions[t] for state in states], fold(games, t), first=t == 0)
+    players = [state.player for state in states]
+    return View.of(spec, [state.decisions[t] for state in states], fold(games, t), first=t == 0, players=players)
 
 
 def _frequencies(spec: Spec, actions: NDArray[np.int64], counts: NDArray[np.bool_]) -> Probabilities:
@@ -139,7 +140,7 @@ def tensors_of(tree: Tree, policy: Probabilities) -> Tensors:
     came_from = -(-tree.leads // tree.spec.num_actions)  # [K] the information state before, counted from 1
     for layer in tree.layers:
         states, player = [state.decisions[-1] for state in tree.known[layer]], tree.player[layer]
-        views = View.of(tree.spec, states, fold(0, player), first=False)
+        views = View.of(tree.spec, states, fold(0, player), first=False, players=player.tolist())
         names[1:][layer] = names_of(names[came_from[layer]], views.obs, player)
     return table(names[1:], policy)
 

@@ -1,4 +1,4 @@
-"""Small games of OpenSpiel's by their whole tree: expected returns, best responses and mixtures of policies.
+"""Small games by their whole tree: expected returns, best responses and mixtures of policies.
 
 A policy is an array [K, A]: the probability of each action at each of the K information states, 0 at illegal ones. It
 holds what every player does, so one array is a policy for all seats. The functions here use the sequence form (von
@@ -12,6 +12,8 @@ the product of the probabilities of its player's own actions:
     best response    V(I) = max over a of [Σ_z chance(z) Π_(q ≠ p) x_q(z) u_p(z) + Σ_I' V(I')], over the terminal
                      positions and the information states of p that come next after (I, a)
     mixture          π(a | I) = Σ_k σ_k x_k(I) π_k(a | I) / Σ_k σ_k x_k(I)
+
+Where players move at the same time each adds an action to its own sequence, and none knows what the others choose.
 
 A mixture of policies k with weights σ draws one policy at the beginning of a game and plays it to the end. What others
 see of it is the last line, with each policy weighted by its own reach (Kuhn 1953). A mean without the reach is another
@@ -38,7 +40,7 @@ Probabilities = Floats  # [K, A] by information state
 
 
 class InformationState(NamedTuple):
-    """An information state: OpenSpiel's name for it, and one history that leads to it."""
+    """An information state: its name, and one history that leads to it."""
 
     name: str
     player: int
@@ -57,15 +59,15 @@ class Terminals:
 
 
 class Tree:
-    """A small game of OpenSpiel's with all its information states and terminal positions.
+    """A small game with all its information states and terminal positions.
 
-    Raises UserError for games that are not OpenSpiel's, let players move at the same time or have more than so many
-    `positions`; `purpose` is the option that needs the tree.
+    `game` is its reference, if the Spec's name is none. Raises UserError for games without positions to clone, and for
+    more than so many `positions`; `purpose` is the option that needs the tree.
     """
 
-    def __init__(self, spec: Spec, purpose: str, positions: int = POSITIONS) -> None:
+    def __init__(self, spec: Spec, purpose: str, positions: int = POSITIONS, *, game: str = "") -> None:
         self.spec = spec
-        walk = Walk(_game(spec, purpose), positions)
+        walk = Walk(_game(spec, purpose, game), positions)
         # By the number of the player's decisions before: what leads to an information state comes before it.
         order = sorted(range(len(walk.found)), key=lambda index: len(walk.found[index].decisions))
         place = np.empty(len(order), np.int64)  # by the order in which the walk found them
@@ -179,6 +181,8 @@ class Walk:
         self.chance: list[float] = []  # of terminal positions, as are those below
         self.returns: list[Sequence[float]] = []
         self.last: list[tuple[tuple[int, int], ...]] = []
+        # OpenSpiel's names of positions at which nothing but simultaneous choices is hidden leave out the history.
+        self._named = getattr(game, "recalls", False) and not (spec.perfect_information and spec.turns != "sequential")
         self._index: dict[str, int] = {}  # of information states, by name
         self._seen: dict[str, Hashable] = {}
         nothing: Any = ((),) * spec.num_players  # the player's own decisions: (state, information state, action)
@@ -201,17 +205,18 @@ class Walk:
 
     def _after(self, game: str, state: Any, past: Any) -> Iterator[tuple[Any, Any, float]]:
         """Yield the positions after one, each with the decisions before it and the probability of chance's outcome."""
-        acting = state.acting()
+        acting = sorted(state.acting())
         index = [self._look_up(game, state, player, past[player]) for player in acting]
         for edge in edges(state):
             before = list(past)
-            for player, own in zip(acting, index, strict=True):
-                before[player] = (*past[player], (state, own, edge.action))
+            for player, own, action in zip(acting, index, edge.actions if acting else (), strict=True):
+                before[player] = (*past[player], (state, own, action))
             yield edge.state, tuple(before), edge.probability
 
     def _look_up(self, game: str, state: Any, player: int, past: Any) -> int:
         """Return the index of a player's information state; raises UserError where two have one name."""
-        name = state.native.information_state_string(player)
+        seen = _information(state, player)
+        name = state.native.information_state_string(player) if self._named else self._own_name(player, past, seen)
         known = self._index.get(name)
         if known is None:
             states, _, taken = zip(*past, strict=True) if past else ((), (), ())
@@ -219,38 +224,42 @@ class Walk:
             known = self._index[name] = len(self.found)
             self.found.append(InformationState(name, player, legal, (*states, state), taken))
             self.leads.append(self._sequence(past))
-            self._seen[name] = state.information(player)
+            self._seen[name] = seen
         elif (
-            self.found[known].player != player
-            or self._seen[name] != state.information(player)
-            or self.leads[known] != self._sequence(past)
+            self.found[known].player != player or self._seen[name] != seen or self.leads[known] != self._sequence(past)
         ):
             raise UserError(
-                f"expected OpenSpiel to name each information state differently, and two of '{game}' have "
-                "the same name; choose another game"
+                f"expected a name of its own for each information state, and two of '{game}' have the same name; "
+                "choose another game"
             )
         return known
+
+    def _own_name(self, player: int, past: Any, seen: Hashable) -> str:
+        """Return a name for what a player knows: its last information state, its action there, and what it sees now."""
+        return f"player {player} after {self._sequence(past)}: {seen!r}"
 
     def _sequence(self, past: Any) -> tuple[int, int]:
         return past[-1][1:] if past else self.NOTHING
 
 
-def _game(spec: Spec, purpose: str) -> Any:
+def _game(spec: Spec, purpose: str, reference: str) -> Any:
     """Return the game of a Spec; raises UserError if it has no such tree."""
-    if not spec.name.startswith("openspiel:") or "|" in spec.name or not spec.searchable:
+    if "|" in spec.name or not spec.searchable:
         raise UserError(
-            f"{purpose} needs one of OpenSpiel's games, without wrappers, got '{spec.name}'; choose one "
-            "such as openspiel:leduc_poker"
+            f"{purpose} needs a small game with positions, without wrappers, got '{spec.name}'; choose one such as "
+            "openspiel:leduc_poker"
         )
-    if spec.turns != "sequential":
+    game: Any = load(reference or spec.name)
+    if not (spec.perfect_information or getattr(game, "recalls", hasattr(game.initial_state(), "information"))):
         raise UserError(
-            f"{purpose} needs turns, and in '{spec.name}' players move at the same time; name the game as "
-            "openspiel:turn_based_simultaneous_game(game=...)"
-        )
-    game: Any = load(spec.name)
-    if not game.recalls:
-        raise UserError(
-            f"{purpose} needs OpenSpiel's names of information states, and '{spec.name}' has none; choose another "
-            "game, such as openspiel:leduc_poker"
+            f"{purpose} needs names of information states, and '{spec.name}' has none; choose another game, such as "
+            "openspiel:leduc_poker"
         )
     return game
+
+
+def _information(state: Any, player: int) -> Hashable:
+    """Return what a player knows of a position: the position itself, where nothing is hidden."""
+    knows = getattr(state, "information", None)
+    known: Hashable = state.key() if knows is None else knows(player)
+    return known

@@ -39,12 +39,17 @@ class View:
     words: Callable[[], list[Words]] | None = None  # where no positions tell them; `in_words` gives them always
 
     @classmethod
-    def of(cls, spec: Spec, states: Sequence[State], keys: Keys, *, first: bool) -> "View":
-        """Return the view of the movers at positions [B]; `first`: whether these are their first decisions."""
+    def of(
+        cls, spec: Spec, states: Sequence[State], keys: Keys, *, first: bool, players: Sequence[int] | None = None
+    ) -> "View":
+        """Return the view of players who move at positions [B], by default the only ones who do.
+
+        `first`: whether these are their first decisions.
+        """
         rows = len(states)
         obs = np.zeros((rows, int(np.prod(spec.observation.shape))), spec.observation.dtype)
         mask = np.zeros((rows, spec.num_actions), bool)
-        mover = np.array([state.acting()[0] for state in states])
+        mover = np.array([state.acting()[0] for state in states] if players is None else players, np.int64)
         for state, obs_row, mask_row, player in zip(states, obs, mask, mover.tolist(), strict=True):
             state.observe(player, obs_row)
             mask_row[state.legal_actions(player)] = True

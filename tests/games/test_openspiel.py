@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from games.adapters.openspiel import OpenSpielGame, _reference, names
+from games.adapters.openspiel import _INTERCHANGEABLE, OpenSpielGame, _reference, names
 from games.errors import UserError
+from games.keys import fold_one
 from games.references import parse
 from games.registry import load, make
 
@@ -280,3 +281,46 @@ def test_a_resampled_position_has_the_same_information_state(name):
     for state in random_positions(game):
         for player in state.acting():
             assert state.resample(player, 7).information(player) == state.information(player)
+
+
+def exchanged(reference, key):
+    """Play a game twice, with exchanged actions; return whether each player saw and was paid what the other was."""
+    game = load(reference)
+    one, other = game.initial_state(), game.initial_state()
+    views = np.zeros((2, int(np.prod(game.spec.observation.shape))), np.float32)
+    for step in range(100):
+        for player in (0, 1):
+            one.observe(player, views[0])
+            other.observe(1 - player, views[1])
+            if not (views[0] == views[1]).all():
+                return False
+        if one.is_terminal():
+            return list(one.returns()) == list(other.returns())[::-1]
+        if not one.acting():
+            outcomes = one.chance_outcomes()
+            outcome = outcomes[fold_one(key, step) % len(outcomes)][0]
+            one.apply_chance(outcome)
+            other.apply_chance(outcome)
+            continue
+        legal = [list(one.legal_actions(player)) for player in (0, 1)]
+        if legal != [list(other.legal_actions(player)) for player in (1, 0)]:
+            return False
+        actions = [mine[fold_one(key, 2 * step + player) % len(mine)] for player, mine in enumerate(legal)]
+        one.apply(actions)
+        other.apply(actions[::-1])
+    return False
+
+
+@pytest.mark.parametrize("name", [*_INTERCHANGEABLE, "goofspiel(num_cards=4,points_order=descending)"])
+def test_seats_of_interchangeable_games_are_alike(name):
+    reference = f"openspiel:{name}"
+    assert load(reference).spec.interchangeable and load(reference).spec.to_json()["interchangeable"]
+    assert all(exchanged(reference, key) for key in range(10))
+
+
+def test_seats_that_are_not_alike():
+    for name in ("matrix_mp", "matrix_bos", "oshi_zumo(coins=10,horizon=20)", "goofspiel(num_cards=4,imp_info=True)"):
+        spec = load(f"openspiel:{name}").spec
+        assert not spec.interchangeable and "interchangeable" not in spec.to_json()
+        assert not all(exchanged(f"openspiel:{name}", key) for key in range(10))
+    assert not load("openspiel:goofspiel(players=3,num_cards=4)").spec.interchangeable

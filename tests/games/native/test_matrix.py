@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from games.check import check_game
 from games.errors import UserError
 from games.native.matrix import GAMES, Matrix, named
-from games.registry import make
+from games.registry import load, make
 from tests.games.native.play import play
 
 
@@ -118,3 +118,44 @@ def test_the_payoff_is_recognised(payoffs, payoff):
 def test_bad_arguments_are_one_sentence(arguments, reason):
     with pytest.raises(UserError, match=reason.replace("[", r"\[")):
         make(f"matrix({arguments})", 1)
+
+
+@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("memory", ["false", "true"])
+def test_a_game_that_is_played_once_has_positions(game, memory):
+    reference = f"matrix(game={game}, memory={memory})"
+    report = check_game(reference, episodes=4)
+    assert report.passed, str(report)
+    kept = {promise.promise: promise.passed for promise in report.promises}
+    assert kept["steps agree with positions, returns with rewards"] and kept["clones are independent"]
+
+
+def test_positions_of_a_batch_are_those_of_its_environments():
+    venv = make("matrix(payoffs=[[[3, 0, 1], [5, 1, 2]], [[3, 5, 1], [0, 1, 2]]], memory=true)", 2)
+    venv.reset(np.arange(2, dtype=np.uint64))
+    before = venv.states(np.arange(2))
+    assert [state.acting() for state in before] == [(0, 1)] * 2 and list(before[0].legal_actions(1)) == [0, 1, 2]
+    timestep = venv.step(np.array([[1, 0], [0, 2]]))
+    after = venv.states(np.array([1, 0]))
+    assert [state.returns() for state in after] == [[1, 1], [5, 0]] and all(state.is_terminal() for state in after)
+    view = np.zeros(7, np.float32)
+    for state, env in zip(after, (1, 0), strict=True):
+        for player in (0, 1):
+            state.observe(player, view)
+            assert (view == timestep.obs[env, player]).all()
+    venv.step(np.zeros((2, 2), int))
+    assert not any(state.is_terminal() for state in venv.states(np.arange(2)))
+
+
+def test_a_repeated_game_has_none_and_hides_what_was_played():
+    for extra in ("steps=2", "truncate=true", "steps=2, memory=true"):
+        spec = make(f"matrix(game=matching_pennies, {extra})", 1).spec
+        assert not spec.searchable and not spec.perfect_information
+        with pytest.raises(UserError, match="positions that can be cloned"):
+            load(f"matrix(game=matching_pennies, {extra})")
+    assert make("matrix(game=matching_pennies)", 1).spec.perfect_information
+
+
+def test_seats_are_alike_where_payoffs_are_each_others_transpose():
+    alike = {game for game in GAMES if make(f"matrix(game={game})", 1).spec.interchangeable}
+    assert alike == set(GAMES) - {"battle_of_the_sexes", "climbing", "matching_pennies"}

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 from games.errors import UserError
 from games.registry import load
@@ -178,6 +180,45 @@ def test_hidden_information_and_simultaneous_moves_are_refused(reference):
     for ask in (Solution, lambda game: every_end(game, first, 0)):
         with pytest.raises(UserError, match="expected a game of turns and perfect information, got 'openspiel:"):
             ask(load(reference))
+
+
+def by_program(payoffs):
+    """The value of a stage game by linear programming: max v with x'M >= v."""
+    rows, columns = payoffs.shape
+    found = linprog(
+        [0.0] * rows + [-1],
+        A_ub=np.hstack([-payoffs.T, np.ones((columns, 1))]),
+        b_ub=[0.0] * columns,
+        A_eq=[[1.0] * rows + [0]],
+        b_eq=[1],
+        bounds=[(0, None)] * rows + [(None, None)],
+    )
+    return -found.fun
+
+
+def test_simultaneous_moves_by_the_values_of_their_stage_games():
+    """Whoever names his highest card for the highest prize cannot lose goofspiel with two cards."""
+    pennies = load("matrix(payoffs=[[[3, -1], [-1, 1]], [[-3, 1], [1, -1]]])")
+    solution = Solution(pennies, stage=by_program)
+    start = pennies.initial_state()
+    assert solution.value(start) == pytest.approx((1 / 3, -1 / 3))
+    assert solution.stage(start).tolist() == [[3, -1], [-1, 1]]
+    two = load("openspiel:goofspiel(num_cards=2,points_order=descending)")
+    solution = Solution(two, stage=by_program)
+    assert solution.stage(two.initial_state()).tolist() == [[0, -1], [1, 0]]
+    four = load("openspiel:goofspiel(num_cards=4,points_order=descending,returns_type=point_difference)")
+    assert Solution(four, stage=by_program).value(four.initial_state()) == pytest.approx((0, 0), abs=1e-9)
+
+
+def test_turns_are_stage_games_of_one_row_or_column():
+    solution, start = Solution(TIC_TAC_TOE, stage=by_program), TIC_TAC_TOE.initial_state()
+    assert solution.values == Solution(TIC_TAC_TOE).values
+    assert solution.stage(start).tolist() == [[0.0]] * 9
+    start.apply([0, 0])
+    assert solution.stage(start).tolist() == [[1.0, 1, 1, 0, 1, 1, 1, 1]]
+    for reference in ("openspiel:kuhn_poker", "matrix(game=chicken)", "openspiel:goofspiel(players=3,num_cards=2)"):
+        with pytest.raises(UserError, match="expected a zero-sum game of two players that hides nothing but"):
+            Solution(load(reference), stage=by_program)
 
 
 def test_a_game_that_is_too_large_is_refused():
