@@ -293,6 +293,7 @@ def subjects() -> dict[str, Subject]:
         "muzero": BOARD | {"algorithm": {"name": "muzero"} | SEARCH, "steps": 2_000, "stretch": 200},
     }
     trained["happo"] = trained["mappo"] | {"algorithm": {"name": "happo", "hidden": [8]}}
+    trained["conditional_mappo"] = trained["mappo"] | {"algorithm": {"name": "conditional_mappo", "hidden": [8]}}
     trained["ippo-continuous"] = trained["ippo"] | {"game": "gymnasium:gymnasium.Pendulum-v1", "num_envs": 4}
     trained["loqa"] |= {"steps": 24_000, "stretch": 1_500, "evaluation": {"panel": ["self"], "seeds": 2}}
     memory = {

@@ -17,6 +17,7 @@ SMALL = {"actor_hidden": [4], "actor_memory": 0, "critic_hidden": [4], "critic_m
 RUNS = {  # by algorithm: the game, settings, and steps of a stretch
     "ippo": ("openspiel:kuhn_poker", {"hidden": [8], "minibatch_size": 32}, 64),
     "happo": ("two_step", {"hidden": [8]}, 64),
+    "conditional_mappo": ("two_step", {"hidden": [8], "distil": True}, 64),
     "mappo": ("two_step", {"hidden": [8], "recurrent": True, "hidden_size": 8}, 64),
     "vdn": ("two_step", {"hidden": 8, "steps_per_update": 16}, 64),
     "qmix": ("two_step", {"hidden": 8, "steps_per_update": 16}, 64),

@@ -8,7 +8,7 @@ import pytest
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
-from marl.algorithms.value_factorization.replay import PAGE, EpisodeReplay
+from marl.learning.replay import PAGE, EpisodeReplay
 from marl.base import memory
 from marl.base.memory import refuse_beyond_memory
 from marl.learning.shards import join, split
