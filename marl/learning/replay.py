@@ -121,10 +121,10 @@ class EpisodeReplay:
         seen = acting | (truncated & ~terminated)
         index = np.where(seen, np.cumsum(seen).reshape(seen.shape) - 1, -1)
         seats = (at[:, None] * self.spec.num_players + np.arange(self.spec.num_players))[seen[real]]  # [R]
-        action = dense("action")[:-1]
+        action, held = dense("action")[:-1], len(self._fields["obs"]) * self.spec.num_players
         return Trajectory(
-            obs=self._fields["obs"].reshape(-1, *self.spec.observation.shape)[seats],
-            action_mask=self._fields["action_mask"].reshape(-1, self.spec.num_actions)[seats],
+            obs=self._fields["obs"].reshape(held, *self.spec.observation.shape)[seats],
+            action_mask=self._fields["action_mask"].reshape(held, self.spec.num_actions)[seats],
             index=index,
             acting=acting,
             terminated=terminated,
