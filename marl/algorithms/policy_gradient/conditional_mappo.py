@@ -73,12 +73,12 @@ RATIOS = 0.5, 2.0  # the least and the greatest weight ρ
 class ConditionalMappoConfig(ConditionalNetworksConfig):
     """The settings of conditional MAPPO."""
 
-    learning_rate: PositiveFloat = 3e-3
+    learning_rate: PositiveFloat = 5e-3
     anneal: bool = False  # the learning rate falls linearly to 0 at the run's last step
     gamma: float = Field(0.99, ge=0, le=1)  # per decision of the team
     gae_lambda: float = Field(0.95, ge=0, le=1)
-    epochs: Size = 10  # of the evaluation, and of each player's improvement
-    minibatch_size: Size = 1024  # steps of the team, about
+    epochs: Size = 20  # of the evaluation, and of each player's improvement
+    minibatch_size: Size = 256  # steps of the team, about
     beta: PositiveFloat = 1.0  # in the units of the critic's output
     entropy_coefficient: float = Field(0.01, ge=0)  # c, in the same units
     entropy_coefficient_end: float | None = Field(None, ge=0)  # reached linearly at the run's last step
