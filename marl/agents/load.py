@@ -79,8 +79,8 @@ class Identity:
         """Raise UserError for an agent that cannot sit beside others."""
         if self.whole_team:
             raise UserError(
-                f"'{self.reference}' plays all seats of a team, and cannot sit beside others: leave it out, or train it "
-                "with distil: true"
+                f"'{self.reference}' plays all seats of a team, and cannot sit beside others: leave it out, or "
+                "train it with distil: true"
             )
 
 

@@ -58,7 +58,9 @@ class Versus(Learner):
             name, made, settings = _section(section)
             learner = made(settings, spec, key=stream(key, f"learner.{k}"), total_steps=total_steps, device=device)
             if any(plays_whole_team(actor) for actor in learner.actors()):
-                raise UserError(f"{name} plays all seats of a team, and versus seats another learner beside it; leave it out")
+                raise UserError(
+                    f"{name} plays all seats of a team, and versus seats another learner beside it; leave it out"
+                )
             if len(learner.actors()) > 1:
                 raise UserError(f"versus seats one of each learner, and {name} brings past selves; set past_selves: 0")
             self._learners[_prefix(k, name)] = learner

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
-from games.contract import Spec, VecEnv
+from games.contract import VecEnv
 from games.errors import Diverged, RunFailed, UserError
 from games.keys import fold_one, stream
 from games.registry import make

@@ -17,9 +17,10 @@ NOISE, RANDOM = 0, 1
 
 
 class DeterministicAgent(Stateless):
-    """Play each player's policy with normal noise of deviation `noise`, in half widths of the box; `uniform`: any point.
+    """Play each player's policy.
 
-    Numbers are clipped to the bounds.
+    In training it is played with normal noise of deviation `noise`, in half widths of the box, clipped to the bounds;
+    with `uniform` any point of the box.
     """
 
     def __init__(self, actors: Sequence[Actor], spec: Spec, device: str) -> None:

@@ -72,9 +72,7 @@ class Critic(nn.Module):
         super().__init__()
         inputs = spec.num_players * (int(np.prod(spec.observation.shape)) + spec.action_bounds[0].shape[1])
         generator, count = generator_of(key), 1 + config.twin_critics
-        self.heads = nn.ModuleList(
-            Perceptron([inputs, *config.critic_hidden, 1], 1.0, generator) for _ in range(count)
-        )
+        self.heads = nn.ModuleList(Perceptron([inputs, *config.critic_hidden, 1], 1.0, generator) for _ in range(count))
 
     def forward(self, views: Tensor, units: Tensor) -> Tensor:
         """Return the values [B, C] of views [B, N F] and of actions [B, N, D]."""

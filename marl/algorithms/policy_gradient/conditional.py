@@ -79,7 +79,7 @@ class LocalisedValues(nn.Module):
 
 
 def actions_before(joint: Tensor, player: int, num_actions: int) -> Tensor:
-    """Return the actions of the players before `player` as one-hots [B, N A], of joint actions [B, N]; NONE is zeros."""
+    """Return the actions [B, N] of the players before `player` as one-hots [B, N A]; NONE is zeros."""
     hots = (joint[..., None] == torch.arange(num_actions, device=joint.device)).float()  # [B, N, A]
     hots[:, player:] = 0
     return hots.flatten(1)

@@ -18,10 +18,11 @@ gains alone. An update has two steps:
     improve     for m = 1..n: the player's network is fitted to π^m_{k+1} = π*, on the rows of the sample,
                     L = mean ρ KL(π || π*),    ρ = Π_{j<m} π^j_{k+1} / π^j_k of the actions taken, clipped to [1/2, 2]
 
-A and π* are computed for every action of the player, taken or not, and π* is to be reached: `fit_kl` says how far it
-is. In one-step games with large penalties the team finds the best joint action only so. A clipped ratio moves all
-players at one pace, however much they gain, and too few or too small steps move a network for all earlier actions
-alike: then the first player gives up an action before the others have learned to answer it.
+A and π* are computed for every action of the player, taken or not. Both steps are to be carried through: a critic that
+took too few or too small steps says nearly the same after every earlier action, so the answers to all of them change
+alike, and the first player gives up an action before the others have learned to answer it. `q_explained_variance` and
+`fit_kl` say how far the critic and the policies have come. PPO's clipped ratio is not used: it moves all players at one
+pace, however much they gain, and so ends where independent players do.
 
 Deviations from the paper: policies are networks of their own for each player, not log-linear; ρ is clipped.
 
@@ -163,7 +164,7 @@ class ConditionalMappo(Learner):
         return DistilledAgent(self.distilled, self.device) if self.distilled else self._actors[0]
 
     def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
-        config, metrics = self.config, self._schedule()
+        metrics = self._schedule()
         self._steps += trajectory.steps
         sample, metrics["explained_variance"] = self._sample(trajectory, mine)
         if not len(sample.joint):
@@ -232,9 +233,7 @@ class ConditionalMappo(Learner):
             value[time, env, 0] = self.normaliser.denormalise(output).cpu().numpy()
         return state, number, value
 
-    def _turn(
-        self, trajectory: Trajectory, action: NDArray[np.int64], index: NDArray[np.int64], player: int
-    ) -> Turn:
+    def _turn(self, trajectory: Trajectory, action: NDArray[np.int64], index: NDArray[np.int64], player: int) -> Turn:
         """Return the decisions of a player at the team's steps: its actions [B], NONE elsewhere, and its views [B]."""
         step = np.flatnonzero(action != NONE)
         row = index[step]
@@ -253,6 +252,9 @@ class ConditionalMappo(Learner):
             loss = 0.5 * (values - target[rows]).square().mean()
             self._optimizers["critic"].descend(loss)
             means.add({"value_loss": loss.detach()})
+        with torch.no_grad():
+            missed = (target - self.values(sample.state, sample.joint, self.spec.num_players)).var(correction=0)
+            means.add({"q_explained_variance": 1 - missed / target.var(correction=0).clamp(min=1e-8)})
 
     def values(self, state: Tensor, joint: Tensor, m: int) -> Tensor:
         """Return Q^{1:m} [B] of the actions of the first m players, as the critic puts it out."""

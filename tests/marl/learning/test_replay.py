@@ -8,9 +8,9 @@ import pytest
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
-from marl.learning.replay import PAGE, EpisodeReplay
 from marl.base import memory
 from marl.base.memory import refuse_beyond_memory
+from marl.learning.replay import PAGE, EpisodeReplay
 from marl.learning.shards import join, split
 from marl.rollout.agent import Random
 from marl.rollout.loop import Carry, rollout

@@ -49,7 +49,9 @@ class PartnersConfig(OfTraining):
             checked = check(training.model_copy(update={"keep": None, "evaluation": evaluation}), device)
             name, learner, settings = configured(checked.config.algorithm, "algorithm", typed=True)
             if learner.plays_whole_team(settings):
-                raise UserError(f"{name} plays both seats, and partners meet others: choose another, or set distil: true")
+                raise UserError(
+                    f"{name} plays both seats, and partners meet others: choose another, or set distil: true"
+                )
             return checked
 
 

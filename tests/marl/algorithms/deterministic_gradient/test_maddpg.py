@@ -116,7 +116,10 @@ def test_a_team_has_one_critic():
 def test_units_are_the_box():
     units = Units(Aim(1).spec)
     low, high = Aim(1).spec.action_bounds
-    assert units.of(low[None])[0].tolist() == [[-1, -1], [-1, 0]] and units.of(high[None])[0].tolist() == [[1, 1], [1, 0]]
+    assert units.of(low[None])[0].tolist() == [[-1, -1], [-1, 0]] and units.of(high[None])[0].tolist() == [
+        [1, 1],
+        [1, 0],
+    ]
     ones = np.ones((2, 2), np.float32)
     assert (units.points(ones, np.arange(2)) == high).all() and (units.points(-ones, np.arange(2)) == low).all()
 
@@ -130,7 +133,7 @@ def test_exploration_is_noise_by_key_within_the_bounds():
     alone = player(noise_start=3.0, random_steps=0)
     assert np.array_equal(alone.rollout(60).action, action)  # nothing is drawn that has no key
     mine.learner.steps = 10**6
-    assert mine.learner.actors()[0].noise == MaddpgConfig().noise_end
+    assert mine.learner.actors()[0].noise == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_they_find_the_best_policy_of_a_game_with_states():
     value = np.zeros(4)
     for _ in range(500):
         value = (reward + 0.9 * transition @ value).max((1, 2, 3))
-    policies, found = solve(reward, transition, gamma=0.9, beta=0.2, updates=300)
+    _, found = solve(reward, transition, gamma=0.9, beta=0.2, updates=300)
     np.testing.assert_allclose(found, value, atol=1e-6)
 
 
