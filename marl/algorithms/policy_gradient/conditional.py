@@ -9,20 +9,19 @@ Axis letters: B rows, N players, A actions, S numbers of the state.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 
 from games.contract import Spec
 from games.keys import draw
+from marl.algorithms.policy_gradient.policies import Categorical
 from marl.base.schema import Frozen, Size
 from marl.learning.networks import Network, Perceptron, generator_of, masked_log_probs
 from marl.learning.rowwise import BLOCK, Rowwise
-from marl.rollout.agent import LogProbs, Stateless, log_probs_of, one_hot
+from marl.rollout.agent import LogProbs, Stateless
 from marl.rollout.types import Decision, Hidden, View
 
 NONE = -1  # the action of a player who does not act
@@ -33,7 +32,7 @@ class ConditionalNetworksConfig(Frozen):
 
     encoder: Literal["auto", "mlp", "cnn"] = "auto"
     hidden: tuple[Size, ...] = (64, 64)  # the widths of the layers of tanh units
-    channels: tuple[Size, ...] = Field((32, 32), min_length=1)  # of the cnn
+    channels: tuple[Size, ...] = (32, 32)  # of the cnn
 
 
 class Policy(Network):
@@ -115,18 +114,15 @@ class ConditionalAgent(Stateless):
 class DistilledAgent(Stateless):
     """Play a policy of each player's own view, which any player of the team can play beside strangers."""
 
-    def __init__(self, policy: Policy, device: str, *, greedy: bool = False) -> None:
+    def __init__(self, policy: Policy, spec: Spec, device: str, *, greedy: bool = False) -> None:
         self._network, self._greedy = Rowwise(policy, device, largest=policy.largest_block), greedy
+        self._categorical = Categorical(spec)
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        log_probs = self._log_probs(view)
-        return Decision(log_probs.argmax(1) if self._greedy else draw(view.key, np.exp(log_probs))), None
+        return self._categorical.decide(view, self._described(view), greedy=self._greedy), None
 
     def policy(self, view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
-        log_probs = self._log_probs(view)
-        if self._greedy:
-            return log_probs_of(one_hot(log_probs.argmax(1), view)), None
-        return np.where(view.action_mask, log_probs, np.float32(-np.inf)), None
+        return self._categorical.log_probs(view, self._described(view), greedy=self._greedy), None
 
-    def _log_probs(self, view: View) -> NDArray[Any]:
+    def _described(self, view: View) -> LogProbs:
         return self._network.ask("log_probs", view.obs, view.action_mask, view.player)

@@ -161,7 +161,7 @@ class ConditionalMappo(Learner):
         return self._actors
 
     def agent(self) -> Agent:
-        return DistilledAgent(self.distilled, self.device) if self.distilled else self._actors[0]
+        return DistilledAgent(self.distilled, self.spec, self.device) if self.distilled else self._actors[0]
 
     def update(self, trajectory: Trajectory, mine: Sequence[int]) -> dict[str, float]:
         metrics = self._schedule()
@@ -351,7 +351,7 @@ class ConditionalMappo(Learner):
             if config.distil:
                 distilled = _distilled(config, spec, 0, device)
                 _load(_named((), distilled), state)
-                return DistilledAgent(distilled, device, greedy=greedy)
+                return DistilledAgent(distilled, spec, device, greedy=greedy)
             policies = _policies(config, spec, 0, device)
         _load(_named(policies, None), state)
         return ConditionalAgent(policies, device, greedy=greedy)

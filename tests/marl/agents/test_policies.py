@@ -133,7 +133,8 @@ def test_every_agent_has_its_place_here():
         for name in plugins.names(plugins.ALGORITHMS)
         if "marl" in str(plugins.entry_point(plugins.ALGORITHMS, name))
     }
-    assert ours == {*LEARNERS, "best_response"}  # which is not trained (tests/marl/algorithms/test_tabular.py)
+    # best_response is not trained (tests/marl/algorithms/test_tabular.py), and maddpg has no table of probabilities.
+    assert ours == {*LEARNERS, "best_response", "maddpg"}
 
 
 @pytest.mark.parametrize("game", ["openspiel:leduc_poker", "openspiel:tic_tac_toe", "spread"])
@@ -186,6 +187,8 @@ def test_who_has_none():
         for actor in learner(name)[2].actors():
             assert policy_of(actor) is None
     assert policy_of(Random(BOX)) is None
+    maddpg = algorithm("maddpg")
+    assert policy_of(maddpg(maddpg.Config(), BOX, key=1, total_steps=10, device="cpu").agent()) is None
     chance = "openspiel:pig"
     kind, spec = algorithm("alphazero"), make(chance, 1).spec
     made = kind(kind.Config(**SEARCH), spec, key=1, total_steps=10, device="cpu")

@@ -19,6 +19,11 @@ RUNS = {  # by algorithm: the game, settings, and steps of a stretch
     "happo": ("two_step", {"hidden": [8]}, 64),
     "conditional_mappo": ("two_step", {"hidden": [8], "distil": True}, 64),
     "mappo": ("two_step", {"hidden": [8], "recurrent": True, "hidden_size": 8}, 64),
+    "maddpg": (
+        "gymnasium:gymnasium.Pendulum-v1",
+        {"hidden": [8], "batch_size": 16, "random_steps": 100, "steps_per_update": 50, "target_noise": 0.1},
+        64,
+    ),
     "vdn": ("two_step", {"hidden": 8, "steps_per_update": 16}, 64),
     "qmix": ("two_step", {"hidden": 8, "steps_per_update": 16}, 64),
     "concaveq": ("two_step", {"hidden": 8, "steps_per_update": 16}, 64),

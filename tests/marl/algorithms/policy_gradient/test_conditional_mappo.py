@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import marl
 from games.errors import UserError
 from games.keys import draw, fold
 from games.registry import make
@@ -19,7 +20,12 @@ from marl.algorithms.policy_gradient.conditional_mappo import (
 )
 from marl.rollout.loop import play_episodes
 from marl.rollout.types import View
+from marl.training.config import TrainConfig
+from marl.training.train import check, train
 from tests.marl.algorithms.policy_gradient.games import Aim, Player, Skirmish
+from tests.marl.training.test_train import lines
+from tournaments.populations.partners.config import PartnersConfig
+from tournaments.tournament import TournamentConfig, field
 
 FAST = {"learning_rate": 1e-2, "epochs": 20, "minibatch_size": 256, "hidden": (64, 64)}
 UNEQUAL = "matrix(team=[[1, 0, 2], [0, 3, 1]])"  # players of two and of three actions
@@ -223,3 +229,58 @@ def test_an_update_without_decisions_changes_nothing():
     player.learner.update(player.rollout(1), [9])
     after = player.learner.state()
     assert all(torch.equal(before[name], torch.as_tensor(after[name])) for name in before if name != "counters")
+
+
+SMALL = {"name": "conditional_mappo", "hidden": [8], "epochs": 1}
+RUN = {"game": "two_step", "algorithm": SMALL, "steps": 64, "stretch": 64, "num_envs": 4, "rollout_length": 8}
+RUN |= {"writers": (), "evaluation": {"seeds": 2}}
+
+
+def run(folder, **changes):
+    """Train for a moment; return the run's folder."""
+    train(TrainConfig.model_validate(RUN | changes), folder, resume=False)
+    return str(folder)
+
+
+def test_a_run_is_evaluated_with_itself_alone(tmp_path):
+    reference = run(tmp_path / "run")
+    assert {line["against"] for line in lines(tmp_path / "run" / "evaluations.jsonl")} == {"self"}
+    paid = marl.play("two_step", reference, 4)  # the same agent in both seats
+    assert paid.returns.shape == (4, 2)
+    with pytest.raises(UserError, match="cannot sit beside others, and was seated there"):
+        marl.evaluate(reference, against="random", seeds=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"opponents": {"agents": ["random"]}}, "conditional_mappo plays all seats of a team, and meets no opponents"),
+        ({"opponents": {"past": {}}}, "conditional_mappo plays all seats of a team, and meets no opponents"),
+        ({"evaluation": {"panel": ["random"]}}, r"nobody can sit beside it: expected \[self\], got \[random\]"),
+        ({"algorithm": SMALL | {"distil": True}, "opponents": {"agents": ["random"]}}, "meets no opponents"),
+    ],
+)
+def test_a_run_beside_others_is_refused(changes, said):
+    with pytest.raises(UserError, match=said):
+        check(TrainConfig.model_validate(RUN | changes))
+
+
+def test_tournaments_take_the_distilled_alone(tmp_path):
+    whole = run(tmp_path / "whole")
+    distilled = run(tmp_path / "distilled", algorithm=SMALL | {"distil": True})
+    spec = make("two_step", 1).spec
+
+    def entered(*agents):
+        return field(TournamentConfig.model_validate({"game": "two_step", "agents": agents}), spec)
+
+    assert len(entered(distilled, "random")) == 2
+    with pytest.raises(UserError, match="whole' plays all seats of a team, and cannot sit beside others: leave it out"):
+        entered(whole, "random")
+    with pytest.raises(UserError, match="cannot sit beside others"):
+        check(TrainConfig.model_validate(RUN | {"algorithm": {"name": "ippo"}, "opponents": {"agents": [whole]}}))
+
+
+def test_partners_are_no_whole_teams():
+    pool = {"method": "partners", "train": "ippo_coordination", "set": {"algorithm": SMALL, "steps": 64, "stretch": 32}}
+    with pytest.raises(UserError, match="conditional_mappo plays both seats, and partners meet others"):
+        PartnersConfig.model_validate(pool).checked()
