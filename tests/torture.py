@@ -294,7 +294,7 @@ def subjects() -> dict[str, Subject]:
     }
     trained["happo"] = trained["mappo"] | {"algorithm": {"name": "happo", "hidden": [8]}}
     trained["conditional_mappo"] = trained["mappo"] | {"algorithm": {"name": "conditional_mappo", "hidden": [8]}}
-    maddpg = {"name": "maddpg", "hidden": [8], "critic_hidden": [8], "random_steps": 400, "steps_per_update": 20}
+    maddpg = {"name": "maddpg", "actor_hidden": [8], "critic_hidden": [8], "random_steps": 400, "steps_per_update": 20}
     trained["maddpg"] = trained["qmix"] | {
         "algorithm": maddpg,
         "game": "gymnasium:gymnasium.Pendulum-v1",

@@ -49,8 +49,8 @@ Copied = TypeVar("Copied", bound=nn.Module)
 class MaddpgConfig(NetworksConfig):
     """The settings of MADDPG."""
 
-    learning_rate: PositiveFloat = 1e-3
-    actor_learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 1e-3  # of the policies
+    critic_learning_rate: PositiveFloat = 1e-3
     gamma: float = Field(0.95, ge=0, le=1)  # per step
     batch_size: Size = 256  # steps of the team
     steps_per_update: Size = 25  # environment steps between two updates of the critics, over all environments
@@ -103,17 +103,14 @@ class Maddpg(Learner):
         self.target_policies = _copies(_policies(config, spec, key, device), self.policies)
         self.target_critics = _copies(_critics(config, spec, key, device, len(self.critics)), self.critics)
         self._scale = 1 / 255 if spec.observation.dtype == "uint8" else 1.0
-        self._actor_optimizers = [
-            Adam(policy.parameters(), learning_rate=config.actor_learning_rate, eps=1e-8, max_norm=config.max_grad_norm)
-            for policy in self.policies
-        ]
-        self._critic_optimizers = [
-            Adam(critic.parameters(), learning_rate=config.learning_rate, eps=1e-8, max_norm=config.max_grad_norm)
-            for critic in self.critics
-        ]
+        self._actor_optimizers = [self._optimizer(policy, config.learning_rate) for policy in self.policies]
+        self._critic_optimizers = [self._optimizer(critic, config.critic_learning_rate) for critic in self.critics]
         self.replay = EpisodeReplay(spec, config.replay_episodes)
         self.steps = self.updates = 0
         self._actor = DeterministicAgent(self.policies, spec, device)
+
+    def _optimizer(self, network: nn.Module, learning_rate: float) -> Adam:
+        return Adam(network.parameters(), learning_rate=learning_rate, eps=1e-8, max_norm=self.config.max_grad_norm)
 
     def actors(self) -> Sequence[Agent]:
         self._explore()

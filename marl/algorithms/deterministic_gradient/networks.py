@@ -18,7 +18,7 @@ from marl.learning.networks import Network, Perceptron, generator_of
 class NetworksConfig(Frozen):
     """The settings of the networks, which are layers of tanh units."""
 
-    hidden: tuple[Size, ...] = (64, 64)
+    actor_hidden: tuple[Size, ...] = (64, 64)
     critic_hidden: tuple[Size, ...] = (64, 64)
     twin_critics: bool = False
 
@@ -51,7 +51,7 @@ class Actor(Network):
         super().__init__(
             spec,
             spec.action_bounds[0].shape[1],
-            hidden=config.hidden,
+            hidden=config.actor_hidden,
             channels=(),
             encoder="mlp",
             player_id=False,

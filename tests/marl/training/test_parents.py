@@ -21,8 +21,8 @@ RUNS = {  # by algorithm: the game, settings, and steps of a stretch
     "mappo": ("two_step", {"hidden": [8], "recurrent": True, "hidden_size": 8}, 64),
     "maddpg": (
         "gymnasium:gymnasium.Pendulum-v1",
-        {"hidden": [8], "batch_size": 16, "random_steps": 100, "steps_per_update": 50, "target_noise": 0.1},
-        64,
+        {"actor_hidden": [8], "batch_size": 16, "random_steps": 100, "steps_per_update": 50, "target_noise": 0.1},
+        800,
     ),
     "vdn": ("two_step", {"hidden": 8, "steps_per_update": 16}, 64),
     "qmix": ("two_step", {"hidden": 8, "steps_per_update": 16}, 64),
@@ -43,7 +43,7 @@ def config(name: str, stretches: int, settings: dict | None = None, **changes) -
             "steps": stretches * stretch,
             "stretch": stretch,
             "num_envs": 4,
-            "rollout_length": None if name in ("loqa", "lola") else 8,
+            "rollout_length": None if name in ("loqa", "lola", "maddpg") else 8,
             "evaluation": {"panel": ()},
             "writers": (),
         }

@@ -17,7 +17,7 @@ from marl.rollout.loop import play_episodes
 from tests.marl.algorithms.policy_gradient.games import Aim, Player
 
 AIM = {"batch_size": 64, "steps_per_update": 8, "random_steps": 200, "gamma": 0.0, "noise_steps": 3000}
-AIM |= {"learning_rate": 3e-3, "actor_learning_rate": 3e-3}
+AIM |= {"actor_hidden": (16,), "learning_rate": 3e-3, "critic_learning_rate": 3e-3}
 TD3 = {"twin_critics": True, "actor_delay": 2, "target_noise": 0.1}
 
 
