@@ -95,9 +95,8 @@ class Maddpg(Learner):
     def __init__(self, config: MaddpgConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
         _refuse(spec)
         self.config, self.spec, self.device, self._key = config, spec, device, key
-        self._units, players = Units(spec), range(spec.num_players)
-        team = spec.payoff == "team"
-        self.critic_of = [0 if team else player for player in players]
+        self._units = Units(spec)
+        self.critic_of = [0 if spec.payoff == "team" else player for player in range(spec.num_players)]
         self.policies = _policies(config, spec, key, device)
         self.critics = _critics(config, spec, key, device, 1 + max(self.critic_of))
         self.target_policies = _copies(_policies(config, spec, key, device), self.policies)
@@ -147,8 +146,7 @@ class Maddpg(Learner):
         batch = Batch(self.replay.sample_steps(self.config.batch_size, key), self._units, self.device)
         target = self.targets(batch, generator_of(stream(key, "target noise")))
         for number, optimizer in enumerate(self._critic_optimizers):
-            players = [player for player, own in enumerate(self.critic_of) if own == number]
-            loss, value = self._critic_loss(number, players[0], batch, target)
+            loss, value = self._critic_loss(number, batch, target)
             optimizer.descend(loss)
             means.add({"value_loss": loss.detach(), "q": value})
         self.updates += 1
@@ -158,13 +156,16 @@ class Maddpg(Learner):
             loss = self._actor_loss(player, batch)
             optimizer.descend(loss)
             means.add({"policy_loss": loss.detach()})
-        for target_network, network in zip(
-            [*self.target_policies, *self.target_critics], [*self.policies, *self.critics], strict=True
-        ):
-            with torch.no_grad():
-                torch._foreach_lerp_(
-                    list(target_network.parameters()), list(network.parameters()), self.config.target_update
-                )
+        self._follow()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the target networks towards the others."""
+        targets, networks = (
+            [parameter for network in both for parameter in network.parameters()]
+            for both in ([*self.target_policies, *self.target_critics], [*self.policies, *self.critics])
+        )
+        torch._foreach_lerp_(targets, networks, self.config.target_update)
 
     @torch.no_grad()
     def targets(self, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -180,11 +181,11 @@ class Maddpg(Learner):
         value = torch.stack([values[own] for own in self.critic_of], 1)
         return batch.reward + config.gamma * batch.goes_on * value
 
-    def _critic_loss(self, number: int, player: int, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss of a critic, by the targets of a player whose critic it is, and its mean value."""
+    def _critic_loss(self, number: int, batch: Batch, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of the critic of the player of this number, or of the team, and its mean value."""
         values = self.critics[number](self._views(batch.obs), batch.units)  # [B, C]
-        learns = batch.acting.any(1) if self.spec.payoff == "team" else batch.acting[:, player]
-        errors = (values - target[:, player, None]).square() * learns[:, None]
+        learns = batch.acting.any(1) if self.spec.payoff == "team" else batch.acting[:, number]
+        errors = (values - target[:, number, None]).square() * learns[:, None]
         return errors.mean(), values.detach().mean()
 
     def _actor_loss(self, player: int, batch: Batch) -> Tensor:
