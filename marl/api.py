@@ -109,13 +109,15 @@ def play(
     seats = (np.arange(players) + shift[:, None]) % players  # [K, N]
     key = stream(seed, "play")
     with _at_play(given, venv.spec, device) as entrants:
+        roster = list({id(entrant): entrant for entrant in entrants}.values())  # who holds several seats decides once
+        entry = np.array([[one is entrant for one in roster].index(True) for entrant in entrants])
         played = sorted(
             play_episodes(
                 venv,
-                [entrant.answerable(venv.spec) for entrant in entrants],
-                np.array([entrant.stream(key) for entrant in entrants], np.uint64),
+                [entrant.answerable(venv.spec) for entrant in roster],
+                np.array([entrant.stream(key) for entrant in roster], np.uint64),
                 fold(key, fixture),
-                np.argsort(seats, axis=1),  # [K, N] the agent that holds each player
+                entry[np.argsort(seats, axis=1)],  # [K, N] the agent that holds each player
                 opening_moves=opening_moves,
                 max_steps=max_steps,
             ),

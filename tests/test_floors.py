@@ -14,6 +14,7 @@ FLOORS = (
     ("marl.search", "marl.learning"),
     (
         "marl.algorithms.policy_gradient",
+        "marl.algorithms.deterministic_gradient",
         "marl.algorithms.value_factorization",
         "marl.algorithms.opponent_shaping",
         "marl.algorithms.minimax_q",

@@ -297,6 +297,13 @@ def subjects() -> dict[str, Subject]:
         "muzero": BOARD | {"algorithm": {"name": "muzero"} | SEARCH, "steps": 2_000, "stretch": 200},
     }
     trained["happo"] = trained["mappo"] | {"algorithm": {"name": "happo", "hidden": [8]}}
+    trained["conditional_mappo"] = trained["mappo"] | {"algorithm": {"name": "conditional_mappo", "hidden": [8]}}
+    maddpg = {"name": "maddpg", "actor_hidden": [8], "critic_hidden": [8], "random_steps": 400, "steps_per_update": 20}
+    trained["maddpg"] = trained["qmix"] | {
+        "algorithm": maddpg,
+        "game": "gymnasium:gymnasium.Pendulum-v1",
+        "num_envs": 4,
+    }
     trained["ippo-continuous"] = trained["ippo"] | {"game": "gymnasium:gymnasium.Pendulum-v1", "num_envs": 4}
     trained["loqa"] |= {"steps": 24_000, "stretch": 1_500, "evaluation": {"panel": ["self"], "seeds": 2}}
     memory = {

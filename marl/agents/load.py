@@ -75,6 +75,15 @@ class Identity:
     draws: int = field(kw_only=True)  # the seed of its randomness, from its weights or reference, not from its code
     foreign: bool = field(default=False, kw_only=True)  # a user's class, which plays in a process of its own
     training: Training | None = field(default=None, kw_only=True)  # None for an agent that is no checkpoint
+    whole_team: bool = field(default=False, kw_only=True)  # it plays only where it holds all seats
+
+    def beside_others(self) -> None:
+        """Raise UserError for an agent that cannot sit beside others."""
+        if self.whole_team:
+            raise UserError(
+                f"'{self.reference}' plays all seats of a team, and cannot sit beside others: leave it out, or "
+                "train it with distil: true"
+            )
 
 
 @dataclass(frozen=True)
@@ -137,7 +146,9 @@ class Trained(Identity):
                 "version that wrote them"
             ) from error
         size = sum(tensor.nbytes for tensor in state.values())
-        return Entrant(self.name, self.reference, self.digest, agent, draws=self.draws, size=size)
+        return Entrant(
+            self.name, self.reference, self.digest, agent, draws=self.draws, size=size, whole_team=self.whole_team
+        )
 
 
 def read(text: str) -> Reference:
@@ -200,7 +211,16 @@ def identify(texts: Sequence[str], spec: Spec, device: str = "cpu") -> list[Iden
             tried.add(agent.kind)
         about = agent.about
         training = Training(agent.folder, about["algorithm"], about["step"], about["parent"])
-        found.append(Identity(agent.name, agent.reference, agent.digest, draws=agent.draws, training=training))
+        found.append(
+            Identity(
+                agent.name,
+                agent.reference,
+                agent.digest,
+                draws=agent.draws,
+                training=training,
+                whole_team=agent.whole_team,
+            )
+        )
     return found
 
 
@@ -527,6 +547,7 @@ def _trained(reference: Reference, spec: Spec, device: str, name: str | None = N
         options=options,
         spec=spec,
         device=device,
+        whole_team=learner.plays_whole_team(config),
     )
 
 

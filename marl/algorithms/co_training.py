@@ -19,7 +19,7 @@ from games.keys import stream
 from marl.base.schema import Frozen, Section, is_record
 from marl.learning.learner import Learner
 from marl.learning.registry import configured
-from marl.rollout.agent import Agent
+from marl.rollout.agent import Agent, plays_whole_team
 from marl.rollout.seating import Seating
 from marl.rollout.types import Tensors, Trajectory, prefixed, under
 
@@ -57,6 +57,10 @@ class Versus(Learner):
         for k, section in enumerate(config.learners):
             name, made, settings = _section(section)
             learner = made(settings, spec, key=stream(key, f"learner.{k}"), total_steps=total_steps, device=device)
+            if any(plays_whole_team(actor) for actor in learner.actors()):
+                raise UserError(
+                    f"{name} plays all seats of a team, and versus seats another learner beside it; leave it out"
+                )
             if len(learner.actors()) > 1:
                 raise UserError(f"versus seats one of each learner, and {name} brings past selves; set past_selves: 0")
             self._learners[_prefix(k, name)] = learner

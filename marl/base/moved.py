@@ -59,7 +59,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "marl.plot": ("marl.training.plot", "marl.training.curves", "marl.training.statistics", "marl.base.bootstrap"),
     "marl.population": ("marl.training.population",),
     "marl.recurrent": ("marl.learning.recurrent",),
-    "marl.replay": ("marl.algorithms.value_factorization.replay",),
+    "marl.replay": ("marl.learning.replay",),
     "marl.returns": ("marl.learning.returns", "marl.rollout.recording"),
     "marl.rollout": ("marl.rollout.loop", "marl.rollout.recording"),
     "marl.rowwise": ("marl.learning.rowwise",),

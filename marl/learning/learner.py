@@ -37,6 +37,11 @@ class Learner(ABC):
         """
         return config
 
+    @classmethod
+    def plays_whole_team(cls, config: Any) -> bool:
+        """Return whether its agents play only where one of them holds all seats of a team; by default they do not."""
+        return False
+
     @abstractmethod
     def actors(self) -> Sequence[Agent]:
         """Return the agents that play in training: they explore, and are the same objects at every call."""

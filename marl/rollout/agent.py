@@ -2,7 +2,8 @@
 
 An agent may have two more methods: `policy` tells the probabilities with which it acts, `value` the return that it
 expects. An agent has no `policy` if its randomness spans decisions (drawn once an episode), or if nobody can compute
-its probabilities (a search with random playouts).
+its probabilities (a search with random playouts). An agent with `whole_team = True` plays only where it holds all seats
+of a game, since each of its players sees what those before it choose: `play_episodes` refuses other seatings.
 
 random                              a legal action, uniformly
 mcts(simulations=100)               OpenSpiel's own C++ search with random playouts: a fixed anchor
@@ -67,6 +68,11 @@ def value_of(agent: Any) -> Value | None:
     """Return an agent's method `value`, or None if it has none."""
     found: Value | None = _method(agent, "value")
     return found
+
+
+def plays_whole_team(agent: Any) -> bool:
+    """Return whether an agent plays only where it holds all seats."""
+    return bool(getattr(agent, "whole_team", False))
 
 
 def _method(agent: Any, name: str) -> Any:

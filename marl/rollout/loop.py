@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from games import rounding
 from games.arrays import Actions
 from games.contract import MOST_STEPS, Box, Spec, TimeStep, VecEnv
+from games.errors import UserError
 from games.keys import Keys, fold, stream
-from marl.rollout.agent import Agent, Member, Random
+from marl.rollout.agent import Agent, Member, Random, plays_whole_team
 from marl.rollout.recording import Moment, Recording, see
 from marl.rollout.referee import Forfeit, Referee
 from marl.rollout.seating import EMPTY, Draw, Seating
@@ -219,9 +220,12 @@ def play_episodes(
     An episode that has not ended after `max_steps` steps is cut there; `most_steps` of the game by default.
     With `forfeits`, an agent that raises or chooses an illegal action loses that game alone and the rest plays on, and
     what agents note of their decisions is kept; without, an agent's error is raised here.
+
+    Raises UserError where an agent that plays all seats of a team would sit beside another.
     """
     if len(seeds) == 0:
         return
+    _refuse_split_teams(roster, seatings)
     referee = Referee(venv.spec) if forfeits else None
     most = max_steps or most_steps(venv.spec)
     roster = [referee.watch(agent) for agent in roster] if referee else list(roster)
@@ -282,6 +286,16 @@ def play_episodes(
         returns[ended] = rounded[ended] = 0
         started[ended] = len(history)
         history, started = _forget(history, started, table)
+
+
+def _refuse_split_teams(roster: Sequence[Agent], seatings: Seating) -> None:
+    for entry, agent in enumerate(roster):
+        held = seatings == entry
+        if plays_whole_team(agent) and (held.any(1) & ~held.all(1)).any():
+            raise UserError(
+                "an agent that plays all seats of a team cannot sit beside others, and was seated there: let it play "
+                "with itself alone, or train it with distil: true"
+            )
 
 
 def most_steps(spec: Spec) -> int:

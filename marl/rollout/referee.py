@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from games.contract import Box, Spec
 from games.errors import RunFailed, UserError, in_words
 from games.text import cut, shown
-from marl.rollout.agent import Agent, LogProbs, Policy, Value, policy_of, value_of
+from marl.rollout.agent import Agent, LogProbs, Policy, Value, plays_whole_team, policy_of, value_of
 from marl.rollout.types import AgentFailed, Decision, Hidden, Offence, View
 
 MOST_DETAIL = 300  # characters of a forfeit's detail
@@ -82,6 +82,7 @@ class _Watched:
         self._agent, self._spec, self._forfeits, self._alone = agent, spec, forfeits, alone
         self._notes = {} if notes is None else notes
         self.unready: AgentFailed | None = None  # why there are no hidden states for new episodes
+        self.whole_team = plays_whole_team(agent)
 
     def initial_hidden(self, rows: int) -> Hidden:
         """Return hidden states; None if the agent has none or fails: new episodes then forfeit at their decision."""
@@ -226,6 +227,7 @@ class Answerable:
         self._forfeits: dict[int, Forfeit] = {}
         self._agent, self._name = _Watched(agent, spec, self._forfeits, alone=False), name
         self.unwatched = agent
+        self.whole_team = plays_whole_team(agent)
 
     def initial_hidden(self, rows: int) -> Hidden:
         hidden, failure = self._agent.initial_hidden(rows), self._agent.unready
@@ -304,6 +306,7 @@ class Trusted:
 
     def __init__(self, agent: Agent, name: str) -> None:
         self._agent, self._name = agent, name
+        self.whole_team = plays_whole_team(agent)
 
     @property
     def policy(self) -> Policy | None:

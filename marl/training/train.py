@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
-from games.contract import Spec, VecEnv
+from games.contract import VecEnv
 from games.errors import Diverged, RunFailed, UserError
 from games.keys import fold_one, stream
 from games.registry import make
@@ -35,6 +35,7 @@ from marl.base.terminal import Terminal
 from marl.evaluation.evaluate import evaluate_entrant
 from marl.learning.learner import Learner
 from marl.learning.registry import configured
+from marl.rollout.agent import plays_whole_team
 from marl.rollout.training_episodes import Episodes
 from marl.training.collectors import Collector, WorkerCollector, beginning
 from marl.training.config import TrainConfig
@@ -177,7 +178,7 @@ def prepare(
     learner = learner_class(settings, venv.spec, key=key, total_steps=config.steps, device=device)
     opponents = _opponents(config, learner, name, device, agents)
     length = _rollout_length(config, name, learner)
-    against, panel = _panel(config, venv.spec, device)
+    against, panel = _panel(config, learner, name, device)
     resolved = _resolved(config, name, settings, length, against)
     if config.rollout_workers:
         collector: Collector = WorkerCollector(config.game, config.num_envs, config.rollout_workers, length)
@@ -220,7 +221,7 @@ def check(config: TrainConfig, device: str = "auto", agents: Mapping[str, str] |
     learner = learner_class(settings, spec, key=0, total_steps=1, device=device)
     length = _rollout_length(config, name, learner)
     opponents = _opponents(config, learner, name, "cpu", agents).listed
-    against, panel = _panel(config, spec)
+    against, panel = _panel(config, learner, name)
     _writers(config)
     parent = find(config, name, spec, agents)
     return Checked(
@@ -242,6 +243,10 @@ def _opponents(
     config: TrainConfig, learner: Learner, name: str, device: str, agents: Mapping[str, str] | None
 ) -> Opponents:
     """Return the opponents of a run, with the members of its populations and its own past."""
+    meets = config.opponents.agents or config.opponents.past
+    if meets and any(plays_whole_team(actor) for actor in learner.actors()):
+        with config.origin.blame(("opponents",)):
+            raise UserError(f"{name} plays all seats of a team, and meets no opponents: leave them out")
     with config.origin.blame(("opponents", "agents")):
         named = listed(config.opponents, learner.spec, device, agents)
     with config.origin.blame(("opponents", "past")):
@@ -250,12 +255,23 @@ def _opponents(
         return Opponents(config.opponents, learner.spec, named, past)
 
 
-def _panel(config: TrainConfig, spec: Spec, device: str = "cpu") -> tuple[Sequence[str], dict[str, Entrant | None]]:
-    """Return the panel of a run, as text and loaded; by default `random`, and for a team self-play first."""
-    texts = config.evaluation.panel
+def _panel(
+    config: TrainConfig, learner: Learner, name: str, device: str = "cpu"
+) -> tuple[Sequence[str], dict[str, Entrant | None]]:
+    """Return the panel of a run, as text and loaded.
+
+    By default it is `random`, for a team self-play first, and that alone where one agent plays the whole team.
+    """
+    texts, spec, whole_team = config.evaluation.panel, learner.spec, plays_whole_team(learner.agent())
     if texts is None:
         texts = ("self", "random") if spec.payoff == "team" else ("random",)
+        texts = ("self",) if whole_team else texts
     with config.origin.blame(("evaluation", "panel")):
+        if whole_team and spec.num_players > 1 and any(text != "self" for text in texts):
+            raise UserError(
+                f"{name} plays all seats of a team, so nobody can sit beside it: expected [self], got "
+                f"[{', '.join(texts)}]"
+            )
         return texts, load_panel(texts, spec, device)
 
 

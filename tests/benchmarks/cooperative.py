@@ -28,7 +28,7 @@ import numpy as np
 
 from games.keys import fold
 from games.registry import make
-from marl.algorithms.value_factorization.replay import EpisodeReplay
+from marl.learning.replay import EpisodeReplay
 from marl.rollout.agent import Random
 from marl.rollout.loop import Carry, rollout
 from marl.training.config import TrainConfig

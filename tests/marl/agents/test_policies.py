@@ -26,6 +26,7 @@ LEARNERS = {
     "ippo": ("openspiel:leduc_poker", {"hidden": [8]}),
     "mappo": ("openspiel:leduc_poker", {"hidden": [8], "recurrent": True, "hidden_size": 8}),
     "happo": ("spread | team_reward", {"hidden": [8]}),
+    "conditional_mappo": ("spread | team_reward", {"hidden": [8], "distil": True}),
     "iql": ("openspiel:tiny_hanabi", TEAM),
     "vdn": ("openspiel:tiny_hanabi", TEAM),
     "qmix": ("spread | team_reward", TEAM),
@@ -132,7 +133,8 @@ def test_every_agent_has_its_place_here():
         for name in plugins.names(plugins.ALGORITHMS)
         if "marl" in str(plugins.entry_point(plugins.ALGORITHMS, name))
     }
-    assert ours == {*LEARNERS, "best_response"}  # which is not trained (tests/marl/algorithms/test_tabular.py)
+    # best_response is not trained (tests/marl/algorithms/test_tabular.py), and maddpg has no table of probabilities.
+    assert ours == {*LEARNERS, "best_response", "maddpg"}
 
 
 @pytest.mark.parametrize("game", ["openspiel:leduc_poker", "openspiel:tic_tac_toe", "spread"])
@@ -150,7 +152,8 @@ def test_what_a_learner_trained(name):
     game = LEARNERS[name][0]
     check(loaded(name), game)
     for agent in learner(name)[2].actors():
-        if name not in ("alphazero", "muzero"):  # in training their searches draw noise
+        # In training, searches draw noise, and the players of a whole team see each other's draws.
+        if name not in ("alphazero", "muzero", "conditional_mappo"):
             check(agent, game, alone=not isinstance(agent, Member))
 
 
@@ -180,10 +183,12 @@ def test_options_of_a_checkpoint(name, options):
 def test_who_has_none():
     for name in DRAWS_ITS_SEARCHES:
         assert policy_of(load_entrant(name, TTT).agent) is None
-    for name in ("alphazero", "muzero"):
+    for name in ("alphazero", "muzero", "conditional_mappo"):
         for actor in learner(name)[2].actors():
             assert policy_of(actor) is None
     assert policy_of(Random(BOX)) is None
+    maddpg = algorithm("maddpg")
+    assert policy_of(maddpg(maddpg.Config(), BOX, key=1, total_steps=10, device="cpu").agent()) is None
     chance = "openspiel:pig"
     kind, spec = algorithm("alphazero"), make(chance, 1).spec
     made = kind(kind.Config(**SEARCH), spec, key=1, total_steps=10, device="cpu")

@@ -17,7 +17,13 @@ SMALL = {"actor_hidden": [4], "actor_memory": 0, "critic_hidden": [4], "critic_m
 RUNS = {  # by algorithm: the game, settings, and steps of a stretch
     "ippo": ("openspiel:kuhn_poker", {"hidden": [8], "minibatch_size": 32}, 64),
     "happo": ("two_step", {"hidden": [8]}, 64),
+    "conditional_mappo": ("two_step", {"hidden": [8], "distil": True}, 64),
     "mappo": ("two_step", {"hidden": [8], "recurrent": True, "hidden_size": 8}, 64),
+    "maddpg": (
+        "gymnasium:gymnasium.Pendulum-v1",
+        {"actor_hidden": [8], "batch_size": 16, "random_steps": 100, "steps_per_update": 50, "target_noise": 0.1},
+        800,
+    ),
     "vdn": ("two_step", {"hidden": 8, "steps_per_update": 16}, 64),
     "qmix": ("two_step", {"hidden": 8, "steps_per_update": 16}, 64),
     "concaveq": ("two_step", {"hidden": 8, "steps_per_update": 16}, 64),
@@ -37,7 +43,7 @@ def config(name: str, stretches: int, settings: dict | None = None, **changes) -
             "steps": stretches * stretch,
             "stretch": stretch,
             "num_envs": 4,
-            "rollout_length": None if name in ("loqa", "lola") else 8,
+            "rollout_length": None if name in ("loqa", "lola", "maddpg") else 8,
             "evaluation": {"panel": ()},
             "writers": (),
         }

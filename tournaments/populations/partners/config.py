@@ -8,6 +8,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.registry import make
 from marl.base.schema import Size
+from marl.learning.registry import configured
 from marl.training.train import Checked, check
 from tournaments.populations.settings import OfTraining
 
@@ -45,7 +46,13 @@ class PartnersConfig(OfTraining):
                     f"{training.steps}; set a stretch of at most half of that, got {training.stretch}"
                 )
             evaluation = training.evaluation.model_copy(update={"panel": (SELF,)})
-            return check(training.model_copy(update={"keep": None, "evaluation": evaluation}), device)
+            checked = check(training.model_copy(update={"keep": None, "evaluation": evaluation}), device)
+            name, learner, settings = configured(checked.config.algorithm, "algorithm", typed=True)
+            if learner.plays_whole_team(settings):
+                raise UserError(
+                    f"{name} plays both seats, and partners meet others: choose another, or set distil: true"
+                )
+            return checked
 
 
 def _check_game(spec: Spec) -> None:

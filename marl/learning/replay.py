@@ -1,4 +1,4 @@
-"""Replay of whole episodes: each step is stored once, without padding, and sampled without a loop.
+"""Replay of whole episodes, or of steps of them: each step is stored once, without padding, and sampled without a loop.
 
 Steps are rows of a ring, in the order of play: [t, e] of one recording, then of the next. So an episode is every E-th
 row from its first row on. Rows lie in pages. A page is reused when no stored episode has rows on it any more, so memory
@@ -80,6 +80,11 @@ class EpisodeReplay:
         self._close(first, np.asarray((terminated | truncated).all(2)) & played)
         self._forget()
 
+    @property
+    def num_steps(self) -> int:
+        """The number of steps of all episodes."""
+        return int(self._episodes[:, 2].sum())
+
     def sample(self, count: int, key: int) -> Trajectory:
         """Draw `count` episodes by `key`, with replacement, as a Trajectory of as many environments [T+1, K, ...].
 
@@ -87,6 +92,21 @@ class EpisodeReplay:
         """
         drawn = (uniform(fold(key, np.arange(count))) * len(self)).astype(np.int64)
         start, stride, length = self._episodes[drawn].T
+        return self._trajectory(start, stride, length, opens=np.ones(count, bool))
+
+    def sample_steps(self, count: int, key: int) -> Trajectory:
+        """Draw `count` steps of all episodes by `key`, with replacement, as a Trajectory of one step [2, K, ...]."""
+        last = np.cumsum(self._episodes[:, 2])
+        drawn = (uniform(fold(key, np.arange(count))) * last[-1]).astype(np.int64)
+        episode = np.searchsorted(last, drawn, side="right")
+        start, stride, length = self._episodes[episode].T
+        step = drawn - (last[episode] - length)
+        return self._trajectory(start + step * stride, stride, np.ones(count, np.int64), opens=step == 0)
+
+    def _trajectory(
+        self, start: NDArray[np.int64], stride: NDArray[np.int64], length: NDArray[np.int64], opens: NDArray[np.bool_]
+    ) -> Trajectory:
+        """Return stretches of episodes: `length` [K] steps from rows `start` [K]; `opens` [K] where an episode does."""
         time = np.arange(length.max() + 1)[:, None]
         real = time <= length  # [T+1, K]
         at = self._positions((start + stride * time)[real])
@@ -101,15 +121,15 @@ class EpisodeReplay:
         seen = acting | (truncated & ~terminated)
         index = np.where(seen, np.cumsum(seen).reshape(seen.shape) - 1, -1)
         seats = (at[:, None] * self.spec.num_players + np.arange(self.spec.num_players))[seen[real]]  # [R]
-        action = dense("action")[:-1]
+        action, held = dense("action")[:-1], len(self._fields["obs"]) * self.spec.num_players
         return Trajectory(
-            obs=self._fields["obs"].reshape(-1, *self.spec.observation.shape)[seats],
-            action_mask=self._fields["action_mask"].reshape(-1, self.spec.num_actions)[seats],
+            obs=self._fields["obs"].reshape(held, *self.spec.observation.shape)[seats],
+            action_mask=self._fields["action_mask"].reshape(held, self.spec.num_actions)[seats],
             index=index,
             acting=acting,
             terminated=terminated,
             truncated=truncated,
-            first=(time == 0) & real,
+            first=(time == 0) & real & opens,
             global_state=dense("global_state"),
             action=action if isinstance(self.spec.action, Box) else action.astype(np.int64),
             reward=dense("reward")[:-1],

@@ -8,9 +8,9 @@ import pytest
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
-from marl.algorithms.value_factorization.replay import PAGE, EpisodeReplay
 from marl.base import memory
 from marl.base.memory import refuse_beyond_memory
+from marl.learning.replay import PAGE, EpisodeReplay
 from marl.learning.shards import join, split
 from marl.rollout.agent import Random
 from marl.rollout.loop import Carry, rollout
@@ -216,3 +216,20 @@ def test_a_refusal_says_what_would_fit(monkeypatch):
     refuse_beyond_memory(512, "things", 2**23, 2, "things_kept")
     with pytest.raises(UserError, match="not one of them is sure to fit: choose a smaller game"):
         refuse_beyond_memory(2, "things", 2**33, 2, "things_kept")
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_steps_come_back_as_they_were_played(game):
+    """Each with its successor, of all episodes equally often."""
+    spec, pieces, whole = record(game, [40, 40])
+    replay = EpisodeReplay(spec, 1000)
+    for piece in pieces:
+        replay.add(piece, {0})
+    played = [(e, t) for e, start, end in episodes_of(whole) for t in range(start, end)]
+    assert replay.num_steps == len(played)
+    sample, found = replay.sample_steps(400, 3), set()
+    for k in range(400):
+        step = [(e, t) for e, t in played if same(sample, k, whole, e, t, t + 1)]
+        assert step
+        found |= set(step)
+    assert len(found) > 0.7 * len(played)

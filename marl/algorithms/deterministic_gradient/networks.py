@@ -1,0 +1,80 @@
+"""Deterministic policies and their critics. Actions are in units of a box: -1 is its lower bound, 1 its upper one.
+
+Axis letters: B rows, N players, D numbers of an action, F numbers of a view.
+"""
+
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from games.contract import Spec
+from marl.base.schema import Frozen, Size
+from marl.learning.networks import Network, Perceptron, generator_of
+
+
+class NetworksConfig(Frozen):
+    """The settings of the networks, which are layers of tanh units."""
+
+    actor_hidden: tuple[Size, ...] = (64, 64)
+    critic_hidden: tuple[Size, ...] = (64, 64)
+    twin_critics: bool = False
+
+
+class Units:
+    """The boxes of a game's players as [-1, 1]; numbers that a player lacks, and bounds that are equal, become 0."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.low, self.high = spec.action_bounds  # [N, D]
+        self._centre, self._half = self.low / 2 + self.high / 2, self.high / 2 - self.low / 2
+        self.numbers = spec.action_numbers & (self._half > 0)
+
+    def of(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return points [..., N, D] in units."""
+        half = np.where(self.numbers, self._half, 1)
+        return np.where(self.numbers, (points - self._centre) / half, 0).astype(np.float32)
+
+    def points(self, units: NDArray[np.float32], player: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the points of players [B] for units [B, D]; none lies beyond its bounds."""
+        points = self._centre[player] + self._half[player] * units
+        return np.clip(points, self.low[player], self.high[player])
+
+
+class Actor(Network):
+    """The policy of one player: tanh of the outputs, 0 where the player's action has no number."""
+
+    numbers: Tensor  # [D]
+
+    def __init__(self, config: NetworksConfig, spec: Spec, player: int, key: int) -> None:
+        super().__init__(
+            spec,
+            spec.action_bounds[0].shape[1],
+            hidden=config.actor_hidden,
+            channels=(),
+            encoder="mlp",
+            player_id=False,
+            output_gain=0.01,
+            generator=generator_of(key),
+        )
+        self.register_buffer("numbers", torch.from_numpy(Units(spec).numbers[player]).float(), persistent=False)
+
+    def units(self, obs: Tensor) -> Tensor:
+        """Return the actions [B, D] for views [B, *O]."""
+        return cast("Tensor", self.body(self.features(obs, obs)).tanh() * self.numbers)
+
+
+class Critic(nn.Module):
+    """Q of the views and actions of all players, once or, as twins, twice: [B, C]."""
+
+    def __init__(self, config: NetworksConfig, spec: Spec, key: int) -> None:
+        super().__init__()
+        inputs = spec.num_players * (int(np.prod(spec.observation.shape)) + spec.action_bounds[0].shape[1])
+        generator, count = generator_of(key), 1 + config.twin_critics
+        self.heads = nn.ModuleList(Perceptron([inputs, *config.critic_hidden, 1], 1.0, generator) for _ in range(count))
+
+    def forward(self, views: Tensor, units: Tensor) -> Tensor:
+        """Return the values [B, C] of views [B, N F] and of actions [B, N, D]."""
+        features = torch.cat([views, units.flatten(1)], 1)
+        return torch.cat([head(features) for head in self.heads], 1)

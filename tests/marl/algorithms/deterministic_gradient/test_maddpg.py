@@ -1,0 +1,152 @@
+"""MADDPG: its targets and losses by hand, actions within their boxes, and games of one step that it learns."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from games.errors import UserError
+from games.keys import fold
+from games.registry import make
+from games.wrappers import TeamReward
+from marl.algorithms.deterministic_gradient.maddpg import Batch, Maddpg, MaddpgConfig
+from marl.algorithms.deterministic_gradient.networks import Units
+from marl.learning.networks import generator_of
+from marl.rollout.loop import play_episodes
+from tests.marl.algorithms.policy_gradient.games import Aim, Player
+
+AIM = {"batch_size": 64, "steps_per_update": 8, "random_steps": 200, "gamma": 0.0, "noise_steps": 3000}
+AIM |= {"actor_hidden": (16,), "learning_rate": 3e-3, "critic_learning_rate": 3e-3}
+TD3 = {"twin_critics": True, "actor_delay": 2, "target_noise": 0.1}
+
+
+def player(venv=None, **settings):
+    return Player("maddpg", Aim(16) if venv is None else venv, **(AIM | settings))
+
+
+def batch_of(learner, count=64):
+    return Batch(learner.replay.sample_steps(count, 5), learner._units, "cpu")
+
+
+@pytest.mark.parametrize("team", [False, True])
+def test_it_learns_to_aim(team):
+    """Two players of different boxes, paid for themselves or together; TD3's options in a team."""
+    venv = TeamReward(Aim(16)) if team else Aim(16)
+    learner = player(venv, **(TD3 if team else {})).learner
+    mine = player(venv, **(TD3 if team else {}))
+    before = mean_return(venv, learner.agent())
+    mine.learn(24)
+    assert before < -1.2 and mean_return(venv, mine.learner.agent()) > -0.5
+
+
+def mean_return(venv, agent):
+    met = play_episodes(venv, [agent], fold(1, np.arange(1)), fold(2, np.arange(100)), np.zeros((100, 2), np.int64))
+    return np.mean([episode.returns for episode in met])
+
+
+def test_targets_by_hand():
+    """r + γ (1 - terminated) times the smaller value of two, of the target policies' actions."""
+    mine = player(gamma=0.5, twin_critics=True)
+    mine.learn(3)
+    learner, batch = mine.learner, batch_of(mine.learner)
+    ends = batch.goes_on == 0
+    assert ends.any() and not ends.all()
+    target = learner.targets(batch, generator_of(0))
+    torch.testing.assert_close(target[ends], batch.reward[ends])
+    with torch.no_grad():
+        units = [policy.units(batch.next_obs[:, i]) for i, policy in enumerate(learner.target_policies)]
+        units = torch.stack(units, 1) * batch.next_acting[..., None]
+        features = torch.cat([batch.next_obs.flatten(1), units.flatten(1)], 1)
+        for i, critic in enumerate(learner.target_critics):
+            value = torch.minimum(*(head(features)[:, 0] for head in critic.heads))
+            expected = batch.reward[:, i] + 0.5 * value * batch.goes_on[:, i]
+            torch.testing.assert_close(target[:, i], expected)
+
+
+def test_target_noise_is_clipped_and_stays_in_the_box():
+    learner = player(target_noise=5.0, target_noise_clip=0.1, gamma=1.0).learner
+    seen = []
+    learner.target_critics[0].forward = lambda views, units: seen.append(units) or torch.zeros(len(views), 1)
+    mine = player()
+    mine.learn(2)
+    learner.targets(batch_of(mine.learner), generator_of(0))
+    (units,) = seen
+    assert 0.05 < units.abs().max() <= 0.1 + 1e-1 and (units[:, 1, 1] == 0).all()  # the padding of player 1
+
+
+def test_policies_change_as_often_as_they_are_to():
+    mine = player(actor_delay=3, random_steps=0)
+    learner, changed = mine.learner, []
+    trajectory = mine.rollout()
+    learner.replay.add(trajectory, [0])
+    for _ in range(6):
+        before = [parameter.clone() for parameter in learner.policies[0].parameters()]
+        target = learner.target_critics[0].heads[0][0].weight.clone()
+        learner._learn(Ignored())
+        moved = any(not torch.equal(a, b) for a, b in zip(before, learner.policies[0].parameters(), strict=True))
+        assert moved == (not torch.equal(target, learner.target_critics[0].heads[0][0].weight))
+        changed.append(moved)
+    assert changed == [False, False, True] * 2
+
+
+class Ignored:
+    def add(self, logged):
+        pass
+
+
+def test_a_policys_gradient_is_that_of_its_own_action():
+    """Others' actions are those replayed: their policies get none."""
+    mine = player()
+    mine.learn(2)
+    learner = mine.learner
+    loss = learner._actor_loss(1, batch_of(learner))
+    other, own = (
+        torch.autograd.grad(loss, list(policy.parameters()), allow_unused=True, retain_graph=True)
+        for policy in learner.policies
+    )
+    assert all(part is None for part in other) and any(part.abs().sum() > 0 for part in own)
+    assert (own[-2][1] == 0).all()  # the padding of player 1
+
+
+def test_a_team_has_one_critic():
+    assert len(player(TeamReward(Aim(4))).learner.critics) == 1 and len(player().learner.critics) == 2
+
+
+def test_units_are_the_box():
+    units = Units(Aim(1).spec)
+    low, high = Aim(1).spec.action_bounds
+    assert units.of(low[None])[0].tolist() == [[-1, -1], [-1, 0]] and units.of(high[None])[0].tolist() == [
+        [1, 1],
+        [1, 0],
+    ]
+    ones = np.ones((2, 2), np.float32)
+    assert (units.points(ones, np.arange(2)) == high).all() and (units.points(-ones, np.arange(2)) == low).all()
+
+
+def test_exploration_is_noise_by_key_within_the_bounds():
+    mine = player(noise_start=3.0, random_steps=0)
+    low, high = mine.venv.spec.action_bounds
+    trajectory = mine.rollout(60)
+    acting, action = trajectory.acting[:-1], trajectory.action
+    assert ((action >= low) & (action <= high))[acting].all() and (action == high)[acting].any()
+    alone = player(noise_start=3.0, random_steps=0)
+    assert np.array_equal(alone.rollout(60).action, action)  # nothing is drawn that has no key
+    mine.learner.steps = 10**6
+    assert mine.learner.actors()[0].noise == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (lambda: make("two_step", 1).spec, r"maddpg needs continuous actions, and those of 'two_step' are discrete"),
+        (lambda: turns(), r"maddpg needs players who act all at once, and those of 'aim' take turns"),
+    ],
+)
+def test_what_it_cannot_learn_is_refused(spec, said):
+    with pytest.raises(UserError, match=said):
+        Maddpg(MaddpgConfig(), spec(), key=0, total_steps=1, device="cpu")
+
+
+def turns():
+    return replace(Aim(1).spec, turns="sequential")
