@@ -34,15 +34,28 @@ class View:
     states: Callable[[], list[State]] | None = None  # clones of the positions; None for a game without positions
 
     @classmethod
-    def of(cls, spec: Spec, states: Sequence[State], keys: Keys, *, first: bool) -> "View":
-        """Return the view of the movers at positions [B]; `first`: whether these are their first decisions."""
+    def of(
+        cls,
+        spec: Spec,
+        states: Sequence[State],
+        keys: Keys,
+        *,
+        first: bool,
+        players: NDArray[np.int64] | None = None,
+    ) -> "View":
+        """Return the view of `players` [B], who act at positions [B]; by default of the first who acts at each.
+
+        `first`: whether these are their first decisions.
+        """
         rows = len(states)
         obs = np.zeros((rows, int(np.prod(spec.observation.shape))), spec.observation.dtype)
         mask = np.zeros((rows, spec.num_actions), bool)
-        mover = np.array([state.acting()[0] for state in states])
+        mover = np.array([state.acting()[0] for state in states], np.int64) if players is None else players
         for state, obs_row, mask_row, player in zip(states, obs, mask, mover.tolist(), strict=True):
             state.observe(player, obs_row)
-            mask_row[state.legal_actions(player)] = True
+            legal = state.legal_actions(player)
+            # As an index, a range of many actions would be turned into a list first.
+            mask_row[slice(legal.start, legal.stop, legal.step) if isinstance(legal, range) else legal] = True
         return cls(
             obs=obs.reshape(rows, *spec.observation.shape),
             action_mask=mask,
