@@ -48,11 +48,14 @@ def nash(payoffs: Payoffs) -> Strategies:
             return found
     except np.linalg.LinAlgError:
         pass
-    return vertex(matrix), vertex(1 - matrix.T)
+    return vertices(matrix)
 
 
-def vertex(matrix: Floats) -> Floats:
-    """Return an optimal strategy [A] of the row player by linear programming: max v with M'x >= v (HiGHS)."""
+def vertices(matrix: Floats) -> tuple[Floats, Floats]:
+    """Return optimal strategies [A], [A'] by linear programming (HiGHS): max v with M'x >= v, and its dual.
+
+    The payoffs are of the order of 1: HiGHS takes differences below 1e-7 for equal.
+    """
     rows, columns = matrix.shape
     bounds = [(0, None)] * rows + [(None, None)]
     for method in ("highs-ds", "highs-ipm"):
@@ -66,8 +69,8 @@ def vertex(matrix: Floats) -> Floats:
             method=method,
         )
         if found.status == 0:
-            weights = np.maximum(found.x[:rows], 0.0)
-            return np.asarray(weights / weights.sum())
+            x, y = np.maximum(found.x[:rows], 0.0), np.maximum(-found.ineqlin.marginals, 0.0)
+            return np.asarray(x / x.sum()), np.asarray(y / y.sum())
     raise ArithmeticError(f"no linear program solved a payoff matrix of shape {matrix.shape}: {found.message}")
 
 

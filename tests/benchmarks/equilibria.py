@@ -2,6 +2,7 @@
 
 python -m tests.benchmarks.equilibria network     # docs/explanation/results.md has the tables
 python -m tests.benchmarks.equilibria methods
+python -m tests.benchmarks.equilibria stages      # stage games in batches beside scipy's linear program
 """
 
 import argparse
@@ -16,9 +17,11 @@ import torch
 from scipy.optimize import linprog
 from torch import Tensor, nn
 
-from games.keys import fold_one, stream, uniform_one
+from games.keys import fold, fold_one, stream, uniform, uniform_one
 from marl.equilibria import METHODS, solve
 from marl.equilibria.equivariant import Affine, Equivariant, generator_of, larger_regret, random_games, train
+from marl.equilibria.stage import regret_matching
+from tests.benchmarks.timing import medians
 
 ACTIONS, GAMES, TESTED = 3, 500, 2_000
 
@@ -105,15 +108,39 @@ def methods(sizes: tuple[int, ...], repeats: int) -> Iterator[str]:
     yield "| (a vertex, by `linprog`) | " + " | ".join(cells) + " |"
 
 
+def stages(batch: int, by_program: int) -> Iterator[str]:
+    """Games with payoffs in [-1, 1): `batch` of them in one call, and some of them by linear programs."""
+    yield "| actions | mean gap | regret matching+, games a CPU-s | `linprog`, games a CPU-s | ratio |"
+    yield "|--:|--:|--:|--:|--:|"
+    for size in (2, 3, 6, 10):
+        payoffs = 2 * uniform(fold(size, np.arange(batch * size**2))).reshape(batch, size, size) - 1
+
+        def matched(payoffs: np.ndarray = payoffs) -> int:
+            return len(regret_matching(payoffs).values)
+
+        def programmed(payoffs: np.ndarray = payoffs) -> int:
+            for matrix in payoffs[:by_program]:
+                by_linear_program(matrix)
+            return by_program
+
+        own, scipys = medians(matched, programmed)
+        gap = regret_matching(payoffs).gaps.mean()
+        yield f"| {size} | {gap:.4f} | {own:,.0f} | {scipys:,.0f} | {own / scipys:.0f} |"
+
+
 def main(arguments: list[str] | None = None) -> Any:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("network", "methods"))
+    parser.add_argument("what", choices=("network", "methods", "stages"))
     parser.add_argument("--steps", type=int, default=5_000, help="of training a network")
     parser.add_argument("--seeds", type=int, default=5)
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    rows = network(given.steps, given.seeds) if given.what == "network" else methods((10, 100, 300), given.seeds)
-    for row in rows:
+    rows = {
+        "network": lambda: network(given.steps, given.seeds),
+        "methods": lambda: methods((10, 100, 300), given.seeds),
+        "stages": lambda: stages(512, 64),
+    }
+    for row in rows[given.what]():
         print(row, flush=True)
 
 

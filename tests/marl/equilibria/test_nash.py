@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from marl.equilibria import nash, nash_conv, solve
-from marl.equilibria.nash import vertex
+from marl.equilibria.nash import vertices
 from tests.marl.equilibria.known import (
     BIASED,
     COORDINATION,
@@ -67,7 +67,7 @@ def test_of_many_equilibria_it_is_the_one_with_the_highest_entropy():
     """Two games of rock, paper, scissors that draw with each other: all mixtures of their equilibria are optimal."""
     two = np.kron(np.eye(2), ROCK_PAPER_SCISSORS)
     assert solve(zero_sum(two)).strategies[0] == pytest.approx(np.full(6, 1 / 6), abs=EXACT)
-    corner = vertex(two)
+    corner, _ = vertices(two)
     assert np.abs(corner - 1 / 6).max() > 0.1  # a linear program ends elsewhere
 
 
@@ -92,7 +92,7 @@ def test_it_is_an_equilibrium_with_the_value_of_the_linear_program(matrix):
     assert all(regret >= 0 for regret in solution.regrets)
     assert solution.nash_conv <= 1e-6 * wide(matrix)
     scaled = (matrix - matrix.min()) / wide(matrix)
-    value = (vertex(scaled) @ scaled).min() * wide(matrix) + matrix.min()
+    value = (vertices(scaled)[0] @ scaled).min() * wide(matrix) + matrix.min()
     assert solution.values[0] == pytest.approx(value, abs=2e-6 * wide(matrix))
     assert matrix.min() - 1e-9 <= solution.values[0] <= matrix.max() + 1e-9
     assert all(x.min() >= 0 and x.sum() == pytest.approx(1) for x in solution.strategies)
@@ -166,7 +166,7 @@ def test_if_one_linear_program_fails_the_other_answers(monkeypatch):
 
     linprog = nash.linprog
     monkeypatch.setattr(nash, "linprog", troubled)
-    assert vertex(PENNIES) == pytest.approx([0.5, 0.5]) and asked == ["highs-ds", "highs-ipm"]
+    assert vertices(PENNIES)[0] == pytest.approx([0.5, 0.5]) and asked == ["highs-ds", "highs-ipm"]
 
 
 def test_three_hundred_measured_strategies():
