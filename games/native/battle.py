@@ -8,8 +8,8 @@ both at the same time. An attack does
     POWER  x  3/2 if its type is the attacker's own  x  MULTIPLIER[its type, the defender's type]
 
 of the HP = 120 points of a fighter, and with `varies` 0.8, 1 or 1.2 times that, by chance. A player whose fighter has
-fainted chooses the next one, alone. Who has no fighter left loses: +1 and -1, and 0 if the last ones faint together. After
-`turns` turns the team with more points left wins.
+fainted chooses the next one, alone. Who has no fighter left loses: +1 and -1, and 0 if the last ones faint together.
+After `turns` turns the team with more points left wins.
 
     fire > grass > water > fire        stone: 1 against all, and all against it, but 1/2 against itself
 
@@ -39,9 +39,9 @@ FIGHTER = 2 * len(TYPES) + 3  # numbers of a fighter in a view: type, second att
 class Battle:
     """Two players, each with a team of three.
 
-    A view is [2, 3, 11] and the share of turns gone, flat: own fighters, then the opponent's, each its type and the type
-    of its second attack as one-hots, its share of HP, whether it is on the field, and whether it has been seen; an unseen
-    one has neither type. Raises ValueError for turns < 1.
+    A view is [2, 3, 11] and the share of turns gone, flat: own fighters, then the opponent's, each its type and the
+    type of its second attack as one-hots, its share of HP, whether it is on the field, and whether it has been seen; an
+    unseen one has neither type. Raises ValueError for turns < 1.
     """
 
     def __init__(self, turns: int = 50, varies: bool = False) -> None:

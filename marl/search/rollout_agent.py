@@ -1,5 +1,5 @@
-"""Rollout: any agent, the base, becomes stronger by one step of look-ahead (Tesauro and Galperin 1996; Bertsekas, Tsitsiklis
-and Wu 1997, https://doi.org/10.1023/A:1009635226865).
+"""Rollout: any agent, the base, becomes stronger by one step of look-ahead (Tesauro and Galperin 1996; Bertsekas,
+Tsitsiklis and Wu 1997, https://doi.org/10.1023/A:1009635226865).
 
     Q(b, u) = E[ g(b, u) + J_μ(b') ]        play the u with the greatest Q
 
@@ -111,7 +111,7 @@ class RolloutAgent:
         return self._look(view, hidden, self._steps)[0]
 
     def _look(self, view: View, hidden: Hidden, steps: int) -> tuple[ActionValues, NDArray[np.float64], Hidden]:
-        """Return Q with so many steps [B, A], how much the base likes each action [B, A], and its next hidden states."""
+        """Return Q [B, A], how much the base likes each action [B, A], and the base's next hidden states."""
         liking, after = self._ask_base(view, hidden)
         tried = _highest(liking, self._top or liking.shape[1])
         values = np.where(tried, 0.0, -np.inf)
@@ -120,7 +120,7 @@ class RolloutAgent:
         return values, liking, after
 
     def _ask_base(self, view: View, hidden: Hidden) -> tuple[NDArray[np.float64], Hidden]:
-        """Return how much the base likes each action [B, A], what it would play above all, and its next hidden states."""
+        """Return how much the base likes each action [B, A], its own choice above all, and its next hidden states."""
         decision, after = self._base.act(view, hidden)
         rank = preferences_of(self._base)
         liking = np.zeros(view.action_mask.shape) if rank is None else np.array(rank(view, hidden), np.float64)
@@ -184,7 +184,7 @@ class RolloutAgent:
 
 
 def _highest(liking: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
-    """Return which actions [B, A] are the `count` that are liked best, of equals the first, if they are liked at all."""
+    """Return which actions [B, A] are the `count` that are liked best, of equals the first; none that is not liked."""
     rank = np.argsort(np.argsort(-liking, 1, kind="stable"), 1, kind="stable")
     return np.asarray((rank < count) & (liking > -np.inf))
 
