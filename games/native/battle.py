@@ -2,16 +2,18 @@
 
 A small likeness of the battles of Pokémon on which PokéChamp searches (Karten et al. 2025,
 https://arxiv.org/abs/2503.04094). Every fighter has one of four types and two attacks: one of its own type, one of a
-type that is drawn. Both players choose at once. Switches come first; then attacks hit the fighters who stand there,
-both at the same time. An attack does
+type that is drawn. Both players choose at once. Switches come first; then attacks hit the fighters who stand there, that
+of the faster fighter first, and a fighter who faints hits no more. An attack does
 
     POWER  x  3/2 if its type is the attacker's own  x  MULTIPLIER[its type, the defender's type]
 
-of the HP = 120 points of a fighter, and with `varies` 0.8, 1 or 1.2 times that, by chance. A player whose fighter has
+of the HP = 240 points of a fighter, and with `varies` 0.8, 1 or 1.2 times that, by chance. A player whose fighter has
 fainted chooses the next one, alone. Who has no fighter left loses: +1 and -1, and 0 if the last ones faint together.
 After `turns` turns the team with more points left wins.
 
     fire > grass > water > fire        stone: 1 against all, and all against it, but 1/2 against itself
+
+Fire is the fastest, then grass, water and stone; fighters of one type hit each other at the same time.
 
 All fighters are drawn uniformly: 16 kinds. A player sees its own team, and of the other's the fighters who have stood
 on the field, so that those on the bench are still any of the 16 kinds, all equally likely.
@@ -25,9 +27,9 @@ from games.arrays import Views
 from games.contract import Array, Discrete, Spec
 from games.keys import fold_one, uniform_one
 
-TYPES = ("fire", "grass", "water", "stone")
+TYPES = ("fire", "grass", "water", "stone")  # the fastest first
 TEAM, ATTACKS, KINDS = 3, 2, len(TYPES) ** 2
-HP, POWER = 120, 20
+HP, POWER = 240, 20
 OWN = 1.5  # the factor of an attack of the attacker's own type
 MULTIPLIER = np.array([[0.5, 2, 0.5, 1], [0.5, 0.5, 2, 1], [2, 0.5, 0.5, 1], [1, 1, 1, 0.5]])  # [attack, defender]
 ROLLS = (0.8, 1.0, 1.2)
@@ -44,7 +46,7 @@ class Battle:
     unseen one has neither type. Raises ValueError for turns < 1.
     """
 
-    def __init__(self, turns: int = 50, varies: bool = False) -> None:
+    def __init__(self, turns: int = 100, varies: bool = False) -> None:
         if turns < 1:
             raise ValueError(f"expected at least one turn, got turns={turns}")
         self.turns, self.varies = turns, varies
@@ -197,7 +199,14 @@ class BattleState:
 
     def _hit(self, by_first: float, by_second: float) -> None:
         self.dealt = None
-        for player, dealt in ((0, by_second), (1, by_first)):
+        dealt = (by_first, by_second)
+        speed = [-(self.kinds[p][self.field[p]] // len(TYPES)) for p in (0, 1)]
+        hits = [p for p in (0, 1) if speed[p] >= speed[1 - p]]
+        self._suffer([(1 - p, dealt[p]) for p in hits])
+        self._suffer([(1 - p, dealt[p]) for p in (0, 1) if p not in hits and self.hp[p][self.field[p]]])
+
+    def _suffer(self, hits: Sequence[tuple[int, float]]) -> None:
+        for player, dealt in hits:
             stands = self.field[player]
             self.hp[player][stands] = max(0, self.hp[player][stands] - round(dealt))
 

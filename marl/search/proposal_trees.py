@@ -219,10 +219,7 @@ class Trees:
     def _back_up(self, nodes: Sequence[Node]) -> None:
         """Set the values of nodes from those of their children."""
         matrices = [node.matrix() for node in nodes]
-        if not self._settings.matrix:
-            values = [float(matrix.min(1).max()) for matrix in matrices]
-        else:
-            values = _solved(matrices)
+        values = _solved(matrices) if self._settings.matrix else [float(m.min(1).max()) for m in matrices]
         for node, value in zip(nodes, values, strict=True):
             node.value = value
 
