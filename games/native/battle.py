@@ -2,8 +2,8 @@
 
 A small likeness of the battles of Pokémon on which PokéChamp searches (Karten et al. 2025,
 https://arxiv.org/abs/2503.04094). Every fighter has one of four types and two attacks: one of its own type, one of a
-type that is drawn. Both players choose at once. Switches come first; then attacks hit the fighters who stand there, that
-of the faster fighter first, and a fighter who faints hits no more. An attack does
+type that is drawn. Both players choose at once. Switches come first; then attacks hit the fighters who stand there,
+that of the faster fighter first, and a fighter who faints hits no more. An attack does
 
     POWER  x  3/2 if its type is the attacker's own  x  MULTIPLIER[its type, the defender's type]
 

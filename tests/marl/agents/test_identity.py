@@ -100,6 +100,8 @@ DECIDES = {
     ("grim_trigger", 1): ((0, 0, 0, 0, 0, 0, 0, 0), (0, 1, 1, 0, 1, 0, 1, 0), (0, 1, 1, 1, 1, 1, 1, 0)),
 }
 PLAYED_AT = {"random": "openspiel:tic_tac_toe", "mcts": "openspiel:tic_tac_toe", "uct": "openspiel:tic_tac_toe"}
+PLAYED_AT |= {"max_damage": "battle(turns=8)", "best_switch": "battle(turns=8)"}
+PLAYED_AT |= {"first_consistent": "mastermind", "random_consistent": "mastermind"}
 DILEMMA = "matrix(game=prisoners_dilemma, steps=4, memory=true)"
 
 
@@ -107,7 +109,8 @@ def decisions(name):
     """Return the moves of three games of an agent against the random one."""
     venv = make(PLAYED_AT.get(name, DILEMMA), 3)
     roster = [BUILT_IN[name](venv.spec), Random(venv.spec)]
-    played = play_episodes(venv, roster, np.array([1, 2], np.uint64), fold(3, np.arange(3)), np.array([[0, 1]] * 3))
+    seatings = np.array([[0, 1][: venv.spec.num_players]] * 3)
+    played = play_episodes(venv, roster, np.array([1, 2], np.uint64), fold(3, np.arange(3)), seatings)
     return tuple(tuple(episode.moves.ravel().tolist()) for episode in sorted(played, key=lambda e: e.index))
 
 
