@@ -63,6 +63,10 @@ class Mastermind:
             return_bounds=(-float(guesses + 1), -1.0),
         )
 
+    def __reduce__(self) -> tuple[type["Mastermind"], tuple[int, int, int]]:
+        """Let positions be pickled without the tables, which every process has once."""
+        return Mastermind, (self.pegs, self.colours, self.guesses)
+
     def initial_state(self) -> "MastermindState":
         return MastermindState(self)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from games.references import Reference, rejoin
+from games.references import Reference, split
 from marl.search.minimax import MinimaxAgent
 from marl.search.rollout_agent import RolloutAgent
 
@@ -77,4 +77,4 @@ def _listed(value: Any) -> list[str]:
     text = str(value).strip()
     if not (text.startswith("[") and text.endswith("]")):
         return [text]
-    return [part.strip() for part in rejoin(text[1:-1].split(",")) if part.strip()]
+    return [part.strip() for part in split(text[1:-1], ",") if part.strip()]

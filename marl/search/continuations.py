@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Spec, State
-from games.keys import Keys, draw_one, fold, fold_one, uniform_one
+from games.keys import Keys, fold, fold_one
 from marl.rollout.agent import Agent
 from marl.rollout.loop import most_steps
 from marl.rollout.referee import AgentFailed
 from marl.rollout.types import Hidden, View
+from marl.search.positions import settle
 
 CHANCE = 1 << 20  # a draw of a step's key; the others are numbered by player
 
@@ -69,7 +70,7 @@ class Continuations:
             keys = fold(games.key, step)
             seats = []
             for g in going:
-                acting = settle(games.states[g], int(keys[g]))
+                acting = settle(games.states[g], fold_one(int(keys[g]), CHANCE))
                 own = int(games.player[g])
                 if own in acting and left[g] == 0:
                     stopped.append(g)
@@ -116,22 +117,13 @@ class Continuations:
         return actions
 
 
-def settle(state: State, key: int) -> tuple[int, ...]:
-    """Apply outcomes of chance, drawn by key, until somebody acts or the game is over; return who acts."""
-    turn = 0
-    while not (acting := state.acting()) and not state.is_terminal():
-        state.apply_chance(draw_one(state.chance_outcomes(), uniform_one(fold_one(fold_one(key, CHANCE), turn))))
-        turn += 1
-    return acting
-
-
 def legal_choices(action: NDArray[np.int64], view: View) -> NDArray[np.int64]:
-    """Return an agent's actions [B]; raises AgentFailed for an illegal one, which no simulated position takes."""
+    """Return an agent's actions [B]; raises AgentFailed for an illegal one, which no position can take."""
     chosen = np.asarray(action)
     known = (chosen >= 0) & (chosen < view.action_mask.shape[1])
     legal = known & view.action_mask[np.arange(len(view)), np.where(known, chosen, 0).astype(np.int64)]
     if not legal.all():
-        raise AgentFailed("illegal_action", f"chose {chosen[legal.argmin()]} in a game that was simulated")
+        raise AgentFailed("illegal_action", f"chose {chosen[legal.argmin()]} while it looked ahead")
     return chosen.astype(np.int64)
 
 

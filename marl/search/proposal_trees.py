@@ -12,8 +12,8 @@ from games.keys import fold, fold_one
 from marl.equilibria.stage import regret_matching
 from marl.rollout.agent import Agent, value_of
 from marl.rollout.types import View
-from marl.search.continuations import settle
 from marl.search.evaluators import Playouts
+from marl.search.positions import drawn, settle
 from marl.search.proposals import propose
 
 PASSES = -1  # the candidate of a player who does not act at a node
@@ -100,16 +100,10 @@ class Trees:
         roots = []
         for row, (state, player, key) in enumerate(zip(view.states(), view.player.tolist(), view.key, strict=True)):
             keys = [fold_one(fold_one(int(key), SAMPLES), n) for n in range(self._samples)]
-            states = [self._drawn(state, player, fold_one(k, POSITION_DRAWN)) for k in keys]
+            states = [drawn(self._spec, state, player, fold_one(k, POSITION_DRAWN)) for k in keys]
             shared = Node(row, player, states, keys)
             roots.append(_apart(shared) if self._settings.per_sample else [shared])
         return roots
-
-    def _drawn(self, state: State, player: int, key: int) -> State:
-        """Draw a position that the player cannot tell from the true one."""
-        if self._spec.perfect_information:
-            return state
-        return state.resample(player, key)  # type: ignore[attr-defined, no-any-return]
 
     def _affordable(self, nodes: Sequence[Node], depth: int) -> list[Node]:
         """Return the nodes of those rows whose budget pays for a further step, and for all leaves after it."""

@@ -24,13 +24,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import Box, Spec, State
+from games.contract import Box, Spec
 from games.errors import UserError
 from games.keys import fold, fold_one
 from marl.rollout.agent import Agent, keeps_memory, preferences_of, value_of
 from marl.rollout.types import Decision, Hidden, View
 from marl.search.agent import refuse_unsearchable
 from marl.search.continuations import Continuations, Games, legal_choices
+from marl.search.positions import drawn
 
 MEMORY = 1 << 28  # bytes of simulated games at once
 POSITION = 4096  # bytes of a position, about
@@ -144,20 +145,14 @@ class RolloutAgent:
             states, rows, actions, keys = [], [], [], []
             for row, sample in batch:
                 key = fold_one(fold_one(int(view.key[row]), SAMPLES), sample)
-                drawn = self._drawn(truth[row], int(view.player[row]), fold_one(key, POSITION_DRAWN))
-                states += [drawn.clone() for _ in actions_of[row]]
+                position = drawn(self._spec, truth[row], int(view.player[row]), fold_one(key, POSITION_DRAWN))
+                states += [position.clone() for _ in actions_of[row]]
                 rows += [row] * len(actions_of[row])
                 actions += actions_of[row].tolist()
                 keys += [fold_one(key, GAME)] * len(actions_of[row])
             at = np.array(rows)
             memory = None if hidden is None else hidden[at]
             yield at, np.array(actions), Games(states, view.player[at], np.array(keys, np.uint64), memory)
-
-    def _drawn(self, state: State, player: int, key: int) -> State:
-        """Draw a position that the player cannot tell from the true one."""
-        if self._spec.perfect_information:
-            return state
-        return state.resample(player, key)  # type: ignore[attr-defined, no-any-return]
 
     def _worth(self, games: Games, actions: NDArray[np.int64], steps: int) -> NDArray[np.float64]:
         """Return what games [G] pay their players, who begin with `actions` [G]."""

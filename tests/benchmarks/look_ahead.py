@@ -73,13 +73,16 @@ def mastermind(texts: Sequence[str]) -> None:
     for text in texts:
         began, entrant = time.process_time(), load_entrant(text, game.spec)
         guesses = np.concatenate(
-            [_guesses(game, entrant, codes) for codes in np.split(np.arange(len(game.codes)), len(game.codes) // CODES)]
+            [
+                guesses_of(game, entrant, codes)
+                for codes in np.split(np.arange(len(game.codes)), len(game.codes) // CODES)
+            ]
         )
         spent = time.process_time() - began
         print(f"{text}: mean {guesses.mean():.3f}, most {guesses.max():.0f}, {spent:.0f} CPU-seconds")
 
 
-def _guesses(game: Mastermind, entrant: Entrant, codes: NDArray[np.int64]) -> Floats:
+def guesses_of(game: Mastermind, entrant: Entrant, codes: NDArray[np.int64]) -> Floats:
     """Return the guesses that an agent needs for codes [B], whose numbers are the seeds."""
     states, going, number = [MastermindState(game, int(code)) for code in codes], np.arange(len(codes)), 0
     while len(going):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from games.adapters.openspiel import load
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
@@ -17,7 +18,6 @@ from marl.rollout.referee import AgentFailed
 from marl.rollout.types import View
 from marl.training.config import TrainConfig
 from marl.training.train import train
-from games.adapters.openspiel import load
 from tests.marl.views import TTT
 
 LOOKUPS = "tests.marl.search.lookups"
@@ -60,7 +60,7 @@ def test_a_reference_in_a_reference_is_a_checkpoint_like_any(run):
 
 
 def test_another_checkpoint_is_another_player(run, tmp_path):
-    first, last = sorted(str(path) for path in (run / "checkpoints").glob("0*"))
+    first, *_, last = sorted(str(path) for path in (run / "checkpoints").glob("0*"))
     copy = shutil.copytree(run, tmp_path / "copy")
     texts = [f"rollout(base='{path}', samples=1)" for path in (first, last, run, copy)]
     texts += [f"rollout(base='{run}', samples=2)", f"rollout(base=random, opponents='{run}', samples=1)"]

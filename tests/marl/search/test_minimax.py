@@ -15,6 +15,7 @@ from marl.rollout.agent import Random, Stateless
 from marl.rollout.referee import AgentFailed
 from marl.rollout.types import Decision, View
 from marl.search.minimax import MinimaxAgent
+from tests.benchmarks.look_ahead import returns
 
 TTT = load("tic_tac_toe", {})
 FOUR = load("connect_four", {"rows": 4, "columns": 4, "x_in_row": 3})
@@ -95,12 +96,12 @@ def test_simultaneous_moves_are_not_answered_in_turn():
     """Matching pennies: whoever takes pure actions for certain loses; mixed ones are worth 0, half each."""
     game = load("matrix_mp", {})
     everything = [Random(game.spec)]
-    view = View.of(game.spec, [game.initial_state()] * 200, fold(1, np.arange(200)), first=True)
+    view = View.of(game.spec, [game.initial_state()] * 40, fold(1, np.arange(40)), first=True)
     pure = MinimaxAgent(game.spec, everything, everything, samples=1)
     assert (pure.value(view, None) == -1).all() and (pure.act(view, None)[0].action == 0).all()
     mixed = MinimaxAgent(game.spec, everything, everything, samples=1, solve="matrix")
-    assert mixed.value(view, None) == pytest.approx(np.zeros(200), abs=1e-9)
-    assert 70 < mixed.act(view, None)[0].action.sum() < 130
+    assert mixed.value(view, None) == pytest.approx(np.zeros(40), abs=1e-9)
+    assert 8 < mixed.act(view, None)[0].action.sum() < 32
 
 
 def dealt(game, cards):
@@ -210,7 +211,7 @@ def test_a_decision_does_not_depend_on_its_batch():
     [
         ("minimax", "spread", "minimax needs positions to search"),
         ("minimax", "openspiel:phantom_ttt", "minimax draws positions that a player cannot tell"),
-        ("minimax", "openspiel:tiny_hanabi", "minimax plays zero-sum games of two players"),
+        ("minimax", "openspiel:matrix_pd", "minimax plays zero-sum games of two players"),
         ("minimax", "mastermind", "minimax plays zero-sum games of two players"),
         ("minimax(calls=0)", "openspiel:tic_tac_toe", "minimax needs calls of at least 1, got 0"),
         ("minimax(calls=4)", "openspiel:tic_tac_toe", "minimax may ask about 5 positions for one step"),
@@ -233,11 +234,9 @@ def test_what_does_not_fit_is_refused(text, game, said):
     assert said in str(refused.value) and "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_it_beats_the_damage_calculator():
-    """A tenth of the 400 battles of docs/explanation/results.md, which won more than 60 %."""
-    from tests.benchmarks.look_ahead import returns
-
-    venv = make("battle", 20)
+    venv = make("battle", 50)
     text = "minimax(propose=[max_damage, best_switch, random], reply=max_damage, evaluate=max_damage, samples=2)"
-    found = returns(venv, load_entrant(text, venv.spec), load_entrant("max_damage", venv.spec), 20)
-    assert (found > 0).mean() > 0.5
+    found = returns(venv, load_entrant(text, venv.spec), load_entrant("max_damage", venv.spec), 50)
+    assert (found > 0).mean() > 0.55  # 400 battles: docs/explanation/results.md

@@ -295,4 +295,4 @@ def test_a_base_that_moves_illegally_in_a_simulated_game_fails():
     view = View.of(TTT.spec, [TTT.initial_state()], fold(1, 0), first=True)
     with pytest.raises(AgentFailed) as failed:
         agent.act(view, None)
-    assert failed.value.how == "illegal_action" and "chose 0 in a game that was simulated" in failed.value.detail
+    assert failed.value.how == "illegal_action" and "chose 0 while it looked ahead" in failed.value.detail
