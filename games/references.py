@@ -87,7 +87,7 @@ def parse(text: str) -> Reference:
 
 def _arguments(text: str, arguments: str) -> Iterator[tuple[str, Any]]:
     seen = set()
-    for part in _split(arguments, ","):
+    for part in split(arguments, ","):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not key.isidentifier() or not value:
             raise UserError(f"expected arguments as key=value, got {written(part.strip())} in {written(text)}")
@@ -127,8 +127,8 @@ class _Nesting:
         self._before = self._before if letter.isspace() else letter
 
 
-def _split(text: str, separator: str) -> list[str]:
-    """Split at the separators that stand outside brackets and quotes."""
+def split(text: str, separator: str) -> list[str]:
+    """Split a text at the separators that stand outside brackets and quotes."""
     nesting, start, parts = _Nesting(), 0, []
     for index, letter in enumerate(text):
         if letter == separator and not nesting.open:
@@ -151,7 +151,7 @@ def _value(text: str) -> Any:
 
 def layers(text: str) -> tuple[Reference, list[Reference]]:
     """Read a game and the wrappers written after it; raises UserError where one is no reference."""
-    game, *wrappers = [parse(part) for part in _split(text, "|") or [text]]
+    game, *wrappers = [parse(part) for part in split(text, "|") or [text]]
     if len(wrappers) > MOST_WRAPPERS:
         raise UserError(f"expected at most {MOST_WRAPPERS} wrappers, got {len(wrappers)} in {written(text)}")
     return game, wrappers

@@ -34,7 +34,7 @@ def make(text: str, num_envs: int, *, guard: bool = True) -> VecEnv:
     else:
         inner, outer = _split_wrappers(source, wrappers)
         venv = source.make(reference.name, dict(reference.arguments), num_envs, inner)
-    trusted = source.trusted if source else type(venv).__module__.startswith("games.native.")
+    trusted = source.trusted if source else _is_native(_target(reference))
     if guard and not trusted:
         venv = Guard(venv)
     for wrapper in outer:
@@ -98,6 +98,10 @@ def _split_wrappers(source: Source, wrappers: list[Reference]) -> tuple[list[Ref
 def _target(reference: Reference) -> Any:
     """Return the registered object, or the class, that builds a game without a source."""
     return resolve(reference, plugins.GAMES, "game", plugins.names(plugins.SOURCES), _known_game)
+
+
+def _is_native(target: Any) -> bool:
+    return str(getattr(target, "__module__", "")).startswith("games.native.")
 
 
 def _build(reference: Reference, wrappers: list[Reference], num_envs: int) -> tuple[VecEnv, list[Reference]]:

@@ -88,6 +88,8 @@ def agents(printed: dict[str, str], folder: Path) -> None:
     assert "Alternates" in printed["marl tournament run tournament.yaml"]
     [alternates] = [text for command, text in printed.items() if command.startswith("marl evaluate alternates")]
     assert len(set(means(alternates))) == 1, alternates  # both seats alike
+    [guesses] = [text for command, text in printed.items() if "--game mastermind" in command]
+    assert means(guesses)[0] > -5.5, guesses  # the base alone: -5.765
 
 
 def algorithms(printed: dict[str, str], folder: Path) -> None:

@@ -41,9 +41,10 @@ from games.contract import Spec, State
 from games.errors import RunFailed, UserError, in_words
 from games.processes import PATIENCE, how_it_ended, launch
 from games.references import call, parameters_of, parse, resolve
+from marl.agents.functions import OfPositions, is_of_positions
 from marl.agents.identity import digest_of_code
 from marl.base.memory import physical_memory
-from marl.rollout.agent import Policy, Value, policy_of, value_of
+from marl.rollout.agent import Policy, Preferences, Value, policy_of, preferences_of, value_of
 from marl.rollout.referee import told
 from marl.rollout.types import AgentFailed, Decision, Hidden, Offence, View
 
@@ -52,6 +53,8 @@ BUILD_SECONDS = 600.0  # the limit for importing a class and building the agent
 MOST_MEMORY = physical_memory() // 2  # bytes, for one agent's process
 MOST_ANSWER = 1 << 30  # bytes
 TICK, MOMENT = 0.2, 0.001  # seconds: between two checks of a silent process; the shortest wait
+
+ASKED = {"policy": policy_of, "value": value_of, "preferences": preferences_of}  # optional methods of agents
 
 Answer = tuple[dict[str, Any], list[bytes]]  # an object of JSON, and bytes behind it
 
@@ -96,6 +99,11 @@ class ForeignAgent:
     def value(self) -> Value | None:
         """Return the agent's value function, asked in its process; None if its class has none."""
         return (lambda view, hidden: self._decide("value", view, hidden)[0]) if self._has["value"] else None
+
+    @property
+    def preferences(self) -> Preferences | None:
+        """Return how the agent ranks actions, asked in its process; None if it does not."""
+        return (lambda view, hidden: self._decide("preferences", view, hidden)[0]) if self._has["preferences"] else None
 
     def _decide(self, method: str, view: View, hidden: Hidden) -> tuple[Any, Hidden]:
         """Return an array about the rows of a view, and their next hidden states, by a method of the Host."""
@@ -155,7 +163,7 @@ class ForeignAgent:
         process, connection = launch(f"the process of '{self._reference}'", "marl.agents.foreign:serve", shielded=True)
         self._channel = _Channel(process, connection)
         answer, _ = self._ask(BUILD_SECONDS, "build", self._reference, self._spec, MOST_MEMORY)
-        self._has = {method: answer.get(method) is True for method in ("policy", "value")}
+        self._has = {method: answer.get(method) is True for method in ASKED}
         return str(answer.get("digest"))
 
     def _ask(self, seconds: float, *request: Any, states: Callable[[], list[State]] | None = None) -> Answer:
@@ -303,6 +311,7 @@ class Host:
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._pid = connection, os.getpid()
+        self._agent: Any = None
 
     def answer(self) -> None:
         """Receive the next request and answer it."""
@@ -328,14 +337,17 @@ class Host:
         try:
             target = resolve(reference, plugins.AGENTS, "agent")
             takes_spec = "spec" in parameters_of(target)
-            self._agent = call(target, reference, **({"spec": spec} if takes_spec else {}))
+            if is_of_positions(target):
+                self._agent = OfPositions(target, reference, spec)
+            else:
+                self._agent = call(target, reference, **({"spec": spec} if takes_spec else {}))
         except UserError:
             raise
         except BaseException as error:
             raise UserError(f"'{text}' could not be built: it raised {told(in_words(error))}; mend it") from error
         if not (hasattr(self._agent, "act") and hasattr(self._agent, "initial_hidden")):
             raise UserError(f"expected an agent with act(view, hidden) and initial_hidden(rows), got '{text}'")
-        has = {"policy": policy_of(self._agent) is not None, "value": value_of(self._agent) is not None}
+        has = {method: look_up(self._agent) is not None for method, look_up in ASKED.items()}
         return {"digest": digest_of_code(target, reference)} | has, []
 
     def initial_hidden(self, rows: int) -> Answer:
@@ -351,6 +363,11 @@ class Host:
 
     def policy(self, view: View, given: list[bytes] | None, searchable: bool) -> Answer:
         return self._told(self._agent.policy, "log-probabilities", view, given, searchable)
+
+    def preferences(self, view: View, given: list[bytes] | None, searchable: bool) -> Answer:
+        rank = preferences_of(self._agent)
+        assert rank is not None, "the agent's process has said that it ranks actions"
+        return self._told(lambda view, hidden: (rank(view, hidden), hidden), "preferences", view, given, searchable)
 
     def value(self, view: View, given: list[bytes] | None, searchable: bool) -> Answer:
         def valued(view: View, hidden: Hidden) -> tuple[Any, Hidden]:

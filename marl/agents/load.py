@@ -27,9 +27,12 @@ from games.references import Reference, call, check_types, parameters_of, parse
 from games.registry import from_file
 from games.text import cut
 from marl.agents import checkpoint
+from marl.agents.battle import CALCULATORS
 from marl.agents.chat.agent import OPERATION, Chat
 from marl.agents.foreign import DECISION_SECONDS, ForeignAgent
 from marl.agents.identity import called, digest_of_code
+from marl.agents.looking_ahead import LOOKING_AHEAD, looks_ahead, parts, parts_of, settings_of, shown
+from marl.agents.mastermind import BREAKERS
 from marl.agents.mcts import Mcts
 from marl.agents.mixture import Mixture
 from marl.agents.populations import FILE, Member, read_population
@@ -52,7 +55,9 @@ _OF_A_MIXTURE = re.compile(rf"{MIXTURE}\((.*)\)", re.DOTALL)
 ALGORITHM = "algorithm"  # the argument by which a user names the class that trained a checkpoint
 _IDENTITY = re.compile("digest:([0-9a-f]{64})")  # an agent named by its digest, wherever it lies
 CHAT = "chat"  # a language model, on a server
-BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent, CHAT: Chat} | SCRIPTED
+BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent, CHAT: Chat}
+BUILT_IN |= SCRIPTED | CALCULATORS | BREAKERS
+_OURS = (*BUILT_IN, *LOOKING_AHEAD, MIXTURE)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class Entrant(Identity):
 
     agent: Agent
     size: int = field(default=0, kw_only=True)  # bytes of its weights
+    parts: tuple["Entrant", ...] = field(default=(), kw_only=True)  # the agents with which it looks ahead
 
     def stream(self, key: int) -> int:
         """Return the key of this agent's randomness: another agent in the same seat draws other numbers."""
@@ -106,9 +112,11 @@ class Entrant(Identity):
         return self.agent if self.foreign else Trusted(self.agent, self.name)
 
     def rest(self) -> None:
-        """End the agent's process, or close its connection, if it has one; its next call starts another."""
+        """End the agent's process, or close its connection, and those of its parts; the next call starts another."""
         if isinstance(self.agent, ForeignAgent | Chat):
             self.agent.close()
+        for part in self.parts:
+            part.rest()
 
     def load(self) -> "Entrant":
         """Return this agent, which is loaded; one that is not yet (`Trained`) has the same method."""
@@ -264,50 +272,56 @@ def _enter(
 ) -> Entrant | Trained:
     """Return the agent that a reference names; a checkpoint is not loaded yet."""
     load_identified(text, {}, spec)  # raises for a digest: nothing says where it lies
-    if _is_foreign(reference):
+    if _is_class(reference):
         agent = ForeignAgent(text, spec, decision_seconds)
         return Entrant(text, text, agent.digest, agent, draws=_drawn_from(reference), foreign=True)
     refuse_taken(reference.name)
     if _is_mixture(reference):
         return _mixture(text, reference, spec, device)
+    if looks_ahead(reference):
+        return _looking_ahead(text, reference, spec, device, decision_seconds)
     if reference.name in BUILT_IN:
         return _scripted(text, BUILT_IN[reference.name], reference, spec)
     if "/" in reference.name or os.path.lexists(reference.name):
         return _trained(reference, spec, device)
-    known = (*BUILT_IN, *plugins.names(plugins.AGENTS))
+    known = (*BUILT_IN, *LOOKING_AHEAD, *plugins.names(plugins.AGENTS))
     hint = nearest(reference.name, known) or "; a checkpoint is named by its folder"
     raise UserError(f"expected one of {', '.join(known)}, a class or a checkpoint folder, got '{text}'{hint}")
 
 
 def is_foreign(text: str) -> bool:
-    """Return whether a reference names a user's class, which plays in a process of its own."""
-    return _is_foreign(read(text))
+    """Return whether a reference names a user's class, which plays in a process of its own, or looks ahead with one."""
+    reference = read(text)
+    return any(map(is_foreign, parts(reference))) if looks_ahead(reference) else _is_class(reference)
 
 
 def plays_last(text: str) -> bool:
     """Return whether a reference names an agent that may hang, or stop the run: a user's class, or a language model."""
-    return is_foreign(text) or _is_chat(read(text))
+    reference = read(text)
+    if looks_ahead(reference):
+        return any(map(plays_last, parts(reference)))
+    return _is_class(reference) or _is_chat(reference)
 
 
 def _is_chat(reference: Reference) -> bool:
     return not reference.source and reference.name == CHAT
 
 
-def _is_foreign(reference: Reference) -> bool:
-    return bool(reference.source) or (_has_plain_name(reference) and reference.name not in (*BUILT_IN, MIXTURE))
+def _is_class(reference: Reference) -> bool:
+    """Return whether a reference names a user's class."""
+    return bool(reference.source) or (_has_plain_name(reference) and reference.name not in _OURS)
 
 
 def refuse_taken(name: str) -> None:
     """Raise UserError where a package registers an agent under the name of a built-in one."""
-    if name in (*BUILT_IN, MIXTURE) and name in plugins.names(plugins.AGENTS):
+    if name in _OURS and name in plugins.names(plugins.AGENTS):
         other = plugins.whose(plugins.entry_point(plugins.AGENTS, name))
         raise UserError(f"expected one agent '{name}', got two: marl's own and {other}; uninstall that one")
 
 
 def _has_plain_name(reference: Reference) -> bool:
     """Return whether an agent is built in, or registered by an installed package."""
-    ours = (*BUILT_IN, MIXTURE)
-    return not reference.source and (reference.name in ours or reference.name in plugins.names(plugins.AGENTS))
+    return not reference.source and (reference.name in _OURS or reference.name in plugins.names(plugins.AGENTS))
 
 
 def load_entrants(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
@@ -369,6 +383,47 @@ def _mixture(text: str, reference: Reference, spec: Spec, device: str) -> Entran
     return Entrant(f"{MIXTURE}({_short(of)})", text, digest, agent, draws=int(digest[:16], 16))
 
 
+def _looking_ahead(text: str, reference: Reference, spec: Spec, device: str, decision_seconds: float) -> Entrant:
+    """Return an agent that looks ahead with others, which are loaded.
+
+    Its digest is a hash of its own arguments and of the digests of all that it names. If one of them is a user's class
+    it forfeits as that one does.
+    """
+    kind, settings = LOOKING_AHEAD[reference.name], settings_of(reference)
+    named = {
+        role: [load_entrant(part, spec, device, decision_seconds) for part in texts]
+        for role, texts in parts_of(reference).items()
+    }
+    held = tuple(part for parts in named.values() for part in parts)
+    try:
+        for part in held:
+            part.beside_others()
+        agents = {role: [part.agent for part in parts] for role, parts in named.items()}
+        given = {
+            role: agents[role] if several else agents[role][0] for role, several in kind.roles.items() if role in agents
+        }
+        agent = call(kind.target, settings, spec=spec, **given)
+    except UserError:
+        for part in held:
+            part.rest()
+        raise
+
+    def hashed(name: str, of: Callable[[Entrant], Any]) -> str:
+        known = sorted((role, [of(part) for part in parts]) for role, parts in named.items())
+        return hashlib.sha256(json.dumps([name, called(settings), known]).encode()).hexdigest()
+
+    return Entrant(
+        shown(reference, {role: [part.name for part in parts] for role, parts in named.items()}),
+        text,
+        hashed(f"revision {kind.target.revision}", lambda part: part.digest),
+        agent,
+        draws=int(hashed("draws", lambda part: part.draws)[:16], 16),
+        foreign=any(part.foreign for part in held),
+        size=sum(part.size for part in held),
+        parts=held,
+    )
+
+
 def _is_mixture(reference: Reference) -> bool:
     return not reference.source and reference.name == MIXTURE
 
@@ -410,13 +465,21 @@ def _referred(folder: Path, member: Member, arguments: tuple[tuple[str, Any], ..
         return Reference("", f"{folder}/{member.checkpoint}", arguments)
     text = str(member.reference)
     reference = read(text)
-    if (named := not_to_run(text)) or reference.name == MIXTURE:
+    named = not_to_run(text)
+    if named or not _is_built_of_ours(reference):
         what = f"asks {named}" if named == "a server" else "is neither built in nor a checkpoint"
         raise UserError(
             f"the population '{folder}' has a member that {what}, {written(text)}: not run; name the members that you "
             "trust one by one"
         )
     return reference
+
+
+def _is_built_of_ours(reference: Reference) -> bool:
+    """Return whether an agent is no user's class and no mixture, nor any of those with which it looks ahead."""
+    if looks_ahead(reference):
+        return all(_has_plain_name(part) and _is_built_of_ours(part) for part in map(read, parts(reference)))
+    return not (_is_class(reference) or _is_mixture(reference))
 
 
 def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str, Entrant | None]:
@@ -454,6 +517,8 @@ def not_to_run(text: str) -> str:
     if _IDENTITY.fullmatch(text):
         return ""
     reference = read(text)
+    if looks_ahead(reference):
+        return next(filter(None, map(not_to_run, parts(reference))), "")
     if _is_mixture(reference):
         reference = _mixed(text, reference)
     if bool(reference.source) or ALGORITHM in dict(reference.arguments):
@@ -505,6 +570,8 @@ def game_of(text: str) -> str:
     Raises UserError for an agent without a game, and for a checkpoint whose game is not registered here.
     """
     reference = read(text)
+    if looks_ahead(reference):
+        return _game_of_parts(text, reference)
     if _is_mixture(reference):
         reference = _mixed(text, reference)
     game = read_population(Path(reference.name)).game if _is_population(reference) else None
@@ -516,6 +583,17 @@ def game_of(text: str) -> str:
         game = checkpoint.read(checkpoint_folder(Path(reference.name)))["game"]
     typed = f"marl evaluate {shlex.quote(text)} --game {shlex.quote(game)}"
     return from_file(game, f"if you trust it, type it yourself: {typed}")
+
+
+def _game_of_parts(text: str, reference: Reference) -> str:
+    """Return the game of the first agent that knows one, of those with which another looks ahead."""
+    for part in parts(reference):
+        try:
+            return game_of(part)
+        except UserError:
+            if not _has_plain_name(read(part)) or looks_ahead(read(part)):
+                raise
+    raise UserError(f"'{text}' knows no game of its own; name one (--game, or the argument game)")
 
 
 def _trained(reference: Reference, spec: Spec, device: str, name: str | None = None) -> Trained:

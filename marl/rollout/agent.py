@@ -1,13 +1,17 @@
 """Agents make the decisions. An agent keeps no state between two calls; the rollout owns its hidden state.
 
-An agent may have two more methods: `policy` tells the probabilities with which it acts, `value` the return that it
-expects. An agent has no `policy` if its randomness spans decisions (drawn once an episode), or if nobody can compute
-its probabilities (a search with random playouts). An agent with `whole_team = True` plays only where it holds all seats
-of a game, since each of its players sees what those before it choose: `play_episodes` refuses other seatings.
+An agent may have three more methods: `policy` tells the probabilities with which it acts, `value` the return that it
+expects, `preferences` how it ranks the actions. An agent has no `policy` if its randomness spans decisions (drawn once
+an episode), or if nobody can compute its probabilities (a search with random playouts). It needs `preferences` only
+where it has no policy, or where its policy does not say what comes after its best action. An agent with `whole_team =
+True` plays only where it holds all seats of a game, since each of its players sees what those before it choose:
+`play_episodes` refuses other seatings.
 
 random                              a legal action, uniformly
 mcts(simulations=100)               OpenSpiel's own C++ search with random playouts: a fixed anchor
 uct(simulations=100)                ours, for every game with positions (marl/search/agent.py)
+rollout(base=runs/x)                any other that looks one move ahead (marl/search/rollout_agent.py)
+minimax(propose=runs/x)             a tree over the proposals of others (marl/search/minimax.py)
 tit_for_tat                         and others for social dilemmas (marl/agents/scripted.py)
 runs/x/checkpoints/000500000        what a run trained (marl/agents/checkpoint.py)
 my_package.bots:Pavlov()            anyone's class with `act(view, hidden)`
@@ -28,6 +32,7 @@ from marl.rollout.types import Decision, Hidden, View
 LogProbs = NDArray[np.float32]  # [B, A] of the actions; -inf at illegal ones
 Policy = Callable[[View, Hidden], tuple[LogProbs, Hidden]]
 Value = Callable[[View, Hidden], NDArray[np.float32]]
+Preferences = Callable[[View, Hidden], NDArray[Any]]  # [B, A]; higher is better, -inf where it proposes nothing
 
 
 class Agent(Protocol):
@@ -43,7 +48,7 @@ class Agent(Protocol):
 
 
 class AskableAgent(Agent, Protocol):
-    """An agent with the optional methods. It may have one of them alone: `policy_of` and `value_of` look them up."""
+    """An agent with the optional methods. It may have one of them alone: `policy_of` and the like look them up."""
 
     def policy(self, view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
         """Return the log-probabilities [B, A] with which `act` draws, and the hidden states that `act` returns.
@@ -55,6 +60,10 @@ class AskableAgent(Agent, Protocol):
 
     def value(self, view: View, hidden: Hidden) -> NDArray[np.float32]:
         """Return the return [B] that the view's player expects from this decision on, discounted as in training."""
+        ...
+
+    def preferences(self, view: View, hidden: Hidden) -> NDArray[Any]:
+        """Return numbers [B, A] that rank the actions: higher is better, -inf for what the agent does not propose."""
         ...
 
 
@@ -73,6 +82,18 @@ def value_of(agent: Any) -> Value | None:
 def plays_whole_team(agent: Any) -> bool:
     """Return whether an agent plays only where it holds all seats."""
     return bool(getattr(agent, "whole_team", False))
+
+
+def preferences_of(agent: Any) -> Preferences | None:
+    """Return an agent's method `preferences`, or else the log-probabilities of its policy; None if it has neither."""
+    found: Preferences | None = _method(agent, "preferences")
+    ask = policy_of(agent)
+    return found or (ask and (lambda view, hidden: ask(view, hidden)[0]))
+
+
+def keeps_memory(agent: Agent) -> bool:
+    """Return whether an agent has hidden states: what it did before counts in its next decision."""
+    return agent.initial_hidden(1) is not None
 
 
 def _method(agent: Any, name: str) -> Any:

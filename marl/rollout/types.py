@@ -40,9 +40,15 @@ class View:
 
     @classmethod
     def of(
-        cls, spec: Spec, states: Sequence[State], keys: Keys, *, first: bool, players: Sequence[int] | None = None
+        cls,
+        spec: Spec,
+        states: Sequence[State],
+        keys: Keys,
+        *,
+        first: bool,
+        players: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> "View":
-        """Return the view of players who move at positions [B], by default the only ones who do.
+        """Return the view of `players` [B], who act at positions [B]; by default of the first who acts at each.
 
         `first`: whether these are their first decisions.
         """
@@ -52,7 +58,9 @@ class View:
         mover = np.array([state.acting()[0] for state in states] if players is None else players, np.int64)
         for state, obs_row, mask_row, player in zip(states, obs, mask, mover.tolist(), strict=True):
             state.observe(player, obs_row)
-            mask_row[state.legal_actions(player)] = True
+            legal = state.legal_actions(player)
+            # As an index, a range of many actions would be turned into a list first.
+            mask_row[slice(legal.start, legal.stop, legal.step) if isinstance(legal, range) else legal] = True
         return cls(
             obs=obs.reshape(rows, *spec.observation.shape),
             action_mask=mask,

@@ -165,14 +165,7 @@ class UctAgent:
         mixes: bool = False,
         reuse: bool = False,
     ) -> None:
-        if not spec.searchable:
-            raise UserError(_no_positions(spec, "uct"))
-        if not spec.perfect_information and not spec.resamples:
-            raise UserError(
-                f"uct draws positions that a player cannot tell from the true one, and '{spec.name}' cannot draw any; "
-                "choose another agent, such as random, or add `resample(player, key)` and `information(player)` to the "
-                "positions of a game of your own"
-            )
+        refuse_unsearchable(spec, "uct")
         if simulations < 1 or playouts < 1:
             raise UserError(f"uct needs at least 1 simulation and 1 playout, got {simulations} and {playouts}")
         if not uct_c >= 0:
@@ -197,15 +190,30 @@ class UctAgent:
         return np.full(rows, None) if self._reuse else None  # the Subtree that the last search left, or None
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        budget = np.full(len(view), self._simulations)
         if self._perfect_information_turns:
             search = self._searcher.begin(view)
-            best = search.run(view.key, budget, hidden).best
+            best = search.run(view.key, self._budget(view), hidden).best
             return Decision(best), search.keep(best) if self._reuse else None
+        return Decision(self._search_information(view).best), None
+
+    def preferences(self, view: View, hidden: Hidden) -> NDArray[np.float32]:
+        """Return the logarithms of the search's policy [B, A]; the action that it plays stands above all."""
+        if self._perfect_information_turns:
+            result = self._searcher.begin(view).run(view.key, self._budget(view), hidden)
+        else:
+            result = self._search_information(view)
+        ranked = log_probs_of(result.dense(result.policy, self._spec.num_actions))
+        ranked[np.arange(len(view)), result.best] = 1
+        return ranked
+
+    def _search_information(self, view: View) -> SearchResult:
         assert view.states is not None, "the constructor refuses games without positions"
         rule = RegretMatching() if self._mixes else DecoupledUct(self._rule)
-        information_search = InformationSearch(self._spec, self._evaluator, rule)
-        return Decision(information_search.run(view.states(), view.player, view.key, budget).best), None
+        search = InformationSearch(self._spec, self._evaluator, rule)
+        return search.run(view.states(), view.player, view.key, self._budget(view))
+
+    def _budget(self, view: View) -> NDArray[np.int64]:
+        return np.full(len(view), self._simulations)
 
     @property
     def value(self) -> Value | None:
@@ -213,7 +221,7 @@ class UctAgent:
         return self._value if self._perfect_information_turns else None
 
     def _value(self, view: View, hidden: Hidden) -> NDArray[np.float32]:
-        found = self._searcher.begin(view).run(view.key, np.full(len(view), self._simulations), hidden)
+        found = self._searcher.begin(view).run(view.key, self._budget(view), hidden)
         return found.value[np.arange(len(view)), view.player].astype(np.float32)
 
 
@@ -226,6 +234,18 @@ def refuse(spec: Spec, name: str) -> None:
         raise UserError(
             f"{name} searches games of turns and perfect information, and '{spec.name}' {what}; "
             "ippo learns it, and uct may play it"
+        )
+
+
+def refuse_unsearchable(spec: Spec, name: str) -> None:
+    """Raise UserError for a game without positions, and for one with hidden information that cannot be drawn anew."""
+    if not spec.searchable:
+        raise UserError(_no_positions(spec, name))
+    if not spec.perfect_information and not spec.resamples:
+        raise UserError(
+            f"{name} draws positions that a player cannot tell from the true one, and '{spec.name}' cannot draw any; "
+            "choose another agent, such as random, or add `resample(player, key)` and `information(player)` to the "
+            "positions of a game of your own"
         )
 
 

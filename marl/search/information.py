@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from games.contract import Spec, State
-from games.keys import Keys, draw, draw_one, fold, fold_one, uniform, uniform_one
+from games.keys import Keys, draw, fold, fold_one, uniform
 from marl.search.evaluators import Evaluator
+from marl.search.positions import drawn, settle
 from marl.search.search import SearchResult
 from marl.search.selection import EdgeStats, Scores, Uct, look, mean_value, total
 from marl.search.tree import NONE, Edges, Nodes, Tree
@@ -181,14 +182,14 @@ class InformationSearch:
     ) -> None:
         """Play one simulation of each game to a new node, evaluate it, and back up its value."""
         tree = self.tree
-        walkers = [self._drawn(s, int(p), int(k)) for s, p, k in zip(states, players, keys, strict=True)]
+        walkers = [drawn(self._spec, s, int(p), int(k)) for s, p, k in zip(states, players, keys, strict=True)]
         visits: list[tuple[NDArray[np.int64], Nodes, NDArray[np.int64]]] = []  # walkers, nodes and indices of edges
         gain = np.zeros((len(walkers), tree.num_players))
         going, depth = list(range(len(walkers))), 0
         while going:
             depth += 1
             for i in going:
-                _settle(walkers[i], fold_one(fold_one(int(keys[i]), OF_CHANCE), depth))
+                settle(walkers[i], fold_one(fold_one(int(keys[i]), OF_CHANCE), depth))
             for i in going:
                 if walkers[i].is_terminal():
                     gain[i] = walkers[i].returns()
@@ -234,12 +235,6 @@ class InformationSearch:
         low = np.full(len(nodes), self._low)
         return look(self.tree, nodes, low, low + self._width)
 
-    def _drawn(self, state: State, player: int, key: int) -> State:
-        """Draw a position that the player cannot tell from the true one."""
-        if self._spec.perfect_information:
-            return state.clone()
-        return state.resample(player, key)  # type: ignore[attr-defined, no-any-return]
-
     def _find(self, wanted: Sequence[tuple[int, int, State]]) -> tuple[Nodes, NDArray[np.bool_]]:
         """Return the nodes of (game, player, position) triples, and which of them are new."""
         tree, found, fresh = self.tree, [], []
@@ -268,11 +263,3 @@ class InformationSearch:
         movers = np.bincount(who, minlength=len(gain))
         gain[who] = 0
         np.add.at(gain, who, worth / movers[who][:, None])
-
-
-def _settle(state: State, key: int) -> None:
-    """Apply outcomes of chance until a player moves or the game ends."""
-    turn = 0
-    while not state.acting() and not state.is_terminal():
-        turn += 1
-        state.apply_chance(draw_one(state.chance_outcomes(), uniform_one(fold_one(key, turn))))

@@ -98,8 +98,22 @@ DECIDES = {
     ("constant", 1): ((0, 0, 0, 0, 0, 0, 0, 0), (0, 1, 0, 0, 0, 0, 0, 0), (0, 1, 0, 1, 0, 1, 0, 0)),
     ("tit_for_tat", 1): ((0, 0, 0, 0, 0, 0, 0, 0), (0, 1, 1, 0, 0, 0, 0, 0), (0, 1, 1, 1, 1, 1, 1, 0)),
     ("grim_trigger", 1): ((0, 0, 0, 0, 0, 0, 0, 0), (0, 1, 1, 0, 1, 0, 1, 0), (0, 1, 1, 1, 1, 1, 1, 0)),
+    ("max_damage", 1): (
+        (1, 0, 1, 0, 1, 1, 1, 1, 1, 4, 1, 1, 1, 2, 1, 4),
+        (0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 4, 1, 3, 0, 0),
+        (0, 4, 0, 3, 1, 2, 0, 1, 0, 0, 0, 4, 0, 1, 0, 3),
+    ),
+    ("best_switch", 1): (
+        (4, 0, 2, 0, 4, 1, 2, 1, 4, 4, 3, 1, 2, 2, 4, 4),
+        (4, 3, 2, 0, 4, 1, 2, 0, 4, 0, 2, 4, 4, 3, 2, 0),
+        (3, 4, 4, 3, 2, 2, 4, 1, 3, 0, 4, 4, 3, 1, 4, 3),
+    ),
+    ("first_consistent", 1): ((0, 43, 230, 290), (0, 259, 518, 525, 592, 608, 1168), (0, 259, 302, 483, 523, 548)),
+    ("random_consistent", 1): ((935, 782, 1094, 80, 290), (667, 1186, 1184, 1168), (126, 101, 487, 979, 548)),
 }
 PLAYED_AT = {"random": "openspiel:tic_tac_toe", "mcts": "openspiel:tic_tac_toe", "uct": "openspiel:tic_tac_toe"}
+PLAYED_AT |= {"max_damage": "battle(turns=8)", "best_switch": "battle(turns=8)"}
+PLAYED_AT |= {"first_consistent": "mastermind", "random_consistent": "mastermind"}
 DILEMMA = "matrix(game=prisoners_dilemma, steps=4, memory=true)"
 
 
@@ -107,7 +121,8 @@ def decisions(name):
     """Return the moves of three games of an agent against the random one."""
     venv = make(PLAYED_AT.get(name, DILEMMA), 3)
     roster = [BUILT_IN[name](venv.spec), Random(venv.spec)]
-    played = play_episodes(venv, roster, np.array([1, 2], np.uint64), fold(3, np.arange(3)), np.array([[0, 1]] * 3))
+    seatings = np.array([[0, 1][: venv.spec.num_players]] * 3)
+    played = play_episodes(venv, roster, np.array([1, 2], np.uint64), fold(3, np.arange(3)), seatings)
     return tuple(tuple(episode.moves.ravel().tolist()) for episode in sorted(played, key=lambda e: e.index))
 
 

@@ -45,6 +45,10 @@ GAME_OF = {
     "always_cooperate": (DILEMMA, "coin_game"),
     "always_defect": (DILEMMA, "coin_game"),
     "constant": (DILEMMA, "openspiel:leduc_poker"),
+    "max_damage": ("battle",),
+    "best_switch": ("battle",),
+    "first_consistent": ("mastermind",),
+    "random_consistent": ("mastermind(pegs=2, colours=3)",),
 }
 DRAWS_ITS_SEARCHES = ("mcts", "uct")  # searches with random playouts
 KEYS = 600  # decisions of a chi-square test
