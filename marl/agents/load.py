@@ -466,7 +466,7 @@ def _referred(folder: Path, member: Member, arguments: tuple[tuple[str, Any], ..
     text = str(member.reference)
     reference = read(text)
     named = not_to_run(text)
-    if named or not _is_built_of_ours(reference):
+    if named or not is_built_of_ours(reference):
         what = f"asks {named}" if named == "a server" else "is neither built in nor a checkpoint"
         raise UserError(
             f"the population '{folder}' has a member that {what}, {written(text)}: not run; name the members that you "
@@ -475,10 +475,10 @@ def _referred(folder: Path, member: Member, arguments: tuple[tuple[str, Any], ..
     return reference
 
 
-def _is_built_of_ours(reference: Reference) -> bool:
+def is_built_of_ours(reference: Reference) -> bool:
     """Return whether an agent is no user's class and no mixture, nor any of those with which it looks ahead."""
     if looks_ahead(reference):
-        return all(_has_plain_name(part) and _is_built_of_ours(part) for part in map(read, parts(reference)))
+        return all(_has_plain_name(part) and is_built_of_ours(part) for part in map(read, parts(reference)))
     return not (_is_class(reference) or _is_mixture(reference))
 
 

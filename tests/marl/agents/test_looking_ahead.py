@@ -10,7 +10,7 @@ from games.adapters.openspiel import load
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
-from marl.agents.load import game_of, identify, is_foreign, load_entrant, not_to_run, plays_last, read
+from marl.agents.load import game_of, identify, is_built_of_ours, is_foreign, load_entrant, not_to_run, plays_last, read
 from marl.agents.looking_ahead import parts_of, settings_of
 from marl.rollout.agent import Random, preferences_of
 from marl.rollout.loop import play_episodes
@@ -91,8 +91,6 @@ def test_whose_code_is_named_is_seen_through_brackets(run):
 
 
 def test_strangers_may_not_hide_a_path_in_a_population():
-    from marl.agents.load import _is_safe
-
     for text, safe in (
         ("rollout(base=random)", True),
         ("minimax(propose=[random, uct])", True),
@@ -101,7 +99,7 @@ def test_strangers_may_not_hide_a_path_in_a_population():
         ("rollout(base=mixture(runs/x))", False),
         ("minimax(propose=[random, rollout(base=my:Agent)])", False),
     ):
-        assert _is_safe(text, read(text)) == safe, text
+        assert is_built_of_ours(read(text)) == safe, text
 
 
 def test_it_plays_with_the_same_moves_alone_and_in_a_batch():
