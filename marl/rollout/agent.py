@@ -1,8 +1,8 @@
 """Agents make the decisions. An agent keeps no state between two calls; the rollout owns its hidden state.
 
-An agent may have two more methods: `policy` tells the probabilities with which it acts, `value` the return that it
-expects. An agent has no `policy` if its randomness spans decisions (drawn once an episode), or if nobody can compute
-its probabilities (a search with random playouts).
+An agent may have three more methods: `policy` tells the probabilities with which it acts, `value` the return that it
+expects, `explain` why it chooses its action. An agent has no `policy` if its randomness spans decisions (drawn once an
+episode), or if nobody can compute its probabilities (a search with random playouts).
 
 random                              a legal action, uniformly
 mcts(simulations=100)               OpenSpiel's own C++ search with random playouts: a fixed anchor
@@ -14,6 +14,7 @@ my_package.bots:Pavlov()            anyone's class with `act(view, hidden)`
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,11 +23,12 @@ from numpy.typing import NDArray
 from games.contract import Box, Spec
 from games.keys import choose
 from games.random_play import random_points
-from marl.rollout.types import Decision, Hidden, View
+from marl.rollout.types import Decision, Explanation, Hidden, View
 
 LogProbs = NDArray[np.float32]  # [B, A] of the actions; -inf at illegal ones
 Policy = Callable[[View, Hidden], tuple[LogProbs, Hidden]]
 Value = Callable[[View, Hidden], NDArray[np.float32]]
+Explain = Callable[[View, Hidden], list[Explanation]]
 
 
 class Agent(Protocol):
@@ -42,7 +44,7 @@ class Agent(Protocol):
 
 
 class AskableAgent(Agent, Protocol):
-    """An agent with the optional methods. It may have one of them alone: `policy_of` and `value_of` look them up."""
+    """An agent with the optional methods. It may have some of them: `policy_of`, `value_of` and `explain_of` tell."""
 
     def policy(self, view: View, hidden: Hidden) -> tuple[LogProbs, Hidden]:
         """Return the log-probabilities [B, A] with which `act` draws, and the hidden states that `act` returns.
@@ -56,6 +58,10 @@ class AskableAgent(Agent, Protocol):
         """Return the return [B] that the view's player expects from this decision on, discounted as in training."""
         ...
 
+    def explain(self, view: View, hidden: Hidden) -> list[Explanation]:
+        """Return for each row [B] the action that `act` chooses there, by the same keys, and why."""
+        ...
+
 
 def policy_of(agent: Any) -> Policy | None:
     """Return an agent's method `policy`, or None if it has none."""
@@ -67,6 +73,26 @@ def value_of(agent: Any) -> Value | None:
     """Return an agent's method `value`, or None if it has none."""
     found: Value | None = _method(agent, "value")
     return found
+
+
+def explain_of(agent: Any) -> Explain | None:
+    """Return an agent's method `explain`; of an agent without, one that tells its policy and its value.
+
+    None if it has none of the three.
+    """
+    found: Explain | None = _method(agent, "explain")
+    if found is None and (policy_of(agent) or value_of(agent)):
+        return partial(_explained, agent)
+    return found
+
+
+def _explained(agent: Any, view: View, hidden: Hidden) -> list[Explanation]:
+    """Explain the decisions [B] of an agent by its policy and its value."""
+    policy, value = policy_of(agent), value_of(agent)
+    probabilities = np.exp(policy(view, hidden)[0].astype(np.float64)) if policy else [None] * len(view)
+    values = value(view, hidden).tolist() if value else [None] * len(view)
+    actions = agent.act(view, hidden)[0].action.tolist()
+    return [Explanation(*row) for row in zip(actions, probabilities, values, strict=True)]
 
 
 def _method(agent: Any, name: str) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from games.contract import Box, Spec
 from games.errors import RunFailed, UserError, in_words
 from games.text import cut, shown
-from marl.rollout.agent import Agent, LogProbs, Policy, Value, policy_of, value_of
+from marl.rollout.agent import Agent, Explain, LogProbs, Policy, Value, explain_of, policy_of, value_of
 from marl.rollout.types import Decision, Hidden, View
 
 Offence = Literal["illegal_action", "agent_error", "timeout"]
@@ -233,6 +233,12 @@ class Answerable:
         ask = value_of(self.unwatched)
         return ask and (lambda view, hidden: self._answer(lambda: _finite(ask(view, hidden), view)))
 
+    @property
+    def explain(self) -> Explain | None:
+        """Return the agent's `explain`, if it can tell anything; it raises RunFailed where that fails."""
+        ask = explain_of(self.unwatched)
+        return ask and (lambda view, hidden: self._answer(lambda: ask(view, hidden)))
+
     def _answer(self, ask: Callable[[], Result]) -> Result:
         try:
             return ask()
@@ -241,7 +247,7 @@ class Answerable:
         except Exception as error:  # a user's code may raise anything
             detail = error.detail if isinstance(error, AgentFailed) else _failed(error).detail
             raise RunFailed(
-                f"the agent '{self._name}' {told(detail)}, when asked for its policy or value; mend it, or leave it out"
+                f"the agent '{self._name}' {told(detail)}, when asked for its policy, its value or an explanation; mend it, or leave it out"
             ) from error
 
 
@@ -288,6 +294,11 @@ class Trusted:
     @property
     def value(self) -> Value | None:
         ask = value_of(self._agent)
+        return ask and self._no_forfeit()(ask)
+
+    @property
+    def explain(self) -> Explain | None:
+        ask = explain_of(self._agent)
         return ask and self._no_forfeit()(ask)
 
     def initial_hidden(self, rows: int) -> Hidden:
