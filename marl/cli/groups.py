@@ -1,6 +1,11 @@
-"""Groups of commands: ours, and those that other packages add by the entry-point group `marl.commands`."""
+"""Groups of commands: ours, and what other packages add by the entry-point group `marl.commands`.
+
+An entry point names a Typer app, which becomes a group (`marl tournament run`), or a function, which becomes one command
+(`marl render`).
+"""
 
 from importlib.metadata import EntryPoint
+from types import FunctionType
 from typing import Any
 
 import typer
@@ -54,14 +59,21 @@ def left_out(point: EntryPoint) -> str:
 
 
 def load(name: str) -> Any:
-    """Return the commands that are registered by a name; raises UserError where they cannot be had."""
-    app = plugins.load(plugins.COMMANDS, name)
+    """Return the group, or the command, that is registered by a name; raises UserError where it cannot be had."""
+    registered = plugins.load(plugins.COMMANDS, name)
     with theirs(f"the commands of 'marl {name}' could not be built"):
-        return typer.main.get_group(app)
+        return _alone(registered) if isinstance(registered, FunctionType) else typer.main.get_group(registered)
+
+
+def _alone(function: Any) -> Any:
+    """Return a function as one command."""
+    app = typer.Typer(add_completion=False)
+    app.command()(function)
+    return typer.main.get_command(app)
 
 
 def _loaded(name: str) -> Any:
-    """Return the commands that are registered by a name, or one that says why they cannot be had."""
+    """Return what is registered by a name, or a command that says why it cannot be had."""
     try:
         command = load(name)
     except UserError as error:

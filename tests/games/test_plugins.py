@@ -111,7 +111,7 @@ def test_whatever_a_source_raises_is_one_sentence_and_the_others_go_on(install, 
 def test_commands_that_are_plugged_in(install, tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.py").write_text(COMMANDS)
     monkeypatch.syspath_prepend(tmp_path)
-    install(plugins.COMMANDS, greet="mine:app", broken="mine:gone", games="mine:app")
+    install(plugins.COMMANDS, greet="mine:app", wave="mine:hello", broken="mine:gone", games="mine:app")
 
     def marl(*arguments):
         with pytest.raises(SystemExit) as left:
@@ -120,6 +120,7 @@ def test_commands_that_are_plugged_in(install, tmp_path, monkeypatch, capsys):
         return left.value.code, said.out, said.err
 
     assert marl("greet", "hello") == (0, "hello to you\n", "")
+    assert marl("wave") == (0, "hello to you\n", "")  # a function is one command
     code, _, complaint = marl("broken", "whatever", "--option")
     assert code == 2 and "'mine:gone'" in complaint and complaint.count("\n") == 1
     code, listed, complaint = marl("--help")

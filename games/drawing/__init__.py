@@ -1,0 +1,1 @@
+"""Drawings of games as SVG, and what a click on them means."""

@@ -1,0 +1,125 @@
+"""Draw a game's position, for everybody or for one of its players.
+
+A game draws itself by one optional method, `draw(player) -> Drawing | None` of its `State`, or `picture(env, player)` of a
+`VecEnv`. With a player named, it reads nothing that is hidden from this player; None as player shows everything. Where
+a game has no such method, or returns None, its text is drawn: `str(state)` where nothing is hidden from who looks, else
+what `describe(player)` says, else the numbers of the player's view.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from games.arrays import Views
+from games.contract import Game, Spec, State, VecEnv
+from games.drawing.svg import Area, Drawing, on_top, rectangle, text
+from games.drawing.words import words
+from games.errors import theirs
+from games.vector import position
+
+__all__ = ["Area", "Drawing", "drawing_of", "drawing_of_frame", "with_values"]
+
+MOST_NUMBERS = 64  # of a view that are written out
+Kind = Literal["heat", "bars"]
+
+
+def drawing_of(game: Game, state: State, player: int | None = None) -> Drawing:
+    """Return a position as a drawing: all of it, or what a player may see.
+
+    Raises UserError where the game's own `draw`, `describe` or text raises.
+    """
+    return _of_position(game.spec, state, player)
+
+
+def drawing_of_frame(venv: VecEnv, env: int = 0, player: int | None = None) -> Drawing:
+    """Return one environment of a batch as it is now, for all games: also for those without positions.
+
+    Raises UserError where the game's own `draw`, `describe` or `render` raises.
+    """
+    states: Any = getattr(venv, "states", None)
+    if venv.spec.searchable and states:
+        return _of_position(venv.spec, states(np.array([env]))[0], player)
+    drawn = _called(venv, "picture", env, player)
+    if drawn is not None:
+        return drawn  # type: ignore[no-any-return]
+    told = _called(venv, "render", env) if _sees_all(venv.spec, player) else _called(venv, "describe", env, player)
+    return words(told or _title(venv.spec, player), venv.spec.name)
+
+
+def with_values(drawing: Drawing, values: Mapping[int, float], kind: Kind = "heat") -> Drawing:
+    """Return a drawing with a number for each action, such as a policy or visits, over the places of the actions.
+
+    "heat" shades a place the more, the larger its number; "bars" draws a bar at its bottom. Both write the number of the
+    strongest actions. The largest number is the full shade, or length. Actions without a place are left out; of those
+    that share a place the numbers are added.
+    """
+    places: dict[Area, float] = {}
+    for action, value in values.items():
+        if action in drawing.targets:
+            area = drawing.targets[action]
+            places[area] = places.get(area, 0.0) + float(value)
+    most = max(places.values(), default=0.0)
+    shapes = []
+    for area, value in places.items():
+        share = value / most if most > 0 else 0.0
+        if share > 0:
+            shapes += _shaded(area, share) if kind == "heat" else _bar(area, share)
+            if share >= 0.05:
+                shapes.append(_written(area, value))
+    return on_top(drawing, shapes)
+
+
+def _shaded(area: Area, share: float) -> list[str]:
+    return [rectangle(area.inset(1), "value", radius=3, opacity=round(0.15 + 0.6 * share, 2))]
+
+
+def _bar(area: Area, share: float) -> list[str]:
+    thick = min(area.height, area.width) * 0.14
+    bar = Area(area.x + 2, area.y + area.height - thick - 2, (area.width - 4) * share, thick)
+    return [rectangle(bar, "value", radius=thick / 2)]
+
+
+def _written(area: Area, value: float) -> str:
+    x, y = area.centre
+    size = min(area.width / 3.2, area.height / 2.5, 16)
+    return text(x, y + size * 0.35, f"{value:.3g}", size, bold=True)
+
+
+def _of_position(spec: Spec, state: State, player: int | None) -> Drawing:
+    drawn = _called(state, "draw", player, spec=spec)
+    if drawn is not None:
+        return drawn  # type: ignore[no-any-return]
+    if _sees_all(spec, player):
+        with theirs(f"the position of '{spec.name}' has no text"):
+            told = position(state)
+    else:
+        told = _called(state, "describe", player, spec=spec) or _numbers(spec, state, player)
+    return words(told or _title(spec, player), spec.name)
+
+
+def _called(owner: Any, method: str, *arguments: Any, spec: Spec | None = None) -> Any:
+    """Return what an optional method returns; None where there is none."""
+    found = getattr(owner, method, None)
+    if found is None:
+        return None
+    with theirs(f"`{method}` of '{(spec or owner.spec).name}' failed"):
+        return found(*arguments)
+
+
+def _sees_all(spec: Spec, player: int | None) -> bool:
+    return player is None or spec.perfect_information
+
+
+def _title(spec: Spec, player: int | None) -> str:
+    """Say of a game without text what it is."""
+    return spec.name if player is None else f"{spec.name}\nplayer {player}"
+
+
+def _numbers(spec: Spec, state: State, player: int | None) -> str:
+    """Return a player's view as numbers; most of a long one are left out."""
+    assert player is not None
+    view: Views = np.zeros(int(np.prod(spec.observation.shape)), spec.observation.dtype)
+    state.observe(player, view)
+    written = np.array2string(view.astype(np.float64), precision=3, suppress_small=True, threshold=MOST_NUMBERS)
+    return f"player {player} sees {len(view)} numbers:\n{written}"
