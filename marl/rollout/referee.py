@@ -247,7 +247,8 @@ class Answerable:
         except Exception as error:  # a user's code may raise anything
             detail = error.detail if isinstance(error, AgentFailed) else _failed(error).detail
             raise RunFailed(
-                f"the agent '{self._name}' {told(detail)}, when asked for its policy, its value or an explanation; mend it, or leave it out"
+                f"the agent '{self._name}' {told(detail)}, when asked for its policy, its value or an explanation; "
+                "mend it, or leave it out"
             ) from error
 
 

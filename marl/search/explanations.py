@@ -44,17 +44,13 @@ def _expected(tree: Tree, node: int) -> Iterator[int]:
             return
         mover = tree.mover[node]
         if tree.proven[node]:
-            worth = {edge: tree.reward[child, mover] + tree.value[child, mover] for edge, child in _proven(tree, walked)}
+            own = tree.reward[:, mover] + tree.value[:, mover]
+            worth = {edge: own[tree.child[edge]] for edge in walked if tree.proven[tree.child[edge]]}
         else:
             worth = {edge: tree.taken[edge] for edge in walked}
         best = max(worth, key=worth.__getitem__)
         yield int(tree.action[best])
         node = int(tree.child[best])
-
-
-def _proven(tree: Tree, edges: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the edges whose children are proven, with these."""
-    return ((edge, int(tree.child[edge])) for edge in edges if tree.proven[tree.child[edge]])
 
 
 def _edges(tree: Tree, node: int) -> range:
