@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tournaments.records.fixture import Fixture
 from tournaments.records.results import FORFEITS
@@ -28,6 +28,15 @@ class Failure:
     how: str
     detail: str
     ply: int
+
+
+@dataclass(frozen=True)
+class Note:
+    """A remark on a game before one of its steps: its kind, and a value of JSON."""
+
+    ply: int
+    kind: str
+    value: Any
 
 
 @dataclass(frozen=True)

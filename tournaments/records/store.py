@@ -9,7 +9,7 @@ batches that were not complete. Payoffs are stored as the game paid them; who wo
     games     id, game, seed, agents (JSON: numbers by seat), payoffs (JSON by seat; null is NaN), termination, length,
               moves, rounding (a bound on the rounding error of the payoffs; null where it is not known)
     failures  game, player, how, detail, ply: which player forfeited a game, how, why, and at which of its steps
-    notes     game, ply, kind, value (JSON): comments on a game's steps; nothing writes them yet
+    notes     game, ply, kind, value (JSON): remarks on a game's steps; `assisted`: how a person was helped there
 
 An agent's id is its digest; ids `person:NAME` are reserved for people. SQLite's integers are signed, so a 64-bit seed
 is stored as the signed integer with the same bits.
@@ -21,12 +21,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from marl.base.intervals import MIN_SEEDS
 from tournaments.records.columns import Columns, numbers_of, results_of
 from tournaments.records.file import StoreFile
 from tournaments.records.fixture import Fixture, Tables
-from tournaments.records.played import NO_RESULT, AgentFailures, Failure, Game, PlayedGame, StoredAgent
+from tournaments.records.played import NO_RESULT, AgentFailures, Failure, Game, Note, PlayedGame, StoredAgent
 from tournaments.records.results import Results
 
 STORE = "games.sqlite"
@@ -85,6 +86,18 @@ class Store(StoreFile):
                 if new and game.failures:
                     failed = [(row[0], f.player, f.how, f.detail, f.ply) for f in game.failures]
                     self._db.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", failed)
+
+    def add_notes(self, game: str, notes: Iterable[Note]) -> None:
+        """Write notes on a stored game, given by its id; a note of the same step and kind is replaced."""
+        rows = [(game, note.ply, note.kind, json.dumps(note.value)) for note in notes]
+        with self._writing():
+            self._db.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?)", rows)
+
+    def notes(self, game: str) -> list[Note]:
+        """Return the notes on a game, given by its id, in the order of its steps."""
+        rows = self._rows("SELECT ply, kind, value FROM notes WHERE game = ? ORDER BY ply, kind", game)
+        with self._reading():
+            return [Note(int(ply), str(kind), json.loads(value)) for ply, kind, value in rows]
 
     def _numbers(self, ids: set[str]) -> dict[str, int]:
         """Return the numbers of agents by id; an unknown id is added, with the id as its name."""
@@ -228,11 +241,26 @@ class Store(StoreFile):
     def rows(self, selection: Selection) -> Iterator[tuple[str, PlayedGame]]:
         """Yield the selected games with the ids under which they are stored, in the order of their seeds."""
         ids = dict(self._rows("SELECT number, id FROM agents"))
+        failed = self._rows("SELECT game, player, how, detail, ply FROM failures ORDER BY game, player")
+        yield from self._played(*self._where(selection, ids), ids, failed)
+
+    def find(self, id: str) -> PlayedGame | None:
+        """Return the game with an id; None where there is none."""
+        ids = dict(self._rows("SELECT number, id FROM agents"))
+        failed = self._rows("SELECT game, player, how, detail, ply FROM failures WHERE game = ? ORDER BY player", id)
+        return next((game for _, game in self._played("id = ?", [id], ids, failed)), None)
+
+    def _played(
+        self, where: str, values: Sequence[str | int], ids: Mapping[int, str], failed: Iterable[tuple[Any, ...]]
+    ) -> Iterator[tuple[str, PlayedGame]]:
+        """Yield the games that fulfil a condition, with their ids.
+
+        `ids` are those of the agents by number, `failed` the rows of the table `failures` of these games, or of more.
+        """
         settings = (self.get("opening_moves", 0), self.get("max_steps"))
         failures: dict[str, list[Failure]] = {}
-        for game, *failure in self._rows("SELECT game, player, how, detail, ply FROM failures ORDER BY game, player"):
+        for game, *failure in failed:
             failures.setdefault(game, []).append(Failure(*failure))
-        where, values = self._where(selection, ids)
         with self._reading():
             rows = self._db.execute(
                 "SELECT id, game, seed, agents, payoffs, termination, length, moves, rounding FROM games "

@@ -17,7 +17,7 @@ from typing import Any
 
 from games.errors import RunFailed, UserError, WorkerDied
 from games.processes import Worker, stop_all
-from tournaments.records.played import StoredAgent
+from marl.agents.load import Identity
 from tournaments.web.deciding import Answer, Question
 
 MOST_WAITING = 128  # requests in the queue
@@ -53,7 +53,7 @@ class Asker:
         """Return the answer to a question; raises Busy where too many wait."""
         return self._put(_Request("answer", (question,)))
 
-    def identify(self, game: str, references: list[str]) -> Future[list[StoredAgent | str]]:
+    def identify(self, game: str, references: list[str]) -> Future[list[Identity | str]]:
         """Return who the agents are, or in one sentence why they cannot play; raises Busy where too many wait."""
         return self._put(_Request("identify", (game, references)))
 

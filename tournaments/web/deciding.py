@@ -8,21 +8,19 @@ so that a game costs each decision once; what is forgotten, or was lost with a w
 from collections import OrderedDict
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from games.errors import RunFailed, UserError
 from games.keys import fold
-from marl.agents.load import Entrant, identify
+from marl.agents.load import Entrant, Identity, identify
 from marl.base.threads import use_one_thread
 from marl.rollout.agent import Agent, Explain, explain_of
 from marl.rollout.types import Explanation, Hidden, View
 from tournaments.playing.held import Held
 from tournaments.playing.match import KEY
-from tournaments.records.played import StoredAgent
-from tournaments.web.table import Line, Table, together
+from tournaments.web.table import Line, Table, Tables, together
 
-MOST_TABLES = 8  # environments of games that are kept
 MOST_REMEMBERED = 5_000  # hidden states of single seats, after a decision
 SECONDS = 20.0  # for one decision of an agent
 
@@ -33,7 +31,7 @@ class Question:
 
     line: Line
     player: int
-    agent: StoredAgent
+    agent: Identity
     explain: bool = False
 
 
@@ -55,17 +53,17 @@ class Decider:
     def __init__(self) -> None:
         use_one_thread()  # as in a tournament: a result may depend on the number of threads
         self._held = Held()
-        self._tables: OrderedDict[str, Table] = OrderedDict()
+        self._tables = Tables()
         self._remembered: OrderedDict[Place, Hidden] = OrderedDict()
 
-    def identify(self, game: str, references: Sequence[str]) -> list[StoredAgent | str]:
+    def identify(self, game: str, references: Sequence[str]) -> list[Identity | str]:
         """Return who the agents are that references name, or in one sentence why they cannot play the game."""
-        spec = self._table(game).spec
-        found: list[StoredAgent | str] = []
+        spec = self._tables.of(game).spec
+        found: list[Identity | str] = []
         for reference in references:
             try:
                 (agent,) = identify([reference], spec)
-                found.append(StoredAgent(agent.digest, agent.name, agent.reference))
+                found.append(_plain(agent))
             except UserError as error:
                 found.append(str(error))
         return found
@@ -75,7 +73,7 @@ class Decider:
         answers: dict[int, Answer] = {}
         groups: dict[Any, list[int]] = {}
         for number, question in enumerate(questions):
-            groups.setdefault((question.line.game, question.agent.id, question.explain), []).append(number)
+            groups.setdefault((question.line.game, question.agent.digest, question.explain), []).append(number)
         for numbers in groups.values():
             answers |= zip(numbers, self._answer_all([questions[number] for number in numbers]), strict=True)
         return [answers[number] for number in range(len(questions))]
@@ -91,8 +89,8 @@ class Decider:
 
     def _ask(self, questions: list[Question]) -> list[Answer]:
         first = questions[0]
-        game, table = first.line.game, self._table(first.line.game)
-        (entrant,) = self._held.entrants(game, [first.agent.reference], table.spec, SECONDS, {first.agent.id})
+        game, table = first.line.game, self._tables.of(first.line.game)
+        (entrant,) = self._held.entrants(game, [first.agent.reference], table.spec, SECONDS, {first.agent.digest})
         agent = entrant.answerable(table.spec)
         views, hidden = [], agent.initial_hidden(len(questions))
         for row, question in enumerate(questions):
@@ -111,7 +109,9 @@ class Decider:
     def _hidden(self, table: Table, entrant: Entrant, agent: Agent, line: Line, player: int) -> Hidden:
         """Return an agent's hidden state [1] before a player's decision after a line."""
         before = _decisions_before(table, line, player)
-        known = next((n for n in reversed(range(len(before))) if (entrant.digest, before[n], player) in self._remembered), -1)
+        known = next(
+            (n for n in reversed(range(len(before))) if (entrant.digest, before[n], player) in self._remembered), -1
+        )
         hidden = self._remembered[entrant.digest, before[known], player] if known >= 0 else agent.initial_hidden(1)
         for earlier in before[known + 1 :]:
             hidden = agent.act(_seen(table, entrant, earlier, player), hidden)[1]
@@ -124,14 +124,6 @@ class Decider:
             self._remembered[place] = copy(hidden[row : row + 1])
             while len(self._remembered) > MOST_REMEMBERED:
                 self._remembered.popitem(last=False)
-
-    def _table(self, game: str) -> Table:
-        if game not in self._tables:
-            self._tables[game] = Table(game)
-            while len(self._tables) > MOST_TABLES:
-                self._tables.popitem(last=False)
-        self._tables.move_to_end(game)
-        return self._tables[game]
 
 
 def _seen(table: Table, entrant: Entrant, line: Line, player: int) -> View:
@@ -156,3 +148,9 @@ def _decisions_before(table: Table, line: Line, player: int) -> list[Line]:
 def _without_reasons(agent: Agent) -> Explain:
     """Return what tells the actions of an agent that cannot explain them."""
     return lambda view, hidden: [Explanation(action) for action in agent.act(view, hidden)[0].action.tolist()]
+
+
+def _plain(agent: Identity) -> Identity:
+    """Return who an agent is, without the agent."""
+    kept = {each.name: getattr(agent, each.name) for each in fields(Identity)}
+    return Identity(**kept)

@@ -4,8 +4,10 @@ Nothing but the seed, the moves and the number of opening moves decides the posi
 stored games and questions to agents are all this: a line, played again.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from games.registry import make
 from games.witness import tells_moves
 from marl.rollout.types import View
 
-Joint = tuple[int, ...]  # the actions of one step [N]; 0 of players who did not act
+Joint = tuple[Any, ...]  # the actions of one step [N], numbers or tuples of numbers; 0 of players who did not act
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Done:
     """What one player did at a step, and by which players it is seen."""
 
     player: int
-    action: int
+    action: Any
     name: str
     seen: frozenset[int]
 
@@ -59,11 +61,10 @@ class Table:
     over: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        """Raises UserError for a game that cannot be made, and where actions are continuous."""
+        """Raises UserError for a game that cannot be made."""
         self._venv = make(self.game, 1)
         self.spec = self._venv.spec
-        if isinstance(self.spec.action, Box):
-            raise UserError(f"in '{self.game}' actions are numbers, and moves are needed here; choose another game")
+        self._numbers = isinstance(self.spec.action, Box)  # actions are numbers: nothing is legal or not
         self.line = Line(self.game, -1)  # of no game: the first `set` begins anew
 
     def set(self, line: Line) -> None:
@@ -84,7 +85,7 @@ class Table:
         if len(self.line.moves) == self.line.opening_moves:
             self._decisions[:] = 0  # agents begin where the opening ends
         self._decisions += self._timestep.acting[0]
-        self._timestep = self._venv.step(np.array([joint], np.int64))
+        self._timestep = self._venv.step(np.array([joint], np.float32 if self._numbers else np.int64))
         self.over = bool(self._timestep.last[0])
         self.line = self.line.then(joint)
         return done
@@ -94,8 +95,8 @@ class Table:
         self._decisions: NDArray[np.int64] = np.zeros(self.spec.num_players, np.int64)  # [N] since the opening
         self.over, self.line = False, replace(line, moves=())
 
-    def _done(self, player: int, action: int) -> Done:
-        if action not in self.legal(player):
+    def _done(self, player: int, action: Any) -> Done:
+        if not self._numbers and action not in self.legal(player):
             raise UserError(f"{action} is not a move of player {player} here; choose one of those that are shown")
         return Done(player, action, self.name(player, action), self._witnesses(player))
 
@@ -109,6 +110,12 @@ class Table:
         state = self.state
         told = (p for p in players if state is not None and tells_moves(self.spec, state, mover, p))
         return frozenset({mover, *told})
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the game has words for what a player sees."""
+        described = getattr(self._venv, "describe", None)
+        return bool(described and described(0, 0))
 
     @property
     def acting(self) -> tuple[int, ...]:
@@ -127,8 +134,10 @@ class Table:
         """Return the actions that a player may choose now."""
         return [] if self.over else np.flatnonzero(self._timestep.action_mask[0, player]).tolist()
 
-    def name(self, player: int, action: int) -> str:
-        """Return the game's word for an action, or its number."""
+    def name(self, player: int, action: Any) -> str:
+        """Return the game's word for an action, or its number, or its numbers."""
+        if self._numbers:
+            return f"({', '.join(f'{number:.3g}' for number in action)})"
         named = getattr(self._venv, "action_name", None)
         return str(named(0, player, action)).strip() if named else str(action)
 
@@ -163,3 +172,27 @@ def together(views: Sequence[View]) -> View:
         key=np.concatenate([view.key for view in views]),
         states=None if None in states else lambda: [each()[0] for each in states if each],
     )
+
+
+class Tables:
+    """The tables of some games, those that were used last."""
+
+    MOST = 8
+
+    def __init__(self) -> None:
+        self._tables: OrderedDict[str, Table] = OrderedDict()
+
+    def of(self, game: str) -> Table:
+        """Return the table of a game; raises UserError where there is none (Table)."""
+        if game not in self._tables:
+            self._tables[game] = Table(game)
+            while len(self._tables) > self.MOST:
+                self._tables.popitem(last=False)
+        self._tables.move_to_end(game)
+        return self._tables[game]
+
+    def at(self, line: Line) -> Table:
+        """Return the table of a line's game, brought to its position."""
+        table = self.of(line.game)
+        table.set(line)
+        return table
