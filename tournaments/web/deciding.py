@@ -62,10 +62,11 @@ class Decider:
         found: list[Identity | str] = []
         for reference in references:
             try:
-                (agent,) = identify([reference], spec)
-                found.append(_plain(agent))
+                agents = identify([reference], spec)
             except UserError as error:
                 found.append(str(error))
+            else:
+                found.append(_plain(agents[0]) if len(agents) == 1 else f"'{reference}' names {len(agents)} agents")
         return found
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:

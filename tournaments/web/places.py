@@ -57,8 +57,12 @@ class Places:
 
     def all(self) -> list[Place]:
         """Return everything there is, in the order of names; folders that cannot be read are left out."""
-        found = (Place(self._name(path), path, kinds) for path in self._folders() if (kinds := _kinds(path)))
+        found = (Place(self.name_of(path), path, kinds) for path in self._folders() if (kinds := _kinds(path)))
         return sorted(found, key=lambda place: place.name)
+
+    def name_of(self, path: Path) -> str:
+        """Return the name of a folder below this one."""
+        return path.relative_to(self._base).as_posix()
 
     def marks(self) -> Mapping[str, Mark]:
         """Return what changes whenever the files of a place do, by its name."""
@@ -83,9 +87,6 @@ class Places:
     def _within(self, path: Path) -> bool:
         """Return whether a path is the folder or below it, and no part of it below the folder is a link."""
         return path == self.folder or (path.is_relative_to(self.folder) and Path(os.path.realpath(path)) == path)
-
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self._base).as_posix()
 
     def _folders(self) -> Iterator[Path]:
         """Yield the folder and those below it that may be places."""

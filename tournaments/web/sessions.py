@@ -15,6 +15,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from games import rounding
@@ -43,6 +44,7 @@ class Session:
     notes: list[Note] = field(default_factory=list)
     fault: str = ""  # why an agent has not decided, in one sentence
     stored: PlayedGame | None = None
+    home: Path = Path()  # of the store that has the game
     used: float = field(default_factory=time.monotonic)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -143,7 +143,8 @@ class Table:
 
     def drawing(self, player: int | None) -> Drawing:
         """Draw the position: as a player may see it, or all of it for None."""
-        return drawing_of_frame(self._venv, 0, player)
+        seen = None if player is None else self._timestep.obs[0, player]
+        return drawing_of_frame(self._venv, 0, player, seen)
 
     def decision(self, player: int) -> int:
         """Return how many decisions a player has made since the opening."""
