@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from games.text import shown
 
-
 if TYPE_CHECKING:
     from jinja2 import Environment
 

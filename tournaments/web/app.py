@@ -16,12 +16,16 @@ from games.text import sentence
 from tournaments.web.boards import board_routes
 from tournaments.web.events import Events, event_routes
 from tournaments.web.index import Index
-from tournaments.web.pages import STATIC, Data, Link, Pages
+from tournaments.web.pages import STATIC, Data, Link, Pages, style_routes
 from tournaments.web.places import Missing, Places
+from tournaments.web.populations import population_routes
 from tournaments.web.runs import run_routes
 from tournaments.web.security import LOOPBACK, Access, Guard
 
-NAVIGATION = (Link("Runs", "/"), Link("Tournaments", "/tournaments"))
+NAVIGATION = (
+    Link("Runs", "/", ("/runs", "/sweeps", "/compare", "/populations")),
+    Link("Tournaments", "/tournaments", ("/tournaments/", "/games/")),
+)
 
 
 def create_app(folder: Path, access: Access | None = None, cache: Path | None = None) -> Starlette:
@@ -35,14 +39,16 @@ def create_app(folder: Path, access: Access | None = None, cache: Path | None = 
     app = Starlette(
         routes=[
             *run_routes(),
+            *population_routes(),
             *board_routes(),
             *event_routes(events),
+            *style_routes(),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, access=access or Access.of(LOOPBACK))],
         exception_handlers={UserError: _refused, HTTPException: _refused, Exception: _failed},
     )
-    app.state.places, app.state.events, app.state.index = places, events, Index(cache)
+    app.state.places, app.state.events, app.state.index = places, events, Index(cache, events.changed)
     app.state.pages = Pages(str(folder), NAVIGATION)
     return app
 
