@@ -285,14 +285,20 @@ class Store(StoreFile):
                     ),
                 )
 
-    def listed(self) -> Iterator[Game]:
-        """Yield all games without their moves, in the order of their seeds."""
+    def listed(self, selection: Selection | None = None, most: int = -1, skip: int = 0) -> Iterator[Game]:
+        """Yield games without their moves, in the order of their seeds: all, or those of a selection.
+
+        `most` of them at most, where it is not negative, after the first `skip`.
+        """
         label = self._labels_by_number()
+        where, values = self._where(selection, dict(self._rows("SELECT number, id FROM agents"))) if selection else ("1", [])
         seating: dict[str, tuple[str, ...]] = {}  # each text is read once
         payoffs: dict[str, tuple[float | None, ...]] = {}
         with self._reading():
             rows = self._db.execute(
-                "SELECT id, seed, agents, payoffs, termination, length FROM games ORDER BY seed < 0, seed, agents"
+                f"SELECT id, seed, agents, payoffs, termination, length FROM games WHERE {where} "
+                "ORDER BY seed < 0, seed, agents LIMIT ? OFFSET ?",
+                (*values, most, skip),
             )
             for id, seed, agents, paid, termination, length in rows:
                 if agents not in seating:

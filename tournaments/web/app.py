@@ -17,14 +17,19 @@ from tournaments.web.boards import board_routes
 from tournaments.web.desk import Desk
 from tournaments.web.events import Events, event_routes
 from tournaments.web.index import Index
-from tournaments.web.pages import STATIC, Data, Link, Pages
+from tournaments.web.pages import STATIC, Data, Link, Pages, style_routes
 from tournaments.web.places import Missing, Places
 from tournaments.web.play import play_routes
+from tournaments.web.populations import population_routes
 from tournaments.web.replay import replay_routes
 from tournaments.web.runs import run_routes
 from tournaments.web.security import LOOPBACK, Access, Guard
 
-NAVIGATION = (Link("Runs", "/"), Link("Tournaments", "/tournaments"), Link("Play", "/play"))
+NAVIGATION = (
+    Link("Runs", "/", ("/runs", "/sweeps", "/compare", "/populations")),
+    Link("Tournaments", "/tournaments", ("/tournaments/", "/games/", "/replay/")),
+    Link("Play", "/play", ("/play/",)),
+)
 
 
 def create_app(folder: Path, access: Access | None = None, cache: Path | None = None) -> Starlette:
@@ -38,17 +43,20 @@ def create_app(folder: Path, access: Access | None = None, cache: Path | None = 
     app = Starlette(
         routes=[
             *run_routes(),
+            *population_routes(),
             *board_routes(),
             *event_routes(events),
             *play_routes(),
             *replay_routes(),
+            *style_routes(),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, access=access or Access.of(LOOPBACK))],
         exception_handlers={UserError: _refused, HTTPException: _refused, Exception: _failed},
     )
-    app.state.places, app.state.events, app.state.index = places, events, Index(cache)
-    app.state.pages, app.state.desk = Pages(str(folder), NAVIGATION), Desk(places)
+    app.state.places, app.state.events, app.state.index = places, events, Index(cache, events.changed)
+    app.state.pages = Pages(str(folder), NAVIGATION)
+    app.state.desk = Desk(places)
     return app
 
 

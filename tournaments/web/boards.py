@@ -1,16 +1,115 @@
-"""Pages of tournaments."""
+"""Pages of tournaments: the list, one tournament, and the games of two of its agents."""
+
+from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
+
+from games.errors import UserError
+from games.text import shown
+from marl.base.lock import holder
+from tournaments.records.store import Selection
+from tournaments.reports.games import paid
+from tournaments.reports.report import FILES, PAGE
+from tournaments.web.pages import url_of
+from tournaments.web.places import Missing, Place
+from tournaments.web.stores import opened
+
+GAMES = 100  # on a page of games
+MOST_NAMED = 16  # agents of a pairing
+REPORTS = {PAGE: "text/html", "tournament.html": "text/html"} | {
+    name: "text/html" if name.endswith(".html") else "text/plain" for name in FILES
+}
+# A report is a page with scripts, and may be a stranger's: it gets an origin of its own, from which nothing is reached.
+REPORT_POLICY = "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 
 
 def board_routes() -> list[Route]:
     """Return the routes of tournaments."""
-    return [Route("/tournaments", _list)]
+    return [
+        Route("/tournaments", _list),
+        Route("/tournaments/{name:path}", _board),
+        Route("/reports/{name:path}/{file}", _report),
+    ]
 
 
 def _list(request: Request) -> Response:
     state = request.app.state
-    answer: Response = state.pages.answer(request, "tournaments.j2", title="Tournaments", places=state.places.all())
+    boards = []
+    for place in state.places.all():
+        if "tournament" in place.kinds:
+            known = state.index.store(place)
+            boards.append(
+                {"place": place, "known": known, "facts": known.facts, "running": holder(place.path) is not None}
+            )
+    boards.sort(key=lambda board: not board["running"])
+    answer: Response = state.pages.answer(request, "tournaments.j2", title="Tournaments", boards=boards)
     return answer
+
+
+def _board(request: Request) -> Response:
+    state = request.app.state
+    place = state.places.find(request.path_params["name"], "tournament")
+    known = state.index.store(place)
+    if known.facts is None and known.error:
+        raise UserError(known.error)
+    agents = request.query_params.getlist("agent")
+    if agents:
+        return _pairing(request, place, agents[:MOST_NAMED])
+    answer: Response = state.pages.answer(
+        request,
+        "tournament.j2",
+        title=known.facts["title"] if known.facts else place.name,
+        place=place,
+        facts=known.facts,
+        stale=known.stale,
+        running=holder(place.path) is not None,
+        report=next((name for name in (PAGE, "tournament.html") if is_report(place, name)), None),
+    )
+    return answer
+
+
+def _pairing(request: Request, place: Place, agents: list[str]) -> Response:
+    """Answer with the games of some agents, named by their ids, page by page."""
+    number = request.query_params.get("page", "1")
+    page = min(int(number), 10**9) if number.isascii() and number.isdigit() and number != "0" else 1
+    with opened(place.path) as store:
+        labels = store.labels()
+        unknown = [agent for agent in agents if agent not in labels]
+        if unknown:
+            raise UserError(
+                f"'{place.name}' has no agent '{shown(unknown[0])}'; the tournament's page lists its agents"
+            )
+        among = len(agents) > 1
+        selection = Selection(seated=tuple(agents), among=frozenset(agents) if among else None)
+        count = store.count(selection)
+        games = list(store.listed(selection, GAMES, GAMES * (page - 1)))
+    links = [("agent", agent) for agent in agents]
+    answer: Response = request.app.state.pages.answer(
+        request,
+        "games.j2",
+        title=" – ".join(shown(labels[agent]) for agent in agents),
+        place=place,
+        count=count,
+        games=[(game, paid(game), url_of("games", place.name, game.id)) for game in games],
+        first=GAMES * (page - 1) + 1,
+        before="?" + urlencode([*links, ("page", page - 1)]) if page > 1 else "",
+        after="?" + urlencode([*links, ("page", page + 1)]) if GAMES * page < count else "",
+    )
+    return answer
+
+
+def _report(request: Request) -> Response:
+    """Answer with a file of a tournament's report, as it stands beside the store."""
+    place = request.app.state.places.find(request.path_params["name"], "tournament")
+    name = request.path_params["file"]
+    if not is_report(place, name):
+        raise Missing(f"there is no report '{name}' of '{place.name}'; `marl tournament report` writes one")
+    return FileResponse(place.path / name, media_type=REPORTS[name], headers={"Content-Security-Policy": REPORT_POLICY})
+
+
+def is_report(place: Place, name: str) -> bool:
+    """Return whether a file of a report is there, and is a file of that folder."""
+    path = place.path / name
+    return name in REPORTS and path.is_file() and not path.is_symlink()

@@ -31,10 +31,19 @@ class Events:
         self._marks, self._every = marks, every
         self._listeners: dict[asyncio.Queue[str | None], str] = {}  # with their addresses
         self._watching: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # of the listeners
         self._closed = False
 
     def publish(self, event: str, data: Any) -> None:
-        """Tell all listeners; to be called in the thread of the event loop."""
+        """Tell all listeners; in any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tell, event, data)
+
+    def changed(self, name: str) -> None:
+        """Tell all listeners that there is news of a place; in any thread."""
+        self.publish("changed", {"places": [name]})
+
+    def _tell(self, event: str, data: Any) -> None:
         text = f"event: {event}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
         for queue in self._listeners:
             if queue.qsize() < MOST_WAITING:
@@ -57,7 +66,7 @@ class Events:
 
     async def _stream(self, address: str) -> AsyncIterator[str]:
         queue: asyncio.Queue[str | None] = asyncio.Queue()
-        self._listeners[queue] = address
+        self._listeners[queue], self._loop = address, asyncio.get_running_loop()
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch())
         try:
@@ -82,7 +91,7 @@ class Events:
             if known is not None:
                 changed = sorted(name for name in found.keys() | known.keys() if found.get(name) != known.get(name))
                 if changed:
-                    self.publish("changed", {"places": changed, "new": found.keys() != known.keys()})
+                    self._tell("changed", {"places": changed})
             known = found
             await asyncio.sleep(max(self._every, (time.monotonic() - began) / SHARE))
 

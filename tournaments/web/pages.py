@@ -1,7 +1,8 @@
 """Templates, and the answers that pages and data are: all text in them is escaped, and control characters spelled out."""
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
 from games.text import shown
 from tournaments.reports.page import environment
+from tournaments.reports.pairs import SHADES
 
 PAGES, STATIC = Path(__file__).with_name("pages"), Path(__file__).with_name("static")
 
@@ -22,6 +25,11 @@ class Link:
 
     title: str
     url: str
+    below: tuple[str, ...] = ()  # the beginnings of addresses of the same part
+
+    def covers(self, here: str) -> bool:
+        """Return whether an address is of this part."""
+        return here == self.url or here.startswith(self.below)
 
 
 class Pages:
@@ -29,7 +37,7 @@ class Pages:
 
     def __init__(self, folder: str, navigation: Sequence[Link]) -> None:
         self._environment = environment(PAGES)
-        self._environment.globals |= {"folder": folder, "navigation": navigation, "url_of": url_of}
+        self._environment.globals |= {"folder": folder, "navigation": navigation, "url_of": url_of, "ago": ago}
 
     def answer(self, request: Request, template: str, status: int = 200, **facts: Any) -> Response:
         """Return a page from its template and the facts that it shows."""
@@ -44,6 +52,21 @@ class Data(Response):
 
     def render(self, content: Any) -> bytes:
         return json.dumps(_plain(content), separators=(",", ":"), allow_nan=False).encode()
+
+
+def style_routes() -> list[Route]:
+    """Return the routes of what this page shares with reports: the look of their tables, and sorting them."""
+    templates = environment(PAGES)
+    style = templates.get_template("page.css.j2").render(shades=SHADES)
+    script = templates.get_template("parts/sortable.js.j2").render()
+
+    def answer(text: str, kind: str) -> Callable[[Request], Response]:
+        return lambda request: Response(text, media_type=kind, headers={"Cache-Control": "max-age=3600"})
+
+    return [
+        Route("/report.css", answer(style, "text/css")),
+        Route("/sortable.js", answer(script, "text/javascript")),
+    ]
 
 
 def url_of(*parts: str) -> str:
@@ -62,3 +85,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value
+
+
+def ago(moment: float) -> str:
+    """Return how long ago a moment was, in seconds since 1970, as text."""
+    passed = max(0.0, time.time() - moment)
+    for seconds, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if passed >= seconds:
+            return f"{passed // seconds:.0f} {unit} ago"
+    return "just now"

@@ -51,7 +51,7 @@ def replay_routes() -> list[Route]:
 
 @dataclass(frozen=True)
 class Replay:
-    """A stored game that is shown: where its store lies, the record, its agents by seat, all of its steps, the notes."""
+    """A stored game: the place of its store, the record, its agents by seat, all of its steps, the notes on it."""
 
     place: str
     record: Record
