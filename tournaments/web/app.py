@@ -27,7 +27,7 @@ from tournaments.web.security import LOOPBACK, Access, Guard
 
 NAVIGATION = (
     Link("Runs", "/", ("/runs", "/sweeps", "/compare", "/populations")),
-    Link("Tournaments", "/tournaments", ("/tournaments/", "/games/", "/replay/")),
+    Link("Tournaments", "/tournaments", ("/tournaments/", "/games/")),
     Link("Play", "/play", ("/play/",)),
 )
 

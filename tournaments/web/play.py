@@ -46,7 +46,7 @@ def play_routes() -> list[Route]:
 async def _games(request: Request) -> Response:
     desk: Desk = request.app.state.desk
     games = await desk.do(_listed, desk)
-    answer: Response = request.app.state.pages.answer(request, "games.j2", title="Play", games=games)
+    answer: Response = request.app.state.pages.answer(request, "shelf.j2", title="Play", games=games)
     return answer
 
 

@@ -8,7 +8,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,15 +36,15 @@ MOST_LISTED = 60  # legal moves
 
 def replay_url(place: str, game: str) -> str:
     """Return the address of a stored game: the place of its store, and its id."""
-    return url_of("replay", game) + f"?in={quote(place, safe='')}"
+    return url_of("games", place, game)
 
 
 def replay_routes() -> list[Route]:
     """Return the routes of stored games."""
     return [
-        Route("/replay/{id}", _page),
-        Route("/api/replay/{id}", _step),
-        Route("/api/replay/{id}/why", _why),
+        Route("/games/{name:path}/{id}", _page),
+        Route("/api/games/{name:path}/{id}/position", _step),
+        Route("/api/games/{name:path}/{id}/why", _why),
     ]
 
 
@@ -112,7 +111,7 @@ async def _page(request: Request) -> Response:
 
 
 def _asked(request: Request) -> tuple[str, str]:
-    return request.query_params.get("in", ""), request.path_params["id"]
+    return request.path_params["name"], request.path_params["id"]
 
 
 def _told(desk: Desk, place: str, id: str) -> tuple[Replay, list[list[Done]]]:

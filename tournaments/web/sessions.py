@@ -20,6 +20,7 @@ from typing import Any
 
 from games import rounding
 from games.contract import Spec
+from games.drawing.drawing import Area
 from games.errors import UserError
 from marl.agents.load import PERSON, Identity
 from tournaments.records.played import Note, PlayedGame
@@ -183,7 +184,8 @@ def shown(session: Session, table: Table) -> dict[str, Any]:
         "you": you,
         "seats": [name_of(agent) for agent in session.seats],
         "svg": drawing.svg,
-        "targets": {str(a): [t.x, t.y, t.width, t.height] for a, t in drawing.targets.items() if a in legal},
+        "targets": _areas(drawing.targets, legal),
+        "origins": _areas(drawing.origins, legal),
         "legal": [{"action": action, "name": table.name(you, action)} for action in legal],
         "waiting": [name_of(session.seats[player]) for player in waiting if player != you],
         "moves": [[_told(done, you) for done in step] for step in session.done],
@@ -197,6 +199,12 @@ def shown(session: Session, table: Table) -> dict[str, Any]:
             "swap": session.stored is None and (spec.perfect_information or not session.done),
         },
     }
+
+
+def _areas(areas: Mapping[int, Area], legal: Sequence[int]) -> dict[str, list[float]]:
+    """Return where a click means an action, of those that are legal."""
+    found = {action: area for action, area in areas.items() if action in legal}
+    return {str(action): [area.x, area.y, area.width, area.height] for action, area in found.items()}
 
 
 def name_of(agent: Identity) -> str:
