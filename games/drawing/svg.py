@@ -4,6 +4,7 @@ A drawing has no script, no style, no reference to anything outside, and no ids,
 Text is escaped here and nowhere else.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -73,6 +74,17 @@ def on_top(picture: Drawing, shapes: Iterable[str]) -> Drawing:
     """Return a drawing with more shapes over those that it has."""
     opened = picture.svg.removesuffix("</svg>").rstrip("\n")
     return replace(picture, svg="\n".join([opened, *shapes, "</svg>"]))
+
+
+def in_dark(picture: Drawing) -> Drawing:
+    """Return a drawing in the colours of a dark page, for a picture that stands alone."""
+
+    def painted(found: re.Match[str]) -> str:
+        name = dict(part.split("-") for part in found[1].split())
+        fill = f' fill="{COLOURS[name["fill"]][1]}"' if "fill" in name else ' fill="none"'
+        return f'class="{found[1]}"{fill}' + (f' stroke="{COLOURS[name["stroke"]][1]}"' if "stroke" in name else "")
+
+    return replace(picture, svg=re.sub(r'class="([a-z0-9 -]*)" fill="[^"]*"(?: stroke="[^"]*")?', painted, picture.svg))
 
 
 def number(value: float) -> str:
