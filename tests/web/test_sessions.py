@@ -11,7 +11,6 @@ from marl.cli.app import main
 from tests.marl.views import TTT
 from tournaments.playback.verify import verify
 from tournaments.playing.match import dismiss, play
-from tournaments.ratings.table import Reader
 from tournaments.records.fixture import Fixture
 from tournaments.records.store import STORE, Selection, Store
 from tournaments.web.deciding import Decider, Question
@@ -91,7 +90,9 @@ def test_what_was_forgotten_is_found_again(decider):
 def test_one_question_that_fails_does_not_spoil_the_others(decider):
     (agent,) = decider.identify("openspiel:tic_tac_toe", ["random"])
     good = Line("openspiel:tic_tac_toe", 1)
-    answers = decider.answer([Question(good, 0, agent), Question(good.then((9, 0)), 0, agent), Question(good, 1, agent)])
+    answers = decider.answer(
+        [Question(good, 0, agent), Question(good.then((9, 0)), 0, agent), Question(good, 1, agent)]
+    )
     assert answers[0].action is not None and "not a move" in answers[1].fault and "does not move" in answers[2].fault
 
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from games.drawing.colours import stylesheet
 from games.text import shown
 from tournaments.reports.page import environment
 from tournaments.reports.pairs import SHADES
@@ -55,7 +56,7 @@ class Data(Response):
 
 
 def style_routes() -> list[Route]:
-    """Return the routes of what this page shares with reports: the look of their tables, and sorting them."""
+    """Return the routes of what this page shares with reports and drawings: their looks, and sorting of tables."""
     templates = environment(PAGES)
     style = templates.get_template("page.css.j2").render(shades=SHADES)
     script = templates.get_template("parts/sortable.js.j2").render()
@@ -66,6 +67,7 @@ def style_routes() -> list[Route]:
     return [
         Route("/report.css", answer(style, "text/css")),
         Route("/sortable.js", answer(script, "text/javascript")),
+        Route("/drawing.css", answer(stylesheet(), "text/css")),
     ]
 
 

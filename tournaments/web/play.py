@@ -13,7 +13,6 @@ from starlette.routing import Route
 from games.errors import RunFailed, UserError
 from marl.agents.load import Identity, game_of
 from tournaments.records.facts import Facts
-from tournaments.records.store import stored
 from tournaments.web.asking import Busy
 from tournaments.web.deciding import Question
 from tournaments.web.desk import Desk
@@ -24,10 +23,12 @@ from tournaments.web.persons import keep, person, record
 from tournaments.web.places import Missing
 from tournaments.web.replay import replay_url
 from tournaments.web.sessions import Session, name_of, shown
+from tournaments.web.stores import opened
 from tournaments.web.table import Line
 
 ADVISER = "uct(simulations={})"  # who gives hints where it can play; else the person's first opponent
 THOUGHTS = (200, 400, 800, 1_600)  # simulations of a hint
+USUAL = "mcts(simulations=100)"  # the opponent that a form begins with, where it is offered
 OPENING = 1  # the seed of the positions that are shown with the games
 
 
@@ -52,13 +53,13 @@ async def _games(request: Request) -> Response:
 
 def _listed(desk: Desk) -> list[dict[str, Any]]:
     """Return the games to choose from: those of the folder first, then the shelf's."""
-    found = dict.fromkeys([*_games_of(desk), *(game for _, game in SHELF)])
-    listed = []
-    for game in found:
+    here, listed = _games_of(desk), []
+    for game in dict.fromkeys([*here, *(game for _, game in SHELF)]):
         try:
             table = desk.tables.at(Line(game, OPENING))
             if not playable(table.spec, table.speaks):
-                listed.append({"game": game, "title": title_of(game), "svg": table.drawing(0).svg})
+                said = "in this folder" if game in here else ""
+                listed.append({"game": game, "title": title_of(game), "svg": table.drawing(0).svg, "here": said})
         except UserError:
             continue
     return listed
@@ -70,7 +71,7 @@ def _games_of(desk: Desk) -> list[str]:
     for place in desk.places.all():
         try:
             if "tournament" in place.kinds:
-                with stored(place.path) as store:
+                with opened(place.path) as store:
                     found.append(Facts.of(store).game)
             elif "run" in place.kinds:
                 found.append(game_of(str(place.path)))
@@ -98,7 +99,11 @@ def _form(desk: Desk, game: str) -> dict[str, Any]:
     groups: dict[str, list[Any]] = {}
     for offer in desk.offers(game):
         groups.setdefault(offer.group, []).append(offer)
-    return {"game": game, "seats": range(table.spec.num_players), "groups": groups, "svg": table.drawing(0).svg}
+    seats = range(table.spec.num_players)
+    names = ["you move first", "you move second"]
+    if len(seats) != len(names) or table.spec.turns != "sequential":
+        names = [f"player {seat}" for seat in seats]
+    return {"game": game, "seats": seats, "names": names, "groups": groups, "usual": USUAL, "svg": table.drawing(0).svg}
 
 
 def _offered(desk: Desk) -> list[str]:

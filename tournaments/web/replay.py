@@ -6,7 +6,9 @@ and lie in the folder of the page, and only if they are still those that played:
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from starlette.requests import Request
@@ -16,11 +18,11 @@ from starlette.routing import Route
 from games.errors import RunFailed, UserError, written
 from games.registry import from_file
 from marl.agents.load import PERSON, Identity, names_code, read
+from marl.base.film import NEEDS, Look, write_animation, write_still
 from tournaments.playback.moves import moves_of, steps_of
-from tournaments.playback.recorded import Record, ending
+from tournaments.playback.recorded import SHORT, Record, ending
 from tournaments.records.facts import Facts
 from tournaments.records.played import Note, StoredAgent
-from tournaments.records.store import stored
 from tournaments.web.asking import Busy
 from tournaments.web.deciding import Question
 from tournaments.web.desk import Desk
@@ -29,9 +31,12 @@ from tournaments.web.offers import title_of
 from tournaments.web.pages import Data, url_of
 from tournaments.web.persons import ASSISTED
 from tournaments.web.places import Missing
+from tournaments.web.stores import opened
 from tournaments.web.table import Done, Joint, Line, Table
 
 MOST_LISTED = 60  # legal moves
+SECONDS = 0.7  # for which an animation shows each position
+KINDS = {"png": "image/png", "gif": "image/gif", "mp4": "video/mp4"}
 
 
 def replay_url(place: str, game: str) -> str:
@@ -42,6 +47,7 @@ def replay_url(place: str, game: str) -> str:
 def replay_routes() -> list[Route]:
     """Return the routes of stored games."""
     return [
+        Route("/games/{name:path}/{id}/game.{kind}", _picture),
         Route("/games/{name:path}/{id}", _page),
         Route("/api/games/{name:path}/{id}/position", _step),
         Route("/api/games/{name:path}/{id}/why", _why),
@@ -62,7 +68,7 @@ class Replay:
 def read_game(desk: Desk, place: str, id: str) -> Replay:
     """Read a stored game; raises Missing where there is none, and UserError where it cannot be shown."""
     found = desk.places.find(place, "tournament")
-    with stored(found.path) as store:
+    with opened(found.path) as store:
         game = store.find(id)
         if game is None:
             raise Missing(f"there is no game '{id}' in '{place}'; its tournament's page lists them")
@@ -106,8 +112,38 @@ async def _page(request: Request) -> Response:
         ending=ending(record),
         helped=sorted({how for note in replay.notes if note.kind == ASSISTED for how in note.value}),
         steps=steps,
+        pictures=pictures(),
     )
     return answer
+
+
+def pictures() -> list[str]:
+    """Return the kinds of files as which a game can be had here: `marl render` makes them of its drawings."""
+    return [kind for kind in ("png", "gif", "mp4") if all(find_spec(package) for package in NEEDS[f".{kind}"])]
+
+
+async def _picture(request: Request) -> Response:
+    """Answer with a game as an animation, or with its last position as a still picture."""
+    desk: Desk = request.app.state.desk
+    kind = request.path_params["kind"]
+    if kind not in pictures():
+        raise Missing(f"a game cannot be had as '{kind}' here; `pip install 'marl[render]'` brings pictures")
+    data = await desk.do(_drawn, desk, *_asked(request), kind)
+    name = f"{request.path_params['id'][:SHORT]}.{kind}"
+    return Response(data, media_type=KINDS[kind], headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+def _drawn(desk: Desk, place: str, id: str, kind: str) -> bytes:
+    line = read_game(desk, place, id).line
+    places = range(len(line.moves) + 1) if kind != "png" else [len(line.moves)]
+    drawings = [desk.tables.at(line.cut(ply)).drawing(None) for ply in places]
+    with TemporaryDirectory() as folder:
+        out = Path(folder, f"game.{kind}")
+        if kind == "png":
+            write_still(drawings[0], out, Look())
+        else:
+            write_animation(drawings, out, Look(), SECONDS)
+        return out.read_bytes()
 
 
 def _asked(request: Request) -> tuple[str, str]:
