@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from games.contract import State
-from games.drawing.drawing import with_values
+from games.drawing.drawing import Kind, with_values
 from games.vector import action_name
 from marl.rollout.types import Explanation
 from tournaments.web.table import Table, joint_of
@@ -23,6 +25,9 @@ def explained(table: Table, player: int, seen_by: int | None, told: Explanation)
     visits = {} if told.visits is None else {action: int(told.visits[action]) for action in legal}
     made = sum(visits.values())
     weights = {action: number / made for action, number in visits.items()} if made else policy
+    drawing = table.drawing(seen_by)
+    tall = any(area.height > 2 * area.width for area in drawing.targets.values())
+    kind: Kind = "bars" if tall else "heat"  # the shade of a whole column would hide its pieces
     rows = sorted(legal, key=lambda action: (action != told.action, -weights.get(action, 0.0)))[:MOST_LISTED]
     return {
         "action": told.action,
@@ -31,7 +36,7 @@ def explained(table: Table, player: int, seen_by: int | None, told: Explanation)
         "text": told.text,
         "line": _names(table, player, told.line),
         "simulations": made or None,
-        "svg": with_values(table.drawing(seen_by), {action: round(100 * w) for action, w in weights.items()}).svg,
+        "svg": Markup(with_values(drawing, {a: round(100 * w) for a, w in weights.items()}, kind).svg),
         "rows": [
             {
                 "action": action,

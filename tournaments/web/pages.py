@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -77,7 +78,9 @@ def url_of(*parts: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return data with its text as it is shown, and null for numbers that are not finite."""
+    """Return data with its text as it is shown, markup as it is, and null for numbers that are not finite."""
+    if isinstance(value, Markup):
+        return str(value)
     if isinstance(value, str):
         return shown(value)
     if isinstance(value, dict):

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -176,7 +177,7 @@ def _position(desk: Desk, place: str, id: str, ply: int, seat: int) -> dict[str,
     table = desk.tables.at(replay.line.cut(ply))
     return {
         "ply": ply,
-        "svg": table.drawing(_looks(table, seat)).svg,
+        "svg": Markup(table.drawing(_looks(table, seat)).svg),
         "acting": [
             {
                 "player": player,

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from games import rounding
 from games.contract import Spec
 from games.drawing.drawing import Area
@@ -183,7 +185,7 @@ def shown(session: Session, table: Table) -> dict[str, Any]:
         "ply": len(session.line.moves),
         "you": you,
         "seats": [name_of(agent) for agent in session.seats],
-        "svg": drawing.svg,
+        "svg": Markup(drawing.svg),
         "targets": _areas(drawing.targets, legal),
         "origins": _areas(drawing.origins, legal),
         "legal": [{"action": action, "name": table.name(you, action)} for action in legal],

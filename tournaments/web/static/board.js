@@ -69,6 +69,14 @@ function move(drawing, from, event) {
   best?.focus();
 }
 
+// Scroll a list, and not the page, so that one of its elements is seen.
+export function inView(list, element) {
+  if (!element) return;
+  const box = list.getBoundingClientRect(), seen = element.getBoundingClientRect();
+  if (seen.top < box.top) list.scrollTop -= box.top - seen.top;
+  else if (seen.bottom > box.bottom) list.scrollTop += seen.bottom - box.bottom;
+}
+
 export async function asked(url, body) {
   const options = body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   let answer;

@@ -1,5 +1,5 @@
 // The board on which a person plays. The server knows the game; this shows what it tells, and sends what is chosen.
-import { asked, at, draw, explain, grouped, made, place } from "/static/board.js";
+import { asked, at, draw, explain, grouped, inView, made, place } from "/static/board.js";
 
 const desk = at("desk");
 const url = what => `/api/play/${desk.dataset.session}${what ? `/${what}` : ""}`;
@@ -50,6 +50,8 @@ function show(told) {
   tools();
   say(told.fault ? told.fault : told.status);
   at("status").classList.toggle("fault", Boolean(told.fault));
+  desk.dataset.ply = game.ply;
+  desk.dataset.turn = game.over ? "over" : game.legal.length ? "you" : "others";
 }
 
 function seats() {
@@ -139,7 +141,7 @@ function moves() {
     }
     return line;
   }));
-  at("moves").lastElementChild?.scrollIntoView({ block: "nearest" });
+  inView(at("moves"), at("moves").lastElementChild);
 }
 
 function tools() {

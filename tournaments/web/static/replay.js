@@ -1,5 +1,5 @@
 // A stored game, step by step, by buttons, arrow keys or the list of moves.
-import { asked, at, draw, explain, made } from "/static/board.js";
+import { asked, at, draw, explain, inView, made } from "/static/board.js";
 
 const desk = at("desk"), steps = Number(desk.dataset.steps), opening = Number(desk.dataset.opening);
 const names = [...at("seats").querySelectorAll("b")].map(element => element.textContent);
@@ -38,7 +38,7 @@ function paint() {
   at("status").textContent = `${before}: ${acting ? `${acting} to move` : "the game is over"} (${ply} of ${steps})`;
   for (const line of at("seats").children) line.classList.toggle("turn", position.acting.some(each => each.player === Number(line.dataset.player)));
   for (const move of at("moves").querySelectorAll("button")) move.setAttribute("aria-current", Number(move.dataset.ply) === ply ? "step" : "false");
-  at("moves").querySelector('[aria-current="step"]')?.scrollIntoView({ block: "nearest" });
+  inView(at("moves"), at("moves").querySelector('[aria-current="step"]'));
   at("first").disabled = at("before").disabled = ply === 0;
   at("last").disabled = at("after").disabled = ply === steps;
   at("explain").disabled = ply === steps || ply < opening;
