@@ -8,8 +8,6 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
 
 from games.errors import UserError, unforeseen
 from games.text import sentence
@@ -17,7 +15,7 @@ from tournaments.web.boards import board_routes
 from tournaments.web.desk import Desk
 from tournaments.web.events import Events, event_routes
 from tournaments.web.index import Index
-from tournaments.web.pages import STATIC, Data, Link, Pages, style_routes
+from tournaments.web.pages import Data, Link, Pages, file_routes
 from tournaments.web.places import Missing, Places
 from tournaments.web.play import play_routes
 from tournaments.web.populations import population_routes
@@ -35,8 +33,8 @@ NAVIGATION = (
 def create_app(folder: Path, access: Access | None = None, cache: Path | None = None) -> Starlette:
     """Return the page of a folder; `cache` is where aggregates are kept, by default the user's cache folder.
 
-    Its `state` has `places`, `pages`, `events` and `index`, which the handlers of all routes use. Raises UserError where
-    there is no folder.
+    Its `state` has `places`, `pages`, `events` and `index`, which the handlers of all routes use. Raises UserError
+    where there is no folder.
     """
     places = Places(folder)
     events = Events(places.marks)
@@ -48,8 +46,7 @@ def create_app(folder: Path, access: Access | None = None, cache: Path | None = 
             *event_routes(events),
             *play_routes(),
             *replay_routes(),
-            *style_routes(),
-            Mount("/static", StaticFiles(directory=STATIC)),
+            *file_routes(),
         ],
         middleware=[Middleware(Guard, access=access or Access.of(LOOPBACK))],
         exception_handlers={UserError: _refused, HTTPException: _refused, Exception: _failed},

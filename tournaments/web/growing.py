@@ -83,7 +83,7 @@ class GrowingLogs:
         self._lock, self._reading, self._saved = Lock(), Lock(), 0
         self._begin()
         if self._size(METRICS) >= WORTH_KEEPING:
-            with suppress(OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+            with suppress(OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
                 self._load()
 
     def _begin(self) -> None:
@@ -113,7 +113,7 @@ class GrowingLogs:
         self._reading.release()
 
     def read(self, seconds: float | None) -> None:
-        """Read what was added, for so many seconds at most; None: all of it. One file that was replaced is read anew."""
+        """Read what was added, for so many seconds at most; None: all of it. Files that were replaced are read anew."""
         end = None if seconds is None else time.monotonic() + seconds
         with self._lock, suppress(OSError):
             if not (self._metrics.look() and self._evaluations.look()):

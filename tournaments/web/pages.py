@@ -1,9 +1,10 @@
-"""Templates, and the answers that pages and data are: all text in them is escaped, and control characters spelled out."""
+"""Templates, and the answers that pages and data are: text in them is escaped, and control characters spelled out."""
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from games.text import shown
 from tournaments.reports.page import environment
 from tournaments.reports.pairs import SHADES
 
+KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png"}
 PAGES, STATIC = Path(__file__).with_name("pages"), Path(__file__).with_name("static")
 
 
@@ -56,20 +58,26 @@ class Data(Response):
         return json.dumps(_plain(content), separators=(",", ":"), allow_nan=False).encode()
 
 
-def style_routes() -> list[Route]:
-    """Return the routes of what this page shares with reports and drawings: their looks, and sorting of tables."""
+def file_routes() -> list[Route]:
+    """Return the routes of scripts, styles and pictures: of this page, of drawings, and shared with reports."""
     templates = environment(PAGES)
     style = templates.get_template("page.css.j2").render(shades=SHADES)
     script = templates.get_template("parts/sortable.js.j2").render()
+    files = {f"/static/{path.name}": path.read_bytes() for path in STATIC.iterdir() if path.suffix in KINDS}
+    files |= {"/report.css": style.encode(), "/sortable.js": script.encode(), "/drawing.css": stylesheet().encode()}
+    return [Route(path, _file(content, KINDS[Path(path).suffix])) for path, content in files.items()]
 
-    def answer(text: str, kind: str) -> Callable[[Request], Response]:
-        return lambda request: Response(text, media_type=kind, headers={"Cache-Control": "max-age=3600"})
 
-    return [
-        Route("/report.css", answer(style, "text/css")),
-        Route("/sortable.js", answer(script, "text/javascript")),
-        Route("/drawing.css", answer(stylesheet(), "text/css")),
-    ]
+def _file(content: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
+    """Return a handler that answers with a file, or that the browser's copy is still the same."""
+    headers = {"ETag": f'"{sha256(content).hexdigest()[:16]}"', "Cache-Control": "no-cache"}
+
+    async def answer(request: Request) -> Response:
+        if request.headers.get("if-none-match") == headers["ETag"]:
+            return Response(status_code=304, headers=headers)
+        return Response(content, media_type=kind, headers=headers)
+
+    return answer
 
 
 def url_of(*parts: str) -> str:

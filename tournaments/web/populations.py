@@ -30,7 +30,7 @@ def _population(request: Request) -> Response:
         title=place.name,
         place=place,
         history=history,
-        status=history.to_json(),
+        about=history.to_json(),
         running=holder(place.path) is not None,
         board="tournament" in place.kinds,
         members=[

@@ -1,5 +1,6 @@
 """Pages of runs and sweeps: the list, one run, and several runs beside each other."""
 
+import json
 from collections.abc import Sequence
 
 from starlette.requests import Request
@@ -82,7 +83,7 @@ def _run(request: Request) -> Response:
         metrics=_choices(logs),
         panel=list(logs.evaluations),
         spent=_spent(progress, logs.metrics),
-        config=curves.flat(progress.config.model_dump(mode="json")) if progress.config else {},
+        config=_settings(progress),
         checkpoints=_checkpoints(place),
         reading="" if growing.whole else f"{100 * growing.share:.0f} %",
         fault=growing.fault,
@@ -197,6 +198,12 @@ def _spent(progress: Progress, log: Log) -> dict[str, str]:
         if progress.state == "running" and progress.config:
             found["left"] = duration((progress.config.steps - progress.step) / float(speed))
     return {name: text for name, text in found.items() if text}
+
+
+def _settings(progress: Progress) -> dict[str, str]:
+    """Return a run's config by dotted keys, as text."""
+    settings = curves.flat(progress.config.model_dump(mode="json")) if progress.config else {}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
 
 
 def _checkpoints(place: Place) -> list[str]:

@@ -39,6 +39,7 @@ HEADERS = {
 LOOPBACK = "127.0.0.1"
 SAFE = frozenset({"GET", "HEAD"})
 MOST_BODY = 64 << 10  # bytes
+MOST_HEADERS = 16 << 10  # bytes of a request's head
 MOST_ADDRESS = 8 << 10  # bytes of a path and its query
 LONGEST_WAIT = 10.0  # seconds in which a whole body comes
 SLOWEST_READER = 30.0  # seconds in which a browser takes a part of an answer
@@ -124,6 +125,8 @@ class Guard:
             return _no(405, "this page knows GET, HEAD and POST only")
         if not _same_origin(scope, headers, hosts[0]):
             return _no(403, "this request comes from another site, and was refused")
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADERS:
+            return _no(431, "the head of this request is too long")
         if len(scope.get("raw_path") or b"") + len(query) > MOST_ADDRESS:
             return _no(414, "this address is too long")
         if int(headers.get("content-length") or 0) > MOST_BODY:

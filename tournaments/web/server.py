@@ -18,11 +18,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from games.errors import UserError
 from tournaments.web.app import create_app
 from tournaments.web.events import Events
-from tournaments.web.security import SHORTEST_TOKEN, Access
+from tournaments.web.security import MOST_HEADERS, SHORTEST_TOKEN, Access
 
 MOST_CONNECTIONS = 400  # at once; more are answered 503
 LONGEST_HEADERS = 10.0  # seconds in which the head of a request comes
-MOST_HEADERS = 16 << 10  # bytes
 IDLE = 15.0  # seconds after which a connection without a request is closed
 END = 2.0  # seconds that requests have to end when the server stops
 

@@ -50,7 +50,8 @@ function scaleOf(low, high, from, to, log) {
 export const lookOf = place => `c${place % COLOURS} d${Math.floor(place / COLOURS) % DASHES}`;
 
 export class Chart {
-  // `box` is emptied. `data`: {title, x, curves: [{label, note, step, value, low, high}]}; numbers may be null.
+  // `box` is emptied. `data`: {title, x, whole, curves: [{label, note, step, value, low, high}]}; numbers may be null;
+  // `whole`: what lies between whole numbers of x has no meaning.
   constructor(box, { small = false, height = small ? 120 : 340 } = {}) {
     Object.assign(this, { box, small, height, log: { x: false, y: false }, hidden: new Set(), at: null, data: null });
     box.classList.add("chart-box");
@@ -147,7 +148,7 @@ export class Chart {
       parts.push(text);
     }
     const places = ticksOf(left, right, Math.max(2, Math.floor(width / (small ? 110 : 120))), this.log.x);
-    for (const tick of left === right ? [left] : places) {
+    for (const tick of left === right ? [left] : this.data.whole ? places.filter(Number.isInteger) : places) {
       const x = this.x(tick), text = drawn("text", { x, y: height - margin.bottom + 16, "text-anchor": x > width - 30 ? "end" : "middle" });
       text.textContent = short(tick);
       parts.push(drawn("line", { class: "axis", x1: x, x2: x, y1: height - margin.bottom, y2: height - margin.bottom + 4 }), text);

@@ -45,7 +45,7 @@ async function draw() {
     if (!place) return;
     if (section.lines.length) {
       if (!charts.has(k)) charts.set(k, new Chart(place.querySelector(".lines"), { height: 240 }));
-      charts.get(k).update({ title: section.title, x: "round", curves: section.lines.map(line => ({
+      charts.get(k).update({ title: section.title, x: "round", whole: true, curves: section.lines.map(line => ({
         label: line.name, step: line.values.map((_, round) => round), value: line.values })) });
     }
     place.querySelector(".shares").replaceChildren(...section.shares.flatMap(share => [
