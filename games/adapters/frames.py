@@ -33,7 +33,7 @@ def frame(env: Any, label: str) -> Drawing | None:
 @contextmanager
 def _in_mode(env: Any) -> Iterator[None]:
     """Let an environment, and one that it wraps, draw pixels for a while."""
-    owners = [one for one in (env, getattr(env, "env", None)) if hasattr(one, "render_mode")]
+    owners: list[Any] = [one for one in (env, getattr(env, "env", None)) if hasattr(one, "render_mode")]
     before = [one.render_mode for one in owners]
     for one in owners:
         one.render_mode = MODE

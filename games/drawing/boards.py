@@ -156,7 +156,7 @@ def stone(area: Area, fill: str) -> str:
 def go(native: Any, player: int | None) -> Drawing:
     rows = re.findall(r"^ *\d+ ([+XO]+)$", str(native), re.MULTILINE)
     size = len(rows)
-    board = Board(size, size, cell=max(26.0, min(44.0, 560 / size)))
+    board = Board(size, size, cell=float(max(26, min(44, 560 // size))))
     points = size * size
     outline = board.outline
     shapes = [rectangle(outline, "wood", radius=4)]

@@ -133,7 +133,7 @@ def kuhn(native: Any, player: int | None) -> Drawing:
     seats = []
     for seat in range(players):
         own = moves[seat::players]
-        cards = [Card(HIDDEN if dealt[seat] is None else rank(int(dealt[seat]), players + 1))] if seat in dealt else []
+        cards = [_face(dealt[seat], players + 1)] if seat in dealt else []
         said = {"p": "pass", "b": "bet"}.get(own[-1:], "")
         if own.endswith("b") and "b" in moves[: _last_of(seat, moves, players)]:
             said = "call"
@@ -141,15 +141,19 @@ def kuhn(native: Any, player: int | None) -> Drawing:
     return table(Table(seats, lines=[_paid(native)]), player, "Kuhn poker")
 
 
-def _dealt(native: Any, player: int | None, players: int) -> tuple[dict[int, str | None], str]:
+def _face(number: int | None, ranks: int, suit: str = "S") -> Card:
+    """Return the card of a rank, and its back for None."""
+    return Card(HIDDEN) if number is None else Card(rank(number, ranks), suit)
+
+
+def _dealt(native: Any, player: int | None, players: int) -> tuple[dict[int, int | None], str]:
     """Return the cards by seat, None for one that is hidden, and the moves as letters, b and p."""
-    if player is None:
-        words = str(native).split()
-        moves = words.pop() if words and not words[-1].isdigit() else ""
-        return dict(enumerate(words)), moves
-    known, moves = re.fullmatch(r"(\d*)([bp]*)", native.information_state_string(player)).groups()  # type: ignore
-    others: dict[int, str | None] = dict.fromkeys(range(players)) if known else {}
-    return others | ({player: known} if known else {}), moves
+    told = str(native) if player is None else str(native.information_state_string(player))
+    moves = told.lstrip("0123456789 ")
+    known = [int(number) for number in told.removesuffix(moves).split()]
+    if player is None or not known:
+        return dict(enumerate(known)), moves
+    return dict.fromkeys(range(players)) | {player: known[0]}, moves
 
 
 def _last_of(seat: int, moves: str, players: int) -> int:
@@ -175,7 +179,7 @@ def leduc(native: Any, player: int | None) -> Drawing:
     suits = 1 if parameters["suit_isomorphism"] else 2
 
     def face(number: int | None) -> Card:
-        return Card(HIDDEN) if number is None else Card(rank(number // suits, players + 1), "SH"[number % suits])
+        return _face(number if number is None else number // suits, players + 1, "SH"[(number or 0) % suits])
 
     seats = [
         Seat(

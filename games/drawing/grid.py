@@ -13,10 +13,12 @@ Shape = Literal["player", "food", "prey", "coin"]
 
 @dataclass(frozen=True)
 class Thing:
-    """What stands in a cell: its shape, the name of its colour, and a word on it; `framed` is the player who looks."""
+    """What stands in a cell (row, column): its shape, the name of its colour, and a word on it.
 
-    row: int
-    column: int
+    One that is `framed` is the player who looks.
+    """
+
+    cell: tuple[int, int]
     shape: Shape
     colour: str
     word: str = ""
@@ -34,7 +36,7 @@ def grid(rows: int, columns: int, things: Iterable[Thing], label: str, note: str
         shapes.append(line(MARGIN + k * cell, outline.y, MARGIN + k * cell, outline.y + outline.height, "square"))
     cells = defaultdict(list)
     for thing in things:
-        cells[thing.row, thing.column].append(thing)
+        cells[thing.cell].append(thing)
     for (row, column), here in cells.items():
         share = cell / len(here)
         for place, thing in enumerate(here):

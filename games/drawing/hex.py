@@ -1,6 +1,7 @@
 """The board of hex: cells with six sides, and four edges that belong to the players."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from games.drawing.board import last, legal, letters, upwards
@@ -46,19 +47,19 @@ def hex(native: Any, player: int | None) -> Drawing:
 
 
 def _cell(x: float, y: float) -> str:
-    return polygon(_corners(x, y, SIDE), "board", "line", 1.5)
+    return polygon(_corners(x, y), "board", "line", 1.5)
 
 
-def _corners(x: float, y: float, reach: float) -> list[tuple[float, float]]:
+def _corners(x: float, y: float) -> list[tuple[float, float]]:
     """Return the corners of a cell, from the uppermost on, clockwise."""
     turns = [math.radians(60 * k - 90) for k in range(6)]
-    return [(x + reach * math.cos(turn), y + reach * math.sin(turn)) for turn in turns]
+    return [(x + SIDE * math.cos(turn), y + SIDE * math.sin(turn)) for turn in turns]
 
 
-def _edges(centre: Any, height: int, width: int) -> list[str]:
+def _edges(centre: Callable[[int, int], tuple[float, float]], height: int, width: int) -> list[str]:
     """Return the coloured edges: player 0 connects the upper to the lower one, player 1 the left to the right one."""
     corners = {
-        (row, column): _corners(*centre(row, column), SIDE)
+        (row, column): _corners(*centre(row, column))
         for row in range(height)
         for column in range(width)
         if row in (0, height - 1) or column in (0, width - 1)

@@ -97,9 +97,9 @@ class CoinGame(Batch):
     def picture(self, env: int, player: int | None) -> Drawing:
         """Draw the whole board, which both players see."""
         owner = int(self.owner[env])
-        things = [Thing(*divmod(int(self.coin[env]), self.width), "coin", of_player(owner), "xo"[owner])]
+        things = [Thing(divmod(int(self.coin[env]), self.width), "coin", of_player(owner), "xo"[owner])]
         for seat, cell in enumerate(self.player[env].tolist()):
-            things.append(Thing(*divmod(cell, self.width), "player", of_player(seat), "XO"[seat], seat == player))
+            things.append(Thing(divmod(cell, self.width), "player", of_player(seat), "XO"[seat], seat == player))
         return grid(self.height, self.width, things, "coin game")
 
     def describe(self, env: int, player: int) -> str:

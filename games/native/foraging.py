@@ -212,7 +212,7 @@ class Foraging(Batch):
             return self._picture_of_view(self.timestep.obs[env, player], player)
         food = [_food(*thing) for thing in self.food[:, :, env].T.tolist() if thing[LEVEL]]
         players = [
-            Thing(row, column, "player", of_player(seat), str(level))
+            Thing((row, column), "player", of_player(seat), str(level))
             for seat, (row, column, level) in enumerate(self.player[:, :, env].T.tolist())
         ]
         return grid(self.size, self.size, [*food, *players], "foraging")
@@ -225,13 +225,13 @@ class Foraging(Batch):
             own = [self.sight, self.sight, view[0, self.sight, self.sight]]
             others = [thing for thing in others if thing[:LEVEL] != own[:LEVEL]]
         else:
-            things = [thing for thing in view.reshape(-1, 3).tolist()]
+            things = view.reshape(-1, 3).tolist()
             count = self.food.shape[1]
             food, own, others = things[:count], things[count], things[count + 1 :]
             window = min(self.size, window)
         shown = [_food(*thing) for thing in food if thing[LEVEL] > 0]
-        shown += [Thing(int(r), int(c), "player", "faint", f"{level:g}") for r, c, level in others if level > 0]
-        shown.append(Thing(int(own[0]), int(own[1]), "player", of_player(player), f"{own[LEVEL]:g}", framed=True))
+        shown += [Thing((int(r), int(c)), "player", "faint", f"{level:g}") for r, c, level in others if level > 0]
+        shown.append(Thing((int(own[0]), int(own[1])), "player", of_player(player), f"{own[LEVEL]:g}", framed=True))
         return grid(window, window, shown, "foraging", f"player {player}")
 
     def render(self, env: int) -> str:
@@ -244,7 +244,7 @@ class Foraging(Batch):
 
 
 def _food(row: float, column: float, level: float) -> Thing:
-    return Thing(int(row), int(column), "food", "food", f"{level:g}")
+    return Thing((int(row), int(column)), "food", "food", f"{level:g}")
 
 
 def seen(things: Ints, reach: Any) -> Ints:

@@ -162,15 +162,15 @@ class PredatorPrey(Batch):
 
     def _thing(self, cell: int, shape: Shape, colour: str, word: str = "") -> Thing:
         row, column = divmod(int(cell), self.width)
-        return Thing(row - self.sight, column - self.sight, shape, colour, word)
+        return Thing((row - self.sight, column - self.sight), shape, colour, word)
 
     def _picture_of_view(self, view: Views, player: int) -> Drawing:
         """Draw what one predator sees [2, window, window]; the other predators look alike."""
-        things = [Thing(*at, "prey", "prey") for at in np.argwhere(view[PREY]).tolist()]
-        for at in np.argwhere(view[HUNTERS]).tolist():
-            own = at == [self.sight, self.sight]
-            word = str(player) if own else ""
-            things.append(Thing(*at, "player", of_player(player) if own else "faint", word, own))
+        things = [Thing((row, column), "prey", "prey") for row, column in np.argwhere(view[PREY]).tolist()]
+        for row, column in np.argwhere(view[HUNTERS]).tolist():
+            own = row == column == self.sight
+            colour, word = (of_player(player), str(player)) if own else ("faint", "")
+            things.append(Thing((row, column), "player", colour, word, own))
         window = 2 * self.sight + 1
         note = "" if things else "has captured a prey, and left with it"
         return grid(window, window, things, "predator and prey", f"player {player} {note}".rstrip())

@@ -104,8 +104,10 @@ def _frame(drawing: Drawing, scale: float, size: tuple[int, int], look: Look) ->
 
 
 def _write_gif(path: Path, frames: Iterator["Image"], size: tuple[int, int], count: int, seconds: float) -> None:
-    each = max(20, round(1000 * seconds))  # milliseconds
-    first, *others = (frame.quantize(255, dither=0) for frame in frames)
+    from PIL.Image import Dither
+
+    each = round(1000 * seconds)  # milliseconds
+    first, *others = (frame.quantize(255, dither=Dither.NONE) for frame in frames)
     durations = [each] * (count - 1) + [each * HOLD]
     with path.open("xb") as file:
         first.save(file, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
