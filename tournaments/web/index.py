@@ -31,7 +31,7 @@ VERSION = 1  # of what is kept; others are left alone, and are safe to delete
 MOST_RUNS, MOST_STORES = 64, 64  # whose aggregates are in memory
 LARGE_STORE = 8 << 20  # bytes; it is summarised in a process of its own
 SOON = 1.5  # seconds in which a page waits for facts that are being made
-SHARE = 10  # a summary is followed by at least so many times the time that it took
+SHARE = 5  # a summary is followed by at least so many times the CPU time that it took
 MOST_KEPT = 2 << 30  # bytes in the cache folder
 
 

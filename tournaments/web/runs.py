@@ -147,10 +147,10 @@ def _curves(request: Request) -> Response:
     if not places:
         raise UserError("expected runs to draw, got none; name some")
     growing = {place.path: state.index.growing(place) for place in places}
-    begun = [place.path for place in places if len(places) == 1 or len(growing[place.path].logs.metrics)]
+    begun = [path for path, each in growing.items() if each.logs.metrics or each.logs.evaluations]
     reading = [each.share for each in growing.values() if not each.whole]
     plot = curves.read(
-        begun or [places[0].path],
+        begun or list(growing)[:1],
         query.get("metric", "return"),
         query.get("against"),
         logs_of=lambda path: growing[path].logs,
