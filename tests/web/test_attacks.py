@@ -257,7 +257,7 @@ class TestLimits:
 
     def test_a_body_that_does_not_say_how_long_it_is(self, page):
         with socket.create_connection(("127.0.0.1", page.port)) as raw:
-            head = f"POST /compare HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+            head = "POST /compare HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
             raw.sendall(head.encode())
             try:
                 for _ in range(4):

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -17,50 +16,6 @@ from tests.web.stores import games, open_store, write_store
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; make web-test installs it")
 
 pytestmark = pytest.mark.browser
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-QUIET = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-LONG = 60_000  # milliseconds that something may take
-sync_api.expect.set_options(timeout=LONG)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed; install chromium, or name one by the variable CHROMIUM")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def tab(browser):
-    """Open windows: `tab(page, path, width, scheme)`; what the browser complains of fails the test."""
-    contexts, complaints = [], []
-
-    def visit(page, path, width=1400, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        window = context.new_page()
-        window.set_default_timeout(LONG)
-        window.on("console", lambda message: message.type == "error" and complaints.append(message.text))
-        window.on("pageerror", lambda error: complaints.append(str(error)))
-        window.on(
-            "request", lambda request: request.url.startswith((page.url, "data:")) or complaints.append(request.url)
-        )
-        window.goto(f"{page.url}{path}")
-        return window
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert complaints == []
 
 
 def append(run, steps):

@@ -6,8 +6,8 @@ from marl.api import train
 from tests.web.test_replay import write
 
 pytestmark = pytest.mark.browser
-FOUR = "openspiel:connect_four"
-NARROW, WIDE = {"width": 390, "height": 844}, {"width": 1400, "height": 900}
+FOUR = "Connect four"
+NARROW = 390  # pixels
 
 
 @pytest.fixture(scope="module")
@@ -15,34 +15,14 @@ def trained(tmp_path_factory):
     """A folder with a run that a moment of training made."""
     folder = tmp_path_factory.mktemp("page") / "runs"
     settings = {"num_envs": 4, "algorithm.hidden": [8], "evaluation.panel": [], "stretch": 64}
-    train("ippo_connect_four", run_dir=folder / "four", steps=64, **settings)
+    train("ippo_connect_four", run_dir=folder / "four", steps=64, quiet=True, **settings)
     return folder
 
 
-@pytest.fixture
-def tab(browser):
-    """Return what opens a page of a server, and fails where its console reports an error."""
-    contexts, errors = [], []
-
-    def open(url, viewport=WIDE):
-        context = browser.new_context(viewport=viewport)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(url)
-        return page
-
-    yield open
-    for context in contexts:
-        context.close()
-    assert errors == []
-
-
-def begin(tab, page, game, agent, viewport=WIDE):
+def begin(tab, page, game, agent, width=1400):
     """Fill the form of a new game, and come to its board."""
-    found = tab(f"{page.url}/play", viewport)
-    found.locator(f'a[href="/play/new?game={game}"]').click()
+    found = tab(page, "/play", width)
+    found.get_by_role("link", name=game).first.click()
     found.locator("#name").fill("Ann")
     found.select_option("select", label=agent)
     found.get_by_role("button", name="Play").click()
@@ -74,7 +54,7 @@ def test_the_others_card_is_nowhere_in_the_page_or_its_traffic(tmp_path, serve, 
     """Every answer of a hand that ends by a fold is searched for the other's card, as drawn and as told."""
     (tmp_path / "runs").mkdir()
     page = serve(tmp_path / "runs")
-    board = begin(tab, page, "openspiel:leduc_poker", "uct, 50 simulations", NARROW)
+    board = begin(tab, page, "Leduc poker", "uct, 50 simulations", NARROW)
     heard = []
     board.on("response", lambda answer: heard.append(answer))
     session = page.app.state.desk.sessions.find(board.url.rpartition("/")[2])
@@ -94,7 +74,7 @@ def test_the_others_card_is_nowhere_in_the_page_or_its_traffic(tmp_path, serve, 
 
 def test_a_stored_game_step_by_step(tmp_path, serve, tab):
     id, game = write(tmp_path / "runs" / "cup")
-    board = tab(f"{serve(tmp_path / 'runs').url}/games/cup/{id}")
+    board = tab(serve(tmp_path / "runs"), f"/games/cup/{id}")
     board.wait_for_selector('#moves:not(:has([aria-current="step"]))')
     for ply in range(1, 4):
         board.keyboard.press("ArrowRight")
@@ -128,21 +108,21 @@ def test_help_in_the_middle_of_a_game(trained, serve, tab):
     assert board.locator("#seats li").nth(1).inner_text().startswith("Ann")
 
 
-@pytest.mark.parametrize("game", [FOUR, "openspiel:chess", "openspiel:hearts", "openspiel:leduc_poker"])
+@pytest.mark.parametrize("game", [FOUR, "Chess", "Hearts", "Leduc poker"])
 def test_narrow_screens(tmp_path, serve, tab, game):
     """Nothing is wider than the screen, and the keyboard makes a move."""
     (tmp_path / "runs").mkdir()
     board = begin(tab, serve(tmp_path / "runs"), game, "random", NARROW)
     wide = board.locator("html").bounding_box()["width"]
-    assert wide <= NARROW["width"]
+    assert wide <= NARROW
     for each in ("#board", "#seats", ".tools", "#legal"):
         box = board.locator(each).bounding_box()
-        assert box is None or box["x"] + box["width"] <= NARROW["width"], each
+        assert box is None or box["x"] + box["width"] <= NARROW, each
     ply = board.locator("#desk").get_attribute("data-ply")
     place = board.locator("#board .place, #legal > button").first
     place.focus()
     board.keyboard.press("Enter")
-    if game == "openspiel:chess":  # a piece is picked, and then a place for it
+    if game == "Chess":  # a piece is picked, and then a place for it
         board.locator("#board .place.target").first.focus()
         board.keyboard.press("Enter")
     board.wait_for_selector(f'#desk:not([data-ply="{ply}"])')

@@ -1,6 +1,5 @@
 """Stored games, step by step, and why their agents moved so."""
 
-
 import pytest
 
 from games.keys import stream
