@@ -122,10 +122,11 @@ def read(
 ) -> Plot:
     """Read runs' logs and make one curve of those that differ only by seed.
 
-    `folders` are runs, populations or sweeps; `logs_of` reads the logs of one run. `return` is the agent's mean return over all seats, `against` an opponent
-    of the panel, by default the first. A name that is no metric but the beginning of several, such as `cooperation` of
-    `cooperation.CC`, stands for that family: a curve for each. Raises UserError if a folder holds no run, a run has not
-    logged the metric, runs play different games, or two have the same config and seed.
+    `folders` are runs, populations or sweeps; `logs_of` reads the logs of one run. `return` is the agent's mean return
+    over all seats, `against` an opponent of the panel, by default the first. A name that is no metric but the beginning
+    of several, such as `cooperation` of `cooperation.CC`, stands for that family: a curve for each. Raises UserError if
+    a folder holds no run, a run has not logged the metric, runs play different games, or two have the same config and
+    seed.
     """
     paths = {run.resolve(): run for folder in folders for run in runs_of(folder)}.values()
     configs = {path: load(TrainConfig, path / "config.yaml") for path in paths}

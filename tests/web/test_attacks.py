@@ -257,8 +257,8 @@ class TestLimits:
 
     def test_a_body_that_does_not_say_how_long_it_is(self, page):
         with socket.create_connection(("127.0.0.1", page.port)) as raw:
-            head = "POST /compare HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-            raw.sendall(head.encode())
+            head = "POST /compare HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n"
+            raw.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
             try:
                 for _ in range(4):
                     raw.sendall(b"8000\r\n" + b"a" * 0x8000 + b"\r\n")

@@ -66,7 +66,7 @@ def test_a_visit_writes_nothing(runs, serve):
     texts = visit(page)
     visit(page)
     assert everything(runs) == before
-    assert "24</b><span>games" in texts["/tournaments/killed"]  # those in the log of the killed process too
+    assert ">24</a></b><span>games" in texts["/tournaments/killed"]  # those in the log of the killed process too
 
 
 def test_a_store_that_stayed_in_its_log_mode_gets_no_log(runs, serve):
@@ -76,7 +76,7 @@ def test_a_store_that_stayed_in_its_log_mode_gets_no_log(runs, serve):
     db.close()
     before = everything(runs)
     assert sorted(path.name for path in (runs / "board").iterdir()) == [STORE]
-    assert "24</b><span>games" in serve(runs).ask("/tournaments/board").text
+    assert ">24</a></b><span>games" in serve(runs).ask("/tournaments/board").text
     assert everything(runs) == before
 
 
@@ -110,12 +110,12 @@ def test_a_store_that_is_being_written(tmp_path, serve):
         store.add(games(ids, seeds=range(2)))
         page = serve(tmp_path)
         text = page.ask("/tournaments/board").text
-        assert "12</b><span>games" in text and ">playing</span>" in text
+        assert ">12</a></b><span>games" in text and ">playing</span>" in text
         store.add(games(ids, seeds=range(2, 9)))
         end = time.monotonic() + 20
-        while "54</b><span>games" not in page.ask("/tournaments/board").text and time.monotonic() < end:
+        while ">54</a></b><span>games" not in page.ask("/tournaments/board").text and time.monotonic() < end:
             time.sleep(0.1)
-        assert "54</b><span>games" in page.ask("/tournaments/board").text
+        assert ">54</a></b><span>games" in page.ask("/tournaments/board").text
     assert "at rest" in page.ask("/tournaments/board").text
 
 

@@ -285,20 +285,30 @@ class Store(StoreFile):
                     ),
                 )
 
-    def listed(self, selection: Selection | None = None, most: int = -1, skip: int = 0) -> Iterator[Game]:
-        """Yield games without their moves, in the order of their seeds: all, or those of a selection.
+    def listed(self) -> Iterator[Game]:
+        """Yield all games without their moves, in the order of their seeds."""
+        return self._listed("1 ORDER BY seed < 0, seed, agents")
 
-        `most` of them at most, where it is not negative, after the first `skip`.
+    def added(self, seatings: Iterable[Sequence[str]] | None, most: int, skip: int = 0) -> Iterator[Game]:
+        """Yield games without their moves as they were added: `most` at most, after the first `skip`.
+
+        With `seatings`, only those with one of these in their seats: agents' ids. The first games of a large store are
+        there at once.
         """
+        if seatings is None:
+            return self._listed("1 ORDER BY rowid LIMIT ? OFFSET ?", most, skip)
+        number = {id: number for number, id in self._rows("SELECT number, id FROM agents")}
+        texts = [json.dumps([number[id] for id in ids]) for ids in seatings]  # as `add` writes them
+        where = "agents IN (SELECT value FROM json_each(?)) ORDER BY rowid LIMIT ? OFFSET ?"
+        return self._listed(where, json.dumps(texts), most, skip)
+
+    def _listed(self, where: str, *values: str | int) -> Iterator[Game]:
         label = self._labels_by_number()
-        where, values = self._where(selection, dict(self._rows("SELECT number, id FROM agents"))) if selection else ("1", [])
         seating: dict[str, tuple[str, ...]] = {}  # each text is read once
         payoffs: dict[str, tuple[float | None, ...]] = {}
         with self._reading():
             rows = self._db.execute(
-                f"SELECT id, seed, agents, payoffs, termination, length FROM games WHERE {where} "
-                "ORDER BY seed < 0, seed, agents LIMIT ? OFFSET ?",
-                (*values, most, skip),
+                f"SELECT id, seed, agents, payoffs, termination, length FROM games WHERE {where}", values
             )
             for id, seed, agents, paid, termination, length in rows:
                 if agents not in seating:

@@ -1,5 +1,7 @@
 """Pages of tournaments: the list, one tournament, and the games of two of its agents."""
 
+import re
+from itertools import permutations
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -9,7 +11,6 @@ from starlette.routing import Route
 from games.errors import UserError
 from games.text import shown
 from marl.base.lock import holder
-from tournaments.records.store import Selection
 from tournaments.reports.games import paid
 from tournaments.reports.report import FILES, PAGE
 from tournaments.web.pages import url_of
@@ -17,7 +18,7 @@ from tournaments.web.places import Missing, Place
 from tournaments.web.stores import opened
 
 GAMES = 100  # on a page of games
-MOST_NAMED = 16  # agents of a pairing
+MOST_NAMED = 4  # agents whose games are listed
 REPORTS = {PAGE: "text/html", "tournament.html": "text/html"} | {
     name: "text/html" if name.endswith(".html") else "text/plain" for name in FILES
 }
@@ -55,8 +56,8 @@ def _board(request: Request) -> Response:
     if known.facts is None and known.error:
         raise UserError(known.error)
     agents = request.query_params.getlist("agent")
-    if agents:
-        return _pairing(request, place, agents[:MOST_NAMED])
+    if agents or "games" in request.query_params:
+        return _games(request, place, agents)
     answer: Response = state.pages.answer(
         request,
         "tournament.j2",
@@ -70,32 +71,30 @@ def _board(request: Request) -> Response:
     return answer
 
 
-def _pairing(request: Request, place: Place, agents: list[str]) -> Response:
-    """Answer with the games of some agents, named by their ids, page by page."""
+def _games(request: Request, place: Place, agents: list[str]) -> Response:
+    """Answer with the games in which some agents, named by their ids, hold the seats, or with all; page by page."""
     number = request.query_params.get("page", "1")
-    page = min(int(number), 10**9) if number.isascii() and number.isdigit() and number != "0" else 1
+    page = int(number) if re.fullmatch("[1-9][0-9]{0,8}", number) else 1
     with opened(place.path) as store:
         labels = store.labels()
         unknown = [agent for agent in agents if agent not in labels]
-        if unknown:
+        if unknown or len(agents) > MOST_NAMED:
+            what = f"'{shown(unknown[0])}', which is none" if unknown else f"{len(agents)}"
             raise UserError(
-                f"'{place.name}' has no agent '{shown(unknown[0])}'; the tournament's page lists its agents"
+                f"expected at most {MOST_NAMED} agents of '{place.name}', got {what}; follow a link of its page"
             )
-        among = len(agents) > 1
-        selection = Selection(seated=tuple(agents), among=frozenset(agents) if among else None)
-        count = store.count(selection)
-        games = list(store.listed(selection, GAMES, GAMES * (page - 1)))
-    links = [("agent", agent) for agent in agents]
+        seatings = set(permutations(agents)) if agents else None
+        games = list(store.added(seatings, GAMES + 1, GAMES * (page - 1)))
+    links = [("agent", agent) for agent in agents] or [("games", "all")]
     answer: Response = request.app.state.pages.answer(
         request,
         "games.j2",
-        title=" – ".join(shown(labels[agent]) for agent in agents),
+        title=" – ".join(shown(labels[agent]) for agent in agents) or "All games",
         place=place,
-        count=count,
-        games=[(game, paid(game), url_of("games", place.name, game.id)) for game in games],
+        games=[(game, paid(game), url_of("games", place.name, game.id)) for game in games[:GAMES]],
         first=GAMES * (page - 1) + 1,
         before="?" + urlencode([*links, ("page", page - 1)]) if page > 1 else "",
-        after="?" + urlencode([*links, ("page", page + 1)]) if GAMES * page < count else "",
+        after="?" + urlencode([*links, ("page", page + 1)]) if len(games) > GAMES else "",
     )
     return answer
 

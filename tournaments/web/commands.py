@@ -31,7 +31,7 @@ def web(
     try:
         from tournaments.web.server import serve
     except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn"):
+        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
             raise
         raise UserError("`marl web` needs the extra 'web': type pip install 'marl[web]'") from None
     serve(folder, host, port, token, browser, say)

@@ -30,7 +30,7 @@ from tournaments.web.stores import store_mark
 VERSION = 1  # of what is kept; others are left alone, and are safe to delete
 MOST_RUNS, MOST_STORES = 64, 64  # whose aggregates are in memory
 LARGE_STORE = 8 << 20  # bytes; it is summarised in a process of its own
-SOON = 1.5  # seconds in which a page waits for facts that are being made
+SOON = 1.0  # seconds in which a page waits for facts that are being made
 SHARE = 5  # a summary is followed by at least so many times the CPU time that it took
 MOST_KEPT = 2 << 30  # bytes in the cache folder
 
@@ -83,7 +83,7 @@ class Index:
             self._runs[place.path] = found
             while len(self._runs) > MOST_RUNS:
                 self._runs.popitem(last=False)
-        found.read(SOON / 3)
+        found.read(SOON / 2)
         if not found.whole and found.claim():
             self._threads.submit(self._read_on, found, place.name)
         return found
@@ -141,7 +141,7 @@ class Index:
             else:
                 known.mark, known.facts = done.result()
                 known.error, known.due = "", time.monotonic() + SHARE * known.facts["seconds"]
-                if known.facts["seconds"] > SOON / 3:
+                if known.facts["seconds"] > SOON / 2:
                     _write_kept(kept, known.mark, known.facts)
         self._told(place.name)
 

@@ -95,17 +95,13 @@ def bound(host: str, port: int) -> socket.socket:
     """Return a socket that listens at an address; port 0 is any free one. Raises UserError where it cannot be had."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        found = socket.socket(family, socket.SOCK_STREAM)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((host, port))
-        found.listen(128)
+        return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise UserError(
                 f"port {port} of {host} is in use; name another by --port, or --port 0 for a free one"
             ) from error
         raise UserError(f"'{host}' port {port} cannot be opened ({error.strerror or error}); name another") from error
-    return found
 
 
 def serve(folder: Path, host: str, port: int, token: str | None, browser: bool, say: Callable[[str], None]) -> None:

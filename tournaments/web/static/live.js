@@ -37,11 +37,9 @@ function pass(event, data) {
 
 function listen() {
   const source = new EventSource("/events");
-  let before = false;
   source.addEventListener("hello", () => {
     pass("state", "live");
-    if (before) pass("changed", { places: null }); // something may have been missed
-    before = true;
+    pass("changed", { places: null }); // something may have changed since the page was made
   });
   source.onerror = () => pass("state", "offline");
   for (const event of ["changed", "session"]) source.addEventListener(event, message => pass(event, JSON.parse(message.data)));
