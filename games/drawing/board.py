@@ -44,7 +44,7 @@ class Board:
         return Area(BEFORE + column * self.cell, AFTER + row * self.cell, self.cell, self.cell)
 
     def names(self, rows: Sequence[str], columns: Sequence[str]) -> list[str]:
-        """Return the names of rows and columns, written left of the board and below it."""
+        """Return the names of rows, if they have any, and of columns, written left of the board and below it."""
         bottom, left = (0, self.columns - 1) if self.turned else (self.rows - 1, 0)
         below = [self.area(bottom, column).centre[0] for column in range(self.columns)]
         beside = [self.area(row, left).centre[1] for row in range(self.rows)]
@@ -53,7 +53,7 @@ class Board:
             *(text(x, y, name, 13, "faint") for x, name in zip(below, columns, strict=True)),
             *(
                 text(BEFORE - 12, y + 4.5, name, 13, "faint", anchor="end")
-                for y, name in zip(beside, rows, strict=True)
+                for y, name in zip(beside, rows, strict=bool(rows))
             ),
         ]
 

@@ -62,7 +62,7 @@ def connect_four(native: Any, player: int | None) -> Drawing:
     for cells in _lines(rows, native.get_game().get_parameters().get("x_in_row", 4)):
         (x1, y1), (x2, y2) = (board.area(*cell).centre for cell in (cells[0], cells[-1]))
         shapes.append(line(x1, y1, x2, y2, "white", 6))
-    shapes += board.names([""] * board.rows, [str(k) for k in range(board.columns)])
+    shapes += board.names([], [str(k) for k in range(board.columns)])
     outline = board.outline
     targets = {
         action: Area(outline.x + action * board.cell, outline.y, board.cell, outline.height)

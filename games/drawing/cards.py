@@ -105,8 +105,7 @@ def _seat(area: Area, seat: Seat, number: int, looks: bool) -> list[str]:
     for place, face in enumerate(seat.cards):
         shapes += card(start + place * WIDTH, area.y + 44, face)
     shapes += _chips(x, area.y + 156, seat.chips, number)
-    shapes.append(text(x, area.y + 192, seat.said, 14, "ink"))
-    return shapes
+    return [*shapes, text(x, area.y + 192, seat.said, 14)] if seat.said else shapes
 
 
 def _chips(x: float, y: float, count: int, player: int) -> list[str]:
