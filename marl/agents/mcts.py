@@ -45,7 +45,8 @@ class Mcts(Stateless):
     def _searched(self, view: View) -> list[Any]:
         """Return the root of the search of each row."""
         assert view.states is not None, "the constructor refuses games without states"
-        return [self._search(state.native, key) for state, key in zip(view.states(), view.key.tolist(), strict=True)]
+        states: list[Any] = list(view.states())
+        return [self._search(state.native, key) for state, key in zip(states, view.key.tolist(), strict=True)]
 
     def _search(self, native: Any, key: int) -> Any:
         seed = key & 0x7FFFFFFF

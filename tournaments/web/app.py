@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from games.errors import UserError, unforeseen
 from games.text import sentence
+from tournaments.web.asking import Busy
 from tournaments.web.boards import board_routes
 from tournaments.web.desk import Desk
 from tournaments.web.events import Events, event_routes
@@ -23,6 +24,7 @@ from tournaments.web.replay import replay_routes
 from tournaments.web.runs import run_routes
 from tournaments.web.security import LOOPBACK, Access, Guard
 
+STATUS = {Missing: 404, Busy: 503}  # of answers that are one sentence; others are 422
 NAVIGATION = (
     Link("Runs", "/", ("/runs", "/sweeps", "/compare", "/populations")),
     Link("Tournaments", "/tournaments", ("/tournaments/", "/games/")),
@@ -59,7 +61,7 @@ def create_app(folder: Path, access: Access | None = None, cache: Path | None = 
 
 async def _refused(request: Request, error: Exception) -> Response:
     """Answer with one sentence: what is not there, or what could not be read."""
-    status = error.status_code if isinstance(error, HTTPException) else 404 if isinstance(error, Missing) else 422
+    status = error.status_code if isinstance(error, HTTPException) else STATUS.get(type(error), 422)
     said = "there is no such page" if status == 404 and not isinstance(error, Missing) else str(error)
     return _sentence(request, status, said)
 

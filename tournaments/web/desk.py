@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 from games.errors import UserError
-from marl.agents.load import Identity
+from marl.agents.load import Identity, game_of
+from tournaments.records.facts import Facts
 from tournaments.web.asking import Asker
 from tournaments.web.deciding import Answer, Question
-from tournaments.web.offers import Offer, Run, offered
-from tournaments.web.places import Places
+from tournaments.web.offers import Offer, Run, offered, registered
+from tournaments.web.places import Place, Places
 from tournaments.web.sessions import Sessions
+from tournaments.web.stores import opened
 from tournaments.web.table import Tables
 
 Result = TypeVar("Result")
@@ -23,6 +27,7 @@ class Desk:
     def __init__(self, places: Places) -> None:
         self.places, self.sessions, self.tables, self.asker = places, Sessions(), Tables(), Asker()
         self._thread = ThreadPoolExecutor(1, "tables")
+        self._games: dict[Path, str] = {}  # of places, which never change
 
     async def do(self, act: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function that sets tables, or reads and writes files, beside the page's own thread."""
@@ -39,6 +44,16 @@ class Desk:
             raise UserError(found)
         return found
 
+    def games(self) -> list[str]:
+        """Return the games of the runs and the tournaments in the folder that are registered here."""
+        places = self.places.all()
+        for place in places:
+            if place.path not in self._games:
+                with suppress(UserError):
+                    self._games[place.path] = _game_of(place)
+        found = dict.fromkeys(self._games.get(place.path, "") for place in places)
+        return [game for game in found if game and registered(game)]
+
     def offers(self, game: str) -> list[Offer]:
         """Return the agents that a form may name for a game."""
         runs = [Run(place.name, place.path) for place in self.places.all() if "run" in place.kinds]
@@ -48,3 +63,11 @@ class Desk:
         """End the worker."""
         self.asker.close()
         self._thread.shutdown()
+
+
+def _game_of(place: Place) -> str:
+    """Return the game of a place; "" where it has none. Raises UserError where it cannot be read."""
+    if "tournament" in place.kinds:
+        with opened(place.path) as store:
+            return Facts.of(store).game
+    return game_of(str(place.path)) if "run" in place.kinds else ""

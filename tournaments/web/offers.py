@@ -104,7 +104,10 @@ def _plays(reference: str, spec: Spec) -> bool:
 
 def _trained(run: Run, spec: Spec) -> Iterator[Offer]:
     """Yield the newest checkpoint of a run, and some before it, if they play the game by a registered algorithm."""
-    steps = sorted(path for path in (run.path / "checkpoints").glob("[0-9]*") if (path / "checkpoint.json").is_file())
+    home = (run.path / "checkpoints").resolve()
+    if not home.is_relative_to(run.path.resolve()):  # a link that leads out of the folder
+        return
+    steps = sorted(path for path in home.glob("[0-9]*") if (path / "checkpoint.json").is_file())
     some = steps[:: -max(1, -(-len(steps) // MOST_CHECKPOINTS))]
     for folder in some:
         try:

@@ -74,7 +74,7 @@ def record(line: Line, seats: Sequence[Identity], *, assisted: bool) -> PlayedGa
 def keep(folder: Path, spec: Spec, game: PlayedGame, seats: Sequence[Identity], notes: Sequence[Note]) -> Path:
     """Store a game that a person played, and the notes on it; return the store's folder."""
     home = folder_of(folder, game.fixture.game)
-    refuse_links(home / STORE)
+    refuse_links(folder / FOLDER)
     with Store(home / STORE, create=True) as store:
         if store.get("game") is None:
             store.set("spec", spec.to_json())

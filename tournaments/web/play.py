@@ -11,19 +11,17 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from games.errors import RunFailed, UserError
-from marl.agents.load import Identity, game_of
-from tournaments.records.facts import Facts
+from marl.agents.load import Identity
 from tournaments.web.asking import Busy
 from tournaments.web.deciding import Question
 from tournaments.web.desk import Desk
 from tournaments.web.explaining import explained
-from tournaments.web.offers import SHELF, longer, playable, registered, title_of
+from tournaments.web.offers import SHELF, longer, playable, title_of
 from tournaments.web.pages import Data
 from tournaments.web.persons import keep, person, record
 from tournaments.web.places import Missing
 from tournaments.web.replay import replay_url
 from tournaments.web.sessions import Session, name_of, shown
-from tournaments.web.stores import opened
 from tournaments.web.table import Line
 
 ADVISER = "uct(simulations={})"  # who gives hints where it can play; else the person's first opponent
@@ -53,7 +51,7 @@ async def _games(request: Request) -> Response:
 
 def _listed(desk: Desk) -> list[dict[str, Any]]:
     """Return the games to choose from: those of the folder first, then the shelf's."""
-    here, listed = _games_of(desk), []
+    here, listed = desk.games(), []
     for game in dict.fromkeys([*here, *(game for _, game in SHELF)]):
         try:
             table = desk.tables.at(Line(game, OPENING))
@@ -63,21 +61,6 @@ def _listed(desk: Desk) -> list[dict[str, Any]]:
         except UserError:
             continue
     return listed
-
-
-def _games_of(desk: Desk) -> list[str]:
-    """Return the games of the runs and the tournaments in the folder that are registered here."""
-    found = []
-    for place in desk.places.all():
-        try:
-            if "tournament" in place.kinds:
-                with opened(place.path) as store:
-                    found.append(Facts.of(store).game)
-            elif "run" in place.kinds:
-                found.append(game_of(str(place.path)))
-        except UserError:
-            continue
-    return [game for game in dict.fromkeys(found) if game and registered(game)]
 
 
 async def _new(request: Request) -> Response:
@@ -107,7 +90,7 @@ def _form(desk: Desk, game: str) -> dict[str, Any]:
 
 
 def _offered(desk: Desk) -> list[str]:
-    return [*_games_of(desk), *(game for _, game in SHELF)]
+    return [*desk.games(), *(game for _, game in SHELF)]
 
 
 async def _start(request: Request) -> Response:
@@ -167,8 +150,6 @@ async def _do(request: Request) -> Response:
     async with session.lock:
         try:
             return Data(await act(desk, session, given))
-        except Busy as error:
-            return Data({"error": str(error)}, 503)
         except RunFailed as error:  # the worker ended: the game is as it was, and the agents can be asked again
             session.fault = str(error)
             return Data(await desk.do(_told, desk, session))
@@ -250,7 +231,10 @@ async def _adviser(desk: Desk, session: Session, simulations: int) -> Identity:
     except Busy:
         raise
     except UserError:  # this game is none for it
-        return next(agent for agent in session.seats if agent is not session.seats[session.you])
+        others = [agent for agent in session.seats if agent is not session.seats[session.you]]
+        if not others:
+            raise UserError("nobody here can give a hint for this game; make your move") from None
+        return others[0]
 
 
 async def _again(desk: Desk, session: Session, given: dict[str, int]) -> dict[str, Any]:

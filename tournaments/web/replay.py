@@ -24,7 +24,6 @@ from tournaments.playback.moves import moves_of, steps_of
 from tournaments.playback.recorded import SHORT, Record, ending
 from tournaments.records.facts import Facts
 from tournaments.records.played import Note, StoredAgent
-from tournaments.web.asking import Busy
 from tournaments.web.deciding import Question
 from tournaments.web.desk import Desk
 from tournaments.web.explaining import explained
@@ -205,8 +204,6 @@ async def _why(request: Request) -> Response:
     try:
         identity = await known(desk, line.game, agent)
         answer = await desk.ask(Question(line, player, identity, explain=True))
-    except Busy as error:
-        return Data({"error": str(error)}, 503)
     except RunFailed as error:
         raise UserError(str(error)) from error
     if answer.explanation is None:

@@ -4,7 +4,8 @@ import { asked, at, draw, explain, grouped, inView, made, place } from "/static/
 const desk = at("desk");
 const url = what => `/api/play/${desk.dataset.session}${what ? `/${what}` : ""}`;
 const WAIT = 1500; // milliseconds before a full queue is asked again
-let game = null, busy = false, picked = null, thoughts = 200;
+let game = null, busy = false, picked = null, thoughts = 200, last = null;
+let keyed = false; // whether the last move was made by the keyboard, which then goes on where it was
 
 async function send(what, body = {}) {
   if (busy) return;
@@ -13,7 +14,7 @@ async function send(what, body = {}) {
   try {
     return await asked(url(what), body);
   } catch (error) {
-    if (error.status === 503) setTimeout(() => go(), WAIT);
+    if (error.status === 503 && what === "go") setTimeout(() => go(), WAIT);
     say(error.message);
   } finally {
     busy = false;
@@ -69,6 +70,7 @@ function seats() {
 const named = action => game.legal.find(move => move.action === action)?.name ?? String(action);
 
 function play(action) {
+  last = action;
   if (!busy) change("move", { ply: game.ply, action });
 }
 
@@ -95,6 +97,11 @@ function board(svg) {
   for (const [area, actions] of areas) {
     place(drawing, area, actions.map(named).join(", "), () => choose(actions)).dataset.action = actions[0];
   }
+  goOn(drawing);
+}
+
+function goOn(drawing) {
+  if (keyed) (drawing.querySelector(`.place[data-action="${last}"]`) ?? drawing.querySelector(".place"))?.focus();
 }
 
 // Moves from a place to another: the first click picks a piece, the second its place.
@@ -108,6 +115,7 @@ function pieces(drawing) {
     const targets = Object.fromEntries(actions.filter(action => game.targets[action]).map(action => [action, game.targets[action]]));
     for (const [target, some] of grouped(targets)) place(drawing, target, some.map(named).join(", "), () => choose(some), "target").dataset.action = some[0];
   }
+  if (keyed) (drawing.querySelector(".target") ?? drawing.querySelector(".place"))?.focus();
 }
 
 // Buttons for moves without a place; where all have one, the list stays folded.
@@ -123,7 +131,7 @@ function buttons() {
   }
   if (game.fault) {
     const again = made("button", "Ask again", { type: "button", class: "primary" });
-    again.addEventListener("click", () => go());
+    again.addEventListener("click", () => change("go"));
     parts.push(again);
   }
   box.replaceChildren(...parts);
@@ -188,7 +196,9 @@ at("longer").addEventListener("click", () => change("longer"));
 at("swap").addEventListener("click", () => change("swap", { seat: (game.you + 1) % game.seats.length }));
 at("again").addEventListener("click", () => again(0));
 at("turned").addEventListener("click", () => again(1));
+addEventListener("pointerdown", () => { keyed = false; });
 addEventListener("keydown", event => {
+  keyed = keyed || Boolean(event.target.closest?.("#board, #legal"));
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
   if (event.key === "h") hint();
   if (event.key === "u" && !at("back").disabled) change("back");
