@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from games.arrays import Actions
 from games.contract import MOST_STEPS, Game, Spec, State, TimeStep, VecEnv
+from games.drawing.faults import fault
 from games.errors import GameFailed, UserError, in_words
 from games.guard import TOLERANCE, unequal
 from games.keys import fold, fold_one, stream
@@ -27,6 +28,7 @@ from games.vector import Vector, missing, vectorize
 FIELDS = ("obs", "action_mask", "acting", "reward", "terminated", "truncated", "global_state", "first", "seed")
 NUM_ENVS = 4
 MOST_POSITIONS = 300  # of one random walk
+MOST_DRAWN = 20  # positions of one random walk that are drawn
 
 
 class DoesNotApply(Exception):
@@ -427,13 +429,18 @@ def _own_loop(reference: str, play: Play) -> str | None:
 
 
 def _optional(reference: str, play: Play) -> str | None:
-    """Check the optional methods `render`, `action_name` and `states` at the first steps of an episode."""
+    """Check `render`, `picture`, `action_name` and `states`, where there are any, at an episode's first steps."""
     venv: Any = make(reference, NUM_ENVS, guard=False)
     timestep, age = venv.reset(play.seed[0]), np.zeros(NUM_ENVS, np.int64)
     for _ in range(10):
         for env in range(NUM_ENVS):
             if hasattr(venv, "render") and not isinstance(text := venv.render(env), str):
                 return f"`render` returned {reprlib.repr(text)}, expected text"
+            for player in (None, *range(venv.spec.num_players)) if hasattr(venv, "picture") else ():
+                legal = timestep.action_mask[env].any(0) if player is None else timestep.action_mask[env, player]
+                drawn = venv.picture(env, player)
+                if drawn is not None and (wrong := fault(drawn, np.flatnonzero(legal).tolist())):
+                    return f"`picture({env}, {player})` {wrong}"
             for player, action in (
                 np.argwhere(timestep.action_mask[env]).tolist() if hasattr(venv, "action_name") else ()
             ):
@@ -569,6 +576,24 @@ def _observed(game: Game, state: State, player: int) -> object:
     return view.tobytes(), sorted(state.legal_actions(player)), information(player), state.acting()
 
 
+def _drawings(game: Game, key: int) -> str | None:
+    """Check a game's own drawings, and that a player's own is the same at positions that it cannot tell apart."""
+    for ply, (state, _) in enumerate(islice(_walk(game, key), MOST_DRAWN)):
+        draw: Any = getattr(state, "draw", None)
+        if draw is None:
+            return _does_not_apply("positions have no `draw`")
+        legal = {player: set(state.legal_actions(player)) for player in state.acting()}
+        for player in (None, *range(game.spec.num_players)):
+            drawn = draw(player)
+            may = set().union(*legal.values()) if player is None else legal.get(player, set())
+            if drawn is not None and (broken := fault(drawn, may)):
+                return f"`draw({player})` {broken}: step {ply}"
+            resample: Any = getattr(state, "resample", None)
+            if player in legal and resample and resample(player, fold_one(key, ply)).draw(player) != drawn:
+                return f"player {player}'s drawing gives away what is hidden from it: step {ply}"
+    return None
+
+
 def _keys(game: Game, key: int) -> str | None:
     """Check that the same moves lead to equal keys, and that positions with equal keys have the same legal moves."""
     known: dict[Hashable, list[tuple[int, list[int]]]] = {}
@@ -665,5 +690,6 @@ OF_POSITIONS: dict[str, Callable[[Game, int], str | None]] = {
     "chance is declared, and its probabilities sum to one": _at_each(_chance, chance=True),
     "positions of equal information look the same": _information,
     "a resampled position looks the same to its player": _at_each(_resampled),
+    "drawings are whole, and a player's shows nothing hidden": _drawings,
     "steps agree with positions, returns with rewards": _positions,
 }

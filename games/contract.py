@@ -256,7 +256,8 @@ class VecEnv(Protocol):
     """Step a batch of environments.
 
     Optional methods: `render(env) -> str`, the position as text; `describe(env, player) -> str`, what a player may see
-    of it; `action_name(env, player, action) -> str`; and, where the Spec is searchable, `states` (SearchableVecEnv).
+    of it; `picture(env, player) -> Drawing | None`, the same drawn (None as player: all of it); `action_name(env,
+    player, action) -> str`; and, where the Spec is searchable, `states` (SearchableVecEnv).
     """
 
     spec: Spec
@@ -291,7 +292,8 @@ class State(Protocol):
     Optional for hidden information: `information(player) -> Hashable`, equal for positions that this player cannot
     tell apart, and `resample(player, key) -> State`, a position drawn by `key` that this player cannot tell from the
     true one. Optional for display: `action_name(player, action) -> str`; `describe(player) -> str`, what this player
-    may see; and `__str__`, the whole position.
+    may see; `__str__`, the whole position; `draw(player) -> Drawing | None`, what this player may see as a picture, or
+    the whole position where `player` is None (games/drawing/).
     """
 
     def clone(self) -> "State": ...

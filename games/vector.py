@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from games.arrays import Actions, Views
 from games.contract import Game, Spec, State, TimeStep
+from games.drawing.svg import Drawing
 from games.errors import GameFailed, UserError, in_words
 from games.keys import draw_one, fold, fold_one, uniform_one
 
@@ -185,6 +186,11 @@ class Vector:
         """Return what a player may see of one environment as text; empty if it has none."""
         described: Any = getattr(self.envs[env], "describe", None)
         return described(player) if described else ""
+
+    def picture(self, env: int, player: int | None) -> Drawing | None:
+        """Return what one environment draws, all of it or what a player may see; None if it draws nothing."""
+        drawn: Any = getattr(self.envs[env], "picture", None)
+        return drawn(player) if drawn else None
 
     def action_name(self, env: int, player: int, action: int) -> str:
         """Return the name of an action."""

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from games.arrays import Actions
 from games.contract import Box, Spec, State, TimeStep, VecEnv
+from games.drawing.svg import Drawing
+from games.drawing.view import view
 from games.keys import fold, uniform
 from games.random_play import random_actions
 
@@ -56,6 +58,10 @@ class Wrapper:
     def describe(self, env: int, player: int) -> str:
         described = getattr(self.venv, "describe", None)
         return described(env, player) if described else ""
+
+    def picture(self, env: int, player: int | None) -> Drawing | None:
+        drawn = getattr(self.venv, "picture", None)
+        return drawn(env, player) if drawn else None
 
     def action_name(self, env: int, player: int, action: int) -> str:
         named = getattr(self.venv, "action_name", None)
@@ -225,7 +231,7 @@ class Messy(Wrapper):
         opening, playing = self._opening, ~self._opening[:, None]
         first_views = (age == self._opened) & (self.steps > 0)
         sign = np.where(self._noise() < self.phi, -1, 1) * ~first_views[:, None]
-        views = inner.obs * sign.astype(np.float32).reshape(*sign.shape, *[1] * (inner.obs.ndim - 2))
+        self._views = views = inner.obs * sign.astype(np.float32).reshape(*sign.shape, *[1] * (inner.obs.ndim - 2))
         return replace(
             inner,
             obs=views,
@@ -237,6 +243,12 @@ class Messy(Wrapper):
             first=age == 0,
             seed=self._seed.copy(),
         )
+
+    def picture(self, env: int, player: int | None) -> Drawing | None:
+        """Draw the position for everybody; for a player its view, whose noise the position would give away."""
+        if player is None:
+            return super().picture(env, player)
+        return view(self._views[env, player], player, self.spec.name)
 
     def _noise(self) -> NDArray[np.float64]:
         """Draw one number in [0, 1) for each view of this step [E, N]."""

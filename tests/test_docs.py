@@ -71,6 +71,8 @@ def games(printed: dict[str, str], folder: Path) -> None:
     assert len(checks) >= 7 and all(": passed" in text for text in checks)
     assert {"high_card", "nim", "pennies", "rendezvous"} <= set(printed["marl games list"].split())
     assert (folder / "nim.txt").exists() and "take two" in printed["marl games show 'my_games:Nim(stones=4)'"]
+    drawn = (folder / "nim.svg").read_text("utf-8"), (folder / "high_card.svg").read_text("utf-8")
+    assert drawn[0].startswith("<svg") and "your card: " in drawn[1].replace("\u00a0", " ")
     first, _ = means(printed["marl evaluate 'runs/nim(greedy=true)' --game my_games:Nim --against random"])
     assert first == 1.0  # the first to move wins Nim of seven stones
     searched = printed["marl evaluate 'uct(simulations=50)' --game my_games:HighCard --against random --seeds 30"]

@@ -30,9 +30,11 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from numpy.typing import NDArray
 
 from games import working_folder
+from games.adapters.frames import frame
 from games.adapters.reshaping import Change, Reshaping, reshaping
 from games.adapters.spaces import MOST_IDLE, Seats, one_line, spec_fields
 from games.contract import Payoff, Spec
+from games.drawing.svg import Drawing
 from games.errors import UserError, nearest
 from games.references import Reference
 from games.vector import Row, Vector
@@ -142,6 +144,10 @@ class GymnasiumRow:
 
     def render(self) -> str:
         return str(self.env.render()) if self.env.render_mode == "ansi" else ""
+
+    def picture(self, player: int | None) -> Drawing | None:
+        """Return what the environment draws, which shows everything."""
+        return frame(self.env, self.spec.name) if player is None else None
 
     def action_name(self, player: int, action: int) -> str:
         return str(action)

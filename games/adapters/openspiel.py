@@ -23,6 +23,8 @@ from open_spiel.python.observation import make_observation
 
 from games.arrays import Views
 from games.contract import Array, Discrete, Payoff, Spec, Symmetry, Turns
+from games.drawing.openspiel import DRAWERS
+from games.drawing.svg import Drawing
 from games.errors import UserError, nearest
 from games.keys import fold_one, uniform_one
 from games.references import Reference, parse
@@ -168,6 +170,11 @@ class OpenSpielState:
         name: str = self.native.action_to_string(player, action)
         return name
 
+    def draw(self, player: int | None) -> Drawing | None:
+        """Return the position as a drawing, where the game has a drawer (games/drawing/openspiel.py)."""
+        drawer = self._game.drawer
+        return drawer(self.native, player) if drawer else None
+
     def __str__(self) -> str:
         return str(self.native)
 
@@ -207,6 +214,7 @@ class OpenSpielGame:
         self.hidden = kind.information == pyspiel.GameType.Information.IMPERFECT_INFORMATION
         self.printed_whole = kind.short_name in _PRINTED_WHOLE
         self.recalls = kind.provides_information_state_string
+        self.drawer = DRAWERS.get(kind.short_name)
         perfect = kind.information == pyspiel.GameType.Information.PERFECT_INFORMATION
         resamples = perfect or (kind.short_name not in _RESAMPLED_WRONGLY and _resamples(self.native))
         self._state = ResampledState if resamples else OpenSpielState

@@ -40,9 +40,11 @@ from pettingzoo.env_registry.exceptions import FailedToImport
 from pettingzoo.utils.wrappers import BaseParallelWrapper, BaseWrapper
 
 from games import working_folder
+from games.adapters.frames import frame
 from games.adapters.reshaping import Reshaping, reshaping
 from games.adapters.spaces import MOST_IDLE, Seats, one_line, plain_space, plain_view, spec_fields
 from games.contract import Payoff, Spec
+from games.drawing.svg import Drawing
 from games.errors import UserError, nearest
 from games.references import Reference, bound
 from games.vector import Row, Vector
@@ -56,6 +58,7 @@ PACKAGES = (*FAMILIES, "mpe2")  # a reference read from a file may name these; a
 ZERO_SUM = ("tictactoe", "connect_four", "chess", "go", "rps", "leduc_holdem", "texas_holdem", "texas_holdem_no_limit")
 PERFECT = ("tictactoe", "connect_four", "chess", "go")  # nothing is hidden, and there is no chance
 TEAM = ("cooperative_pong", "hanabi", "pistonball", "simple_speaker_listener")
+DRAWN_IF_BUILT_SO = ("tictactoe",)  # they draw only in the mode of rendering that they were built with
 BATCHED_HERE = (  # SuperSuit's own ways to step many environments
     *("concat_vec_envs_v1", "gym_vec_env_v0", "pettingzoo_env_to_vec_env_v1"),
     *("stable_baselines3_vec_env_v0", "stable_baselines_vec_env_v0", "vectorize_aec_env_v0"),
@@ -156,6 +159,10 @@ class _SingleEnv:
 
     def render(self) -> str:
         return str(self.env.render()) if getattr(self.env, "render_mode", None) == "ansi" else ""
+
+    def picture(self, player: int | None) -> Drawing | None:
+        """Return what the environment draws, which shows everything."""
+        return frame(self.env, self.spec.name) if player is None or self.spec.perfect_information else None
 
     def action_name(self, player: int, action: int) -> str:
         return str(action)
@@ -625,9 +632,11 @@ def _builder(name: str, arguments: dict[str, Any]) -> Callable[..., Any]:
 
 
 def _render_mode(env: Any) -> str:
-    """Return "ansi", for text of positions; "rgb_array" for views of pixels, which some draw only then; or nothing."""
+    """Return "ansi", for text of positions; "rgb_array" where pixels need it from the beginning; or nothing."""
     modes, views = env.metadata.get("render_modes", ()), _spaces(env)[0]
-    pictures = all(plain_space(view).dtype == np.uint8 and len(plain_space(view).shape) == 3 for view in views)
+    pictures = _own_name(env) in DRAWN_IF_BUILT_SO or all(
+        plain_space(view).dtype == np.uint8 and len(plain_space(view).shape) == 3 for view in views
+    )
     return "ansi" if "ansi" in modes else "rgb_array" if "rgb_array" in modes and pictures else ""
 
 

@@ -17,6 +17,7 @@ import random
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,16 @@ import numpy as np
 import torch
 import vmas
 from numpy.typing import NDArray
+from vmas.simulator.core import Box, Entity, Sphere
 from vmas.simulator.environment import Environment
+from vmas.simulator.utils import Color
 
 from games.adapters.spaces import spec_fields
 from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Payoff, Spec
+from games.drawing.plane import Body, nearest_colour, plane
+from games.drawing.svg import Drawing
 from games.errors import UserError, nearest
 from games.references import Reference
 
@@ -117,10 +122,34 @@ class Vmas(Batch):
         for player, view in enumerate(self._seen):
             self.timestep.obs[:, player, : view.shape[1]] = view[: self.num_envs].numpy()
 
+    def picture(self, env: int, player: int | None) -> Drawing | None:
+        """Draw where everything is: VMAS's own drawing needs a display."""
+        if player is not None:
+            return None
+        world = self.env.world
+        bodies = [_body(entity, env, seat) for seat, entity in enumerate(world.agents)]
+        bodies = [*(_body(entity, env) for entity in world.landmarks), *bodies]
+        half = float(self.env.scenario.viewer_zoom) * 1.1
+        return plane(bodies, world.x_semidim or half, world.y_semidim or half, self.spec.name)
+
     def render(self, env: int) -> str:
         """Return where everything is in one environment, as text."""
         places = [(entity.name, *entity.state.pos[env].tolist()) for entity in self.env.world.entities]
         return "\n".join(f"{name} at {x:.3f}, {y:.3f}" for name, x, y in places)
+
+
+def _body(entity: Entity, env: int, seat: int | None = None) -> Body:
+    """Return an agent with its number, or a landmark, as it is drawn; one that nothing collides with is an outline."""
+    (x, y), shape = entity.state.pos[env].tolist(), entity.shape
+    colour = entity.color.value if isinstance(entity.color, Color) else entity.color
+    drawn = Body(
+        x, y, nearest_colour(*colour[:3]), angle=float(entity.state.rot[env, 0]), word="" if seat is None else str(seat)
+    )
+    if isinstance(shape, Sphere):
+        return replace(drawn, radius=shape.radius, hollow=not entity.collides(entity))
+    if isinstance(shape, Box):
+        return replace(drawn, length=shape.length, width=shape.width)
+    return replace(drawn, length=shape.length)
 
 
 def _build(reference: str, name: str, batch: int, options: dict[str, Any]) -> Environment:

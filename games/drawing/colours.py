@@ -12,6 +12,7 @@ COLOURS = {
     "ground": ("#ffffff", "#15181b"),
     "board": ("#eef1f4", "#23282e"),
     "square": ("#d5dce3", "#343b43"),  # the darker squares of a board
+    "frame": ("#5b6773", "#46505b"),  # around a board
     "empty": ("#ffffff", "#15181b"),
     "line": ("#9aa4af", "#5a636d"),
     "ink": ("#1f2429", "#e8eaec"),
@@ -27,7 +28,9 @@ COLOURS = {
     "back": ("#5b7f9c", "#3f5b72"),  # of a card
     "pip": ("#1c2024", "#1c2024"),  # on a card
     "red": ("#b3342b", "#b3342b"),
-    "food": ("#009e73", "#1bb88b"),
+    "food": ("#6f8f00", "#93b51f"),
+    "prey": ("#8a5a2b", "#b98556"),
+    "shine": ("#ffffff", "#ffffff"),
     "last": ("#e69f00", "#f0b429"),  # marks the last move
     "value": ("#cc79a7", "#d990b8"),  # numbers on moves
     "p0": ("#0072b2", "#3a9bd6"),

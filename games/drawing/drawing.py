@@ -1,9 +1,9 @@
 """Draw a game's position, for everybody or for one of its players.
 
-A game draws itself by one optional method, `draw(player) -> Drawing | None` of its `State`, or `picture(env, player)` of a
-`VecEnv`. With a player named, it reads nothing that is hidden from this player; None as player shows everything. Where
-a game has no such method, or returns None, its text is drawn: `str(state)` where nothing is hidden from who looks, else
-what `describe(player)` says, else the numbers of the player's view.
+A game draws itself by one optional method: `draw(player) -> Drawing | None` of its `State`, or of its `VecEnv`
+`picture(env, player)`. With a player named, it reads nothing that is hidden from this player; None as player shows
+everything. Where a game has no such method, or returns None, its text is drawn: `str(state)` where nothing is hidden
+from who looks, else what `describe(player)` says, else the numbers of the player's view.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ import numpy as np
 from games.arrays import Views
 from games.contract import Game, Spec, State, VecEnv
 from games.drawing.svg import Area, Drawing, on_top, rectangle, text
+from games.drawing.view import view
 from games.drawing.words import words
 from games.errors import theirs
 from games.vector import position
 
 __all__ = ["Area", "Drawing", "drawing_of", "drawing_of_frame", "with_values"]
 
-MOST_NUMBERS = 64  # of a view that are written out
 Kind = Literal["heat", "bars"]
 
 
@@ -32,27 +32,30 @@ def drawing_of(game: Game, state: State, player: int | None = None) -> Drawing:
     return _of_position(game.spec, state, player)
 
 
-def drawing_of_frame(venv: VecEnv, env: int = 0, player: int | None = None) -> Drawing:
+def drawing_of_frame(venv: VecEnv, env: int = 0, player: int | None = None, seen: Views | None = None) -> Drawing:
     """Return one environment of a batch as it is now, for all games: also for those without positions.
 
-    Raises UserError where the game's own `draw`, `describe` or `render` raises.
+    `seen` [*O] is the player's view at this step, which is drawn where the game has neither a picture nor words for it.
+    Raises UserError where the game's own `draw`, `picture`, `describe` or `render` raises.
     """
-    states: Any = getattr(venv, "states", None)
-    if venv.spec.searchable and states:
-        return _of_position(venv.spec, states(np.array([env]))[0], player)
     drawn = _called(venv, "picture", env, player)
     if drawn is not None:
         return drawn  # type: ignore[no-any-return]
+    states: Any = getattr(venv, "states", None)
+    if venv.spec.searchable and states:
+        return _of_position(venv.spec, states(np.array([env]))[0], player)
     told = _called(venv, "render", env) if _sees_all(venv.spec, player) else _called(venv, "describe", env, player)
+    if not told and seen is not None and player is not None:
+        return view(seen, player, venv.spec.name)
     return words(told or _title(venv.spec, player), venv.spec.name)
 
 
 def with_values(drawing: Drawing, values: Mapping[int, float], kind: Kind = "heat") -> Drawing:
     """Return a drawing with a number for each action, such as a policy or visits, over the places of the actions.
 
-    "heat" shades a place the more, the larger its number; "bars" draws a bar at its bottom. Both write the number of the
-    strongest actions. The largest number is the full shade, or length. Actions without a place are left out; of those
-    that share a place the numbers are added.
+    "heat" shades a place the more, the larger its number; "bars" draws a bar at its bottom. The largest number is the
+    full shade, or length, and the larger ones are written. Actions without a place are left out; of those that share a
+    place the numbers are added.
     """
     places: dict[Area, float] = {}
     for action, value in values.items():
@@ -92,10 +95,10 @@ def _of_position(spec: Spec, state: State, player: int | None) -> Drawing:
         return drawn  # type: ignore[no-any-return]
     if _sees_all(spec, player):
         with theirs(f"the position of '{spec.name}' has no text"):
-            told = position(state)
-    else:
-        told = _called(state, "describe", player, spec=spec) or _numbers(spec, state, player)
-    return words(told or _title(spec, player), spec.name)
+            return words(position(state) or _title(spec, player), spec.name)
+    assert player is not None
+    told = _called(state, "describe", player, spec=spec)
+    return words(told, spec.name) if told else view(_view(spec, state, player), player, spec.name)
 
 
 def _called(owner: Any, method: str, *arguments: Any, spec: Spec | None = None) -> Any:
@@ -116,10 +119,9 @@ def _title(spec: Spec, player: int | None) -> str:
     return spec.name if player is None else f"{spec.name}\nplayer {player}"
 
 
-def _numbers(spec: Spec, state: State, player: int | None) -> str:
-    """Return a player's view as numbers; most of a long one are left out."""
-    assert player is not None
-    view: Views = np.zeros(int(np.prod(spec.observation.shape)), spec.observation.dtype)
-    state.observe(player, view)
-    written = np.array2string(view.astype(np.float64), precision=3, suppress_small=True, threshold=MOST_NUMBERS)
-    return f"player {player} sees {len(view)} numbers:\n{written}"
+def _view(spec: Spec, state: State, player: int) -> Views:
+    """Return a player's view of a position [*O]."""
+    seen: Views = np.zeros(int(np.prod(spec.observation.shape)), spec.observation.dtype)
+    with theirs(f"`observe` of '{spec.name}' failed"):
+        state.observe(player, seen)
+    return seen.reshape(spec.observation.shape)

@@ -4,9 +4,10 @@ A drawing has no script, no style, no reference to anything outside, and no ids,
 Text is escaped here and nowhere else.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from xml.sax.saxutils import escape, quoteattr
 
 from games.drawing.colours import COLOURS
@@ -38,18 +39,27 @@ class Area:
 class Drawing:
     """A position as a picture, and where a click on it means an action.
 
-    `svg` is one <svg> element with the viewBox 0 0 width height. `targets` is empty where a game has no places to click.
-    Areas of several actions may be the same, or lie over each other: a click then means any of these.
+    `svg` is one <svg> element with the viewBox 0 0 width height. `targets` gives the place of each legal action that
+    has one; an action without a place, such as a pass, needs a button. Where a move goes from a place to another, as in
+    chess, `origins` has the first place and `targets` the second: a person clicks on an origin, and then on one of the
+    targets of the actions that begin there. Actions that still share a place, such as promotions, need a choice.
     """
 
     svg: str
     width: float
     height: float
     targets: Mapping[int, Area] = field(default_factory=dict)
+    origins: Mapping[int, Area] = field(default_factory=dict)
 
 
 def drawing(
-    width: float, height: float, shapes: Iterable[str], targets: Mapping[int, Area] | None = None, label: str = ""
+    width: float,
+    height: float,
+    shapes: Iterable[str],
+    targets: Mapping[int, Area] | None = None,
+    label: str = "",
+    *,
+    origins: Mapping[int, Area] | None = None,
 ) -> Drawing:
     """Return shapes on the page's ground as a Drawing; `label` says to screen readers what it is."""
     ground = rectangle(Area(0, 0, width, height), "ground")
@@ -57,13 +67,24 @@ def drawing(
     opened = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {number(width)} {number(height)}" role="img"{named}>'
     )
-    return Drawing("\n".join([opened, ground, *shapes, "</svg>"]), width, height, targets or {})
+    return Drawing("\n".join([opened, ground, *shapes, "</svg>"]), width, height, targets or {}, origins or {})
 
 
 def on_top(picture: Drawing, shapes: Iterable[str]) -> Drawing:
     """Return a drawing with more shapes over those that it has."""
     opened = picture.svg.removesuffix("</svg>").rstrip("\n")
-    return Drawing("\n".join([opened, *shapes, "</svg>"]), picture.width, picture.height, picture.targets)
+    return replace(picture, svg="\n".join([opened, *shapes, "</svg>"]))
+
+
+def in_dark(picture: Drawing) -> Drawing:
+    """Return a drawing in the colours of a dark page, for a picture that stands alone."""
+
+    def painted(found: re.Match[str]) -> str:
+        name = dict(part.split("-") for part in found[1].split())
+        fill = f' fill="{COLOURS[name["fill"]][1]}"' if "fill" in name else ' fill="none"'
+        return f'class="{found[1]}"{fill}' + (f' stroke="{COLOURS[name["stroke"]][1]}"' if "stroke" in name else "")
+
+    return replace(picture, svg=re.sub(r'class="([a-z0-9 -]*)" fill="[^"]*"(?: stroke="[^"]*")?', painted, picture.svg))
 
 
 def number(value: float) -> str:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Array, Discrete, Spec
+from games.drawing.colours import of_player
+from games.drawing.grid import Thing, grid
+from games.drawing.svg import Drawing
 
 MOVES = np.array([[0, -1], [0, 1], [-1, 0], [1, 0]])  # [A, (row, column)]
 
@@ -90,6 +93,14 @@ class CoinGame(Batch):
             planes[self._env, me, 1, self.player[:, other]] = 1
             planes[self._env, me, 2 + (self.owner != me), self.coin] = 1
         self.timestep.global_state[:] = planes[:, 0].reshape(self.num_envs, -1)
+
+    def picture(self, env: int, player: int | None) -> Drawing:
+        """Draw the whole board, which both players see."""
+        owner = int(self.owner[env])
+        things = [Thing(divmod(int(self.coin[env]), self.width), "coin", of_player(owner), "xo"[owner])]
+        for seat, cell in enumerate(self.player[env].tolist()):
+            things.append(Thing(divmod(cell, self.width), "player", of_player(seat), "XO"[seat], seat == player))
+        return grid(self.height, self.width, things, "coin game")
 
     def describe(self, env: int, player: int) -> str:
         """Return the whole board, which both players see."""

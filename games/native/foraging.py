@@ -27,9 +27,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from games.arrays import Actions, Bools, Ints
+from games.arrays import Actions, Bools, Ints, Views
 from games.batch import Batch
 from games.contract import Array, Discrete, Spec
+from games.drawing.colours import of_player
+from games.drawing.grid import Thing, grid
+from games.drawing.svg import Drawing
 
 LOAD = 5
 MOVES = np.array([[0, -1, 1, 0, 0, 0], [0, 0, 0, -1, 1, 0]])  # [2, A] rows and columns
@@ -203,6 +206,34 @@ class Foraging(Batch):
         possible[LOAD] = self._beside().any(0)
         return possible
 
+    def picture(self, env: int, player: int | None) -> Drawing:
+        """Draw the whole board, or what one player sees of it as it is in its view."""
+        if player is not None:
+            return self._picture_of_view(self.timestep.obs[env, player], player)
+        food = [_food(*thing) for thing in self.food[:, :, env].T.tolist() if thing[LEVEL]]
+        players = [
+            Thing((row, column), "player", of_player(seat), str(level))
+            for seat, (row, column, level) in enumerate(self.player[:, :, env].T.tolist())
+        ]
+        return grid(self.size, self.size, [*food, *players], "foraging")
+
+    def _picture_of_view(self, view: Views, player: int) -> Drawing:
+        """Draw a player's view: things relative to a corner, or the cells around it; the other players look alike."""
+        window = 2 * self.sight + 1
+        if self.grid:
+            others, food = ([[*at, view[plane, *at]] for at in np.argwhere(view[plane] > 0)] for plane in (0, 1))
+            own = [self.sight, self.sight, view[0, self.sight, self.sight]]
+            others = [thing for thing in others if thing[:LEVEL] != own[:LEVEL]]
+        else:
+            things = view.reshape(-1, 3).tolist()
+            count = self.food.shape[1]
+            food, own, others = things[:count], things[count], things[count + 1 :]
+            window = min(self.size, window)
+        shown = [_food(*thing) for thing in food if thing[LEVEL] > 0]
+        shown += [Thing((int(r), int(c)), "player", "faint", f"{level:g}") for r, c, level in others if level > 0]
+        shown.append(Thing((int(own[0]), int(own[1])), "player", of_player(player), f"{own[LEVEL]:g}", framed=True))
+        return grid(window, window, shown, "foraging", f"player {player}")
+
     def render(self, env: int) -> str:
         board = np.full((self.size, self.size), " .")
         for row, column, level in self.food[:, self.food[LEVEL, :, env] > 0, env].T:
@@ -210,6 +241,10 @@ class Foraging(Batch):
         for player, (row, column, level) in enumerate(self.player[:, :, env].T):
             board[row, column] = f"{ascii_uppercase[player % 26]}{level}"
         return "\n".join(" ".join(cells) for cells in board)
+
+
+def _food(row: float, column: float, level: float) -> Thing:
+    return Thing((int(row), int(column)), "food", "food", f"{level:g}")
 
 
 def seen(things: Ints, reach: Any) -> Ints:

@@ -10,9 +10,12 @@ steps. With eight of each the best return is 40: every capture costs two predato
 import numpy as np
 from numpy.typing import NDArray
 
-from games.arrays import Actions
+from games.arrays import Actions, Views
 from games.batch import Batch
 from games.contract import Array, Discrete, Spec
+from games.drawing.colours import of_player
+from games.drawing.grid import Shape, Thing, grid
+from games.drawing.svg import Drawing
 
 STAY, CATCH = 4, 5
 REWARD = 10.0
@@ -147,6 +150,30 @@ class PredatorPrey(Batch):
         beside = self.hunter[:, :, None] + self._steps[:4]  # [E, N, 4]
         self.legal[:, :, :4] = ~self._wall[beside] & self.hunting[:, :, None]
         self.legal[:, :, CATCH] = self.grid[PREY, self._env[:, None, None], beside].any(2) & self.hunting
+
+    def picture(self, env: int, player: int | None) -> Drawing:
+        """Draw the whole grid, or the window around a predator as it is in its view."""
+        if player is not None:
+            return self._picture_of_view(self.timestep.obs[env, player], player)
+        things = [self._thing(cell, "prey", "prey") for cell in self.prey[env, self.alive[env]]]
+        for seat in np.flatnonzero(self.hunting[env]).tolist():
+            things.append(self._thing(self.hunter[env, seat], "player", of_player(seat), str(seat)))
+        return grid(self.size, self.size, things, "predator and prey")
+
+    def _thing(self, cell: int, shape: Shape, colour: str, word: str = "") -> Thing:
+        row, column = divmod(int(cell), self.width)
+        return Thing((row - self.sight, column - self.sight), shape, colour, word)
+
+    def _picture_of_view(self, view: Views, player: int) -> Drawing:
+        """Draw what one predator sees [2, window, window]; the other predators look alike."""
+        things = [Thing((row, column), "prey", "prey") for row, column in np.argwhere(view[PREY]).tolist()]
+        for row, column in np.argwhere(view[HUNTERS]).tolist():
+            own = row == column == self.sight
+            colour, word = (of_player(player), str(player)) if own else ("faint", "")
+            things.append(Thing((row, column), "player", colour, word, own))
+        window = 2 * self.sight + 1
+        note = "" if things else "has captured a prey, and left with it"
+        return grid(window, window, things, "predator and prey", f"player {player} {note}".rstrip())
 
     def render(self, env: int) -> str:
         board = np.full(self.width * self.width, ".")

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from games.arrays import Actions
 from games.batch import Batch
 from games.contract import Array, Discrete, Spec
+from games.drawing.colours import of_player
+from games.drawing.plane import Body, plane
+from games.drawing.svg import Drawing
 
 Places = NDArray[np.complex128]  # x + iy
 
@@ -100,6 +103,15 @@ class Spread(Batch):
         view[:, :, 2 : 2 + players] = self.landmark[:, None] - here
         view[:, :, 2 + players : 1 + 2 * players] = self.position[:, self._others] - here
         self.timestep.global_state[:] = obs.reshape(self.num_envs, -1)
+
+    def picture(self, env: int, player: int | None) -> Drawing:
+        """Draw all places, which every player sees; points outside the square to 1.2 are drawn at its edge."""
+        landmarks = [Body(at.real, at.imag, "faint", 0.05, hollow=True) for at in self.landmark[env].tolist()]
+        players = [
+            Body(at.real, at.imag, of_player(seat), CONTACT / 2, word=f"{seat}", framed=seat == player)
+            for seat, at in enumerate(self.position[env].tolist())
+        ]
+        return plane([*players, *landmarks], 1.2, 1.2, "spread")
 
     def render(self, env: int) -> str:
         """Plot the square from -1 to 1; points outside are drawn at its edge."""

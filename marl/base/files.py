@@ -5,7 +5,8 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
@@ -94,16 +95,28 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_parts(path: Path, parts: Iterable[str]) -> None:
-    """Write a file under another name, then rename it, so that it is never there in part. Raises OSError.
+    """Write a file of text whole, as `written_whole` does."""
+    with written_whole(path) as partial, partial.open("x", encoding="utf-8", newline="\n") as file:
+        file.writelines(parts)
 
-    A symbolic link in its place is replaced, not followed.
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole, as `written_whole` does."""
+    with written_whole(path) as partial, partial.open("xb") as file:
+        file.write(content)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield another name, under which a file is to be written; then rename it, so that it is never there in part.
+
+    A symbolic link in its place is replaced, not followed. Raises OSError.
     """
     partial = path.with_name(f"{path.name}.partial")
     partial.unlink(missing_ok=True)
     try:
-        with partial.open("x", encoding="utf-8", newline="\n") as file:
-            file.writelines(parts)
-            file.flush()
+        yield partial
+        with partial.open("rb") as file:
             os.fsync(file.fileno())
     except BaseException:  # the disk is full, or the parts could not be made
         partial.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Groups of commands: ours, and what other packages add by the entry-point group `marl.commands`.
 
-An entry point names a Typer app, which becomes a group (`marl tournament run`), or a function, which becomes one command
-(`marl render`).
+An entry point names a Typer app, which becomes a group (`marl tournament run`), or a function, which becomes one
+command (`marl render`).
 """
 
 from importlib.metadata import EntryPoint

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from games.check import OF_PLAY, OF_POSITIONS, OF_TWINS, check_game
+from games.drawing.svg import Area, drawing, text
 from games.errors import UserError
 from games.registry import make
 from games.vector import GameEnv, vectorize
@@ -148,7 +149,34 @@ class Uninformed(NimState):
         return 0
 
 
+class Scribbler(NimState):
+    def draw(self, player):
+        return drawing(10, 10, ["<script>go()</script>"])
+
+
+class Presumptuous(NimState):
+    def draw(self, player):
+        return drawing(10, 10, [], {0: Area(0, 0, 10, 10)})  # also of who is not on turn
+
+
+class Telltale(NimState):
+    """Hides a number, which `resample` draws again, and writes it into everybody's drawing."""
+
+    hidden = 0
+
+    def resample(self, player, key):
+        other = self.clone()
+        other.hidden = key
+        return other
+
+    def draw(self, player):
+        return drawing(10, 10, [text(0, 0, str(self.hidden), 5)])
+
+
 BROKEN_STATES = {
+    "Scribbler": "drawings are whole, and a player's shows nothing hidden",
+    "Presumptuous": "drawings are whole, and a player's shows nothing hidden",
+    "Telltale": "drawings are whole, and a player's shows nothing hidden",
     "Careless": "a resampled position looks the same to its player",
     "Whimsical": "a resampled position looks the same to its player",
     "Uninformed": "positions of equal information look the same",
@@ -480,6 +508,12 @@ def test_an_optional_method_that_does_not_answer_is_reported(fault, monkeypatch)
     monkeypatch.setattr(Bent, fault, lambda self, *arguments: None, raising=False)
     found = broken("tests.games.test_check:Bent")
     assert list(found) == ["optional methods work"] and f"`{fault}` returned None" in found["optional methods work"]
+
+
+def test_a_picture_that_is_none_is_reported(monkeypatch):
+    monkeypatch.setattr(Bent, "picture", lambda self, env, player: "<svg/>", raising=False)
+    found = broken("tests.games.test_check:Bent")
+    assert found == {"optional methods work": "`picture(0, None)` is '<svg/>', expected a Drawing"}
 
 
 def test_json_has_the_documented_fields():

@@ -1,3 +1,4 @@
+from games.drawing.svg import Area, circle, drawing
 from marl import Array, Discrete, Spec
 
 
@@ -67,6 +68,12 @@ class NimState:
 
     def __str__(self):  # optional: the position for people
         return "o" * self.stones
+
+    def draw(self, player):  # optional: a picture, and where a click means an action
+        stones = [circle(30 + 40 * k, 30, 16, "p0") for k in range(self.stones)]
+        legal = self.legal_actions(player) if player in (None, self.player) else []
+        targets = {action: Area(10 + 40 * (self.stones - 1 - action), 10, 40, 40) for action in legal}
+        return drawing(20 + 40 * max(self.stones, 1), 60, stones, targets)
 
 
 import numpy as np
