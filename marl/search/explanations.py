@@ -20,7 +20,8 @@ def explanations(
     lines: Sequence[Line] | None = None,
 ) -> list[Explanation]:
     """Explain the choice of `chosen` [B] by `players` [B]; `lines` [B] are principal lines, if there are any."""
-    policy, visits = (result.dense(edges, num_actions) for edges in (result.policy, result.visits))
+    policy = result.dense(result.policy, num_actions)
+    visits = result.dense(result.visits.astype(np.float64), num_actions)
     values = result.value[np.arange(len(players)), players].tolist()
     rows = zip(chosen.tolist(), policy, values, visits.astype(np.int64), lines or [()] * len(chosen), strict=True)
     return [Explanation(*row) for row in rows]

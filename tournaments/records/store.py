@@ -269,8 +269,8 @@ class Store(StoreFile):
             )
             for id, game, seed, text, payoffs, termination, length, moves, rounding in rows:
                 seats = tuple(ids[number] for number in json.loads(text))
-                failed = tuple(failures.get(id, ()))
-                if not isinstance(moves, bytes | None) or any(f.player not in range(len(seats)) for f in failed):
+                theirs = tuple(failures.get(id, ()))
+                if not isinstance(moves, bytes | None) or any(f.player not in range(len(seats)) for f in theirs):
                     raise ValueError("a game's moves or failures are not as a release writes them")
                 yield (
                     str(id),
@@ -281,7 +281,7 @@ class Store(StoreFile):
                         length=int(length),
                         moves=moves,
                         rounding=None if rounding is None else float(rounding),
-                        failures=failed,
+                        failures=theirs,
                     ),
                 )
 

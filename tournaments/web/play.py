@@ -216,10 +216,11 @@ async def _hint(desk: Desk, session: Session, given: dict[str, int]) -> dict[str
     line, you = session.line, session.you
     adviser = await _adviser(desk, session, given.get("simulations", THOUGHTS[0]))
     answer = await desk.ask(Question(line, you, adviser, explain=True))
-    if answer.explanation is None:
+    why = answer.explanation
+    if why is None:
         raise UserError(answer.fault or "nobody here can give a hint; make your move")
     session.help("hint")
-    told = await desk.do(lambda: explained(desk.tables.at(line), you, you, answer.explanation))
+    told = await desk.do(lambda: explained(desk.tables.at(line), you, you, why))
     return told | {"agent": name_of(adviser), "ply": len(line.moves)}
 
 

@@ -206,15 +206,15 @@ async def _why(request: Request) -> Response:
         answer = await desk.ask(Question(line, player, identity, explain=True))
     except RunFailed as error:
         raise UserError(str(error)) from error
-    if answer.explanation is None:
+    why = answer.explanation
+    if why is None:
         raise UserError(answer.fault)
 
     def tell() -> dict[str, Any]:
         table = desk.tables.at(line)
-        return explained(table, player, _looks(table, seat), answer.explanation)  # type: ignore[arg-type]
+        return explained(table, player, _looks(table, seat), why)
 
-    told, played = await desk.do(tell), replay.line.moves[ply][player]
-    return Data(told | {"agent": replay.record.agents[player], "player": player, "ply": ply, "played": played})
+    return Data(await desk.do(tell) | {"played": replay.line.moves[ply][player]})
 
 
 async def known(desk: Desk, game: str, agent: StoredAgent) -> Identity:

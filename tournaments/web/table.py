@@ -65,7 +65,9 @@ class Table:
         self._venv = make(self.game, 1)
         self.spec = self._venv.spec
         self._numbers = isinstance(self.spec.action, Box)  # actions are numbers: nothing is legal or not
-        self.line = Line(self.game, -1)  # of no game: the first `set` begins anew
+        self.line = self._nowhere = Line(self.game, -1)  # of no game: the next `set` begins anew
+        self._timestep: TimeStep
+        self._decisions: NDArray[np.int64]  # [N] since the opening
 
     def set(self, line: Line) -> None:
         """Bring the table to the position after a line; raises UserError for a move that cannot be made there."""
@@ -85,14 +87,14 @@ class Table:
         if len(self.line.moves) == self.line.opening_moves:
             self._decisions[:] = 0  # agents begin where the opening ends
         self._decisions += self._timestep.acting[0]
+        line, self.line = self.line, self._nowhere  # should the game fail now
         self._timestep = self._venv.step(np.array([joint], np.float32 if self._numbers else np.int64))
-        self.over = bool(self._timestep.last[0])
-        self.line = self.line.then(joint)
+        self.over, self.line = bool(self._timestep.last[0]), line.then(joint)
         return done
 
     def _open(self, line: Line) -> None:
-        self._timestep: TimeStep = self._venv.reset(np.array([line.seed], np.uint64))
-        self._decisions: NDArray[np.int64] = np.zeros(self.spec.num_players, np.int64)  # [N] since the opening
+        self._timestep = self._venv.reset(np.array([line.seed], np.uint64))
+        self._decisions = np.zeros(self.spec.num_players, np.int64)
         self.over, self.line = False, replace(line, moves=())
 
     def _done(self, player: int, action: Any) -> Done:
@@ -167,7 +169,9 @@ def together(views: Sequence[View]) -> View:
     """Return single rows as one view of B rows, each of a seat of its own."""
     states = [view.states for view in views]
     return View(
-        *(np.concatenate([getattr(view, name) for view in views]) for name in ("obs", "action_mask", "player")),
+        obs=np.concatenate([view.obs for view in views]),
+        action_mask=np.concatenate([view.action_mask for view in views]),
+        player=np.concatenate([view.player for view in views]),
         row=np.arange(len(views)),
         first=np.concatenate([view.first for view in views]),
         key=np.concatenate([view.key for view in views]),
