@@ -4,6 +4,7 @@ import json
 import os
 import re
 import socket
+import sys
 import time
 from html.parser import HTMLParser
 
@@ -342,3 +343,34 @@ def test_a_reference_in_an_address_runs_nothing(page, tmp_path, monkeypatch):
         for name in ("/runs/{}", "/tournaments/board?agent={}", "/sweeps/{}", "/populations/{}", "/reports/board/{}"):
             assert page.ask(name.format(reference.replace(" ", "%20").replace("'", "%27"))).status in (404, 422)
     assert not (tmp_path / "canary").exists()
+
+
+def test_what_hostile_files_name_is_not_imported(tmp_path, serve, monkeypatch):
+    """Runs, populations and stores whose games, agents and algorithms are code: their pages say what they say."""
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'canary')!r}, 'w')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    runs = tmp_path / "runs"
+    for place, line in enumerate(
+        ("game: evil:Game", "algorithm: evil:Learner", "wrappers: ['evil:Wrapper']", "[" * 5000)
+    ):
+        run = write_run(runs / f"run{place}", metrics=[{"step": 1, "entropy": 1.0}])
+        (run / "config.yaml").write_text(
+            f"game: openspiel:tic_tac_toe\nalgorithm: ippo\n{line}\n".replace(
+                "game: openspiel:tic_tac_toe\nalgorithm: ippo\ngame", "algorithm: ippo\ngame"
+            )
+        )
+    for method in ("psro", "league", "pbt", "evil:Method", "[1]"):
+        folder = runs / f"population-{len(list(runs.iterdir()))}"
+        (folder / "rounds").mkdir(parents=True)
+        (folder / "config.yaml").write_text(
+            f"method: {method}\ngame: evil:Game\nlearner: {{algorithm: evil:Learner}}\n"
+        )
+        (folder / "population.json").write_text('{"format": 2, "members": [{"id": "a", "reference": "evil:Agent"}]}')
+    write_store(runs / "board", agents=("evil:Agent", "evil:Agent(x=1)"), game="evil:Game")
+    page = serve(runs)
+    assert page.ask("/").status == 200 and page.ask("/tournaments/board").status == 200
+    for place in page.app.state.places.all():
+        for kind in place.kinds:
+            assert page.ask(f"/{kind}s/{place.name}").status in (200, 422), place
+            assert page.ask(f"/api/{kind}s/{place.name}").status in (200, 404, 422), place
+    assert not (tmp_path / "canary").exists() and "evil" not in sys.modules

@@ -143,7 +143,7 @@ class GrowingLogs:
             return
         with self._lock:
             log = self.logs.metrics
-            arrays = {"steps": np.array(log.steps)}
+            arrays: dict[str, Any] = {"steps": np.array(log.steps)}
             faults = {}
             for place, (name, column) in enumerate(log.columns.items()):
                 faults[name] = column.fault
