@@ -55,10 +55,8 @@ def connect_four(native: Any, player: int | None) -> Drawing:
             shapes.append(circle(x, y, board.cell * 0.3, "", "shine", 1.5))
     if (moved := last(native)) is not None:
         column = moved[1]
-        row = next(
-            row for row in range(board.rows) if rows[row][column] in (CROSS, NOUGHT)
-        )  # the highest disc of the column
-        shapes.append(circle(*board.area(row, column).centre, board.cell * 0.12, "white"))
+        highest = next(row for row in range(board.rows) if rows[row][column] in (CROSS, NOUGHT))
+        shapes.append(circle(*board.area(highest, column).centre, board.cell * 0.12, "white"))
     for cells in _lines(rows, native.get_game().get_parameters().get("x_in_row", 4)):
         (x1, y1), (x2, y2) = (board.area(*cell).centre for cell in (cells[0], cells[-1]))
         shapes.append(line(x1, y1, x2, y2, "white", 6))
@@ -92,15 +90,14 @@ def breakthrough(native: Any, player: int | None) -> Drawing:
     board = Board(count, columns, turned=player == 0)  # player 0, black, begins above
     shapes = chequered(board)
     if (moved := last(native)) is not None:
-        shapes += [board.marked(*cell) for cell in _from_to(native.action_to_string(*moved), count)]
+        shapes += [board.marked(*cell) for cell in _from_to(moved[1], columns)]
     for place, mark in enumerate("".join(rows)):
         if mark in "bw":
             shapes += _man(_cell(board, place), "black" if mark == "b" else "white")
     shapes += board.names(downwards(count), letters(columns))
     origins, targets = {}, {}
     for action in legal(native, player):
-        begin, end = _from_to(native.action_to_string(native.current_player(), action), count)
-        origins[action], targets[action] = board.area(*begin), board.area(*end)
+        origins[action], targets[action] = (board.area(*cell) for cell in _from_to(action, columns))
     return drawing(board.width, board.height, shapes, targets, "breakthrough", origins=origins)
 
 
@@ -120,10 +117,14 @@ def _man(area: Area, fill: str) -> list[str]:
     return [path(PAWN, fill, "edge" if fill == "white" else "white", 3.5, x=area.x, y=area.y, scale=area.width / 100)]
 
 
-def _from_to(move: str, rows: int) -> list[tuple[int, int]]:
-    """Return the cells of a move such as a7b6, or a7b6* for a capture."""
-    squares = re.findall(r"([a-z])(\d+)", move)
-    return [(rows - int(rank), ord(file) - ord("a")) for file, rank in squares]
+def _from_to(action: int, columns: int) -> list[tuple[int, int]]:
+    """Return the cells of an action of breakthrough: (cell * 6 + way) * 2, and 1 more for a capture.
+
+    The ways are to the left, straight and to the right, first downwards, then upwards.
+    """
+    cell, way = divmod(action // 2, 6)
+    row, column = divmod(cell, columns)
+    return [(row, column), (row + (1 if way < 3 else -1), column + way % 3 - 1)]
 
 
 def othello(native: Any, player: int | None) -> Drawing:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from games.drawing.boards import breakthrough, connect_four, go, othello, tic_tac_toe
-from games.drawing.cards import kuhn, leduc
 from games.drawing.chess import chess
 from games.drawing.hearts import hearts
 from games.drawing.hex import hex
+from games.drawing.poker import kuhn, leduc
 from games.drawing.svg import Drawing
 
 # A drawer gets a state of OpenSpiel's, and the player who looks; None sees everything.

@@ -8,7 +8,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 from games.drawing.colours import COLOURS
 from games.text import shown
@@ -63,10 +63,9 @@ def drawing(
 ) -> Drawing:
     """Return shapes on the page's ground as a Drawing; `label` says to screen readers what it is."""
     ground = rectangle(Area(0, 0, width, height), "ground")
-    named = f" aria-label={quoteattr(shown(label))}" if label else ""
-    opened = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {number(width)} {number(height)}" role="img"{named}>'
-    )
+    named = f' aria-label="{_escaped(label)}"' if label else ""
+    box = f"0 0 {number(width)} {number(height)}"
+    opened = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" role="img"{named}>'
     return Drawing("\n".join([opened, ground, *shapes, "</svg>"]), width, height, targets or {}, origins or {})
 
 
@@ -77,14 +76,19 @@ def on_top(picture: Drawing, shapes: Iterable[str]) -> Drawing:
 
 
 def in_dark(picture: Drawing) -> Drawing:
-    """Return a drawing in the colours of a dark page, for a picture that stands alone."""
+    """Return a drawing in the colours of a dark page, for a picture that stands alone.
+
+    Shapes that were not made by the functions below may stay as they are.
+    """
 
     def painted(found: re.Match[str]) -> str:
-        name = dict(part.split("-") for part in found[1].split())
-        fill = f' fill="{COLOURS[name["fill"]][1]}"' if "fill" in name else ' fill="none"'
-        return f'class="{found[1]}"{fill}' + (f' stroke="{COLOURS[name["stroke"]][1]}"' if "stroke" in name else "")
+        name = {what: colour for what, _, colour in (part.partition("-") for part in found[1].split())}
+        if not set(name.values()) <= COLOURS.keys():
+            return found[0]
+        fill, stroke = (COLOURS[name[what]][1] if what in name else "" for what in ("fill", "stroke"))
+        return f'class="{found[1]}" fill="{fill or "none"}"' + (f' stroke="{stroke}"' if stroke else "")
 
-    return replace(picture, svg=re.sub(r'class="([a-z0-9 -]*)" fill="[^"]*"(?: stroke="[^"]*")?', painted, picture.svg))
+    return replace(picture, svg=re.sub(r'class="([^"]*)" fill="[^"]*"(?: stroke="[^"]*")?', painted, picture.svg))
 
 
 def number(value: float) -> str:
@@ -131,20 +135,30 @@ def text(
     anchor: str = "middle",
     bold: bool = False,
     monospaced: bool = False,
+    halo: bool = False,
 ) -> str:
-    """Return one line of text whose baseline begins, ends or is centred at (x, y), by `anchor`."""
+    """Return one line of text whose baseline begins, ends or is centred at (x, y), by `anchor`.
+
+    With a halo it can be read on whatever lies below it.
+    """
     family = "monospace" if monospaced else "sans-serif"
     weight = ' font-weight="bold"' if bold else ""
     start = "" if anchor == "start" else f' text-anchor="{anchor}"'
-    spaced = escape(shown(words)).replace(" ", "\u00a0")  # SVG would fold several spaces into one
+    spaced = _escaped(words).replace(" ", "\u00a0")  # SVG would fold several spaces into one
     place = f'{_numbers(x=x, y=y)} font-family="{family}"{_numbers(**{"font-size": size})}'
-    return f"<text{place}{weight}{start}{_paint(fill)}>{spaced}</text>"
+    paint = f'{_paint(fill, "ground", size / 4)} paint-order="stroke" stroke-linejoin="round"' if halo else _paint(fill)
+    return f"<text{place}{weight}{start}{paint}>{spaced}</text>"
 
 
 def image(area: Area, png: bytes) -> str:
     """Return a picture of pixels, which stands in the drawing itself."""
     place = _numbers(x=area.x, y=area.y, width=area.width, height=area.height)
     return f'<image{place} href="data:image/png;base64,{b64encode(png).decode()}"/>'
+
+
+def _escaped(words: str) -> str:
+    """Return words for the content of an element, or for an attribute."""
+    return escape(shown(words), {'"': "&quot;"})
 
 
 def _numbers(**values: float) -> str:

@@ -30,6 +30,8 @@ class DrawnState(NimState):
     def draw(self, player):
         if self.stones == 1:
             return None
+        if self.stones == 3:
+            return "<svg/>"
         if self.stones == 2:
             raise ValueError("no\npencil")
         return drawing(100, 40, [rectangle(Area(0, 0, 40, 40), "board")], {0: Area(0, 0, 40, 40)}, "nim")
@@ -58,6 +60,8 @@ def test_a_game_draws_itself_by_one_method():
     game = Drawn()
     assert drawing_of(game, game.initial_state()).targets == {0: Area(0, 0, 40, 40)}
     assert words(drawing_of(game, DrawnState(1, 0))) == ["o"]  # None: its text
+    with pytest.raises(UserError, match=r"`draw` of 'nim' returned '<svg/>', expected a Drawing, or None"):
+        drawing_of(game, DrawnState(3, 0))
     with pytest.raises(UserError, match=r"`draw` of 'nim' failed: ValueError: no pencil .*test_drawing.py"):
         drawing_of(game, DrawnState(2, 0))
 
@@ -104,10 +108,11 @@ def test_numbers_over_the_places_of_actions():
     places = {0: Area(0, 0, 50, 50), 1: Area(50, 0, 50, 50), 2: Area(50, 0, 50, 50), 3: Area(0, 50, 50, 50)}
     plain = drawing(100, 100, [], places)
     shaded = with_values(plain, {0: 0.2, 1: 0.3, 2: 0.5, 3: 0.0, 9: 7.0})  # 9 has no place
-    assert shaded.targets == places and words(shaded) == ["0.2", "0.8"]
+    assert shaded.targets == places and words(shaded) == ["20%", "80%"]
     opacity = [float(shape["opacity"]) for shape in shapes(shaded, "rect") if shape["class"] == "fill-value"]
     assert opacity == [0.3, 0.75]
     bars = [shape for shape in shapes(with_values(plain, {0: 1, 1: 4}, "bars"), "rect") if "value" in shape["class"]]
+    assert words(with_values(plain, {0: 12, 1: 1234.0, 2: 100, 3: 3})) == ["1334"]
     assert [float(bar["width"]) for bar in bars] == [11.5, 46.0]
     assert with_values(plain, {}).svg == with_values(plain, {0: 0.0}).svg == plain.svg
     assert with_values(plain, {0: -1.0, 1: float("nan")}).svg == plain.svg
@@ -124,6 +129,13 @@ def test_every_colour_has_its_rules_and_dark_replaces_all():
         for part in shape["class"].split():
             what, name = part.split("-")
             assert shape[what] == COLOURS[name][1]
+
+
+def test_a_stranger_s_shapes_and_words_stay_in_the_dark_as_they_are():
+    words_like_shapes = 'class="fill-ink" fill="x"'
+    shape = '<rect class="mine fill-mine" fill="red" stroke="red"/>'
+    plain = drawing(50, 50, [shape, text(0, 9, words_like_shapes, 9)], label=words_like_shapes)
+    assert fault(plain, []) == "" and shape in in_dark(plain).svg and words(in_dark(plain)) == [words_like_shapes]
 
 
 def test_coordinates_are_short():
