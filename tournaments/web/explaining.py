@@ -36,7 +36,7 @@ def explained(table: Table, player: int, seen_by: int | None, told: Explanation)
         "text": told.text,
         "line": _names(table, player, told.line),
         "simulations": made or None,
-        "svg": Markup(with_values(drawing, {a: round(100 * w) for a, w in weights.items()}, kind).svg),
+        "svg": Markup(with_values(drawing, weights, kind).svg),
         "rows": [
             {
                 "action": action,
