@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install quickstart docs test test-slow fuzz torture check format bench
+.PHONY: install quickstart docs test web-test test-slow fuzz torture check format bench
 install: .venv/developing
 
 .venv/playing: pyproject.toml constraints.txt
@@ -36,7 +36,12 @@ docs: .venv/documenting
 
 test: install
 	@echo "The fast tests (about ten minutes on two cores)"
-	$(BIN)/python -m pytest -n 2 -m "not slow" -rs
+	$(BIN)/python -m pytest -n 2 -m "not slow and not browser" -rs
+
+# The page in a real browser: the system's Chromium, or the one that the variable CHROMIUM names. Without one they are skipped.
+web-test: install
+	@echo "The page in a browser (about two minutes on two cores)"
+	$(BIN)/python -m pytest -m browser -rs
 
 # What differs from run to run: property tests with twenty times the examples of `make test`, and hostile input to every command.
 fuzz: install
@@ -45,7 +50,7 @@ fuzz: install
 
 test-slow: install
 	@echo "The learning checks (twenty to thirty minutes on two cores)"
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 -m "slow and not browser"
 
 check: install
 	@echo "Format, lint, types, imports (about a minute)"

@@ -5,6 +5,7 @@ closes and the worker ends. A process that runs arbitrary code runs behind a `sh
 parent nor escape its limits.
 """
 
+import math
 import os
 import select
 import signal
@@ -49,10 +50,18 @@ class Worker:
         with suppress(OSError):  # the worker is dead: `answer` raises WorkerDied
             self.connection.send(request)
 
-    def answer(self) -> Any:
-        """Return what the method returned; raises the error of its Failure, and WorkerDied if the worker is dead."""
-        while not self.connection.poll(1.0):
+    def answer(self, seconds: float = math.inf) -> Any:
+        """Return what the method returned; raises the error of its Failure, and WorkerDied if the worker is dead.
+
+        A worker that has not answered after `seconds` is killed.
+        """
+        deadline = time.monotonic() + seconds
+        while not self.connection.poll(min(1.0, seconds)):
             self.check_alive()
+            if time.monotonic() > deadline:
+                self._process.kill()
+                self._process.wait()
+                raise WorkerDied(f"{self._name} took longer than {seconds:g} seconds, and was ended; ask for less")
         try:
             answer = self.connection.recv()
         except (EOFError, OSError):  # it died before it had answered, or while it answered

@@ -31,8 +31,9 @@ FLOORS = (
     ("tournaments.playback",),
     ("tournaments",),
     ("tournaments.populations",),
+    ("tournaments.web",),
     ("marl.cli",),
-    ("tournaments.commands", "tournaments.populations.commands"),
+    ("tournaments.commands", "tournaments.populations.commands", "tournaments.web.commands"),
     ("marl",),  # the public face: what else sees it sees through it
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
@@ -40,7 +41,7 @@ TOURNAMENTS = tuple(room for room in LEVEL if room.startswith("tournaments") and
 # What a room does not see although it lies below: commands of other packages come by entry point, and tournaments of
 # agents do not train them.
 NOT_SEEN = {"marl.cli": TOURNAMENTS} | {
-    room: ("marl.training",) for room in TOURNAMENTS if room != "tournaments.populations"
+    room: ("marl.training",) for room in TOURNAMENTS if room not in ("tournaments.populations", "tournaments.web")
 }
 
 

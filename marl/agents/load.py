@@ -49,6 +49,7 @@ from marl.search.agent import UctAgent
 LOADED = ("config", "spec", "state", "device")  # parameters of Learner.load_agent that users cannot set
 MAKE = "name a run's folder, as `marl train` makes it"
 MIXTURE = "mixture"  # mixture(RUN): a population's mixture
+PERSON = "person:"  # how the ids and references of people begin, whose games a store may hold
 FROZEN = "frozen"  # the argument by which a user names all members of a population
 _OF_POPULATIONS = {FROZEN: Parameter(FROZEN, Parameter.KEYWORD_ONLY, annotation=bool)}
 _OF_A_MIXTURE = re.compile(rf"{MIXTURE}\((.*)\)", re.DOTALL)
@@ -167,6 +168,10 @@ def read(text: str) -> Reference:
     """
     if mixture := _OF_A_MIXTURE.fullmatch(text.strip()):
         return Reference("", MIXTURE, (("of", mixture[1].strip()),))
+    if text.strip().startswith(PERSON):
+        raise UserError(
+            f"expected an agent that can be asked, got {written(text)}, a person; people play by `marl web`"
+        )
     path = _existing(text)
     try:
         reference = parse(text)

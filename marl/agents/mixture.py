@@ -10,8 +10,8 @@ import numpy as np
 from games.arrays import Floats, Ints
 from games.contract import Box, Spec
 from games.keys import draw, streams
-from marl.rollout.agent import Agent
-from marl.rollout.types import AgentFailed, Decision, Hidden, View
+from marl.rollout.agent import Agent, explain_of
+from marl.rollout.types import AgentFailed, Decision, Explanation, Hidden, View
 
 _NOBODY = -1  # no member is drawn yet
 
@@ -44,8 +44,7 @@ class Mixture:
         return MixtureHidden(self.member, np.full(rows, _NOBODY), {})
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        drawn = draw(streams(view.key, "member of a mixture")[:, 0], self.weights.T[view.player])
-        member = np.where(hidden.member == _NOBODY, drawn, hidden.member)
+        member = self._drawn(view, hidden)
         after = MixtureHidden(self.member, member, {})
         action = _no_actions(self._action, len(view))
         failed: dict[int, AgentFailed] = {}
@@ -61,6 +60,24 @@ class Mixture:
             notes |= {int(rows[row]): note for row, note in decision.notes.items()}
             after.put(index, rows, own)
         return Decision(action, failed=failed, notes=notes), after
+
+    def explain(self, view: View, hidden: Hidden) -> list[Explanation]:
+        """Explain the rows of each member by what it tells; of a member that tells nothing, by its action."""
+        if view.states is not None:
+            view = replace(view, states=functools.cache(view.states))  # members ask for disjoint rows of them
+        found: list[Explanation] = []
+        for row, index in enumerate(self._drawn(view, hidden).tolist()):
+            one, own, member = view.take(row), hidden.of(index, slice(row, row + 1)), self.member(index)
+            ask = explain_of(member)
+            told = ask(one, own)[0] if ask else Explanation(member.act(one, own)[0].action.tolist()[0])
+            who = f"member {index + 1} of {len(self._load)} plays this game"
+            found.append(replace(told, text=f"{who}; {told.text}" if told.text else who))
+        return found
+
+    def _drawn(self, view: View, hidden: Hidden) -> Ints:
+        """Return the member that plays each row [B]."""
+        drawn = draw(streams(view.key, "member of a mixture")[:, 0], self.weights.T[view.player])
+        return np.where(hidden.member == _NOBODY, drawn, hidden.member)
 
 
 class MixtureHidden:

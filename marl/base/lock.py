@@ -66,6 +66,22 @@ def held(folder: Path, what: str, elsewhere: str = ELSEWHERE) -> Iterator[None]:
         os.close(file)
 
 
+def holder(folder: Path) -> Holder | None:
+    """Return who holds a folder, by the record in its lock file alone: nothing is locked, and nothing written.
+
+    None where the file is not there, or names a process that has certainly ended.
+    """
+    try:
+        file = os.open(folder / FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        recorded = _recorded(file)
+    finally:
+        os.close(file)
+    return None if recorded is None or _gone(recorded, locked=False) else recorded
+
+
 def _take(path: Path, holder: Holder, elsewhere: str) -> int:
     """Take the lock and return its open file; raises UserError if another process holds it."""
     if path.is_symlink():  # not a lock of ours: it must not be followed

@@ -5,8 +5,6 @@ game's own words for this player (`describe`), else the numbers of its view. Wha
 sees it.
 """
 
-from typing import Any
-
 import numpy as np
 
 from games import rounding
@@ -14,6 +12,7 @@ from games.contract import Box, Spec, VecEnv
 from games.errors import UserError
 from games.keys import fold_one, stream
 from games.registry import make
+from games.witness import tells_moves
 from games.words import Moves, sees, word, words_at
 from marl.agents.load import load_entrant
 from marl.base.terminal import Terminal
@@ -90,20 +89,12 @@ class Announced:
         return decision, hidden
 
     def _seen(self, view: View, player: int) -> bool:
-        """Return whether the person can tell which move was made: each that is legal, and none, reads otherwise to it.
+        """Return whether the person can tell which move was made.
 
         Where positions cannot be cloned, or do not tell what a player may see, the person's next view has to do.
         """
-        before: Any = view.states()[0] if view.states else None
-        if not hasattr(before, "describe") or before.acting() != (player,):
-            return False
-        legal = np.flatnonzero(view.action_mask[0]).tolist()
-        told = [before.describe(self._person.player)]
-        for action in legal:
-            after = before.clone()
-            after.apply([action] * self._venv.spec.num_players)  # the entries of those who do not act are ignored
-            told.append(after.describe(self._person.player))
-        return len(legal) > 1 and len(set(told)) == len(told)
+        states = view.states() if view.states else []
+        return any(tells_moves(self._venv.spec, state, player, self._person.player) for state in states)
 
 
 def play(game: str, against: str, seat: int, seed: int, console: Terminal) -> None:

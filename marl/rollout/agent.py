@@ -1,11 +1,11 @@
 """Agents make the decisions. An agent keeps no state between two calls; the rollout owns its hidden state.
 
 An agent may have three more methods: `policy` tells the probabilities with which it acts, `value` the return that it
-expects, `preferences` how it ranks the actions. An agent has no `policy` if its randomness spans decisions (drawn once
-an episode), or if nobody can compute its probabilities (a search with random playouts). It needs `preferences` only
-where it has no policy, or where its policy does not say what comes after its best action. An agent with `whole_team =
-True` plays only where it holds all seats of a game, since each of its players sees what those before it choose:
-`play_episodes` refuses other seatings.
+expects, `explain` why it chooses its action, `preferences` how it ranks the actions. An agent has no `policy` if its
+randomness spans decisions (drawn once an episode), or if nobody can compute its probabilities (a search with random
+playouts). It needs `preferences` only where it has no policy, or where its policy does not say what comes after its
+best action. An agent with `whole_team = True` plays only where it holds all seats of a game, since each of its players
+sees what those before it choose: `play_episodes` refuses other seatings.
 
 random                              a legal action, uniformly
 mcts(simulations=100)               OpenSpiel's own C++ search with random playouts: a fixed anchor
@@ -19,6 +19,7 @@ my_package.bots:Pavlov()            anyone's class with `act(view, hidden)`
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,12 +28,13 @@ from numpy.typing import NDArray
 from games.contract import Box, Spec
 from games.keys import choose
 from games.random_play import random_points
-from marl.rollout.types import Decision, Hidden, View
+from marl.rollout.types import Decision, Explanation, Hidden, View
 
 LogProbs = NDArray[np.float32]  # [B, A] of the actions; -inf at illegal ones
 Policy = Callable[[View, Hidden], tuple[LogProbs, Hidden]]
 Value = Callable[[View, Hidden], NDArray[np.float32]]
 Preferences = Callable[[View, Hidden], NDArray[Any]]  # [B, A]; higher is better, -inf where it proposes nothing
+Explain = Callable[[View, Hidden], list[Explanation]]
 
 
 class Agent(Protocol):
@@ -66,6 +68,10 @@ class AskableAgent(Agent, Protocol):
         """Return numbers [B, A] that rank the actions: higher is better, -inf for what the agent does not propose."""
         ...
 
+    def explain(self, view: View, hidden: Hidden) -> list[Explanation]:
+        """Return for each row [B] the action that `act` chooses there, by the same keys, and why."""
+        ...
+
 
 def policy_of(agent: Any) -> Policy | None:
     """Return an agent's method `policy`, or None if it has none."""
@@ -94,6 +100,26 @@ def preferences_of(agent: Any) -> Preferences | None:
 def keeps_memory(agent: Agent) -> bool:
     """Return whether an agent has hidden states: what it did before counts in its next decision."""
     return agent.initial_hidden(1) is not None
+
+
+def explain_of(agent: Any) -> Explain | None:
+    """Return an agent's method `explain`; of an agent without, one that tells its policy and its value.
+
+    None if it has none of the three.
+    """
+    found: Explain | None = _method(agent, "explain")
+    if found is None and (policy_of(agent) or value_of(agent)):
+        return partial(_explained, agent)
+    return found
+
+
+def _explained(agent: Any, view: View, hidden: Hidden) -> list[Explanation]:
+    """Explain the decisions [B] of an agent by its policy and its value."""
+    policy, value = policy_of(agent), value_of(agent)
+    probabilities = np.exp(policy(view, hidden)[0].astype(np.float64)) if policy else [None] * len(view)
+    values = value(view, hidden).tolist() if value else [None] * len(view)
+    actions = agent.act(view, hidden)[0].action.tolist()
+    return [Explanation(*row) for row in zip(actions, probabilities, values, strict=True)]
 
 
 def _method(agent: Any, name: str) -> Any:

@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 from games.contract import Box, Spec
 from games.errors import RunFailed, UserError, in_words
 from games.text import cut, shown
-from marl.rollout.agent import Agent, LogProbs, Policy, Value, plays_whole_team, policy_of, value_of
+from marl.rollout.agent import (
+    Agent,
+    Explain,
+    LogProbs,
+    Policy,
+    Value,
+    explain_of,
+    plays_whole_team,
+    policy_of,
+    value_of,
+)
 from marl.rollout.types import AgentFailed, Decision, Hidden, Offence, View
 
 MOST_DETAIL = 300  # characters of a forfeit's detail
@@ -260,6 +270,12 @@ class Answerable:
         ask = value_of(self.unwatched)
         return ask and (lambda view, hidden: self._answer(lambda: _finite(ask(view, hidden), view)))
 
+    @property
+    def explain(self) -> Explain | None:
+        """Return the agent's `explain`, if it can tell anything; it raises RunFailed where that fails."""
+        ask = explain_of(self.unwatched)
+        return ask and (lambda view, hidden: self._answer(lambda: ask(view, hidden)))
+
     def _answer(self, ask: Callable[[], Result]) -> Result:
         try:
             return ask()
@@ -268,7 +284,8 @@ class Answerable:
         except Exception as error:  # a user's code may raise anything
             detail = error.detail if isinstance(error, AgentFailed) else _failed(error).detail
             raise RunFailed(
-                f"the agent '{self._name}' {told(detail)}, when asked for its policy or value; mend it, or leave it out"
+                f"the agent '{self._name}' {told(detail)}, when asked for its policy, its value or an explanation; "
+                "mend it, or leave it out"
             ) from error
 
 
@@ -316,6 +333,11 @@ class Trusted:
     @property
     def value(self) -> Value | None:
         ask = value_of(self._agent)
+        return ask and self._no_forfeit()(ask)
+
+    @property
+    def explain(self) -> Explain | None:
+        ask = explain_of(self._agent)
         return ask and self._no_forfeit()(ask)
 
     def initial_hidden(self, rows: int) -> Hidden:

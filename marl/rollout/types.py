@@ -168,6 +168,18 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """Why an agent chooses an action at one row of a view; what it cannot tell is None or empty."""
+
+    action: int | list[float]  # what `act` chooses there, by the same key
+    policy: NDArray[np.float64] | None = None  # [A] the probabilities with which it acts; of a search, its policy
+    value: float | None = None  # the return that the view's player expects from here on
+    visits: NDArray[np.int64] | None = None  # [A] how often a search has taken each action
+    line: tuple[int, ...] = ()  # the principal line of a search: the actions that it expects, this one first
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Trajectory:
     """What was seen at t `[T+1, ...]` and what was done at t `[T, ...]`.
 

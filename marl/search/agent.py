@@ -14,8 +14,9 @@ from games.keys import Keys, draw, fold, uniform
 from games.registry import twin
 from marl.base.moved import getter
 from marl.rollout.agent import LogProbs, Policy, Value, log_probs_of, one_hot
-from marl.rollout.types import Decision, Hidden, View
+from marl.rollout.types import Decision, Explanation, Hidden, View
 from marl.search.evaluators import Playouts
+from marl.search.explanations import explanations, principal_lines
 from marl.search.information import DecoupledUct, InformationSearch, RegretMatching
 from marl.search.models import Model, exact
 from marl.search.search import Search, SearchResult
@@ -98,16 +99,10 @@ class SearchAgent:
         return hidden
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        first = hidden["decisions"] == 0
-        stays = np.where(first, uniform(fold(view.key, NO_RESIGN)) < self._no_resign_share, hidden["stays"])
-        full = (uniform(fold(view.key, FULL_SEARCH)) >= self._cheap_share) & (stays | ~hidden["lost"])
-        search = self.begin(view)
-        budget = np.where(full, self._simulations, self._cheap)
-        result = search.run(fold(view.key, SEARCH), budget, hidden["kept"] if self._reuse else None)
-        policy = result.dense(result.policy, self._spec.num_actions)
-        sampled = draw(fold(view.key, SAMPLED_MOVE), policy.astype(np.float32))
-        action = np.where(hidden["decisions"] < self._sampled, sampled, result.best)
-        extras = {"policy": policy.astype(np.float32), "root_value": result.value.astype(np.float32), "searched": full}
+        stays, full = self._budgeted(view, hidden)
+        search, result = self._search(view, hidden, full)
+        policy, action = self._choose(result, view, hidden)
+        extras = {"policy": policy, "root_value": result.value.astype(np.float32), "searched": full}
         after = hidden.copy()
         after["decisions"] += 1
         if self._resign_below > -1:
@@ -118,6 +113,31 @@ class SearchAgent:
         if self._reuse:
             after["kept"] = search.keep(action)
         return Decision(action, extras), after
+
+    def explain(self, view: View, hidden: Hidden) -> list[Explanation]:
+        search, result = self._search(view, hidden, self._budgeted(view, hidden)[1])
+        action = self._choose(result, view, hidden)[1]
+        lines = principal_lines(search, action)
+        return explanations(result, action, view.player, self._spec.num_actions, lines)
+
+    def _budgeted(self, view: View, hidden: Hidden) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return whether the players never resign in this game [B], and whether the searches are full ones [B]."""
+        first = hidden["decisions"] == 0
+        stays = np.where(first, uniform(fold(view.key, NO_RESIGN)) < self._no_resign_share, hidden["stays"])
+        return stays, (uniform(fold(view.key, FULL_SEARCH)) >= self._cheap_share) & (stays | ~hidden["lost"])
+
+    def _search(self, view: View, hidden: Hidden, full: NDArray[np.bool_]) -> tuple[Search, SearchResult]:
+        search = self.begin(view)
+        budget = np.where(full, self._simulations, self._cheap)
+        return search, search.run(fold(view.key, SEARCH), budget, hidden["kept"] if self._reuse else None)
+
+    def _choose(
+        self, result: SearchResult, view: View, hidden: Hidden
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return the searches' policy [B, A] and the actions to play [B]."""
+        policy = result.dense(result.policy, self._spec.num_actions).astype(np.float32)
+        sampled = draw(fold(view.key, SAMPLED_MOVE), policy)
+        return policy, np.where(hidden["decisions"] < self._sampled, sampled, result.best)
 
     @property
     def policy(self) -> Policy | None:
@@ -190,30 +210,32 @@ class UctAgent:
         return np.full(rows, None) if self._reuse else None  # the Subtree that the last search left, or None
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        if self._perfect_information_turns:
-            search = self._searcher.begin(view)
-            best = search.run(view.key, self._budget(view), hidden).best
-            return Decision(best), search.keep(best) if self._reuse else None
-        return Decision(self._search_information(view).best), None
+        search, result = self._search(view, hidden)
+        return Decision(result.best), search.keep(result.best) if search and self._reuse else None
 
     def preferences(self, view: View, hidden: Hidden) -> NDArray[np.float32]:
         """Return the logarithms of the search's policy [B, A]; the action that it plays stands above all."""
-        if self._perfect_information_turns:
-            result = self._searcher.begin(view).run(view.key, self._budget(view), hidden)
-        else:
-            result = self._search_information(view)
+        _, result = self._search(view, hidden)
         ranked = log_probs_of(result.dense(result.policy, self._spec.num_actions))
         ranked[np.arange(len(view)), result.best] = 1
         return ranked
 
-    def _search_information(self, view: View) -> SearchResult:
+    def explain(self, view: View, hidden: Hidden) -> list[Explanation]:
+        search, result = self._search(view, hidden)
+        lines = principal_lines(search, result.best) if search else None
+        return explanations(result, result.best, view.player, self._spec.num_actions, lines)
+
+    def _search(self, view: View, hidden: Hidden) -> tuple[Search | None, SearchResult]:
+        """Search; the tree of a search in which players do not know their positions tells no lines, and is None."""
+        budget = np.full(len(view), self._simulations)
+        if self._perfect_information_turns:
+            search = self._searcher.begin(view)
+            return search, search.run(view.key, budget, hidden)
         assert view.states is not None, "the constructor refuses games without positions"
         rule = RegretMatching() if self._mixes else DecoupledUct(self._rule)
-        search = InformationSearch(self._spec, self._evaluator, rule)
-        return search.run(view.states(), view.player, view.key, self._budget(view))
-
-    def _budget(self, view: View) -> NDArray[np.int64]:
-        return np.full(len(view), self._simulations)
+        return None, InformationSearch(self._spec, self._evaluator, rule).run(
+            view.states(), view.player, view.key, budget
+        )
 
     @property
     def value(self) -> Value | None:
@@ -221,7 +243,7 @@ class UctAgent:
         return self._value if self._perfect_information_turns else None
 
     def _value(self, view: View, hidden: Hidden) -> NDArray[np.float32]:
-        found = self._searcher.begin(view).run(view.key, self._budget(view), hidden)
+        found = self._search(view, hidden)[1]
         return found.value[np.arange(len(view)), view.player].astype(np.float32)
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,11 +13,11 @@ import numpy as np
 
 from games.arrays import Floats
 from games.errors import UserError, nearest
-from marl.agents.cost import CPU, METRICS, WALL, seconds
-from marl.base.files import MOST_LOG, absent, parse_json, read_text
+from marl.agents.cost import CPU, WALL
+from marl.base.files import absent
 from marl.base.schema import load
 from marl.training.config import TrainConfig
-from marl.training.runlog import EVALUATIONS
+from marl.training.logs import Log, RunLogs, read_logs
 from marl.training.statistics import QUARTILED, estimate
 
 EVALUATED = ("return", "length_mean")  # metrics of evaluations; all others are in metrics.jsonl, a line a rollout
@@ -41,7 +41,6 @@ MOST_POINTS = 200  # of a curve; longer logs are averaged
 LONGEST_LABEL = 100  # characters of a label of settings
 
 Flat = dict[str, Any]  # a config by dotted keys
-Line = dict[str, Any]  # an object of a log
 
 
 @dataclass(frozen=True)
@@ -115,13 +114,19 @@ class Plot:
         return about | {"curves": [curve.to_json() for curve in self.curves]}
 
 
-def read(folders: Sequence[Path], metric: str = "return", against: str | None = None) -> Plot:
+def read(
+    folders: Sequence[Path],
+    metric: str = "return",
+    against: str | None = None,
+    logs_of: Callable[[Path], RunLogs] = read_logs,
+) -> Plot:
     """Read runs' logs and make one curve of those that differ only by seed.
 
-    `folders` are runs, populations or sweeps. `return` is the agent's mean return over all seats, `against` an opponent
-    of the panel, by default the first. A name that is no metric but the beginning of several, such as `cooperation` of
-    `cooperation.CC`, stands for that family: a curve for each. Raises UserError if a folder holds no run, a run has not
-    logged the metric, runs play different games, or two have the same config and seed.
+    `folders` are runs, populations or sweeps; `logs_of` reads the logs of one run. `return` is the agent's mean return
+    over all seats, `against` an opponent of the panel, by default the first. A name that is no metric but the beginning
+    of several, such as `cooperation` of `cooperation.CC`, stands for that family: a curve for each. Raises UserError if
+    a folder holds no run, a run has not logged the metric, runs play different games, or two have the same config and
+    seed.
     """
     paths = {run.resolve(): run for folder in folders for run in runs_of(folder)}.values()
     configs = {path: load(TrainConfig, path / "config.yaml") for path in paths}
@@ -129,9 +134,10 @@ def read(folders: Sequence[Path], metric: str = "return", against: str | None = 
     if len(games) > 1:
         raise UserError(f"the runs play different games, '{games[0]}' and '{games[1]}'; plot one game at a time")
     refuse_against(metric, against)
+    logs = {path: logs_of(path) for path in paths}
     if metric in EVALUATED and against is None:
-        against = next((name for path in paths for name in panel_of(path)), None)
-    found = {path: read_runs(path, config, metric, against) for path, config in configs.items()}
+        against = next((name for path in paths for name in logs[path].evaluations), None)
+    found = {path: read_runs(path, config, metric, against, logs[path]) for path, config in configs.items()}
     return Plot(games[0], metric, against, family_curves(metric, found))
 
 
@@ -255,32 +261,34 @@ def align(runs: Sequence[LoggedRun]) -> tuple[Floats, Floats]:
     fewest = min(runs, key=lambda run: len(run.step)).step
     step = np.union1d(fewest[(fewest >= start) & (fewest <= end)], [start, end])
     values = np.stack([np.interp(step, run.step, run.value) for run in runs])
-    if len(step) <= MOST_POINTS:
-        return step, values
-    parts = np.array_split(np.arange(len(step)), MOST_POINTS)
-    return np.array([step[part].mean() for part in parts]), np.stack([values[:, part].mean(1) for part in parts], 1)
+    return thinned(step, MOST_POINTS), thinned(values, MOST_POINTS)
+
+
+def thinned(values: Floats, most: int) -> Floats:
+    """Return values [..., G] with neighbours averaged, so that `most` are left at most."""
+    if values.shape[-1] <= most:
+        return values
+    return np.stack([part.mean(-1) for part in np.array_split(values, most, -1)], -1)
 
 
 def panel_of(folder: Path) -> list[str]:
     """Return the opponents of a run's evaluations, in the order of its panel."""
-    return _panel(_lines(folder / EVALUATIONS))
+    return list(read_logs(folder).evaluations)
 
 
-def _panel(evaluations: Sequence[Line]) -> list[str]:
-    return list(dict.fromkeys(str(line.get("against")) for line in evaluations))
+def read_runs(
+    folder: Path, config: TrainConfig, metric: str, against: str | None, logs: RunLogs | None = None
+) -> dict[str, LoggedRun]:
+    """Return one run's values of a metric, or of each member of a family, by its name.
 
-
-def read_runs(folder: Path, config: TrainConfig, metric: str, against: str | None) -> dict[str, LoggedRun]:
-    """Read one run's values of a metric, or of each member of a family, by its name.
-
-    Raises UserError where there are none, or its logs are damaged.
+    They are read from its folder, or from `logs` that were. Raises UserError where there are none, or its logs are
+    damaged.
     """
-    updates = _lines(folder / METRICS)
-    lines, key = updates, metric
+    logs = logs or read_logs(folder)
+    log, key = logs.metrics, metric
     if metric in EVALUATED:
         key = "return_mean" if metric == "return" else metric
-        evaluations = _lines(folder / EVALUATIONS)
-        panel = _panel(evaluations)
+        panel = list(logs.evaluations)
         if against is None and not panel and config.evaluation.panel == ():
             raise UserError(
                 f"'{folder}' was not evaluated, as its panel is empty; name what training logs, such as --metric "
@@ -289,11 +297,11 @@ def read_runs(folder: Path, config: TrainConfig, metric: str, against: str | Non
         if against not in panel and (panel or config.evaluation.panel == ()):
             hint = nearest(against or "", panel) or f"; its panel: {', '.join(panel) or 'nobody'}"
             raise UserError(f"'{folder}' is not evaluated against '{against}'{hint}")
-        lines = [line for line in evaluations if line.get("against") == against]
+        log = logs.evaluations.get(against or "", Log())
     kind = "evaluations" if metric in EVALUATED else "metrics"
-    if not lines:
+    if not len(log):
         raise UserError(f"'{folder}' has no {kind} yet; leave it out, or train it further")
-    known = dict.fromkeys(name for line in lines for name in line if name != "step")
+    known = log.names
     members = {name.removeprefix(f"{metric}."): name for name in known if name.startswith(f"{metric}.")}
     if key in known:
         members = {metric: key}
@@ -301,38 +309,20 @@ def read_runs(folder: Path, config: TrainConfig, metric: str, against: str | Non
         families = [name.partition(".")[0] for name in known if "." in name]
         hint = nearest(metric, [*known, *families, *EVALUATED]) or f"; known: {', '.join([*EVALUATED, *known])}"
         raise UserError(f"'{metric}' is not logged by '{folder}'{hint}")
-    settings = _flat(config.model_dump(mode="json", exclude={"seed"}))
-    runs = {}
+    settings = flat(config.model_dump(mode="json", exclude={"seed"}))
     try:
-        wall, cpu = seconds(updates, WALL), seconds(updates, CPU)
-        for name, key in members.items():
-            points = [(float(line["step"]), float(np.mean(line[key]))) for line in lines if key in line]
-            step, value = np.array(points).T
-            runs[name] = LoggedRun(folder, settings, config.seed, step, value, wall, cpu)
-    except (TypeError, ValueError) as error:
+        wall, cpu = logs.metrics.seconds(WALL), logs.metrics.seconds(CPU)
+        points = {name: log.points(key) for name, key in members.items()}
+    except ValueError as error:
         raise UserError(f"the logs of '{folder}' are damaged ({error}); leave it out") from error
-    return runs
+    return {name: LoggedRun(folder, settings, config.seed, *found, wall, cpu) for name, found in points.items()}
 
 
-def _lines(path: Path) -> list[Line]:
-    """Return a log's objects, without an incomplete last line."""
-    try:
-        whole = [line for line in read_text(path, MOST_LOG).splitlines(keepends=True) if line.endswith("\n")]
-        found = [parse_json(line) for line in whole]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise UserError(f"the log '{path}' cannot be read: {error}; leave the run out") from error
-    if not all(isinstance(line, dict) and type(line.get("step")) is int for line in found):
-        raise UserError(f"the log '{path}' is damaged: not every line is an object with a step; leave the run out")
-    return found
-
-
-def _flat(data: dict[str, Any], path: str = "") -> Flat:
+def flat(data: dict[str, Any], path: str = "") -> Flat:
     """Return nested keys as dotted ones."""
     found: Flat = {}
     for key, value in data.items():
-        found |= _flat(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
+        found |= flat(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
     return found
 
 

@@ -77,7 +77,7 @@ def test_forfeits_are_told_apart_from_losses(game, tmp_path, capsys):
         assert name in summary.without_forfeits or game == GOOFSPIEL
         broken_off = store.notes(failures.game)[-1]
         assert (broken_off.ply, broken_off.player) == (failures.first.ply, failures.first.player)
-        assert [said["role"] for said in json.loads(broken_off.value)["messages"]] == ["user", "assistant"] * 2
+        assert [said["role"] for said in broken_off.value["messages"]] == ["user", "assistant"] * 2
     assert marl("tournament", "report", path) == 0
     assert marl("tournament", "verify", path, "--agents") == 0
     assert "asks a server, and is not run; if you trust it" in capsys.readouterr().out

@@ -8,7 +8,6 @@ from typing import Any
 
 from games.contract import Spec
 from games.text import cut, shown
-from marl.base.files import parse_json
 from tournaments.playback.moves import Move, Playback, Step
 from tournaments.playback.recorded import SHORT, Record, ending
 from tournaments.records.played import Note
@@ -78,18 +77,19 @@ def _moves(step: Step, agents: Sequence[str]) -> str:
 def _said(note: Note, agents: Sequence[str]) -> Iterator[str]:
     """Yield the lines of the last answer in a language model's transcript; none of other notes."""
     try:
-        answers = [said["content"] for said in json.loads(note.value)["messages"] if said["role"] == "assistant"]
+        agent = agents[note.player]
+        answers = [said["content"] for said in note.value["messages"] if said["role"] == "assistant"]
         lines = str(answers[-1]).splitlines() if answers else []
-    except (ValueError, TypeError, LookupError):
+    except (TypeError, LookupError):
         return
-    yield from (f"    {shown(agents[note.player])} says: {line}" for line in lines if line.strip())
+    yield from (f"    {shown(agent)} says: {line}" for line in lines if line.strip())
 
 
 def json_line(record: Record, again: Playback, spec: Spec, opening_moves: int, notes: Sequence[Note] = ()) -> str:
     """Return a game as one line of JSON.
 
     `moves` and `names` have a list for each step, with null for players who did not act; null where the store has none.
-    `notes` are what agents noted of their decisions, such as the transcripts of language models.
+    `notes` are remarks on its steps, such as the transcripts of language models.
     """
     game, known = record.game, record.game.moves is not None
     data = {
@@ -105,7 +105,7 @@ def json_line(record: Record, again: Playback, spec: Spec, opening_moves: int, n
         "failures": [{"player": f.player, "how": f.how, "detail": f.detail, "step": f.ply} for f in game.failures],
         "moves": [_by_player(step, spec.num_players, "action") for step in again.steps] if known else None,
         "names": [_by_player(step, spec.num_players, "name") for step in again.steps] if known else None,
-        "notes": [{"step": note.ply, "player": note.player, "note": parse_json(note.value)} for note in notes],
+        "notes": [{"step": note.ply, "kind": note.kind, "value": note.value} for note in notes],
     }
     return json.dumps(data)
 

@@ -126,6 +126,8 @@ def _misnamed(record: Record) -> str:
 def _differing(game: PlayedGame, again: Playback, spec: Spec) -> str:
     """Return how the payoffs, the length or the ending differ; "" if none does. All recorded moves were played."""
     ended = "truncated" if again.truncated else "finished" if again.over else ""
+    if game.termination == "no_contest" and ended:  # played to its end, and not rated
+        return _paid_otherwise(game, again, again.payoffs, spec)
     if game.termination in ("finished", "truncated"):
         if ended != game.termination:
             now = f"it is {ended}" if ended else f"it goes on after {again.length} steps"

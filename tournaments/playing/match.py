@@ -5,6 +5,7 @@ same game, move for move, whatever other games are played with it. `draws` is ma
 run, and from the reference (name and arguments) of a scripted agent.
 """
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 
@@ -97,7 +98,7 @@ def _game(fixture: Fixture, episode: Episode, spec: Spec) -> PlayedGame:
         moves=moves.tobytes(),
         rounding=episode.rounding,
         failures=tuple(Failure(f.player, f.how, f.detail, episode.length - 1) for f in episode.forfeits),
-        notes=tuple(Note(*note) for note in episode.notes),
+        notes=tuple(Note.by(player, ply, json.loads(note)) for ply, player, note in episode.notes),
     )
 
 

@@ -71,14 +71,14 @@ def _html(history: History[Any]) -> str:
         sections=[(section, chart(section.lines)) for section in history.sections],
         width=WIDTH,
         height=HEIGHT,
-        tables=_tables(history),
+        tables=json.dumps(tables_of(history), separators=(",", ":")).replace("<", "\\u003c"),
         shades=SHADES,
         nothing=NOTHING,
     )
 
 
-def _tables(history: History[Any]) -> str:
-    """Return payoff tables as JSON: of all rounds, or where that is too much for a page, of the newest ones."""
+def tables_of(history: History[Any]) -> list[dict[str, Any]]:
+    """Return payoff tables as JSON data: of all rounds, or where that is too much for a page, of the newest ones."""
     found: list[dict[str, Any]] = []
     left = CELLS
     for number in reversed(range(len(history.found))):
@@ -90,4 +90,4 @@ def _tables(history: History[Any]) -> str:
             break
         paid = [[None if value is None else round(value, DIGITS) for value in row] for row in table.paid]
         found.append({"round": table.round, "names": list(table.names), "paid": paid})
-    return json.dumps(found[::-1], separators=(",", ":")).replace("<", "\\u003c")
+    return found[::-1]

@@ -104,6 +104,9 @@ class StoreFile(ABC):
         return db
 
     def _open_for_reading(self) -> None:
+        if self._left_in_wal():
+            self._db.close()
+            self._db = self._connect("ro", immutable=True)
         try:
             self._db.execute("SELECT 1 FROM sqlite_master")
         except sqlite3.OperationalError as error:
@@ -125,6 +128,17 @@ class StoreFile(ABC):
             self._db = copy
             self._migrate()
         self._db.execute("PRAGMA query_only = ON")
+
+    def _left_in_wal(self) -> bool:
+        """Return whether the file is to be read with a write-ahead log, and has none: SQLite would create it."""
+        if self.path.with_name(self.path.name + "-wal").exists():
+            return False
+        try:
+            with self.path.open("rb") as file:
+                header = file.read(20)
+        except OSError:
+            return False
+        return header[18:20] == b"\x02\x02"
 
     def _open_for_writing(self) -> None:
         if self._tables():  # an existing file: it is refused before any change if it is damaged or not a store

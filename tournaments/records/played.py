@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tournaments.records.fixture import Fixture
 from tournaments.records.results import FORFEITS
 
 NO_RESULT = ("no_contest", "cut")  # terminations of games that are not rated
+_BY = "player "  # begins the kind of a note of the agent in a seat
 TERMINATIONS = ("finished", "truncated", *FORFEITS, "resigned", *NO_RESULT)
 
 
@@ -31,11 +32,26 @@ class Failure:
 
 
 class Note(NamedTuple):
-    """What an agent noted of its decision at one of a game's steps, as JSON: the transcript of a language model."""
+    """A remark on a game at one of its steps: its kind, and a value of JSON.
+
+    assisted    how a person was helped before the step
+    player N    what the agent in that seat noted of its decision, such as the transcript of a language model
+    """
 
     ply: int
-    player: int
-    value: str
+    kind: str
+    value: Any
+
+    @classmethod
+    def by(cls, player: int, ply: int, value: Any) -> "Note":
+        """Return what the agent in a seat noted."""
+        return cls(ply, f"{_BY}{player}", value)
+
+    @property
+    def player(self) -> int | None:
+        """The seat of the agent that noted it; None for a note of another kind."""
+        number = self.kind.removeprefix(_BY)
+        return int(number) if self.kind.startswith(_BY) and number.isdecimal() else None
 
 
 @dataclass(frozen=True)
@@ -54,8 +70,8 @@ class PlayedGame:
     """A fixture and its result: payoffs by seat [N], one of `TERMINATIONS`, the number of steps, and the moves.
 
     A payoff is NaN for a player whose result another player's forfeit left open. `rounding` bounds the rounding error
-    of the payoffs. `moves` and `rounding` are None where they are not known. `notes` are those of the agents; a game
-    that a store yields has none, and `Store.notes` reads them. Raises ValueError for other terminations,
+    of the payoffs. `moves` and `rounding` are None where they are not known. A game that a
+    store yields has no `notes`; `Store.notes` reads them. Raises ValueError for other terminations,
     for payoffs that are not one per seat, and for NaN without a forfeit.
     """
 

@@ -19,7 +19,7 @@ from games import plugins
 from games.errors import UserError
 from games.references import layers
 from marl.agents.cost import cost
-from marl.agents.load import Identity
+from marl.agents.load import PERSON, Identity
 from marl.base.digests import versions
 from tournaments.records.store import Store
 
@@ -33,7 +33,7 @@ class _Fact(BaseModel):
 class Origin(_Fact):
     """What an agent is, and of a checkpoint what made it; None where that is not known."""
 
-    kind: Literal["checkpoint", "class", "built-in"]
+    kind: Literal["checkpoint", "class", "built-in", "person"]
     algorithm: str | None = None
     steps: NonNegativeInt | None = None
     parent: str | None = None  # the digest of the checkpoint before
@@ -44,6 +44,8 @@ class Origin(_Fact):
     def of(cls, agent: Identity) -> "Origin":
         """Return what is known of an agent; the cost of its training is read from the log of its run."""
         training = agent.training
+        if agent.reference.startswith(PERSON):
+            return cls(kind="person")
         if training is None:
             return cls(kind="class" if agent.foreign else "built-in")
         spent = cost(training.folder.absolute().parent.parent, training.step)

@@ -9,8 +9,7 @@ batches that were not complete. Payoffs are stored as the game paid them; who wo
     games     id, game, seed, agents (JSON: numbers by seat), payoffs (JSON by seat; null is NaN), termination, length,
               moves, rounding (a bound on the rounding error of the payoffs; null where it is not known)
     failures  game, player, how, detail, ply: which player forfeited a game, how, why, and at which of its steps
-    notes     game, ply, kind, value (JSON): comments on a game's steps; of kind `player N` what the agent in that seat
-              noted of its decision, such as the transcript of a language model
+    notes     game, ply, kind, value (JSON): remarks on a game's steps (`Note`)
 
 An agent's id is its digest; ids `person:NAME` are reserved for people. SQLite's integers are signed, so a 64-bit seed
 is stored as the signed integer with the same bits.
@@ -22,6 +21,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from marl.base.intervals import MIN_SEEDS
 from tournaments.records.columns import Columns, numbers_of, results_of
@@ -32,7 +32,6 @@ from tournaments.records.results import Results
 
 STORE = "games.sqlite"
 FIRST_ROW = -(1 << 63)
-_BY = "player "  # begins the kind of a note that the agent in a seat has made
 CHECKED = 50_000  # games that are read at a time where none are kept
 
 
@@ -88,17 +87,14 @@ class Store(StoreFile):
                     failed = [(row[0], f.player, f.how, f.detail, f.ply) for f in game.failures]
                     self._db.executemany("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", failed)
                 if new and game.notes:
-                    noted = [(row[0], note.ply, f"{_BY}{note.player}", note.value) for note in game.notes]
+                    noted = [(row[0], note.ply, note.kind, json.dumps(note.value)) for note in game.notes]
                     self._db.executemany("INSERT INTO notes VALUES (?, ?, ?, ?)", noted)
 
     def notes(self, game: str) -> list[Note]:
-        """Return what the agents of a game, given by its id, noted of their decisions, in the order of the steps."""
-        query = "SELECT ply, kind, value FROM notes WHERE game = ? AND kind GLOB ? ORDER BY ply, kind"
-        rows = self._rows(query, game, f"{_BY}[0-9]*")
+        """Return the notes on a game, given by its id, in the order of its steps."""
+        rows = self._rows("SELECT ply, kind, value FROM notes WHERE game = ? ORDER BY ply, kind", game)
         with self._reading():
-            return [
-                Note(int(ply), int(kind.removeprefix(_BY)), json.dumps(json.loads(value))) for ply, kind, value in rows
-            ]
+            return [Note(int(ply), str(kind), json.loads(value)) for ply, kind, value in rows]
 
     def _numbers(self, ids: set[str]) -> dict[str, int]:
         """Return the numbers of agents by id; an unknown id is added, with the id as its name."""
@@ -242,11 +238,26 @@ class Store(StoreFile):
     def rows(self, selection: Selection) -> Iterator[tuple[str, PlayedGame]]:
         """Yield the selected games with the ids under which they are stored, in the order of their seeds."""
         ids = dict(self._rows("SELECT number, id FROM agents"))
+        failed = self._rows("SELECT game, player, how, detail, ply FROM failures ORDER BY game, player")
+        yield from self._played(*self._where(selection, ids), ids, failed)
+
+    def find(self, id: str) -> PlayedGame | None:
+        """Return the game with an id; None where there is none."""
+        ids = dict(self._rows("SELECT number, id FROM agents"))
+        failed = self._rows("SELECT game, player, how, detail, ply FROM failures WHERE game = ? ORDER BY player", id)
+        return next((game for _, game in self._played("id = ?", [id], ids, failed)), None)
+
+    def _played(
+        self, where: str, values: Sequence[str | int], ids: Mapping[int, str], failed: Iterable[tuple[Any, ...]]
+    ) -> Iterator[tuple[str, PlayedGame]]:
+        """Yield the games that fulfil a condition, with their ids.
+
+        `ids` are those of the agents by number, `failed` the rows of the table `failures` of these games, or of more.
+        """
         settings = (self.get("opening_moves", 0), self.get("max_steps"))
         failures: dict[str, list[Failure]] = {}
-        for game, *failure in self._rows("SELECT game, player, how, detail, ply FROM failures ORDER BY game, player"):
+        for game, *failure in failed:
             failures.setdefault(game, []).append(Failure(*failure))
-        where, values = self._where(selection, ids)
         with self._reading():
             rows = self._db.execute(
                 "SELECT id, game, seed, agents, payoffs, termination, length, moves, rounding FROM games "
@@ -255,8 +266,8 @@ class Store(StoreFile):
             )
             for id, game, seed, text, payoffs, termination, length, moves, rounding in rows:
                 seats = tuple(ids[number] for number in json.loads(text))
-                failed = tuple(failures.get(id, ()))
-                if not isinstance(moves, bytes | None) or any(f.player not in range(len(seats)) for f in failed):
+                theirs = tuple(failures.get(id, ()))
+                if not isinstance(moves, bytes | None) or any(f.player not in range(len(seats)) for f in theirs):
                     raise ValueError("a game's moves or failures are not as a release writes them")
                 yield (
                     str(id),
@@ -267,18 +278,34 @@ class Store(StoreFile):
                         length=int(length),
                         moves=moves,
                         rounding=None if rounding is None else float(rounding),
-                        failures=failed,
+                        failures=theirs,
                     ),
                 )
 
     def listed(self) -> Iterator[Game]:
         """Yield all games without their moves, in the order of their seeds."""
+        return self._listed("1 ORDER BY seed < 0, seed, agents")
+
+    def added(self, seatings: Iterable[Sequence[str]] | None, most: int, skip: int = 0) -> Iterator[Game]:
+        """Yield games without their moves as they were added: `most` at most, after the first `skip`.
+
+        With `seatings`, only those with one of these in their seats: agents' ids. The first games of a large store are
+        there at once.
+        """
+        if seatings is None:
+            return self._listed("1 ORDER BY rowid LIMIT ? OFFSET ?", most, skip)
+        number = {id: number for number, id in self._rows("SELECT number, id FROM agents")}
+        texts = [json.dumps([number[id] for id in ids]) for ids in seatings]  # as `add` writes them
+        where = "agents IN (SELECT value FROM json_each(?)) ORDER BY rowid LIMIT ? OFFSET ?"
+        return self._listed(where, json.dumps(texts), most, skip)
+
+    def _listed(self, where: str, *values: str | int) -> Iterator[Game]:
         label = self._labels_by_number()
         seating: dict[str, tuple[str, ...]] = {}  # each text is read once
         payoffs: dict[str, tuple[float | None, ...]] = {}
         with self._reading():
             rows = self._db.execute(
-                "SELECT id, seed, agents, payoffs, termination, length FROM games ORDER BY seed < 0, seed, agents"
+                f"SELECT id, seed, agents, payoffs, termination, length FROM games WHERE {where}", values
             )
             for id, seed, agents, paid, termination, length in rows:
                 if agents not in seating:

@@ -4,9 +4,10 @@ Each is a pure function of the store and of what its schedule found, without a c
 bytes.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.cells import cell_len
@@ -185,7 +186,7 @@ def _unit_line(summary: Summary, table: Matchups) -> str:
     return f"Payoffs are per {table.unit}{steps}, against the pool: all agents, itself included.{best}"
 
 
-def _sections(summary: Summary, folder: Path) -> list[Section]:
+def sections_of(summary: Summary, folder: Path) -> list[Section]:
     """Return the sections beyond the leaderboard and its tables; the schedule of `folder` has the first."""
     return [*schedule_section(folder), *metagame_section(summary), *team_section(summary)]
 
@@ -337,43 +338,45 @@ def _bars(part: Sequence[Rating]) -> tuple[list[_Bar], float]:
     return [_Bar(place(r.elo - r.ci95), place(r.elo), place(r.elo + r.ci95)) for r in part], place(0.0)
 
 
+def page_facts(summary: Summary, sections: Sequence[Section], link: Callable[[str, str], str]) -> dict[str, Any]:
+    """Return what the parts of a page show; `link` leads from two agents to their games, or is empty."""
+    ratings, table = summary.ratings, summary.matchups
+    parts = [(part, *_bars(part.ratings)) for part in ratings.parts] if ratings else []
+    no_best = np.zeros((len(summary.agents),) * 2, bool)
+    return {
+        "summary": summary,
+        "ratings": ratings,
+        "parts": parts,
+        "rating_titles": _rating_titles(summary),
+        "rating_cells": lambda rating: _rating_cells(summary, rating),
+        "seat_line": _seat_line(summary),
+        "half_width": half_width,
+        "payoff_titles": _payoff_titles(summary),
+        "payoff_rows": [] if ratings else _payoff_rows(summary),
+        "shown_agents": first_shown(summary.agents),
+        "left_out": left_out(summary.agents),
+        "cross_table": cross_table(summary, link) if ratings else [],
+        "superiority": superiority_table(summary, ratings) if ratings else [],
+        "matchups": table,
+        "unit_line": _unit_line(summary, table) if table else "",
+        "payoff_table": payoff_table(table, table.payoff, table.ci95, table.best, link) if table else [],
+        "welfare_table": payoff_table(table, table.welfare, table.welfare_ci95, no_best) if table else [],
+        "sections": sections,
+        "terminations": [kind for kind in TERMINATIONS if any(ending.counts[kind] for ending in summary.endings)],
+        "method": _method(summary),
+        "duration": duration,
+    }
+
+
 def _html(summary: Summary, sections: Sequence[Section], found: Sequence[Pairing], files: Mapping[str, str]) -> str:
     anchors = {frozenset(pairing.agents): f"{GAMES_PAGE}#{pairing.anchor}" for pairing in found}
 
     def link(agent: str, other: str) -> str:
         return anchors.get(frozenset((agent, other)), "")
 
-    ratings, table = summary.ratings, summary.matchups
-    parts = [(part, *_bars(part.ratings)) for part in ratings.parts] if ratings else []
-    no_best = np.zeros((len(summary.agents),) * 2, bool)
-    return page(
-        Path(__file__).with_name("report.html.j2"),
-        summary=summary,
-        ratings=ratings,
-        parts=parts,
-        rating_titles=_rating_titles(summary),
-        rating_cells=lambda rating: _rating_cells(summary, rating),
-        seat_line=_seat_line(summary),
-        half_width=half_width,
-        payoff_titles=_payoff_titles(summary),
-        payoff_rows=[] if ratings else _payoff_rows(summary),
-        shown_agents=first_shown(summary.agents),
-        left_out=left_out(summary.agents),
-        shades=SHADES,
-        cross_table=cross_table(summary, link) if ratings else [],
-        superiority=superiority_table(summary, ratings) if ratings else [],
-        matchups=table,
-        unit_line=_unit_line(summary, table) if table else "",
-        payoff_table=payoff_table(table, table.payoff, table.ci95, table.best, link) if table else [],
-        welfare_table=payoff_table(table, table.welfare, table.welfare_ci95, no_best) if table else [],
-        sections=sections,
-        terminations=[kind for kind in TERMINATIONS if any(ending.counts[kind] for ending in summary.endings)],
-        linked=bool(found),
-        method=_method(summary),
-        duration=duration,
-        files=files,
-        most_written=MOST_WRITTEN,
-    )
+    facts = page_facts(summary, sections, link) | {"shades": SHADES, "linked": bool(found)}
+    facts |= {"files": files, "most_written": MOST_WRITTEN}
+    return page(Path(__file__).with_name("report.html.j2"), **facts)
 
 
 def write_report(summary: Summary, folder: str | Path, games: Sequence[Game] | None = None) -> dict[str, Path]:
@@ -386,7 +389,7 @@ def write_report(summary: Summary, folder: str | Path, games: Sequence[Game] | N
     """
     folder = Path(folder)
     page = "tournament.html" if (folder / POPULATION).exists() else PAGE
-    sections = _sections(summary, folder)
+    sections = sections_of(summary, folder)
     texts: dict[str, Iterable[str]] = {
         "leaderboard.md": [_markdown(summary, sections)],
         "leaderboard.csv": [_csv(summary)],

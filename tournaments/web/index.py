@@ -1,0 +1,183 @@
+"""Aggregates of logs and stores, kept outside the folder that a page shows, so that large ones open at once.
+
+A log is read into columns (marl/training/logs.py), and when it grows, what is new. A store is summarised into the facts
+of its report, and again, in a process of its own where it is large, when games are added. What took long to make is
+kept in a cache folder, under a hash of the file's path, with the file's identity: what does not fit the file as it is
+now is made anew. The folder may be deleted at any time.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock, RLock
+from typing import Any
+
+from marl.base.files import write_text
+from marl.training.logs import RunLogs
+from tournaments.web.facts import facts_of_store
+from tournaments.web.growing import GrowingLogs
+from tournaments.web.places import Mark, Place
+from tournaments.web.stores import store_mark
+
+VERSION = 1  # of what is kept; others are left alone, and are safe to delete
+MOST_RUNS, MOST_STORES = 64, 64  # whose aggregates are in memory
+LARGE_STORE = 8 << 20  # bytes; it is summarised in a process of its own
+SOON = 1.0  # seconds in which a page waits for facts that are being made
+SHARE = 5  # a summary is followed by at least so many times the CPU time that it took
+MOST_KEPT = 2 << 30  # bytes in the cache folder
+
+
+def cache_folder() -> Path:
+    """Return the folder in which a user's programs keep what can be made anew."""
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(home) if os.path.isabs(home) else Path.home() / ".cache") / "marl" / "web"
+
+
+@dataclass
+class Summarised:
+    """What is known of a store: the facts of its report when it had a mark, and what is being made."""
+
+    mark: Mark = ()
+    facts: dict[str, Any] | None = None
+    making: "Future[tuple[Mark, dict[str, Any]]] | None" = None
+    due: float = 0.0  # when it may be made again
+    error: str = ""
+    stale: bool = False  # whether games were added since
+    lock: Any = field(default_factory=RLock)
+
+
+class Index:
+    """The aggregates of what a page shows."""
+
+    def __init__(self, cache: Path | None, told: Callable[[str], None]) -> None:
+        """`told` is called with a name, in any thread, when there is news of it."""
+        self._folder = (cache or cache_folder()) / f"v{VERSION}"
+        self._told = told
+        self._runs: OrderedDict[Path, GrowingLogs] = OrderedDict()
+        self._stores: OrderedDict[Path, Summarised] = OrderedDict()
+        self._lock = Lock()
+        self._threads = ThreadPoolExecutor(2, "aggregates")
+        self._processes: ProcessPoolExecutor | None = None
+        self._threads.submit(self._prune)
+
+    def close(self) -> None:
+        """End what is being made."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._processes:
+            self._processes.shutdown(wait=False, cancel_futures=True)
+            for process in list((self._processes._processes or {}).values()):
+                process.terminate()
+
+    def growing(self, place: Place) -> GrowingLogs:
+        """Return the logs of a run with what was added; a large one is read on behind the page, and told of then."""
+        with self._lock:
+            found = self._runs.pop(place.path, None) or GrowingLogs(place.path, self._kept(place.path, "npz"))
+            self._runs[place.path] = found
+            while len(self._runs) > MOST_RUNS:
+                self._runs.popitem(last=False)
+        found.read(SOON / 2)
+        if not found.whole and found.claim():
+            self._threads.submit(self._read_on, found, place.name)
+        return found
+
+    def logs(self, place: Place) -> RunLogs:
+        """Return the logs of a run as far as they are read."""
+        return self.growing(place).logs
+
+    def _read_on(self, logs: GrowingLogs, name: str) -> None:
+        try:
+            logs.read(None)
+            logs.keep()
+        finally:
+            logs.release()
+            self._told(name)
+
+    def store(self, place: Place) -> Summarised:
+        """Return what is known of a tournament; what is new is waited for if it comes soon, and told of if not."""
+        with self._lock:
+            known = self._stores.pop(place.path, None) or Summarised()
+            self._stores[place.path] = known
+            while len(self._stores) > MOST_STORES:
+                self._stores.popitem(last=False)
+        mark, kept = store_mark(place.path), self._kept(place.path, "json")
+        with known.lock:
+            if known.facts is None and not known.making:
+                known.mark, known.facts = _read_kept(kept, place.path)
+            if known.mark != mark and not known.making and time.monotonic() >= known.due:
+                known.making = self._make(place, mark)
+                known.making.add_done_callback(lambda done: self._made(known, done, place, kept))
+            making = known.making
+        if making and known.facts is None:
+            with suppress(Exception):  # `_made` keeps the error
+                making.result(SOON)
+        known.stale = known.mark != mark or known.facts is None
+        return known
+
+    def _make(self, place: Place, mark: Mark) -> "Future[tuple[Mark, dict[str, Any]]]":
+        if sum(size for _, _, size, _ in mark) < LARGE_STORE:
+            return self._threads.submit(facts_of_store, place.path, place.name)
+        if self._processes is None:
+            self._processes = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _quietly)
+        return self._processes.submit(facts_of_store, place.path, place.name)
+
+    def _made(self, known: Summarised, done: "Future[Any]", place: Place, kept: Path) -> None:
+        with known.lock:
+            known.making = None
+            if done.cancelled():
+                return
+            error = done.exception()
+            if error is not None:
+                known.error, known.mark, known.due = str(error), store_mark(place.path), time.monotonic() + SHARE
+                if isinstance(error, OSError | RuntimeError):
+                    self._processes = None  # the process was killed: the next summary begins another
+            else:
+                known.mark, known.facts = done.result()
+                known.error, known.due = "", time.monotonic() + SHARE * known.facts["seconds"]
+                if known.facts["seconds"] > SOON / 2:
+                    _write_kept(kept, known.mark, known.facts)
+        self._told(place.name)
+
+    def _kept(self, path: Path, kind: str) -> Path:
+        return self._folder / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:32]}.{kind}"
+
+    def _prune(self) -> None:
+        """Remove the aggregates that were used least recently where there are too many."""
+        with suppress(OSError):
+            files = sorted(self._folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+            total = 0
+            for file in files:
+                total += file.stat().st_size
+                if total > MOST_KEPT:
+                    file.unlink(missing_ok=True)
+
+
+def _quietly() -> None:
+    """Leave Ctrl-C to the server's process, and the processors to those who wait for a page."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(10)
+
+
+def _read_kept(path: Path, store: Path) -> tuple[Mark, dict[str, Any] | None]:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["path"] != str(store):
+            return (), None
+        return tuple(tuple(each) for each in kept["mark"]), dict(kept["facts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return (), None
+
+
+def _write_kept(path: Path, mark: Mark, facts: dict[str, Any]) -> None:
+    with suppress(OSError):  # without a cache folder each server makes its own
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_text(path, json.dumps({"path": facts["path"], "mark": mark, "facts": facts}))

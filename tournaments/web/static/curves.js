@@ -1,0 +1,46 @@
+// The curves of a page: one large chart whose metric is chosen, and small ones of every metric.
+import { Chart, element } from "/static/chart.js";
+import { json, refreshed } from "/static/live.js";
+
+const box = document.getElementById("curves");
+const large = new Chart(document.getElementById("large"));
+const small = document.getElementById("small");
+const fault = document.getElementById("fault");
+const metric = document.getElementById("metric"), against = document.getElementById("against");
+const charts = new Map();
+
+async function drawLarge() {
+  const query = new URLSearchParams(box.dataset.query);
+  query.set("metric", metric.value);
+  if (against && metric.selectedOptions[0]?.dataset.evaluated !== undefined) query.set("against", against.value);
+  if (against) against.disabled = metric.selectedOptions[0]?.dataset.evaluated === undefined;
+  try {
+    const plot = await json(`/api/curves?${query}`);
+    fault.textContent = plot.reading ? `The logs are being read: ${plot.reading}.` : plot.fault ?? "";
+    large.update({ title: plot.title, curves: plot.curves.map(curve => ({ ...curve, note: noteOf(curve) })) });
+  } catch (error) {
+    fault.textContent = error.message;
+    large.update({ title: metric.value, curves: [] });
+  }
+}
+
+const noteOf = curve => curve.seeds.length > 1 ? `${curve.estimate} of ${curve.seeds.length} seeds, ${curve.interval}` : "";
+
+async function drawSmall() {
+  if (!small) return;
+  const { metrics } = await json(small.dataset.api);
+  for (const each of metrics) {
+    if (!charts.has(each.name)) {
+      const card = element("div", { class: "card" });
+      small.append(card);
+      charts.set(each.name, new Chart(card, { small: true }));
+    }
+    charts.get(each.name).update({ title: each.title, curves: [{ label: each.name, step: each.step, value: each.value }] });
+  }
+}
+
+const draw = () => Promise.allSettled([drawLarge(), drawSmall()]);
+metric.addEventListener("change", drawLarge);
+against?.addEventListener("change", drawLarge);
+refreshed(draw);
+draw();
