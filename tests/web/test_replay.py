@@ -79,8 +79,13 @@ def test_an_agent_that_is_code_is_not_run(folder, serve):
         store.add_agent(game.fixture.agents[0], "evil", "tests.web.no_such_module:Evil")
         store.add_agent(game.fixture.agents[1], "other", "/etc/passwd")
     page = serve(folder)
-    assert "is a class" in api(page, id, "why", ply=0, seat=0, player=0).json["error"]
+    assert "is code" in api(page, id, "why", ply=0, seat=0, player=0).json["error"]
     assert "outside the folder" in api(page, id, "why", ply=1, seat=0, player=1).json["error"]
+    with Store(folder / "cup" / STORE, create=True) as store:
+        store.add_agent(game.fixture.agents[0], "far", "minimax(propose=[random, /etc/passwd])")
+        store.add_agent(game.fixture.agents[1], "asks", "rollout(base=chat(model=m, url=http://127.0.0.1:1))")
+    assert "outside the folder" in api(page, id, "why", ply=0, seat=0, player=0).json["error"]
+    assert "asks a server" in api(page, id, "why", ply=1, seat=0, player=1).json["error"]
     with Store(folder / "cup" / STORE, create=True) as store:
         store.add_agent(game.fixture.agents[0], "evil", "random")
         store.add_agent(game.fixture.agents[1], "person:Ann", "person:Ann")

@@ -76,6 +76,8 @@ def _moves(step: Step, agents: Sequence[str]) -> str:
 
 def _said(note: Note, agents: Sequence[str]) -> Iterator[str]:
     """Yield the lines of the last answer in a language model's transcript; none of other notes."""
+    if note.player is None:
+        return
     try:
         agent = agents[note.player]
         answers = [said["content"] for said in note.value["messages"] if said["role"] == "assistant"]

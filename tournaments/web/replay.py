@@ -5,6 +5,7 @@ and lie in the folder of the page, and only if they are still those that played:
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +19,8 @@ from starlette.routing import Route
 
 from games.errors import RunFailed, UserError, written
 from games.registry import from_file
-from marl.agents.load import PERSON, Identity, names_code, read
+from marl.agents.load import PERSON, Identity, not_to_run, read
+from marl.agents.looking_ahead import looks_ahead, parts
 from marl.base.film import NEEDS, Look, write_animation, write_still
 from tournaments.playback.moves import moves_of, steps_of
 from tournaments.playback.recorded import SHORT, Record, ending
@@ -235,10 +237,20 @@ def refuse_outside(folder: Path, agent: StoredAgent) -> None:
     """Raise UserError for an agent whose reference, read from a store, is code, or leads out of the folder."""
     if not agent.reference:
         raise UserError(f"the store does not say where '{agent.name}' lies")
-    if names_code(agent.reference):
-        raise UserError(f"'{agent.name}' is a class, {written(agent.reference)}, which this page does not run")
-    reference = read(agent.reference)
-    named = [reference.name, *(str(value) for _, value in reference.arguments)]
-    for path in (Path(text) for text in named if os.path.lexists(text) or "/" in text):
+    if what := not_to_run(agent.reference):
+        how = "is code" if what == "code" else f"asks {what}"
+        raise UserError(f"'{agent.name}' {how}, {written(agent.reference)}, which this page does not run")
+    for path in (Path(text) for text in _named(agent.reference) if os.path.lexists(text) or "/" in text):
         if not path.resolve().is_relative_to(folder):
             raise UserError(f"'{agent.name}' lies outside the folder of this page, and is not read")
+
+
+def _named(text: str) -> Iterator[str]:
+    """Yield what a reference names, and what the references in it do."""
+    reference = read(text)
+    yield reference.name
+    if looks_ahead(reference):
+        for part in parts(reference):
+            yield from _named(part)
+    else:
+        yield from (str(value) for _, value in reference.arguments)
