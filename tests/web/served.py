@@ -49,6 +49,7 @@ class Served:
         self._server.should_exit = True
         self._thread.join(20)
         self._socket.close()
+        self.app.state.index.close()
         assert not self._thread.is_alive()
 
     def ask(self, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
