@@ -163,7 +163,7 @@ def answer_table(pegs: int, colours: int) -> NDArray[np.uint8]:
     black = sum((codes[:, None, peg] == codes[None, :, peg]).astype(np.uint8) for peg in range(pegs))
     count = (codes[:, :, None] == np.arange(colours)).sum(1).astype(np.uint8)  # [codes, colours]
     both: Any = sum(np.minimum(count[:, None, c], count[None, :, c]) for c in range(colours))
-    table: NDArray[np.uint8] = answer(black, both - black, pegs)  # type: ignore[arg-type, assignment]
+    table: NDArray[np.uint8] = answer(black, both - black, pegs)  # type: ignore[assignment]
     return table
 
 

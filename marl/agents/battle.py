@@ -56,7 +56,7 @@ class Calculator(Scripted):
     def value(self, view: View, hidden: Hidden) -> NDArray[np.float32]:
         """Return the difference of the teams' points, as a share of a whole team [B]; an unseen fighter is whole."""
         points = Fighters(view).points.sum(2) / TEAM
-        return (points[:, 0] - points[:, 1]).astype(np.float32)
+        return np.asarray(points[:, 0] - points[:, 1], np.float32)
 
 
 class MaxDamage(Calculator):

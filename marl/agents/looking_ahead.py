@@ -21,7 +21,7 @@ NOTHING = "none"  # an argument that is left out
 class Kind:
     """A class of such agents; `roles` are the arguments that name agents, and whether they take a list of them."""
 
-    target: type
+    target: type[RolloutAgent] | type[MinimaxAgent]
     roles: Mapping[str, bool]
 
 

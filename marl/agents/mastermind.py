@@ -39,7 +39,7 @@ class Consistent(Scripted):
         pegs = obs[..., :width].reshape(*obs.shape[:2], self._pegs, self._colours)
         guess = pegs.argmax(3) @ self._colours ** np.arange(self._pegs)[::-1]
         answer = obs[..., width : width + one].argmax(2) * one + obs[..., width + one :].argmax(2)
-        made = obs[..., :width].any(2)
+        made = np.asarray(obs[..., :width].any(2))
         found = np.ones((len(obs), len(self._table)), bool)
         for start in range(0, len(obs), BLOCK):
             rows = slice(start, start + BLOCK)

@@ -57,5 +57,4 @@ def _weights(agent: Agent, view: View) -> tuple[NDArray[np.float64], NDArray[np.
 def _in_turn(lists: Sequence[Sequence[int]]) -> list[int]:
     """Return the entries of lists in turn, the first ones first, each once."""
     found = dict.fromkeys(entry for turn in zip_longest(*lists) for entry in turn)
-    found.pop(None, None)  # type: ignore[call-overload]
-    return list(found)
+    return [entry for entry in found if entry is not None]

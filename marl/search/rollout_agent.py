@@ -105,7 +105,7 @@ class RolloutAgent:
 
     def value(self, view: View, hidden: Hidden) -> NDArray[np.float32]:
         """Return the value of the best action [B]."""
-        return self.action_values(view, hidden).max(1).astype(np.float32)
+        return np.asarray(self.action_values(view, hidden).max(1), np.float32)
 
     def action_values(self, view: View, hidden: Hidden) -> ActionValues:
         """Return Q [B, A]: what the player gets from this decision on; -inf for actions that are not tried."""
@@ -167,7 +167,7 @@ class RolloutAgent:
     def _from_there(self, view: View, hidden: Hidden, steps: int) -> NDArray[np.float64]:
         """Return what players expect who must decide [B]: the best of another look, or what the base expects."""
         if steps > 1:
-            return self._look(view, hidden, steps - 1)[0].max(1)
+            return np.asarray(self._look(view, hidden, steps - 1)[0].max(1))
         expects = value_of(self._base)
         assert expects is not None, "the constructor refuses a horizon without values"
         return expects(view, hidden).astype(np.float64)
@@ -188,7 +188,7 @@ def _best(values: ActionValues, liking: NDArray[np.float64]) -> NDArray[np.int64
     """Return the action of the greatest value [B]; of those that tie, the one that the base likes best."""
     best = values.max(1, keepdims=True)
     ties = values >= best - TIE * np.maximum(1, np.abs(best))
-    return np.where(ties, liking, -np.inf).argmax(1)
+    return np.asarray(np.where(ties, liking, -np.inf).argmax(1))
 
 
 def _up_to(most: int, pairs: Iterator[Pair], size: Callable[[Pair], int]) -> Iterator[Pair]:

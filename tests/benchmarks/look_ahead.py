@@ -151,8 +151,8 @@ def main() -> None:
     run: dict[str, Callable[[], None]] = {
         "speed": lambda: speed(given.samples),
         "mastermind": lambda: mastermind(given.agents),
-        "gain": lambda: gain(given.game, *given.agents, given.pool, given.seeds),
-        "match": lambda: match(given.game, *given.agents, given.seeds),
+        "gain": lambda: gain(given.game, given.agents[0], given.agents[1], given.pool, given.seeds),
+        "match": lambda: match(given.game, given.agents[0], given.agents[1], given.seeds),
     }
     run[given.part]()
 
