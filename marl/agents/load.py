@@ -436,7 +436,7 @@ def not_to_run(text: str) -> str:
     reference = read(text)
     if _is_mixture(reference):
         reference = _mixed(text, reference)
-    if bool(reference.source) or ALGORITHM in dict(reference.arguments):
+    if reference.source or ALGORITHM in dict(reference.arguments):
         return "code"
     return "a server" if _is_chat(reference) else ""
 

@@ -82,7 +82,7 @@ def _said(note: Note, agents: Sequence[str]) -> Iterator[str]:
         lines = str(answers[-1]).splitlines() if answers else []
     except (ValueError, TypeError, LookupError):
         return
-    yield from (f"    {shown(agents[note.player])} says: {line}" for line in lines if line.strip())
+    yield from (f"    {shown(agents[note.player])} says: {shown(line)}" for line in lines if line.strip())
 
 
 def json_line(record: Record, again: Playback, spec: Spec, opening_moves: int, notes: Sequence[Note] = ()) -> str:
