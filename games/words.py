@@ -74,6 +74,11 @@ def words_at(venv: VecEnv, env: int, player: int, view: Views, legal: Sequence[i
     return Words(sees(venv, env, player) or numbers(view), moves)
 
 
+def words_of_numbers(view: Views, legal: Sequence[int]) -> Words:
+    """Return the words of a decision of which nothing is known but the numbers `view` [*O] and the legal actions."""
+    return Words(numbers(view), Moves([str(action) for action in legal], legal))
+
+
 def sees(venv: VecEnv, env: int, player: int) -> str:
     """Return what a player may see now, in words; empty where the game has none for it."""
     describe, render = getattr(venv, "describe", None), getattr(venv, "render", None)

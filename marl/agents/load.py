@@ -526,7 +526,7 @@ def not_to_run(text: str) -> str:
         return next(filter(None, map(not_to_run, parts(reference))), "")
     if _is_mixture(reference):
         reference = _mixed(text, reference)
-    if bool(reference.source) or ALGORITHM in dict(reference.arguments):
+    if reference.source or ALGORITHM in dict(reference.arguments):
         return "code"
     return "a server" if _is_chat(reference) else ""
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from games.arrays import Actions, Views
 from games.contract import Spec, State, TimeStep, VecEnv
 from games.keys import Keys
-from games.words import Words, words_at, words_of
+from games.words import Words, words_at, words_of, words_of_numbers
 from marl.rollout.seating import EMPTY
 
 Hidden = Any  # an agent's recurrent state: None, or anything that rows [B] index
@@ -36,7 +36,7 @@ class View:
     first: NDArray[np.bool_]  # [B] whether this is the player's first decision of its episode
     key: Keys  # [B] the key from which all randomness of this decision is drawn
     states: Callable[[], list[State]] | None = None  # clones of the positions; None for a game without positions
-    words: Callable[[], list[Words]] | None = None  # where no positions tell them; `in_words` gives them always
+    words: Callable[[], list[Words]] | None = None  # of the environments; `in_words` gives them always
 
     @classmethod
     def of(
@@ -106,8 +106,10 @@ class View:
         """Return what the players may see, and their moves, for who reads; `spec` is the game's."""
         if self.words is not None:
             return self.words()
-        assert self.states is not None, "a view has words, or positions"
-        rows = zip(self.states(), self.player.tolist(), self.obs, _legal(self.action_mask), strict=True)
+        legal = _legal(self.action_mask)
+        if self.states is None:
+            return [words_of_numbers(*row) for row in zip(self.obs, legal, strict=True)]
+        rows = zip(self.states(), self.player.tolist(), self.obs, legal, strict=True)
         return [words_of(*row, perfect_information=spec.perfect_information) for row in rows]
 
     def take(self, index: int) -> "View":

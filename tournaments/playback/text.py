@@ -84,7 +84,7 @@ def _said(note: Note, agents: Sequence[str]) -> Iterator[str]:
         lines = str(answers[-1]).splitlines() if answers else []
     except (TypeError, LookupError):
         return
-    yield from (f"    {shown(agent)} says: {line}" for line in lines if line.strip())
+    yield from (f"    {shown(agent)} says: {shown(line)}" for line in lines if line.strip())
 
 
 def json_line(record: Record, again: Playback, spec: Spec, opening_moves: int, notes: Sequence[Note] = ()) -> str:

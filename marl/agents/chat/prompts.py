@@ -89,7 +89,7 @@ def filled(text: str, **fields: object) -> str:
 
 def _read(path: str) -> str:
     try:
-        text = read_text(Path(path), MOST_PROMPT)
+        text = read_text(Path(path), MOST_PROMPT).rstrip()
     except (OSError, ValueError) as error:
         raise UserError(f"expected a text file as prompt of 'chat', got '{path}' ({error}); name another") from error
     if absent := [name for name in REQUIRED if f"{{{name}}}" not in text]:

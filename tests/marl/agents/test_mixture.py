@@ -18,7 +18,7 @@ from marl.evaluation.tabular import tensors_of
 from marl.evaluation.tree import Tree, best_responses, reach_weighted
 from marl.rollout.agent import Random, Stateless
 from marl.rollout.loop import play_episodes
-from marl.rollout.types import Decision
+from marl.rollout.types import AgentFailed, Decision, View
 from tests.marl.algorithms.test_tabular import write
 
 KUHN = "openspiel:kuhn_poker"
@@ -186,6 +186,22 @@ def test_by_draws_where_a_member_tells_no_policy(folder, tree):
         asked = Mixture(agent.weights, [lambda: silent, lambda: agent.member(1)], tree.spec)
     drawn = nash_conv(asked, tree.spec, key=0, draws=4000)
     assert drawn.draws == 4000 and drawn.nash_conv == pytest.approx(exact.nash_conv, abs=0.08)
+
+
+def test_a_member_that_fails_at_some_rows_fails_at_these_rows_of_the_mixture():
+    class Fails(Stateless):
+        def act(self, view, hidden):
+            failed = {0: AgentFailed("timeout", "took longer")} if len(view) > 1 else {}
+            return Decision(view.action_mask.argmax(1), failed=failed, notes={len(view) - 1: "{}"}), None
+
+    venv = make("openspiel:kuhn_poker", 9)
+    timestep = venv.reset(np.arange(9, dtype=np.uint64))
+    env, player = np.nonzero(timestep.acting)
+    view = View.at(venv, timestep, env, player, fold(5, np.arange(9)), np.ones(9, bool))
+    mixture = Mixture(np.ones((2, 2)), [Fails, lambda: Random(venv.spec)], venv.spec)
+    decision, after = mixture.act(view, mixture.initial_hidden(9))
+    rows = np.flatnonzero(after.member == 0)
+    assert 1 < len(rows) < 9 and list(decision.failed) == [rows[0]] and list(decision.notes) == [rows[-1]]
 
 
 CHAT = "chat(model=m, url=http://evil/v1, key=HOME)"

@@ -5,7 +5,7 @@ import pytest
 
 from marl.rollout.agent import Stateless
 from marl.rollout.referee import Referee
-from marl.rollout.types import Decision
+from marl.rollout.types import AgentFailed, Decision
 from tests.marl.views import BOX, TTT, box_view, view
 
 
@@ -155,3 +155,36 @@ def test_hidden_states_that_are_none_forfeit(after):
     decision, hidden = referee.watch(agent).act(view(2), np.array([5, 6]))
     assert decision.action.tolist() == [0, 0] and hidden.tolist() == [5, 6]
     assert referee.take(2)[0][0].how == "agent_error"
+
+
+def test_rows_that_an_agent_reports_as_failed_forfeit_and_nobody_is_asked_again():
+    asked = []
+
+    class Tells(Stateless):
+        def act(self, view, hidden):
+            asked.append(len(view))
+            failed = {1: AgentFailed("timeout", "took longer than 1 s"), 3: AgentFailed("illegal_action", "said no")}
+            return Decision(np.array([3, 99, 8, 99]), failed=failed, notes={0: "{}", 3: '"no"'}), None
+
+    referee = Referee(TTT)
+    decision, _ = referee.watch(Tells()).act(view(4), None)
+    assert decision.action.tolist() == [3, 0, 8, 0] and asked == [4]
+    forfeits = referee.take(1)
+    assert {row: (f.how, f.detail, f.player) for row, (f,) in forfeits.items()} == {
+        1: ("timeout", "took longer than 1 s", 1),
+        3: ("illegal_action", "said no", 1),
+    }
+    assert referee.take_notes(2) == [(0, 0, "{}"), (1, 1, '"no"')] and referee.take_notes(2) == []
+
+
+@pytest.mark.parametrize(
+    "said", [{"failed": {9: AgentFailed("timeout", "x")}}, {"failed": {0: "late"}}, {"notes": {0: 3}}]
+)
+def test_what_an_agent_tells_of_rows_that_are_none_is_its_error(said):
+    class Tells(Stateless):
+        def act(self, view, hidden):
+            return Decision(np.array([3, 3]), **said), None
+
+    referee = Referee(TTT)
+    referee.watch(Tells()).act(view(2), None)
+    assert {forfeits[0].how for forfeits in referee.take(1).values()} == {"agent_error"}
