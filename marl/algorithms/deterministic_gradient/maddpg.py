@@ -192,7 +192,7 @@ class Maddpg(Learner):
         """Return - mean Q of the actions taken, with this player's replaced by its policy's."""
         units = batch.units.clone()
         units[:, player] = self.policies[player].units(batch.obs[:, player])
-        value = self.critics[self.critic_of[player]](self._views(batch.obs), units)[:, 0]
+        value: Tensor = self.critics[self.critic_of[player]](self._views(batch.obs), units)[:, 0]
         return -(value * batch.acting[:, player]).mean()
 
     def _views(self, obs: Tensor) -> Tensor:
@@ -201,7 +201,7 @@ class Maddpg(Learner):
 
     def _named(self) -> dict[str, nn.Module]:
         """Return all networks by the names under which a checkpoint saves them."""
-        kinds = {
+        kinds: dict[str, Sequence[nn.Module]] = {
             "actor": self.policies,
             "critic": self.critics,
             "target_actor": self.target_policies,
