@@ -161,11 +161,8 @@ class Maddpg(Learner):
     @torch.no_grad()
     def _follow(self) -> None:
         """Move the target networks towards the others."""
-        targets, networks = (
-            [parameter for network in both for parameter in network.parameters()]
-            for both in ([*self.target_policies, *self.target_critics], [*self.policies, *self.critics])
-        )
-        torch._foreach_lerp_(targets, networks, self.config.target_update)
+        targets = _parameters([*self.target_policies, *self.target_critics])
+        torch._foreach_lerp_(targets, _parameters([*self.policies, *self.critics]), self.config.target_update)
 
     @torch.no_grad()
     def targets(self, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -192,7 +189,7 @@ class Maddpg(Learner):
         """Return - mean Q of the actions taken, with this player's replaced by its policy's."""
         units = batch.units.clone()
         units[:, player] = self.policies[player].units(batch.obs[:, player])
-        value = self.critics[self.critic_of[player]](self._views(batch.obs), units)[:, 0]
+        value: Tensor = self.critics[self.critic_of[player]](self._views(batch.obs), units)[:, 0]
         return -(value * batch.acting[:, player]).mean()
 
     def _views(self, obs: Tensor) -> Tensor:
@@ -201,7 +198,7 @@ class Maddpg(Learner):
 
     def _named(self) -> dict[str, nn.Module]:
         """Return all networks by the names under which a checkpoint saves them."""
-        kinds = {
+        kinds: dict[str, Sequence[nn.Module]] = {
             "actor": self.policies,
             "critic": self.critics,
             "target_actor": self.target_policies,
@@ -248,6 +245,10 @@ def _policies(config: MaddpgConfig, spec: Spec, key: int, device: str) -> list[A
 
 def _critics(config: MaddpgConfig, spec: Spec, key: int, device: str, count: int) -> list[Critic]:
     return [Critic(config, spec, stream(key, f"critic.{i}")).to(device) for i in range(count)]
+
+
+def _parameters(networks: Sequence[nn.Module]) -> list[Tensor]:
+    return [parameter for network in networks for parameter in network.parameters()]
 
 
 def _copies(copies: list[Copied], networks: list[Copied]) -> list[Copied]:

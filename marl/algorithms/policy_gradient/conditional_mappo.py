@@ -195,8 +195,8 @@ class ConditionalMappo(Learner):
         """Return the steps of the team to learn from, and the explained variance of the values before the update."""
         state, number, value = self._states_and_values(trajectory)
         # In a team all are paid the same and terminate together.
-        acting, truncated = (each.any(2, keepdims=True) for each in (trajectory.acting, trajectory.truncated))
-        terminated = trajectory.terminated.all(2, keepdims=True)
+        acting, truncated = (np.asarray(each.any(2))[..., None] for each in (trajectory.acting, trajectory.truncated))
+        terminated = np.asarray(trajectory.terminated.all(2))[..., None]
         advantage = gae(
             value,
             trajectory.reward[..., :1],

@@ -22,7 +22,7 @@ RUNS = {  # by algorithm: the game, settings, and steps of a stretch
     "maddpg": (
         "gymnasium:gymnasium.Pendulum-v1",
         {"actor_hidden": [8], "batch_size": 16, "random_steps": 100, "steps_per_update": 50, "target_noise": 0.1},
-        800,
+        700,
     ),
     "vdn": ("two_step", {"hidden": 8, "steps_per_update": 16}, 64),
     "qmix": ("two_step", {"hidden": 8, "steps_per_update": 16}, 64),
