@@ -50,6 +50,7 @@ class Served:
         self._thread.join(20)
         self._socket.close()
         self.app.state.desk.close()
+        self.app.state.index.close()
         assert not self._thread.is_alive()
 
     def ask(self, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:

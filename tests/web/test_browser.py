@@ -40,16 +40,20 @@ def test_a_run_that_is_training_grows(tmp_path, serve, tab):
         made = write_run(tmp_path / "made", steps=(), returns=())
         for path in made.iterdir():
             path.rename(run / path.name)
-        append(run, (1000, 2000, 3000))
         window = tab(serve(tmp_path / "runs"), "/runs/one")
+        sync_api.expect(window.locator("#large")).to_contain_text("nothing is known yet")
+        sync_api.expect(window.locator("#live")).to_have_text("live")
+        append(run, (1000, 2000, 3000))
         window.wait_for_selector("#large path.line")
         assert points(window) == 3 and window.locator(".state.running").count() == 1
-        sync_api.expect(window.locator("#live")).to_have_text("live")
+        window.select_option("#metric", "entropy")
+        sync_api.expect(window.locator("#large h3")).to_have_text("entropy, nats")
         append(run, (4000, 5000))
         sync_api.expect(window.locator("#large path.line")).to_have_attribute(
             "d", re.compile(r"^([ML][\d.]+,[\d.]+){5}$")
         )
         sync_api.expect(window.locator("#head")).to_contain_text("5,000")
+        assert window.locator("#metric").input_value() == "entropy"  # as it was chosen
         sync_api.expect(window.locator("#evaluations")).to_contain_text("+0.005")
     window.wait_for_selector(".state.stopped")
 
@@ -65,8 +69,7 @@ def test_a_real_run_grows(tmp_path, serve, tab):
     )
     try:
         window = tab(serve(tmp_path / "runs"), "/")
-        window.wait_for_selector("text=real", timeout=120_000)  # it appears in the list while it trains
-        window.click("text=real")
+        window.click("a:text-is('real')", timeout=120_000)  # it appears in the list while it trains
         window.wait_for_selector("#large path.line", timeout=120_000)
         window.wait_for_selector(".state.finished", timeout=300_000)
         sync_api.expect(window.locator("#large path.line")).to_have_attribute(

@@ -37,13 +37,11 @@ def board_routes() -> list[Route]:
 
 def _list(request: Request) -> Response:
     state = request.app.state
-    boards = []
-    for place in state.places.all():
-        if "tournament" in place.kinds:
-            known = state.index.store(place)
-            boards.append(
-                {"place": place, "known": known, "facts": known.facts, "running": holder(place.path) is not None}
-            )
+    places = [place for place in state.places.all() if "tournament" in place.kinds]
+    boards = [
+        {"place": place, "known": known, "facts": known.facts, "running": holder(place.path) is not None}
+        for place, known in zip(places, state.index.stores(places), strict=True)
+    ]
     boards.sort(key=lambda board: not board["running"])
     answer: Response = state.pages.answer(request, "tournaments.j2", title="Tournaments", boards=boards)
     return answer

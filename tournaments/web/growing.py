@@ -80,6 +80,7 @@ class GrowingLogs:
     def __init__(self, run: Path, kept: Path) -> None:
         """`kept` is the cache file, which is read if it is of this run."""
         self._run, self._kept_at = run, kept
+        self.stopped = False  # whether nothing more is to be read: the server ends
         self._lock, self._reading, self._saved = Lock(), Lock(), 0
         self._begin()
         if self._size(METRICS) >= WORTH_KEEPING:
@@ -119,7 +120,7 @@ class GrowingLogs:
             if not (self._metrics.look() and self._evaluations.look()):
                 self._begin()
                 self._metrics.look(), self._evaluations.look()
-        while not self.whole and (end is None or time.monotonic() < end):
+        while not self.whole and not self.stopped and (end is None or time.monotonic() < end):
             with self._lock, suppress(OSError):
                 self._step()
 

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +21,6 @@ from threading import Lock, RLock
 from typing import Any
 
 from marl.base.files import write_text
-from marl.training.logs import RunLogs
 from tournaments.web.facts import facts_of_store
 from tournaments.web.growing import GrowingLogs
 from tournaments.web.places import Mark, Place
@@ -71,26 +70,33 @@ class Index:
     def close(self) -> None:
         """End what is being made."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        for logs in self._runs.values():
+            logs.stopped = True
         if self._processes:
+            workers = list((self._processes._processes or {}).values())  # Python names them from 3.14 on
             self._processes.shutdown(wait=False, cancel_futures=True)
-            for process in list((self._processes._processes or {}).values()):
-                process.terminate()
+            for worker in workers:
+                worker.terminate()
 
-    def growing(self, place: Place) -> GrowingLogs:
-        """Return the logs of a run with what was added; a large one is read on behind the page, and told of then."""
+    def growing(self, place: Place, seconds: float = SOON / 2) -> GrowingLogs:
+        """Return the logs of a run with what was added, as far as they are read in so many seconds.
+
+        A large one is read on behind the page, and told of then.
+        """
         with self._lock:
             found = self._runs.pop(place.path, None) or GrowingLogs(place.path, self._kept(place.path, "npz"))
             self._runs[place.path] = found
             while len(self._runs) > MOST_RUNS:
                 self._runs.popitem(last=False)
-        found.read(SOON / 2)
+        found.read(seconds)
         if not found.whole and found.claim():
             self._threads.submit(self._read_on, found, place.name)
         return found
 
-    def logs(self, place: Place) -> RunLogs:
-        """Return the logs of a run as far as they are read."""
-        return self.growing(place).logs
+    def all_growing(self, places: Iterable[Place]) -> dict[Path, GrowingLogs]:
+        """Return the logs of several runs, by folder, in the time of one."""
+        end = time.monotonic() + SOON / 2
+        return {place.path: self.growing(place, max(0.0, end - time.monotonic())) for place in places}
 
     def _read_on(self, logs: GrowingLogs, name: str) -> None:
         try:
@@ -100,8 +106,8 @@ class Index:
             logs.release()
             self._told(name)
 
-    def store(self, place: Place) -> Summarised:
-        """Return what is known of a tournament; what is new is waited for if it comes soon, and told of if not."""
+    def store(self, place: Place, seconds: float = SOON) -> Summarised:
+        """Return what is known of a tournament; first facts are waited for so long, and told of if they come later."""
         with self._lock:
             known = self._stores.pop(place.path, None) or Summarised()
             self._stores[place.path] = known
@@ -117,9 +123,14 @@ class Index:
             making = known.making
         if making and known.facts is None:
             with suppress(Exception):  # `_made` keeps the error
-                making.result(SOON)
+                making.result(seconds)
         known.stale = known.mark != mark or known.facts is None
         return known
+
+    def stores(self, places: Iterable[Place]) -> list[Summarised]:
+        """Return what is known of several tournaments, in the time of one."""
+        end = time.monotonic() + SOON
+        return [self.store(place, max(0.0, end - time.monotonic())) for place in places]
 
     def _make(self, place: Place, mark: Mark) -> "Future[tuple[Mark, dict[str, Any]]]":
         if sum(size for _, _, size, _ in mark) < LARGE_STORE:

@@ -17,7 +17,7 @@ from marl.base.lock import holder
 from marl.base.schema import load
 from marl.training.config import TrainConfig
 from marl.training.runlog import EVALUATIONS, TAIL, logged_step
-from tournaments.web.places import CONFIG, Place
+from tournaments.web.places import CONFIG, Mark, Place
 
 STATES = {
     "running": "training now",
@@ -69,29 +69,26 @@ class Progress:
 
 def progress_of(place: Place) -> Progress:
     """Return how far a run is, as its files say now."""
-    path, config, fault = place.path, None, ""
-    try:
-        config = config_of(path)
-    except UserError as error:
-        fault = str(error)
-    step = logged_step(path)
-    newest = _newest_evaluations(path)
-    changed = max((found[3] for found in place.mark), default=0) / 1e9
-    return Progress(place, _state(path, config, step), step, config, fault, newest, changed)
-
-
-def config_of(run: Path) -> TrainConfig:
-    """Return a run's config; raises UserError where it cannot be read."""
-    path = run / CONFIG
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise UserError(f"the config '{path}' cannot be read ({error.strerror}); train the run again") from error
-    return _config(path, found.st_mtime_ns, found.st_size)
+    mark = place.mark
+    config, fault, step, newest = _read(place.path, mark)
+    changed = max((found[3] for found in mark), default=0) / 1e9
+    return Progress(place, _state(place.path, config, step), step, config, fault, newest, changed)
 
 
 @lru_cache(maxsize=4096)
-def _config(path: Path, changed: int, size: int) -> TrainConfig:
+def _read(run: Path, mark: Mark) -> tuple[TrainConfig | None, str, int, Sequence[Evaluated]]:
+    """Return a run's config, or why it cannot be read, its last step and its newest evaluations; with that mark."""
+    config, fault = None, ""
+    try:
+        config = _config(run / CONFIG, next((tuple(rest) for name, *rest in mark if name == CONFIG), ()))
+    except UserError as error:
+        fault = str(error)
+    return config, fault, logged_step(run), _newest_evaluations(run)
+
+
+@lru_cache(maxsize=4096)
+def _config(path: Path, mark: tuple[int, ...]) -> TrainConfig:
+    """Return the config in a file that has that mark, which is as it was where the logs alone grow."""
     return load(TrainConfig, path, record=True)
 
 

@@ -123,7 +123,7 @@ def _beside(
 ) -> Response:
     """Return a page of several runs with the curves of one metric."""
     state = request.app.state
-    logs = [state.index.logs(place) for place in places]
+    logs = [growing.logs for growing in state.index.all_growing(places[:MOST_COMPARED]).values()]
     names = [f"run={url_of(place.name)[1:]}" for place in places[:MOST_COMPARED]]
     answer: Response = state.pages.answer(
         request,
@@ -146,7 +146,7 @@ def _curves(request: Request) -> Response:
     places = [state.places.find(name, "run") for name in query.getlist("run")[:MOST_COMPARED]]
     if not places:
         raise UserError("expected runs to draw, got none; name some")
-    growing = {place.path: state.index.growing(place) for place in places}
+    growing = state.index.all_growing(places)
     begun = [path for path, each in growing.items() if each.logs.metrics or each.logs.evaluations]
     reading = [each.share for each in growing.values() if not each.whole]
     plot = curves.read(
@@ -166,7 +166,7 @@ def _curves(request: Request) -> Response:
 def _metrics(request: Request) -> Response:
     """Answer with a small curve of every metric that a run has logged."""
     place = request.app.state.places.find(request.path_params["name"], "run")
-    log = request.app.state.index.logs(place).metrics
+    log = request.app.state.index.growing(place).logs.metrics
     found = []
     for name in log.names:
         if log.columns[name].fault:

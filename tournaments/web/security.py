@@ -13,6 +13,7 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from http.cookies import CookieError, SimpleCookie
@@ -90,6 +91,10 @@ def is_loopback(host: str) -> bool:
     return _is_address(host) and ipaddress.ip_address(host).is_loopback
 
 
+class _NotRead(Exception):
+    """A browser does not take an answer."""
+
+
 class Guard:
     """ASGI middleware that lets through what `Access` and the limits admit."""
 
@@ -113,7 +118,8 @@ class Guard:
                 await body(scope, receive, send)
                 return
             receive = _once(body, receive)
-        await self._app(scope, receive, send)
+        with suppress(_NotRead):
+            await self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
         """Return the answer to a request that goes no further; None for one that does."""
@@ -176,8 +182,11 @@ def _guarded(send: Send) -> Send:
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
-        async with asyncio.timeout(SLOWEST_READER):
-            await send(message)
+        try:
+            async with asyncio.timeout(SLOWEST_READER):
+                await send(message)
+        except TimeoutError:
+            raise _NotRead from None
 
     return guarded
 

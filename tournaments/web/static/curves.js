@@ -6,14 +6,16 @@ const box = document.getElementById("curves");
 const large = new Chart(document.getElementById("large"));
 const small = document.getElementById("small");
 const fault = document.getElementById("fault");
-const metric = document.getElementById("metric"), against = document.getElementById("against");
 const charts = new Map();
 
 async function drawLarge() {
+  const metric = document.getElementById("metric"), against = document.getElementById("against");
+  const evaluated = metric.selectedOptions[0]?.dataset.evaluated !== undefined;
+  if (against) against.disabled = !evaluated;
+  if (!metric.value) return large.update({ title: "", curves: [] }); // nothing is logged yet
   const query = new URLSearchParams(box.dataset.query);
   query.set("metric", metric.value);
-  if (against && metric.selectedOptions[0]?.dataset.evaluated !== undefined) query.set("against", against.value);
-  if (against) against.disabled = metric.selectedOptions[0]?.dataset.evaluated === undefined;
+  if (against && evaluated) query.set("against", against.value);
   try {
     const plot = await json(`/api/curves?${query}`);
     fault.textContent = plot.reading ? `The logs are being read: ${plot.reading}.` : plot.fault ?? "";
@@ -40,7 +42,6 @@ async function drawSmall() {
 }
 
 const draw = () => Promise.allSettled([drawLarge(), drawSmall()]);
-metric.addEventListener("change", drawLarge);
-against?.addEventListener("change", drawLarge);
+box.addEventListener("change", drawLarge);
 refreshed(draw);
 draw();

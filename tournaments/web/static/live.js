@@ -72,11 +72,15 @@ function replace(fresh) {
     if (!made || made.innerHTML === old.innerHTML) continue;
     const open = [...old.querySelectorAll("details")].map(each => each.open);
     const ticked = new Set([...old.querySelectorAll("input:checked")].map(each => each.value));
+    const chosen = new Map([...old.querySelectorAll("select")].map(each => [each.id, each.value]));
     const tops = new Map([...old.querySelectorAll("tbody tr[data-row], .board tbody tr")].map(row => [nameOf(row), row.getBoundingClientRect().top]));
     old.replaceChildren(...document.adoptNode(made).childNodes);
     for (const name of ["data-stale"]) made.hasAttribute(name) ? old.setAttribute(name, "") : old.removeAttribute(name);
     old.querySelectorAll("details").forEach((each, k) => { each.open = open[k] ?? each.open; });
     for (const box of old.querySelectorAll("input[type=checkbox]")) box.checked = ticked.has(box.value);
+    for (const list of old.querySelectorAll("select")) {
+      if ([...list.options].some(each => each.value === chosen.get(list.id))) list.value = chosen.get(list.id);
+    }
     window.sortable?.(old);
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches) glide(old, tops);
   }
