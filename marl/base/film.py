@@ -5,6 +5,7 @@ in the fonts that matplotlib brings, so a picture does not depend on the fonts o
 """
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuS
 FRAMES_PER_SECOND = 10  # of an MP4
 HOLD = 3  # the last position of an animation is shown so many times as long
 MOST_POSITIONS = 2000  # of an animation
+HIGHEST = 8192  # pixels of a picture, whose width is then less than was asked for
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def write_still(drawing: Drawing, out: Path, look: Look) -> tuple[int, int]:
         if out.suffix.lower() == ".svg":
             write_text(out, drawing.svg + "\n")
             return round(drawing.width), round(drawing.height)
-        png = _png(drawing, look.width / drawing.width)
+        png = _png(drawing, min(look.width / drawing.width, HIGHEST / drawing.height))
         write_bytes(out, png)
         return _opened(png).size
 
@@ -75,13 +77,17 @@ def write_animation(drawings: Sequence[Drawing], out: Path, look: Look, seconds:
             f"expected at most {MOST_POSITIONS:,} positions in an animation, got {len(drawings):,}; "
             "draw some of them as still pictures (--move N)"
         )
-    scale = look.width / max(drawing.width for drawing in drawings)
-    width, height = look.width + look.width % 2, round(scale * max(drawing.height for drawing in drawings))
-    size = width, height + height % 2  # an MP4's sides are even
+    widest, highest = max(drawing.width for drawing in drawings), max(drawing.height for drawing in drawings)
+    scale = min(look.width / widest, HIGHEST / highest)
+    size = _even(scale * widest), _even(scale * highest)  # as an MP4's sides are
     frames = (_frame(in_dark(drawing) if look.dark else drawing, scale, size, look) for drawing in drawings)
     with _writing(out), written_whole(out) as partial:
         (_write_gif if out.suffix.lower() == ".gif" else _write_mp4)(partial, frames, size, len(drawings), seconds)
     return size
+
+
+def _even(side: float) -> int:
+    return 2 * max(1, math.ceil(round(side, 2) / 2))
 
 
 @contextmanager
@@ -119,7 +125,7 @@ def _write_mp4(path: Path, frames: Iterator["Image"], size: tuple[int, int], cou
     # One thread, and nothing of the machine or the day in the file: the same pictures give the same bytes.
     exact = ["-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-map_metadata", "-1", "-f", "mp4"]
     writer: Any = write_frames(
-        str(path),
+        str(path.absolute()),  # or a name such as -x.mp4 would be taken for an option
         size,
         fps=FRAMES_PER_SECOND,
         macro_block_size=2,

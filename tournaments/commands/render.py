@@ -1,7 +1,6 @@
 """`marl render`: one game as a still picture or an animation, found through the entry-point group `marl.commands`."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from tournaments.playback.recorded import Record
 
 NARROWEST, WIDEST = 64, 4096  # pixels
+SHORTEST, LONGEST = 0.02, 60  # seconds for a position
 
 
 def render(
@@ -47,14 +47,13 @@ def render(
     every_move: Annotated[
         bool, typer.Option("--every-move", help="Write a still picture of each position: NAME-000, NAME-001, ...")
     ] = False,
-    seconds: Annotated[float, typer.Option(help="Of an animation: how long a position is shown.", min=0.02)] = 0.7,
-    width: Annotated[int, typer.Option(help="Of pixels.", min=NARROWEST, max=WIDEST)] = 640,
+    seconds: Annotated[float, typer.Option(help="Of an animation: how long a position is shown.")] = 0.7,
+    width: Annotated[int, typer.Option(help="Pixels.", min=NARROWEST, max=WIDEST)] = 640,
     dark: Annotated[bool, typer.Option("--dark", help="Draw for a dark page.")] = False,
     trust: Trusted = None,
     algorithm: Algorithms = None,
 ) -> None:
     """Draw a game of a tournament, or a new one, as a still picture (.svg, .png) or an animation (.gif, .mp4)."""
-    from marl.agents.load import name_algorithm
     from marl.base.film import ANIMATED, Look, check, write_animation, write_still
     from tournaments.playback.moves import steps_of
     from tournaments.playback.pictures import drawings
@@ -64,16 +63,9 @@ def render(
     animated = out.suffix.lower() in ANIMATED
     if animated and (every_move or move is not None):
         raise UserError(f"--move and --every-move draw still pictures, .svg or .png, got '{out}'")
-    if (store := _store(game_or_store)) is not None:
-        if agents:
-            raise UserError(f"--agents play a new game, and '{game_or_store}' has games; name one with --game")
-        record, venv = _stored(store, game, seed, trust or [])
-    else:
-        if game is not None:
-            raise UserError(f"--game names a game of a store, and '{game_or_store}' is a game; leave it out")
-        record, venv = _new(
-            game_or_store, [name_algorithm(text, algorithm or []) for text in agents or ["random"]], seed
-        )
+    if not SHORTEST <= seconds <= LONGEST:
+        raise UserError(f"expected {SHORTEST} to {LONGEST} seconds for each position, got --seconds {seconds:g}")
+    record, venv = _played(game_or_store, game, seed, agents or [], trust or [], algorithm or [])
     steps = steps_of(record.game)
     if player is not None and player >= venv.spec.num_players:
         raise UserError(f"'{venv.spec.name}' has players 0 to {venv.spec.num_players - 1}, got --player {player}")
@@ -84,40 +76,36 @@ def render(
     places = range(steps + 1) if animated or every_move else [steps if move is None else move]
     drawn, look = drawings(venv, record.game, player, places), Look(width, dark)
     if animated:
-        files, size = [out], write_animation(list(drawn), out, look, seconds)
+        width, height = write_animation(list(drawn), out, look, seconds)
     else:
-        files = _numbered(out, steps) if every_move else [out]
-        size = [write_still(drawing, file, look) for drawing, file in zip(drawn, files, strict=True)][-1]
-    say(f"picture: {' ... '.join(dict.fromkeys(str(file) for file in (files[0], files[-1])))} ({size[0]} x {size[1]})")
+        files = [_numbered(out, place, steps) if every_move else out for place in places]
+        width, height = [write_still(drawing, file, look) for drawing, file in zip(drawn, files, strict=True)][-1]
+    many = f" ({len(places)} files, numbered from 000 on)" if every_move else ""
+    say(f"picture: {out}{many}, {width} x {height}")
 
 
-def _store(text: str) -> Path | None:
-    """Return the path of a store; None for the reference of a game."""
-    path = typed_path(text)
-    from tournaments.records.store import STORE
-
-    is_path = path.is_file() or (path / STORE).is_file() or (os.sep in text and "(" not in text)
-    return path if is_path else None
-
-
-def _stored(path: Path, game: str | None, seed: int | None, trusted: list[str]) -> "tuple[Record, VecEnv]":
-    from tournaments.playback.pictures import stored_game
+def _played(
+    text: str, game: str | None, seed: int | None, agents: list[str], trusted: list[str], classes: list[str]
+) -> "tuple[Record, VecEnv]":
+    """Return a game of the store at a path, or a new one of the game that is named, and an environment for it."""
+    from marl.agents.load import name_algorithm
+    from tournaments.playback.pictures import new_game, stored_game
     from tournaments.playback.recorded import select
-    from tournaments.records.store import stored
+    from tournaments.records.store import STORE, stored
 
-    with stored(path) as store:
-        return stored_game(store, select(store, [], game or "", seed), trusted)
-
-
-def _new(game: str, agents: Sequence[str], seed: int | None) -> "tuple[Record, VecEnv]":
-    from tournaments.playback.pictures import new_game
-
+    path = typed_path(text)
+    if path.is_file() or (path / STORE).is_file() or (os.sep in text and not set(text) & set(":(")):
+        if agents:
+            raise UserError(f"--agents play a new game, and '{text}' has games; name one with --game")
+        with stored(path) as store:
+            return stored_game(store, select(store, [], game or "", seed), trusted)
+    if game is not None:
+        raise UserError(f"--game names a game of a store, and '{text}' is a game; leave it out")
     if (seed or 0) > MOST_SEED:
         raise UserError(f"expected a seed up to {MOST_SEED}, got --seed {seed}")
-    return new_game(game, agents, seed or 0)
+    return new_game(text, [name_algorithm(agent, classes) for agent in agents or ["random"]], seed or 0)
 
 
-def _numbered(out: Path, steps: int) -> list[Path]:
-    """Return a file's name for each position, from 000 on."""
-    digits = max(3, len(str(steps)))
-    return [out.with_stem(f"{out.stem}-{place:0{digits}}") for place in range(steps + 1)]
+def _numbered(out: Path, place: int, last: int) -> Path:
+    """Return the name of a file for one of several positions: NAME-000, NAME-001, ..."""
+    return out.with_stem(f"{out.stem}-{place:0{max(3, len(str(last)))}}")

@@ -76,4 +76,4 @@ def drawings(venv: VecEnv, game: PlayedGame, player: int | None, places: Collect
         if step in places:
             yield drawing_of_frame(venv, 0, player, None if player is None else timestep.obs[0, player])
         if step < max(places):
-            timestep = venv.step(moves[step][None])
+            timestep = venv.step(moves[step][None].copy())  # the record cannot be written, and some games want to

@@ -81,7 +81,7 @@ def test_an_animation_shows_every_position(store, tmp_path, marl):
     code, said, _ = marl("render", store, "--out", tmp_path / "game.gif", "--width", "121", "--seconds", "0.2")
     assert code == 0
     gif = Image.open(io.BytesIO((tmp_path / "game.gif").read_bytes()))
-    assert gif.n_frames == game.length + 1 and gif.size == (122, 122) and "(122 x 122)" in said
+    assert gif.n_frames == game.length + 1 and gif.size == (122, 122) and ", 122 x 122" in said
     durations, marked = [], []
     for frame in range(gif.n_frames):
         gif.seek(frame)
@@ -133,6 +133,9 @@ def test_a_player_is_shown_what_it_sees(tmp_path, marl):
         (("--out", "x.svg", *["--agents", "random"] * 3), "expected one agent, or one for each of the 2 seats of"),
         (("--out", "x.svg", "--agents", "randm"), "did you mean 'random'?"),
         (("--out", "x.svg", "--width", "5"), "Invalid value for '--width'"),
+        (("--out", "x.gif", "--seconds", "nan"), "expected 0.02 to 60 seconds for each position, got --seconds nan"),
+        (("--out", "x.gif", "--seconds", "1e9"), "expected 0.02 to 60 seconds for each position"),
+        (("--out", "x.svg", "--seed", 2**64 - 1), "expected a seed up to "),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_written(arguments, said, tmp_path, marl, monkeypatch):
@@ -182,6 +185,18 @@ def test_a_missing_extra_is_one_sentence(suffix, package, tmp_path, marl, monkey
         code == 2 and f"needs the package '{package}', which is not installed; pip install 'marl[render]'" in complaint
     )
     assert marl("render", TIC_TAC_TOE, "--out", tmp_path / "x.svg")[0] == 0
+
+
+def test_names_that_look_like_options_and_tall_pictures(tmp_path, marl, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert marl("render", TIC_TAC_TOE, "--out=-y.mp4", "--width", "100", "--seconds", "0.02")[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["-y.mp4"]
+    monkeypatch.setattr(film, "HIGHEST", 50)
+    assert film.write_still(
+        Drawing('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 100"/>', 10, 100),
+        tmp_path / "x.png",
+        film.Look(64),
+    ) == (5, 50)
 
 
 def test_a_full_disk_is_one_sentence(tmp_path, marl, monkeypatch):
