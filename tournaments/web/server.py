@@ -125,7 +125,7 @@ def serve(folder: Path, host: str, port: int, token: str | None, browser: bool, 
             Thread(target=webbrowser.open, args=(whole,), daemon=True).start()
 
     server = Server(app, app.state.events, begun)
-    with closing(listening), closing(app.state.index), suppress(KeyboardInterrupt):
+    with closing(listening), closing(app.state.index), closing(app.state.desk), suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
 
 
