@@ -1,6 +1,7 @@
 """Playing over HTTP: what the board's script asks, and what others might."""
 
 import json
+import math
 import os
 import signal
 from urllib.parse import urlencode
@@ -171,6 +172,16 @@ def test_a_worker_that_is_too_slow_is_ended():
             asker.identify(TTT, ["random"]).result(60)
     finally:
         asker.close()
+
+
+def test_the_end_does_not_wait_for_a_decision():
+    asker = Asker(longest=math.inf)  # else the wait would end by itself
+    (agent,) = asker.identify(TTT, ["mcts(simulations=1)"]).result(60)
+    slow = asker.identify("openspiel:connect_four", ["uct(simulations=200000)"]).result(60)[0]
+    asked = asker.ask(Question(Line("openspiel:connect_four", 1), 0, slow))
+    assert asker.ask(Question(Line(TTT, 1), 0, agent)).cancel()
+    asker.close()
+    assert asked.exception(0) is not None
 
 
 def test_a_full_queue_is_answered_503(page):

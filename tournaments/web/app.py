@@ -24,7 +24,7 @@ from tournaments.web.replay import replay_routes
 from tournaments.web.runs import run_routes
 from tournaments.web.security import LOOPBACK, Access, Guard
 
-STATUS = {Missing: 404, Busy: 503}  # of answers that are one sentence; others are 422
+STATUS: dict[type[Exception], int] = {Missing: 404, Busy: 503}  # of answers that are one sentence; others are 422
 NAVIGATION = (
     Link("Runs", "/", ("/runs", "/sweeps", "/compare", "/populations")),
     Link("Tournaments", "/tournaments", ("/tournaments/", "/games/")),

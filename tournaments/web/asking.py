@@ -8,6 +8,7 @@ A worker that ends, or answers too late, is replaced, and what it was asked is a
 question that ends it gets no answer. The worker starts with the first question, and ends with this process.
 """
 
+import time
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ class Asker:
         self._longest = longest
         self._worker: Worker | None = None
         self._thread: Thread | None = None
-        self._lock = Lock()
+        self._lock, self._closed = Lock(), False
 
     def ask(self, question: Question) -> Future[Answer]:
         """Return the answer to a question; raises Busy where too many wait."""
@@ -58,11 +59,14 @@ class Asker:
         return self._put(_Request("identify", (game, references)))
 
     def close(self) -> None:
-        """End the worker; what waits gets no answer."""
+        """End the worker, also one that is busy; what waits gets no answer."""
         with self._lock:
-            thread, self._thread = self._thread, None
+            thread, self._closed = self._thread, True
+        with suppress(Full):
+            self._queue.put_nowait(None)
+        if (worker := self._worker) is not None:
+            worker.stop(time.monotonic())
         if thread is not None:
-            self._queue.put(None)
             thread.join()
 
     def _put(self, request: _Request) -> Future[Any]:
@@ -78,7 +82,7 @@ class Asker:
 
     def _serve(self) -> None:
         """Answer what waits until `close`."""
-        while (request := self._queue.get()) is not None:
+        while not self._closed and (request := self._queue.get()) is not None:
             waiting = [request]
             with suppress(Empty):
                 while len(waiting) < MOST_TOGETHER:
@@ -118,6 +122,8 @@ class Asker:
                 each.result.set_result(result)
 
     def _asked(self, method: str, *arguments: Any) -> Any:
+        if self._closed:
+            raise RunFailed(f"{NAME} has ended with the page; start `marl web` again")
         if self._worker is None:
             self._worker = Worker(NAME, "tournaments.web.deciding:Decider", ())
         self._worker.ask(method, *arguments)

@@ -107,7 +107,7 @@ def test_a_foreign_agent_explains_by_its_policy_and_value():
 
 @pytest.mark.parametrize("name", ["uct(simulations=300)", "mcts(simulations=300)"])
 def test_a_principal_line_by_hand(name):
-    """X holds 0 and 1 and O 3 and 4: X to move wins at once at 2; O to move does so at 5."""
+    """X holds 0 and 1, O 3 and 4: X to move wins at once at 2, and O to move at 5, whatever X threatens."""
     for moves, line in (((0, 3, 1, 4), (2,)), ((0, 3, 1, 4, 8), (5,))):
         (found,) = _at(name, moves)
         assert found.line == line and found.value == pytest.approx(1, abs=0.35)
