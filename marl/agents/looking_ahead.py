@@ -7,7 +7,7 @@ References nest: rollout(base=rollout(base=random, samples=4), samples=4).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from games.references import Reference, split
@@ -19,15 +19,23 @@ NOTHING = "none"  # an argument that is left out
 
 @dataclass(frozen=True)
 class Kind:
-    """A class of such agents; `roles` are the arguments that name agents, and whether they take a list of them."""
+    """A class of such agents; `roles` are the arguments that name agents, and whether they take a list of them.
+
+    `usual` are the agents of roles that a user leaves out: parts like all others, so that digests hold theirs, too.
+    """
 
     target: type[RolloutAgent] | type[MinimaxAgent]
     roles: Mapping[str, bool]
+    usual: Mapping[str, str] = field(default_factory=dict)
 
 
 LOOKING_AHEAD: dict[str, Kind] = {
     "rollout": Kind(RolloutAgent, {"base": False, "opponents": False}),
-    "minimax": Kind(MinimaxAgent, {"propose": True, "reply": True, "evaluate": False}),
+    "minimax": Kind(
+        MinimaxAgent,
+        {"propose": True, "reply": True, "evaluate": False},
+        {"propose": "uct(simulations=20)", "reply": "uct(simulations=20)"},
+    ),
 }
 
 
@@ -43,13 +51,18 @@ def settings_of(reference: Reference) -> Reference:
 
 
 def parts_of(reference: Reference) -> dict[str, list[str]]:
-    """Return the references of agents in the arguments of another, by role."""
-    roles = LOOKING_AHEAD[reference.name].roles
-    return {role: _listed(value) if roles[role] else [str(value)] for role, value in _given(reference) if role in roles}
+    """Return the references of the agents with which another looks ahead, by role."""
+    kind = LOOKING_AHEAD[reference.name]
+    named = {**kind.usual, **dict(_given(reference))}
+    return {
+        role: _listed(named[role]) if several else [str(named[role])]
+        for role, several in kind.roles.items()
+        if role in named
+    }
 
 
 def parts(reference: Reference) -> Iterator[str]:
-    """Yield the references of agents in the arguments of another."""
+    """Yield the references of the agents with which another looks ahead."""
     for texts in parts_of(reference).values():
         yield from texts
 

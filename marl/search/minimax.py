@@ -27,11 +27,10 @@ from games.keys import draw, fold
 from marl.equilibria.stage import linear_programs
 from marl.rollout.agent import Agent, Stateless, keeps_memory, value_of
 from marl.rollout.types import Decision, Hidden, View
-from marl.search.agent import UctAgent, refuse_unsearchable
+from marl.search.agent import refuse_unsearchable
 from marl.search.proposal_trees import Node, Settings, Trees, at_least, paid
 
 MAXIMIN, MATRIX = "maximin", "matrix"
-SIMULATIONS = 20  # of the search that proposes where no proposer is named
 MIXED = 2  # a draw of a decision's key: the action, where it is drawn from a mixed strategy
 
 
@@ -39,9 +38,9 @@ class MinimaxAgent(Stateless):
     """Search before each move; the nodes of one depth of all rows are asked about in one call.
 
     `propose` and `reply` are agents: their candidates are the actions that they prefer (`preferences`, or their
-    policy), or else the one that they choose. Several take turns: the first choices of all, then their second ones. By
-    default a search of 20 simulations proposes. `evaluate` is an agent that tells its value, by default random
-    playouts. They are asked about positions to which they have not played, so they must be without memory.
+    policy), or else the one that they choose. Several take turns: the first choices of all, then their second ones.
+    `evaluate` is an agent that tells its value, by default random playouts. They are asked about positions to which
+    they have not played, so they must be without memory.
 
     `calls` limits the positions that they are asked about for one decision: a tree grows by another step only if that,
     and the evaluation of all leaves that it may have then, can be paid for. Proposals that are illegal are dropped.
@@ -55,8 +54,8 @@ class MinimaxAgent(Stateless):
     def __init__(
         self,
         spec: Spec,
-        propose: Sequence[Agent] = (),
-        reply: Sequence[Agent] = (),
+        propose: Sequence[Agent],
+        reply: Sequence[Agent],
         evaluate: Agent | None = None,
         *,
         depth: int = 2,
@@ -66,8 +65,7 @@ class MinimaxAgent(Stateless):
         per_sample: bool = False,
         calls: int | None = None,
     ) -> None:
-        refuse_unsearchable(spec, "minimax")
-        _refuse_game(spec)
+        self.refuse(spec)
         for name, given in (("depth", depth), ("width", width), ("samples", samples), ("calls", calls)):
             if given is not None and given < 1:
                 raise UserError(f"minimax needs {name} of at least 1, got {given}")
@@ -76,15 +74,22 @@ class MinimaxAgent(Stateless):
         if per_sample and solve == MATRIX:
             raise UserError("minimax takes one of per_sample=true, which chooses pure actions, and solve=matrix")
         _refuse_agents(propose, reply, evaluate)
-        searcher = [] if propose and reply else [UctAgent(spec, SIMULATIONS)]
-        proposers = ([*propose] or searcher, [*reply] or searcher)
         matrix = solve == MATRIX
-        self._settings = Settings(spec, proposers, evaluate, depth, width, samples, matrix, per_sample, calls)
+        self._settings = Settings(spec, (propose, reply), evaluate, depth, width, samples, matrix, per_sample, calls)
         least = self._settings.least_calls
         if calls is not None and calls < least:
             raise UserError(
                 f"minimax may ask about {least} positions for one step, with width={width} and samples={samples}, got "
                 f"calls={calls}; lower these, or raise calls"
+            )
+
+    @staticmethod
+    def refuse(spec: Spec) -> None:
+        """Raise UserError for a game that does not fit."""
+        refuse_unsearchable(spec, "minimax")
+        if spec.num_players != 2 or spec.payoff != "zero_sum" or isinstance(spec.action, Box):
+            raise UserError(
+                f"minimax plays zero-sum games of two players, and '{spec.name}' is none; use rollout or uct"
             )
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
@@ -112,13 +117,10 @@ class MinimaxAgent(Stateless):
         return float(at_least(nodes).max())
 
 
-def _refuse_game(spec: Spec) -> None:
-    if spec.num_players != 2 or spec.payoff != "zero_sum" or isinstance(spec.action, Box):
-        raise UserError(f"minimax plays zero-sum games of two players, and '{spec.name}' is none; use rollout or uct")
-
-
 def _refuse_agents(propose: Sequence[Agent], reply: Sequence[Agent], evaluate: Agent | None) -> None:
     for role, agents in (("propose", propose), ("reply", reply), ("evaluate", [evaluate] if evaluate else [])):
+        if not agents and role != "evaluate":
+            raise UserError(f"minimax needs an agent of {role}=..., got none; name one, or leave the argument out")
         if any(keeps_memory(agent) for agent in agents):
             raise UserError(
                 f"minimax asks about positions that nobody has played to, and an agent of {role}=... decides by what "

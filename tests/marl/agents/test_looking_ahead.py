@@ -48,7 +48,9 @@ def test_arguments_that_name_agents_are_told_from_the_others():
         "reply": ["random"],
     }
     assert settings_of(reference).arguments == (("depth", 1),)
-    assert parts_of(read("minimax(propose=random, reply=none)")) == {"propose": ["random"]}
+    usual = "uct(simulations=20)"
+    assert parts_of(read("minimax(propose=random, reply=none)")) == {"propose": ["random"], "reply": [usual]}
+    assert [part.name for part in load_entrant("minimax", TTT).parts] == [usual, usual]
 
 
 def test_a_reference_in_a_reference_is_a_checkpoint_like_any(run):

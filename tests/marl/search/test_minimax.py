@@ -200,7 +200,7 @@ def test_who_proposes_nothing_legal_fails():
 
 def test_a_decision_does_not_depend_on_its_batch():
     game = load("leduc_poker", {})
-    agent = MinimaxAgent(game.spec, samples=3, width=2)
+    agent = MinimaxAgent(game.spec, [Random(game.spec)], [Random(game.spec)], samples=3, width=2)
     states = [dealt(game, (k % 6, (k + 1) % 6)) for k in range(6)]
     view = View.of(game.spec, states, fold(3, np.arange(6)), first=True)
     assert agent.value(view.take(4), None)[0] == agent.value(view, None)[4]
@@ -215,6 +215,7 @@ def test_a_decision_does_not_depend_on_its_batch():
         ("minimax", "mastermind", "minimax plays zero-sum games of two players"),
         ("minimax(calls=0)", "openspiel:tic_tac_toe", "minimax needs calls of at least 1, got 0"),
         ("minimax(calls=4)", "openspiel:tic_tac_toe", "minimax may ask about 5 positions for one step"),
+        ("minimax(propose=[])", "openspiel:tic_tac_toe", "minimax needs an agent of propose=..., got none"),
         ("minimax(width=0)", "openspiel:tic_tac_toe", "minimax needs width of at least 1, got 0"),
         (
             "minimax(solve=mixed)",
