@@ -65,8 +65,12 @@ class StageReplay:
         return {"next": np.array(self._next)} | {name: column[: len(self)] for name, column in self.rows.items()}
 
     def load_state(self, state: Tensors) -> None:
-        self._next = int(state["next"])
-        self.rows = {name: np.asarray(state[name]).copy() for name in self.rows}
+        self._next, count = int(state["next"]), len(state["player"])
+        places = np.arange(count)
+        if count > self.capacity or count < min(self._next, self.capacity):  # another capacity: the newest, in order
+            places = np.roll(places, -self._next)[-self.capacity :]
+            self._next = len(places)
+        self.rows = {name: np.asarray(state[name])[places].copy() for name in self.rows}
 
 
 def decisions(trajectory: Trajectory, mine: Collection[int]) -> Rows:
