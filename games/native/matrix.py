@@ -165,9 +165,9 @@ class MatrixState:
         return bool(self._played)
 
     def returns(self) -> list[float]:
-        everyone = slice(None)
-        paid = self._game.payoffs[(everyone, *self._played)] if self._played else np.zeros(len(self._game.payoffs))
-        return list(paid.tolist())
+        if not self._played:
+            return [0.0] * self._game.spec.num_players
+        return [float(payoffs[self._played]) for payoffs in self._game.payoffs]
 
     def observe(self, player: int, out: Views) -> None:
         out[:] = self._game.shown(self._played, player)

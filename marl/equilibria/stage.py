@@ -141,9 +141,10 @@ def _scaled(matrix: Floats, legal: tuple[Bools, Bools]) -> Floats:
 
 def _iterate(scaled: Floats, legal: tuple[Bools, Bools], iterations: int) -> tuple[Floats, Floats]:
     """Return the strategies of regret matching+ [B, A], [B, A']."""
-    games, rows, columns = len(scaled), *legal
+    games, (rows, columns) = len(scaled), legal
     if games == 1:  # numpy sums an axis in another order where the batch has no second game
-        scaled, rows, columns = (np.repeat(array, 2, axis=0) for array in (scaled, rows, columns))
+        scaled = np.repeat(scaled, 2, axis=0)
+        rows, columns = np.repeat(rows, 2, axis=0), np.repeat(columns, 2, axis=0)
     payoffs = np.ascontiguousarray(np.moveaxis(scaled, 0, -1), np.float32)  # [A, A', B]
     own, other = _Player(rows), _Player(columns)
     product = np.empty_like(payoffs)

@@ -34,6 +34,7 @@ ALGORITHMS = {  # a game, and small settings
     "naive": (DILEMMA, OPPONENT_SHAPING),
     "loqa": (DILEMMA, OPPONENT_SHAPING),
     "lola": (DILEMMA, OPPONENT_SHAPING),
+    "minimax_dqn": ("openspiel:goofspiel(num_cards=3)", {"hidden": [8], "batch_size": 8, "learning_starts": 32}),
     "versus": (DILEMMA, {"learners": [{"name": "loqa"} | OPPONENT_SHAPING, {"name": "naive"} | OPPONENT_SHAPING]}),
 }
 POPULATION = {

@@ -64,11 +64,14 @@ class Policies:
 _kept: dict[tuple[str, int], Policies] = {}  # by game and size: of one, the last
 
 
-def policies_of(spec: Spec, purpose: str, positions: int = POSITIONS) -> Policies:
-    """Return the policies of a game in this process; raises UserError where its tree has more positions (`Tree`)."""
-    key = spec.name, positions
+def policies_of(spec: Spec, purpose: str, positions: int = POSITIONS, *, game: str = "") -> Policies:
+    """Return the policies of a game in this process; raises UserError where its tree has more positions (`Tree`).
+
+    `game` is the game's reference, if the Spec's name is none.
+    """
+    key = game or spec.name, positions
     if key not in _kept:
-        made = Policies(Tree(spec, purpose, positions))
+        made = Policies(Tree(spec, purpose, positions, game=game))
         _kept.clear()
         _kept[key] = made
     return _kept[key]

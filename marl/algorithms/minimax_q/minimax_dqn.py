@@ -98,7 +98,7 @@ class MinimaxDqn(Learner):
         _refuse(spec)
         self.config, self.spec, self.device = config, spec, device
         self.key, self.total_steps = key, total_steps
-        self.steps = self.updates = 0
+        self.steps = self.updates = self.copies = 0  # copies to the target network
         self.network = _network(config, spec, stream(key, "network")).to(device)
         self.target = _network(config, spec, stream(key, "network")).to(device).requires_grad_(False)
         self.optimizer = Adam(
@@ -167,14 +167,14 @@ class MinimaxDqn(Learner):
         self.updates += 1
         if self.updates % self.config.target_update == 0:
             self.target.load_state_dict(self.network.state_dict())
+            self.copies += 1
         metrics |= {"loss": loss.detach(), "td_error": error.detach().abs().mean(), "grad_norm": norm.mean()}
         return metrics | start
 
     def solve_ahead(self, places: Ints) -> dict[str, Tensor]:
         """Compute the values of the next positions by the target network where they are not known; return the gap."""
-        rows, now = self.replay.rows, self.updates // self.config.target_update
-        places = np.unique(places)
-        places = places[(rows["solved"][places] != now) & ~rows["done"][places]]
+        rows, places = self.replay.rows, np.unique(places)
+        places = places[(rows["solved"][places] != self.copies) & ~rows["done"][places]]
         if not len(places):
             return {}
         legal = rows["next_legal"][places]
@@ -186,7 +186,7 @@ class MinimaxDqn(Learner):
         values = [solution.values]
         if self.network.heads > 1:
             values.append(responses(payoffs[:, 1], solution.columns, legal).max(1))
-        rows["value"][places], rows["solved"][places] = sign[:, None] * np.stack(values, 1), now
+        rows["value"][places], rows["solved"][places] = sign[:, None] * np.stack(values, 1), self.copies
         return {"duality_gap": torch.tensor(solution.gaps.mean())}
 
     def hope(self, payoffs: Tensor, rows: Rows) -> tuple[Tensor, dict[str, Tensor]]:
@@ -228,13 +228,13 @@ class MinimaxDqn(Learner):
         return StageAgent(network, device)
 
     def state(self) -> Tensors:
-        state: Tensors = {"counters": torch.tensor([self.steps, self.updates])}
+        state: Tensors = {"counters": torch.tensor([self.steps, self.updates, self.copies])}
         for name, part in (("network", self.network), ("target", self.target)):
             state |= prefixed(name, part.state_dict())
         return state | prefixed("optimizer", self.optimizer.state()) | prefixed("replay", self.replay.state())
 
     def load_state(self, state: Tensors) -> None:
-        self.steps, self.updates = state["counters"].tolist()
+        self.steps, self.updates, self.copies = state["counters"].tolist()
         self.network.load_state_dict(under("network", state))
         self.target.load_state_dict(under("target", state))
         self.optimizer.load_state(under("optimizer", state))

@@ -65,8 +65,12 @@ class StageReplay:
         return {"next": np.array(self._next)} | {name: column[: len(self)] for name, column in self.rows.items()}
 
     def load_state(self, state: Tensors) -> None:
-        self._next = int(state["next"])
-        self.rows = {name: np.asarray(state[name]).copy() for name in self.rows}
+        self._next, count = int(state["next"]), len(state["player"])
+        places = np.arange(count)
+        if count > self.capacity or count < min(self._next, self.capacity):  # another capacity: the newest, in order
+            places = np.roll(places, -self._next)[-self.capacity :]
+            self._next = len(places)
+        self.rows = {name: np.asarray(state[name])[places].copy() for name in self.rows}
 
 
 def decisions(trajectory: Trajectory, mine: Collection[int]) -> Rows:
@@ -75,7 +79,7 @@ def decisions(trajectory: Trajectory, mine: Collection[int]) -> Rows:
     Decisions before a truncation are left out: nobody is shown the legal actions there.
     """
     after, paid, ended = _successors(trajectory)
-    cut = (trajectory.truncated & ~trajectory.terminated).any(2)  # [T+1, E]
+    cut: Bools = np.asarray((trajectory.truncated & ~trajectory.terminated).any(2))  # [T+1, E]
     env = np.arange(after.shape[1])
     wanted = trajectory.learnable(mine) & ~(ended & cut[after, env])[..., None]
     time, env, player = np.nonzero(wanted)
@@ -116,8 +120,8 @@ def _successors(trajectory: Trajectory) -> tuple[Ints, NDArray[np.float32], Bool
     """
     reward = trajectory.reward
     steps = len(reward)
-    last = (trajectory.terminated | trajectory.truncated).all(2)
-    position = trajectory.acting.any(2)
+    last: Bools = np.asarray((trajectory.terminated | trajectory.truncated).all(2))
+    position: Bools = np.asarray(trajectory.acting.any(2))
     after = np.full(reward.shape[:2], steps)
     paid, ended = np.zeros_like(reward), np.zeros(reward.shape[:2], bool)
     then, gain, end = after[0].copy(), np.zeros_like(reward[0]), ended[0].copy()
@@ -131,7 +135,8 @@ def _successors(trajectory: Trajectory) -> tuple[Ints, NDArray[np.float32], Bool
 
 def _opens(trajectory: Trajectory) -> Bools:
     """Return where an episode has its first position [T, E]."""
-    position, opened = trajectory.acting.any(2), np.zeros(trajectory.first.shape[1], bool)
+    position: Bools = np.asarray(trajectory.acting.any(2))
+    opened = np.zeros(trajectory.first.shape[1], bool)
     found = np.zeros(trajectory.first[:-1].shape, bool)
     for t in range(len(found)):
         opened = opened | trajectory.first[t]

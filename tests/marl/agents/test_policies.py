@@ -36,6 +36,7 @@ LEARNERS = {
     "loqa": (EPISODE, PAIR),
     "lola": (EPISODE, PAIR),
     "versus": (EPISODE, {"learners": [{"name": "naive"} | PAIR, {"name": "naive"} | PAIR]}),
+    "minimax_dqn": ("openspiel:goofspiel(num_cards=4)", {"hidden": [8], "iterations": 10, "optimism": 0.1}),
     "alphazero": ("openspiel:tic_tac_toe", SEARCH),
     "muzero": ("openspiel:tic_tac_toe", SEARCH),
 }

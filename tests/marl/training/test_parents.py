@@ -14,6 +14,8 @@ from marl.training.train import check, train
 DILEMMA = "matrix(game=prisoners_dilemma, steps=8, memory=true, truncate=true)"
 SEARCH = {"simulations": 2, "batch_size": 8, "steps_per_update": 16, "hidden": [8], "encoder": "mlp"}
 SMALL = {"actor_hidden": [4], "actor_memory": 0, "critic_hidden": [4], "critic_memory": 0}
+STAGES = {"hidden": [8], "batch_size": 8, "learning_starts": 16, "steps_per_update": 8, "target_update": 3}
+STAGES |= {"replay_positions": 100, "iterations": 10, "optimism": 0.01}
 RUNS = {  # by algorithm: the game, settings, and steps of a stretch
     "ippo": ("openspiel:kuhn_poker", {"hidden": [8], "minibatch_size": 32}, 64),
     "happo": ("two_step", {"hidden": [8]}, 64),
@@ -29,6 +31,7 @@ RUNS = {  # by algorithm: the game, settings, and steps of a stretch
     "concaveq": ("two_step", {"hidden": 8, "steps_per_update": 16}, 64),
     "loqa": (DILEMMA, SMALL, 64),
     "lola": (DILEMMA, SMALL, 64),
+    "minimax_dqn": ("openspiel:goofspiel(num_cards=3)", STAGES, 64),
     "alphazero": ("openspiel:tic_tac_toe", SEARCH, 96),
     "muzero": ("openspiel:tic_tac_toe", SEARCH, 96),
 }

@@ -78,6 +78,12 @@ def test_rock_paper_scissors_from_always_rock(tmp_path, seed):
     assert by_round(history)[:3] == pytest.approx([2, 2, 0], abs=1e-6) and history.over
 
 
+@pytest.mark.parametrize("game", ["matrix(game=rock_paper_scissors)", "openspiel:matrix_rps"])
+def test_players_who_choose_at_the_same_time(tmp_path, game):
+    history = run(exact(game, start=["constant(action=0)"], iterations=5), tmp_path)
+    assert by_round(history)[:3] == pytest.approx([2, 2, 0], abs=1e-6) and history.over
+
+
 def test_biased_rock_paper_scissors(tmp_path):
     history = run(exact(SIMULTANEOUS.format("matrix_brps()"), start=["constant(action=0)"], iterations=6), tmp_path)
     for seat in range(2):
@@ -314,10 +320,13 @@ def test_another_config_is_refused_unless_changes_are_accepted(tmp_path):
         ({"start": ["random", "random"]}, "are the same agent; leave one out"),
         ({"learner": "ippoo"}, "did you mean 'ippo'"),
         (
-            {"game": "matrix(game=rock_paper_scissors)", "learner": "best_response"},
-            "learner: best_response needs one of",
+            {"game": "matrix(game=rock_paper_scissors, steps=2)", "learner": "best_response"},
+            "learner: best_response needs a small game with positions",
         ),
-        ({"game": "matrix(game=rock_paper_scissors)", "payoffs": "exact"}, "payoffs: exact needs one of OpenSpiel's"),
+        (
+            {"game": "matrix(game=rock_paper_scissors, steps=2)", "payoffs": "exact"},
+            "payoffs: exact needs a small game with positions",
+        ),
         ({"learner": {"name": "ippo", "entropy": 1}}, "unknown key 'entropy'"),
         ({"games": {"at_least": 1}}, "'games.at_least' in a test: expected a number of at least 2"),
         ({"learner": {"nam": "ippo"}}, "expected the key 'name' of an algorithm, got {'nam': 'ippo'}; add it"),

@@ -248,7 +248,7 @@ def _policies(config: PsroConfig, spec: Spec) -> Policies | None:
     """Return the policies of a small game, if the config needs them or may have them; raises UserError."""
     purpose = _needs_policies(config)
     if purpose is not None:
-        return policies_of(spec, purpose)
+        return policies_of(spec, purpose, game=config.game)
     if config.exploitability == "none":
         return None
     try:

@@ -145,7 +145,7 @@ def respond(
 def _computed(response: TrainConfig, run: Path, agents: Mapping[str, str]) -> Path:
     """Compute the best response to the opponents of a training run, and write it as a checkpoint."""
     spec = make(response.game, 1).spec
-    policies = policies_of(spec, "learner: best_response")
+    policies = policies_of(spec, "learner: best_response", game=response.game)
     for digest, reference in agents.items():
         policies.read(digest, reference)
     mixture = {

@@ -88,5 +88,10 @@ def test_the_newest_stay():
     other.load_state(replay.state())
     places = other.draw(20, 5)
     assert all((other.at(places)[name] == column).all() for name, column in replay.at(places).items())
+    for capacity in (30, 80):
+        other = StageReplay(make(GOOFSPIEL, 1).spec, capacity, heads=2)
+        other.load_state(replay.state())
+        kept = min(capacity, 50)
+        assert len(other) == kept and (other.rows["obs"] == rows["obs"][-kept:]).all()
     with pytest.raises(UserError, match="set replay_positions to"):
         StageReplay(make("openspiel:goofspiel", 1).spec, 2**31 - 1, heads=1)
