@@ -536,3 +536,18 @@ def test_processes_that_open_one_cache_at_once(tmp_path):
     for thread in threads:
         thread.join()
     assert opened == [Answer("one", False, 1, 2)] * 8
+
+
+def test_at_rest_nothing_is_open_and_the_next_question_opens_it_again(entered):
+    def open_ones():
+        return [thread for thread in threading.enumerate() if thread.name.startswith("chat with")]
+
+    with serving(first_legal) as server:
+        entrant = entered(server)
+        assert open_ones() == []
+        entrant.agent.act(opening(1), None)
+        assert len(open_ones()) == 1
+        entrant.rest()
+        assert open_ones() == []
+        entrant.agent.act(opening(2), None)
+        assert len(open_ones()) == 1 and len(server.asked) == 2
