@@ -11,16 +11,15 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from games.errors import RunFailed
-from marl.base.drives import network_drive
 
 PATIENCE = 60.0  # seconds to wait for another process
 VERSION = 1  # of the file
 _SCHEMA = (
-    """CREATE TABLE IF NOT EXISTS answers (
+    """CREATE TABLE answers (
     key TEXT PRIMARY KEY, agent TEXT NOT NULL,
     text TEXT NOT NULL, cut INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, answer_tokens INTEGER NOT NULL
 ) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS spent ON answers (agent, prompt_tokens, answer_tokens)",
+    "CREATE INDEX spent ON answers (agent, prompt_tokens, answer_tokens)",
     f"PRAGMA user_version = {VERSION}",
 )
 
@@ -55,17 +54,18 @@ class Answers:
                 raise
 
     def _prepare(self) -> None:
+        """Make the tables of a new file, in one transaction: another process may be about to."""
         self._db.execute("PRAGMA trusted_schema = OFF")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("BEGIN IMMEDIATE")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         kinds = {kind for (kind,) in self._db.execute("SELECT type FROM sqlite_master")}
         if version not in (0, VERSION) or (version == 0 and kinds) or kinds - {"table", "index"}:
             raise sqlite3.DatabaseError("it holds something else")
-        if self._path is not None and not network_drive(self._path):
-            self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
         if not version:
             for statement in _SCHEMA:
                 self._db.execute(statement)
+        self._db.execute("COMMIT")
 
     def get(self, key: str) -> Answer | None:
         """Return the answer to what was asked, or None."""

@@ -13,6 +13,7 @@ from games.errors import RunFailed, UserError
 from games.registry import make
 from marl.agents.chat import agent as chat_agent
 from marl.agents.chat import server as chat_server
+from marl.agents.chat.cache import Answer, Answers
 from marl.agents.load import load_entrant, not_to_run
 from marl.rollout.loop import play_episodes
 from marl.rollout.referee import Referee
@@ -211,7 +212,7 @@ def test_a_slow_server_forfeits_by_time(entered):
     with serving(lambda _: Faulty(seconds=60)) as server:
         entrant = entered(server, seconds=0.2)
         _, forfeits = asked_of(opening(2), entrant.rated(), make(TTT, 1).spec)
-        assert len(server.asked) == 2
+        assert len(server.asked) <= 2
     assert {(f.how, f.detail) for f in forfeits.values()} == {("timeout", "took longer than 0.2 s to answer")}
 
 
@@ -517,3 +518,36 @@ def test_the_game_of_a_batch_is_that_of_one(entered):
         together = marl.play(FOUR, [chat, "random"], episodes=5)
         alone = marl.play(make(FOUR, 1), [chat, "random"], episodes=5)
     assert [moves.tolist() for moves in together.moves] == [moves.tolist() for moves in alone.moves]
+
+
+def test_processes_that_open_one_cache_at_once(tmp_path):
+    path = tmp_path / "answers.sqlite"
+    gate, opened = threading.Barrier(8), []
+
+    def open_it():
+        gate.wait(30)
+        answers = Answers(path)
+        opened.append(answers.add("key", "agent", Answer("one", False, 1, 2)))
+        answers.close()
+
+    threads = [threading.Thread(target=open_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert opened == [Answer("one", False, 1, 2)] * 8
+
+
+def test_at_rest_nothing_is_open_and_the_next_question_opens_it_again(entered):
+    def open_ones():
+        return [thread for thread in threading.enumerate() if thread.name.startswith("chat with")]
+
+    with serving(first_legal) as server:
+        entrant = entered(server)
+        assert open_ones() == []
+        entrant.agent.act(opening(1), None)
+        assert len(open_ones()) == 1
+        entrant.rest()
+        assert open_ones() == []
+        entrant.agent.act(opening(2), None)
+        assert len(open_ones()) == 1 and len(server.asked) == 2
