@@ -45,7 +45,7 @@ from torch.nn import functional
 from games.contract import Discrete, Spec
 from games.errors import UserError
 from games.keys import fold_one, stream
-from marl.algorithms.policy_gradient.centralised import AllViews, GlobalState
+from marl.algorithms.policy_gradient.centralised import AllViews, GlobalState, refuse_no_team
 from marl.algorithms.policy_gradient.conditional import (
     NONE,
     ConditionalAgent,
@@ -379,11 +379,7 @@ def _load(named: dict[str, nn.Module], state: Tensors) -> None:
 
 
 def _refuse(config: ConditionalMappoConfig, spec: Spec) -> None:
-    if spec.payoff != "team":
-        raise UserError(
-            f"conditional_mappo needs a team game, whose players are all paid the same, and '{spec.name}' is "
-            f"{spec.payoff}: choose ippo or mappo, or wrap the game in team_reward"
-        )
+    refuse_no_team("conditional_mappo", spec)
     if not isinstance(spec.action, Discrete):
         raise UserError(
             f"conditional_mappo needs discrete actions, and '{spec.name}' has continuous ones: choose mappo or happo"

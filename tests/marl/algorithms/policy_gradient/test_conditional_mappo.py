@@ -212,7 +212,7 @@ def test_versus_does_not_seat_it():
     ("game", "settings", "said"),
     [
         ("openspiel:kuhn_poker", {}, r"needs a team game, .* and 'openspiel:kuhn_poker' is zero_sum: choose ippo"),
-        ("foraging", {}, r"is general_sum: choose ippo or mappo, or wrap the game in team_reward"),
+        ("foraging", {}, r"is general_sum: choose ippo or mappo, or append ' \| team_reward' to the game"),
         ("aim", {}, r"needs discrete actions, and 'aim' has continuous ones: choose mappo or happo"),
         ("two_step", {"encoder": "cnn"}, r"encoder: cnn wants views of three axes"),
     ],
