@@ -74,7 +74,7 @@ RATIOS = 0.5, 2.0  # the least and the greatest weight ρ
 class ConditionalMappoConfig(ConditionalNetworksConfig):
     """The settings of conditional MAPPO."""
 
-    learning_rate: PositiveFloat = 5e-3
+    learning_rate: PositiveFloat = 1e-2
     anneal: bool = False  # the learning rate falls linearly to 0 at the run's last step
     gamma: float = Field(0.99, ge=0, le=1)  # per decision of the team
     gae_lambda: float = Field(0.95, ge=0, le=1)
