@@ -187,7 +187,7 @@ def _seated(config: CreditConfig, spec: Spec) -> list[Identity]:
 def _one(found: Sequence[Identity], reference: str) -> Sequence[Identity]:
     if len(found) != 1:
         raise UserError(f"expected one agent, got '{reference}', which stands for {len(found)}; name one of them")
-    found[0].beside_others()
+    found[0].refuse_beside_others()
     return found
 
 

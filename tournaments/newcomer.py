@@ -92,7 +92,7 @@ def _newcomer(reference: str, spec: Spec) -> Identity:
     found = identify([reference], spec)
     if len(found) != 1:
         raise UserError(f"expected one agent, got '{reference}', which stands for {len(found)}; add each by itself")
-    found[0].beside_others()
+    found[0].refuse_beside_others()
     return found[0]
 
 

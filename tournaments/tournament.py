@@ -187,7 +187,7 @@ def field(config: TournamentConfig, spec: Spec) -> list[Identity]:
     first: dict[str, Identity] = {}
     for agent in agents:
         if spec.num_players > 1:
-            agent.beside_others()
+            agent.refuse_beside_others()
         twin = first.setdefault(agent.digest, agent)
         if twin is not agent:
             raise UserError(f"'{agent.reference}' and '{twin.reference}' are the same agent; name each one once")

@@ -83,7 +83,7 @@ class Identity:
     training: Training | None = field(default=None, kw_only=True)  # None for an agent that is no checkpoint
     whole_team: bool = field(default=False, kw_only=True)  # it plays only where it holds all seats
 
-    def beside_others(self) -> None:
+    def refuse_beside_others(self) -> None:
         """Raise UserError for an agent that cannot sit beside others."""
         if self.whole_team:
             raise UserError(

@@ -107,7 +107,7 @@ def play(game: str, against: str, seat: int, seed: int, console: Terminal) -> No
         raise UserError(f"'{game}' has seats 0 to {spec.num_players - 1}, got --seat {seat}")
     entrant = load_entrant(against, spec)
     if spec.num_players > 1:
-        entrant.beside_others()
+        entrant.refuse_beside_others()
     person = Person(venv, seat, console)
     waiting = getattr(entrant.agent, "waiting", "")
     other = Announced(entrant.answerable(spec), entrant.name, person, venv, console, waiting)

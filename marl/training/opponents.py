@@ -46,12 +46,12 @@ def listed(config: OpponentsConfig, spec: Spec, device: str, agents: Mapping[str
     for entry in config.agents:
         weights = _weights(entry, spec)
         if identified := load_identified(entry.agent, agents or {}, spec, device):
-            identified.beside_others()
+            identified.refuse_beside_others()
             found.append(Opponent(identified, weights, label_of(identified.digest)))
         else:
             entrants = list(load_entrants(entry.agent, spec, device).values())
             for each in entrants:
-                each.beside_others()
+                each.refuse_beside_others()
             found += [Opponent(each, weights / len(entrants), each.name) for each in entrants]
     return found
 

@@ -133,7 +133,7 @@ def named_agents(texts: Sequence[str], role: str, spec: Spec) -> list[Member]:
     for text in texts:
         for entrant in load_entrants(text, spec).values():
             entrant.rest()
-            entrant.beside_others()
+            entrant.refuse_beside_others()
             if entrant.digest in members:
                 raise UserError(f"'{text}' and '{members[entrant.digest].reference}' are the same agent; leave one out")
             name = f"{role}-{len(members):04d}"

@@ -4,6 +4,7 @@ import numpy as np
 from pydantic import PositiveFloat
 
 from games.contract import Spec
+from games.errors import UserError
 from marl.algorithms.policy_gradient.critic import CriticInput, Floats
 from marl.algorithms.policy_gradient.ppo import Ppo, PpoConfig, Standardisation
 from marl.base.schema import Size
@@ -23,6 +24,16 @@ class CentralisedConfig(PpoConfig):
     standardise_advantages: Standardisation = "batch"
     max_grad_norm: PositiveFloat = 10.0
     hidden: tuple[Size, ...] = (64, 64)
+
+
+def refuse_no_team(learner: str, spec: Spec) -> None:
+    """Raise UserError for a game whose players are not a team."""
+    if spec.payoff != "team":
+        remedy = ", or append ' | team_reward' to the game" if spec.payoff == "general_sum" else ""
+        raise UserError(
+            f"{learner} needs a team game, whose players are all paid the same, and '{spec.name}' is {spec.payoff}: "
+            f"choose ippo or mappo{remedy}"
+        )
 
 
 class GlobalState(CriticInput):

@@ -45,7 +45,7 @@ from torch.nn import functional
 from games.contract import Discrete, Spec
 from games.errors import UserError
 from games.keys import fold_one, stream
-from marl.algorithms.policy_gradient.centralised import AllViews, GlobalState
+from marl.algorithms.policy_gradient.centralised import AllViews, GlobalState, refuse_no_team
 from marl.algorithms.policy_gradient.conditional import (
     NONE,
     ConditionalAgent,
@@ -74,7 +74,7 @@ RATIOS = 0.5, 2.0  # the least and the greatest weight ρ
 class ConditionalMappoConfig(ConditionalNetworksConfig):
     """The settings of conditional MAPPO."""
 
-    learning_rate: PositiveFloat = 5e-3
+    learning_rate: PositiveFloat = 1e-2
     anneal: bool = False  # the learning rate falls linearly to 0 at the run's last step
     gamma: float = Field(0.99, ge=0, le=1)  # per decision of the team
     gae_lambda: float = Field(0.95, ge=0, le=1)
@@ -379,11 +379,7 @@ def _load(named: dict[str, nn.Module], state: Tensors) -> None:
 
 
 def _refuse(config: ConditionalMappoConfig, spec: Spec) -> None:
-    if spec.payoff != "team":
-        raise UserError(
-            f"conditional_mappo needs a team game, whose players are all paid the same, and '{spec.name}' is "
-            f"{spec.payoff}: choose ippo or mappo, or wrap the game in team_reward"
-        )
+    refuse_no_team("conditional_mappo", spec)
     if not isinstance(spec.action, Discrete):
         raise UserError(
             f"conditional_mappo needs discrete actions, and '{spec.name}' has continuous ones: choose mappo or happo"

@@ -27,7 +27,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.keys import fold_one, stream
 from marl.algorithms.policy_gradient.batch import Batch
-from marl.algorithms.policy_gradient.centralised import Centralised, CentralisedConfig
+from marl.algorithms.policy_gradient.centralised import Centralised, CentralisedConfig, refuse_no_team
 from marl.base.schema import Count
 
 
@@ -46,11 +46,7 @@ class Happo(Centralised):
     Config, name = HappoConfig, "happo"
 
     def __init__(self, config: HappoConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
-        if spec.payoff != "team":
-            raise UserError(
-                f"happo needs a team game, whose players are all paid the same, and '{spec.name}' is {spec.payoff}: "
-                "choose ippo or mappo, or wrap the game in team_reward"
-            )
+        refuse_no_team("happo", spec)
         super().__init__(config, spec, key=key, total_steps=total_steps, device=device)
         if len(self.models) == 1 and spec.num_players > 1:
             raise UserError(

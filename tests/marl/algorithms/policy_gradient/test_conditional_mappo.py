@@ -27,7 +27,7 @@ from tests.marl.training.test_train import lines
 from tournaments.populations.partners.config import PartnersConfig
 from tournaments.tournament import TournamentConfig, field
 
-FAST = {"learning_rate": 1e-2, "epochs": 20, "minibatch_size": 256, "hidden": (64, 64)}
+USUAL = {"hidden": (64, 64)}
 UNEQUAL = "matrix(team=[[1, 0, 2], [0, 3, 1]])"  # players of two and of three actions
 
 
@@ -37,7 +37,7 @@ def team(venv=None, **settings):
 
 def learned(game, updates, num_envs=256, **settings):
     """Return a player that has learned a one-step game, and what its team is paid then."""
-    player = team(venv=make(game, num_envs), **(FAST | settings))
+    player = team(venv=make(game, num_envs), **(USUAL | settings))
     player.learn(updates, length=2)
     trajectory = player.rollout(2)
     return player, float(trajectory.reward[trajectory.terminated[1:]].mean())
@@ -112,7 +112,7 @@ def test_the_improvement_is_the_best_of_all_policies():
 
 
 def test_illegal_actions_stay_so_and_give_no_gradient():
-    player = team(venv=UNEQUAL, **FAST)
+    player = team(venv=UNEQUAL, **USUAL)
     metrics = player.learn(8, length=2)
     assert all(np.isfinite(list(each.values())).all() for each in metrics)
     assert (player.rollout(16).action[..., 0] < 2).all()
@@ -139,7 +139,7 @@ def test_weights_are_clipped_products_of_ratios(monkeypatch):
 
 def test_a_player_sees_the_actions_of_those_before_it():
     """And draws by its own key: the same as asking one network after another by hand."""
-    player = team(venv="matrix(game=climbing)", **FAST)
+    player = team(venv="matrix(game=climbing)", **USUAL)
     player.learn(3, length=2)
     agent, key = player.roster[0], fold(7, np.arange(12))
     seats = View(
@@ -212,7 +212,7 @@ def test_versus_does_not_seat_it():
     ("game", "settings", "said"),
     [
         ("openspiel:kuhn_poker", {}, r"needs a team game, .* and 'openspiel:kuhn_poker' is zero_sum: choose ippo"),
-        ("foraging", {}, r"is general_sum: choose ippo or mappo, or wrap the game in team_reward"),
+        ("foraging", {}, r"is general_sum: choose ippo or mappo, or append ' \| team_reward' to the game"),
         ("aim", {}, r"needs discrete actions, and 'aim' has continuous ones: choose mappo or happo"),
         ("two_step", {"encoder": "cnn"}, r"encoder: cnn wants views of three axes"),
     ],
