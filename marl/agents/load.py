@@ -402,7 +402,7 @@ def _looking_ahead(text: str, reference: Reference, spec: Spec, device: str, dec
     held = tuple(part for parts in named.values() for part in parts)
     try:
         for part in held:
-            part.beside_others()
+            part.refuse_beside_others()
         agents = {role: [part.agent for part in parts] for role, parts in named.items()}
         given = {
             role: agents[role] if several else agents[role][0] for role, several in kind.roles.items() if role in agents

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marl.rollout.agent import Agent, preferences_of
-from marl.rollout.referee import AgentFailed
-from marl.rollout.types import View
+from marl.rollout.types import AgentFailed, View
 
 
 def propose(
