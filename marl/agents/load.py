@@ -395,6 +395,7 @@ def _looking_ahead(text: str, reference: Reference, spec: Spec, device: str, dec
     it forfeits as that one does.
     """
     kind, settings = LOOKING_AHEAD[reference.name], settings_of(reference)
+    kind.target.refuse(spec)  # before its parts do, which a user may not have named
     named = {
         role: [load_entrant(part, spec, device, decision_seconds) for part in texts]
         for role, texts in parts_of(reference).items()

@@ -72,11 +72,7 @@ class RolloutAgent:
         top: int | None = None,
         steps: int = 1,
     ) -> None:
-        refuse_unsearchable(spec, "rollout")
-        if isinstance(spec.action, Box):
-            raise UserError(
-                f"rollout tries every action, and those of '{spec.name}' are continuous; use the base alone"
-            )
+        self.refuse(spec)
         for name, given in (("samples", samples), ("horizon", horizon), ("top", top), ("steps", steps)):
             if given is not None and given < 1:
                 raise UserError(f"rollout needs {name} of at least 1, got {given}")
@@ -94,6 +90,15 @@ class RolloutAgent:
         self._spec, self._base = spec, base
         self._samples, self._horizon, self._top, self._steps = samples, horizon, top, steps
         self._continuations = Continuations(spec, base, others)
+
+    @staticmethod
+    def refuse(spec: Spec) -> None:
+        """Raise UserError for a game that does not fit."""
+        refuse_unsearchable(spec, "rollout")
+        if isinstance(spec.action, Box):
+            raise UserError(
+                f"rollout tries every action, and those of '{spec.name}' are continuous; use the base alone"
+            )
 
     def initial_hidden(self, rows: int) -> Hidden:
         """Return the base's."""
