@@ -129,6 +129,7 @@ class TestPaths:
         [
             *("../secret", "..%2fsecret", "%2e%2e/secret", "one/../../secret", "one/..", ".", "", "./one", "one/"),
             *("//etc", "/etc/passwd", "linked", "one%00", "..\\secret", "file", "%ff%fe", "one/config.yaml"),
+            "a" * 300,
         ],
     )
     @pytest.mark.parametrize("before", ["/runs/", "/api/runs/", "/api/curves?run=", "/compare?run="])
@@ -145,6 +146,13 @@ class TestPaths:
     def test_nor_beside_the_scripts(self, page, name):
         answer = page.ask(f"/static/{name}")
         assert answer.status in (303, 404) and b"Starlette" not in answer.body
+
+    def test_nor_the_rounds_of_a_population(self, page, tmp_path):
+        (tmp_path / "runs" / "population" / "rounds").mkdir(parents=True)
+        os.symlink(tmp_path / "secret", tmp_path / "runs" / "population" / "rounds" / "0")
+        for path in ("/populations/population", "/api/populations/population"):
+            answer = page.ask(path)
+            assert answer.status == 422 and "symbolic link" in answer.text
 
     def test_the_list_has_no_links(self, page):
         text = page.ask("/").text

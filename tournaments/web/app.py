@@ -53,6 +53,7 @@ def create_app(folder: Path, access: Access | None = None, cache: Path | None = 
         middleware=[Middleware(Guard, access=access or Access.of(LOOPBACK))],
         exception_handlers={UserError: _refused, HTTPException: _refused, Exception: _failed},
     )
+    app.router.redirect_slashes = False
     app.state.places, app.state.events, app.state.index = places, events, Index(cache, events.changed)
     app.state.pages = Pages(str(folder), NAVIGATION)
     app.state.desk = Desk(places)

@@ -71,11 +71,13 @@ class Places:
     def find(self, name: str, kind: str) -> Place:
         """Return the place of a kind with a name; raises Missing where there is none."""
         pure = PurePosixPath(name)
-        plain = name and "\0" not in name and not pure.is_absolute() and ".." not in pure.parts
+        plain = name and "\0" not in name and not pure.is_absolute() and ".." not in pure.parts and str(pure) == name
         path = self._base / name
-        if not plain or str(pure) != name or not self._within(path):
-            raise Missing(f"there is no {kind} '{name}' below the folder of this page; the list has what there is")
-        if kind not in (kinds := _kinds(path)):
+        try:
+            kinds = _kinds(path) if plain and self._within(path) else frozenset()
+        except OSError:  # a name that no file can have
+            kinds = frozenset()
+        if kind not in kinds:
             raise Missing(f"there is no {kind} '{name}' below the folder of this page; the list has what there is")
         linked = [each for each in READ if (path / each).is_symlink()]
         if linked:

@@ -6,9 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from games.errors import UserError
 from marl.base.lock import holder
 from tournaments.web.pages import Data
-from tournaments.web.places import MEMBERS, Place
+from tournaments.web.places import MEMBERS, ROUNDS, Place
 
 
 def population_routes() -> list[Route]:
@@ -67,4 +68,8 @@ def _history(place: Place) -> Any:
     """Return what a population has done; PyTorch, which that imports, is loaded where there is one."""
     from tournaments.populations.histories import history_of
 
+    rounds = place.path / ROUNDS
+    linked = next((path for path in (rounds, *rounds.rglob("*")) if path.is_symlink()), None)
+    if linked:
+        raise UserError(f"'{linked.name}' of '{place.name}' is a symbolic link, which this page does not follow")
     return history_of(place.path)
