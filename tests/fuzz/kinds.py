@@ -74,6 +74,18 @@ OPTIONS = {  # of each command; main's own --debug prints tracebacks, as it shou
     "tournament rate": {"--json": FLAG},
     "tournament report": {"--json": FLAG},
     "tournament plot": {"--by": WORDS, "--out": PATHS, "--json": FLAG},
+    "render": {
+        "--out": ("x.svg", "x.png", "x.gif", *PATHS),
+        "--game": WORDS,
+        "--agents": WORDS,
+        "--seed": WORDS,
+        "--player": FEW,
+        "--move": FEW,
+        "--every-move": FLAG,
+        "--seconds": WORDS,
+        "--width": FEW,
+        "--dark": FLAG,
+    },
     "games show": {"--seed": WORDS, "--views": FLAG, "--json": FLAG},
     "games check": {"--episodes": FEW, "--write-playthrough": PATHS, "--json": FLAG},
     "games list": {"--json": FLAG},
@@ -226,6 +238,8 @@ def prepare_reference(rng: Random, kit: Bases, folder: Path) -> Trial:
             (["evaluate", "run", "--seeds", "1", "--against", agent], 5, ""),
             (["play", small, "--against", agent, "--seed", "1"], 3, ""),
             (["plot", agent], 1, ""),
+            (["render", game, "--out", "x.svg"], 1, ""),
+            (["render", small, "--out", "x.svg", "--agents", agent], 5, ""),
             (["tournament", "rate", agent], 2, ""),
         )
     )

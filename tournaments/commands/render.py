@@ -22,7 +22,8 @@ SHORTEST, LONGEST = 0.02, 60  # seconds for a position
 
 def render(
     game_or_store: Annotated[
-        str, typer.Argument(help="A tournament's folder or games.sqlite, or a game, which agents then play.")
+        str,
+        typer.Argument(help="A tournament's folder or store, or a game, which agents then play.", metavar="GAME|STORE"),
     ],
     out: Annotated[Path, typer.Option(help="The picture, .svg or .png, or the animation, .gif or .mp4.", **PATH)],
     game: Annotated[
