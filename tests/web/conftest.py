@@ -2,11 +2,17 @@
 
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.web.served import Served
+if TYPE_CHECKING:
+    from tests.web.served import Served
+
+# Without the extra `web` there is no page to test.
+collect_ignore_glob = [] if find_spec("starlette") and find_spec("uvicorn") else ["test_*.py"]
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = [
@@ -22,9 +28,11 @@ LONG = 60_000  # milliseconds that something may take
 @pytest.fixture
 def serve(tmp_path):
     """Serve folders: `serve(folder)` returns what answers, until the test ends."""
+    from tests.web.served import Served
+
     opened: list[Served] = []
 
-    def begin(folder: Path, token: str | None = None) -> Served:
+    def begin(folder: Path, token: str | None = None) -> "Served":
         served = Served(folder, tmp_path / "cache", token)
         opened.append(served.__enter__())
         return served
