@@ -154,7 +154,7 @@ class MinimaxDqn(Learner):
         obs, player = self._inputs(rows["obs"], rows["player"])
         payoffs = self.network.by_head(obs, player)
         own, other = (torch.from_numpy(rows[name]).to(self.device) for name in ("action", "other_action"))
-        q = payoffs[torch.arange(len(places)), :, own, other]  # [B, heads]
+        q = payoffs[torch.arange(len(places), device=self.device), :, own, other]  # [B, heads]
         target = rows["reward"][:, None] + self.config.gamma * np.where(rows["done"][:, None], 0, rows["value"])
         error = q - torch.from_numpy(target.astype(np.float32)).to(self.device)
         loss = functional.huber_loss(error, torch.zeros_like(error))
