@@ -24,7 +24,7 @@ from games.vector import vectorize
 from marl.base.threads import threads_kept, use_one_thread
 
 if TYPE_CHECKING:
-    from marl.agents.load import Entrant
+    from marl.agents.entrants import Entrant
     from marl.base.origin import Change
     from marl.evaluation.evaluate import Evaluation
     from marl.rollout.agent import Agent
@@ -295,7 +295,8 @@ def _by_player(agents: Any, spec: Spec) -> list[Any]:
 
 def _entrant(agent: Any, spec: Spec, device: str) -> "Entrant":
     """Return an agent with its name; raises UserError for what is none."""
-    from marl.agents.load import Entrant, load_entrant
+    from marl.agents.entrants import Entrant
+    from marl.agents.load import load_entrant
 
     if isinstance(agent, NAMES):
         return load_entrant(os.fspath(agent), spec, device)

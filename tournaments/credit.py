@@ -23,7 +23,8 @@ from games.errors import RunFailed, UserError
 from games.keys import fold_one, stream
 from games.registry import make
 from games.text import markdown_table
-from marl.agents.load import Identity, identify
+from marl.agents.entrants import Identity
+from marl.agents.load import identify
 from marl.base import engine as engines
 from marl.base import lock
 from marl.base.display import Display

@@ -10,7 +10,9 @@ import numpy as np
 from games.contract import Spec
 from games.errors import UserError
 from games.registry import from_file, make
-from marl.agents.load import Identity, identify, untrusted
+from marl.agents.entrants import Identity
+from marl.agents.load import identify
+from marl.agents.references import untrusted
 from marl.base import engine as engines
 from marl.base import lock
 from marl.base.files import absent

@@ -17,8 +17,9 @@ from games.contract import Spec
 from games.errors import RunFailed, UserError
 from games.registry import make
 from games.text import markdown_cell, markdown_table
+from marl.agents.entrants import Identity
 from marl.agents.foreign import DECISION_SECONDS
-from marl.agents.load import Identity, identify
+from marl.agents.load import identify
 from marl.base import engine as engines
 from marl.base import lock
 from marl.base.files import refuse_links, write_text

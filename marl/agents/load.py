@@ -1,200 +1,55 @@
-"""Loading agents by reference: the name of a built-in or registered agent, a class, or a checkpoint folder.
-
-Text that a user typed is parsed once, in `read`. Text in a file may be a stranger's and must not name code to import,
-or a server to which text and a key would be sent: a population may name folders within its own, a checkpoint an
-installed algorithm and a game that `registry.from_file` accepts, a run's config agents that `refuse_code` accepts.
-"""
+"""Loading agents by reference: the name of a built-in or registered agent, a class, or a checkpoint folder."""
 
 import hashlib
 import json
 import os
-import re
 import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel
 
 from games import plugins
 from games.contract import Spec
 from games.errors import UserError, nearest, written
-from games.keys import fold_one
-from games.references import Reference, call, check_types, parameters_of, parse
+from games.references import Reference, call, check_types, parameters_of
 from games.registry import from_file
 from games.text import cut
 from marl.agents import checkpoint
-from marl.agents.battle import CALCULATORS
+from marl.agents.built_in import BUILT_IN, CHAT, MIXTURE
 from marl.agents.chat.agent import OPERATION, Chat
+from marl.agents.entrants import Entrant, Identity, Trained, Training
 from marl.agents.foreign import DECISION_SECONDS, ForeignAgent
 from marl.agents.identity import called, digest_of_code
 from marl.agents.looking_ahead import LOOKING_AHEAD, looks_ahead, parts, parts_of, settings_of, shown
-from marl.agents.mastermind import BREAKERS
-from marl.agents.mcts import Mcts
 from marl.agents.mixture import Mixture
 from marl.agents.populations import FILE, Member, read_population
-from marl.agents.scripted import SCRIPTED
-from marl.base.files import absent, typed_path
+from marl.agents.references import (
+    ALGORITHM,
+    MAKE,
+    has_plain_name,
+    identified,
+    is_built_of_ours,
+    is_class,
+    is_mixture,
+    mixed,
+    not_to_run,
+    read,
+    refuse_taken,
+)
+from marl.base.files import absent
 from marl.base.origin import Origin
 from marl.base.schema import validate
 from marl.learning.learner import Learner
 from marl.learning.registry import algorithm
-from marl.rollout.agent import Agent, Random
-from marl.rollout.referee import Answerable, Trusted
-from marl.search.agent import UctAgent
+from marl.rollout.agent import Agent
 
 LOADED = ("config", "spec", "state", "device")  # parameters of Learner.load_agent that users cannot set
-MAKE = "name a run's folder, as `marl train` makes it"
-MIXTURE = "mixture"  # mixture(RUN): a population's mixture
-PERSON = "person:"  # how the ids and references of people begin, whose games a store may hold
 FROZEN = "frozen"  # the argument by which a user names all members of a population
 _OF_POPULATIONS = {FROZEN: Parameter(FROZEN, Parameter.KEYWORD_ONLY, annotation=bool)}
-_OF_A_MIXTURE = re.compile(rf"{MIXTURE}\((.*)\)", re.DOTALL)
-ALGORITHM = "algorithm"  # the argument by which a user names the class that trained a checkpoint
-_IDENTITY = re.compile("digest:([0-9a-f]{64})")  # an agent named by its digest, wherever it lies
-CHAT = "chat"  # a language model, on a server
-BUILT_IN: dict[str, type] = {"random": Random, "mcts": Mcts, "uct": UctAgent, CHAT: Chat}
-BUILT_IN |= SCRIPTED | CALCULATORS | BREAKERS
-_OURS = (*BUILT_IN, *LOOKING_AHEAD, MIXTURE)
-
-
-@dataclass(frozen=True)
-class Training:
-    """Where a checkpoint comes from, as its checkpoint.json says; `parent` is the digest of the one before."""
-
-    folder: Path
-    algorithm: str
-    step: int
-    parent: str | None
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who an agent is: what a schedule, a store and a report need to know of it. Its weights need not be read."""
-
-    name: str  # to show
-    reference: str  # from which `read` gets the same agent
-    digest: str  # of its code or its weights, and its arguments
-    draws: int = field(kw_only=True)  # the seed of its randomness, from its weights or reference, not from its code
-    foreign: bool = field(default=False, kw_only=True)  # a user's class, which plays in a process of its own
-    training: Training | None = field(default=None, kw_only=True)  # None for an agent that is no checkpoint
-    whole_team: bool = field(default=False, kw_only=True)  # it plays only where it holds all seats
-
-    def refuse_beside_others(self) -> None:
-        """Raise UserError for an agent that cannot sit beside others."""
-        if self.whole_team:
-            raise UserError(
-                f"'{self.reference}' plays all seats of a team, and cannot sit beside others: leave it out, or "
-                "train it with distil: true"
-            )
-
-
-@dataclass(frozen=True)
-class Entrant(Identity):
-    """An agent that is loaded, and can play."""
-
-    agent: Agent
-    size: int = field(default=0, kw_only=True)  # bytes of its weights
-    parts: tuple["Entrant", ...] = field(default=(), kw_only=True)  # the agents with which it looks ahead
-
-    def stream(self, key: int) -> int:
-        """Return the key of this agent's randomness: another agent in the same seat draws other numbers."""
-        return fold_one(key, self.draws)
-
-    def answerable(self, spec: Spec) -> Agent:
-        """Return the agent as it plays outside tournaments: a failure or illegal move ends the run and names it."""
-        return Answerable(self.agent, self.name, spec)
-
-    def rated(self) -> Agent:
-        """Return the agent as it plays in tournaments: if it fails, a foreign one forfeits; any other ends the run."""
-        return self.agent if self.foreign else Trusted(self.agent, self.name)
-
-    def rest(self) -> None:
-        """End the agent's process, or close its connection, and those of its parts; the next call starts another."""
-        if isinstance(self.agent, ForeignAgent | Chat):
-            self.agent.close()
-        for part in self.parts:
-            part.rest()
-
-    def load(self) -> "Entrant":
-        """Return this agent, which is loaded; one that is not yet (`Trained`) has the same method."""
-        return self
-
-
-@dataclass(frozen=True)
-class Trained(Identity):
-    """An agent of a checkpoint whose weights are not read yet. Everything that needs no weights is checked."""
-
-    folder: Path
-    about: checkpoint.About
-    learner: type[Learner]
-    config: BaseModel
-    options: Mapping[str, Any]  # by which it plays
-    spec: Spec
-    device: str
-
-    @property
-    def kind(self) -> tuple[type[Learner], str]:
-        """What decides, with the game, whether such an agent can play: its algorithm, and its options."""
-        return self.learner, str(sorted(self.options.items()))
-
-    def load(self) -> Entrant:
-        """Read the weights, verified, and build the agent; raises UserError where that cannot be done."""
-        state = checkpoint.tensors(self.folder, self.about, checkpoint.AGENT)
-        # Not by torch, which would start its threads.
-        if not all(np.isfinite(tensor.float().numpy()).all() for tensor in state.values()):
-            raise UserError(f"the weights of '{self.folder}' are not all finite; choose another checkpoint of the run")
-        try:
-            agent = self.learner.load_agent(self.config, self.spec, state, device=self.device, **self.options)
-        except (KeyError, RuntimeError) as error:  # torch raises these for weights that do not fit a network
-            raise UserError(
-                f"the weights of '{self.folder}' do not fit this version of {self.about['algorithm']}; install the "
-                "version that wrote them"
-            ) from error
-        size = sum(tensor.nbytes for tensor in state.values())
-        return Entrant(
-            self.name, self.reference, self.digest, agent, draws=self.draws, size=size, whole_team=self.whole_team
-        )
-
-
-def read(text: str) -> Reference:
-    """Parse an agent's reference; raises UserError if the text is not one.
-
-    The name of a built-in or registered agent comes first, then a path that exists, whatever letters it has, with or
-    without arguments in brackets behind it. What stands in the brackets of `mixture(...)` is a reference, too.
-    """
-    if mixture := _OF_A_MIXTURE.fullmatch(text.strip()):
-        return Reference("", MIXTURE, (("of", mixture[1].strip()),))
-    if text.strip().startswith(PERSON):
-        raise UserError(
-            f"expected an agent that can be asked, got {written(text)}, a person; people play by `marl web`"
-        )
-    path = _existing(text)
-    try:
-        reference = parse(text)
-    except UserError:
-        if path is None and "/" in text:
-            what = absent(Path(text), MAKE)
-            raise UserError(f"expected a checkpoint or a run folder, got '{text}', which {what}") from None
-        if path is None:
-            raise
-        reference = Reference("", path, ())
-    if not reference.source and not _has_plain_name(reference):
-        typed_path(path or reference.name)
-    if path is None or _has_plain_name(reference):
-        return reference
-    behind = text[len(path) :]
-    return Reference("", path, parse(f"agent{behind}").arguments if behind else ())
-
-
-def _existing(text: str) -> str | None:
-    """Return the existing path that a text begins with: all of it, or the part before arguments in brackets."""
-    brackets = [place for place, letter in enumerate(text) if letter == "("] if text.endswith(")") else []
-    places = [len(text), *reversed(brackets)]
-    return next((text[:place] for place in places if place and os.path.lexists(text[:place])), None)
 
 
 def load_entrant(text: str, spec: Spec, device: str = "cpu", decision_seconds: float = DECISION_SECONDS) -> Entrant:
@@ -237,23 +92,6 @@ def identify(texts: Sequence[str], spec: Spec, device: str = "cpu") -> list[Iden
     return found
 
 
-def identified(text: str, agents: Mapping[str, str]) -> str | None:
-    """Return the digest in `digest:<64 hex digits>`; None for a text of another form.
-
-    Raises UserError where `agents`, references by digest, lack it.
-    """
-    named = _IDENTITY.fullmatch(text)
-    if named is None:
-        return None
-    digest = named[1]
-    if digest not in agents:
-        raise UserError(
-            f"'digest:{digest[:8]}...' is a member of a population, named by its digest alone; go on with `marl "
-            "population`, which knows where it lies, or name its folder"
-        )
-    return digest
-
-
 def load_identified(text: str, agents: Mapping[str, str], spec: Spec, device: str = "cpu") -> Entrant | None:
     """Build the agent that `digest:<64 hex digits>` names; None for a text of another form.
 
@@ -277,11 +115,11 @@ def _enter(
 ) -> Entrant | Trained:
     """Return the agent that a reference names; a checkpoint is not loaded yet."""
     load_identified(text, {}, spec)  # raises for a digest: nothing says where it lies
-    if _is_class(reference):
+    if is_class(reference):
         agent = ForeignAgent(text, spec, decision_seconds)
         return Entrant(text, text, agent.digest, agent, draws=_drawn_from(reference), foreign=True)
     refuse_taken(reference.name)
-    if _is_mixture(reference):
+    if is_mixture(reference):
         return _mixture(text, reference, spec, device)
     if looks_ahead(reference):
         return _looking_ahead(text, reference, spec, device, decision_seconds)
@@ -292,41 +130,6 @@ def _enter(
     known = (*BUILT_IN, *LOOKING_AHEAD, *plugins.names(plugins.AGENTS))
     hint = nearest(reference.name, known) or "; a checkpoint is named by its folder"
     raise UserError(f"expected one of {', '.join(known)}, a class or a checkpoint folder, got '{text}'{hint}")
-
-
-def is_foreign(text: str) -> bool:
-    """Return whether a reference names a user's class, which plays in a process of its own, or looks ahead with one."""
-    reference = read(text)
-    return any(map(is_foreign, parts(reference))) if looks_ahead(reference) else _is_class(reference)
-
-
-def plays_last(text: str) -> bool:
-    """Return whether a reference names an agent that may hang, or stop the run: a user's class, or a language model."""
-    reference = read(text)
-    if looks_ahead(reference):
-        return any(map(plays_last, parts(reference)))
-    return _is_class(reference) or _is_chat(reference)
-
-
-def _is_chat(reference: Reference) -> bool:
-    return not reference.source and reference.name == CHAT
-
-
-def _is_class(reference: Reference) -> bool:
-    """Return whether a reference names a user's class."""
-    return bool(reference.source) or (_has_plain_name(reference) and reference.name not in _OURS)
-
-
-def refuse_taken(name: str) -> None:
-    """Raise UserError where a package registers an agent under the name of a built-in one."""
-    if name in _OURS and name in plugins.names(plugins.AGENTS):
-        other = plugins.whose(plugins.entry_point(plugins.AGENTS, name))
-        raise UserError(f"expected one agent '{name}', got two: marl's own and {other}; uninstall that one")
-
-
-def _has_plain_name(reference: Reference) -> bool:
-    """Return whether an agent is built in, or registered by an installed package."""
-    return not reference.source and (reference.name in _OURS or reference.name in plugins.names(plugins.AGENTS))
 
 
 def load_entrants(text: str, spec: Spec, device: str = "cpu") -> dict[str, Entrant]:
@@ -345,7 +148,7 @@ def _stands_for(text: str, spec: Spec, device: str) -> dict[str, Entrant | Train
 
 def _member(reference: Reference, spec: Spec, device: str, name: str) -> Entrant | Trained:
     """Return a member of a population, called `name`."""
-    if _has_plain_name(reference):
+    if has_plain_name(reference):
         return replace(_enter(reference, str(reference), spec, device), name=name)
     return _trained(reference, spec, device, name)
 
@@ -355,7 +158,7 @@ def _mixture(text: str, reference: Reference, spec: Spec, device: str) -> Entran
 
     Its digest is a hash of the digests and the weights of all members with a weight above 0.
     """
-    of = _mixed(text, reference)
+    of = mixed(text, reference)
     if not _is_population(of):
         raise UserError(f"expected mixture(RUN), with the folder of a population, got '{text}'")
     folder = Path(of.name)
@@ -430,24 +233,12 @@ def _looking_ahead(text: str, reference: Reference, spec: Spec, device: str, dec
     )
 
 
-def _is_mixture(reference: Reference) -> bool:
-    return not reference.source and reference.name == MIXTURE
-
-
-def _mixed(text: str, reference: Reference) -> Reference:
-    """Return the reference in the brackets of `mixture(...)`; raises UserError where there is none."""
-    named = str(dict(reference.arguments).get("of", ""))
-    if not named:
-        raise UserError(f"expected mixture(RUN), with the folder of a population, got '{text}'")
-    return read(named)
-
-
 def _loader(member: Entrant | Trained) -> Callable[[], Agent]:
     return lambda: member.load().agent
 
 
 def _is_population(reference: Reference) -> bool:
-    named = not reference.source and not _has_plain_name(reference)
+    named = not reference.source and not has_plain_name(reference)
     return named and os.path.isfile(Path(reference.name) / FILE)
 
 
@@ -481,13 +272,6 @@ def _referred(folder: Path, member: Member, arguments: tuple[tuple[str, Any], ..
     return reference
 
 
-def is_built_of_ours(reference: Reference) -> bool:
-    """Return whether an agent is no user's class and no mixture, nor any of those with which it looks ahead."""
-    if looks_ahead(reference):
-        return all(_has_plain_name(part) and is_built_of_ours(part) for part in map(read, parts(reference)))
-    return not (_is_class(reference) or _is_mixture(reference))
-
-
 def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[str, Entrant | None]:
     """Build the agents of a panel, by their references; `self` stands for self-play and gives None.
 
@@ -502,46 +286,6 @@ def load_panel(texts: Sequence[str], spec: Spec, device: str = "cpu") -> dict[st
         else:
             panel |= {f"{text}/{name}": entrant for name, entrant in found.items()}
     return panel
-
-
-def refuse_code(texts: Sequence[str], key: str, path: Path) -> None:
-    """Raise UserError if one of the agents at a key of a file is not to run because that file names it."""
-    for text in texts:
-        if what := not_to_run(text):
-            typed = shlex.quote(f"{key}={json.dumps(list(texts), ensure_ascii=False)}")
-            raise UserError(
-                f"'{key}' in '{path}' names {what}, {written(text)}: not run; if you trust it, type it yourself: "
-                f"--set {typed}"
-            )
-
-
-def not_to_run(text: str) -> str:
-    """Return what a reference names that only a user may: a class, which would be imported, or a server; "" for others.
-
-    Raises UserError for what is no reference.
-    """
-    if _IDENTITY.fullmatch(text):
-        return ""
-    reference = read(text)
-    if looks_ahead(reference):
-        return next(filter(None, map(not_to_run, parts(reference))), "")
-    if _is_mixture(reference):
-        reference = _mixed(text, reference)
-    if reference.source or ALGORITHM in dict(reference.arguments):
-        return "code"
-    return "a server" if _is_chat(reference) else ""
-
-
-def untrusted(text: str, trusted: Collection[str]) -> str:
-    """Return why an agent that a file names is not run, in words that begin with a verb; "" if it may run.
-
-    `trusted` are the references that the user has typed. Raises UserError for what is no reference.
-    """
-    what = "" if text in trusted else not_to_run(text)
-    if not what:
-        return ""
-    named = "is code, which is" if what == "code" else f"asks {what}, and is"
-    return f"{named} not run; if you trust it, type it yourself: --trust {shlex.quote(text)}"
 
 
 def members(folder: Path) -> dict[str, Path]:
@@ -578,13 +322,13 @@ def game_of(text: str) -> str:
     reference = read(text)
     if looks_ahead(reference):
         return _game_of_parts(text, reference)
-    if _is_mixture(reference):
-        reference = _mixed(text, reference)
+    if is_mixture(reference):
+        reference = mixed(text, reference)
     game = read_population(Path(reference.name)).game if _is_population(reference) else None
     if game is None:
         if _is_population(reference):
             reference = next(iter(_members(reference).values()))
-        if reference.source or _has_plain_name(reference):
+        if reference.source or has_plain_name(reference):
             raise UserError(f"'{text}' knows no game of its own; name one (--game, or the argument game)")
         game = checkpoint.read(checkpoint_folder(Path(reference.name)))["game"]
     typed = f"marl evaluate {shlex.quote(text)} --game {shlex.quote(game)}"
@@ -597,7 +341,7 @@ def _game_of_parts(text: str, reference: Reference) -> str:
         try:
             return game_of(part)
         except UserError:
-            if not _has_plain_name(read(part)) or looks_ahead(read(part)):
+            if not has_plain_name(read(part)) or looks_ahead(read(part)):
                 raise
     raise UserError(f"'{text}' knows no game of its own; name one (--game, or the argument game)")
 
@@ -618,7 +362,7 @@ def _trained(reference: Reference, spec: Spec, device: str, name: str | None = N
     given = options | ({ALGORITHM: named} if named not in (None, about["algorithm"]) else {})
     digest = _variant(about["digest"], given)
     shown = replace(reference, arguments=tuple(given.items()))
-    path = replace(reference, name=f"./{reference.name}") if _has_plain_name(reference) else reference
+    path = replace(reference, name=f"./{reference.name}") if has_plain_name(reference) else reference
     return Trained(
         name=_short(shown) if name is None else name,
         reference=str(path),
@@ -674,7 +418,7 @@ def _learner(folder: Path, trained_by: str, named: object) -> type[Learner]:
 def name_algorithm(text: str, classes: Sequence[str]) -> str:
     """Return an agent's reference with the class that trained it, where a user named that class (`--algorithm`)."""
     reference = read(text)
-    named = reference.source or _has_plain_name(reference) or ALGORITHM in dict(reference.arguments)
+    named = reference.source or has_plain_name(reference) or ALGORITHM in dict(reference.arguments)
     if not classes or named or not os.path.lexists(reference.name):
         return text
     folders = members(Path(reference.name)).values() if _is_population(reference) else [Path(reference.name)]

@@ -33,7 +33,13 @@ MOVED: dict[str, tuple[str, ...]] = {
     "marl.config": ("marl.base.schema", "marl.training.config"),
     "marl.drives": ("marl.base.drives",),
     "marl.engine": ("marl.base.engine",),
-    "marl.entrants": ("marl.agents.load", "marl.learning.registry"),
+    "marl.entrants": (
+        "marl.agents.load",
+        "marl.agents.entrants",
+        "marl.agents.references",
+        "marl.agents.built_in",
+        "marl.learning.registry",
+    ),
     "marl.episode_batch": ("marl.algorithms.value_factorization.batch",),
     "marl.episodic": ("marl.algorithms.value_factorization.learner",),
     "marl.exploitability": (

@@ -82,7 +82,7 @@ def _source(name: str) -> Any:
 
 
 def _agent(name: str) -> Any:
-    from marl.agents.load import refuse_taken
+    from marl.agents.references import refuse_taken
 
     refuse_taken(name)
     return registered.load(registered.AGENTS, name)

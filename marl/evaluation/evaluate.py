@@ -8,7 +8,7 @@ import numpy as np
 from games.arrays import Floats
 from games.contract import VecEnv
 from games.keys import fold
-from marl.agents.load import Entrant
+from marl.agents.entrants import Entrant
 from marl.base.intervals import of_pulls
 from marl.rollout.loop import Episode, play_episodes
 

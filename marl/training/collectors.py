@@ -26,7 +26,8 @@ from games.errors import RunFailed, WorkerDied, numbered_from
 from games.keys import Keys, fold, stream
 from games.processes import Worker, shares, stop_all
 from games.registry import make
-from marl.agents.load import Entrant, load_entrant
+from marl.agents.entrants import Entrant
+from marl.agents.load import load_entrant
 from marl.base.memory import collect_less, keep_freed_memory
 from marl.rollout.agent import Agent
 from marl.rollout.loop import Carry, play_steps, rollout

@@ -19,7 +19,9 @@ from games.contract import Spec
 from games.errors import UserError
 from games.references import Reference
 from marl.agents import checkpoint
-from marl.agents.load import ALGORITHM, Entrant, load_entrant, load_entrants, load_identified
+from marl.agents.entrants import Entrant
+from marl.agents.load import load_entrant, load_entrants, load_identified
+from marl.agents.references import ALGORITHM
 from marl.learning.learner import Learner
 from marl.rollout.seating import Draw, Seating, by_turns
 from marl.rollout.training_episodes import Ended, opened

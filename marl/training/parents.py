@@ -11,7 +11,8 @@ from pathlib import Path
 from games.contract import Spec
 from games.errors import UserError, written
 from marl.agents import checkpoint
-from marl.agents.load import checkpoint_folder, identified, refuse_other_games
+from marl.agents.load import checkpoint_folder, refuse_other_games
+from marl.agents.references import identified
 from marl.learning.learner import Learner
 from marl.training.config import TrainConfig
 

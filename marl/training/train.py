@@ -23,7 +23,9 @@ from games.keys import fold_one, stream
 from games.registry import make
 from games.workers import Workers
 from marl.agents import checkpoint
-from marl.agents.load import Entrant, load_panel, refuse_code
+from marl.agents.entrants import Entrant
+from marl.agents.load import load_panel
+from marl.agents.references import refuse_code
 from marl.base.display import Display
 from marl.base.drives import notes_on
 from marl.base.files import refuse_links, write_text

@@ -18,7 +18,8 @@ from games.contract import Spec, VecEnv
 from games.keys import fold
 from games.native.mastermind import Mastermind, MastermindState
 from games.registry import make
-from marl.agents.load import Entrant, load_entrant
+from marl.agents.entrants import Entrant
+from marl.agents.load import load_entrant
 from marl.base.intervals import estimate
 from marl.learning.registry import algorithm
 from marl.rollout.agent import Agent

@@ -10,7 +10,8 @@ from games.drawing.drawing import drawing_of_frame
 from games.drawing.svg import Drawing
 from games.errors import UserError
 from games.registry import make
-from marl.agents.load import Identity, identify
+from marl.agents.entrants import Identity
+from marl.agents.load import identify
 from tournaments.playback.moves import moves_of
 from tournaments.playback.recorded import SHORT, Record, environments, records, whole
 from tournaments.playing.match import dismiss, play

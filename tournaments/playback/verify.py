@@ -13,7 +13,8 @@ from itertools import islice
 from games import rounding
 from games.contract import Spec
 from games.errors import UserError
-from marl.agents.load import identify, untrusted
+from marl.agents.load import identify
+from marl.agents.references import untrusted
 from marl.rollout.loop import most_steps
 from tournaments.playback.moves import Playback, steps_of
 from tournaments.playback.recorded import TOGETHER, Record, bound_of, environments, played_back, records

@@ -10,7 +10,8 @@ from collections.abc import Collection, Sequence
 from games.contract import Spec, VecEnv
 from games.errors import RunFailed, UserError
 from games.registry import make
-from marl.agents.load import Entrant, load_entrant
+from marl.agents.entrants import Entrant
+from marl.agents.load import load_entrant
 
 MOST_WEIGHTS = 1 << 29  # bytes of weights of the agents that a process keeps
 MOST_AGENTS = 1000

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from marl.agents.foreign import DECISION_SECONDS
-from marl.agents.load import plays_last
+from marl.agents.references import plays_last
 from marl.base import engine as engines
 from marl.base.parcels import Reads
 from tournaments.playing.match import dismiss, play_chunk

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from marl.agents.load import Identity
+from marl.agents.entrants import Identity
 from marl.base.display import Display
 from marl.base.drives import notes_on
 from marl.base.terminal import Terminal

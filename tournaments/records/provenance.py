@@ -19,7 +19,8 @@ from games import plugins
 from games.errors import UserError
 from games.references import layers
 from marl.agents.cost import cost
-from marl.agents.load import PERSON, Identity
+from marl.agents.entrants import Identity
+from marl.agents.references import PERSON
 from marl.base.digests import versions
 from tournaments.records.store import Store
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from games.errors import RunFailed, UserError, WorkerDied
 from games.processes import Worker, stop_all
-from marl.agents.load import Identity
+from marl.agents.entrants import Identity
 from tournaments.web.deciding import Answer, Question
 
 MOST_WAITING = 128  # requests in the queue

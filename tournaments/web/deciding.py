@@ -13,7 +13,8 @@ from typing import Any
 
 from games.errors import RunFailed, UserError
 from games.keys import fold
-from marl.agents.load import Entrant, Identity, identify
+from marl.agents.entrants import Entrant, Identity
+from marl.agents.load import identify
 from marl.base.threads import use_one_thread
 from marl.rollout.agent import Agent, Explain, explain_of
 from marl.rollout.types import Explanation, Hidden, View

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from games.errors import UserError
-from marl.agents.load import Identity, game_of
+from marl.agents.entrants import Identity
+from marl.agents.load import game_of
 from tournaments.records.facts import Facts
 from tournaments.web.asking import Asker
 from tournaments.web.deciding import Answer, Question

@@ -12,7 +12,9 @@ from games.contract import Box, Spec
 from games.errors import UserError
 from games.registry import from_file
 from marl.agents import checkpoint
-from marl.agents.load import BUILT_IN, load_entrant, read, refuse_other_games
+from marl.agents.built_in import BUILT_IN
+from marl.agents.load import load_entrant, refuse_other_games
+from marl.agents.references import read
 
 SHELF = (  # games that are always offered, by what a visitor calls them
     ("Connect four", "openspiel:connect_four"),

@@ -14,7 +14,8 @@ import numpy as np
 from games.contract import Spec
 from games.errors import RunFailed, UserError, written
 from games.registry import make
-from marl.agents.load import PERSON, Identity
+from marl.agents.entrants import Identity
+from marl.agents.references import PERSON
 from marl.base.digests import digest
 from marl.base.files import refuse_links
 from tournaments.playback.moves import play_back

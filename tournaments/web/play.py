@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from games.errors import RunFailed, UserError
-from marl.agents.load import Identity
+from marl.agents.entrants import Identity
 from tournaments.web.asking import Busy
 from tournaments.web.deciding import Question
 from tournaments.web.desk import Desk

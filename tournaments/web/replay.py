@@ -19,8 +19,9 @@ from starlette.routing import Route
 
 from games.errors import RunFailed, UserError, written
 from games.registry import from_file
-from marl.agents.load import PERSON, Identity, not_to_run, read
+from marl.agents.entrants import Identity
 from marl.agents.looking_ahead import looks_ahead, parts
+from marl.agents.references import PERSON, not_to_run, read
 from marl.base.film import NEEDS, Look, write_animation, write_still
 from tournaments.playback.moves import moves_of, steps_of
 from tournaments.playback.recorded import SHORT, Record, ending

@@ -24,7 +24,8 @@ from games import rounding
 from games.contract import Spec
 from games.drawing.drawing import Area
 from games.errors import UserError
-from marl.agents.load import PERSON, Identity
+from marl.agents.entrants import Identity
+from marl.agents.references import PERSON
 from tournaments.records.played import Note, PlayedGame
 from tournaments.web.deciding import Answer, Question
 from tournaments.web.persons import ASSISTED, is_person

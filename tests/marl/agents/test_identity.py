@@ -10,8 +10,8 @@ from games.keys import fold
 from games.references import parse
 from games.registry import make
 from marl.agents import identity
+from marl.agents.built_in import BUILT_IN, CHAT
 from marl.agents.identity import digest_of_code
-from marl.agents.load import BUILT_IN, CHAT
 from marl.agents.mcts import Mcts
 from marl.rollout.agent import Agent, Random, Stateless
 from marl.rollout.loop import play_episodes

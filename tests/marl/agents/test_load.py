@@ -18,17 +18,9 @@ from games.errors import UserError
 from games.references import parse
 from games.registry import from_file, make
 from marl.agents import checkpoint, identity
-from marl.agents.load import (
-    checkpoint_folder,
-    game_of,
-    identify,
-    is_foreign,
-    load_entrant,
-    load_entrants,
-    members,
-    read,
-)
+from marl.agents.load import checkpoint_folder, game_of, identify, load_entrant, load_entrants, members
 from marl.agents.mcts import Mcts
+from marl.agents.references import is_foreign, read
 from marl.algorithms.policy_gradient.agent import PpoAgent
 from marl.algorithms.policy_gradient.ippo import Ippo
 from marl.learning.registry import algorithm

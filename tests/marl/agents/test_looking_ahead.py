@@ -10,8 +10,9 @@ from games.adapters.openspiel import load
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
-from marl.agents.load import game_of, identify, is_built_of_ours, is_foreign, load_entrant, not_to_run, plays_last, read
+from marl.agents.load import game_of, identify, load_entrant
 from marl.agents.looking_ahead import parts_of, settings_of
+from marl.agents.references import is_built_of_ours, is_foreign, not_to_run, plays_last, read
 from marl.rollout.agent import Random, preferences_of
 from marl.rollout.loop import play_episodes
 from marl.rollout.referee import AgentFailed

@@ -10,8 +10,9 @@ from games.errors import UserError
 from games.keys import fold, stream
 from games.registry import make
 from marl.agents import load
-from marl.agents.load import game_of, load_entrant, load_entrants, load_panel, refuse_code
+from marl.agents.load import game_of, load_entrant, load_entrants, load_panel
 from marl.agents.mixture import Mixture
+from marl.agents.references import refuse_code
 from marl.cli.app import main
 from marl.evaluation.exploitability import nash_conv
 from marl.evaluation.tabular import tensors_of

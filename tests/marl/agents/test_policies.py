@@ -8,7 +8,8 @@ from games import plugins
 from games.errors import RunFailed
 from games.keys import fold
 from games.registry import make
-from marl.agents.load import BUILT_IN, CHAT, load_entrant
+from marl.agents.built_in import BUILT_IN, CHAT
+from marl.agents.load import load_entrant
 from marl.learning.registry import algorithm
 from marl.rollout.agent import Member, Random, log_probs_of, policy_of, value_of
 from marl.rollout.referee import Answerable, Trusted

@@ -8,7 +8,8 @@ import pytest
 from games.contract import MOST_STEPS
 from games.errors import RunFailed
 from games.registry import make
-from marl.agents.load import Entrant, load_entrant
+from marl.agents.entrants import Entrant
+from marl.agents.load import load_entrant
 from marl.evaluation.evaluate import evaluate_entrant
 from marl.rollout.agent import Random, Stateless
 from marl.rollout.loop import Episode, most_steps

@@ -8,7 +8,8 @@ import pytest
 
 from games.errors import UserError
 from games.registry import make
-from marl.agents.load import load_entrant, refuse_code
+from marl.agents.load import load_entrant
+from marl.agents.references import refuse_code
 from marl.algorithms.policy_gradient.ippo import Ippo
 from marl.base.schema import validate
 from marl.base.terminal import Terminal

@@ -14,7 +14,8 @@ from games.registry import make
 from marl.agents.chat import agent as chat_agent
 from marl.agents.chat import server as chat_server
 from marl.agents.chat.cache import Answer, Answers
-from marl.agents.load import load_entrant, not_to_run
+from marl.agents.load import load_entrant
+from marl.agents.references import not_to_run
 from marl.rollout.loop import play_episodes
 from marl.rollout.referee import Referee
 from marl.rollout.types import View
