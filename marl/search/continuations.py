@@ -16,7 +16,7 @@ from games.keys import Keys, fold, fold_one
 from marl.rollout.agent import Agent
 from marl.rollout.loop import most_steps
 from marl.rollout.types import AgentFailed, Hidden, View
-from marl.search.positions import settle
+from marl.search.sampling import settle
 
 CHANCE = 1 << 20  # a draw of a step's key; the others are numbered by player
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from games.contract import Spec, State
 from games.keys import Keys, draw, fold, fold_one, uniform
 from marl.search.evaluators import Evaluator
-from marl.search.positions import drawn, settle
+from marl.search.sampling import drawn, settle
 from marl.search.search import SearchResult
 from marl.search.selection import EdgeStats, Scores, Uct, look, mean_value, total
 from marl.search.tree import NONE, Edges, Nodes, Tree

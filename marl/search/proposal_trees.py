@@ -13,8 +13,8 @@ from marl.equilibria.stage import regret_matching
 from marl.rollout.agent import Agent, value_of
 from marl.rollout.types import View
 from marl.search.evaluators import Playouts
-from marl.search.positions import drawn, settle
 from marl.search.proposals import propose
+from marl.search.sampling import drawn, settle
 
 PASSES = -1  # the candidate of a player who does not act at a node
 

@@ -31,7 +31,7 @@ from marl.rollout.agent import Agent, keeps_memory, preferences_of, value_of
 from marl.rollout.types import Decision, Hidden, View
 from marl.search.agent import refuse_unsearchable
 from marl.search.continuations import Continuations, Games, legal_choices
-from marl.search.positions import drawn
+from marl.search.sampling import drawn
 
 MEMORY = 1 << 28  # bytes of simulated games at once
 POSITION = 4096  # bytes of a position, about

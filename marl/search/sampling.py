@@ -1,4 +1,4 @@
-"""Positions for searches: drawn for a player who cannot see all, and settled where chance moves."""
+"""Sampling positions: drawn for a player who cannot see all, and settled where chance moves."""
 
 from games.contract import Spec, State
 from games.keys import draw_one, fold_one, uniform_one
