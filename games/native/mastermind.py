@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from games.arrays import Views
 from games.contract import Array, Discrete, Spec
+from games.drawing.pegs import Guess, pegs
+from games.drawing.svg import Drawing
 from games.keys import uniform_one
 
 MOST_CODES = 4096  # the answers of all codes to all guesses are a table
@@ -132,10 +134,17 @@ class MastermindState:
         return _shown(self.game.codes[action])
 
     def describe(self, player: int) -> str:
-        size = self.game.pegs + 1
-        pairs = zip(self.guesses, self.answers, strict=True)
-        lines = [f"{_shown(self.game.codes[g])}: {a // size} black, {a % size} white" for g, a in pairs]
+        lines = [f"{guess}: {black} black, {white} white" for guess, black, white in self._told()]
         return "\n".join(lines) or "no guess yet"
+
+    def draw(self, player: int | None) -> Drawing:
+        code = _shown(self.game.codes[self.code]) if player is None and self.code is not None else None
+        return pegs(code, self._told(), self.game.pegs, self.game.guesses, self.describe(0))
+
+    def _told(self) -> list[Guess]:
+        """Return the guesses, each with the black and the white pegs of its answer."""
+        pairs = zip(self.guesses, self.answers, strict=True)
+        return [(_shown(self.game.codes[guess]), *divmod(given, self.game.pegs + 1)) for guess, given in pairs]
 
     def __str__(self) -> str:
         code = "not drawn" if self.code is None else _shown(self.game.codes[self.code])

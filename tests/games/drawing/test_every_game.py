@@ -19,7 +19,15 @@ from games.registry import load, make
 # Environments without positions: our own, and one or two of each other source.
 FRAMES = [
     *("coin_game", "dec_tiger", "foraging", "foraging(sight=2)", "foraging(grid=true, sight=2)", "predator_prey"),
-    *("spread", "two_step", "repeat_first", "matrix(game=climbing)", "matrix(game=chicken, memory=true, steps=3)"),
+    *(
+        "spread",
+        "two_step",
+        "repeat_first",
+        "mastermind",
+        "battle",
+        "matrix(game=climbing)",
+        "matrix(game=chicken, memory=true, steps=3)",
+    ),
     *("openspiel:tic_tac_toe", "openspiel:leduc_poker | agent_id", "openspiel:kuhn_poker | messy(steps=0)"),
     *("pettingzoo:mpe2.simple_spread_v3", "pettingzoo:classic.tictactoe_v3", "pettingzoo:classic.chess_v6"),
     *("gymnasium:gymnasium.CartPole-v1", "gymnasium:lbforaging.Foraging-5x5-2p-1f-v3"),
