@@ -13,7 +13,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,9 +135,17 @@ class Index:
     def _make(self, place: Place, mark: Mark) -> "Future[tuple[Mark, dict[str, Any]]]":
         if sum(size for _, _, size, _ in mark) < LARGE_STORE:
             return self._threads.submit(facts_of_store, place.path, place.name)
+        with self._lock:
+            try:
+                return self._apart().submit(facts_of_store, place.path, place.name)
+            except BrokenExecutor:  # its process was killed
+                self._processes = None
+                return self._apart().submit(facts_of_store, place.path, place.name)
+
+    def _apart(self) -> ProcessPoolExecutor:
         if self._processes is None:
             self._processes = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _quietly)
-        return self._processes.submit(facts_of_store, place.path, place.name)
+        return self._processes
 
     def _made(self, known: Summarised, done: "Future[Any]", place: Place, kept: Path) -> None:
         with known.lock:
@@ -147,8 +155,6 @@ class Index:
             error = done.exception()
             if error is not None:
                 known.error, known.mark, known.due = str(error), store_mark(place.path), time.monotonic() + SHARE
-                if isinstance(error, OSError | RuntimeError):
-                    self._processes = None  # the process was killed: the next summary begins another
             else:
                 known.mark, known.facts = done.result()
                 known.error, known.due = "", time.monotonic() + SHARE * known.facts["seconds"]

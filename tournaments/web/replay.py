@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from games.errors import RunFailed, UserError, written
 from games.registry import from_file
-from marl.agents.load import PERSON, Identity, not_to_run, read
+from marl.agents.load import MIXTURE, PERSON, Identity, not_to_run, read
 from marl.agents.looking_ahead import looks_ahead, parts
 from marl.base.film import NEEDS, Look, write_animation, write_still
 from tournaments.playback.moves import moves_of, steps_of
@@ -249,8 +249,8 @@ def _named(text: str) -> Iterator[str]:
     """Yield what a reference names, and what the references in it do."""
     reference = read(text)
     yield reference.name
-    if looks_ahead(reference):
-        for part in parts(reference):
-            yield from _named(part)
-    else:
-        yield from (str(value) for _, value in reference.arguments)
+    values = [str(value) for _, value in reference.arguments]
+    inner = parts(reference) if looks_ahead(reference) else values if reference.name == MIXTURE else ()
+    for part in inner:
+        yield from _named(part)
+    yield from values
