@@ -153,3 +153,15 @@ def test_pictures_of_a_game(folder, serve):
         answer = page.ask(f"/games/cup/{id}/game.{kind}")
         assert answer.status == 200 and answer.body.startswith(begins)
         assert answer.headers["Content-Disposition"] == f'attachment; filename="{id[:12]}.{kind}"'
+
+
+def test_people_play_on_while_a_picture_is_written(folder, serve, monkeypatch):
+    pytest.importorskip("resvg_py", reason="pictures need marl[render]")
+    id, _ = write(folder / "cup")
+    page = serve(folder)
+
+    def slow(drawings, out, look, seconds):
+        out.write_text(str(api(page, id, "position", ply=0, seat=2).status))
+
+    monkeypatch.setattr("tournaments.web.replay.write_animation", slow)
+    assert page.ask(f"/games/cup/{id}/game.gif").body == b"200"

@@ -27,7 +27,7 @@ from tournaments.web.places import Mark, Place
 from tournaments.web.stores import store_mark
 
 VERSION = 1  # of what is kept; others are left alone, and are safe to delete
-MOST_RUNS, MOST_STORES = 64, 64  # whose aggregates are in memory
+MOST_RUNS, MOST_STORES = 64, 1024  # whose aggregates are in memory; a list shows all stores
 LARGE_STORE = 8 << 20  # bytes; it is summarised in a process of its own
 SOON = 1.0  # seconds in which a page waits for facts that are being made
 SHARE = 5  # a summary is followed by at least so many times the CPU time that it took
@@ -78,17 +78,17 @@ class Index:
             for worker in workers:
                 worker.terminate()
 
-    def growing(self, place: Place, seconds: float = SOON / 2) -> GrowingLogs:
+    def growing(self, place: Place, seconds: float | None = None) -> GrowingLogs:
         """Return the logs of a run with what was added, as far as they are read in so many seconds.
 
-        A large one is read on behind the page, and told of then.
+        By default in SOON / 2. A large one is read on behind the page, and told of then.
         """
         with self._lock:
             found = self._runs.pop(place.path, None) or GrowingLogs(place.path, self._kept(place.path, "npz"))
             self._runs[place.path] = found
             while len(self._runs) > MOST_RUNS:
                 self._runs.popitem(last=False)
-        found.read(seconds)
+        found.read(SOON / 2 if seconds is None else seconds)
         if not found.whole and found.claim():
             self._threads.submit(self._read_on, found, place.name)
         return found
@@ -106,8 +106,11 @@ class Index:
             logs.release()
             self._told(name)
 
-    def store(self, place: Place, seconds: float = SOON) -> Summarised:
-        """Return what is known of a tournament; first facts are waited for so long, and told of if they come later."""
+    def store(self, place: Place, seconds: float | None = None) -> Summarised:
+        """Return what is known of a tournament; first facts are waited for so long, and told of if they come later.
+
+        They are waited for SOON seconds by default.
+        """
         with self._lock:
             known = self._stores.pop(place.path, None) or Summarised()
             self._stores[place.path] = known
@@ -123,7 +126,7 @@ class Index:
             making = known.making
         if making and known.facts is None:
             with suppress(Exception):  # `_made` keeps the error
-                making.result(seconds)
+                making.result(SOON if seconds is None else seconds)
         known.stale = known.mark != mark or known.facts is None
         return known
 

@@ -123,8 +123,8 @@ class Session:
     def swap(self, spec: Spec, seat: int) -> None:
         """Give the person another seat, and the agent there the person's.
 
-        Where anything is hidden the game begins anew, with a fresh seed: the person has seen what its player saw. Raises
-        UserError where such a game has begun.
+        Where anything is hidden the game gets a fresh seed: the person has seen what its player saw. Raises UserError
+        where such a game has begun.
         """
         if self.stored:
             raise UserError("this game is over and stored; start another")
