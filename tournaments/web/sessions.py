@@ -243,9 +243,9 @@ def verdict(spec: Spec, you: int, game: PlayedGame | None) -> str:
         return "The game is over"
     paid = game.payoffs
     others = [value for player, value in enumerate(paid) if player != you]
-    said = f"{paid[you]:+g} for you" + (
-        f", {', '.join(f'{value:+g}' for value in others)} for the others" * bool(others)
-    )
+    said = f"{paid[you]:+g} for you"
+    if others:
+        said += f", {', '.join(f'{value:+g}' for value in others)} for the other{'s' * (len(others) > 1)}"
     how = "The game is over"
     if spec.payoff == "zero_sum" and others:
         sign = int(rounding.sign(paid[you] - max(others), game.rounding or 0.0))
