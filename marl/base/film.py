@@ -29,6 +29,7 @@ FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuS
 FRAMES_PER_SECOND = 10  # of an MP4
 HOLD = 3  # the last position of an animation is shown so many times as long
 MOST_POSITIONS = 2000  # of an animation
+MOST_OF_A_GIF = 500_000_000  # pixels of all its pictures, which are held in memory until it is written
 HIGHEST = 8192  # pixels of a picture, whose width is then less than was asked for
 
 
@@ -70,7 +71,8 @@ def write_still(drawing: Drawing, out: Path, look: Look) -> tuple[int, int]:
 def write_animation(drawings: Sequence[Drawing], out: Path, look: Look, seconds: float) -> tuple[int, int]:
     """Write one picture after the other, each for so many seconds; return the width and height in pixels.
 
-    All are drawn to one scale, on a canvas that holds the largest. Raises UserError for more than MOST_POSITIONS.
+    All are drawn to one scale, on a canvas that holds the largest. Raises UserError for more than MOST_POSITIONS, and
+    for a GIF of more than MOST_OF_A_GIF pixels.
     """
     if len(drawings) > MOST_POSITIONS:
         raise UserError(
@@ -80,6 +82,11 @@ def write_animation(drawings: Sequence[Drawing], out: Path, look: Look, seconds:
     widest, highest = max(drawing.width for drawing in drawings), max(drawing.height for drawing in drawings)
     scale = min(look.width / widest, HIGHEST / highest)
     size = _even(scale * widest), _even(scale * highest)  # as an MP4's sides are
+    if out.suffix.lower() == ".gif" and size[0] * size[1] * len(drawings) > MOST_OF_A_GIF:
+        raise UserError(
+            f"expected at most {MOST_OF_A_GIF:,} pixels in a GIF, got {len(drawings):,} pictures of "
+            f"{size[0]} x {size[1]}; make an .mp4, or smaller ones (--width)"
+        )
     frames = (_frame(in_dark(drawing) if look.dark else drawing, scale, size, look) for drawing in drawings)
     with _writing(out), written_whole(out) as partial:
         (_write_gif if out.suffix.lower() == ".gif" else _write_mp4)(partial, frames, size, len(drawings), seconds)

@@ -26,10 +26,11 @@ LONG = 60_000  # milliseconds that something may take
 
 
 @pytest.fixture
-def serve(tmp_path):
-    """Serve folders: `serve(folder)` returns what answers, until the test ends."""
+def serve(tmp_path, monkeypatch):
+    """Serve folders: `serve(folder)` returns what answers, until the test ends; pages wait for what is being made."""
     from tests.web.served import Served
 
+    monkeypatch.setattr("tournaments.web.index.SOON", LONG / 1000)
     opened: list[Served] = []
 
     def begin(folder: Path, token: str | None = None) -> "Served":

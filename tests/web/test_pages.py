@@ -33,6 +33,14 @@ def test_a_family_of_metrics_is_several_curves(tmp_path, serve):
     assert [curve["label"] for curve in answer["curves"]] == ["start", "CC", "CD", "DC", "DD"]
 
 
+def test_commands_that_can_be_typed_and_one_run_is_no_runs(tmp_path, serve):
+    write_run(tmp_path / "runs" / "my run", metrics=[{"step": 200, "entropy": 1.0}])
+    (tmp_path / "runs" / "my run" / "checkpoints" / "000000200").mkdir(parents=True)
+    page = serve(tmp_path / "runs")
+    assert "marl evaluate &#39;" in page.ask("/runs/my%20run").text
+    assert "<h1>1 run</h1>" in page.ask("/compare?run=my%20run").text
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [

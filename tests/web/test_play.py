@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 from urllib.parse import urlencode
 
@@ -66,6 +67,20 @@ def test_a_whole_game(page):
     assert post(page, f"{place}/back").status == 422  # it is stored
     again = post(page, f"{place}/again", {"swap": 1}).json["url"]
     assert page.ask(f"/api{again}").json["you"] == 0
+
+
+@pytest.mark.parametrize(
+    ("game", "first", "second"),
+    [
+        (TTT, "you move first", "you move second"),
+        ("openspiel:chess", "you move second", "you move first"),  # player 0 is Black
+        ("openspiel:goofspiel(num_cards=5,points_order=descending)", "player 0", "player 1"),
+    ],
+)
+def test_the_form_says_who_moves_first(page, game, first, second):
+    text = page.ask(f"/play/new?{urlencode({'game': game})}").text
+    labels = re.findall(r'name="seat" value="(\d)"[^>]*>\s*([^<]+?)\s*<', text)
+    assert labels == [("0", first), ("1", second)]
 
 
 def test_help_is_noted(page):

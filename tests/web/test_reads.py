@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,20 @@ def test_no_file_of_the_folder_is_opened_to_be_written(runs, serve, monkeypatch)
     assert asked and not [path for path, flags in asked if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)]
 
 
+def test_a_folder_that_cannot_be_read_is_left_out(runs, serve, monkeypatch):
+    (runs / "locked").mkdir()
+    stat = Path.stat
+
+    def refused(path, **options):
+        if path.parent == runs / "locked":
+            raise PermissionError(path)
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    page = serve(runs)
+    assert page.ask("/").status == 200 and page.ask("/runs/locked").status == 404
+
+
 def test_a_store_that_is_being_written(tmp_path, serve):
     ids = [f"{place:064x}" for place in range(3)]
     with held(tmp_path / "board", "a tournament"), open_store(tmp_path / "board") as store:
@@ -191,6 +206,17 @@ class TestAggregates:
         (run / "metrics.jsonl").write_text("".join(text))
         assert len(self.read(index, run).logs.metrics) == 100
 
+    def test_a_run_that_is_deleted_while_it_is_read(self, run, tmp_path, monkeypatch):
+        asked = []
+
+        def gone(file):
+            asked.append(file)
+            raise FileNotFoundError(file.path)
+
+        monkeypatch.setattr("tournaments.web.growing.GrowingFile.lines", gone)
+        self.index(tmp_path).growing(Places(run.parent).find("one", "run"), seconds=0.5)
+        assert len(asked) <= 2  # here, and behind the page
+
     def test_a_torn_line_is_waited_for_and_a_damaged_one_is_said(self, run, tmp_path):
         index = self.index(tmp_path)
         with (run / "metrics.jsonl").open("a") as file:
@@ -220,6 +246,16 @@ class TestAggregates:
             time.sleep(0.05)
         known = index.store(place)
         assert told == ["board"] and known.facts["games"] == 24 and not known.stale
+        (process,) = index._processes._processes.values()
+        os.kill(process.pid, 9)  # while it has nothing to do
+        process.join()
+        while not index._processes._broken and time.monotonic() < end:
+            time.sleep(0.05)
+        with open_store(tmp_path / "runs" / "board") as store:
+            store.add(games([f"{number:064x}" for number in range(3)], seeds=[9]))
+        known.due = 0.0
+        index.store(place).making.result(60)
+        assert index.store(place).facts["games"] == 30
         index.close()
         again = indexes.Index(tmp_path / "cache", told.append)
         monkeypatch.setattr(again, "_make", None)

@@ -73,7 +73,7 @@ def test_simultaneous_moves_and_what_a_player_sees(folder, serve):
     assert api(page, id, "why", name="goof", ply=1, seat=2, player=1).json["simulations"] > 0
 
 
-def test_an_agent_that_is_code_is_not_run(folder, serve):
+def test_an_agent_that_is_code_is_not_run(folder, serve, monkeypatch):
     id, game = write(folder / "cup")
     with Store(folder / "cup" / STORE, create=True) as store:
         store.add_agent(game.fixture.agents[0], "evil", "tests.web.no_such_module:Evil")
@@ -86,6 +86,12 @@ def test_an_agent_that_is_code_is_not_run(folder, serve):
         store.add_agent(game.fixture.agents[1], "asks", "rollout(base=chat(model=m, url=http://127.0.0.1:1))")
     assert "outside the folder" in api(page, id, "why", ply=0, seat=0, player=0).json["error"]
     assert "asks a server" in api(page, id, "why", ply=1, seat=0, player=1).json["error"]
+    monkeypatch.chdir(folder)  # where a path in quotes would be a file of this folder
+    with Store(folder / "cup" / STORE, create=True) as store:
+        store.add_agent(game.fixture.agents[0], "mixed", "mixture('/etc/passwd')")
+        store.add_agent(game.fixture.agents[1], "within", "rollout(base=mixture('/etc/passwd'(greedy=true)))")
+    assert "outside the folder" in api(page, id, "why", ply=0, seat=0, player=0).json["error"]
+    assert "outside the folder" in api(page, id, "why", ply=1, seat=0, player=1).json["error"]
     with Store(folder / "cup" / STORE, create=True) as store:
         store.add_agent(game.fixture.agents[0], "evil", "random")
         store.add_agent(game.fixture.agents[1], "person:Ann", "person:Ann")
@@ -147,3 +153,15 @@ def test_pictures_of_a_game(folder, serve):
         answer = page.ask(f"/games/cup/{id}/game.{kind}")
         assert answer.status == 200 and answer.body.startswith(begins)
         assert answer.headers["Content-Disposition"] == f'attachment; filename="{id[:12]}.{kind}"'
+
+
+def test_people_play_on_while_a_picture_is_written(folder, serve, monkeypatch):
+    pytest.importorskip("resvg_py", reason="pictures need marl[render]")
+    id, _ = write(folder / "cup")
+    page = serve(folder)
+
+    def slow(drawings, out, look, seconds):
+        out.write_text(str(api(page, id, "position", ply=0, seat=2).status))
+
+    monkeypatch.setattr("tournaments.web.replay.write_animation", slow)
+    assert page.ask(f"/games/cup/{id}/game.gif").body == b"200"

@@ -187,8 +187,9 @@ def test_taking_back(decider):
 
 def test_swapping_sides(decider):
     session, tables = opened(decider, "openspiel:connect_four", "random"), Tables()
+    before = session.line
     session.swap(tables.of(session.line.game).spec, 1)
-    assert session.you == 1 and session.notes == []  # nobody has moved
+    assert session.you == 1 and session.notes == [] and session.line == before  # nobody has moved
     go_on(session, tables, decider)
     session.swap(tables.of(session.line.game).spec, 0)
     go_on(session, tables, decider)
@@ -200,6 +201,16 @@ def test_swapping_sides(decider):
     table = go_on(hidden, tables, decider)
     with pytest.raises(UserError, match="know what you do not"):
         hidden.swap(table.spec, 0)
+
+
+def test_who_swaps_sides_does_not_learn_the_others_card(decider):
+    """Cards are dealt before the first move: who has seen its own gets others when it takes another seat."""
+    session, tables = opened(decider, "openspiel:kuhn_poker", "random"), Tables()
+    seeds = {session.line.seed}
+    for seat in (1, 0, 1):
+        session.swap(tables.of(session.line.game).spec, seat)
+        seeds.add(session.line.seed)
+    assert len(seeds) == 4 and session.you == 1 and session.notes == []
 
 
 def test_a_game_is_stored_and_rated_unless_the_person_was_helped(decider, tmp_path, capsys):

@@ -27,6 +27,7 @@ class Desk:
 
     def __init__(self, places: Places) -> None:
         self.places, self.sessions, self.tables, self.asker = places, Sessions(), Tables(), Asker()
+        self.filming = asyncio.Lock()  # one picture or animation at a time: each takes a processor
         self._thread = ThreadPoolExecutor(1, "tables")
         self._games: dict[Path, str] = {}  # of places, which never change
 

@@ -7,8 +7,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -20,7 +19,7 @@ EVERY = 1.0  # seconds between two looks, at least
 SHARE = 0.05  # of a processor's time that goes to looking, at most
 BEAT = 15.0  # seconds after which a silent stream says that it is alive
 MOST_LISTENERS, MOST_OF_ONE = 100, 8  # streams at once, and of one address
-MOST_WAITING = 64  # events that wait for a listener; one who lags behind is told to look again
+MOST_WAITING = 64  # events that wait for a listener; one who lags behind misses those after them
 HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 
 
@@ -34,17 +33,13 @@ class Events:
         self._loop: asyncio.AbstractEventLoop | None = None  # of the listeners
         self._closed = False
 
-    def publish(self, event: str, data: Any) -> None:
-        """Tell all listeners; in any thread."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell, event, data)
-
     def changed(self, name: str) -> None:
         """Tell all listeners that there is news of a place; in any thread."""
-        self.publish("changed", {"places": [name]})
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tell, [name])
 
-    def _tell(self, event: str, data: Any) -> None:
-        text = f"event: {event}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
+    def _tell(self, places: Sequence[str]) -> None:
+        text = f"event: changed\ndata: {json.dumps({'places': places}, separators=(',', ':'))}\n\n"
         for queue in self._listeners:
             if queue.qsize() < MOST_WAITING:
                 queue.put_nowait(text)
@@ -90,7 +85,7 @@ class Events:
             if known is not None:
                 changed = sorted(name for name in found.keys() | known.keys() if found.get(name) != known.get(name))
                 if changed:
-                    self._tell("changed", {"places": changed})
+                    self._tell(changed)
             known = found
             await asyncio.sleep(max(self._every, seconds / SHARE))
 

@@ -120,9 +120,10 @@ class GrowingLogs:
             if not (self._metrics.look() and self._evaluations.look()):
                 self._begin()
                 self._metrics.look(), self._evaluations.look()
-        while not self.whole and not self.stopped and (end is None or time.monotonic() < end):
-            with self._lock, suppress(OSError):
-                self._step()
+        with suppress(OSError):  # a file that is gone is found missing by the next look
+            while not self.whole and not self.stopped and (end is None or time.monotonic() < end):
+                with self._lock:
+                    self._step()
 
     def _step(self) -> None:
         if not self._evaluations.whole:

@@ -13,7 +13,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from tournaments.web.places import Mark, Place
 from tournaments.web.stores import store_mark
 
 VERSION = 1  # of what is kept; others are left alone, and are safe to delete
-MOST_RUNS, MOST_STORES = 64, 64  # whose aggregates are in memory
+MOST_RUNS, MOST_STORES = 64, 1024  # whose aggregates are in memory; a list shows all stores
 LARGE_STORE = 8 << 20  # bytes; it is summarised in a process of its own
 SOON = 1.0  # seconds in which a page waits for facts that are being made
 SHARE = 5  # a summary is followed by at least so many times the CPU time that it took
@@ -78,17 +78,17 @@ class Index:
             for worker in workers:
                 worker.terminate()
 
-    def growing(self, place: Place, seconds: float = SOON / 2) -> GrowingLogs:
+    def growing(self, place: Place, seconds: float | None = None) -> GrowingLogs:
         """Return the logs of a run with what was added, as far as they are read in so many seconds.
 
-        A large one is read on behind the page, and told of then.
+        By default in SOON / 2. A large one is read on behind the page, and told of then.
         """
         with self._lock:
             found = self._runs.pop(place.path, None) or GrowingLogs(place.path, self._kept(place.path, "npz"))
             self._runs[place.path] = found
             while len(self._runs) > MOST_RUNS:
                 self._runs.popitem(last=False)
-        found.read(seconds)
+        found.read(SOON / 2 if seconds is None else seconds)
         if not found.whole and found.claim():
             self._threads.submit(self._read_on, found, place.name)
         return found
@@ -106,8 +106,11 @@ class Index:
             logs.release()
             self._told(name)
 
-    def store(self, place: Place, seconds: float = SOON) -> Summarised:
-        """Return what is known of a tournament; first facts are waited for so long, and told of if they come later."""
+    def store(self, place: Place, seconds: float | None = None) -> Summarised:
+        """Return what is known of a tournament; first facts are waited for so long, and told of if they come later.
+
+        They are waited for SOON seconds by default.
+        """
         with self._lock:
             known = self._stores.pop(place.path, None) or Summarised()
             self._stores[place.path] = known
@@ -123,7 +126,7 @@ class Index:
             making = known.making
         if making and known.facts is None:
             with suppress(Exception):  # `_made` keeps the error
-                making.result(seconds)
+                making.result(SOON if seconds is None else seconds)
         known.stale = known.mark != mark or known.facts is None
         return known
 
@@ -135,9 +138,17 @@ class Index:
     def _make(self, place: Place, mark: Mark) -> "Future[tuple[Mark, dict[str, Any]]]":
         if sum(size for _, _, size, _ in mark) < LARGE_STORE:
             return self._threads.submit(facts_of_store, place.path, place.name)
+        with self._lock:
+            try:
+                return self._apart().submit(facts_of_store, place.path, place.name)
+            except BrokenExecutor:  # its process was killed
+                self._processes = None
+                return self._apart().submit(facts_of_store, place.path, place.name)
+
+    def _apart(self) -> ProcessPoolExecutor:
         if self._processes is None:
             self._processes = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _quietly)
-        return self._processes.submit(facts_of_store, place.path, place.name)
+        return self._processes
 
     def _made(self, known: Summarised, done: "Future[Any]", place: Place, kept: Path) -> None:
         with known.lock:
@@ -147,8 +158,6 @@ class Index:
             error = done.exception()
             if error is not None:
                 known.error, known.mark, known.due = str(error), store_mark(place.path), time.monotonic() + SHARE
-                if isinstance(error, OSError | RuntimeError):
-                    self._processes = None  # the process was killed: the next summary begins another
             else:
                 known.mark, known.facts = done.result()
                 known.error, known.due = "", time.monotonic() + SHARE * known.facts["seconds"]

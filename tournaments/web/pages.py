@@ -1,6 +1,7 @@
 """Templates, and the answers that pages and data are: text in them is escaped, and control characters spelled out."""
 
 import json
+import shlex
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,8 @@ class Pages:
 
     def __init__(self, folder: str, navigation: Sequence[Link]) -> None:
         self._environment = environment(PAGES)
-        self._environment.globals |= {"folder": folder, "navigation": navigation, "url_of": url_of, "ago": ago}
+        self._environment.globals |= {"folder": folder, "navigation": navigation}
+        self._environment.globals |= {"url_of": url_of, "ago": ago, "typed": typed, "many": many}
 
     def answer(self, request: Request, template: str, status: int = 200, **facts: Any) -> Response:
         """Return a page from its template and the facts that it shows."""
@@ -98,6 +100,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value
+
+
+def typed(value: object) -> str:
+    """Return a path or a reference as it is typed in a shell."""
+    return shlex.quote(str(value))
+
+
+def many(number: int, what: str) -> str:
+    """Return how many there are of something, such as "1 run" and "2 runs"."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def ago(moment: float) -> str:

@@ -6,6 +6,7 @@ leads out of the folder: not by `..`, not as an absolute path, not through a sym
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -73,10 +74,7 @@ class Places:
         pure = PurePosixPath(name)
         plain = name and "\0" not in name and not pure.is_absolute() and ".." not in pure.parts and str(pure) == name
         path = self._base / name
-        try:
-            kinds = _kinds(path) if plain and self._within(path) else frozenset()
-        except OSError:  # a name that no file can have
-            kinds = frozenset()
+        kinds = _kinds(path) if plain and self._within(path) else frozenset()
         if kind not in kinds:
             raise Missing(f"there is no {kind} '{name}' below the folder of this page; the list has what there is")
         linked = [each for each in READ if (path / each).is_symlink()]
@@ -140,15 +138,15 @@ def _is_text(name: str) -> bool:
 
 
 def _kinds(folder: Path) -> frozenset[str]:
-    """Return what a folder is."""
+    """Return what a folder is; nothing for one that cannot be read, or has a name that no folder can have."""
     found = set()
-    members, config = (folder / MEMBERS).is_dir(), (folder / CONFIG).is_file()
-    if (folder / ROUNDS).is_dir():
-        found.add("population")
-    elif members:
-        found.add("sweep")
-    elif config and any((folder / name).exists() for name in (METRICS, "checkpoints", LOCK)):
-        found.add("run")
-    if (folder / STORE).is_file():
-        found.add("tournament")
+    with suppress(OSError):
+        if (folder / ROUNDS).is_dir():
+            found.add("population")
+        elif (folder / MEMBERS).is_dir():
+            found.add("sweep")
+        elif (folder / CONFIG).is_file() and any((folder / n).exists() for n in (METRICS, "checkpoints", LOCK)):
+            found.add("run")
+        if (folder / STORE).is_file():
+            found.add("tournament")
     return frozenset(found)

@@ -22,7 +22,7 @@ from tournaments.web.persons import keep, person, record
 from tournaments.web.places import Missing
 from tournaments.web.replay import replay_url
 from tournaments.web.sessions import Session, name_of, shown
-from tournaments.web.table import Line
+from tournaments.web.table import Line, Table
 
 ADVISER = "uct(simulations={})"  # who gives hints where it can play; else the person's first opponent
 THOUGHTS = (200, 400, 800, 1_600)  # simulations of a hint
@@ -82,11 +82,20 @@ def _form(desk: Desk, game: str) -> dict[str, Any]:
     groups: dict[str, list[Any]] = {}
     for offer in desk.offers(game):
         groups.setdefault(offer.group, []).append(offer)
+    names, svg = _seats(table), desk.tables.at(Line(game, OPENING)).drawing(0).svg
+    return {"game": game, "seats": range(len(names)), "names": names, "groups": groups, "usual": USUAL, "svg": svg}
+
+
+def _seats(table: Table) -> list[str]:
+    """Return what the seats are called: of two, who moves first, where chance does not decide that."""
+    begins = set()
+    for seed in range(OPENING, OPENING + 4):
+        table.set(Line(table.game, seed))
+        begins.add(table.acting)
     seats = range(table.spec.num_players)
-    names = ["you move first", "you move second"]
-    if len(seats) != len(names) or table.spec.turns != "sequential":
-        names = [f"player {seat}" for seat in seats]
-    return {"game": game, "seats": seats, "names": names, "groups": groups, "usual": USUAL, "svg": table.drawing(0).svg}
+    if len(seats) == 2 and len(begins) == 1 and table.spec.turns == "sequential":
+        return ["you move first" if seat in table.acting else "you move second" for seat in seats]
+    return [f"player {seat}" for seat in seats]
 
 
 def _offered(desk: Desk) -> list[str]:

@@ -4,8 +4,9 @@ A store may be a stranger's. Its game is built only by registered code, its agen
 and lie in the folder of the page, and only if they are still those that played: their digests say so.
 """
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,8 +18,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from games.drawing.drawing import Drawing
 from games.errors import RunFailed, UserError, written
 from games.registry import from_file
+from marl.agents.built_in import MIXTURE
 from marl.agents.entrants import Identity
 from marl.agents.looking_ahead import looks_ahead, parts
 from marl.agents.references import PERSON, not_to_run, read
@@ -131,15 +134,21 @@ async def _picture(request: Request) -> Response:
     kind = request.path_params["kind"]
     if kind not in pictures():
         raise Missing(f"a game cannot be had as '{kind}' here; `pip install 'marl[render]'` brings pictures")
-    data = await desk.do(_drawn, desk, *_asked(request), kind)
+    async with desk.filming:
+        drawings = await desk.do(_drawings, desk, *_asked(request), kind)
+        data = await asyncio.to_thread(_written, drawings, kind)
     name = f"{request.path_params['id'][:SHORT]}.{kind}"
     return Response(data, media_type=KINDS[kind], headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
-def _drawn(desk: Desk, place: str, id: str, kind: str) -> bytes:
+def _drawings(desk: Desk, place: str, id: str, kind: str) -> list[Drawing]:
     line = read_game(desk, place, id).line
     places = range(len(line.moves) + 1) if kind != "png" else [len(line.moves)]
-    drawings = [desk.tables.at(line.cut(ply)).drawing(None) for ply in places]
+    return [desk.tables.at(line.cut(ply)).drawing(None) for ply in places]
+
+
+def _written(drawings: Sequence[Drawing], kind: str) -> bytes:
+    """Return drawings as the bytes of a file, which takes seconds: not in the thread that sets tables."""
     with TemporaryDirectory() as folder:
         out = Path(folder, f"game.{kind}")
         if kind == "png":
@@ -250,8 +259,8 @@ def _named(text: str) -> Iterator[str]:
     """Yield what a reference names, and what the references in it do."""
     reference = read(text)
     yield reference.name
-    if looks_ahead(reference):
-        for part in parts(reference):
-            yield from _named(part)
-    else:
-        yield from (str(value) for _, value in reference.arguments)
+    values = [str(value) for _, value in reference.arguments]
+    inner = parts(reference) if looks_ahead(reference) else values if reference.name == MIXTURE else ()
+    for part in inner:
+        yield from _named(part)
+    yield from values

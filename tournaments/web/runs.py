@@ -13,7 +13,7 @@ from marl.agents.cost import CPU, WALL
 from marl.training import curves
 from marl.training.curves import EVALUATED, UNITS
 from marl.training.logs import Log, RunLogs
-from tournaments.web.pages import Data, url_of
+from tournaments.web.pages import Data, many, url_of
 from tournaments.web.places import MEMBERS, Place
 from tournaments.web.progress import STATES, Progress, progress_of
 
@@ -115,7 +115,7 @@ def _compare(request: Request) -> Response:
     if not names:
         return RedirectResponse("/", 303)
     places = [request.app.state.places.find(name, "run") for name in names[:MOST_COMPARED]]
-    return _beside(request, f"{len(places)} runs", places, None, list(map(progress_of, places)))
+    return _beside(request, many(len(places), "run"), places, None, list(map(progress_of, places)))
 
 
 def _beside(

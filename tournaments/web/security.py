@@ -165,8 +165,7 @@ def _same_origin(scope: Scope, headers: Headers, host: str) -> bool:
     """Return whether a request comes from our own pages, or is a person's who typed or followed an address."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if origin is not None:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or parts.netloc.lower() != host.lower():
+        if origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
             return False
     elif scope["method"] not in SAFE:
         return False

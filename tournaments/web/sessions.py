@@ -124,7 +124,8 @@ class Session:
     def swap(self, spec: Spec, seat: int) -> None:
         """Give the person another seat, and the agent there the person's.
 
-        Raises UserError where a person would see what was hidden from it.
+        Where anything is hidden the game gets a fresh seed: the person has seen what its player saw. Raises UserError
+        where such a game has begun.
         """
         if self.stored:
             raise UserError("this game is over and stored; start another")
@@ -134,6 +135,8 @@ class Session:
             raise UserError("the others know what you do not; change seats in a new game, before its first move")
         if self.line.moves:
             self.help("swap")
+        if not spec.perfect_information:
+            self.line = fresh(self.line.game)
         seats = list(self.seats)
         seats[seat], seats[self.you] = seats[self.you], seats[seat]
         self.seats, self.chosen = tuple(seats), {}
@@ -162,8 +165,7 @@ class Sessions:
             if now - oldest.used < IDLE:
                 raise UserError("too many games are being played here right now; try again in a few minutes")
             del self._sessions[oldest.id]
-        line = Line(game, secrets.randbits(64))
-        session = Session(secrets.token_urlsafe(12), line, tuple(seats))
+        session = Session(secrets.token_urlsafe(12), fresh(game), tuple(seats))
         self._sessions[session.id] = session
         return session
 
@@ -174,6 +176,11 @@ class Sessions:
             session.used = time.monotonic()
             self._sessions.move_to_end(id)
         return session
+
+
+def fresh(game: str) -> Line:
+    """Return a game before its first move, with a seed that nobody can guess."""
+    return Line(game, secrets.randbits(64))
 
 
 def shown(session: Session, table: Table) -> dict[str, Any]:
@@ -237,9 +244,9 @@ def verdict(spec: Spec, you: int, game: PlayedGame | None) -> str:
         return "The game is over"
     paid = game.payoffs
     others = [value for player, value in enumerate(paid) if player != you]
-    said = f"{paid[you]:+g} for you" + (
-        f", {', '.join(f'{value:+g}' for value in others)} for the others" * bool(others)
-    )
+    said = f"{paid[you]:+g} for you"
+    if others:
+        said += f", {', '.join(f'{value:+g}' for value in others)} for the other{'s' * (len(others) > 1)}"
     how = "The game is over"
     if spec.payoff == "zero_sum" and others:
         sign = int(rounding.sign(paid[you] - max(others), game.rounding or 0.0))

@@ -217,4 +217,8 @@ def test_an_animation_has_a_bounded_number_of_positions(tmp_path, marl, monkeypa
     monkeypatch.setattr(film, "MOST_POSITIONS", 3)
     code, _, complaint = marl("render", "foraging(horizon=3)", "--out", tmp_path / "x.gif")
     assert code == 2 and "expected at most 3 positions in an animation, got 4" in complaint
+    monkeypatch.undo()
+    monkeypatch.setattr(film, "MOST_OF_A_GIF", 3 * 100 * 100)
+    code, _, complaint = marl("render", "foraging(horizon=3)", "--out", tmp_path / "x.gif", "--width", "100")
+    assert code == 2 and "got 4 pictures of 100 x 10" in complaint and "make an .mp4" in complaint
     assert list(tmp_path.iterdir()) == []

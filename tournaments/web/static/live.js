@@ -42,7 +42,7 @@ function listen() {
     pass("changed", { places: null }); // something may have changed since the page was made
   });
   source.onerror = () => pass("state", "offline");
-  for (const event of ["changed", "session"]) source.addEventListener(event, message => pass(event, JSON.parse(message.data)));
+  source.addEventListener("changed", message => pass("changed", JSON.parse(message.data)));
   heard("ask", () => pass("state", source.readyState === 1 ? "live" : "offline"));
   addEventListener("pagehide", () => source.close());
 }

@@ -125,7 +125,7 @@ function buttons() {
   const parts = without.map(move => button(move.action));
   if (game.legal.length > without.length) {
     const list = made("details");
-    list.append(made("summary", `All ${game.legal.length} moves as buttons`), made("div", undefined, { class: "all" }));
+    list.append(made("summary", `Moves as buttons (${game.legal.length})`), made("div", undefined, { class: "all" }));
     list.lastChild.append(...game.legal.map(move => button(move.action)));
     parts.push(list);
   }
