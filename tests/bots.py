@@ -12,7 +12,7 @@ import numpy as np
 from games.keys import choose, draw
 from marl.agents.foreign import Host
 from marl.rollout.agent import Random, Stateless, log_probs_of
-from marl.rollout.types import Decision
+from marl.rollout.types import AgentFailed, Decision
 
 
 class Second(Random):
@@ -32,6 +32,23 @@ class First(Stateless):
 
 class AlsoFirst(First):
     """Choose the same, and be another."""
+
+
+class Telling(First):
+    """Say of the last row that it has failed, and note something on all; or say `what` that is none of that."""
+
+    def __init__(self, what="rows"):
+        self._what = what
+
+    def act(self, view, hidden):
+        last = len(view) - 1
+        failed, notes = {last: AgentFailed("timeout", "was tired")}, dict.fromkeys(np.arange(last + 1), '"so it is"')
+        failed = {"rows": failed, "how": {0: AgentFailed("resigned", "gave up")}, "late": {last + 1: 3}}.get(
+            self._what, {}
+        )
+        return Decision(
+            view.action_mask.argmax(1), failed=failed, notes={0: "{"} if self._what == "note" else notes
+        ), None
 
 
 class Drawn:

@@ -32,7 +32,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -45,7 +45,7 @@ from marl.agents.functions import OfPositions, is_of_positions
 from marl.agents.identity import digest_of_code
 from marl.base.memory import physical_memory
 from marl.rollout.agent import Policy, Preferences, Value, policy_of, preferences_of, value_of
-from marl.rollout.referee import told
+from marl.rollout.referee import of_rows, told
 from marl.rollout.types import AgentFailed, Decision, Hidden, Offence, View
 
 DECISION_SECONDS = 60.0  # the limit for one decision, asked alone
@@ -54,6 +54,7 @@ MOST_MEMORY = physical_memory() // 2  # bytes, for one agent's process
 MOST_ANSWER = 1 << 30  # bytes
 TICK, MOMENT = 0.2, 0.001  # seconds: between two checks of a silent process; the shortest wait
 
+OFFENCES = {how: how for how in get_args(Offence)}
 ASKED = {"policy": policy_of, "value": value_of, "preferences": preferences_of}  # optional methods of agents
 
 Answer = tuple[dict[str, Any], list[bytes]]  # an object of JSON, and bytes behind it
@@ -87,8 +88,13 @@ class ForeignAgent:
         return self._rows(hidden, rows)
 
     def act(self, view: View, hidden: Hidden) -> tuple[Decision, Hidden]:
-        action, after = self._decide("act", view, hidden)
-        return Decision(action), after
+        action, after, answer = self._ask_about("act", view, hidden)
+        try:
+            failed = {row: AgentFailed(OFFENCES[how], str(detail)) for row, how, detail in answer["failed"]}
+            notes = dict(answer["notes"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise self._unreadable() from error
+        return Decision(action, failed=failed, notes=notes), after
 
     @property
     def policy(self) -> Policy | None:
@@ -107,6 +113,10 @@ class ForeignAgent:
 
     def _decide(self, method: str, view: View, hidden: Hidden) -> tuple[Any, Hidden]:
         """Return an array about the rows of a view, and their next hidden states, by a method of the Host."""
+        return self._ask_about(method, view, hidden)[:2]
+
+    def _ask_about(self, method: str, view: View, hidden: Hidden) -> tuple[Any, Hidden, dict[str, Any]]:
+        """Return what `_decide` does, and the whole answer."""
         plain = replace(view, states=None, words=None)
         given = None if hidden is None else hidden.tolist()
         answer, after = self._ask_twice(len(view), method, plain, given, view.states is not None, states=view.states)
@@ -115,7 +125,7 @@ class ForeignAgent:
             found = np.frombuffer(blob, np.dtype(answer["dtype"])).reshape(answer["shape"])
         except (LookupError, TypeError, ValueError) as error:
             raise self._unreadable() from error
-        return found, None if hidden is None else self._rows(after, len(view))
+        return found, None if hidden is None else self._rows(after, len(view)), answer
 
     def close(self) -> None:
         """End the process and its children; the next call starts another process."""
@@ -357,9 +367,14 @@ class Host:
     def act(self, view: View, given: list[bytes] | None, searchable: bool) -> Answer:
         def chosen(view: View, hidden: Hidden) -> tuple[Any, Hidden]:
             decision, after = self._agent.act(view, hidden)
+            failed, notes = of_rows(decision, len(view))
+            said["failed"] = [(row, failure.how, failure.detail) for row, failure in failed.items()]
+            said["notes"] = [*notes.items()]
             return decision.action, after
 
-        return self._told(chosen, "actions", view, given, searchable)
+        said: dict[str, Any] = {}
+        answer, blobs = self._told(chosen, "actions", view, given, searchable)
+        return answer | said, blobs
 
     def policy(self, view: View, given: list[bytes] | None, searchable: bool) -> Answer:
         return self._told(self._agent.policy, "log-probabilities", view, given, searchable)

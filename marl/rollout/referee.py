@@ -1,5 +1,6 @@
 """Agents that fail or move illegally: they forfeit the game, or their failure ends the run."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -139,7 +140,7 @@ class _Watched:
                 raise ValueError(f"expected actions of shape {expected}, got {actions.dtype} of shape {actions.shape}")
             if hidden is not None and np.shape(after) != np.shape(hidden):
                 raise ValueError(f"expected hidden states of shape {np.shape(hidden)}, got {np.shape(after)}")
-            failed, notes = _of_rows(decision, len(view))
+            failed, notes = of_rows(decision, len(view))
         except (UserError, AgentFailed):
             raise
         except Exception as error:  # a user's code may raise anything
@@ -213,13 +214,17 @@ class _Watched:
         return view.action_mask.argmax(1)
 
 
-def _of_rows(decision: Decision, rows: int) -> tuple[dict[int, AgentFailed], dict[int, str]]:
+def of_rows(decision: Decision, rows: int) -> tuple[dict[int, AgentFailed], dict[int, str]]:
     """Return what a decision says of single rows: their failures and notes; raises ValueError for what is none."""
-    failed, notes = dict(decision.failed), dict(decision.notes)
+    failed, notes = (
+        {int(row): what for row, what in getattr(decision, name, {}).items()} for name in ("failed", "notes")
+    )
     for said, kind in ((failed, AgentFailed), (notes, str)):
         for row, what in said.items():
             if row not in range(rows) or not isinstance(what, kind):
                 raise ValueError(f"expected {kind.__name__} of rows 0 to {rows - 1}, got {what!r} of row {row!r}")
+    for note in notes.values():
+        json.loads(note)
     return failed, notes
 
 

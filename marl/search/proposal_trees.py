@@ -213,7 +213,8 @@ class Trees:
     def _back_up(self, nodes: Sequence[Node]) -> None:
         """Set the values of nodes from those of their children."""
         matrices = [node.matrix() for node in nodes]
-        values = _solved(matrices) if self._settings.matrix else [float(m.min(1).max()) for m in matrices]
+        width = min(self._settings.width, self._spec.num_actions)
+        values = _solved(matrices, width) if self._settings.matrix else [float(m.min(1).max()) for m in matrices]
         for node, value in zip(nodes, values, strict=True):
             node.value = value
 
@@ -243,13 +244,13 @@ def paid(nodes: Sequence[Node]) -> float:
     return float(np.mean([state.returns()[node.player] for node in nodes for state in node.states]))
 
 
-def _solved(matrices: Sequence[Floats]) -> list[float]:
-    """Return the values of matrix games of any shapes, in one batch."""
-    if not matrices:
-        return []
-    shape = [max(matrix.shape[axis] for matrix in matrices) for axis in (0, 1)]
-    payoffs = np.zeros((len(matrices), *shape))
-    legal = [np.zeros((len(matrices), width), bool) for width in shape]
+def _solved(matrices: Sequence[Floats], width: int) -> list[float]:
+    """Return the values of matrix games of at most `width` rows and columns, in one batch.
+
+    All are filled up to that size, whatever games are solved beside them: another size may round a value otherwise.
+    """
+    payoffs = np.zeros((len(matrices), width, width))
+    legal = [np.zeros((len(matrices), width), bool) for _ in range(2)]
     for n, matrix in enumerate(matrices):
         payoffs[n, : matrix.shape[0], : matrix.shape[1]] = matrix
         for axis in (0, 1):

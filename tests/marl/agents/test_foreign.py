@@ -150,6 +150,27 @@ def test_a_batch_loses_only_the_rows_that_fail(agent, rows):
     assert [e.forfeits for e in alone] == [e.forfeits for e in together]
 
 
+def test_what_a_decision_says_of_its_rows_travels():
+    venv, agent = make(TIC_TAC_TOE, 3), ForeignAgent("tests.bots:Telling", SPEC)
+    try:
+        view = View.of(SPEC, venv.states(np.arange(3)), np.arange(3, dtype=np.uint64), first=True)
+        decision, _ = agent.act(view, None)
+    finally:
+        agent.close()
+    assert {row: (failure.how, failure.detail) for row, failure in decision.failed.items()} == {
+        2: ("timeout", "was tired")
+    }
+    assert decision.notes == dict.fromkeys(range(3), '"so it is"')
+
+
+def test_what_a_decision_says_must_be_what_it_can_say():
+    found = duels([f"Telling(what={what})" for what in ("rows", "how", "late", "note")])
+    said = [[(f.how, f.detail) for f in episode.forfeits] for episode in found]
+    assert said[0] == [("timeout", "was tired")] and said[1] == [("agent_error", "sent an answer that cannot be read")]
+    assert said[2][0][1].startswith("raised ValueError: expected AgentFailed of rows 0 to 0")
+    assert said[3][0][1].startswith("raised JSONDecodeError: ")
+
+
 @pytest.mark.parametrize("kind", ["numpy", "torch", "objects"])
 def test_hidden_states_travel(kind):
     here = played([First(), Counting(kind)])

@@ -14,6 +14,7 @@ from marl.equilibria.stage import linear_programs
 from marl.rollout.agent import Random, Stateless
 from marl.rollout.referee import AgentFailed
 from marl.rollout.types import Decision, View
+from marl.search import proposal_trees
 from marl.search.minimax import MinimaxAgent
 from tests.benchmarks.look_ahead import returns
 
@@ -204,6 +205,15 @@ def test_a_decision_does_not_depend_on_its_batch():
     states = [dealt(game, (k % 6, (k + 1) % 6)) for k in range(6)]
     view = View.of(game.spec, states, fold(3, np.arange(6)), first=True)
     assert agent.value(view.take(4), None)[0] == agent.value(view, None)[4]
+
+
+def test_a_mixed_value_does_not_depend_on_its_batch():
+    """Beside a node with more candidates, the sums of another must not be rounded otherwise."""
+    rng = np.random.default_rng(0)
+    matrices = [rng.normal(size=shape) for shape in [(4, 6)] * 50 + [(11, 12)]]
+    together = proposal_trees._solved(matrices, 12)
+    assert together == [proposal_trees._solved([matrix], 12)[0] for matrix in matrices]
+    assert np.allclose(together, [linear_programs(matrix[None]).values[0] for matrix in matrices], atol=0.02)
 
 
 @pytest.mark.parametrize(
