@@ -227,7 +227,9 @@ def _import(reference: Reference, sources: Sequence[str]) -> Any:
         if error.name and not (reference.source + ".").startswith(error.name + "."):
             raise UserError(f"'{reference.source}' needs the package '{error.name}', which is not installed") from error
         known = f"{', '.join(sources)} or " if sources else ""
-        hint = _taken(reference.source) or nearest(reference.source, sources)
+        beside = [path.stem for path in Path().glob("*.py")]
+        hint = _taken(reference.source) or nearest(reference.source, [*sources, *beside])
+        hint = hint or "; modules are found among installed packages and in the working folder"
         raise UserError(
             f"expected {known}an importable module, got '{reference.source}' in '{reference}'{hint}"
         ) from error

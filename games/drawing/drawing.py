@@ -6,6 +6,7 @@ everything. Where a game has no such method, or returns None, its text is drawn:
 from who looks, else what `describe(player)` says, else the numbers of the player's view.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -72,8 +73,13 @@ def with_values(drawing: Drawing, values: Mapping[int, float], kind: Kind = "hea
         if share > 0:
             shapes.append(_shade(area, share) if kind == "heat" else _bar(area, share))
         if share >= LEAST_WRITTEN:
-            shapes.append(_written(area, f"{value:.0%}" if most <= 1 else f"{value:.4g}"))
+            shapes.append(_written(area, _percent(value) if most <= 1 else f"{value:.4g}"))
     return on_top(drawing, shapes)
+
+
+def _percent(share: float) -> str:
+    """Return a share as whole percents; halves go up, as in the page's table of the same numbers (`board.js`)."""
+    return f"{math.floor(100 * share + 0.5)}%"
 
 
 def _shade(area: Area, share: float) -> str:

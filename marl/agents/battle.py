@@ -51,7 +51,7 @@ class Calculator(Scripted):
 
     def __init__(self, spec: Spec) -> None:
         if not spec.name.startswith("battle(") or "|" in spec.name:
-            raise UserError(f"this agent calculates damage: it plays battle, got '{spec.name}'; use another agent")
+            raise UserError(f"max_damage and best_switch play battle, got '{spec.name}'; use another agent")
 
     def value(self, view: View, hidden: Hidden) -> NDArray[np.float32]:
         """Return the difference of the teams' points, as a share of a whole team [B]; an unseen fighter is whole."""

@@ -47,6 +47,7 @@ def test_forms():
         ("games.vector:Vectr", "did you mean 'Vector'?"),
         ("tests.games.plugin:Nim(stone=3)", "did you mean 'stones'?"),
         ("nowhere.games:Nim", "an importable module, got 'nowhere.games'"),
+        ("nowhere:Nim", "'nowhere:Nim'; modules are found among installed packages and in the working folder"),
         ("tests.games.plugn:Nim", "an importable module, got 'tests.games.plugn'"),
         ("games.vector:GameEnv", "needs the argument 'game'"),
         ("math:pi", "expected a class or a function"),
@@ -68,6 +69,13 @@ def test_bad_references_are_one_sentence(reference, said, capfd):
     with pytest.raises(UserError, match=r"^[^\n]+$") as caught:
         make(reference, 1)
     assert said in str(caught.value)
+
+
+def test_a_misspelt_module_of_the_working_folder_is_offered(tmp_path, monkeypatch):
+    (tmp_path / "my_games.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"got 'my_gmes' in 'my_gmes:Nim'; did you mean 'my_games'\?$"):
+        make("my_gmes:Nim", 1)
 
 
 BROKEN = {

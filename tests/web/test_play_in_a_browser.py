@@ -50,6 +50,14 @@ def test_a_whole_game_by_mouse(trained, serve, tab, agent):
     assert "Ann" in board.locator("h1").inner_text()
 
 
+def test_a_name_that_was_typed_before_the_script_came_stays(trained, serve, tab):
+    form = tab(serve(trained), "/play").get_by_role("link", name=FOUR).first
+    form.page.route("**/new.js*", lambda route: (form.page.fill("#name", "Ann"), route.continue_()))
+    form.click()
+    form.page.wait_for_load_state("load")
+    assert form.page.input_value("#name") == "Ann"
+
+
 def test_the_others_card_is_nowhere_in_the_page_or_its_traffic(tmp_path, serve, tab):
     """Every answer of a hand that ends by a fold is searched for the other's card, as drawn and as told."""
     (tmp_path / "runs").mkdir()

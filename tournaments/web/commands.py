@@ -27,7 +27,7 @@ def web(
     ] = None,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
 ) -> None:
-    """Open a page to watch runs and tournaments in a browser, until Ctrl-C."""
+    """Open a page to watch, play and compare in a browser, until Ctrl-C."""
     try:
         from tournaments.web.server import serve
     except ModuleNotFoundError as error:

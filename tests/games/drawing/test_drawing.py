@@ -109,6 +109,7 @@ def test_numbers_over_the_places_of_actions():
     plain = drawing(100, 100, [], places)
     shaded = with_values(plain, {0: 0.2, 1: 0.3, 2: 0.5, 3: 0.0, 9: 7.0})  # 9 has no place
     assert shaded.targets == places and words(shaded) == ["20%", "80%"]
+    assert words(with_values(plain, {0: 0.245, 1: 0.755})) == ["25%", "76%"]  # halves go up, as in the page's table
     opacity = [float(shape["opacity"]) for shape in shapes(shaded, "rect") if shape["class"] == "fill-value"]
     assert opacity == [0.3, 0.75]
     bars = [shape for shape in shapes(with_values(plain, {0: 1, 1: 4}, "bars"), "rect") if "value" in shape["class"]]

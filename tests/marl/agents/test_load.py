@@ -84,7 +84,7 @@ def test_a_strangers_class(bots):
 @pytest.mark.parametrize(
     "text, said",
     [
-        ("randm", "constant, a class or a checkpoint folder, got 'randm'; did you mean 'random'?"),
+        ("randm", "minimax, a class or a checkpoint folder, got 'randm'; did you mean 'random'?"),
         ("tit_for_tad", "expected one of random, mcts, uct, chat, tit_for_tat, "),
         ("zzzz", "a checkpoint is named by its folder"),
         ("runs/none", "got 'runs/none', which does not exist"),

@@ -236,7 +236,7 @@ def test_a_mixed_value_does_not_depend_on_its_batch():
         ("minimax(evaluate=random)", "openspiel:tic_tac_toe", "evaluate=... needs an agent that tells its value"),
         ("minimax(propose='uct(reuse=true)')", "openspiel:tic_tac_toe", "an agent of propose=... decides by what it"),
         ("minimax(propose=rnadom)", "openspiel:tic_tac_toe", "got 'rnadom'; did you mean 'random'?"),
-        ("minimax(evaluate=max_damage)", "openspiel:tic_tac_toe", "it plays battle, got 'openspiel:tic_tac_toe'"),
+        ("minimax(evaluate=max_damage)", "openspiel:tic_tac_toe", "best_switch play battle, got 'openspiel:tic"),
     ],
 )
 def test_what_does_not_fit_is_refused(text, game, said):
