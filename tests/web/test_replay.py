@@ -2,13 +2,16 @@
 
 import pytest
 
+from games.errors import UserError
 from games.keys import stream
 from marl.agents.load import load_entrant
 from tests.marl.views import TTT
 from tournaments.playing.match import dismiss, play
 from tournaments.records.fixture import Fixture
+from tournaments.records.played import StoredAgent
 from tournaments.records.store import STORE, Store
 from tournaments.web.persons import ASSISTED
+from tournaments.web.replay import refuse_outside
 from tournaments.web.table import Table
 
 GAME = TTT.name
@@ -97,6 +100,16 @@ def test_an_agent_that_is_code_is_not_run(folder, serve, monkeypatch):
         store.add_agent(game.fixture.agents[1], "person:Ann", "person:Ann")
     assert "has changed since it played" in api(page, id, "why", ply=0, seat=0, player=0).json["error"]
     assert "a person" in api(page, id, "why", ply=1, seat=0, player=1).json["error"]
+
+
+@pytest.mark.parametrize("text", ["minimax(propose=[random, {}])", "mixture('{}'(greedy=true))", "rollout(base={})"])
+def test_agents_that_name_others_in_the_folder_may_be_asked(folder, tmp_path, monkeypatch, text):
+    (folder / "one").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    refuse_outside(folder, StoredAgent("0", "mine", text.format(folder / "one")))
+    with pytest.raises(UserError, match="outside the folder"):
+        refuse_outside(folder, StoredAgent("0", "far", text.format(tmp_path / "elsewhere")))
 
 
 def test_a_game_that_is_code_is_not_made(folder, serve):

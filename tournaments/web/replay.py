@@ -260,7 +260,8 @@ def _named(text: str) -> Iterator[str]:
     reference = read(text)
     yield reference.name
     values = [str(value) for _, value in reference.arguments]
-    inner = parts(reference) if looks_ahead(reference) else values if reference.name == MIXTURE else ()
-    for part in inner:
-        yield from _named(part)
-    yield from values
+    if looks_ahead(reference) or reference.name == MIXTURE:
+        for part in parts(reference) if looks_ahead(reference) else values:
+            yield from _named(part)
+    else:
+        yield from values
