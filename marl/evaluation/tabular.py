@@ -27,7 +27,7 @@ from games.keys import fold
 from marl.agents.mixture import Mixture
 from marl.algorithms.tabular import names_of, table
 from marl.evaluation.tree import InformationState, Probabilities, Tree, best_responses, reach_weighted
-from marl.rollout.agent import Agent, policy_of
+from marl.rollout.agent import Agent, plays_whole_team, policy_of
 from marl.rollout.referee import Answerable
 from marl.rollout.types import Hidden, Tensors, View
 
@@ -47,8 +47,13 @@ class Behaviour:
 def behaviour_of(tree: Tree, agent: Agent, key: int, draws: int) -> Behaviour:
     """Return an agent's policy: exact if it tells it, else from `draws` (at least 2) at each information state.
 
-    Raises UserError for an agent that chooses an illegal action.
+    Raises UserError for an agent that chooses an illegal action, and for one that has no policy for each seat.
     """
+    if plays_whole_team(agent):
+        raise UserError(
+            "an agent that plays all seats of a team has no policy of its own for each seat: evaluate it against self, "
+            "or train it with distil: true"
+        )
     if (exact := told(tree, agent, key)) is not None:
         return Behaviour(exact, (exact, exact), draws=0)
     if draws < 2:
