@@ -360,7 +360,8 @@ def _observation(name: str, game: Any, observe: Any) -> Any:
                 observation = make_observation(game, kind)
         except Exception:  # pyspiel raises RuntimeError or SpielError if a game has no such observer
             continue
-        if observation is not None and observation.tensor is not None:
+        # A game written in Python may have an observer of its own, without the writer of OpenSpiel's.
+        if observation is not None and observation.tensor is not None and hasattr(observation, "_observation"):
             return observation
     raise UserError(
         f"'openspiel:{name}' gives its players no observation tensor; choose another game (`marl games list`)"

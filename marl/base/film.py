@@ -6,12 +6,13 @@ in the fonts that matplotlib brings, so a picture does not depend on the fonts o
 
 import io
 import math
+import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +28,7 @@ STILL, ANIMATED = (".svg", ".png"), (".gif", ".mp4")
 NEEDS = {".svg": (), ".png": ("resvg_py",), ".gif": ("resvg_py",), ".mp4": ("resvg_py", "imageio_ffmpeg")}  # packages
 FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf")
 FRAMES_PER_SECOND = 10  # of an MP4
+QUALITY = 10  # the constant rate factor of its encoder: 0 loses nothing, 51 is the worst
 HOLD = 3  # the last position of an animation is shown so many times as long
 MOST_POSITIONS = 2000  # of an animation
 MOST_OF_A_GIF = 500_000_000  # pixels of all its pictures, which are held in memory until it is written
@@ -127,28 +129,27 @@ def _write_gif(path: Path, frames: Iterator["Image"], size: tuple[int, int], cou
 
 
 def _write_mp4(path: Path, frames: Iterator["Image"], size: tuple[int, int], count: int, seconds: float) -> None:
-    from imageio_ffmpeg import write_frames
+    from imageio_ffmpeg import get_ffmpeg_exe
 
     # One thread, and nothing of the machine or the day in the file: the same pictures give the same bytes.
-    exact = ["-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-map_metadata", "-1", "-f", "mp4"]
-    writer: Any = write_frames(
-        str(path.absolute()),  # or a name such as -x.mp4 would be taken for an option
-        size,
-        fps=FRAMES_PER_SECOND,
-        macro_block_size=2,
-        quality=8,
-        output_params=exact,
-        ffmpeg_log_level="error",
+    exact = "-threads 1 -fflags +bitexact -flags:v +bitexact -map_metadata -1"
+    raw = f"-f rawvideo -pix_fmt rgb24 -s {size[0]}x{size[1]} -r {FRAMES_PER_SECOND} -i -"
+    command = f"-v error -y {raw} -an -c:v libx264 -pix_fmt yuv420p -crf {QUALITY} {exact} -f mp4".split()
+    # An absolute path, or a name such as -x.mp4 would be taken for an option.
+    ffmpeg = subprocess.Popen(
+        [get_ffmpeg_exe(), *command, str(path.absolute())], stdin=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    writer.send(None)
     repeats = max(1, round(FRAMES_PER_SECOND * seconds))
-    try:
-        for number, frame in enumerate(frames):
-            pixels = np.ascontiguousarray(frame)
-            for _ in range(repeats * (HOLD if number == count - 1 else 1)):
-                writer.send(pixels)
-    finally:
-        writer.close()
+    assert ffmpeg.stdin is not None
+    with ffmpeg:
+        with suppress(BrokenPipeError):  # it has ended, and says why
+            for number, frame in enumerate(frames):
+                pixels = np.ascontiguousarray(frame).tobytes()
+                for _ in range(repeats * (HOLD if number == count - 1 else 1)):
+                    ffmpeg.stdin.write(pixels)
+        said = ffmpeg.communicate()[1].decode(errors="replace")
+    if ffmpeg.returncode:
+        raise OSError(said.strip() or f"ffmpeg ended with {ffmpeg.returncode}")
 
 
 def _png(drawing: Drawing, scale: float) -> bytes:

@@ -95,10 +95,10 @@ def verify(store: Store, selection: Selection, *, agents: bool = False, trusted:
 def _changed(store: Store, spec: Spec) -> list[str]:
     """Return a note where the game is described otherwise than when the store was made."""
     then, now = store.get("spec"), json.loads(json.dumps(spec.to_json()))
-    fields = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    fields = [name for name in then if then[name] != now.get(name)]  # later versions may tell more of a game
     if not fields:
         return []
-    what = "; ".join(f"{name} {json.dumps(then.get(name))}, now {json.dumps(now.get(name))}" for name in fields)
+    what = "; ".join(f"{name} {json.dumps(then[name])}, now {json.dumps(now.get(name))}" for name in fields)
     return [f"the game has changed since the store was made: {what}; ratings follow the store"]
 
 

@@ -92,7 +92,7 @@ def test_more_actions_than_a_head_has():
         AlphaZero(AlphaZeroConfig(), spec, key=0, total_steps=1, device="cpu")
 
 
-@pytest.mark.parametrize("game", ["spread", "matrix(game=chicken)"])
+@pytest.mark.parametrize("game", ["spread", "matrix(game=chicken, memory=true, steps=3)"])
 def test_games_without_positions(game):
     """What only steps cannot be searched."""
     spec = spec_of(game)
