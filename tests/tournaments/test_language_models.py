@@ -97,7 +97,7 @@ def test_transcripts_are_shown_and_exported(tmp_path, capsys):
         seat = line["agents"].index("chat(model=m)")
         for note in line["notes"]:
             named = note["value"]["messages"][-1]["content"]
-            assert note["player"] == seat and named.endswith(f"{line['names'][note['step']][seat]}**")
+            assert note["kind"] == f"player {seat}" and named.endswith(f"{line['names'][note['step']][seat]}**")
     assert marl("tournament", "games", path, "--game", lines[0]["id"]) == 0
     assert "    chat(model=m) says: **Final answer: " in capsys.readouterr().out
 
