@@ -199,14 +199,15 @@ def _looking_ahead(text: str, reference: Reference, spec: Spec, device: str, dec
     """
     kind, settings = LOOKING_AHEAD[reference.name], settings_of(reference)
     kind.target.refuse(spec)  # before its parts do, which a user may not have named
-    named = {
-        role: [load_entrant(part, spec, device, decision_seconds) for part in texts]
-        for role, texts in parts_of(reference).items()
-    }
-    held = tuple(part for parts in named.values() for part in parts)
+    held: list[Entrant] = []
+    named: dict[str, list[Entrant]] = {}
     try:
-        for part in held:
-            part.refuse_beside_others()
+        for role, texts in parts_of(reference).items():
+            named[role] = []
+            for each in texts:
+                held.append(load_entrant(each, spec, device, decision_seconds))
+                held[-1].refuse_beside_others()
+                named[role].append(held[-1])
         agents = {role: [part.agent for part in parts] for role, parts in named.items()}
         given = {
             role: agents[role] if several else agents[role][0] for role, several in kind.roles.items() if role in agents
@@ -229,7 +230,7 @@ def _looking_ahead(text: str, reference: Reference, spec: Spec, device: str, dec
         draws=int(hashed("draws", lambda part: part.draws)[:16], 16),
         foreign=any(part.foreign for part in held),
         size=sum(part.size for part in held),
-        parts=held,
+        parts=tuple(held),
     )
 
 

@@ -10,6 +10,7 @@ from games.adapters.openspiel import load
 from games.errors import UserError
 from games.keys import fold
 from games.registry import make
+from marl.agents.entrants import Entrant
 from marl.agents.load import game_of, identify, load_entrant
 from marl.agents.looking_ahead import parts_of, settings_of
 from marl.agents.references import is_built_of_ours, is_foreign, not_to_run, plays_last, read
@@ -91,6 +92,14 @@ def test_whose_code_is_named_is_seen_through_brackets(run):
     assert not is_foreign(f"rollout(base='{run}')")
     asking = "minimax(propose=chat(model=m, url=http://127.0.0.1:1))"
     assert not_to_run(asking) == "a server" and plays_last(asking) and not is_foreign(asking)
+
+
+def test_the_parts_before_one_that_is_refused_are_ended(monkeypatch):
+    ended = []
+    monkeypatch.setattr(Entrant, "rest", lambda entrant: ended.append(entrant.name))
+    with pytest.raises(UserError, match="did you mean 'random'"):
+        load_entrant("minimax(propose=[uct(simulations=2), randm])", TTT)
+    assert ended == ["uct(simulations=2)"]
 
 
 def test_strangers_may_not_hide_a_path_in_a_population():
