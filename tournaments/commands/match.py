@@ -8,6 +8,7 @@ import typer
 from marl.base.terminal import Terminal
 from marl.cli.options import PATH, AsJson, print_json
 from tournaments.commands.options import StorePath, Trusted
+from tournaments.commands.report import tournament_report
 
 MATCH = Path("runs/match")
 
@@ -58,7 +59,6 @@ def tournament_add(
     as_json: AsJson = False,
 ) -> None:
     """Try an agent against itself, place it by the games that say most, and write the report."""
-    from tournaments.commands.app import tournament_report
     from tournaments.newcomer import Target, place
     from tournaments.tournament import tell
 
