@@ -15,7 +15,8 @@ from games.contract import Spec, State
 from games.keys import Keys, fold, fold_one
 from marl.rollout.agent import Agent
 from marl.rollout.loop import most_steps
-from marl.rollout.types import AgentFailed, Hidden, View
+from marl.rollout.types import Hidden, View
+from marl.search.answers import legal_choices
 from marl.search.sampling import settle
 
 CHANCE = 1 << 20  # a draw of a step's key; the others are numbered by player
@@ -112,18 +113,8 @@ class Continuations:
             decision, after = agent.act(view, memory)
             if memory is not None:
                 games.hidden[at] = after
-            actions[rows] = legal_choices(decision.action, view)
+            actions[rows] = legal_choices(decision, view)
         return actions
-
-
-def legal_choices(action: NDArray[np.int64], view: View) -> NDArray[np.int64]:
-    """Return an agent's actions [B]; raises AgentFailed for an illegal one, which no position can take."""
-    chosen = np.asarray(action)
-    known = (chosen >= 0) & (chosen < view.action_mask.shape[1])
-    legal = known & view.action_mask[np.arange(len(view)), np.where(known, chosen, 0).astype(np.int64)]
-    if not legal.all():
-        raise AgentFailed("illegal_action", f"chose {chosen[legal.argmin()]} while it looked ahead")
-    return chosen.astype(np.int64)
 
 
 def _apply(

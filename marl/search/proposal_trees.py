@@ -12,6 +12,7 @@ from games.keys import fold, fold_one
 from marl.equilibria.stage import regret_matching
 from marl.rollout.agent import Agent, value_of
 from marl.rollout.types import View
+from marl.search.answers import expectations
 from marl.search.evaluators import Playouts
 from marl.search.proposals import propose
 from marl.search.sampling import drawn, settle
@@ -208,7 +209,7 @@ class Trees:
             return np.asarray(values[np.arange(len(own)), own])
         expects = value_of(self._settings.evaluate)
         assert expects is not None, "the constructor refuses an evaluator without values"
-        return np.where(view.player == own, 1.0, -1.0) * expects(view, None)
+        return np.where(view.player == own, 1.0, -1.0) * expectations(expects(view, None))
 
     def _back_up(self, nodes: Sequence[Node]) -> None:
         """Set the values of nodes from those of their children."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from marl.rollout.agent import Agent, preferences_of
 from marl.rollout.types import AgentFailed, View
+from marl.search.answers import answered
 
 
 def propose(
@@ -39,7 +40,7 @@ def _weights(agent: Agent, view: View) -> tuple[NDArray[np.float64], NDArray[np.
     mask = view.action_mask
     rank = preferences_of(agent)
     if rank is None:
-        action = np.asarray(agent.act(view, None)[0].action)
+        action = answered(agent.act(view, None)[0])
         liking = np.where(np.arange(mask.shape[1]) == action[:, None], 0.0, -np.inf)
         unknown = ~(liking > -np.inf).any(1)
     else:

@@ -30,7 +30,8 @@ from games.keys import fold, fold_one
 from marl.rollout.agent import Agent, keeps_memory, preferences_of, value_of
 from marl.rollout.types import Decision, Hidden, View
 from marl.search.agent import refuse_unsearchable
-from marl.search.continuations import Continuations, Games, legal_choices
+from marl.search.answers import expectations, legal_choices
+from marl.search.continuations import Continuations, Games
 from marl.search.sampling import drawn
 
 MEMORY = 1 << 28  # bytes of simulated games at once
@@ -131,7 +132,7 @@ class RolloutAgent:
         rank = preferences_of(self._base)
         liking = np.zeros(view.action_mask.shape) if rank is None else np.array(rank(view, hidden), np.float64)
         liking[~view.action_mask] = -np.inf
-        liking[np.arange(len(view)), legal_choices(decision.action, view)] = np.inf
+        liking[np.arange(len(view)), legal_choices(decision, view)] = np.inf
         return liking, after
 
     def _simulated(
@@ -175,7 +176,7 @@ class RolloutAgent:
             return np.asarray(self._look(view, hidden, steps - 1)[0].max(1))
         expects = value_of(self._base)
         assert expects is not None, "the constructor refuses a horizon without values"
-        return expects(view, hidden).astype(np.float64)
+        return expectations(expects(view, hidden))
 
     def _bytes(self, view: View, hidden: Hidden) -> int:
         """Return about how many bytes a simulated game takes."""

@@ -188,6 +188,17 @@ def test_a_budget_of_calls_is_kept(calls):
     assert (used <= (calls or 1000)).all() and used.max() == most[calls] and proposer.asked < used.sum()
 
 
+def test_who_expects_no_number_fails():
+    class Lost(Random):
+        def value(self, view, hidden):
+            return np.full(len(view), np.nan, np.float32)
+
+    view = View.of(TTT.spec, [TTT.initial_state()], fold(1, 0), first=True)
+    one = Random(TTT.spec)
+    with pytest.raises(AgentFailed, match="expected nan while it looked ahead"):
+        MinimaxAgent(TTT.spec, [one], [one], evaluate=Lost(TTT.spec), depth=1).act(view, None)
+
+
 def test_who_proposes_nothing_legal_fails():
     state = TTT.initial_state()
     state.apply([4, 4])

@@ -296,3 +296,28 @@ def test_a_base_that_moves_illegally_in_a_simulated_game_fails():
     with pytest.raises(AgentFailed) as failed:
         agent.act(view, None)
     assert failed.value.how == "illegal_action" and "chose 0 while it looked ahead" in failed.value.detail
+
+
+def test_a_part_that_fails_fails_the_whole():
+    """A silent opponent is not replaced by one that plays at random."""
+
+    class Silent(Stateless):
+        def act(self, view, hidden):
+            legal = view.action_mask.argmax(1)
+            return Decision(legal, failed={len(view) - 1: AgentFailed("timeout", "took too long")}), None
+
+    view = View.of(TTT.spec, [TTT.initial_state()], fold(1, 0), first=True)
+    for parts in ({"base": Silent()}, {"base": Random(TTT.spec), "opponents": Silent()}):
+        with pytest.raises(AgentFailed, match="timeout"):
+            RolloutAgent(TTT.spec, **parts, samples=1).act(view, None)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_no_number_fails(value):
+    class Lost(Random):
+        def value(self, view, hidden):
+            return np.full(len(view), value, np.float32)
+
+    view = View.of(TTT.spec, [TTT.initial_state()], fold(1, 0), first=True)
+    with pytest.raises(AgentFailed, match=f"expected {value} while it looked ahead"):
+        RolloutAgent(TTT.spec, Lost(TTT.spec), samples=1, horizon=1).act(view, None)
