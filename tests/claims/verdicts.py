@@ -1,0 +1,99 @@
+"""New figures beside the claimed ones.
+
+A claimed mean of n seeds with the half width h of its 95 % interval, and a new mean of m seeds: the new one lies within
+
+    t(1 − α/2, n − 1) · s · √(1/n + 1/m),    s = h √n / t(0.975, n − 1)
+
+of the claimed one with probability 1 − α, if both are drawn from one normal distribution (a prediction interval). Where
+both half widths were read and not computed from seeds, it is √(h² + h'²), widened in the same ratio. Half a unit of the
+last digit is added for rounding. A figure without an interval is compared where the table says `within`.
+
+α is 0.05 for one figure, so that of 20 honest ones one is outside. A claim of k figures is refuted only where a figure
+is outside at α = 0.05 / k (Bonferroni): of 20 honest claims at most one is refuted, whatever the number of its figures.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from scipy.special import ndtri
+
+from games.errors import UserError
+from marl.base.intervals import Z95, quantile
+from tests.claims.cells import Figure, Reading, matched
+from tests.claims.table import Figures
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One figure of a cell beside the new one."""
+
+    row: str
+    column: str
+    claimed: float
+    measured: float
+    most: float | None  # by which the two may differ, at α; none: the figure is shown, and nothing is said of it
+    strict: float | None  # the same at α / k
+
+    @property
+    def outside(self) -> bool:
+        return self.most is not None and not abs(self.measured - self.claimed) <= self.most
+
+    @property
+    def refuted(self) -> bool:
+        return self.strict is not None and not abs(self.measured - self.claimed) <= self.strict
+
+
+def compared(figures: Figures, read: dict[tuple[int, int], list[Reading]], family: int) -> list[Compared]:
+    """Return each figure of a table beside what was read for it; `family` is the number of the claim's figures."""
+    found = []
+    for (row, column), readings in read.items():
+        for figure, reading in matched(figures.rows[row][column], readings):
+            most, strict = (_most(figure, reading, figures, alpha) for alpha in (ALPHA, ALPHA / max(1, family)))
+            found.append(
+                Compared(figures.labels[row], figures.titles[column], figure.values[0], reading.mean, most, strict)
+            )
+    return found
+
+
+def count(figures: Figures, read: dict[tuple[int, int], list[Reading]]) -> int:
+    """Return how many figures of a table are compared."""
+    pairs = (pair for (row, column), each in read.items() for pair in matched(figures.rows[row][column], each))
+    return sum(_most(*pair, figures, ALPHA) is not None for pair in pairs)
+
+
+def refuted(found: Iterable[Compared]) -> bool:
+    """Say whether a claim does not hold."""
+    return any(each.refuted for each in found)
+
+
+def _most(figure: Figure, reading: Reading, figures: Figures, alpha: float) -> float | None:
+    """Return by how much a new figure may differ from the claimed one."""
+    if figure.kind == "estimate":
+        return _predicted(figure, reading, figures, alpha) + figure.rounding
+    if figure.kind == "number" and figures.reads.within:
+        return tolerance(figures.reads.within, figure.values[0]) + figure.rounding
+    return None
+
+
+def _predicted(figure: Figure, reading: Reading, figures: Figures, alpha: float) -> float:
+    half, n, m = figure.values[1], len(figures.seeds), len(reading.values)
+    standard = figures.reads.error == "standard"
+    if reading.half_width is not None:
+        both = math.hypot(half, reading.half_width)
+        return both * (float(-ndtri(alpha / 2)) * (1.0 if standard else 1 / Z95))
+    at_95, wider = (float(quantile(n, level)) for level in (0.05, alpha))
+    return wider * (half * math.sqrt(n) / at_95) * math.sqrt(1 / n + 1 / m)
+
+
+def tolerance(within: str, value: float) -> float:
+    """Return a stated tolerance as a difference: `10 %` is a share of the value, `0.05` the difference itself."""
+    match = re.fullmatch(r"([\d.]+)( %)?", within)
+    if not match:
+        raise UserError(
+            f"expected 'within' as a share, such as '10 %', or as a difference, such as '0.05', got '{within}'"
+        )
+    return float(match[1]) * (abs(value) / 100 if match[2] else 1.0)
