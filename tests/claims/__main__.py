@@ -20,14 +20,12 @@ from games.text import markdown_table
 from marl.base.files import write_text
 from marl.base.terminal import Terminal
 from tests.claims import commands, pages, running, verdicts
-from tests.claims.cells import Reading, filled
+from tests.claims.cells import filled
 from tests.claims.running import RUNS
 from tests.claims.sources import readings
 from tests.claims.table import MEASURED, TABLE, Claim, Claims, Figures, Measurement, chosen, figures_of, read
-from tests.claims.verdicts import Compared
+from tests.claims.verdicts import Compared, Read
 from tournaments.records.provenance import processor
-
-Read = dict[tuple[int, int], list[Reading]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -108,7 +106,9 @@ def run(claims: Claims, names: list[str], minutes: float | None, recording: bool
 
 def read_again(figures: Figures, folder: Path) -> Read:
     """Read the figures of a table from what the claim's commands have written in a folder."""
-    return {(row, column): readings(source, folder, figures.seeds) for row, column, source in figures.sources()}
+    return {
+        (row, column): (source, readings(source, folder, figures.seeds)) for row, column, source in figures.sources()
+    }
 
 
 def _told(
@@ -145,7 +145,7 @@ def _told(
 def renewed(figures: Figures, found: Read) -> Figures:
     """Return a table with the figures that were read in the place of its own."""
     rows = [list(row) for row in figures.rows]
-    for (row, column), each in found.items():
+    for (row, column), (_, each) in found.items():
         rows[row][column] = filled(rows[row][column], each)
     return replace(figures, rows=tuple(map(tuple, rows)))
 

@@ -9,16 +9,19 @@ Keys of a source; any other key is a word that stands for `{key}` in the others,
     where    of JSON lines (.jsonl), keys and their values: the lines that count
     step     the first of these lines whose step is not below it; the last line without it
     last     the mean over the lines of this many last steps
-    column   of a printed Markdown table (.md), the title of the column, and
-    row      the labels of the row, with ` | ` between them; by default those of the cell
+    column   of a printed Markdown table (.md), the title of the column (result, if it has none), and
+    row      the labels of the row, with ` | ` between them; both are those of the cell unless said otherwise
+    after    the first label of a row, behind which that row is looked for
     find     of any other text, a regular expression whose groups are the figures; of several matches the last
     scale    a factor for the figures, such as 0.01667 from seconds to minutes
+    within   how far a figure without an interval may be from the claimed one: a share of it, `10 %`, or `0.05`
 """
 
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,8 @@ from marl.base.files import read_text
 from tests.claims import cells
 from tests.claims.cells import Reading
 
-KEYS = {"from", "take", "ci95", "where", "step", "last", "column", "row", "find", "scale"}
+KEYS = {"from", "take", "ci95", "where", "step", "last", "column", "row", "after", "find", "scale", "within"}
+TITLES = ("measured", "result", "target")  # of the tables of tests/benchmarks/timing.py, which some print without them
 _FOLDS = {"mean": np.mean, "sum": np.sum, "min": np.min, "max": np.max, "len": len}
 _STEP = re.compile(r"([^.\[\]]+)|\[([^=\]]+)=([^\]]*)\]")
 
@@ -46,8 +50,10 @@ class Source:
     last: float | None = None
     column: str = ""
     row: str = ""
+    after: str = ""
     find: str = ""
     scale: float = 1.0
+    within: str = ""
 
     @property
     def by_seed(self) -> bool:
@@ -82,15 +88,21 @@ def source(said: Mapping[str, Any]) -> Source:
         raise UserError("the key 'from' is missing: the file from which its figures are read; add it")
     if missing := placeholders(file) - {"seed"}:
         raise UserError(f"nothing says what {{{missing.pop()}}} in '{file}' is; add the key to its row or column")
-    kind = {".json": "take", ".jsonl": "take", ".md": "column"}.get(Path(file).suffix, "find")
+    kind = {".json": "take", ".jsonl": "take", ".md": "row"}.get(Path(file).suffix, "find")
     if kind not in said:
         raise UserError(f"the key '{kind}' is missing, by which figures are read from '{file}'; add it")
     take, ci95 = (as_tuple(put(said.get(key, ()))) for key in ("take", "ci95"))
     if ci95 and len(ci95) != len(take):
         raise UserError(f"expected as many paths in 'ci95' as in 'take', {len(take)}, got {len(ci95)}")
-    rest = {key: put(said[key]) for key in ("where", "step", "last", "column", "row", "find", "scale") if key in said}
+    rest = {
+        key: put(said[key])
+        for key in ("where", "step", "last", "column", "row", "after", "find", "scale", "within")
+        if key in said
+    }
+    if "within" in rest:
+        rest["within"] = str(rest["within"])
     if isinstance(rest.get("step"), str):
-        rest["step"] = cells.number(rest["step"])
+        rest["step"] = next((figure.values[0] for figure in cells.figures(rest["step"])), None)
     return Source(file, take, ci95, **rest)
 
 
@@ -152,30 +164,50 @@ def _taken(source: Source, data: Any) -> list[Reading]:
 
 def _at(data: Any, path: str) -> Any:
     """Return what stands at a path; raises KeyError or IndexError with the step that leads nowhere."""
-    for name, key, wanted in _STEP.findall(path):
-        if key:
-            data = next((each for each in data if str(each[key]) == wanted), None)
-            if data is None:
-                raise KeyError(f"{key}={wanted}")
-        elif isinstance(data, list):
-            data = _FOLDS[name](data) if name in _FOLDS else data[int(name)]
-        else:
-            data = data[name]
-    return data
+    if isinstance(data, dict) and path in data:  # also a key with dots, such as `cooperation.CC`
+        return data[path]
+    step = _STEP.match(path)
+    if step is None:
+        raise KeyError(path)
+    name, key, wanted = step.groups()
+    if key:
+        inner = next((each for each in data if str(each[key]) == wanted), None)
+        if inner is None:
+            raise KeyError(f"{key}={wanted}")
+    elif isinstance(data, list):
+        inner = _FOLDS[name](data) if name in _FOLDS else data[int(name)]
+    else:
+        inner = data[name]
+    rest = path[step.end() :].removeprefix(".")
+    return _at(inner, rest) if rest else inner
 
 
 def _printed_table(source: Source, text: str) -> list[Reading]:
     """Read a cell of a Markdown table that a command printed, by its labels, of the first table that has it."""
-    titles: list[str] = []
-    for line in text.splitlines():
-        row = [cells.plain(cell) for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        if not line.startswith("|") or all(re.fullmatch(":?-+:?", cell) for cell in row):
-            titles = titles if line.startswith("|") else []
-        elif not titles:
+    titles: tuple[str, ...] = ()
+    begun = not source.after
+    lines = [*text.splitlines(), ""]
+    for line, below in pairwise(lines):
+        row = _cells(line)
+        if not row or _is_rule(row):
+            titles = titles if row else ()
+        elif not titles and _is_rule(_cells(below)):
             titles = row
-        elif source.column in titles and " | ".join(row).startswith(f"{source.row} |"):
-            return [_read(figure) for figure in cells.figures(row[titles.index(source.column)])]
+        else:
+            titles = titles or TITLES
+            if begun and source.column in titles and " | ".join(row).startswith(f"{source.row} |"):
+                return [_read(figure) for figure in cells.figures(row[titles.index(source.column)])]
+            begun |= row[0] == source.after
     raise KeyError(f"cell '{source.row} | {source.column}'")
+
+
+def _cells(line: str) -> tuple[str, ...]:
+    """Return the cells of a line of a Markdown table; none of another line."""
+    return tuple(map(cells.plain, re.split(r"(?<!\\)\|", line)[1:-1])) if line.startswith("|") else ()
+
+
+def _is_rule(row: Sequence[str]) -> bool:
+    return bool(row) and all(re.fullmatch(":?-+:?", cell) for cell in row)
 
 
 def _found(source: Source, text: str) -> list[Reading]:

@@ -57,7 +57,6 @@ class Reads(Frozen):
     cells: dict[str, Any] = {}
     columns: dict[str, Part] = {}
     rows: dict[str, Part] = {}
-    within: str = ""  # how far a figure without an interval may be: a share, `10 %`, or a difference, `0.05`
     error: str = "interval"  # what stands after ±: a 95 % interval, or a `standard` error
     unread: str = ""  # why its figures are not read: they are compared by eye
 

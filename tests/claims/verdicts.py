@@ -22,9 +22,11 @@ from scipy.special import ndtri
 from games.errors import UserError
 from marl.base.intervals import Z95, quantile
 from tests.claims.cells import Figure, Reading, matched
+from tests.claims.sources import Source
 from tests.claims.table import Figures
 
 ALPHA = 0.05
+Read = dict[tuple[int, int], tuple[Source, list[Reading]]]  # of cells by row and column: where, and what was read there
 
 
 @dataclass(frozen=True)
@@ -47,22 +49,21 @@ class Compared:
         return self.strict is not None and not abs(self.measured - self.claimed) <= self.strict
 
 
-def compared(figures: Figures, read: dict[tuple[int, int], list[Reading]], family: int) -> list[Compared]:
+def compared(figures: Figures, read: Read, family: int) -> list[Compared]:
     """Return each figure of a table beside what was read for it; `family` is the number of the claim's figures."""
     found = []
-    for (row, column), readings in read.items():
+    for (row, column), (source, readings) in read.items():
         for figure, reading in matched(figures.rows[row][column], readings):
-            most, strict = (_most(figure, reading, figures, alpha) for alpha in (ALPHA, ALPHA / max(1, family)))
+            most, strict = (_most(figure, reading, figures, source, alpha) for alpha in (ALPHA, ALPHA / max(1, family)))
             found.append(
                 Compared(figures.labels[row], figures.titles[column], figure.values[0], reading.mean, most, strict)
             )
     return found
 
 
-def count(figures: Figures, read: dict[tuple[int, int], list[Reading]]) -> int:
+def count(figures: Figures, read: Read) -> int:
     """Return how many figures of a table are compared."""
-    pairs = (pair for (row, column), each in read.items() for pair in matched(figures.rows[row][column], each))
-    return sum(_most(*pair, figures, ALPHA) is not None for pair in pairs)
+    return sum(each.most is not None for each in compared(figures, read, 1))
 
 
 def refuted(found: Iterable[Compared]) -> bool:
@@ -70,12 +71,12 @@ def refuted(found: Iterable[Compared]) -> bool:
     return any(each.refuted for each in found)
 
 
-def _most(figure: Figure, reading: Reading, figures: Figures, alpha: float) -> float | None:
+def _most(figure: Figure, reading: Reading, figures: Figures, source: Source, alpha: float) -> float | None:
     """Return by how much a new figure may differ from the claimed one."""
     if figure.kind == "estimate":
         return _predicted(figure, reading, figures, alpha) + figure.rounding
-    if figure.kind == "number" and figures.reads.within:
-        return tolerance(figures.reads.within, figure.values[0]) + figure.rounding
+    if figure.kind == "number" and source.within:
+        return tolerance(source.within, figure.values[0]) + figure.rounding
     return None
 
 
