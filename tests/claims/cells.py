@@ -91,13 +91,21 @@ def matched(cell: str, readings: Sequence[Reading]) -> list[tuple[Figure, Readin
     found = figures(cell)
     if len(readings) == 1 and by_seed(cell) and len(found) == len(readings[0].values):
         readings = [Reading((value,)) for value in readings[0].values]
+    if len(readings) == 2 * len(found) and all(
+        figure.kind == "range" for figure in found
+    ):  # lowest, highest, lowest, ...
+        readings = [Reading(low.values + high.values) for low, high in zip(readings[::2], readings[1::2], strict=True)]
     if len(readings) != len(found):
         raise UserError(f"expected {len(found)} figures for the cell '{cell}', got {len(readings)}; mend its source")
     return list(zip(found, readings, strict=True))
 
 
 def filled(cell: str, readings: Sequence[Reading]) -> str:
-    """Return a cell with new figures in the place of its old ones."""
+    """Return a cell with new figures in the place of its old ones; values of seeds without zeros at their ends."""
+    if by_seed(cell) and len(readings) == 1 and len(readings[0].values) == len(figures(cell)):
+        like = max((figure.texts[0] for figure in figures(cell)), key=lambda text: len(text.partition(".")[2]))
+        texts = [written(value, like) for value in readings[0].values]
+        return " ".join(text.rstrip("0").rstrip(".") if "." in text else text for text in texts)
     for figure, reading in reversed(matched(cell, readings)):
         new = {
             "number": lambda r: (r.mean,),

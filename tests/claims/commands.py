@@ -73,6 +73,10 @@ def _commands(line: str) -> Iterator[list[str]]:
 def check_words(words: list[str], line: str) -> None:
     """Raise UserError where a command, given as its words, does not exist."""
     match words:
+        case [] | ["for", *_] | ["done"]:
+            pass
+        case ["do", *rest]:
+            check_words(rest, line)
         case ["marl", *rest]:
             _marl(rest, line)
         case ["python", "-m", "pytest", *rest]:

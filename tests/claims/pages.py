@@ -66,7 +66,7 @@ def budget(minutes: float) -> str:
     """Return CPU-minutes in a unit that suits them."""
     if minutes >= 120:
         return f"{minutes / 60:.3g} CPU-hours"
-    return f"{minutes:.2g} CPU-minutes" if minutes >= 2 else f"{60 * minutes:.2g} CPU-seconds"
+    return f"{minutes:.3g} CPU-minutes" if minutes >= 2 else f"{60 * minutes:.3g} CPU-seconds"
 
 
 def measured_on(claim: Claim) -> str:
@@ -102,7 +102,7 @@ def _referred(text: str, claims: Claims, measured: Path) -> str:
 def regions(page: str) -> Iterator[tuple[str, str, str]]:
     """Return the regions of a page: kind, name, and the anchor of the section in which each stands."""
     anchor = ""
-    for match in re.finditer(rf"^#+ (?P<title>.*)$|{_REGION.pattern}", page, re.MULTILINE | re.DOTALL):
+    for match in re.finditer(rf"^#+ (?P<title>[^\n]*)$|{_REGION.pattern}", page, re.MULTILINE | re.DOTALL):
         if match["title"]:
             anchor = slug(match["title"])
         else:

@@ -6,7 +6,8 @@ Keys of a source; any other key is a word that stands for `{key}` in the others,
     take     of JSON, a path: `evaluations.0.return_mean.1`, `ratings[agent=random].elo`, `return_mean.mean` (or sum,
              min, max, len); a list of paths is several figures
     ci95     the paths of the half widths, where the file has them
-    where    of JSON lines (.jsonl), keys and their values: the lines that count
+    where    of JSON lines (.jsonl), keys and their values: the lines that count; each of a list gives its
+             figures in turn
     step     the first of these lines whose step is not below it; the last line without it
     last     the mean over the lines of this many last steps
     column   of a printed Markdown table (.md), the title of the column (result, if it has none), and
@@ -14,12 +15,14 @@ Keys of a source; any other key is a word that stands for `{key}` in the others,
     after    the first label of a row, behind which that row is looked for
     find     of any other text, a regular expression whose groups are the figures; of several matches the last
     scale    a factor for the figures, such as 0.01667 from seconds to minutes
-    within   how far a figure without an interval may be from the claimed one: a share of it, `10 %`, or `0.05`
+    seeds    the number of seeds, or a list, where they are others than the claim's
+    within   how far a figure without an interval may be from the claimed one: a share of it, `10 %`, or `0.05`;
+             of a list, each for one figure of the cell, and an empty one says nothing
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -32,7 +35,22 @@ from marl.base.files import read_text
 from tests.claims import cells
 from tests.claims.cells import Reading
 
-KEYS = {"from", "take", "ci95", "where", "step", "last", "column", "row", "after", "find", "scale", "within"}
+KEYS = {
+    "from",
+    "take",
+    "ci95",
+    "where",
+    "step",
+    "last",
+    "column",
+    "row",
+    "after",
+    "figure",
+    "find",
+    "scale",
+    "within",
+    "seeds",
+}
 TITLES = ("measured", "result", "target")  # of the tables of tests/benchmarks/timing.py, which some print without them
 _FOLDS = {"mean": np.mean, "sum": np.sum, "min": np.min, "max": np.max, "len": len}
 _STEP = re.compile(r"([^.\[\]]+)|\[([^=\]]+)=([^\]]*)\]")
@@ -45,7 +63,7 @@ class Source:
     file: str
     take: tuple[str, ...] = ()
     ci95: tuple[str, ...] = ()
-    where: Mapping[str, Any] | None = None
+    where: tuple[Mapping[str, Any], ...] = ()
     step: float | None = None
     last: float | None = None
     column: str = ""
@@ -53,7 +71,8 @@ class Source:
     after: str = ""
     find: str = ""
     scale: float = 1.0
-    within: str = ""
+    within: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()  # if they are others than the claim's
 
     @property
     def by_seed(self) -> bool:
@@ -66,12 +85,14 @@ def placeholders(text: str) -> set[str]:
     return set(re.findall(r"\{([a-z_]+)\}", text))
 
 
-def source(said: Mapping[str, Any]) -> Source:
-    """Return what a table, a row and a column say together; raises UserError where something is missing or unknown."""
+def source(said: Mapping[str, Any], used: Collection[str] = ()) -> Source:
+    """Return what a table, a row and a column say together; raises UserError where something is missing or unknown.
+
+    `used` are words that stand in braces elsewhere in the table.
+    """
     words = {key: str(value) for key, value in said.items() if key not in KEYS or key in ("row", "column")}
-    texts = [str(said.get(key, "")) for key in KEYS - {"row", "column"}]
-    used = {"seed", "row", "column"}.union(*map(placeholders, texts))
-    if unused := [key for key in words if key not in used]:
+    known = {"seed", "row", "column", *placeholders(str(dict(said))), *used}
+    if unused := [key for key in words if key not in known]:
         raise UserError(
             f"the key '{unused[0]}' is unknown, and no other key has {{{unused[0]}}} in it; mend the source"
         )
@@ -96,11 +117,17 @@ def source(said: Mapping[str, Any]) -> Source:
         raise UserError(f"expected as many paths in 'ci95' as in 'take', {len(take)}, got {len(ci95)}")
     rest = {
         key: put(said[key])
-        for key in ("where", "step", "last", "column", "row", "after", "find", "scale", "within")
+        for key in ("where", "step", "last", "column", "row", "after", "find", "scale", "within", "seeds")
         if key in said
     }
+    if isinstance(rest.get("where"), Mapping):
+        rest["where"] = (rest["where"],)
+    if isinstance(rest.get("seeds"), int):
+        rest["seeds"] = tuple(range(rest["seeds"]))
     if "within" in rest:
-        rest["within"] = str(rest["within"])
+        rest["within"] = (
+            tuple(map(str, rest["within"])) if isinstance(rest["within"], tuple) else (str(rest["within"]),)
+        )
     if isinstance(rest.get("step"), str):
         rest["step"] = next((figure.values[0] for figure in cells.figures(rest["step"])), None)
     return Source(file, take, ci95, **rest)
@@ -113,6 +140,7 @@ def as_tuple(value: Any) -> tuple[str, ...]:
 
 def readings(source: Source, folder: Path, seeds: Sequence[int]) -> list[Reading]:
     """Read the figures of a cell, each by seed if every seed has a file; raises UserError that names the file."""
+    seeds = source.seeds or seeds
     files = [source.file.replace("{seed}", str(seed)) for seed in seeds] if source.by_seed else [source.file]
     found = [_of_file(source, folder / file) for file in files]
     if len({len(each) for each in found}) > 1:
@@ -144,9 +172,12 @@ def _json(source: Source, text: str) -> list[Reading]:
 
 
 def _json_lines(source: Source, text: str) -> list[Reading]:
-    lines = [json.loads(line) for line in text.splitlines() if line]
-    wanted = (source.where or {}).items()
-    lines = [line for line in lines if all(str(line.get(key)) == str(value) for key, value in wanted)]
+    logged = [json.loads(line) for line in text.splitlines() if line]
+    return [reading for wanted in source.where or ({},) for reading in _of_lines(source, logged, wanted)]
+
+
+def _of_lines(source: Source, logged: list[dict[str, Any]], wanted: Mapping[str, Any]) -> list[Reading]:
+    lines = [line for line in logged if all(str(line.get(key)) == str(value) for key, value in wanted.items())]
     if source.last is not None:
         rows = [_taken(source, line) for line in lines if line["step"] > lines[-1]["step"] - source.last]
         return [Reading((float(np.mean([each.values[0] for each in column])),)) for column in zip(*rows, strict=True)]
@@ -214,7 +245,7 @@ def _found(source: Source, text: str) -> list[Reading]:
     matches = list(re.finditer(source.find, text, re.MULTILINE))
     if not matches:
         raise KeyError(f"match of '{source.find}'")
-    return [Reading((cells.number(group),)) for group in matches[-1].groups()]
+    return [_read(figure) for group in matches[-1].groups() for figure in cells.figures(group)]
 
 
 def _read(figure: cells.Figure) -> Reading:

@@ -118,6 +118,7 @@ class Figures:
             for label in given:
                 if label not in known:
                     raise UserError(f"the table '{self.name}' has no {what} '{label}'{nearest(label, known)}")
+        used = placeholders(f"{reads.cells} {reads.rows} {reads.columns}")
         for place, (label, row) in enumerate(zip(self.labels, self.rows, strict=True)):
             for column in range(reads.labels, len(self.titles)):
                 parts = (reads.rows.get(label, {}), reads.columns.get(self.titles[column], {}))
@@ -128,7 +129,7 @@ class Figures:
                 said = {"row": label, "column": self.titles[column]} | reads.cells
                 said |= {key: value for part in parts if isinstance(part, Mapping) for key, value in part.items()}
                 try:
-                    yield place, column, source(said)
+                    yield place, column, source(said, used)
                 except UserError as error:
                     where = f"the cell '{label} | {self.titles[column]}' of the table '{self.name}'"
                     raise UserError(f"{where}: {error}") from None

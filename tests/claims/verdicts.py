@@ -53,8 +53,12 @@ def compared(figures: Figures, read: Read, family: int) -> list[Compared]:
     """Return each figure of a table beside what was read for it; `family` is the number of the claim's figures."""
     found = []
     for (row, column), (source, readings) in read.items():
-        for figure, reading in matched(figures.rows[row][column], readings):
-            most, strict = (_most(figure, reading, figures, source, alpha) for alpha in (ALPHA, ALPHA / max(1, family)))
+        for place, (figure, reading) in enumerate(matched(figures.rows[row][column], readings)):
+            within = source.within[place % len(source.within)] if source.within else ""
+            most, strict = (
+                _most(figure, reading, len(source.seeds or figures.seeds), figures.reads.error, within, alpha)
+                for alpha in (ALPHA, ALPHA / max(1, family))
+            )
             found.append(
                 Compared(figures.labels[row], figures.titles[column], figure.values[0], reading.mean, most, strict)
             )
@@ -71,18 +75,18 @@ def refuted(found: Iterable[Compared]) -> bool:
     return any(each.refuted for each in found)
 
 
-def _most(figure: Figure, reading: Reading, figures: Figures, source: Source, alpha: float) -> float | None:
-    """Return by how much a new figure may differ from the claimed one."""
+def _most(figure: Figure, reading: Reading, seeds: int, error: str, within: str, alpha: float) -> float | None:
+    """Return by how much a new figure may differ from the claimed one of `seeds` seeds; None: nothing says it."""
     if figure.kind == "estimate":
-        return _predicted(figure, reading, figures, alpha) + figure.rounding
-    if figure.kind == "number" and source.within:
-        return tolerance(source.within, figure.values[0]) + figure.rounding
+        return _predicted(figure, reading, seeds, error == "standard", alpha) + figure.rounding
+    if figure.kind == "number" and within:
+        return tolerance(within, figure.values[0]) + figure.rounding
     return None
 
 
-def _predicted(figure: Figure, reading: Reading, figures: Figures, alpha: float) -> float:
-    half, n, m = figure.values[1], len(figures.seeds), len(reading.values)
-    standard = figures.reads.error == "standard"
+def _predicted(figure: Figure, reading: Reading, n: int, standard: bool, alpha: float) -> float:
+    """Return the half width of the prediction interval for a new mean, around a claimed one of n seeds."""
+    half, m = figure.values[1], len(reading.values)
     if reading.half_width is not None:
         both = math.hypot(half, reading.half_width)
         return both * (float(-ndtri(alpha / 2)) * (1.0 if standard else 1 / Z95))
