@@ -77,7 +77,10 @@ def measured_on(claim: Claim) -> str:
 
 
 def _front(claims: Claims, measured: Path) -> list[str]:
-    rows = [f"| {what} | {_referred(text, claims, measured)} |" for what, text in claims.front_page.items()]
+    rows = [
+        f"| {_referred(what, claims, measured)} | {_referred(text, claims, measured)} |"
+        for what, text in claims.front_page.items()
+    ]
     return [
         "| reached on the cores of a small machine ([all results](docs/explanation/results/index.md)) | |",
         "| :-- | :-- |",

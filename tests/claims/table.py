@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from games.errors import UserError, nearest
 from marl.base import yaml
@@ -36,10 +36,18 @@ Seeds = Annotated[tuple[int, ...], BeforeValidator(lambda v: tuple(range(v)) if 
 Part = dict[str, Any] | str
 
 
+def _day(text: str) -> str:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"expected a date such as 2026-11-29, got '{text}'") from None
+    return text
+
+
 class Measurement(Frozen):
     """When a claim's figures were measured, on what, and with which version of this project."""
 
-    date: str
+    date: Annotated[str, AfterValidator(_day)]
     processor: str
     version: str
 
@@ -144,7 +152,8 @@ class Figures:
         """Return the table's lines in Markdown; columns of figures with few words are aligned to the right."""
         right = [self._right(column) for column in range(len(self.titles))]
         rule = ["--:" if each else ":--" for each in right]
-        return [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in (self.titles, rule, *self.rows)]
+        lines = [f"| {' | '.join(row)} |" for row in (self.titles, rule, *self.rows)]
+        return [re.sub(r"\|  (?=\|)", "| ", line) for line in lines]
 
     def _right(self, column: int) -> bool:
         said = [row[column] for row in self.rows if row[column]]
