@@ -1,12 +1,13 @@
 """Whether a claim's commands still exist: each is parsed by the real command line, and nothing runs.
 
 Of `marl`: the command and its options; a config's name, its keys and those of `--set` and `--grid`, the settings of its
-algorithm, its game. Of `python -m`: the module and its options. Of `pytest`: the files. Folders of runs, which other
-commands of the claim make, are not looked for.
+algorithm, its game. Of `python -m`: the module and its options; of `pytest`: the modules of tests. Folders of runs,
+which other commands of the claim make, are not looked for.
 """
 
 import argparse
 import importlib
+import json
 import re
 import runpy
 import shlex
@@ -81,8 +82,8 @@ def check_words(words: list[str], line: str) -> None:
             _marl(rest, line)
         case ["python", "-m", "pytest", *rest]:
             for word in rest:
-                if word.endswith(".py") and not (ROOT / word).exists():
-                    raise UserError(f"`{line}`: there is no file '{word}'; mend the claim")
+                if word.startswith("tests."):
+                    _require(word, line)
         case ["python", "-m", module, *rest]:
             _module(module, rest, line)
         case [outer, *_] if outer in _OUTER:
@@ -135,8 +136,6 @@ def _configs(path: list[str], given: dict[str, Any]) -> None:
 
 
 def _yaml(value: Any) -> str:
-    import json
-
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -157,10 +156,16 @@ def _game(reference: str) -> None:
             raise
 
 
+def _require(module: str, line: str) -> None:
+    """Raise UserError where a module is not in this project."""
+    path = ROOT / Path(*module.split("."))
+    if not path.is_dir() and not path.with_suffix(".py").exists():
+        raise UserError(f"`{line}`: there is no module '{module}'; mend the claim")
+
+
 def _module(module: str, words: list[str], line: str) -> None:
     """Run a module up to the moment at which it has parsed its arguments."""
-    if not (ROOT / Path(*module.split("."))).with_suffix(".py").exists():
-        raise UserError(f"`{line}`: there is no module '{module}'; mend the claim")
+    _require(module, line)
     parse = argparse.ArgumentParser.parse_args
 
     def parsed(parser: argparse.ArgumentParser, *arguments: Any) -> None:

@@ -6,8 +6,8 @@ first without a line, and training commands go on in it (`--resume`). What comma
 
 import json
 import os
+import re
 import resource
-import shlex
 import signal
 import subprocess
 import sys
@@ -19,7 +19,6 @@ from games.errors import RunFailed, UserError
 from tests.claims.table import ROOT, Claim, spread_out
 
 RUNS = Path("runs") / "claims"
-_RESUMED = ("train", "sweep", "population")
 _TAIL = 500  # characters of a failed command's output that are shown
 # What shows that an extra of the package is installed: a module of it.
 _EXTRAS = {"vmas": "vmas", "jaxmarl": "jaxmarl", "openvino": "openvino", "pettingzoo": "pettingzoo", "mpe": "mpe2"}
@@ -82,10 +81,10 @@ def run(claim: Claim, folder: Path, say: Callable[[str], None] = print) -> float
 
 def resuming(command: str) -> str:
     """Return a command that goes on where it was stopped, if it is one that trains."""
-    words = command.split(maxsplit=2)
-    if words[0] == "marl" and words[1] in _RESUMED and "--resume" not in shlex.split(command):
-        return f"marl {words[1]} --resume {words[2]}"
-    return command
+    begun = re.match(r"marl (train|sweep|population) (?!status|report|lineage|matches)", command)
+    if not begun or "--resume" in command:
+        return command
+    return f"{begun[0]}--resume {command[begun.end() :]}"
 
 
 def environment() -> dict[str, str]:
