@@ -20,9 +20,8 @@ from tests.claims.table import ROOT, Claim, spread_out
 
 RUNS = Path("runs") / "claims"
 _TAIL = 500  # characters of a failed command's output that are shown
-# What shows that an extra of the package is installed: a module of it.
-_EXTRAS = {"vmas": "vmas", "jaxmarl": "jaxmarl", "openvino": "openvino", "pettingzoo": "pettingzoo", "mpe": "mpe2"}
-_EXTRAS |= {"foraging": "lbforaging", "box2d": "Box2D", "choix": "choix", "openskill": "openskill"}
+# What shows that an extra of this package is installed: a module of it. Of all others it has the extra's name.
+_EXTRAS = {"mpe": "mpe2", "classic": "pettingzoo"}
 
 
 def refuse(claims: dict[str, Claim], minutes: float | None) -> None:
@@ -37,7 +36,9 @@ def refuse(claims: dict[str, Claim], minutes: float | None) -> None:
             raise UserError(f"the claim '{name}' needs {claim.cores} cores, and this machine has {cores}; leave it out")
         for extra in claim.extras:
             if not find_spec(_EXTRAS.get(extra, extra)):
-                raise UserError(f"the claim '{name}' needs '{extra}', which is not installed; pip install it")
+                raise UserError(
+                    f"the claim '{name}' needs the extra '{extra}', which is not installed; pip install '.[{extra}]'"
+                )
         for variable in claim.needs:
             if not os.environ.get(variable):
                 raise UserError(

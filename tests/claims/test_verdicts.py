@@ -56,9 +56,12 @@ def test_a_measurement_that_is_no_number_is_outside():
     assert verdict("1.0 ± 0.1", Reading((math.nan,) * 5)).refuted
 
 
-def test_equal_seeds_leave_rounding_alone():
+def test_equal_seeds_do_not_refute_seeds_that_differ():
+    """One of five ends at 5: s = 0.894, t(0.975, 4) s √(1/5 + 1/5) = 1.57."""
+    assert verdict("7.00 ± 0.00", Reading((7.0, 7, 7, 5, 7))).most == pytest.approx(1.57 + 0.005, abs=0.001)
     found = verdict("7.00 ± 0.00", Reading((7.0,) * 5))
     assert found.most == pytest.approx(0.005) and not found.outside
+    assert verdict("7.00 ± 0.00", Reading((6.0,) * 5)).refuted
 
 
 def test_one_of_twenty_honest_figures_is_outside_and_one_of_twenty_claims_at_most_is_refuted():

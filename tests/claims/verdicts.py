@@ -4,7 +4,8 @@ A claimed mean of n seeds with the half width h of its 95 % interval, and a new 
 
     t(1 − α/2, n − 1) · s · √(1/n + 1/m),    s = h √n / t(0.975, n − 1)
 
-of the claimed one with probability 1 − α, if both are drawn from one normal distribution (a prediction interval). Where
+of the claimed one with probability 1 − α, if both are drawn from one normal distribution (a prediction interval). Seeds
+that were all equal show no deviation, though others may come out otherwise: then s is that of the m new ones. Where
 both half widths were read and not computed from seeds, it is √(h² + h'²), widened in the same ratio. Half a unit of the
 last digit is added for rounding. A figure without an interval is compared where the table says `within`.
 
@@ -17,6 +18,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.special import ndtri
 
 from games.errors import UserError
@@ -90,8 +92,11 @@ def _predicted(figure: Figure, reading: Reading, n: int, standard: bool, alpha: 
     if reading.half_width is not None:
         both = math.hypot(half, reading.half_width)
         return both * (float(-ndtri(alpha / 2)) * (1.0 if standard else 1 / Z95))
-    at_95, wider = (float(quantile(n, level)) for level in (0.05, alpha))
-    return wider * (half * math.sqrt(n) / at_95) * math.sqrt(1 / n + 1 / m)
+    if half:
+        freedom, deviation = n, half * math.sqrt(n) / float(quantile(n))
+    else:
+        freedom, deviation = m, float(np.std(reading.values, ddof=1))
+    return float(quantile(freedom, alpha)) * deviation * math.sqrt(1 / n + 1 / m)
 
 
 def tolerance(within: str, value: float) -> float:
