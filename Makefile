@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install quickstart docs test web-test test-slow fuzz torture check format bench
+.PHONY: install quickstart docs test web-test test-slow fuzz torture check format bench claims
 install: .venv/developing
 
 .venv/playing: pyproject.toml constraints.txt
@@ -53,11 +53,11 @@ test-slow: install
 	$(BIN)/python -m pytest -n 2 -m "slow and not browser"
 
 check: install
-	@echo "Format, lint, types, imports (about a minute)"
+	@echo "Format, lint, types, imports, claims (about a minute)"
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/test_floors.py
+	$(BIN)/python -m pytest tests/test_floors.py tests/claims/test_claims.py
 
 format: install
 	$(BIN)/ruff format .
@@ -66,6 +66,11 @@ format: install
 bench: install
 	$(BIN)/python -m tests.benchmarks.speed
 	$(BIN)/python -m tests.benchmarks.tournaments
+
+# What the README and the results claim: the list, or with ONLY=NAME,NAME these claims measured again, beside what is claimed.
+# MINUTES=N refuses what takes more CPU-minutes; RECORD=yes makes the new figures the claimed ones.
+claims: install
+	$(BIN)/python -m tests.claims $(if $(ONLY),run $(ONLY)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RECORD),--record)
 
 # 207 random kills of everything that saves: ten to twenty minutes on two free cores.
 torture: install

@@ -183,9 +183,12 @@ def test_the_python_of_the_readme_runs(tmp_path):
 
 
 def mentioned(page: Path) -> list[str]:
-    """Return the commands of `marl` in the blocks of a page, without comments; words in capitals stand for numbers."""
+    """Return the commands of `marl` in the blocks of a page, without comments and redirections of their output.
+
+    Words in capitals stand for numbers.
+    """
     text = re.sub(r"(?<= )[A-Z]+\b", "20", page.read_text("utf-8").replace("\\\n", " "))
-    return re.findall(r"""^(?:    |\$ )marl ((?:'[^']*'|"[^"]*"|[^\n'"#])*)""", text, re.MULTILINE)
+    return re.findall(r"""^(?:    |\$ )marl ((?:'[^']*'|"[^"]*"|[^\n'"#>])*)""", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if mentioned(page)], ids=lambda page: page.name)

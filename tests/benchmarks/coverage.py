@@ -1,6 +1,6 @@
 """How often the ratings' 95 % intervals hold the truth, over synthetic pools whose truth is known.
 
-    python -m tests.benchmarks.coverage                        # docs/explanation/results.md has the table
+    python -m tests.benchmarks.coverage                        # docs/explanation/results/tournaments.md has the table
     python -m tests.benchmarks.coverage --pools 200 --seeds 5 --agents 2
     python -m tests.benchmarks.coverage --players 2 3 4 --agents 6 --seeds 60
 

@@ -1,6 +1,6 @@
 """Solvers of payoff tables: the equivariant network beside an MLP of its size, and the methods' CPU time and regret.
 
-python -m tests.benchmarks.equilibria network     # docs/explanation/results.md has the tables
+python -m tests.benchmarks.equilibria network     # docs/explanation/results/equilibria.md has the tables
 python -m tests.benchmarks.equilibria methods
 python -m tests.benchmarks.equilibria stages      # stage games in batches beside scipy's linear program
 """

@@ -1,6 +1,6 @@
 """The meta-game's solvers and tests: alpha-rank beside OpenSpiel's, the size of the test of transitivity, and credit.
 
-python -m tests.benchmarks.metagame alpharank     # docs/explanation/results.md has the tables
+python -m tests.benchmarks.metagame alpharank     # docs/explanation/results/tournaments.md has the tables
 python -m tests.benchmarks.metagame transitivity
 python -m tests.benchmarks.metagame credit
 """

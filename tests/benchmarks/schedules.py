@@ -1,6 +1,6 @@
 """What schedules save, and how often their verdicts are wrong: synthetic agents of known strength, no networks.
 
-    python -m tests.benchmarks.schedules active     # docs/explanation/results.md has the tables
+    python -m tests.benchmarks.schedules active     # docs/explanation/results/tournaments.md has the tables
     python -m tests.benchmarks.schedules sprt
     python -m tests.benchmarks.schedules best
 

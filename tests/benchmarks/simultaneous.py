@@ -1,6 +1,6 @@
 """Learners of zero-sum games of simultaneous moves beside exact values: minimax-DQN, MEX's optimism, independent Q.
 
-python -m tests.benchmarks.simultaneous pennies --seeds 5       # docs/explanation/results.md has the tables
+python -m tests.benchmarks.simultaneous pennies --seeds 5       # docs/explanation/results/two-players.md has the tables
 python -m tests.benchmarks.simultaneous goofspiel --seeds 3
 python -m tests.benchmarks.simultaneous independent --seeds 3   # iql on the same game
 python -m tests.benchmarks.simultaneous chain --seeds 5         # with and without optimism

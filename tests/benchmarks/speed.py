@@ -6,6 +6,7 @@ What is compared alternates, and medians are shown. Each benchmark runs in a pro
     environment   a VecEnv of 64 OpenSpiel games against a bare loop over one pyspiel state
     pettingzoo    the same VecEnv against PettingZoo's own versions of the games
     native        the native batches of 512, spread and foraging against their originals; hearts, of OpenSpiel's
+    batched       batches of 256 of libraries that step them by themselves: JaxMARL's and VMAS's
     workers       two processes of slow environments against one, in wall-clock time
     ippo          training as configs/train/ippo_connect_four.yaml says, and the memory that it takes
     tournament    round robins of scripted and of foreign agents, the store included
@@ -259,6 +260,14 @@ NATIVE = {
     "dec_tiger": "",
     "openspiel:hearts": "≥ 50,000",
 }
+BATCHED = (
+    "jaxmarl:HeuristicEnemySMAX(map_name=3m)",
+    "jaxmarl:MPE_simple_spread_v3",
+    "jaxmarl:overcooked(layout=cramped_room)",
+    "jaxmarl:hanabi",
+    "vmas:balance",
+    "vmas:simple_spread",
+)
 ORIGINALS = {
     "spread": ("mpe2's simple_spread_v3", mpe2_spread, "≥ 100"),
     "foraging": ("lbforaging's Foraging-8x8-2p-3f-v3", lbforaging, "≥ 20"),
@@ -280,6 +289,17 @@ def workers(options: argparse.Namespace) -> Iterator[Row]:
         yield f"`{reference}`, {NUM_ENVS} environments, one process: steps per second", f"{one:,.0f}", ""
         yield f"`{reference}`, two workers (load before: {load:.1f})", f"{two:,.0f}", ""
         yield f"`{reference}`: ratio", f"{two / one:.2f}", "≥ 1.6"
+
+
+def batched(options: argparse.Namespace) -> Iterator[Row]:
+    """Random legal actions, recorded, in 256 environments of libraries that step batches themselves."""
+    for reference in BATCHED:
+        try:
+            [rate] = medians(batch(reference, 256, 20), repetitions=5)
+        except UserError as error:
+            yield f"`{reference}`: steps per CPU-second", str(error), ""
+            continue
+        yield f"`{reference}`: steps per CPU-second", f"{rate:,.0f}", ""
 
 
 def wall_rate(venv: VecEnv, length: int = 100) -> float:
@@ -352,6 +372,7 @@ BENCHMARKS = {
     "environment": environment,
     "pettingzoo": pettingzoo,
     "native": native,
+    "batched": batched,
     "workers": workers,
     "ippo": ippo,
     "tournament": tournament,

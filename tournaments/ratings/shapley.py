@@ -11,7 +11,7 @@ coalitions are, so that they can be played side by side:
                     counts for all members. Sizes 0, 1, n − 1 and n are evaluated whole, and every size between has a
                     coalition with each member and one without before others are drawn. The game is centred first.
     permutations    Castro et al. 2009, https://doi.org/10.1016/j.cor.2008.04.004: members join one after another. The
-                    baseline to which the former is compared (docs/explanation/results.md).
+                    baseline to which the former is compared (docs/explanation/results/tournaments.md).
 """
 
 import math

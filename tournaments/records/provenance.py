@@ -67,7 +67,7 @@ class Machine(_Fact):
         """Return what this process runs on, to play a game by its reference."""
         software = {"python": platform.python_version()} | versions() | _versions_of(game)
         system = f"{platform.system()} {platform.machine()}".strip()
-        return cls(versions=software, processor=f"{_processor()}, {os.cpu_count()} cores", system=system)
+        return cls(versions=software, processor=f"{processor()}, {os.cpu_count()} cores", system=system)
 
 
 Recorded = TypeVar("Recorded")
@@ -119,7 +119,7 @@ def _versions_of(game: str) -> dict[str, str]:
     return found
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the name of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()

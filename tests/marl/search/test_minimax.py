@@ -261,4 +261,4 @@ def test_it_beats_the_damage_calculator():
     venv = make("battle", 50)
     text = "minimax(propose=[max_damage, best_switch, random], reply=max_damage, evaluate=max_damage, samples=2)"
     found = returns(venv, load_entrant(text, venv.spec), load_entrant("max_damage", venv.spec), 50)
-    assert (found > 0).mean() > 0.55  # 400 battles: docs/explanation/results.md
+    assert (found > 0).mean() > 0.55  # 400 battles: docs/explanation/results/search.md

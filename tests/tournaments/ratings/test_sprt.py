@@ -122,7 +122,7 @@ def test_elo_and_score_are_inverse(elo):
 
 
 def test_error_rates():
-    """How often the test accepts what is false, at both hypotheses; results.md has more matches."""
+    """How often the test accepts what is false, at both hypotheses; the results have more matches."""
     wrong = []
     for true, false in ((0.0, "H1"), (40.0, "H0")):
         score = score_of(true)

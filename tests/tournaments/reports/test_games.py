@@ -143,7 +143,7 @@ def test_each_machine_is_recorded_once(tmp_path, monkeypatch):
         provenance.record(store, "openspiel:tic_tac_toe")
         [here] = provenance.machines(store)
         assert {"marl", "python", "open-spiel"} <= here.versions.keys() and here.processor
-        monkeypatch.setattr(provenance, "_processor", lambda: "another")
+        monkeypatch.setattr(provenance, "processor", lambda: "another")
         provenance.record(store, "openspiel:tic_tac_toe")
         assert [machine.processor.partition(",")[0] for machine in provenance.machines(store)][1:] == ["another"]
         json.dumps(store.get("machines"), allow_nan=False)

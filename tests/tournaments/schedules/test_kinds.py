@@ -328,7 +328,7 @@ def test_an_active_tournament_plays_a_part_of_the_round_robin():
 
 
 def test_active_reaches_an_interval_with_at_most_0_6_of_the_round_robins_games():
-    """The rating of one agent within ± 40 Elo, of 10 agents over 400 Elo; results.md has more targets."""
+    """The rating of one agent within ± 40 Elo, of 10 agents over 400 Elo; the results have more targets."""
     from tests.benchmarks.schedules import round_robin_games
     from tournaments.schedules.active import One
 

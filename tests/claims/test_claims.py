@@ -1,0 +1,83 @@
+"""The claims of this project: commands exist, pages agree; the cheap ones hold."""
+
+import pytest
+
+from tests.claims import commands, pages, table
+from tests.claims.__main__ import main, read_again, recorded, renewed
+from tests.claims.running import RUNS
+from tests.claims.table import Measurement, figures_of
+
+CLAIMS = table.read().claims
+CHEAP = [name for name, claim in CLAIMS.items() if claim.budget <= 0.5 and not claim.needs and not claim.extras]
+
+
+def test_pages_and_front_page_say_what_the_claims_say():
+    assert pages.faults(table.read(), {path.name: path.read_text("utf-8") for path in pages.pages()}) == []
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_claim_can_be_measured_as_it_is_written(name):
+    commands.check(CLAIMS[name])
+    for each in CLAIMS[name].tables:
+        list(figures_of(CLAIMS[name], each).sources())
+
+
+def test_an_unknown_name_is_told_with_the_near_one(capsys):
+    assert main(["run", "psro_exakt"]) == 2
+    assert "there is no claim 'psro_exakt'; did you mean 'psro_exact'?" in capsys.readouterr().err
+    assert main(["run"]) == 2
+    assert "expected the names of claims, got none" in capsys.readouterr().err
+
+
+def test_a_claim_beyond_the_budget_is_refused_before_anything_starts(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "stage_games,coin_game", "--minutes", "3"]) == 2
+    assert "the claim 'coin_game' takes" in capsys.readouterr().err
+    assert not RUNS.exists()
+
+
+def test_the_list_has_every_claim_and_the_sum(capsys):
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert all(f"| {name} |" in out for name in CLAIMS)
+    hours = sum(claim.budget for claim in CLAIMS.values()) / 60
+    assert f"{len(CLAIMS)} claims, {hours:.1f} CPU-hours in all" in out
+
+
+def test_a_measurement_is_recorded_in_its_entry_alone():
+    text = table.TABLE.read_text(encoding="utf-8")
+    told = Measurement(date="2027-01-02", processor="An (R) processor", version="9.9")
+    after = recorded(text, "qmix_spread", told, 1.234)
+    assert len(after.splitlines()) == len(text.splitlines()) - bool(CLAIMS["qmix_spread"].dated)
+    changed = [line for line in after.splitlines() if line not in text.splitlines()]
+    assert changed == ["    measured: {date: 2027-01-02, processor: An (R) processor, version: 9.9}"] or changed == [
+        "    budget: 1.2",
+        "    measured: {date: 2027-01-02, processor: An (R) processor, version: 9.9}",
+    ]
+
+
+def test_a_measurement_is_read_shown_and_compared(tmp_path, monkeypatch, capsys):
+    """`stage_games` with a printed table in the place of its command's."""
+    folder = tmp_path / RUNS / "stage_games"
+    folder.mkdir(parents=True)
+    figures = figures_of(CLAIMS["stage_games"], "stage_games")
+    (folder / "stages.md").write_text("\n".join(figures.markdown()))
+    again = read_again(figures, folder)
+    assert renewed(figures, again).rows == figures.rows
+    [command] = CLAIMS["stage_games"].commands
+    (folder / "done.jsonl").write_text(f'{{"command": "{command}", "cpu_seconds": 9.0}}\n')
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "stage_games"]) == 0
+    assert "stage_games: holds (8 figures compared); 9 CPU-seconds" in capsys.readouterr().out
+    moved = (folder / "stages.md").read_text().replace(figures.rows[0][1], "0.9")
+    (folder / "stages.md").write_text(moved)
+    assert main(["run", "stage_games"]) == 1
+    out = capsys.readouterr().out
+    assert "refuted: 2 | mean gap: 0.9, claimed 0.0008" in out and "stage_games: does NOT hold" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHEAP)
+def test_a_cheap_claim_holds(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", name]) == 0, capsys.readouterr().out
