@@ -191,7 +191,7 @@ class RewardTerms:
             before = self._before[name]
             paid = self._before[name] = np.concatenate([before[len(before) - trajectory.recorded :], paid])
             shaped += paid
-            ended = self._episodes[name].add(replace(trajectory, reward=paid))
+            ended = self._episodes[name].add(replace(trajectory, reward=paid.astype(np.float32)))
             counted = np.isin(ended.seating, list(mine))
             if counted.any():
                 metrics[f"reward_terms/{name}"] = float(ended.returns[counted].mean())
@@ -243,5 +243,7 @@ def _entrants(text: str, spec: Spec, device: str, agents: Mapping[str, str]) -> 
     if identified := load_identified(text, agents, spec, device):
         return [identified]
     if what := not_to_run(text):
-        raise UserError(f"expected checkpoints or built-in agents in a reward term, got {written(text)}, which is {what}")
+        raise UserError(
+            f"expected checkpoints or built-in agents in a reward term, got {written(text)}, which is {what}"
+        )
     return list(load_entrants(text, spec, device).values())

@@ -190,7 +190,9 @@ def prepare(
     else:
         collector = Collector(venv, length)
     end = config.steps if until is None else min(until, config.steps)
-    return Run(resolved, folder, name, settings, venv, collector, learner, opponents, terms, panel, _writers(config), end)
+    return Run(
+        resolved, folder, name, settings, venv, collector, learner, opponents, terms, panel, _writers(config), end
+    )
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,7 @@ class TestRuns:
         train(config(reward_terms=[UNIFORM]), tmp_path / "run", resume=False)
         logged = [line for line in lines(tmp_path / "run" / "metrics.jsonl") if "rollout/return_mean" in line]
         assert logged and all(0 <= line["rollout/return_mean"] <= 3 for line in logged)
-        assert all(line["reward_terms/entropy"] == pytest.approx(3 * math.log(2), abs=1e-6) for line in logged)
+        assert all(line["reward_terms/entropy"] == pytest.approx(3 * math.log(2), abs=1e-5) for line in logged)
         for line in (tmp_path / "run" / "evaluations.jsonl").read_text().splitlines():
             assert max(json.loads(line)["return_mean"]) <= 3
 
@@ -243,7 +243,10 @@ def _plain(tmp_path):
         ({"reward_terms": [UNIFORM | {"agents": ["tests.bots:First"]}]}, "expected checkpoints or built-in agents"),
         ({"reward_terms": [UNIFORM | {"agents": ["nobody"]}]}, "got 'nobody'"),
         ({"reward_terms": [UNIFORM], "game": "openspiel:kuhn_poker"}, "is zero-sum, which learners rely on"),
-        ({"reward_terms": [UNIFORM | {"agents": ["uct(simulations=2)"]}], "game": "matrix(game=climbing)"}, "tells none"),
+        (
+            {"reward_terms": [UNIFORM | {"agents": ["uct(simulations=2)"]}], "game": "matrix(game=climbing)"},
+            "tells none",
+        ),
     ],
 )
 def test_what_does_not_fit(changes, sentence, tmp_path):
