@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from games.contract import Spec
-from games.errors import UserError
+from games.errors import UserError, nearest, written
 from games.registry import make
 from marl.base.schema import Frozen, Size
 from marl.learning.registry import configured
@@ -34,12 +34,16 @@ class DiversityConfig(Frozen):
         return self
 
 
-DEFAULTS = {"entropy": 0.01, "cross_play": 1.0}  # weights, where the name stands alone
+DEFAULTS = {"entropy": 0.01, "cross_play": 2.0}  # weights, where the name stands alone
 
 
 def _spelled_out(named: Any) -> Any:
     """Let the name alone stand for its default weight."""
-    return {named: DEFAULTS.get(named, 1.0)} if isinstance(named, str) else named
+    if not isinstance(named, str):
+        return named
+    if named not in DEFAULTS:
+        raise ValueError(f"expected {' or '.join(DEFAULTS)}, got {written(named)}{nearest(named, DEFAULTS)}")
+    return {named: DEFAULTS[named]}
 
 
 class PartnersConfig(OfTraining):

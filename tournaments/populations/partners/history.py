@@ -67,7 +67,10 @@ class PartnersHistory(History[PartnersConfig]):
         training = self._training(number)
         done = sum(step >= until for step, until in training.values())
         if done == len(training):
-            return "all members meet" if self.pool else "the pool is chosen"
+            goes_on = (
+                f"partners go on to round {number + 1}" if number + 1 < self.config.stages else "the pool is chosen"
+            )
+            return "all members meet" if self.pool else goes_on
         alone = "partners train to differ" if number else "partners and held-out agents train by self-play"
         roles = "learners train with the pool" if self.pool else alone
         return f"{roles}: {done} of {len(training)} are done"
