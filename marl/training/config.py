@@ -105,6 +105,14 @@ class OpponentsConfig(Frozen):
         return self
 
 
+class RewardTermConfig(Frozen):
+    """What a learner is paid in training beside the game's reward: a term by name, its weight, and whom it asks."""
+
+    name: str  # marl/training/reward_terms.py has them
+    weight: float = Field(ge=0, allow_inf_nan=False)
+    agents: Annotated[References, Field(exclude_if=lambda agents: not agents)] = ()
+
+
 class EvaluationConfig(Frozen):
     """The fixed panel against which a run is evaluated at its start and at every checkpoint; `self` is self-play."""
 
@@ -133,6 +141,9 @@ class TrainConfig(OfGame):
         None  # whose learner it begins with
     )
     opponents: OpponentsConfig = OpponentsConfig()
+    reward_terms: Annotated[
+        tuple[RewardTermConfig, ...], BeforeValidator(_as_tuple), Field(exclude_if=lambda terms: not terms)
+    ] = ()
     evaluation: EvaluationConfig = EvaluationConfig()
 
 

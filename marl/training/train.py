@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
-from games.contract import VecEnv
+from games.contract import Spec, VecEnv
 from games.errors import Diverged, RunFailed, UserError
 from games.keys import fold_one, stream
 from games.registry import make
@@ -44,6 +44,7 @@ from marl.training.config import TrainConfig
 from marl.training.opponents import Opponents, Past, listed
 from marl.training.parents import begin, find
 from marl.training.progress import in_words, metrics_of
+from marl.training.reward_terms import RewardTerms, load_reward_terms
 from marl.training.runlog import LOGS, RunLog
 from marl.training.writers import MLFLOW, WANDB, Writer, load_writers
 
@@ -62,6 +63,7 @@ class Run:
     collector: Collector
     learner: Learner
     opponents: Opponents
+    reward_terms: RewardTerms
     panel: dict[str, Entrant | None]  # by name; None: self-play
     writers: dict[str, Writer]  # by name
     end: int  # the step at which it stops
@@ -179,6 +181,7 @@ def prepare(
     key = stream(config.seed, "learner")
     learner = learner_class(settings, venv.spec, key=key, total_steps=config.steps, device=device)
     opponents = _opponents(config, learner, name, device, agents)
+    terms = _reward_terms(config, venv.spec, device, agents)
     length = _rollout_length(config, name, learner)
     against, panel = _panel(config, learner, name, device)
     resolved = _resolved(config, name, settings, length, against)
@@ -187,7 +190,9 @@ def prepare(
     else:
         collector = Collector(venv, length)
     end = config.steps if until is None else min(until, config.steps)
-    return Run(resolved, folder, name, settings, venv, collector, learner, opponents, panel, _writers(config), end)
+    return Run(
+        resolved, folder, name, settings, venv, collector, learner, opponents, terms, panel, _writers(config), end
+    )
 
 
 @dataclass(frozen=True)
@@ -198,6 +203,7 @@ class Checked:
     opponents: tuple[tuple[str, list[float]], ...]  # the digest of each, and its weights by the learner's seat [N]
     panel: tuple[str, ...]  # digests, and `self`
     parent: str | None  # the digest of the checkpoint
+    asked: tuple[tuple[str, ...], ...] = ()  # by reward term: the digests of its agents
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -205,6 +211,8 @@ class Checked:
         inputs = self.config.model_dump(mode="json", exclude={"writers"})
         inputs["opponents"]["agents"] = [list(each) for each in self.opponents]
         inputs["evaluation"]["panel"] = list(self.panel)
+        for term, asked in zip(inputs.get("reward_terms", ()), self.asked, strict=True):
+            term["agents"] = list(asked)
         if self.parent is not None:
             inputs["parent"] = self.parent
         return inputs
@@ -223,6 +231,7 @@ def check(config: TrainConfig, device: str = "auto", agents: Mapping[str, str] |
     learner = learner_class(settings, spec, key=0, total_steps=1, device=device)
     length = _rollout_length(config, name, learner)
     opponents = _opponents(config, learner, name, "cpu", agents).listed
+    terms = _reward_terms(config, spec, "cpu", agents)
     against, panel = _panel(config, learner, name)
     _writers(config)
     parent = find(config, name, spec, agents)
@@ -231,6 +240,7 @@ def check(config: TrainConfig, device: str = "auto", agents: Mapping[str, str] |
         tuple((opponent.entrant.digest, opponent.weights.tolist()) for opponent in opponents),
         tuple(entrant.digest if entrant else "self" for entrant in panel.values()),
         parent.digest if parent else None,
+        terms.asked,
     )
 
 
@@ -255,6 +265,11 @@ def _opponents(
         past = Past(config.opponents.past, learner, name, device) if config.opponents.past else None
     with config.origin.blame(("opponents",)):
         return Opponents(config.opponents, learner.spec, named, past)
+
+
+def _reward_terms(config: TrainConfig, spec: Spec, device: str, agents: Mapping[str, str] | None) -> RewardTerms:
+    with config.origin.blame(("reward_terms",)):
+        return load_reward_terms(config.reward_terms, config.opponents, spec, device, agents)
 
 
 def _panel(
@@ -478,7 +493,8 @@ def _stretch(run: Run, log: RunLog, display: Display) -> None:
             collector.begin(closing=closing)
         ended = episodes.add(trajectory)
         progress = metrics_of(ended, learner.spec, learner.leaders())
-        metrics = learner.update(trajectory, mine) | progress | run.opponents.watch(trajectory, ended)
+        shaped, paid = run.reward_terms.shape(trajectory, mine)
+        metrics = learner.update(shaped, mine) | progress | run.opponents.watch(trajectory, ended) | paid
         _say_new_notes(run, display)
         if trajectory.steps == 0:  # only slots that reset an environment, and idle ones: nothing to log
             continue
@@ -508,6 +524,7 @@ def _open_episodes(run: Run) -> int:
     actors = list(learner.actors())
     seating, draw = run.opponents.begin(learner.seating(config.num_envs), learner.leaders(), len(actors))
     entrants = [opponent.entrant for opponent in run.opponents.present]
+    run.reward_terms.begin(config.num_envs)
     run.collector.open(actors, entrants, beginning(key, seating, len(actors) + len(entrants), draw))
     return len(actors)
 

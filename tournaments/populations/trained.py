@@ -6,7 +6,7 @@
 Each run is a folder of its own, so the checkpoint with which it ends stays, whoever goes on from it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,8 +47,9 @@ class Run:
     parent: str | None = None  # the digest of a checkpoint
     until: int | None = None  # the step at which the round ends; None: that at which training does
     opponents: Mapping[str, Any] | None = None  # by digest, in place of the config's
+    reward_terms: Sequence[Mapping[str, Any]] = ()  # whose agents are named by digest; none: the config's
     steps: int | None = None  # in place of the config's
-    agents: Mapping[str, str] = field(default_factory=dict)  # references by digest: of parent and opponents
+    agents: Mapping[str, str] = field(default_factory=dict)  # references by digest: of all that are named so
 
     @property
     def folder(self) -> str:
@@ -78,6 +79,8 @@ class Run:
             changes["steps"] = self.steps
         if self.opponents is not None:
             changes["opponents"] = dict(self.opponents)
+        if self.reward_terms:
+            changes["reward_terms"] = [dict(term) for term in self.reward_terms]
         if self.parent is not None:
             changes["parent"] = f"{DIGEST}{self.parent}"
         return data | changes

@@ -11,7 +11,7 @@ import pytest
 from marl.agents import checkpoint
 from marl.base import cluster as clusters
 from marl.base import engine
-from tests.tournaments.populations import test_league_loop, test_loop, test_partners_loop, test_pbt_loop
+from tests.tournaments.populations import test_diversity, test_league_loop, test_loop, test_partners_loop, test_pbt_loop
 from tests.tournaments.populations.bytes import contents, games
 from tests.tournaments.populations.test_loop import run
 from tournaments.records.store import STORE
@@ -21,6 +21,8 @@ POPULATIONS = {
     "league": test_league_loop.config,
     "pbt": test_pbt_loop.config,
     "partners": test_partners_loop.config,
+    "entropy": lambda **fields: test_diversity.small("entropy", **fields),
+    "cross_play": lambda **fields: test_diversity.small("cross_play", **fields),
 }
 DEATHS = (2, 5, 9)  # the checkpoints and ends of tasks, counted over all workers, with which one dies
 

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from games.registry import make
+from marl.training.config import TrainConfig
 from marl.training.runlog import logged_step
 from tournaments.populations.files import DECISION, META, PAYOFF, Member, Round, read_members, table_of
-from tournaments.populations.history import NOTHING, History, Payoffs, Section
+from tournaments.populations.history import NOTHING, History, Line, Payoffs, Section
 from tournaments.populations.partners.config import PartnersConfig
 from tournaments.populations.partners.pool import ROLES
 from tournaments.populations.trained import trained_by
@@ -19,7 +20,6 @@ from tournaments.ratings.cross_play import team_returns, with_strangers
 from tournaments.reports.pairs import written
 
 PARTNER, HELD_OUT, LEARNER = ROLES
-MEETING = 2  # the round in which all members meet
 
 
 class PartnersHistory(History[PartnersConfig]):
@@ -35,7 +35,7 @@ class PartnersHistory(History[PartnersConfig]):
 
     @classmethod
     def read(cls, folder: Path, config: PartnersConfig) -> "PartnersHistory":
-        met = Round(folder, MEETING)
+        met = Round(folder, config.rounds)
         found = met.read(META) if met.read(PAYOFF) else None
         return cls(folder, config, read_members(folder), [] if found is None else [found])
 
@@ -49,24 +49,30 @@ class PartnersHistory(History[PartnersConfig]):
 
     @property
     def rounds_over(self) -> int:
-        return MEETING if self.over else int(bool(self.pool))
+        if self.over:
+            return self.rounds
+        return self.config.stages if self.pool else self._stage
 
     @cached_property
     def pool(self) -> Sequence[Mapping[str, Any]]:
         """The checkpoints with which the learners train; none before they are known."""
-        decided = Round(self.folder, 1).read(DECISION)
+        decided = Round(self.folder, self.config.stages).read(DECISION)
         return list(decided["pool"]) if decided else []
 
     @property
     def doing(self) -> str:
         if self.over:
             return "it is done"
-        number = int(bool(self.pool))
+        number = self.config.stages if self.pool else self._stage
         training = self._training(number)
         done = sum(step >= until for step, until in training.values())
         if done == len(training):
-            return "all members meet" if number else "the pool is chosen"
-        roles = "learners train with the pool" if number else "partners and held-out agents train by self-play"
+            goes_on = (
+                f"partners go on to round {number + 1}" if number + 1 < self.config.stages else "the pool is chosen"
+            )
+            return "all members meet" if self.pool else goes_on
+        alone = "partners train to differ" if number else "partners and held-out agents train by self-play"
+        roles = "learners train with the pool" if self.pool else alone
         return f"{roles}: {done} of {len(training)} are done"
 
     @property
@@ -131,6 +137,7 @@ class PartnersHistory(History[PartnersConfig]):
         )
         return [
             Section("Self-play and cross-play", text, columns=("", "team return"), rows=self._returns()),
+            *self._differing,
             Section(
                 "What co-play can show",
                 "Learners answer what a partner shows during an episode: they can recognise conventions like those of "
@@ -148,23 +155,54 @@ class PartnersHistory(History[PartnersConfig]):
             ),
         ]
 
+    @property
+    def _differing(self) -> Sequence[Section]:
+        """How partners came to differ, where they are paid for it."""
+        if not self.config.differs:
+            return []
+        title = "Partners that differ"
+        if not self.config.diversity or not self.config.diversity.cross_play:
+            return [Section(title, f"Partners are paid {self._diversity}: more for what the others hardly ever do.")]
+        text = (
+            f"Partners are paid {self._diversity}: minus what they earn with the partner that they played best with "
+            "when the round began. The curves are means over the partners, at the beginning of each round: what they "
+            "earn alone, with the others, and with the one that fits best."
+        )
+        rounds = (Round(self.folder, number).read(DECISION) for number in range(1, self.config.stages))
+        earned = [None if decided is None else decided["earned"] for decided in rounds]
+        names = {"self_play": "alone", "cross_play": "with the others", "compatible": "with the one that fits best"}
+        lines = [
+            Line(shown, [None, *(None if each is None else each[name] for each in earned)])
+            for name, shown in names.items()
+        ]
+        return [Section(title, text, lines=lines)]
+
+    @property
+    def _diversity(self) -> str:
+        """What partners are paid for being different, as the config has it."""
+        given = {} if self.config.diversity is None else self.config.diversity.model_dump(exclude_none=True)
+        return ", ".join(f"diversity: {name} {weight:g}" for name, weight in given.items())
+
     def _returns(self) -> list[tuple[str, str]]:
         if not self.found:
             return []
         found = self.found[-1]
         narrowed = found["narrowed"]
+        pool = found.get("pool")
+        own = [] if pool is None else [("the gap of partners alone", _bounded(pool["gap"]))]
         return [
             ("partners and held-out agents alone (self-play)", _bounded(found["self_play"])),
             ("with each other (cross-play)", _bounded(found["cross_play"])),
             ("the gap", _bounded(found["gap"])),
+            *own,
             ("partners with held-out agents", written(found["partners"])),
             ("learners with held-out agents", written(found["learners"])),
             ("the difference: what co-play narrows", written(narrowed["mean"], narrowed["interval"])),
         ]
 
     def table(self, number: int) -> Payoffs:
-        table = self.payoff(MEETING)
-        return Payoffs(MEETING, [self.name.get(each, each[:8]) for each in table["agents"]], table["payoff"][0])
+        table = self.payoff(self.rounds)
+        return Payoffs(self.rounds, [self.name.get(each, each[:8]) for each in table["agents"]], table["payoff"][0])
 
     def row(self, member: Member) -> Sequence[str]:
         worth = self.worth(member)
@@ -183,10 +221,12 @@ class PartnersHistory(History[PartnersConfig]):
 
     @cached_property
     def _table(self) -> Any:
-        return table_of(Round(self.folder, MEETING))
+        return table_of(Round(self.folder, self.rounds))
 
     def made_by(self, member: Member) -> str:
         how = "with the pool" if member.role == LEARNER else "by self-play"
+        if member.role == PARTNER and self.config.differs:
+            how = f"{how}, with {self._diversity}"
         return f"{trained_by(self.folder).algorithm['name']} {how}, seed {member.seed}"
 
     @property
@@ -205,13 +245,37 @@ class PartnersHistory(History[PartnersConfig]):
         return []
 
     def cells(self, member: Member, other: Member) -> list[dict[str, Any]]:
-        return self._cells(self.payoff(MEETING), member, other) if self.found else []
+        return self._cells(self.payoff(self.rounds), member, other) if self.found else []
+
+    @property
+    def _stage(self) -> int:
+        """The newest round in which partners train."""
+        trains = (number for number in range(self.config.stages - 1, 0, -1) if any(self._begun(number)))
+        return next(trains, 0)
+
+    def _begun(self, number: int) -> Iterator[bool]:
+        """Yield whether each partner has begun a round."""
+        for name in names_of(self.config, PARTNER):
+            yield (self.folder / MEMBERS / name / f"{number:04d}").exists()
 
     def _training(self, number: int) -> dict[str, tuple[int, int]]:
         training = trained_by(self.folder)
-        until = (self.config.steps or training.steps) if number else training.steps
-        names = names_of(self.config, LEARNER) if number else names_of(self.config, PARTNER, HELD_OUT)
-        return {name: (logged_step(self.folder / MEMBERS / name / f"{number:04d}"), until) for name in names}
+        if number == self.config.stages:
+            until = dict.fromkeys(names_of(self.config, LEARNER), self.config.steps or training.steps)
+        else:
+            until = until_of(self.config, training, number)
+        return {
+            name: (logged_step(self.folder / MEMBERS / name / f"{number:04d}"), step) for name, step in until.items()
+        }
+
+
+def until_of(config: PartnersConfig, training: TrainConfig, number: int) -> dict[str, int]:
+    """Return the step at which each that trains by self-play ends a round; held-out agents train in the first."""
+    last = number == config.stages - 1
+    partners = dict.fromkeys(
+        names_of(config, PARTNER), training.steps if last else min((number + 1) * training.stretch, training.steps)
+    )
+    return partners if number else partners | dict.fromkeys(names_of(config, HELD_OUT), training.steps)
 
 
 def names_of(config: PartnersConfig, *roles: str) -> list[str]:
