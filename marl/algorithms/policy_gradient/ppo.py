@@ -12,6 +12,9 @@ batch, and l(x) = x² / 2, or Huber's l. With `value_clip` the critic's loss is 
 clip(V - V_old, -c_v, c_v). With `normalise_values` the critic computes (V - μ) / σ (networks.ValueNormaliser); the
 targets are normalised when μ and σ have seen them.
 
+With `standardise_views` the networks see (o - μ) / σ, by the moments of all decisions so far. They move when an update
+has ended, so that its ratios are those of the policy that acted, and once before the first, when little is learned yet.
+
 Means are over decisions: a player who waits, or is out, has none.
 """
 
@@ -192,16 +195,30 @@ class Ppo(Learner):
             if self.config.recurrent:  # the critics' memories go on
                 self._critics(trajectory, self._input.of(trajectory))
             return metrics
+        if self._updates == 0:
+            self._see(trajectory, learn)
         batches, metrics["explained_variance"] = self._batches(trajectory, learn)
         means, skipped = Means(), 0
         for p, (group, batch) in enumerate(self._in_turn(batches, learn)):
             self._optimizers[group].learning_rate = learning_rate
             shuffler = np.random.default_rng(fold_one(fold_one(self._key, self._updates), p))
             skipped += self._improve(group, batch, entropy_coefficient, shuffler, means)
+        if self._updates > 0:
+            self._see(trajectory, learn)
         self._updates += 1
         if skipped and SKIPPED not in self.notes:
             self.notes.append(SKIPPED)
         return metrics | means.result() | {"skipped_updates": skipped}
+
+    def _see(self, trajectory: Trajectory, learn: NDArray[np.bool_]) -> None:
+        """Let the networks learn the moments of what they see in the decisions `learn` [T, E, N]."""
+        if not self.config.standardise_views:
+            return
+        row, player = trajectory.index[:-1][learn], np.nonzero(learn)[2]  # [B]
+        state = self._input.of(trajectory)
+        columns = [trajectory.obs[row], player] + ([] if state is None else [state[row]])
+        for rows, model in rows_by_network(self.groups[player], self.models):
+            model.see(*(torch.from_numpy(column[rows]).to(self.device) for column in columns))
 
     def _batches(self, trajectory: Trajectory, learn: NDArray[np.bool_]) -> tuple[dict[int, Batch], float]:
         """Return the rows of each group of players, and the explained variance; `learn` [T, E, N] are its decisions."""
