@@ -51,10 +51,14 @@ from games.vector import Row, Vector
 from games.wrappers import ON_SPACES
 
 FAMILIES = sorted({id.partition("/")[0] for id in pettingzoo.aec_registry})
-EXTRAS = {"mpe2": "marl[mpe]", "atari": "pettingzoo[atari]"} | {
+EXTRAS = {"mpe2": "marl[mpe]", "magent2": "marl[magent]", "atari": "pettingzoo[atari]"} | {
     family: f"marl[{family}]" for family in ("butterfly", "classic", "sisl")
 }
-PACKAGES = (*FAMILIES, "mpe2")  # a reference read from a file may name these; a user may name any
+PACKAGES = (
+    *FAMILIES,
+    "mpe2",
+    "magent2.environments",
+)  # a reference read from a file may name these; a user may name any
 ZERO_SUM = ("tictactoe", "connect_four", "chess", "go", "rps", "leduc_holdem", "texas_holdem", "texas_holdem_no_limit")
 PERFECT = ("tictactoe", "connect_four", "chess", "go")  # nothing is hidden, and there is no chance
 TEAM = ("cooperative_pong", "hanabi", "pistonball", "simple_speaker_listener")
@@ -116,7 +120,7 @@ def names() -> list[str]:
 
 
 def is_own(name: str) -> bool:
-    """Return whether `family.name` is of one of PettingZoo's own families, or MPE's."""
+    """Return whether `family.name` is of one of PettingZoo's own families, MPE's or MAgent2's."""
     return name.rpartition(".")[0] in PACKAGES
 
 

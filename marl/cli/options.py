@@ -25,7 +25,7 @@ RunDir = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in the folder; start afresh if there is none.")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or a GPU by its number: cuda:N.")]
 Algorithms = Annotated[
     list[str] | None,
     typer.Option(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from games.contract import Spec
+from marl.learning.standard import StandardInputs, held_by
 
 Either = TypeVar("Either")  # a network, or a Rowwise
 _ONE, _TWO = torch.tensor(1.0), torch.tensor(2.0)  # an operation on few numbers takes half as long as with a literal
@@ -201,7 +202,8 @@ class Network(nn.Module):
     `encoder` is "mlp" (the observation flattened), "cnn" (3x3 convolutions over [C, H, W]), or "auto": cnn for three
     axes with both sides of at least 5. With `player_id`, the player's index joins the features as a one-hot, so that
     one network can play every seat; `state_size` more numbers, which come with each row, may join them too. uint8
-    observations are scaled to [0, 1]. `body` builds what maps the features to the outputs.
+    observations are scaled to [0, 1]. `body` builds what maps the features to the outputs. With `standardise` the
+    numbers of observations and of states are standardised, each by itself, by all rows that `see` was given.
     """
 
     def __init__(
@@ -216,6 +218,7 @@ class Network(nn.Module):
         output_gain: float,
         generator: torch.Generator,
         state_size: int = 0,
+        standardise: bool = False,
         body: Callable[[Sequence[int], float, torch.Generator], nn.Module] = Perceptron,
     ) -> None:
         super().__init__()
@@ -226,6 +229,8 @@ class Network(nn.Module):
         self.register_buffer("one_hot", torch.eye(self.players), persistent=False)  # a look-up, the cheapest way
         self.convolutions: nn.Module | None = None
         features = int(np.prod(shape))
+        self.standard = StandardInputs(features, held_by(spec)) if standardise else None
+        self.standard_state = StandardInputs(state_size) if standardise and state_size else None
         if encoder == "cnn" or (encoder == "auto" and len(shape) == 3 and min(shape[1:]) >= 5):
             planes = [shape[0], *channels]
             layers: list[nn.Module] = []
@@ -237,7 +242,9 @@ class Network(nn.Module):
 
     def features(self, obs: Tensor, player: Tensor, state: Tensor | None = None) -> Tensor:
         """Return the inputs of the body [B, F]; without convolutions they depend on no parameter. `state` is [B, S]."""
-        features = obs.float() * self.scale if self.scale != 1 else obs.float()
+        features = self._scaled(obs)
+        if self.standard is not None:
+            features = self.standard(features.flatten(1), player).view_as(features)
         if self.convolutions is not None:
             features = self.convolutions(features)
         features = features.flatten(1)
@@ -245,8 +252,19 @@ class Network(nn.Module):
         if self.players:
             parts.append(self.one_hot.index_select(0, player))
         if state is not None:
-            parts.append(state)
+            parts.append(state if self.standard_state is None else self.standard_state(state, player))
         return torch.cat(parts, 1) if len(parts) > 1 else features
+
+    def see(self, obs: Tensor, player: Tensor, state: Tensor | None = None) -> None:
+        """Learn the moments by which rows are standardised, from some more of them; without `standardise` nothing."""
+        if self.standard is not None:
+            self.standard.see(self._scaled(obs).flatten(1), player)
+        if self.standard_state is not None:
+            assert state is not None
+            self.standard_state.see(state, player)
+
+    def _scaled(self, obs: Tensor) -> Tensor:
+        return obs.float() * self.scale if self.scale != 1 else obs.float()
 
     def forward(self, obs: Tensor, player: Tensor, state: Tensor | None = None) -> Tensor:
         outputs: Tensor = self.body(self.features(obs, player, state))

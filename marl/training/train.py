@@ -5,6 +5,7 @@ stretch), whether the run is resumed or not: 2N steps give the same bytes as N s
 """
 
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -331,12 +332,17 @@ def spelled_out(config: TrainConfig, *, typed: bool = True, record: bool = False
 
 
 def device_of(name: str) -> str:
-    """Return cpu or cuda; raises UserError for another name, or if there is no GPU for cuda."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise UserError(f"expected --device auto, cpu or cuda, got '{name}'")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda was asked for, and torch finds no GPU here; use --device auto")
-    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+    """Return cpu, cuda or cuda:N; raises UserError for another name, or for a GPU that is not there."""
+    number = re.fullmatch(r"cuda:(\d{1,3})", name)
+    if name not in ("auto", "cpu", "cuda") and not number:
+        raise UserError(f"expected --device auto, cpu, cuda or cuda:N, got '{name}'")
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name.startswith("cuda") and not found:
+        raise UserError(f"--device {name} was asked for, and torch finds no GPU here; use --device auto")
+    if number and int(number[1]) >= found:
+        last = f" to cuda:{found - 1}" if found > 1 else ""
+        raise UserError(f"--device {name} was asked for, and torch finds cuda:0{last} here; name one of these")
+    return f"cuda:{int(number[1])}" if number else "cuda" if name != "cpu" and found else "cpu"
 
 
 def _open_folder(run: Run, resume: bool, agents: Mapping[str, str] | None) -> list[str]:

@@ -9,6 +9,9 @@ and each benchmark runs in a process of its own; --only NAME runs one.
     learning     the returns of JaxMARL's IPPO-FF after 50,000 to 200,000 steps, five seeds
     cleanrl      training at simple_spread against CleanRL's PPO on SuperSuit's vectoriser (tests/benchmarks/cleanrl.py)
     where        where the time goes: microseconds a step of each part
+    floor        the same, apart, beside the time of the matrix products alone at the processor's measured rate
+    whole        200,000 steps of spread as whole processes, imports and compilation counted, beside JaxMARL's
+    precision    a gradient step in float32, in bfloat16, and compiled by torch.compile
     commands     whole commands that need no torch, imports included
 """
 
@@ -20,14 +23,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from games.keys import fold
 from marl.algorithms.policy_gradient import ppo
+from marl.learning.networks import Perceptron, generator_of
 from marl.rollout.loop import Carry, play_steps
 from marl.training.config import TrainConfig
 from marl.training.train import prepare
@@ -178,6 +184,19 @@ for line in sys.stdin:
 """
 
 
+WHOLE = """
+import sys
+from tests.benchmarks.policy_gradient import Trainer
+
+trainer, steps = Trainer(int(sys.argv[1])), 0
+while steps < int(sys.argv[2]):
+    steps += trainer.update()
+"""
+
+
+JAXMARL_WHOLE = JAXMARL_DRIVER[: JAXMARL_DRIVER.index("for line in")]  # it is compiled, and trains once
+
+
 LEARNING_DRIVER = """
 import json, sys, types
 from pathlib import Path
@@ -220,6 +239,107 @@ def where(options: argparse.Namespace) -> Iterator[Row]:
         yield f"IPPO at spread, {num_envs} environments: microseconds a step", parts, ""
 
 
+def floor(options: argparse.Namespace) -> Iterator[Row]:
+    """No part holds another; `rest` is what the loop, recording, advantages, losses and minibatches take.
+
+    The floor counts the multiplications and additions of all products, two operations each: forward, and for the
+    gradient those of the weights and of the inputs of all layers but the first.
+    """
+    torch.set_num_threads(1)
+    for num_envs in TARGETS:
+        trainer, spent, steps = Trainer(num_envs), {}, 0
+        trainer.update()
+        learner, epochs = trainer.learner, 4
+        [model], [optimizer] = learner.models, learner._optimizers
+        clock(spent, "game", trainer.run.venv, "step")
+        clock(spent, "acting", trainer.actors[0], "act")
+        clock(spent, "values", learner, "_critics")
+        clock(spent, "forward", model, "forward")
+        clock(spent, "backward", optimizer, "gradient")
+        clock(spent, "optimiser", optimizer, "step")
+        start = time.process_time()
+        for _ in range(options.repetitions):
+            steps += trainer.update()
+        spent["rest"] = time.process_time() - start - sum(spent.values())
+        micro = {part: 1e6 * seconds / steps for part, seconds in spent.items()}
+        yield (
+            f"IPPO at spread, {num_envs} environments: microseconds a step",
+            ", ".join(f"{part} {value:.1f}" for part, value in micro.items()) + f", all {sum(micro.values()):.1f}",
+            "",
+        )
+        rows = num_envs * LENGTH * 3 // FEED_FORWARD["minibatches"]
+        rate = product_rate(rows)
+        actor, critic = (operations(network.body) for network in (model.actor, model.critic))
+        forward = 3 * (actor[0] + critic[0])  # of acting and of the values, three decisions a step
+        learned = 3 * epochs * (sum(actor) + sum(critic))
+        yield f"— the products alone, at {rate / 1e9:.0f} GFLOPS", f"{1e6 * (forward + learned) / rate:.1f}", ""
+        yield f"— of them an update's, {epochs} epochs", f"{1e6 * learned / rate:.1f}", ""
+
+
+def operations(body: torch.nn.Module) -> tuple[int, int]:
+    """Return the floating-point operations of a row's products: forward, and of the gradient."""
+    sizes = [2 * layer.in_features * layer.out_features for layer in body if isinstance(layer, torch.nn.Linear)]
+    return sum(sizes), 2 * sum(sizes) - sizes[0]
+
+
+def product_rate(rows: int, size: int = 64) -> float:
+    """Return the floating-point operations per CPU-second of [rows, size] x [size, size], the best of ten."""
+    x, weight = torch.randn(rows, size), torch.randn(size, size)
+
+    def work() -> int:
+        for _ in range(200):
+            x @ weight
+        return 200 * 2 * rows * size * size
+
+    return max(timing.per_second(work) for _ in range(10))
+
+
+def whole(options: argparse.Namespace) -> Iterator[Row]:
+    if options.jaxmarl is None:
+        yield "JaxMARL's ippo_ff_mpe", "skipped: name a checkout of its repository with --jaxmarl", ""
+        return
+    on_one_core()
+    for num_envs in TARGETS:
+        ours = [sys.executable, "-c", WHOLE, str(num_envs), "200000"]
+        theirs = [options.jaxmarl_python, "-c", JAXMARL_WHOLE, options.jaxmarl, "ippo_ff_mpe", str(num_envs), "200000"]
+        spent = [(cpu_seconds(ours), cpu_seconds(theirs)) for _ in range(options.repetitions)]
+        mine, other = (statistics.median(column) for column in zip(*spent, strict=True))
+        what = f"200,000 steps of spread, {num_envs} environments, imports and compilation counted"
+        yield f"{what}: CPU-seconds here / JaxMARL", f"{mine:.1f} / {other:.1f}", ""
+        yield f"{what}: times as fast as JaxMARL", f"{other / mine:.2f}", "2"
+
+
+def precision(options: argparse.Namespace) -> Iterator[Row]:
+    """Forward and gradient of a perceptron of tanh units with 5 outputs for 2,048 rows of 32 numbers."""
+    torch.set_num_threads(1)
+    for width in (64, 128, 512, 1024):
+        body = Perceptron([32, width, width, 5], 1.0, generator_of(1))
+        plain = torch.nn.Sequential(*(torch.nn.Tanh() if isinstance(x, torch.nn.Tanh) else x for x in body))
+        ways = {
+            "float32, the hand-written gradient": gradients(body, body),
+            "float32, automatic": gradients(body, plain),
+            "bfloat16, automatic": gradients(body, plain, low=True),
+            "float32, compiled": gradients(body, torch.compile(plain)),
+        }
+        rates = timing.medians(*ways.values(), repetitions=options.repetitions)
+        shown = ", ".join(f"{way} {rate / rates[0]:.2f}" for way, rate in zip(ways, rates, strict=True))
+        yield f"layers of {width}: speed, as shares of the first", shown, ""
+
+
+def gradients(body: torch.nn.Module, call: Callable[[Tensor], Tensor], low: bool = False) -> timing.Work:
+    """Return work that computes ten gradients of the parameters of `body`, which is called as `call`."""
+    x, parameters = torch.randn(2048, 32), list(body.parameters())
+
+    def work() -> int:
+        for _ in range(10):
+            with torch.autocast("cpu", torch.bfloat16, enabled=low):
+                loss = call(x).float().square().mean()
+            torch.autograd.grad(loss, parameters)
+        return 10
+
+    return work
+
+
 def commands(options: argparse.Namespace) -> Iterator[Row]:
     tournament = "game: openspiel:tic_tac_toe\nagents: [random, 'mcts(simulations=2)']\nseeds: 20\n"
     with tempfile.TemporaryDirectory() as folder:
@@ -245,6 +365,9 @@ BENCHMARKS = {
     "learning": learning,
     "cleanrl": cleanrl,
     "where": where,
+    "floor": floor,
+    "whole": whole,
+    "precision": precision,
     "commands": commands,
 }
 

@@ -6,39 +6,26 @@ of the best response's. Times are CPU time of one thread, training alone.
 
     kuhn     Kuhn poker, 100,000 steps: the number of gradient steps, and the scale of the views
     leduc    Leduc poker, 2,000,000 steps: the same, the discount, and the variance of advantages
-
-The variant `standardised views` subtracts from each number of a view its mean in random play, and divides by its
-deviation.
 """
 
 import argparse
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
-from torch import Tensor
 
 import marl
-from games.keys import fold
 from games.registry import make
 from marl.agents.load import load_entrant
 from marl.evaluation.exploitability import best_response
 from marl.evaluation.tabular import behaviour_of
 from marl.evaluation.tree import Tree
-from marl.learning.networks import Network
-from marl.rollout.agent import Random
-from marl.rollout.loop import Carry, rollout
-from marl.rollout.seating import self_play
 
 STEPS = {"minibatch_size": 512, "epochs": 8}  # 24 gradient steps an update, by default 4
 RESPONSE = STEPS | {"learning_rate": 2e-3, "gamma": 1.0, "gae_lambda": 0.7, "entropy_coefficient": 0.02}
-STANDARDISED = "standardised views"
 KUHN, LEDUC = ("openspiel:kuhn_poker", 100_000), ("openspiel:leduc_poker", 2_000_000)
 VARIANTS: dict[str, tuple[tuple[str, int], dict[str, dict[str, Any]]]] = {
     "kuhn": (
@@ -51,7 +38,7 @@ VARIANTS: dict[str, tuple[tuple[str, int], dict[str, dict[str, Any]]]] = {
             "minibatch_size: 256": {"minibatch_size": 256},
             "learning_rate: 3e-4": {"learning_rate": 3e-4},
             "entropy_coefficient: 0.1": {"entropy_coefficient": 0.1},
-            STANDARDISED: {},
+            "standardised views": {"standardise_views": True},
         },
     ),
     "leduc": (
@@ -65,24 +52,6 @@ VARIANTS: dict[str, tuple[tuple[str, int], dict[str, dict[str, Any]]]] = {
         },
     ),
 }
-
-
-@contextmanager
-def standardised(game: str) -> Iterator[None]:
-    """Let all networks see standardised views."""
-    venv, envs = make(game, 256), np.arange(256)
-    agent = Random(venv.spec)
-    carry = Carry(venv, [agent], fold(1, np.arange(1)), fold(2, envs))
-    seen = torch.from_numpy(rollout(venv, [agent], self_play(len(envs), venv.spec.num_players), carry, 40).obs).float()
-    mean, deviation = seen.mean(0), seen.std(0)
-    scale = torch.where(deviation > 1e-6, 1 / deviation.clamp_min(1e-6), 0.0)
-    features = Network.features
-
-    def scaled(self: Network, obs: Tensor, *others: Any) -> Tensor:
-        return features(self, (obs.float() - mean) * scale, *others)
-
-    with patch.object(Network, "features", scaled):
-        yield
 
 
 def shares(
@@ -125,8 +94,7 @@ def main() -> None:
         for variant, settings in variants.items():
             if options.only not in (None, variant):
                 continue
-            with standardised(game) if STANDARDISED in variant else patch.dict({}):
-                found = [shares(tree, game, steps, settings, seed) for seed in seeds]
+            found = [shares(tree, game, steps, settings, seed) for seed in seeds]
             greedy, sampled = (np.array([each[part] for each in found], float) for part in (0, 1))
             text = ", ".join(
                 f"{what} {' / '.join(f'{low:.1%} to {high:.1%}' for low, high in zip(s.min(0), s.max(0), strict=True))}"

@@ -354,6 +354,7 @@ def test_both_apis_play_the_same_episode():
         ("classic.leduc_holdem_v4", "rlcard", "pip install 'marl[classic]'"),
         ("butterfly.pistonball_v6", "pymunk", "pip install 'marl[butterfly]'"),
         ("mpe2.simple_spread_v3", "mpe2", "pip install 'marl[mpe]'"),
+        ("magent2.environments.battle_v4", "magent2", "pip install 'marl[magent]'"),
     ],
 )
 def test_a_missing_package_is_named_with_its_extra(name, package, remedy):

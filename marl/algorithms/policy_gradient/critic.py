@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from marl.algorithms.policy_gradient.batch import sequences
 from marl.algorithms.policy_gradient.networks import ActorCritic
@@ -34,6 +35,36 @@ class CriticInput:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """All views of a trajectory on the learner's device, to which they are copied once."""
+
+    obs: Tensor  # [R, *O]
+    action_mask: Tensor  # [R, A]
+    player: Tensor  # [R]
+    state: Tensor | None  # [R, S] what the critic sees besides
+
+    @classmethod
+    def of(cls, trajectory: Trajectory, state: Floats | None, device: str) -> "Shown":
+        arrays = trajectory.obs, trajectory.action_mask, np.nonzero(trajectory.index >= 0)[2]
+        obs, action_mask, player = (torch.from_numpy(array).to(device) for array in arrays)
+        return cls(obs, action_mask, player, None if state is None else torch.from_numpy(state).to(device))
+
+    def rows(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Return some views by column; there is no state where the critic sees nothing besides."""
+        chosen = torch.from_numpy(rows).to(self.obs.device)
+        columns = {"obs": self.obs, "action_mask": self.action_mask, "player": self.player}
+        columns |= {} if self.state is None else {"state": self.state}
+        return {name: column.index_select(0, chosen) for name, column in columns.items()}
+
+    def of_critic(self, rows: slice | NDArray[np.int64]) -> list[Tensor]:
+        """Return what critics see of some views."""
+        if isinstance(rows, slice):
+            return [self.obs, self.player] + ([] if self.state is None else [self.state])
+        columns = self.rows(rows)
+        return [columns[name] for name in ("obs", "player", "state") if name in columns]
+
+
+@dataclass(frozen=True)
 class Values:
     """What the critic says of every view of a trajectory, with the networks before an update."""
 
@@ -49,20 +80,19 @@ class Critics:
         self._models, self._groups, self._device = models, groups, device
         self._memory = Memory(models[0].hidden_size)
 
-    def __call__(self, trajectory: Trajectory, state: Floats | None) -> Values:
-        """Compute the values of a trajectory; `state` [R, S] is what the critics see besides the views."""
+    def __call__(self, trajectory: Trajectory, shown: Shown) -> Values:
+        """Compute the values of a trajectory, of which `shown` are the views."""
         seen = trajectory.index >= 0
         player = np.nonzero(seen)[2]  # in the order of the rows
-        columns = [trajectory.obs, player] + ([] if state is None else [state])
         groups = rows_by_network(self._groups[player], self._models)
         output, of_row = (np.zeros(len(player), np.float32) for _ in range(2))
         before = None
         with torch.inference_mode():
             if self._models[0].hidden_size:
-                before = self._unroll(trajectory, groups, columns, output)
+                before = self._unroll(trajectory, groups, shown, output)
             else:
                 for rows, model in groups:
-                    output[rows] = model.critic(*self._tensors(columns, rows))[:, 0].cpu().numpy()
+                    output[rows] = model.critic(*shown.of_critic(rows))[:, 0].cpu().numpy()
             for rows, model in groups:
                 of_row[rows] = model.denormalised(torch.from_numpy(output[rows])).numpy()
         value = np.zeros(seen.shape, np.float32)
@@ -70,7 +100,7 @@ class Critics:
         return Values(output, value, before)
 
     def _unroll(
-        self, trajectory: Trajectory, groups: list[tuple[Any, ActorCritic]], columns: list[Any], output: Floats
+        self, trajectory: Trajectory, groups: list[tuple[Any, ActorCritic]], shown: Shown, output: Floats
     ) -> Floats:
         """Write the outputs of recurrent critics [R]; return the hidden state before each view [R, H]."""
         seen = trajectory.index >= 0
@@ -80,16 +110,13 @@ class Critics:
             order, sizes = pack(np.unique(sequence[rows], return_inverse=True)[1])
             rows, blocks = np.arange(len(output))[rows][order], sizes.tolist()
             initial = torch.from_numpy(opening[rows[: sum(blocks[:1])]]).to(self._device)
-            features = model.critic.features(*self._tensors(columns, rows))
+            features = model.critic.features(*shown.of_critic(rows))
             out, hidden = model.critic.body(features, blocks, initial)
             output[rows] = out[:, 0].cpu().numpy()
             after[rows] = hidden.cpu().numpy()
             before[rows] = before_each(hidden, blocks, initial).cpu().numpy()
         self._memory.keep(trajectory, after)
         return before
-
-    def _tensors(self, columns: list[Any], rows: Any) -> list[torch.Tensor]:
-        return [torch.from_numpy(column[rows]).to(self._device) for column in columns]
 
 
 class Memory:

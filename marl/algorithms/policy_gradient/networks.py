@@ -28,6 +28,7 @@ class NetworksConfig(Frozen):
     encoder: Literal["auto", "mlp", "cnn"] = "auto"
     hidden: tuple[Size, ...] = (128, 128)  # the widths of the layers of tanh units
     channels: tuple[Size, ...] = (32, 32)  # of the cnn
+    standardise_views: bool = False  # each number by itself, and those that the critic sees besides, by running moments
     recurrent: bool = False  # a GRU after those layers, in the actor and in the critic
     hidden_size: Size = 64  # of the GRU
     chunk_length: Size = 10  # decisions through which the gradient of a GRU reaches back
@@ -146,6 +147,7 @@ class ActorCritic(nn.Module):
                 output_gain=output_gain,
                 generator=generator,
                 state_size=state_size,
+                standardise=config.standardise_views,
                 **options,
             )
 
@@ -168,6 +170,11 @@ class ActorCritic(nn.Module):
         outputs, _ = self.actor.body(features, unrolling.sizes, unrolling.actor)
         value, _ = self.critic.body(of_critic, unrolling.sizes, unrolling.critic)
         return outputs, value[:, 0]
+
+    def see(self, obs: Tensor, player: Tensor, state: Tensor | None = None) -> None:
+        """Learn the moments by which inputs are standardised, with `standardise_views`."""
+        self.actor.see(obs, player)
+        self.critic.see(obs, player, state)
 
     def actor_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the parameters of the policies."""

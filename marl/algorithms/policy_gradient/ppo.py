@@ -12,6 +12,9 @@ batch, and l(x) = x² / 2, or Huber's l. With `value_clip` the critic's loss is 
 clip(V - V_old, -c_v, c_v). With `normalise_values` the critic computes (V - μ) / σ (networks.ValueNormaliser); the
 targets are normalised when μ and σ have seen them.
 
+With `standardise_views` the networks see (o - μ) / σ, by the moments of all decisions so far. They move when an update
+has ended, so that its ratios are those of the policy that acted, and once before the first, when little is learned yet.
+
 Means are over decisions: a player who waits, or is out, has none.
 """
 
@@ -28,9 +31,10 @@ from torch.nn import functional
 from games.contract import Spec
 from games.errors import UserError
 from games.keys import fold_one
+from marl.algorithms.policy_gradient import idle
 from marl.algorithms.policy_gradient.agent import PpoAgent, RecordingPpoAgent, ValuedPpoAgent, recorded_as
 from marl.algorithms.policy_gradient.batch import Batch, Minibatch, chunks, sequences
-from marl.algorithms.policy_gradient.critic import CriticInput, Critics
+from marl.algorithms.policy_gradient.critic import CriticInput, Critics, Shown
 from marl.algorithms.policy_gradient.networks import ActorCritic, NetworksConfig, groups_of
 from marl.base.schema import Size
 from marl.learning.learner import Learner
@@ -146,6 +150,7 @@ class Ppo(Learner):
         self.notes: list[str] = [self._input.note] if self._input.note else []
         self.groups = groups_of(config, spec)
         self.models = self._build(config, spec, key, device)
+        self.notes += idle.of_networks(config, spec, convolutions=self.models[0].actor.convolutions is not None)
         self._critics = Critics(self.models, self.groups, device)
         self._optimizers = [
             # Separate groups: clipped together, the critic's larger gradient would shrink the actor's.
@@ -187,27 +192,45 @@ class Ppo(Learner):
         if self.config.entropy_coefficient_end is not None:
             metrics["entropy_coefficient"] = entropy_coefficient
         self._steps += trajectory.steps
-        learn = trajectory.learnable(mine)
+        learn, shown = trajectory.learnable(mine), self._shown(trajectory)
         if not learn.any():
             if self.config.recurrent:  # the critics' memories go on
-                self._critics(trajectory, self._input.of(trajectory))
+                self._critics(trajectory, shown)
             return metrics
-        batches, metrics["explained_variance"] = self._batches(trajectory, learn)
+        if self._updates == 0:
+            self._see(trajectory, learn, shown)
+        batches, metrics["explained_variance"] = self._batches(trajectory, learn, shown)
+        if self._updates == 0:
+            self.notes += idle.of_updates(self.config, max(map(len, batches.values())))
         means, skipped = Means(), 0
         for p, (group, batch) in enumerate(self._in_turn(batches, learn)):
             self._optimizers[group].learning_rate = learning_rate
             shuffler = np.random.default_rng(fold_one(fold_one(self._key, self._updates), p))
             skipped += self._improve(group, batch, entropy_coefficient, shuffler, means)
+        if self._updates > 0:
+            self._see(trajectory, learn, shown)
         self._updates += 1
         if skipped and SKIPPED not in self.notes:
             self.notes.append(SKIPPED)
         return metrics | means.result() | {"skipped_updates": skipped}
 
-    def _batches(self, trajectory: Trajectory, learn: NDArray[np.bool_]) -> tuple[dict[int, Batch], float]:
+    def _shown(self, trajectory: Trajectory) -> Shown:
+        return Shown.of(trajectory, self._input.of(trajectory), self.device)
+
+    def _see(self, trajectory: Trajectory, learn: NDArray[np.bool_], shown: Shown) -> None:
+        """Let the networks learn the moments of what they see at the decisions `learn` [T, E, N]."""
+        if self.config.standardise_views:
+            row, player = trajectory.index[:-1][learn], np.nonzero(learn)[2]  # [B]
+            for rows, model in rows_by_network(self.groups[player], self.models):
+                columns = shown.rows(row[rows])
+                model.see(columns["obs"], columns["player"], columns.get("state"))
+
+    def _batches(
+        self, trajectory: Trajectory, learn: NDArray[np.bool_], shown: Shown
+    ) -> tuple[dict[int, Batch], float]:
         """Return the rows of each group of players, and the explained variance; `learn` [T, E, N] are its decisions."""
         config = self.config
-        state = self._input.of(trajectory)
-        values = self._critics(trajectory, state)
+        values = self._critics(trajectory, shown)
         advantage = gae(
             values.value,
             trajectory.reward,
@@ -223,16 +246,11 @@ class Ppo(Learner):
         row = trajectory.index[:-1][learn]  # [B] the observations of the learner's decisions
         player = np.nonzero(learn)[2]
         columns: dict[str, NDArray[Any]] = {
-            "obs": trajectory.obs[row],
-            "action_mask": trajectory.action_mask[row],
-            "player": player,
             "chosen": chosen[learn],
             "old_log_prob": trajectory.extras["log_prob"][learn],
             "advantage": advantage[learn],
             "value_target": (advantage + values.value[:-1])[learn],
         }
-        if state is not None:
-            columns["state"] = state[row]
         if config.value_clip is not None:
             columns["old_value"] = values.output[row]
         if values.hidden is not None:
@@ -242,6 +260,7 @@ class Ppo(Learner):
         batches = {}
         for rows, model in rows_by_network(self.groups[player], self.models):
             tensors = {name: torch.from_numpy(array[rows]).to(self.device) for name, array in columns.items()}
+            tensors |= shown.rows(row[rows])
             cut = None if values.hidden is None else chunks(sequence[rows], config.chunk_length)
             batches[self.models.index(model)] = Batch(tensors, cut)
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite ends the run

@@ -11,39 +11,8 @@ from games.contract import Spec
 from marl.algorithms.value_factorization.networks import Inputs
 from marl.learning import returns
 from marl.learning.recurrent import Packed, pack
-from marl.rollout.types import Tensors, Trajectory
-
-
-class Standard:
-    """The running mean and deviation of all samples so far (Chan et al. 1979: parallel variance)."""
-
-    def __init__(self, *shape: int) -> None:
-        self.mean, self.variance, self.count = np.zeros(shape), np.ones(shape), 0.0
-
-    def see(self, sample: NDArray[np.float32]) -> None:
-        """Add samples [B, *shape]."""
-        mean, variance, count = sample.mean(0, dtype=np.float64), sample.var(0, dtype=np.float64), len(sample)
-        total, shift = self.count + count, mean - self.mean
-        both = self.variance * self.count + variance * count
-        self.variance = (both + shift * shift * self.count * count / total) / total
-        self.mean = self.mean + shift * count / total
-        self.count = total
-
-    def apply(self, sample: NDArray[np.float32], *, centre: bool = True) -> NDArray[np.float32]:
-        """Return samples scaled to deviation 1 and, with `centre`, to mean 0.
-
-        Elements that have never varied stay unchanged.
-        """
-        varies = self.variance > 1e-8
-        mean, deviation = np.where(varies & centre, self.mean, 0), np.sqrt(np.where(varies, self.variance, 1))
-        return ((sample - mean) / deviation).astype(np.float32)
-
-    def state(self) -> Tensors:
-        return {"mean": self.mean, "variance": self.variance, "count": np.array(self.count)}
-
-    def load_state(self, state: Tensors) -> None:
-        self.mean, self.variance = np.asarray(state["mean"]).copy(), np.asarray(state["variance"]).copy()
-        self.count = float(state["count"])
+from marl.learning.standard import Standard
+from marl.rollout.types import Trajectory
 
 
 class EpisodeBatch:

@@ -20,7 +20,7 @@ from games.errors import UserError
 from games.keys import fold_one, stream
 from marl.algorithms.value_factorization import diagnostics
 from marl.algorithms.value_factorization.agent import TeamAgent
-from marl.algorithms.value_factorization.batch import EpisodeBatch, Standard
+from marl.algorithms.value_factorization.batch import EpisodeBatch
 from marl.algorithms.value_factorization.networks import Team, TeamNetworkConfig
 from marl.base.schema import Size
 from marl.learning.learner import Learner
@@ -29,6 +29,7 @@ from marl.learning.networks import to_be_loaded
 from marl.learning.optimizers import Adam, Optimizer, RMSprop
 from marl.learning.replay import EpisodeReplay
 from marl.learning.schedules import due, ramp
+from marl.learning.standard import Standard
 from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors, Trajectory, prefixed, under
 

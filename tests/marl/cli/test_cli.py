@@ -116,7 +116,7 @@ BAD_INPUT = [
     ("train trian.yaml", "did you mean 'train.yaml'"),
     ("train file", "expected keys and values"),
     ("train .", "name a file"),
-    ("train train.yaml --device tpu", "auto, cpu or cuda"),
+    ("train train.yaml --device tpu", "auto, cpu, cuda or cuda:N, got 'tpu'"),
     ("train train.yaml --run-dir file/run", "cannot be written"),
     ("train train.yaml --set game=openspiel:tic_tac_to", "did you mean 'tic_tac_toe'"),
     ("train train.yaml --set game=tic_tac_toe", "did you mean 'openspiel:tic_tac_toe'"),

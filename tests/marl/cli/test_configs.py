@@ -81,6 +81,40 @@ def test_a_name_of_several_kinds_is_told_apart_by_its_kind(marl, tmp_path, monke
     assert shipped.find(Path("leduc"), "train") == tmp_path / "shipped" / "train" / "leduc.yaml"
 
 
+@pytest.mark.parametrize(
+    ("name", "package", "changes"),
+    [
+        ("ippo_kuhn_four", "pyspiel", ["steps=2_000", "stretch=2_000", "evaluation.seeds=1"]),
+        (
+            "ippo_knights_archers_zombies",
+            "pygame",
+            [
+                "steps=64",
+                "stretch=64",
+                "evaluation.seeds=1",
+                "game=pettingzoo:butterfly.knights_archers_zombies_v11(max_cycles=20)",
+            ],
+        ),
+        (
+            "ippo_battle",
+            "magent2",
+            [
+                "steps=512",
+                "stretch=512",
+                "evaluation.seeds=1",
+                "game=pettingzoo:magent2.environments.battle_v4(map_size=16, max_cycles=20)",
+            ],
+        ),
+    ],
+)
+def test_configs_of_many_players_train(marl, name, package, changes):
+    """Four players in turns, units that die while others play on, and two armies of one network."""
+    pytest.importorskip(package)
+    code, said, complaint = marl("train", name, *(word for change in changes for word in ("--set", change)))
+    assert code == 0, complaint
+    assert "mean return by seat" in said
+
+
 def test_commands_take_a_shipped_config_by_its_name(marl):
     assert marl("train", "ippo_tic_tac_toe", *LITTLE)[0] == 0
     assert Path("runs/ippo_tic_tac_toe/config.yaml").is_file()

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from games.errors import RunFailed, UserError
@@ -25,7 +26,7 @@ from marl.base.terminal import Terminal
 from marl.training import runlog
 from marl.training.config import EvaluationConfig, TrainConfig
 from marl.training.runlog import RunLog
-from marl.training.train import as_begun, prepare, train
+from marl.training.train import as_begun, device_of, prepare, train
 from marl.training.writers import TensorBoard
 
 ROOT = Path(__file__).parents[3]
@@ -453,6 +454,31 @@ def test_nothing_is_written_where_the_config_does_not_fit(tmp_path):
     with pytest.raises(UserError, match="expected --device"):
         train(config(), tmp_path / "run", resume=False, device="gpu")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "gpus, name, found",
+    [
+        (0, "auto", "cpu"),
+        (2, "cpu", "cpu"),
+        (2, "auto", "cuda"),
+        (2, "cuda", "cuda"),
+        (2, "cuda:1", "cuda:1"),
+        (0, "cuda:0", "--device cuda:0 was asked for, and torch finds no GPU here; use --device auto"),
+        (1, "cuda:1", "--device cuda:1 was asked for, and torch finds cuda:0 here; name one of these"),
+        (2, "cuda:2", "--device cuda:2 was asked for, and torch finds cuda:0 to cuda:1 here; name one of these"),
+        (2, "cuda:x", "expected --device auto, cpu, cuda or cuda:N, got 'cuda:x'"),
+    ],
+)
+def test_a_device_is_there_or_is_refused(monkeypatch, gpus, name, found):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    if found.startswith("c"):
+        assert device_of(name) == found
+    else:
+        with pytest.raises(UserError) as refused:
+            device_of(name)
+        assert str(refused.value) == found
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(tmp_path):

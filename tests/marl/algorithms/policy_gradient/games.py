@@ -133,4 +133,9 @@ class Player:
 
     def batches(self, trajectory):
         """Return the batches of an update."""
-        return list(self.learner._batches(trajectory, trajectory.learnable([0]))[0].values())
+        shown = self.learner._shown(trajectory)
+        return list(self.learner._batches(trajectory, trajectory.learnable([0]), shown)[0].values())
+
+    def values(self, trajectory):
+        """Return what the critics say of a trajectory."""
+        return self.learner._critics(trajectory, self.learner._shown(trajectory))

@@ -48,7 +48,7 @@ def test_values_are_those_that_updates_use():
     player.learn(3)
     trajectory = player.rollout()
     acting = trajectory.acting[:-1]
-    values = player.learner._critics(trajectory, None).value[:-1][acting][:40]
+    values = player.values(trajectory).value[:-1][acting][:40]
     said = player.learner.agent().value(seen(trajectory), None)
     np.testing.assert_allclose(said, values, atol=1e-5)
     assert np.abs(said).max() > 0.1

@@ -13,7 +13,7 @@ def valued(length, rollouts, **settings):
     for _ in range(rollouts):
         trajectory = player.rollout(length)
         start, end = end - trajectory.recorded, end + length
-        values = player.learner._critics(trajectory, player.learner._input.of(trajectory))
+        values = player.values(trajectory)
         for t, e, n in np.argwhere(trajectory.index >= 0).tolist():
             found.setdefault((start + t, e, n), []).append(values.value[t, e, n])
     return found
@@ -35,13 +35,13 @@ def test_the_memory_matters_and_a_stretch_begins_without():
     values = []
     for _ in range(2):
         player.begin()
-        values.append([player.learner._critics(player.rollout(5), None).value for _ in range(2)])
+        values.append([player.values(player.rollout(5)).value for _ in range(2)])
     for one, other in zip(*values, strict=True):
         np.testing.assert_array_equal(one, other)
     player = Player("ippo", Skirmish(6), recurrent=True)
     player.rollout(5)
     trajectory = player.rollout(5)
-    forgot = player.learner._critics(trajectory, None).value  # it has not seen what came before
+    forgot = player.values(trajectory).value  # it has not seen what came before
     assert np.abs(forgot - values[0][1]).max() > 1e-3
 
 
@@ -53,6 +53,6 @@ def test_the_memory_goes_on_where_there_is_nothing_to_learn():
         if by_update:
             player.learner.update(first, [])
         else:
-            player.learner._critics(first, None)
-        values.append(player.learner._critics(player.rollout(5), None).value)
+            player.values(first)
+        values.append(player.values(player.rollout(5)).value)
     np.testing.assert_array_equal(*values)

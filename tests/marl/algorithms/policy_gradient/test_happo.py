@@ -74,7 +74,7 @@ def test_weights_are_the_products_of_the_ratios_of_those_before(recurrent):
     player.learn(1)
     learner, trajectory = player.learner, player.rollout()
     learn = trajectory.learnable([0])
-    batches, _ = learner._batches(trajectory, learn)
+    batches, _ = learner._batches(trajectory, learn, learner._shown(trajectory))
     order = np.random.default_rng(fold_one(stream(learner._key, "order"), learner._updates)).permutation([0, 1])
     before, columns = {}, {}
     for group, batch in learner._in_turn(batches, learn):

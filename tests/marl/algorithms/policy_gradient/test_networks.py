@@ -1,10 +1,12 @@
 """The networks: a GRU as one more layer, the statistics of values, and groups of players."""
 
+import numpy as np
 import pytest
 import torch
 
 from games.errors import UserError
 from games.registry import make
+from marl.algorithms.policy_gradient import ppo
 from marl.algorithms.policy_gradient.networks import (
     ActorCritic,
     NetworksConfig,
@@ -13,8 +15,9 @@ from marl.algorithms.policy_gradient.networks import (
     ValueNormaliser,
     groups_of,
 )
+from marl.algorithms.policy_gradient.ppo import actor_loss
 from marl.learning.networks import generator_of
-from tests.marl.algorithms.policy_gradient.games import Player
+from tests.marl.algorithms.policy_gradient.games import Player, Skirmish
 
 SPREAD = make("spread", 1).spec
 
@@ -107,3 +110,62 @@ def test_states_join_the_critics_features_alone():
     obs, player = torch.zeros(2, 18), torch.zeros(2, dtype=torch.int64)
     one, other = (model(obs, player, torch.full((2, 7), x)) for x in (0.0, 1.0))
     assert torch.equal(one[0], other[0]) and not torch.equal(one[1], other[1])
+
+
+STANDARD = {"standardise_views": True}
+
+
+def moments(player):
+    """Return the moments of each network's views, by the name of the tensor in a checkpoint."""
+    return {name: tensor.clone() for name, tensor in player.learner.agent_state().items() if "standard" in name}
+
+
+@pytest.mark.parametrize("name", ["ippo", "mappo"])
+def test_moments_are_those_of_the_learners_own_decisions(name):
+    """Rows of strangers, of players who wait and of truncated ends are noise, and count for nothing."""
+    player = Player(name, Skirmish(16, noise=1e6, state=True), minibatch_size=64, **STANDARD)
+    seen = []
+    for _ in range(2):
+        trajectory = player.rollout(12)
+        seen.append(trajectory.obs[trajectory.index[:-1][trajectory.learnable([0])]])
+        player.learner.update(trajectory, [0])
+    rows, found = np.concatenate(seen).astype(np.float64), moments(player)
+    for part in ("actor", "critic"):
+        np.testing.assert_allclose(found[f"model.0.{part}.standard.mean"], rows.mean(0), rtol=1e-10)
+        np.testing.assert_allclose(found[f"model.0.{part}.standard.variance"], rows.var(0), rtol=1e-10)
+    assert ("model.0.critic.standard_state.mean" in found) == (name == "mappo")
+
+
+def test_moments_move_when_an_update_has_ended(monkeypatch):
+    """The ratio is 1 in an update's first minibatch, as without the option, but for the run's first update."""
+    ratios = []
+
+    def noting(log_prob, entropy, old_log_prob, *rest, **options):
+        ratios.append((log_prob - old_log_prob).exp().detach().numpy())
+        return actor_loss(log_prob, entropy, old_log_prob, *rest, **options)
+
+    player = Player("ippo", Skirmish(32), minibatch_size=64, learning_rate=3e-3, recurrent=True, **STANDARD)
+    player.learn(1, length=10)
+    before = moments(player)
+    monkeypatch.setattr(ppo, "actor_loss", noting)
+    player.learn(1, length=10)
+    np.testing.assert_allclose(ratios[0], 1, atol=1e-5)
+    assert not torch.equal(before["model.0.actor.standard.mean"], moments(player)["model.0.actor.standard.mean"])
+
+
+def test_an_agent_that_plays_does_not_learn_moments_and_acts_as_its_checkpoint_does():
+    player = Player("ippo", Skirmish(16), share_parameters=[[0, 2], [1]], **STANDARD)
+    player.learn(3)
+    learner, frozen = player.learner, moments(player)
+    loaded = type(learner).load_agent(learner.config, learner.spec, learner.agent_state(), device="cpu")
+    mine, theirs = (Player("ippo", Skirmish(16), seed=2, opponents=[agent]) for agent in (learner.agent(), loaded))
+    for each in (mine, theirs):
+        each.seating[:] = 1
+        each.begin()
+    one, other = mine.rollout(20), theirs.rollout(20)
+    assert np.array_equal(one.action, other.action) and np.array_equal(one.extras["log_prob"], other.extras["log_prob"])
+    assert all(torch.equal(frozen[key], tensor) for key, tensor in moments(player).items()) and frozen
+
+
+def test_without_the_option_a_checkpoint_has_no_moments():
+    assert not moments(Player("mappo", Skirmish(4)))

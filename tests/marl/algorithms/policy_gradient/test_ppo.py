@@ -150,13 +150,13 @@ def test_steps_whose_ratios_have_exploded_are_skipped_counted_and_said():
     metrics = player.learner.update(trajectory, [0])
     assert metrics["skipped_updates"] == 2  # the minibatch with that decision, in both epochs
     assert np.isfinite(list(metrics.values())).all() and metrics["approx_kl"] < 1
-    assert player.learner.notes == [ppo.SKIPPED]
+    assert player.learner.notes.count(ppo.SKIPPED) == 1
     trajectory.extras["log_prob"][trajectory.acting[:-1]] = -1000.0
     before = {name: tensor.clone() for name, tensor in player.learner.agent_state().items()}
     metrics = player.learner.update(trajectory, [0])
     assert metrics["skipped_updates"] == 2 * round(len(batch) / 64) and "approx_kl" not in metrics
     assert all(torch.equal(tensor, before[name]) for name, tensor in player.learner.agent_state().items())
-    assert player.learner.notes == [ppo.SKIPPED]
+    assert player.learner.notes.count(ppo.SKIPPED) == 1
     assert player.learn(1)[0]["skipped_updates"] == 0
 
 
@@ -205,7 +205,7 @@ def test_targets_are_normalised_when_the_statistics_have_seen_them(monkeypatch):
     np.testing.assert_allclose([normalised.mean(), normalised.std(correction=0)], [0, 1], atol=1e-4)
     player.learn(30)
     trajectory = player.rollout()
-    value = player.learner._critics(trajectory, player.learner._input.of(trajectory)).value
+    value = player.values(trajectory).value
     [batch] = player.batches(trajectory)
     assert value[trajectory.acting].mean() == pytest.approx(
         float(batch.columns["value_target"].mean()), rel=0.3
@@ -258,3 +258,65 @@ def test_only_memory_repeats_the_first_symbol(recurrent):
     trajectory = player.rollout(200)
     paid = trajectory.reward[trajectory.terminated[1:]].mean()
     assert paid >= 0.95 if recurrent else 0.4 < paid < 0.6
+
+
+@KINDS
+def test_a_trajectory_is_copied_to_the_device_once(monkeypatch, name, settings):
+    """More epochs and minibatches copy more row numbers, and nothing else."""
+    to, copied = torch.Tensor.to, []
+
+    def noting(tensor, *arguments, **options):
+        copied.append((tuple(tensor.shape), tensor.dtype))
+        return to(tensor, *arguments, **options)
+
+    found = []
+    for epochs, size in ((1, 10**6), (5, 16)):
+        player = Player(name, Skirmish(16), minibatch_size=size, epochs=epochs, **settings)
+        trajectory = player.rollout()
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.Tensor, "to", noting)
+            player.learner.update(trajectory, [0])
+        assert copied.count((trajectory.obs.shape, torch.float32)) == 1
+        found.append([(shape, dtype) for shape, dtype in copied if dtype != torch.int64])
+        copied.clear()
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "name, settings, noted",
+    [
+        ("ippo", {"minibatch_size": 64}, []),
+        (
+            "ippo",
+            {"minibatch_size": 64, "chunk_length": 3, "hidden_size": 5, "channels": (8,), "initial_log_std": 0.0},
+            [
+                "settings that change nothing here: hidden_size (needs recurrent: true), chunk_length (needs "
+                "recurrent: true), channels (needs encoder: cnn), initial_log_std (needs continuous actions)"
+            ],
+        ),
+        ("ippo", {"minibatch_size": 64, "recurrent": True, "chunk_length": 3}, []),
+        (
+            "ippo",
+            {"minibatch_size": 9999},
+            [
+                "minibatch_size: 9,999 is more than the {} decisions of the first update: an update has 4 gradient "
+                "steps, one for each epoch; a smaller minibatch_size gives more"
+            ],
+        ),
+        (
+            "mappo",
+            {"minibatch_size": 9999, "epochs": 1},
+            [
+                "minibatch_size: 9,999 is more than the {} decisions of the first update: an update is one gradient "
+                "step, and clip, value_clip change nothing; a smaller minibatch_size gives more"
+            ],
+        ),
+    ],
+)
+def test_settings_that_change_nothing_are_noted_once(name, settings, noted):
+    defaults = {"hidden_size": 64, "chunk_length": 10}
+    player = Player(name, Skirmish(16), **(defaults | settings))
+    trajectory = player.rollout()
+    player.learner.update(trajectory, [0])
+    player.learn(1)
+    assert player.learner.notes == [note.format(trajectory.learnable([0]).sum()) for note in noted]

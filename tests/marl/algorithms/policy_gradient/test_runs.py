@@ -26,7 +26,9 @@ def config(**changes):
     return TrainConfig.model_validate(TINY | changes)
 
 
-@pytest.mark.parametrize("settings", [{}, {"share_parameters": ((0,), (1,))}, {"name": "ippo", "anneal": False}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"share_parameters": ((0,), (1,))}, {"name": "ippo", "anneal": False}, {"standardise_views": True}]
+)
 def test_resumed_runs_and_workers_give_the_same_bytes(tmp_path, settings):
     made = partial(config, algorithm=TINY["algorithm"] | settings)
     train(made(), tmp_path / "whole", resume=False)

@@ -14,7 +14,6 @@ from games.errors import UserError
 from games.keys import fold
 from games.registry import make
 from marl.algorithms.value_factorization.agent import TeamAgent
-from marl.algorithms.value_factorization.batch import Standard
 from marl.algorithms.value_factorization.concaveq import ConcaveQ
 from marl.algorithms.value_factorization.qmix import Aerial, Iql, Qmix, Vdn
 from marl.learning.registry import configured
@@ -189,23 +188,6 @@ def test_epsilon_falls_and_explores():
         type(made).load_agent(made.config, made.spec, made.agent_state(), device="cpu", epsilon=2)
 
 
-@given(st.lists(st.lists(st.floats(-5, 5), min_size=1, max_size=20), min_size=1, max_size=5))
-def test_rewards_are_standardised_by_all_that_were_seen(samples):
-    standard = Standard()
-    for sample in samples:
-        standard.see(np.array(sample, np.float32))
-    every = np.concatenate(samples)
-    assert standard.mean == pytest.approx(every.mean(), abs=1e-2)
-    assert standard.variance == pytest.approx(every.var(), abs=0.1)
-
-
-def test_the_deviation_alone_leaves_an_idle_step_unpaid():
-    standard, rewards = Standard(), np.array([0, 0, 0, -4], np.float32)
-    standard.see(rewards)
-    np.testing.assert_allclose(standard.apply(rewards, centre=False), rewards / np.sqrt(3), rtol=1e-6)
-    np.testing.assert_allclose(standard.apply(rewards), (rewards + 1) / np.sqrt(3), rtol=1e-6)
-
-
 @pytest.mark.parametrize("kind", LEARNERS)
 def test_a_learner_standardises_as_it_is_told(kind):
     """`true`, as earlier versions wrote it, is the mean and the deviation; the deviation alone pays no idle step."""
@@ -233,13 +215,6 @@ def test_a_setting_that_does_not_fit_is_one_sentence(name, settings, said):
     with pytest.raises(UserError, match=said) as refused:
         configured({"name": name} | settings, "algorithm")
     assert "\n" not in str(refused.value)
-
-
-def test_what_never_varies_stays_as_it_is():
-    standard = Standard(2)
-    rows = np.array([[3, 1], [3, 5]], np.float32)
-    standard.see(rows)
-    np.testing.assert_allclose(standard.apply(rows), [[3, -1], [3, 1]], atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", LEARNERS)
