@@ -62,6 +62,7 @@ class MaddpgConfig(NetworksConfig):
     noise_steps: Size = 100_000  # environment steps of the linear decay
     target_update: float = Field(0.01, gt=0, le=1)  # the rate of an exponential moving average
     centralised_gradient: bool = False  # policies are improved against each other's present actions
+    output_penalty: float = Field(0.0, ge=0)  # the weight of the squared outputs of the policies before tanh
     actor_delay: Size = 1  # updates of the critics for each of the policies
     target_noise: float = Field(0.0, ge=0)  # in half widths of the box
     target_noise_clip: PositiveFloat = 0.5
@@ -192,7 +193,7 @@ class Maddpg(Learner):
     def targets(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Return y [B, N]; with `target_noise`, `generator` draws it."""
         config = self.config
-        units = self._chosen(self.target_policies, batch.next_obs)
+        units = self._of_players(self.target_policies, "units", batch.next_obs)
         if config.target_noise:
             noise = torch.randn(units.shape, generator=generator).to(units.device) * config.target_noise
             units = (units + noise.clamp(-config.target_noise_clip, config.target_noise_clip)).clamp(-1, 1)
@@ -212,11 +213,15 @@ class Maddpg(Learner):
     def _actor_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return a loss whose gradient is - mean Σ_i ∇_θ μ_i(o_i) ∇_{a_i} Q_i, and the mean Q of the policies' actions.
 
+        With `output_penalty` c the loss has c mean Σ_i u_i² besides, where a_i = tanh(u_i).
+
         A player who does not act has no part in it.
         """
-        units = self._chosen(self.policies, batch.obs) * batch.acting[..., None]
+        outputs = self._of_players(self.policies, "unsquashed", batch.obs) * batch.acting[..., None]
+        units = outputs.tanh()
         value, slope = self._slopes(batch, units.detach())
-        return -(units * slope).sum() / len(units), (value * batch.acting).mean()
+        loss = self.config.output_penalty * outputs.square().sum() - (units * slope).sum()
+        return loss / len(units), (value * batch.acting).mean()
 
     def _slopes(self, batch: Batch, units: Tensor) -> tuple[Tensor, Tensor]:
         """Return Q_i [B, N], and its gradient in the action of player i [B, N, D], at the policies' actions `units`."""
@@ -233,13 +238,14 @@ class Maddpg(Learner):
         slopes = [slope[:, player] for player, (_, slope) in enumerate(found)]
         return torch.stack([value for value, _ in found], 1), torch.stack(slopes, 1)
 
-    def _chosen(self, policies: Sequence[Actor], obs: Tensor) -> Tensor:
-        """Return the actions [B, N, D] that policies choose for views [B, N, *O]."""
+    def _of_players(self, policies: Sequence[Actor], part: str, obs: Tensor) -> Tensor:
+        """Return what policies put out [B, N, D], their `units` or `unsquashed`, for views [B, N, *O]."""
         count, players = obs.shape[:2]
         if len(policies) == 1:
-            return policies[0].units(obs.flatten(0, 1), self._players.repeat(count)).unflatten(0, (count, players))
-        of_player = [policy.units(obs[:, i], self._players[i].expand(count)) for i, policy in enumerate(policies)]
-        return torch.stack(of_player, 1)
+            rows: Tensor = getattr(policies[0], part)(obs.flatten(0, 1), self._players.repeat(count))
+            return rows.unflatten(0, (count, players))
+        each = [getattr(policy, part)(obs[:, i], self._players[i].expand(count)) for i, policy in enumerate(policies)]
+        return torch.stack(each, 1)
 
     def _views(self, obs: Tensor) -> Tensor:
         """Return views [B, N, *O] as the critics see them [B, N F]."""

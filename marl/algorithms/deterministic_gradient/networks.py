@@ -3,7 +3,8 @@
 Axis letters: B rows, N players, D numbers of an action, F numbers of a view.
 """
 
-from typing import cast
+from functools import partial
+from typing import Annotated, cast
 
 import numpy as np
 import torch
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from games.contract import Spec
-from marl.base.schema import Frozen, Size
-from marl.learning.networks import Network, Perceptron, generator_of
+from marl.base.schema import Frozen, InOldRecords, Size
+from marl.learning.networks import Activation, Network, Perceptron, generator_of
 
 
 class NetworksConfig(Frozen):
-    """The settings of the networks, which are layers of tanh units."""
+    """The settings of the networks."""
 
+    activation: Annotated[Activation, InOldRecords("tanh")] = "relu"  # of their layers
     share_parameters: bool = False  # one policy for all players, with the player's index as an input
     actor_hidden: tuple[Size, ...] = (64, 64)
     critic_hidden: tuple[Size, ...] = (64, 64)
@@ -58,13 +60,18 @@ class Actor(Network):
             player_id=config.share_parameters and spec.num_players > 1,
             output_gain=0.01,
             generator=generator_of(key),
+            body=partial(Perceptron, activation=config.activation),
         )
         self.register_buffer("numbers", torch.from_numpy(Units(spec).numbers).float(), persistent=False)
 
     def units(self, obs: Tensor, player: Tensor) -> Tensor:
         """Return the actions [B, D] of players [B] for views [B, *O]."""
+        return self.unsquashed(obs, player).tanh()
+
+    def unsquashed(self, obs: Tensor, player: Tensor) -> Tensor:
+        """Return the outputs [B, D] whose tanh are the actions."""
         outputs: Tensor = self.body(self.features(obs, player))
-        return outputs.tanh() * self.numbers.index_select(0, player)
+        return outputs * self.numbers.index_select(0, player)
 
 
 class Critic(nn.Module):
@@ -74,7 +81,8 @@ class Critic(nn.Module):
         super().__init__()
         inputs = spec.num_players * (int(np.prod(spec.observation.shape)) + spec.action_bounds[0].shape[1])
         generator, count = generator_of(key), 1 + config.twin_critics
-        self.heads = nn.ModuleList(Perceptron([inputs, *config.critic_hidden, 1], 1.0, generator) for _ in range(count))
+        sizes = [inputs, *config.critic_hidden, 1]
+        self.heads = nn.ModuleList(Perceptron(sizes, 1.0, generator, config.activation) for _ in range(count))
 
     def forward(self, views: Tensor, units: Tensor) -> Tensor:
         """Return the values [B, C] of views [B, N F] and of actions [B, N, D]."""

@@ -132,7 +132,7 @@ def test_one_policy_for_all_knows_who_plays():
     assert len(learner._actor_optimizers) == 1 and len(learner.agent_state()) == len(policy.state_dict())
     now = chosen([policy, policy], batch.obs)
     assert (now[:, 1, 1] == 0).all() and (now[:, 0, 1] != 0).any()
-    torch.testing.assert_close(learner._chosen([policy], batch.obs), now)
+    torch.testing.assert_close(learner._of_players([policy], "units", batch.obs), now)
     same = batch.obs[:, :1].expand(-1, 2, -1)
     assert (chosen([policy, policy], same)[:, 0, 0] != chosen([policy, policy], same)[:, 1, 0]).any()
 
