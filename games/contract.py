@@ -42,6 +42,14 @@ Symmetry = Literal["", "mirror", "square"]
 MOST_STEPS = 20_000  # limit of an episode whose Spec has no `max_length`
 
 
+def _kind(dtype: str) -> str:
+    """Return numpy's letter for what a dtype holds; "V", that of none of them, for a name that numpy does not know."""
+    try:
+        return np.dtype(dtype).kind
+    except TypeError:
+        return "V"
+
+
 @dataclass(frozen=True)
 class Array:
     """Describe an observation: the shape of one player's view (the largest, where they differ) and its dtype.
@@ -141,6 +149,11 @@ class Spec:
         ):
             if not isinstance(value := getattr(self, field), kind):
                 raise UserError(f"expected {field} of '{self.name}' to be an object such as {example}, got {value!r}")
+        if _kind(self.observation.dtype) not in "biuf":
+            raise UserError(
+                f"expected the dtype of the observation of '{self.name}' to be one of real numbers, such as 'float32' "
+                f"or 'uint8', got {self.observation.dtype!r}"
+            )
         for field, words in (("payoff", Payoff), ("turns", Turns), ("symmetry", Symmetry)):
             if (value := getattr(self, field)) not in (known := get_args(words)):
                 listed = f"{', '.join(map(repr, known[:-1]))} or {known[-1]!r}"

@@ -3,11 +3,13 @@
 import json
 import shutil
 import sqlite3
+import subprocess
 
 import pytest
 
+from tests import torture
 from tests.marl.agents.test_checkpoint import flip, written
-from tests.torture import Games, Runs, _alive, _descendants, main, subjects
+from tests.torture import Games, Runs, Torture, _alive, _descendants, main, seconds_of, subjects
 
 RUNS, GAMES = Runs(), Games()
 
@@ -88,6 +90,33 @@ def test_games_are_judged_as_they_lie_there(tmp_path):
 
 def test_processes_are_found():
     assert _alive(1) and not _alive(2**22 + 1) and _descendants(2**22 + 1) == []
+
+
+def test_a_command_hangs_that_stands_still_and_not_one_that_computes(tmp_path, monkeypatch):
+    """However slowly: what another program takes of the processor is no fault of the command."""
+    told = iter([1.0, 2.0, 3.0, 3.0, 3.0, 3.0])
+    clock = iter(float(10 * n) for n in range(100))
+    monkeypatch.setattr(torture, "_cpu_seconds", lambda pids: next(told))
+    monkeypatch.setattr(torture.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(torture, "PATIENCE", 35.0)
+
+    class Command:
+        pid, waits = 2**22 + 1, 0
+
+        def wait(self, seconds):
+            self.waits += 1
+            raise subprocess.TimeoutExpired("marl", seconds)
+
+    command = Command()
+    assert Torture(subjects()["ippo"], 1, "0", tmp_path / "home")._wait(command) is None
+    assert command.waits > 4  # it was given longer than 35 seconds, as it computed
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"), [("00:00:07", 7), ("01:02:03", 3723), ("2-00:00:01", 172_801), ("3:04.50", 184.5)]
+)
+def test_cpu_times_are_read(time, seconds):
+    assert seconds_of(time) == seconds
 
 
 @pytest.mark.slow

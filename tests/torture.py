@@ -9,7 +9,9 @@ is being written (a *.partial file or folder, a growing write-ahead log), half c
     doubled       steps in a log, or games in a store, that are there twice
     mismatched    runs that are not, to the byte, the run that nothing interrupted
     refused       commands that did not go on
-    hung          processes that did not end: a command in its time, or a worker after its command was killed
+    hung          processes that did not end: a command that stood still, or a worker after its command was killed
+
+A command is given as long as it computes: other work on the machine, however much, makes no command hang.
 """
 
 import argparse
@@ -37,7 +39,8 @@ from tests.marl.training.test_train import lines, same
 
 ROOT = Path(__file__).parents[1]
 FAULTS = ("lost", "doubled", "mismatched", "refused", "hung")
-PATIENCE = 300.0  # seconds that a command may take from one kill to the next, or to its end
+PATIENCE = 300.0  # seconds in which a command, and what it started, has to compute for a second
+LONGEST = 3600.0  # CPU-seconds that a command may take to its end
 ORPHANS = 30.0  # seconds in which the workers of a killed command have to end
 
 BOARD = {"game": "openspiel:tic_tac_toe", "num_envs": 8, "evaluation": {"panel": ["random"], "seeds": 2}}
@@ -448,10 +451,16 @@ class Torture:
             )
 
     def _wait(self, process: subprocess.Popen[str]) -> int | None:
-        try:
-            return process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            return None
+        """Wait for a command; return its exit code, or None if it hangs."""
+        spent, since = 0.0, time.monotonic()
+        while time.monotonic() < since + PATIENCE and spent <= LONGEST:
+            try:
+                return process.wait(min(5.0, PATIENCE))
+            except subprocess.TimeoutExpired:
+                now = _cpu_seconds([process.pid, *_descendants(process.pid)])
+                if now != spent:
+                    spent, since = now, time.monotonic()
+        return None
 
     def _complaint(self, process: subprocess.Popen[str]) -> str:
         ended = f"exit code {process.poll()}"
@@ -476,6 +485,21 @@ def _descendants(pid: int) -> list[int]:
             yield from below(child)
 
     return list(below(pid))
+
+
+def _cpu_seconds(pids: list[int]) -> float:
+    """Return the CPU time of processes together, in whole seconds."""
+    words = ["ps", "-o", "time=", "-p", ",".join(map(str, pids))]
+    return sum(map(seconds_of, subprocess.run(words, capture_output=True, text=True).stdout.split()))
+
+
+def seconds_of(time: str) -> float:
+    """Return the seconds of a CPU time as `ps` writes it: [[days-]hours:]minutes:seconds."""
+    days, _, clock = time.rpartition("-")
+    total = 0.0
+    for part in clock.split(":"):
+        total = 60 * total + float(part)
+    return total + 86_400 * int(days or 0)
 
 
 def _alive(pid: int) -> bool:

@@ -5,6 +5,8 @@ touch. At every step each player is paid
 
     -(1 - local_ratio) * (sum over landmarks of the distance to the nearest player) - local_ratio * (own collisions)
 
+With `continuous_actions` an action is five numbers from 0 to 1, the shares of the five forces that act at once.
+
 The game never ends by its rules; the recording is truncated after `horizon` steps. Steps equal those of the original
 (https://github.com/Farama-Foundation/MPE2) up to the rounding of float64, except for players at the same point: there
 the original divides by zero, and here nothing pushes them apart.
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from games.arrays import Actions
 from games.batch import Batch
-from games.contract import Array, Discrete, Spec
+from games.contract import Array, Box, Discrete, Spec
 from games.drawing.colours import of_player
 from games.drawing.plane import Body, plane
 from games.drawing.svg import Drawing
@@ -42,7 +44,14 @@ class Spread(Batch):
 
     ACTIONS = ("none", "left", "right", "down", "up")
 
-    def __init__(self, num_envs: int, players: int = 3, local_ratio: float = 0.5, horizon: int = 25) -> None:
+    def __init__(
+        self,
+        num_envs: int,
+        players: int = 3,
+        local_ratio: float = 0.5,
+        horizon: int = 25,
+        continuous_actions: bool = False,
+    ) -> None:
         if players < 1 or horizon < 1:
             raise ValueError(f"expected at least one player and one step, got players={players}, horizon={horizon}")
         if not 0 <= local_ratio <= 1:
@@ -51,7 +60,7 @@ class Spread(Batch):
             name="spread",
             num_players=players,
             observation=Array((6 * players,)),
-            action=Discrete(5),
+            action=Box(5, 0.0, 1.0) if continuous_actions else Discrete(5),
             payoff="team" if local_ratio == 0 else "general_sum",
             turns="simultaneous",
             perfect_information=False,
@@ -61,7 +70,7 @@ class Spread(Batch):
             max_length=horizon,
         )
         super().__init__(spec, num_envs, horizon, truncate=True)
-        self.local_ratio = local_ratio
+        self.local_ratio, self.continuous_actions = local_ratio, continuous_actions
         self.position = np.zeros((num_envs, players), np.complex128)  # [E, N]
         self.velocity = np.zeros((num_envs, players), np.complex128)  # [E, N] per second
         self.landmark = np.zeros((num_envs, players), np.complex128)  # [E, N]
@@ -74,7 +83,8 @@ class Spread(Batch):
         self.velocity[envs] = 0
 
     def move(self, actions: Actions) -> NDArray[np.bool_]:
-        force = FORCE[actions] + self._pushes()
+        chosen = (actions * FORCE).sum(2) if self.continuous_actions else FORCE[actions]
+        force = chosen + self._pushes()
         self.position += self.velocity * DT
         self.velocity = self.velocity * (1 - DAMPING) + force * DT
         uncovered = distances(self.landmark, self.position).min(2).sum(1)

@@ -114,30 +114,47 @@ def convolution(inputs: int, outputs: int, generator: torch.Generator) -> nn.Con
     return layer
 
 
-class Perceptron(nn.Sequential):
-    """Layers of tanh units, then a linear layer: [B, sizes[0]] -> [B, sizes[-1]].
+Activation = Literal["tanh", "relu"]
 
-    x_k = tanh(W_k x_{k-1} + b_k),  y = W_n x_{n-1} + b_n
+
+class Perceptron(nn.Sequential):
+    """Layers of tanh units, or of ReLUs, then a linear layer: [B, sizes[0]] -> [B, sizes[-1]].
+
+    x_k = f(W_k x_{k-1} + b_k),  y = W_n x_{n-1} + b_n
 
     Weights are orthogonal, scaled by sqrt(2), and those of the last layer by `output_gain`. The gradient is
     hand-written, since automatic differentiation allocates an array for each operation.
     """
 
-    def __init__(self, sizes: Sequence[int], output_gain: float, generator: torch.Generator) -> None:
+    def __init__(
+        self, sizes: Sequence[int], output_gain: float, generator: torch.Generator, activation: Activation = "tanh"
+    ) -> None:
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(sizes[:-1]):
-            layers += [linear(inputs, outputs, 2**0.5, generator), nn.Tanh()]
+            layers += [linear(inputs, outputs, 2**0.5, generator), nn.Tanh() if activation == "tanh" else nn.ReLU()]
         super().__init__(*layers, linear(sizes[-2], sizes[-1], output_gain, generator))
+        self._activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled():
-            layers = (layer for layer in self if isinstance(layer, nn.Linear))
-            parameters = (parameter for layer in layers for parameter in (layer.weight, layer.bias))
-            output: Tensor = _Layers.apply(x, *parameters)  # type: ignore[no-untyped-call]
+            parameters = self._parameters_in_order()
+            output: Tensor = _Layers.apply(self._activation, x, *parameters)  # type: ignore[no-untyped-call]
             return output
         for layer in self:
             x = tanh_(x) if isinstance(layer, nn.Tanh) else layer(x)
         return x
+
+    def fixed(self, x: Tensor) -> Tensor:
+        """Return the same as `forward`, with a gradient for x alone, which costs half as much."""
+        fixed = (parameter.detach() for parameter in self._parameters_in_order())
+        output: Tensor = _Layers.apply(self._activation, x, *fixed)  # type: ignore[no-untyped-call]
+        return output
+
+    def _parameters_in_order(self) -> Iterator[nn.Parameter]:
+        """Yield the weights and the biases of each layer."""
+        for layer in self:
+            if isinstance(layer, nn.Linear):
+                yield from (layer.weight, layer.bias)
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -165,14 +182,18 @@ def tanh_(x: Tensor) -> Tensor:
 
 
 class _Layers(torch.autograd.Function):
-    """The layers of a perceptron with a hand-written gradient: d tanh(z) = (1 - tanh(z)^2) dz."""
+    """The layers of a perceptron with a hand-written gradient.
+
+    d tanh(z) = (1 - tanh(z)^2) dz,  d relu(z) = [z > 0] dz
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, activation: Activation, x: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.activation, act = activation, tanh_ if activation == "tanh" else torch.relu_
         weights, biases = parameters[::2], parameters[1::2]
         inputs = [x]  # of each layer
         for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-            inputs.append(tanh_(torch.addmm(bias, inputs[-1], weight.t())))
+            inputs.append(act(torch.addmm(bias, inputs[-1], weight.t())))
         ctx.save_for_backward(*inputs, *weights)
         return torch.addmm(biases[-1][:, None], weights[-1], inputs[-1].t()).t()
 
@@ -182,13 +203,18 @@ class _Layers(torch.autograd.Function):
         (d,) = grads
         layers = len(ctx.saved_tensors) // 2
         inputs, weights = ctx.saved_tensors[:layers], ctx.saved_tensors[layers:]
-        of_parameters: list[Tensor] = []
+        learns = any(ctx.needs_input_grad[2:])
+        of_parameters: list[Tensor | None] = []
         for k in reversed(range(layers)):
-            of_parameters = [_summed(d, inputs[k]), d.sum(0), *of_parameters]
+            found = (_summed(d, inputs[k]), d.sum(0)) if learns else (None, None)
+            of_parameters = [*found, *of_parameters]
             if k:
                 d = d @ weights[k]
-                torch.ops.aten.tanh_backward.grad_input(d, inputs[k], grad_input=d)
-        return (d @ weights[0] if ctx.needs_input_grad[0] else None, *of_parameters)
+                if ctx.activation == "tanh":
+                    torch.ops.aten.tanh_backward.grad_input(d, inputs[k], grad_input=d)
+                else:
+                    torch.ops.aten.threshold_backward.grad_input(d, inputs[k], 0, grad_input=d)
+        return (None, d @ weights[0] if ctx.needs_input_grad[1] else None, *of_parameters)
 
 
 def _summed(d: Tensor, x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from games.contract import Spec
 from games.keys import fold, normal
 from games.random_play import random_points
 from marl.algorithms.deterministic_gradient.networks import Actor, Units
+from marl.learning.networks import rows_by_network
 from marl.learning.rowwise import BLOCK, Rowwise
 from marl.rollout.agent import Stateless
 from marl.rollout.types import Decision, Hidden, View
@@ -17,7 +18,7 @@ NOISE, RANDOM = 0, 1
 
 
 class DeterministicAgent(Stateless):
-    """Play each player's policy.
+    """Play each player's policy; `actors` are one for each player, or one for all.
 
     In training it is played with normal noise of deviation `noise`, in half widths of the box, clipped to the bounds;
     with `uniform` any point of the box.
@@ -32,10 +33,8 @@ class DeterministicAgent(Stateless):
         if self.uniform:
             return Decision(random_points(self._spec, view.player, fold(view.key, RANDOM))), None
         units = np.empty((len(view), self._units.low.shape[1]), np.float32)
-        for player, network in enumerate(self._networks):
-            rows = np.flatnonzero(view.player == player)
-            if len(rows):
-                units[rows] = network.ask("units", view.obs[rows])
+        for rows, network in rows_by_network(view.player, self._networks):
+            units[rows] = network.ask("units", view.obs[rows], view.player[rows])
         if self.noise:
             drawn = self.noise * normal(fold(view.key, NOISE), units.shape[1])
             units = np.clip(units + drawn.astype(np.float32), -1, 1)

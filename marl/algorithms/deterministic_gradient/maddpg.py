@@ -19,12 +19,12 @@ noise is given; a player who is out has a view of zeros and plays 0; nobody gues
 decays linearly. Only complete episodes are replayed.
 """
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
@@ -44,6 +44,7 @@ from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors, Trajectory, prefixed, under
 
 Copied = TypeVar("Copied", bound=nn.Module)
+DRAWN_AT_ONCE = 16  # batches
 
 
 class MaddpgConfig(NetworksConfig):
@@ -60,26 +61,43 @@ class MaddpgConfig(NetworksConfig):
     noise_end: float = Field(0.05, ge=0)
     noise_steps: Size = 100_000  # environment steps of the linear decay
     target_update: float = Field(0.01, gt=0, le=1)  # the rate of an exponential moving average
+    centralised_gradient: bool = False  # policies are improved against each other's present actions
+    output_penalty: float = Field(0.0, ge=0)  # the weight of the squared outputs of the policies before tanh
     actor_delay: Size = 1  # updates of the critics for each of the policies
     target_noise: float = Field(0.0, ge=0)  # in half widths of the box
     target_noise_clip: PositiveFloat = 0.5
     max_grad_norm: PositiveFloat = 10.0
 
 
+@dataclass(frozen=True)
 class Batch:
     """Replayed steps as tensors: B steps, N players; views of players who are out are zeros."""
 
-    def __init__(self, trajectory: Trajectory, units: Units, device: str) -> None:
-        def tensor(array: NDArray[Any]) -> Tensor:
-            return torch.from_numpy(array).to(device)
+    obs: Tensor  # [B, N, *O]
+    next_obs: Tensor  # [B, N, *O]
+    acting: Tensor  # [B, N]
+    next_acting: Tensor  # [B, N]
+    units: Tensor  # [B, N, D] the actions taken
+    reward: Tensor  # [B, N]
+    goes_on: Tensor  # [B, N] 0 where the player's episode terminated, 1 elsewhere
 
+    @classmethod
+    def of(cls, trajectory: Trajectory, units: Units, device: str) -> "Batch":
+        """Return the steps of a trajectory of one step [2, B, ...]."""
         rows = np.concatenate([trajectory.obs, np.zeros_like(trajectory.obs[:1])])  # the row -1: no view
-        views = rows[trajectory.index]  # [2, B, N, *O]
-        self.obs, self.next_obs = tensor(views[0]), tensor(views[1])  # [B, N, *O]
-        self.acting, self.next_acting = tensor(trajectory.acting[0]), tensor(trajectory.index[1] >= 0)  # [B, N]
-        self.units = tensor(units.of(trajectory.action[0])) * self.acting[..., None]  # [B, N, D]
-        self.reward = tensor(trajectory.reward[0])  # [B, N]
-        self.goes_on = tensor(~trajectory.terminated[1]).float()  # [B, N]
+        obs, next_obs = rows[trajectory.index]
+        acting = trajectory.acting[0]
+        columns = (
+            *(obs, next_obs, acting, trajectory.index[1] >= 0),
+            *(units.of(trajectory.action[0]) * acting[..., None], trajectory.reward[0]),
+            (~trajectory.terminated[1]).astype(np.float32),
+        )
+        return cls(*(torch.from_numpy(column).to(device) for column in columns))
+
+    def parts(self, size: int) -> "Iterator[Batch]":
+        """Yield batches of so many steps each, in order."""
+        for columns in zip(*(getattr(self, field.name).split(size) for field in fields(self)), strict=True):
+            yield Batch(*columns)
 
 
 class Maddpg(Learner):
@@ -101,6 +119,8 @@ class Maddpg(Learner):
         self.critics = _critics(config, spec, key, device, 1 + max(self.critic_of))
         self.target_policies = _copies(_policies(config, spec, key, device), self.policies)
         self.target_critics = _copies(_critics(config, spec, key, device, len(self.critics)), self.critics)
+        self._players = torch.arange(spec.num_players, device=device)
+        self._numbers = torch.from_numpy(self._units.numbers).to(device)
         self._scale = 1 / 255 if spec.observation.dtype == "uint8" else 1.0
         self._actor_optimizers = [self._optimizer(policy, config.learning_rate) for policy in self.policies]
         self._critic_optimizers = [self._optimizer(critic, config.critic_learning_rate) for critic in self.critics]
@@ -134,17 +154,22 @@ class Maddpg(Learner):
         before, self.steps = self.steps, self.steps + trajectory.steps
         means = Means()
         if self.replay.num_steps >= config.batch_size:
-            for _ in range(due(before, self.steps, config.steps_per_update)):
-                self._learn(means)
+            for batch in self._batches(due(before, self.steps, config.steps_per_update)):
+                self._learn(batch, means)
         self._explore()
         counts = {"noise": self.noise, "updates": self.updates, "replay_episodes": len(self.replay)}
         return means.result() | counts
 
-    def _learn(self, means: Means) -> None:
+    def _batches(self, count: int) -> Iterator[Batch]:
+        """Yield so many batches; several are drawn at once, which takes less time."""
+        for first in range(0, count, DRAWN_AT_ONCE):
+            drawn, size = min(DRAWN_AT_ONCE, count - first), self.config.batch_size
+            steps = self.replay.sample_steps(drawn * size, fold_one(self._key, self.updates))
+            yield from Batch.of(steps, self._units, self.device).parts(size)
+
+    def _learn(self, batch: Batch, means: Means) -> None:
         """Take one step of the critics and, if it is due, of the policies and the target networks."""
-        key = fold_one(self._key, self.updates)
-        batch = Batch(self.replay.sample_steps(self.config.batch_size, key), self._units, self.device)
-        target = self.targets(batch, generator_of(stream(key, "target noise")))
+        target = self.targets(batch, generator_of(stream(fold_one(self._key, self.updates), "target noise")))
         for number, optimizer in enumerate(self._critic_optimizers):
             loss, value = self._critic_loss(number, batch, target)
             optimizer.descend(loss)
@@ -152,10 +177,10 @@ class Maddpg(Learner):
         self.updates += 1
         if self.updates % self.config.actor_delay:
             return
-        for player, optimizer in enumerate(self._actor_optimizers):
-            loss = self._actor_loss(player, batch)
-            optimizer.descend(loss)
-            means.add({"policy_loss": loss.detach()})
+        loss, value = self._actor_loss(batch)
+        for optimizer in self._actor_optimizers:
+            optimizer.step(optimizer.gradient(loss, retain_graph=True))
+        means.add({"policy_loss": -value})
         self._follow()
 
     @torch.no_grad()
@@ -168,11 +193,11 @@ class Maddpg(Learner):
     def targets(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Return y [B, N]; with `target_noise`, `generator` draws it."""
         config = self.config
-        units = torch.stack([actor.units(batch.next_obs[:, i]) for i, actor in enumerate(self.target_policies)], 1)
+        units = self._of_players(self.target_policies, "units", batch.next_obs)
         if config.target_noise:
             noise = torch.randn(units.shape, generator=generator).to(units.device) * config.target_noise
             units = (units + noise.clamp(-config.target_noise_clip, config.target_noise_clip)).clamp(-1, 1)
-        units = units * batch.next_acting[..., None] * torch.from_numpy(self._units.numbers).to(units.device)
+        units = units * batch.next_acting[..., None] * self._numbers
         views = self._views(batch.next_obs)
         values = [critic(views, units).amin(1) for critic in self.target_critics]
         value = torch.stack([values[own] for own in self.critic_of], 1)
@@ -185,12 +210,42 @@ class Maddpg(Learner):
         errors = (values - target[:, number, None]).square() * learns[:, None]
         return errors.mean(), values.detach().mean()
 
-    def _actor_loss(self, player: int, batch: Batch) -> Tensor:
-        """Return - mean Q of the actions taken, with this player's replaced by its policy's."""
-        units = batch.units.clone()
-        units[:, player] = self.policies[player].units(batch.obs[:, player])
-        value: Tensor = self.critics[self.critic_of[player]](self._views(batch.obs), units)[:, 0]
-        return -(value * batch.acting[:, player]).mean()
+    def _actor_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return a loss whose gradient is - mean Σ_i ∇_θ μ_i(o_i) ∇_{a_i} Q_i, and the mean Q of the policies' actions.
+
+        With `output_penalty` c the loss has c mean Σ_i u_i² besides, where a_i = tanh(u_i).
+
+        A player who does not act has no part in it.
+        """
+        outputs = self._of_players(self.policies, "unsquashed", batch.obs) * batch.acting[..., None]
+        units = outputs.tanh()
+        value, slope = self._slopes(batch, units.detach())
+        loss = self.config.output_penalty * outputs.square().sum() - (units * slope).sum()
+        return loss / len(units), (value * batch.acting).mean()
+
+    def _slopes(self, batch: Batch, units: Tensor) -> tuple[Tensor, Tensor]:
+        """Return Q_i [B, N], and its gradient in the action of player i [B, N, D], at the policies' actions `units`."""
+        views = self._views(batch.obs)
+        if self.config.centralised_gradient:
+            of_critic = [critic.slope(views, units) for critic in self.critics]
+            found = [of_critic[number] for number in self.critic_of]
+        else:
+            own = [(self._players == player)[None, :, None] for player in self._players]
+            found = [
+                self.critics[number].slope(views, torch.where(mine, units, batch.units))
+                for number, mine in zip(self.critic_of, own, strict=True)
+            ]
+        slopes = [slope[:, player] for player, (_, slope) in enumerate(found)]
+        return torch.stack([value for value, _ in found], 1), torch.stack(slopes, 1)
+
+    def _of_players(self, policies: Sequence[Actor], part: str, obs: Tensor) -> Tensor:
+        """Return what policies put out [B, N, D], their `units` or `unsquashed`, for views [B, N, *O]."""
+        count, players = obs.shape[:2]
+        if len(policies) == 1:
+            rows: Tensor = getattr(policies[0], part)(obs.flatten(0, 1), self._players.repeat(count))
+            return rows.unflatten(0, (count, players))
+        each = [getattr(policy, part)(obs[:, i], self._players[i].expand(count)) for i, policy in enumerate(policies)]
+        return torch.stack(each, 1)
 
     def _views(self, obs: Tensor) -> Tensor:
         """Return views [B, N, *O] as the critics see them [B, N F]."""
@@ -240,7 +295,8 @@ class Maddpg(Learner):
 
 
 def _policies(config: MaddpgConfig, spec: Spec, key: int, device: str) -> list[Actor]:
-    return [Actor(config, spec, i, stream(key, f"actor.{i}")).to(device) for i in range(spec.num_players)]
+    count = 1 if config.share_parameters else spec.num_players
+    return [Actor(config, spec, stream(key, f"actor.{i}")).to(device) for i in range(count)]
 
 
 def _critics(config: MaddpgConfig, spec: Spec, key: int, device: str, count: int) -> list[Critic]:

@@ -3,7 +3,8 @@
 Axis letters: B rows, N players, D numbers of an action, F numbers of a view.
 """
 
-from typing import cast
+from functools import partial
+from typing import Annotated, cast
 
 import numpy as np
 import torch
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from games.contract import Spec
-from marl.base.schema import Frozen, Size
-from marl.learning.networks import Network, Perceptron, generator_of
+from marl.base.schema import Frozen, InOldRecords, Size
+from marl.learning.networks import Activation, Network, Perceptron, generator_of
 
 
 class NetworksConfig(Frozen):
-    """The settings of the networks, which are layers of tanh units."""
+    """The settings of the networks."""
 
+    activation: Annotated[Activation, InOldRecords("tanh")] = "relu"  # of their layers
+    share_parameters: bool = False  # one policy for all players, with the player's index as an input
     actor_hidden: tuple[Size, ...] = (64, 64)
     critic_hidden: tuple[Size, ...] = (64, 64)
     twin_critics: bool = False
@@ -43,26 +46,32 @@ class Units:
 
 
 class Actor(Network):
-    """The policy of one player: tanh of the outputs, 0 where the player's action has no number."""
+    """The policy of one player, or of all: tanh of the outputs, 0 where a player's action has no number."""
 
-    numbers: Tensor  # [D]
+    numbers: Tensor  # [N, D]
 
-    def __init__(self, config: NetworksConfig, spec: Spec, player: int, key: int) -> None:
+    def __init__(self, config: NetworksConfig, spec: Spec, key: int) -> None:
         super().__init__(
             spec,
             spec.action_bounds[0].shape[1],
             hidden=config.actor_hidden,
             channels=(),
             encoder="mlp",
-            player_id=False,
+            player_id=config.share_parameters and spec.num_players > 1,
             output_gain=0.01,
             generator=generator_of(key),
+            body=partial(Perceptron, activation=config.activation),
         )
-        self.register_buffer("numbers", torch.from_numpy(Units(spec).numbers[player]).float(), persistent=False)
+        self.register_buffer("numbers", torch.from_numpy(Units(spec).numbers).float(), persistent=False)
 
-    def units(self, obs: Tensor) -> Tensor:
-        """Return the actions [B, D] for views [B, *O]."""
-        return cast("Tensor", self.body(self.features(obs, obs)).tanh() * self.numbers)
+    def units(self, obs: Tensor, player: Tensor) -> Tensor:
+        """Return the actions [B, D] of players [B] for views [B, *O]."""
+        return self.unsquashed(obs, player).tanh()
+
+    def unsquashed(self, obs: Tensor, player: Tensor) -> Tensor:
+        """Return the outputs [B, D] whose tanh are the actions."""
+        outputs: Tensor = self.body(self.features(obs, player))
+        return outputs * self.numbers.index_select(0, player)
 
 
 class Critic(nn.Module):
@@ -72,9 +81,17 @@ class Critic(nn.Module):
         super().__init__()
         inputs = spec.num_players * (int(np.prod(spec.observation.shape)) + spec.action_bounds[0].shape[1])
         generator, count = generator_of(key), 1 + config.twin_critics
-        self.heads = nn.ModuleList(Perceptron([inputs, *config.critic_hidden, 1], 1.0, generator) for _ in range(count))
+        sizes = [inputs, *config.critic_hidden, 1]
+        self.heads = nn.ModuleList(Perceptron(sizes, 1.0, generator, config.activation) for _ in range(count))
 
     def forward(self, views: Tensor, units: Tensor) -> Tensor:
         """Return the values [B, C] of views [B, N F] and of actions [B, N, D]."""
         features = torch.cat([views, units.flatten(1)], 1)
         return torch.cat([head(features) for head in self.heads], 1)
+
+    def slope(self, views: Tensor, units: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the values [B] of the first critic, and their gradient in the actions [B, N, D]."""
+        units = units.detach().requires_grad_()
+        value = cast("Perceptron", self.heads[0]).fixed(torch.cat([views, units.flatten(1)], 1))[:, 0]
+        (slope,) = torch.autograd.grad(value.sum(), units)
+        return value.detach(), slope

@@ -40,7 +40,7 @@ def play_original(env, position, landmark, velocity, actions) -> dict[str, np.nd
         agent.state.p_pos, agent.state.p_vel = pair(position[k]), pair(velocity[k])
         world.landmarks[k].state.p_pos = pair(landmark[k])
     steps = []
-    for joint in actions.tolist():
+    for joint in actions:
         _, *outcomes, _ = env.step(dict(zip(names, joint, strict=True)))
         steps.append([env.state(), *([outcome[name] for name in names] for outcome in outcomes)])
     return dict(zip(FIELDS, map(np.array, zip(*steps, strict=True)), strict=True))
@@ -53,7 +53,8 @@ def pair(place: complex) -> np.ndarray:
 def assert_as_original(venv: Spread, actions) -> np.ndarray:
     """Play actions [T, E, N] here and in mpe2 from where `venv` is; return the rewards [T, E, N]."""
     spread = pytest.importorskip("mpe2.simple_spread_v3")
-    env = spread.parallel_env(N=venv.spec.num_players, local_ratio=venv.local_ratio)
+    options = {"local_ratio": venv.local_ratio, "continuous_actions": venv.continuous_actions}
+    env = spread.parallel_env(N=venv.spec.num_players, **options)
     starts = np.stack([venv.position, venv.landmark, venv.velocity], axis=1)  # [E, 3, N]
     ours = play(venv, actions)
     for e, start in enumerate(starts):
@@ -72,6 +73,13 @@ def test_episodes_are_the_originals(players, local_ratio, room, episodes):
     reward = assert_as_original(venv, actions)
     if local_ratio == 1:
         assert (reward < -1).any()  # somebody collides with two at once
+
+
+def test_continuous_episodes_are_the_originals():
+    venv = Spread(20, continuous_actions=True)
+    venv.reset(np.arange(20, dtype=np.uint64))
+    venv.position *= 0.4
+    assert_as_original(venv, np.random.default_rng(0).random((25, 20, 3, 5), np.float32))
 
 
 def test_opening_views_are_the_originals():
@@ -113,6 +121,12 @@ def test_actions():
     assert [venv.action_name(0, 0, a) for a in range(5)] == ["none", "left", "right", "down", "up"]
 
 
+def test_continuous_actions_are_shares_of_the_forces():
+    venv = place(Spread(1, players=2, continuous_actions=True), [-2, 2], [0, 0])
+    venv.step(np.array([[[1, 0.5, 0, 0.25, 0.75], [0.3, 1, 1, 0, 1]]], np.float32))  # 5 each way for 0.1 seconds
+    assert_allclose(venv.velocity, [[-0.25 + 0.25j, 0.5j]], atol=1e-6)
+
+
 def test_players_in_the_same_place_do_not_push():
     venv = place(Spread(1), [0, 0, 0.5], [0, 1, 1j])
     step = venv.step(np.zeros((1, 3), int))
@@ -127,7 +141,9 @@ def test_the_recording_is_cut_at_the_horizon():
     assert not played["terminated"].any() and venv.timestep.first.all()
 
 
-@pytest.mark.parametrize("reference", ["(players=3)", "(players=1)", "(players=9)", "(local_ratio=0)"])
+@pytest.mark.parametrize(
+    "reference", ["(players=3)", "(players=1)", "(players=9)", "(local_ratio=0)", "(continuous_actions=true)"]
+)
 def test_conformance(reference):
     report = check_game(SPREAD + reference)
     assert report.passed, str(report)

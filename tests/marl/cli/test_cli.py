@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from games.contract import Array, Box, Spec
+from games.batch import Batch
+from games.contract import Array, Box, Discrete, Spec
 from games.errors import UserError
 from marl.agents import checkpoint
 from marl.algorithms.policy_gradient.ippo import Ippo
@@ -198,6 +199,82 @@ def test_bad_input(folder, marl, command, reason):
     else:  # a group of commands alone prints its help
         assert "Usage" in printed + complaint and "marl: " not in complaint
     assert contents(folder) == before
+
+
+SHOWS, LINE = "tests.games.test_spaces:Shows", "tests.marl.cli.test_cli:Line"
+BOTH_KINDS = "expected actions all discrete, or all boxes of floats between finite bounds"
+NOT_FOR = [  # a learner, a game, and why the learner cannot learn it
+    ("maddpg", f"{SHOWS}(action=three, other=uneven)", BOTH_KINDS),
+    ("mappo", f"{SHOWS}(action=uneven, other=three)", BOTH_KINDS),
+    ("ippo", f"{SHOWS}(action=unbounded)", "scale_actions(low=-1, high=1)'"),
+    ("maddpg", f"{SHOWS}(action=half)", "scale_actions(low=-1, high=1)'"),
+    ("maddpg", f"{SHOWS}(action=levels)", "Shows(action='levels') | flatten_actions'"),
+    ("mappo", f"{LINE}(high=inf)", "expected finite bounds of the actions of 'line', low first"),
+    ("mappo", f"{LINE}(high=-2)", "expected finite bounds of the actions of 'line', low first"),
+    ("maddpg", f"{LINE}(dtype=complex64)", "to be one of real numbers, such as 'float32' or 'uint8', got 'complex64'"),
+    ("mappo", f"{LINE}(dtype=float33)", "to be one of real numbers, such as 'float32' or 'uint8', got 'float33'"),
+    ("mappo", f"{LINE}(dtype=object)", "to be one of real numbers, such as 'float32' or 'uint8', got 'object'"),
+    ("maddpg", "spread", "maddpg needs continuous actions, and those of 'spread' are discrete: choose mappo"),
+    ("maddpg", "openspiel:tic_tac_toe", "maddpg needs continuous actions"),
+    ("qmix", "spread(continuous_actions=true) | team_reward", "discrete actions"),
+    ("conditional_mappo", "spread(continuous_actions=true) | team_reward", "conditional_mappo needs discrete actions"),
+    ("conditional_mappo", "spread", "'spread' is general_sum: choose ippo or mappo, or append ' | team_reward'"),
+    ("happo", "openspiel:tic_tac_toe", "'openspiel:tic_tac_toe' is zero_sum: choose ippo or mappo"),
+    ("qmix", "spread", "team_reward"),
+    ("minimax_dqn", "spread", "zero-sum"),
+    ("alphazero", "spread(continuous_actions=true)", "alphazero needs positions to search, and 'spread' has none"),
+    ("loqa", "spread(continuous_actions=true)", ""),
+]
+
+
+class Line(Batch):
+    """One player chooses a number from -1 to `high`."""
+
+    def __init__(self, num_envs, high=1.0, dtype="float32"):
+        action = Box(1, -1.0, float(high))
+        super().__init__(
+            Spec("line", 1, Array((1,), dtype), action, "team", "simultaneous", True, False, False), num_envs, 3, False
+        )
+
+    def open(self, envs):
+        pass
+
+    def move(self, actions):
+        return np.zeros(self.num_envs, bool)
+
+    def look(self):
+        pass
+
+
+class Torn(Line):
+    """It says that it is a team's, and pays its members differently."""
+
+    def __init__(self, num_envs):
+        spec = Spec("torn", 2, Array((1,)), Discrete(2), "team", "simultaneous", True, False, False)
+        Batch.__init__(self, spec, num_envs, 3, False)
+
+    def move(self, actions):
+        self.timestep.reward[:] = [0, 1]
+        return super().move(actions)
+
+
+@pytest.mark.parametrize(("learner", "game", "reason"), NOT_FOR)
+def test_a_game_that_does_not_fit_is_refused(folder, marl, learner, game, reason):
+    """In one sentence, before anything is written."""
+    (folder / "other.yaml").write_text(json.dumps(CONFIG | {"game": game, "algorithm": {"name": learner}}))
+    before = contents(folder)
+    exit_code, printed, complaint = marl("train", "other.yaml", "--run-dir", "run", "--set", "evaluation.panel=[self]")
+    assert exit_code == 2 and reason in one_sentence(complaint), complaint
+    assert printed == "" and contents(folder) == before
+
+
+@pytest.mark.parametrize("learner", ["happo", "conditional_mappo", "qmix", "mappo"])
+def test_a_team_whose_members_are_paid_differently_fails(folder, marl, learner):
+    """It shows in play, so it is a failure of the run."""
+    game = "tests.marl.cli.test_cli:Torn"
+    (folder / "torn.yaml").write_text(json.dumps(CONFIG | {"game": game, "algorithm": {"name": learner}}))
+    exit_code, _, complaint = marl("train", "torn.yaml", "--run-dir", "run", "--set", "evaluation.panel=[self]")
+    assert exit_code == 1 and "paid members of a team differently (pay all the same" in one_sentence(complaint)
 
 
 def test_bad_input_of_a_process(folder):

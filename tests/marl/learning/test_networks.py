@@ -127,9 +127,10 @@ def test_tanh_is_torchs():
     torch.testing.assert_close(tanh_(x.clone()), torch.tanh(x), atol=3e-7, rtol=0)
 
 
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("sizes", [(5, 3), (4, 8, 1), (21, 64, 64, 5), (70, 16, 32, 20)])
-def test_the_gradient_of_a_perceptron_is_autograds(sizes):
-    made = Perceptron(sizes, 1.0, torch.Generator().manual_seed(1))
+def test_the_gradient_of_a_perceptron_is_autograds(sizes, activation):
+    made = Perceptron(sizes, 1.0, torch.Generator().manual_seed(1), activation)
     plain = torch.nn.Sequential(*made)
     x, weight = drawn(37, sizes[0]).requires_grad_(), drawn(37, sizes[-1], seed=2)
     outputs = [network(x) for network in (made, plain)]
@@ -140,6 +141,10 @@ def test_the_gradient_of_a_perceptron_is_autograds(sizes):
     found, expected = (torch.autograd.grad((output * weight).sum(), wanted) for output in outputs)
     for ours, torchs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, torchs, atol=1e-4, rtol=1e-4)
+    output = made.fixed(x)
+    torch.testing.assert_close(output, outputs[0], atol=0, rtol=0)
+    (of_inputs,) = torch.autograd.grad((output * weight).sum(), x)
+    torch.testing.assert_close(of_inputs, found[0], atol=0, rtol=0)
 
 
 def test_the_gradients_of_a_log_probability_and_of_the_entropy_are_autograds():

@@ -26,15 +26,16 @@ def player(venv=None, **settings):
 
 
 def batch_of(learner, count=64):
-    return Batch(learner.replay.sample_steps(count, 5), learner._units, "cpu")
+    return Batch.of(learner.replay.sample_steps(count, 5), learner._units, "cpu")
 
 
-@pytest.mark.parametrize("team", [False, True])
-def test_it_learns_to_aim(team):
+@pytest.mark.parametrize("settings", [None, {}, {"share_parameters": True, "centralised_gradient": True}])
+def test_it_learns_to_aim(settings):
     """Two players of different boxes, paid for themselves or together; TD3's options in a team."""
-    venv = TeamReward(Aim(16)) if team else Aim(16)
-    learner = player(venv, **(TD3 if team else {})).learner
-    mine = player(venv, **(TD3 if team else {}))
+    venv = Aim(16) if settings is None else TeamReward(Aim(16))
+    settings = {} if settings is None else TD3 | settings
+    learner = player(venv, **settings).learner
+    mine = player(venv, **settings)
     before = mean_return(venv, learner.agent())
     mine.learn(24)
     assert before < -1.2 and mean_return(venv, mine.learner.agent()) > -0.5
@@ -55,13 +56,17 @@ def test_targets_by_hand():
     target = learner.targets(batch, generator_of(0))
     torch.testing.assert_close(target[ends], batch.reward[ends])
     with torch.no_grad():
-        units = [policy.units(batch.next_obs[:, i]) for i, policy in enumerate(learner.target_policies)]
-        units = torch.stack(units, 1) * batch.next_acting[..., None]
+        units = chosen(learner.target_policies, batch.next_obs) * batch.next_acting[..., None]
         features = torch.cat([batch.next_obs.flatten(1), units.flatten(1)], 1)
         for i, critic in enumerate(learner.target_critics):
             value = torch.minimum(*(head(features)[:, 0] for head in critic.heads))
             expected = batch.reward[:, i] + 0.5 * value * batch.goes_on[:, i]
             torch.testing.assert_close(target[:, i], expected)
+
+
+def chosen(policies, obs):
+    units = [policy.units(obs[:, i], torch.full((len(obs),), i)) for i, policy in enumerate(policies)]
+    return torch.stack(units, 1)
 
 
 def test_target_noise_is_clipped_and_stays_in_the_box():
@@ -83,7 +88,7 @@ def test_policies_change_as_often_as_they_are_to():
     for _ in range(6):
         before = [parameter.clone() for parameter in learner.policies[0].parameters()]
         target = learner.target_critics[0].heads[0][0].weight.clone()
-        learner._learn(Ignored())
+        learner._learn(batch_of(learner), Ignored())
         moved = any(not torch.equal(a, b) for a, b in zip(before, learner.policies[0].parameters(), strict=True))
         assert moved == (not torch.equal(target, learner.target_critics[0].heads[0][0].weight))
         changed.append(moved)
@@ -95,18 +100,41 @@ class Ignored:
         pass
 
 
-def test_a_policys_gradient_is_that_of_its_own_action():
-    """Others' actions are those replayed: their policies get none."""
-    mine = player()
+@pytest.mark.parametrize("team", [False, True])
+@pytest.mark.parametrize("centralised", [False, True])
+def test_the_gradient_of_a_policy_is_that_of_its_own_action(team, centralised):
+    """- mean Q_i, differentiated for policy i alone; others act as replayed, or as their policies do now."""
+    mine = player(TeamReward(Aim(16)) if team else None, centralised_gradient=centralised, twin_critics=True)
     mine.learn(2)
-    learner = mine.learner
-    loss = learner._actor_loss(1, batch_of(learner))
-    other, own = (
-        torch.autograd.grad(loss, list(policy.parameters()), allow_unused=True, retain_graph=True)
-        for policy in learner.policies
-    )
-    assert all(part is None for part in other) and any(part.abs().sum() > 0 for part in own)
-    assert (own[-2][1] == 0).all()  # the padding of player 1
+    learner, batch = mine.learner, batch_of(mine.learner)
+    loss, value = learner._actor_loss(batch)
+    now, values = chosen(learner.policies, batch.obs), []
+    for i, policy in enumerate(learner.policies):
+        units = (now.detach() if centralised else batch.units).clone()
+        units[:, i] = now[:, i]
+        q = learner.critics[learner.critic_of[i]](batch.obs.flatten(1), units)[:, 0]
+        own = list(policy.parameters())
+        expected = torch.autograd.grad(-(q * batch.acting[:, i]).mean(), own, retain_graph=True)
+        for got, wanted in zip(torch.autograd.grad(loss, own, retain_graph=True), expected, strict=True):
+            torch.testing.assert_close(got, wanted)
+        assert any(part.abs().sum() > 0 for part in expected)
+        values.append((q * batch.acting[:, i]).mean().detach())
+    torch.testing.assert_close(value, torch.stack(values).mean())
+    assert (torch.autograd.grad(loss, learner.policies[1].body[-1].weight)[0][1] == 0).all()  # player 1's padding
+
+
+def test_one_policy_for_all_knows_who_plays():
+    """Its gradient is the sum of those of all players, and each player's action has its own numbers."""
+    mine = player(share_parameters=True)
+    mine.learn(2)
+    learner, batch = mine.learner, batch_of(mine.learner)
+    (policy,) = learner.policies
+    assert len(learner._actor_optimizers) == 1 and len(learner.agent_state()) == len(policy.state_dict())
+    now = chosen([policy, policy], batch.obs)
+    assert (now[:, 1, 1] == 0).all() and (now[:, 0, 1] != 0).any()
+    torch.testing.assert_close(learner._of_players([policy], "units", batch.obs), now)
+    same = batch.obs[:, :1].expand(-1, 2, -1)
+    assert (chosen([policy, policy], same)[:, 0, 0] != chosen([policy, policy], same)[:, 1, 0]).any()
 
 
 def test_a_team_has_one_critic():
