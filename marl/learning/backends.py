@@ -193,8 +193,10 @@ def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
         raise NotImplementedError(f"there is no translation of {module}")
 
     def unflattened(x: Any, dim: int, sizes: tuple[int, ...]) -> Any:
-        kept = dim % len(x.get_partial_shape())
-        return op.reshape(x, op.constant(np.array([0] * kept + list(sizes))), special_zero=True)
+        axes = len(
+            (x.output(0) if hasattr(x, "output") else x).get_partial_shape()
+        )  # of a node, or of one of its outputs
+        return op.reshape(x, op.constant(np.array([0] * (dim % axes) + list(sizes))), special_zero=True)
 
     def reduced(reduce: Callable[..., Any]) -> Callable[..., Any]:
         return lambda x, axis, keepdim=False: reduce(x, op.constant(np.array([axis])), keep_dims=keepdim)
