@@ -105,8 +105,13 @@ class Team(nn.Module):
             for p in range(count)
         )
 
-    def forward(self, packed: Packed) -> tuple[Tensor, Tensor]:
-        """Return outputs [R, F] and features [R, H] for packed rows."""
+    def forward(self, packed: Packed, action_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return predictions for each action [R, A] or [R, A, K], and features [R, H], for packed rows."""
         parts = packed.inputs.split([sum(sizes) for sizes in packed.blocks])
         done = [net(part, sizes) for net, part, sizes in zip(self.networks, parts, packed.blocks, strict=True)]
-        return done[0] if len(done) == 1 else (torch.cat([o for o, _ in done]), torch.cat([f for _, f in done]))
+        outputs, features = done[0] if len(done) == 1 else (torch.cat(parts) for parts in zip(*done, strict=True))
+        return self.action_values(outputs, action_mask), features
+
+    def utilities(self, predicted: Tensor) -> Tensor:
+        """Return the utilities [R, A] of predictions for each action."""
+        return self.action_values.head.mean(predicted)

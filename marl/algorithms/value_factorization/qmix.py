@@ -141,6 +141,11 @@ class Ordinal(nn.Module):
         return torch.cat([less[:, :1], inner, more[:, -1:]], 1)[:, None]
 
 
+def threshold_network(inputs: int, hidden: int, count: int, generator: torch.Generator) -> nn.Sequential:
+    """Build the `of_state` of an Ordinal: its outputs are near 0 in the beginning."""
+    return nn.Sequential(linear(inputs, hidden, 1.0, generator), nn.ReLU(), linear(hidden, count, 0.01, generator))
+
+
 class Attention(nn.Module):
     """AERIAL's substitute for the state: attention over the agents' hidden states [B, N, H] -> [B, H] (section 4.2).
 
@@ -194,8 +199,8 @@ class ValueFactorization(TeamLearner):
     def mixer(self, key: int) -> nn.Module:
         """Build the mixer, from utilities [B, N] and its state to values [B, M]; `key` draws its weights."""
 
-    def of_state(self, outputs: int, generator: torch.Generator) -> nn.Module | None:
-        """Build a network from the mixer's state to `outputs` numbers, if it has one."""
+    def thresholds(self, count: int, generator: torch.Generator) -> nn.Module | None:
+        """Build the network from the mixer's state to `count` thresholds of a distribution, if there is a state."""
         return None
 
     def mixer_state(self, batch: EpisodeBatch, features: Tensor) -> Tensor:
@@ -213,7 +218,7 @@ class ValueFactorization(TeamLearner):
         mixer = self.mixer(key)
         if self.independent or isinstance(self.head, Scalar):
             return mixer
-        return Ordinal(mixer, self.head, self.of_state(self.head.bins - 1, generator_of(stream(key, "thresholds"))))
+        return Ordinal(mixer, self.head, self.thresholds(self.head.bins - 1, generator_of(stream(key, "thresholds"))))
 
     def build(self) -> Team:
         self.head = head_of(self.config, self.spec).to(self.device)
@@ -224,14 +229,12 @@ class ValueFactorization(TeamLearner):
         return self.team
 
     def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
-        outputs, features = self.team(batch.packed)  # [R, F], [R, H]
-        predicted = self.team.action_values(outputs, batch.action_mask)  # [R, A], or [R, A, K] if independent
-        mixed = self.mix(batch.taken(predicted), self.mixer_state(batch, features))  # [B, M], or [B, M, K]
+        predicted, features = self.team(batch.packed, batch.action_mask)  # [R, A] or [R, A, K], [R, H]
+        mixed = self.mix(batch.taken(predicted), self.mixer_state(batch, features))  # [B, M] or [B, M, K]
         with torch.no_grad():
-            q, value = self.utilities(predicted.detach()), self.head.mean(mixed.detach())  # [R, A], [B, M]
-            outputs, features = self.target_team(batch.packed)
-            predicted_target = self.target_team.action_values(outputs, batch.action_mask)
-            best = batch.greedy(q if self.config.double_q else self.utilities(predicted_target))  # [R]
+            q, value = self.team.utilities(predicted.detach()), self.head.mean(mixed.detach())  # [R, A], [B, M]
+            predicted_target, features = self.target_team(batch.packed, batch.action_mask)
+            best = batch.greedy(q if self.config.double_q else self.team.utilities(predicted_target))  # [R]
             state = self.mixer_state(batch, features)
             value_target = self.head.mean(self.target_mix(batch.chosen_rows(predicted_target, best), state))
             target = batch.targets(value_target, gamma=self.config.gamma, td_lambda=self.config.td_lambda)
@@ -248,34 +251,25 @@ class ValueFactorization(TeamLearner):
         self.update_targets((self.target_team, self.team), (self.target_mix, self.mix))
         return metrics
 
-    def utilities(self, predicted: Tensor) -> Tensor:
-        """Return the utilities [R, A] of predictions for each action."""
-        return self.team.action_values.head.mean(predicted)
-
-
-def of_flat(inputs: int, hidden: int, outputs: int, generator: torch.Generator) -> nn.Sequential:
-    """Build a layer of ReLUs and a linear one, whose outputs are near 0 in the beginning."""
-    return nn.Sequential(linear(inputs, hidden, 1.0, generator), nn.ReLU(), linear(hidden, outputs, 0.01, generator))
-
 
 def head_of(config: ValueFactorizationConfig, spec: Spec) -> ValueHead:
-    """Return the value head; raises UserError where the range of its returns is not known."""
-    bounds = config.value_range
-    if bounds == "auto":
-        if config.value_head != "scalar" and config.standardise_rewards:
-            raise UserError(
-                f"value_head: {config.value_head} needs the range of the returns, and that of standardised rewards is "
-                "not known; set value_range: [lowest, highest], or standardise_rewards: false"
-            )
-        if config.value_head != "scalar" and (
-            spec.return_bounds is None or spec.return_bounds[0] == spec.return_bounds[1]
-        ):
-            raise UserError(
-                f"value_head: {config.value_head} needs the range of the returns, and the Spec of '{spec.name}' has "
-                f"return_bounds {spec.return_bounds}; set value_range: [lowest, highest]"
-            )
-        bounds = spec.return_bounds or (0.0, 1.0)
-    return value_head(config, bounds)
+    """Return the value head; raises UserError where the range of a distribution's returns is not known."""
+    if config.value_head == "scalar":
+        return Scalar()
+    if config.value_range != "auto":
+        return value_head(config, config.value_range)
+    unknown = f"value_head: {config.value_head} needs the range of the returns"
+    if config.standardise_rewards:
+        raise UserError(
+            f"{unknown}, and that of standardised rewards is not known; set value_range: [lowest, highest], or "
+            "standardise_rewards: false"
+        )
+    if spec.return_bounds is None or spec.return_bounds[0] == spec.return_bounds[1]:
+        raise UserError(
+            f"{unknown}, and the Spec of '{spec.name}' has return_bounds {spec.return_bounds}; set value_range: "
+            "[lowest, highest]"
+        )
+    return value_head(config, spec.return_bounds)
 
 
 class Iql(ValueFactorization):
@@ -305,8 +299,8 @@ class Qmix(ValueFactorization):
     def mixer(self, key: int) -> nn.Module:
         return Monotone(self.config, self.spec.num_players, self.state_size, generator_of(key))
 
-    def of_state(self, outputs: int, generator: torch.Generator) -> nn.Module:
-        return of_flat(self.state_size, self.config.mixing_hidden, outputs, generator)
+    def thresholds(self, count: int, generator: torch.Generator) -> nn.Module:
+        return threshold_network(self.state_size, self.config.mixing_hidden, count, generator)
 
 
 class Aerial(ValueFactorization):
@@ -318,10 +312,10 @@ class Aerial(ValueFactorization):
     def mixer(self, key: int) -> nn.Module:
         return MonotoneOfHidden(self.config, self.spec.num_players, generator_of(key))
 
-    def of_state(self, outputs: int, generator: torch.Generator) -> nn.Module:
-        size = self.config.hidden
-        attention = Attention(size, generator)
-        return nn.Sequential(attention, of_flat(size, self.config.mixing_hidden, outputs, generator))
+    def thresholds(self, count: int, generator: torch.Generator) -> nn.Module:
+        config = self.config
+        attention = Attention(config.hidden, generator)
+        return nn.Sequential(attention, threshold_network(config.hidden, config.mixing_hidden, count, generator))
 
     def mixer_state(self, batch: EpisodeBatch, features: Tensor) -> Tensor:
         return batch.seats(features.detach())

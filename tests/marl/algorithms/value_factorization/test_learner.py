@@ -87,7 +87,7 @@ class TestTargets:
             target_update=10,
         )
         batch = made.batch()
-        q = made.mix(batch.taken(made.team(batch.packed)[0]), batch.global_state)[0, 0]
+        q = made.mix(batch.taken(made.team(batch.packed, batch.action_mask)[0]), batch.global_state)[0, 0]
         assert q.item() == pytest.approx(expected, abs=0.4)
 
 
@@ -116,8 +116,8 @@ def test_utilities_are_the_same_in_acting_and_in_training(game, kind, changes):
     made, _ = trained(kind, game, **changes)
     trajectory = made.replay.sample(8, 1)
     batch = made.lay_out(trajectory)
-    predicted = made.team.action_values(made.team(batch.packed)[0], batch.action_mask)
-    unrolled = batch.seats(made.utilities(predicted)).detach().numpy()  # [B, N, A]
+    predicted = made.team(batch.packed, batch.action_mask)[0]
+    unrolled = batch.seats(made.team.utilities(predicted)).detach().numpy()  # [B, N, A]
     real = batch._inside
     agent = Recorded(made.team, "cpu")
     players = made.spec.num_players
