@@ -314,6 +314,9 @@ def subjects() -> dict[str, Subject]:
         "algorithm": {"name": "mappo", "hidden": [8], "recurrent": True, "hidden_size": 8},
     }
     trained["mappo-recurrent"] = trained["mappo"] | memory
+    for name in ("qmix", "alphazero"):
+        distribution = trained[name]["algorithm"] | {"value_head": "hl_gauss"}
+        trained[f"{name}-distribution"] = trained[name] | {"algorithm": distribution}
     trained["search-2-workers"] = trained["alphazero"] | {"rollout_workers": 2}
     past = {"agents": ["random"], "past": {"window": 3, "draw": "prioritised", "weight": 2}, "share": 0.75}
     trained["past"] = trained["ippo"] | {"opponents": past}

@@ -192,7 +192,13 @@ def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
             return flattened(x, module.start_dim)
         raise NotImplementedError(f"there is no translation of {module}")
 
-    def extreme(reduce: Callable[..., Any]) -> Callable[..., Any]:
+    def unflattened(x: Any, dim: int, sizes: tuple[int, ...]) -> Any:
+        axes = len(
+            (x.output(0) if hasattr(x, "output") else x).get_partial_shape()
+        )  # of a node, or of one of its outputs
+        return op.reshape(x, op.constant(np.array([0] * (dim % axes) + list(sizes))), special_zero=True)
+
+    def reduced(reduce: Callable[..., Any]) -> Callable[..., Any]:
         return lambda x, axis, keepdim=False: reduce(x, op.constant(np.array([axis])), keep_dims=keepdim)
 
     functions: dict[Any, Callable[..., Any]] = {
@@ -200,13 +206,17 @@ def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
         torch.tanh: op.tanh,
         torch.cat: lambda tensors, dim: op.concat(list(tensors), dim),
         operator.add: lambda a, b: op.add(operand(a), operand(b)),
+        operator.mul: lambda a, b: op.multiply(operand(a), operand(b)),
         operator.sub: lambda a, b: op.subtract(operand(a), operand(b)),
         operator.truediv: lambda a, b: op.divide(operand(a), operand(b)),
         operator.getitem: lambda parts, index: parts[index],
         "flatten": flattened,
         "split": lambda x, sizes, dim: op.variadic_split(x, op.constant(dim), op.constant(sizes)).outputs(),
-        "amin": extreme(op.reduce_min),
-        "amax": extreme(op.reduce_max),
+        "amin": reduced(op.reduce_min),
+        "amax": reduced(op.reduce_max),
+        "sum": reduced(op.reduce_sum),
+        "softmax": lambda x, dim: op.softmax(x, dim),
+        "unflatten": unflattened,
         "view_as": lambda x, like: op.reshape(x, op.shape_of(like), special_zero=False),
     }
     modules = dict(network.named_modules())
@@ -220,6 +230,8 @@ def translated(network: nn.Module, part: str, shape: tuple[int, ...]) -> Any:
             inputs.append(made[node])
         elif node.op == "output":
             output = args[0]
+        elif node.op == "get_attr":
+            made[node] = constant(operator.attrgetter(node.target)(network))
         elif node.op == "call_module":
             made[node] = layer(modules[node.target], *args)
         else:

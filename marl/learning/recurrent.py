@@ -186,8 +186,3 @@ class AgentNetwork(nn.Module):
         features = functional.relu(self.encode(inputs))
         features = self.remember.step(features, hidden) if self.remember else functional.relu(self.think(features))  # type: ignore[misc]
         return self.choose(features), features
-
-    def decide(self, inputs: Tensor, hidden: Tensor) -> Tensor:
-        """Return outputs for rows [B, I], concatenated with the next hidden states of a GRU: [B, outputs (+ H)]."""
-        outputs, features = self.step(inputs, hidden)
-        return torch.cat([outputs, features], 1) if self.remember else outputs

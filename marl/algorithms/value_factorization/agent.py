@@ -46,13 +46,13 @@ class TeamAgent:
         return log_probs_of((1 - self.epsilon) * chosen + self.epsilon * explored), after
 
     def _ask(self, view: View, hidden: Hidden) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        """Return the networks' outputs [B, A], and the next hidden states without the action."""
+        """Return the networks' utilities [B, A], and the next hidden states without the action."""
         outputs = np.empty(view.action_mask.shape, np.float32)
         after: NDArray[Any] = np.empty_like(hidden)
         seen = (torch.from_numpy(array) for array in (view.obs, view.player, hidden[:, 0].astype(np.int64) - 1))
         inputs = self._inputs(*seen).numpy()
         for rows, network in rows_by_network(view.player, self._networks):
-            out = network.ask("decide", inputs[rows], hidden[rows, 1:])
+            out = network.ask("decide", inputs[rows], hidden[rows, 1:], view.action_mask[rows])
             outputs[rows] = out[:, : view.action_mask.shape[1]]
             after[rows, 1:] = out[:, view.action_mask.shape[1] :]
         return outputs, after

@@ -100,8 +100,18 @@ class EpisodeBatch:
         return seats.flatten(0, 1)[self._cell]
 
     def taken(self, rows: Tensor) -> Tensor:
-        """Select from outputs [R, A] those of the actions taken [B, N]; 0 where the player did not act."""
-        return self.seats(rows.gather(1, self.action[:, None])[:, 0] * self.acts)
+        """Select from values [R, A, ...] those of the actions taken [B, N, ...]; 0 where the player did not act."""
+        acts = self.acts.view(-1, *[1] * (rows.ndim - 2))
+        return self.seats(self._of_action(rows, self.action) * acts)
+
+    def chosen_rows(self, rows: Tensor, action: Tensor) -> Tensor:
+        """Select from values [R, A, ...] those of each row's action [R]: [B, N, ...]."""
+        return self.seats(self._of_action(rows, action))
+
+    def _of_action(self, rows: Tensor, action: Tensor) -> Tensor:
+        """Select from values [R, A, ...] those of an action for each row [R]: [R, ...]."""
+        index = action.view(-1, 1, *[1] * (rows.ndim - 2)).expand(-1, 1, *rows.shape[2:])
+        return rows.gather(1, index)[:, 0]
 
     def chosen(self, rows: Tensor, joint: Tensor) -> Tensor:
         """Select from outputs [R, A] those of joint actions [B, N]: [B, N]; 0 where the player had no observation."""

@@ -270,13 +270,13 @@ class ConcaveQ(TeamLearner):
         return self.policy
 
     def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
-        q, _ = self.team(batch.packed)  # [R, A] utilities
-        central, _ = self.central(batch.packed)  # [R, A] those of Q*
-        logits, _ = self.policy(batch.packed)
+        q, _ = self.team(batch.packed, batch.action_mask)  # [R, A] utilities
+        central, _ = self.central(batch.packed, batch.action_mask)  # [R, A] those of Q*
+        logits, _ = self.policy(batch.packed, batch.action_mask)
         weights = self.mixer.weights(batch.global_state)
         with torch.no_grad():
             best, gap = self.select(batch, weights, q, logits)  # û [B, N]
-            central_target, _ = self.central_target(batch.packed)
+            central_target, _ = self.central_target(batch.packed, batch.action_mask)
             value_target = self.mix_target(batch.chosen(central_target, best), batch.global_state)
             target = batch.targets(value_target, gamma=self.config.gamma, td_lambda=self.config.td_lambda)
             value_best = self.mix(batch.chosen(central, best), batch.global_state)

@@ -89,6 +89,11 @@ class TeamLearner(Learner):
         self._plays = self.build()
         self._actor = self.Plays(self._plays, device, explores=True)
 
+    @classmethod
+    def networks(cls, config: TeamLearnerConfig, spec: Spec, key: int) -> Team:
+        """Build the networks that play; `key` draws their weights."""
+        return Team(config, spec, key)
+
     @abstractmethod
     def build(self) -> Team:
         """Build the networks and their `optimizers`; return the networks that play."""
@@ -198,7 +203,7 @@ class TeamLearner(Learner):
         if not 0 <= epsilon <= 1:
             raise UserError(f"epsilon is a share of uniform actions, 0 to 1, got {epsilon}")
         with to_be_loaded():
-            team = Team(config, spec, 0).to(device)
+            team = cls.networks(config, spec, 0).to(device)
         team.load_state_dict(state)
         agent = cls.Plays(team, device)
         agent.epsilon = epsilon

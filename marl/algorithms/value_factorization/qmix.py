@@ -12,31 +12,55 @@ They differ in the mixer and in its inputs. Each minimises
 over whole episodes, with target networks ' and, in double-Q (van Hasselt et al. 2016), u' chosen by the online ones.
 Since f is monotone, the joint argmax consists of each agent's own argmax: training is centralised, execution is not.
 
+With a `value_head` other than `scalar` a distribution Z of returns is learned, by cross-entropy. IQL's agents have one
+for each action. Of a team's Z, which has the boundaries e_k between its bins, the mixer gives m in
+
+    P(Z > e_k | τ, u; s) = sigmoid(m - c_k(s)),   m = f(Q_1 .. Q_N; s),   c_1(s) < c_2(s) < ..,   Q_tot = E[Z]
+
+(McCullagh 1980: the cumulative logit model). Q_tot increases with m, so each agent's own argmax is still its part of
+the joint one.
+
 Deviations, all for games with turns, deaths and truncation: a player who does not act has utility 0 in Q_tot; the
 discount counts the team's decisions; a truncated episode bootstraps from its final observations. They make no
 difference in PyMARL's games.
 """
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 from torch import Tensor, nn
 from torch.nn import functional
 
+from games.contract import Spec
+from games.errors import UserError
+from games.keys import stream
 from marl.algorithms.value_factorization.batch import EpisodeBatch
 from marl.algorithms.value_factorization.diagnostics import action_gap
 from marl.algorithms.value_factorization.learner import TeamLearner, TeamLearnerConfig
 from marl.algorithms.value_factorization.networks import Team
 from marl.base.schema import Size
 from marl.learning.networks import generator_of, linear, mlp
+from marl.learning.value_heads import Distribution, Scalar, ValueHead, ValueHeadConfig, value_head
 
 
-class ValueFactorizationConfig(TeamLearnerConfig):
+def _increasing(bounds: tuple[float, float]) -> tuple[float, float]:
+    if not bounds[0] < bounds[1]:
+        raise ValueError(f"expected the lowest and the highest return, got {list(bounds)}")
+    return bounds
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_increasing)]
+
+
+class ValueFactorizationConfig(TeamLearnerConfig, ValueHeadConfig):
     """The settings of IQL and VDN."""
 
     double_q: bool = True
+    dueling: bool = False  # utilities are V + A - mean A
+    value_range: Literal["auto"] | Range = "auto"  # of the distribution's returns; auto: the game's return_bounds
 
 
 class QmixConfig(ValueFactorizationConfig):
@@ -83,6 +107,43 @@ class Monotone(nn.Module):
         hidden = functional.elu((q[:, :, None] * w1).sum(1) + b1)
         mixed: Tensor = (hidden * w2).sum(1, keepdim=True) + self.v(functional.relu(v))
         return mixed
+
+
+class Ordinal(nn.Module):
+    """The distribution of a team's return, of which the mixer gives m: [B, N], [B, S] -> logits [B, 1, K].
+
+    `of_state` maps the state to K - 1 numbers: c_1, and the distances between the thresholds c_k, before a softplus.
+    Without it they are the same in all states. In the beginning m = 0 stands for the return 0, and an interval of
+    SPREAD for the whole range of returns.
+    """
+
+    SPREAD = 8.0
+
+    def __init__(self, mixer: nn.Module, head: Distribution, of_state: nn.Module | None) -> None:
+        super().__init__()
+        self.mixer, self.of_state = mixer, of_state
+        start = head.boundaries() * self.SPREAD / (head.high - head.low)
+        start[1:] = start.diff().expm1().log()  # the inverse of softplus
+        self.start = nn.Parameter(start)  # [K - 1]
+
+    def thresholds(self, state: Tensor) -> Tensor:
+        """Return c [B, K - 1], or [1, K - 1] if they are the same in all states."""
+        found = self.start[None] if self.of_state is None else self.start + self.of_state(state)
+        first, rest = found[:, :1], found[:, 1:]
+        return torch.cat([first, functional.softplus(rest) + 1e-4], 1).cumsum(1)
+
+    def forward(self, q: Tensor, state: Tensor) -> Tensor:
+        """Return log P(e_k-1 < Z <= e_k), by σ(a) - σ(b) = σ(a) σ(-b) (1 - exp(b - a))."""
+        c = self.thresholds(state)
+        above = self.mixer(q, state) - c  # [B, K - 1]
+        more, less = functional.logsigmoid(above), functional.logsigmoid(-above)
+        inner = more[:, :-1] + less[:, 1:] + torch.log(-torch.expm1(-c.diff(dim=1)))
+        return torch.cat([less[:, :1], inner, more[:, -1:]], 1)[:, None]
+
+
+def threshold_network(inputs: int, hidden: int, count: int, generator: torch.Generator) -> nn.Sequential:
+    """Build the `of_state` of an Ordinal: its outputs are near 0 in the beginning."""
+    return nn.Sequential(linear(inputs, hidden, 1.0, generator), nn.ReLU(), linear(hidden, count, 0.01, generator))
 
 
 class Attention(nn.Module):
@@ -132,47 +193,89 @@ class ValueFactorization(TeamLearner):
     Config: ClassVar[type[BaseModel]] = ValueFactorizationConfig
     config: ValueFactorizationConfig
 
+    independent: ClassVar[bool] = False  # each agent has a distribution of its own, not the team
+
     @abstractmethod
     def mixer(self, key: int) -> nn.Module:
         """Build the mixer, from utilities [B, N] and its state to values [B, M]; `key` draws its weights."""
+
+    def thresholds(self, count: int, generator: torch.Generator) -> nn.Module | None:
+        """Build the network from the mixer's state to `count` thresholds of a distribution, if there is a state."""
+        return None
 
     def mixer_state(self, batch: EpisodeBatch, features: Tensor) -> Tensor:
         """Return the mixer's second input; `features` [R, H] are the agents' hidden states."""
         return batch.global_state
 
+    @classmethod
+    def networks(cls, config: TeamLearnerConfig, spec: Spec, key: int) -> Team:
+        config = cast("ValueFactorizationConfig", config)
+        head = head_of(config, spec) if cls.independent else None
+        return Team(config, spec, key, head=head, dueling=config.dueling)
+
+    def distribution(self, key: int) -> nn.Module:
+        """Build the mixer, with the distribution of the team's return if there is one."""
+        mixer = self.mixer(key)
+        if self.independent or isinstance(self.head, Scalar):
+            return mixer
+        return Ordinal(mixer, self.head, self.thresholds(self.head.bins - 1, generator_of(stream(key, "thresholds"))))
+
     def build(self) -> Team:
-        self.team, self.target_team = self.with_target("team", lambda key: Team(self.config, self.spec, key))
-        self.mix, self.target_mix = self.with_target("mixer", self.mixer)
+        self.head = head_of(self.config, self.spec).to(self.device)
+        networks = partial(self.networks, self.config, self.spec)
+        self.team, self.target_team = self.with_target("team", networks)
+        self.mix, self.target_mix = self.with_target("mixer", self.distribution)
         self.optimizers["all"] = self.optimizer(self.team, self.mix)
         return self.team
 
     def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
-        q, features = self.team(batch.packed)  # [R, A], [R, H]
-        value = self.mix(batch.taken(q), self.mixer_state(batch, features))  # [B, M]
+        predicted, features = self.team(batch.packed, batch.action_mask)  # [R, A] or [R, A, K], [R, H]
+        mixed = self.mix(batch.taken(predicted), self.mixer_state(batch, features))  # [B, M] or [B, M, K]
         with torch.no_grad():
-            q_target, features = self.target_team(batch.packed)
-            best = batch.greedy(q if self.config.double_q else q_target)  # [R]
-            next_q = batch.seats(q_target.gather(1, best[:, None])[:, 0])
-            value_target = self.target_mix(next_q, self.mixer_state(batch, features))
+            q, value = self.team.utilities(predicted.detach()), self.head.mean(mixed.detach())  # [R, A], [B, M]
+            predicted_target, features = self.target_team(batch.packed, batch.action_mask)
+            best = batch.greedy(q if self.config.double_q else self.team.utilities(predicted_target))  # [R]
+            state = self.mixer_state(batch, features)
+            value_target = self.head.mean(self.target_mix(batch.chosen_rows(predicted_target, best), state))
             target = batch.targets(value_target, gamma=self.config.gamma, td_lambda=self.config.td_lambda)
         decided = batch.decided(each=value.shape[1] > 1)
-        error = (value - target)[decided]
-        loss = error.square().mean()
+        loss = self.head.loss(mixed[decided], target[decided]).mean()
         norm = self.optimizers["all"].descend(loss)
-        metrics = {"loss": loss.detach(), "grad_norm": norm, "q": value.detach()[decided].mean()}
+        metrics = {"loss": loss.detach(), "grad_norm": norm, "q": value[decided].mean()}
+        metrics |= self.head.metrics(mixed.detach()[decided], target[decided])
         if self.diagnoses:
             with torch.no_grad():
-                lagging = self.target_mix(batch.taken(q_target), self.mixer_state(batch, features))
+                lagging = self.head.mean(self.target_mix(batch.taken(predicted_target), state))
             metrics |= self.diagnosis(batch, value, lagging, value_target)
-            metrics["action_gap"] = action_gap(q.detach()[batch.acts], batch.action_mask[batch.acts])
+            metrics["action_gap"] = action_gap(q[batch.acts], batch.action_mask[batch.acts])
         self.update_targets((self.target_team, self.team), (self.target_mix, self.mix))
         return metrics
+
+
+def head_of(config: ValueFactorizationConfig, spec: Spec) -> ValueHead:
+    """Return the value head; raises UserError where the range of a distribution's returns is not known."""
+    if config.value_head == "scalar":
+        return Scalar()
+    if config.value_range != "auto":
+        return value_head(config, config.value_range)
+    unknown = f"value_head: {config.value_head} needs the range of the returns"
+    if config.standardise_rewards:
+        raise UserError(
+            f"{unknown}, and that of standardised rewards is not known; set value_range: [lowest, highest], or "
+            "standardise_rewards: false"
+        )
+    if spec.return_bounds is None or spec.return_bounds[0] == spec.return_bounds[1]:
+        raise UserError(
+            f"{unknown}, and the Spec of '{spec.name}' has return_bounds {spec.return_bounds}; set value_range: "
+            "[lowest, highest]"
+        )
+    return value_head(config, spec.return_bounds)
 
 
 class Iql(ValueFactorization):
     """Independent Q-learning on the team's reward."""
 
-    name, needs_state = "iql", False
+    name, needs_state, independent = "iql", False, True
 
     def mixer(self, key: int) -> nn.Module:
         return Unmixed()
@@ -196,6 +299,9 @@ class Qmix(ValueFactorization):
     def mixer(self, key: int) -> nn.Module:
         return Monotone(self.config, self.spec.num_players, self.state_size, generator_of(key))
 
+    def thresholds(self, count: int, generator: torch.Generator) -> nn.Module:
+        return threshold_network(self.state_size, self.config.mixing_hidden, count, generator)
+
 
 class Aerial(ValueFactorization):
     """AERIAL: QMIX with attention over the agents' hidden states, which get no gradient through the mixer."""
@@ -205,6 +311,11 @@ class Aerial(ValueFactorization):
 
     def mixer(self, key: int) -> nn.Module:
         return MonotoneOfHidden(self.config, self.spec.num_players, generator_of(key))
+
+    def thresholds(self, count: int, generator: torch.Generator) -> nn.Module:
+        config = self.config
+        attention = Attention(config.hidden, generator)
+        return nn.Sequential(attention, threshold_network(config.hidden, config.mixing_hidden, count, generator))
 
     def mixer_state(self, batch: EpisodeBatch, features: Tensor) -> Tensor:
         return batch.seats(features.detach())

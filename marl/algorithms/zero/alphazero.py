@@ -29,9 +29,10 @@ from games.contract import Spec
 from games.errors import UserError
 from games.keys import stream
 from marl.algorithms.zero.learner import RatedOptions, SearchConfig, SearchLearner
-from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, refuse_network
+from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, head_of, refuse_network
 from marl.base.schema import Size
 from marl.learning.networks import generator_of, masked_log_probs, to_be_loaded
+from marl.learning.value_heads import SCALAR, ValueHead
 from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors
 from marl.search.agent import SearchAgent, refuse
@@ -51,14 +52,15 @@ class AlphaZeroConfig(SearchConfig):
 
 
 def loss(
-    output: Tensor, action_mask: Tensor, policy: Tensor, value: Tensor, searched: Tensor
+    output: Tensor, action_mask: Tensor, policy: Tensor, value: Tensor, searched: Tensor, head: ValueHead = SCALAR
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the loss of a network's output [B, A + N], against a search's policy [B, A] and values [B, N]."""
-    logits, v = output.split([action_mask.shape[1], value.shape[1]], 1)
+    """Return the loss of a network's output [B, A + N * bins], against a search's policy [B, A] and values [B, N]."""
+    logits, v = output.tensor_split([action_mask.shape[1]], 1)
+    v = head.parted(v)
     log_p = masked_log_probs(logits, action_mask)
     weight = searched.float() / searched.float().sum().clamp_min(1)
     policy_loss = -(policy * log_p).sum(1) @ weight
-    value_loss = (v - value).square().mean()
+    value_loss = head.loss(v, value).mean()
     entropy = -(log_p.exp() * log_p).sum(1).mean()
     search_entropy = -(policy * policy.clamp_min(1e-12).log()).sum(1) @ weight
     metrics = {
@@ -66,7 +68,7 @@ def loss(
         "value_loss": value_loss,
         "entropy": entropy,
         "search_entropy": search_entropy,
-    }
+    } | head.metrics(v, value)
     return policy_loss + value_loss, {name: metric.detach() for name, metric in metrics.items()}
 
 
@@ -120,7 +122,9 @@ class AlphaZero(SearchLearner[PolicyValue]):
         rows["value"] = by_mover(scaled(value, self.spec), rows["player"]).astype("float32")
         tensor = {name: torch.from_numpy(array).to(self.device) for name, array in rows.items()}
         output = self.network(self.network.encode(tensor["obs"], tensor["player"])).float()
-        return loss(output, tensor["action_mask"], tensor["policy"], tensor["value"], tensor["searched"])
+        return loss(
+            output, tensor["action_mask"], tensor["policy"], tensor["value"], tensor["searched"], self.network.head
+        )
 
     @classmethod
     def load_agent(
@@ -164,8 +168,9 @@ class AlphaZero(SearchLearner[PolicyValue]):
 
 
 def _network(config: AlphaZeroConfig, spec: Spec, key: int) -> PolicyValue:
+    head = head_of(config, spec)
     sizes = {"hidden": config.hidden, "channels": config.channels, "blocks": config.blocks}
-    return PolicyValue(spec, generator_of(key), encoder=config.encoder, **sizes)  # type: ignore[arg-type]
+    return PolicyValue(spec, generator_of(key), head=head, encoder=config.encoder, **sizes)  # type: ignore[arg-type]
 
 
 def _refuse(config: AlphaZeroConfig, spec: Spec) -> None:

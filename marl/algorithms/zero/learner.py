@@ -19,13 +19,14 @@ from marl.algorithms.zero.agent import PriorAgent
 from marl.algorithms.zero.networks import Encoder, is_residual
 from marl.algorithms.zero.replay import PositionReplay, Rows
 from marl.algorithms.zero.symmetry import symmetries, transform
-from marl.base.schema import Count, Frozen, Size
+from marl.base.schema import Count, Size
 from marl.learning.backends import Choice, Precision, fastest
 from marl.learning.learner import Learner
 from marl.learning.metrics import Means
 from marl.learning.optimizers import Adam
 from marl.learning.rowwise import Network
 from marl.learning.schedules import annealed, due
+from marl.learning.value_heads import ValueHeadConfig
 from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors, Trajectory, View, prefixed, under
 from marl.search.agent import SearchAgent
@@ -36,7 +37,7 @@ from marl.search.selection import Gumbel, Puct, Rule
 SYMMETRY = 1  # draw of a batch's key: the symmetry
 
 
-class SearchConfig(Frozen):
+class SearchConfig(ValueHeadConfig):
     """The settings that AlphaZero and MuZero share."""
 
     simulations: Size = 64  # for each move, in training

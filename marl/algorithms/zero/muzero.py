@@ -42,6 +42,7 @@ from marl.algorithms.zero.networks import (
     Prediction,
     dense,
     encoded,
+    head_of,
     is_residual,
     refuse_network,
     tower,
@@ -49,6 +50,7 @@ from marl.algorithms.zero.networks import (
 from marl.algorithms.zero.replay import Rows
 from marl.base.schema import Count, Size
 from marl.learning.networks import generator_of, linear, to_be_loaded
+from marl.learning.value_heads import SCALAR, ValueHead
 from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors, View
 from marl.search.agent import SearchAgent
@@ -100,7 +102,7 @@ class MuZeroNetwork(nn.Module):
             linear(64, 2 * self.players, 0.01, generator),
         ]
         self.transition = nn.Sequential(*of_transition)
-        self.prediction = Prediction(nn.Sequential(), self.features, spec, generator)
+        self.prediction = Prediction(nn.Sequential(), self.features, spec, head_of(config, spec), generator)
 
     def encode(self, obs: Tensor, mover: Tensor) -> Tensor:
         """Return the input of the representation for observations [B, *O] and movers [B]."""
@@ -114,15 +116,15 @@ class MuZeroNetwork(nn.Module):
     def initial(self, x: Tensor) -> Tensor:
         """Return logits, values and hidden states for inputs of `encode`, concatenated: [B, A + N + F]."""
         hidden = rescaled(self.representation(x))
-        return torch.cat([self.prediction(hidden), hidden.flatten(1)], 1)
+        return torch.cat([self.prediction.evaluate(hidden), hidden.flatten(1)], 1)
 
     def recurrent(self, x: Tensor) -> Tensor:
         """Return rewards and logits of the next mover, then as `initial`, for `with_action`: [B, 2N + A + N + F]."""
         hidden = rescaled(self.dynamics(x))
-        return torch.cat([self.transition(hidden), self.prediction(hidden), hidden.flatten(1)], 1)
+        return torch.cat([self.transition(hidden), self.prediction.evaluate(hidden), hidden.flatten(1)], 1)
 
     def unroll(self, obs: Tensor, mover: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Apply actions [B, K]; return predictions of K+1 states [B, K+1, A + N] and of K transitions [B, K, 2N]."""
+        """Apply actions [B, K]; return those of K+1 states [B, K+1, A + N * bins] and K transitions [B, K, 2N]."""
         states = [rescaled(self.representation(self.encode(obs, mover)))]
         for action in actions.unbind(1):
             states.append(rescaled(self.dynamics(self.with_action(halved(states[-1]), action))))
@@ -221,15 +223,16 @@ def targets(rows: Rows, spec: Spec, root_value_share: float) -> Targets:
 
 
 def loss(
-    predictions: Tensor, transitions: Tensor, target: Targets, reward_weight: float
+    predictions: Tensor, transitions: Tensor, target: Targets, reward_weight: float, head: ValueHead = SCALAR
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the loss of the predictions for states [B, K+1, A + N] and for transitions [B, K, 2N]."""
-    logits, v = predictions.split([target.policy.shape[2], target.value.shape[2]], 2)
+    """Return the loss of the predictions for states [B, K+1, A + N * bins] and for transitions [B, K, 2N]."""
+    logits, v = predictions.tensor_split([target.policy.shape[2]], 2)
+    v = head.parted(v)
     r, turns = transitions.chunk(2, 2)
     log_p = torch.log_softmax(logits, 2)  # over all actions: legal ones are unknown below a root
     log_m = torch.log_softmax(turns, 2)
     policy_loss = -(target.policy * log_p).sum(2) * target.policy_weight
-    value_loss = (v - target.value).square().mean(2) * target.value_weight
+    value_loss = head.loss(v, target.value).mean(2) * target.value_weight
     reward_loss = (r - target.reward).square().mean(2) * target.reward_weight
     mover_loss = -log_m.gather(2, target.turns[..., None])[..., 0] * target.turns_weight
     unrolled = policy_loss[:, 1:] + value_loss[:, 1:] + reward_weight * reward_loss + mover_loss
@@ -246,7 +249,7 @@ def loss(
         "unrolled_value_loss": _mean(value_loss[:, 1:], target.value_weight[:, 1:]),
         "reward_loss": _mean(reward_loss, target.reward_weight),
         "mover_loss": _mean(mover_loss, target.turns_weight),
-    }
+    } | head.metrics(v[:, 0], target.value[:, 0], target.value_weight[:, 0, None])
     return total, {name: metric.detach() for name, metric in metrics.items()}
 
 
@@ -313,7 +316,8 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         target = Targets(**{field.name: self._tensor(getattr(learned, field.name)) for field in fields(Targets)})
         first = rows["player"][:, 0]
         predictions, transitions = self.network.unroll(*(self._tensor(array) for array in (rows["obs"], first, action)))
-        return loss(predictions.float(), transitions.float(), target, config.reward_weight)
+        head = self.network.prediction.head
+        return loss(predictions.float(), transitions.float(), target, config.reward_weight, head)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

@@ -25,6 +25,7 @@ from games.errors import UserError
 from marl.learning.backends import Precision
 from marl.learning.networks import Joined, convolution, linear
 from marl.learning.rowwise import Network, Rowwise
+from marl.learning.value_heads import Scalar, ValueHead, ValueHeadConfig, value_head
 from marl.search.evaluators import LogitsAndValues
 from marl.search.values import by_player, unscaled
 
@@ -91,15 +92,18 @@ def encoded(obs: Tensor, mover: Tensor, players: int, *, residual: bool) -> Tens
 
 
 class Prediction(nn.Module):
-    """A torso with features [C, H, W] or [F], then heads for logits and values, concatenated: [B, A + N].
+    """A torso with features [C, H, W] or [F], then heads for logits and for predictions of the returns.
 
     On a residual torso each head begins with a convolution; in a folded network `planes` is both.
     """
 
-    def __init__(self, torso: nn.Module, features: tuple[int, ...], spec: Spec, generator: torch.Generator) -> None:
+    def __init__(
+        self, torso: nn.Module, features: tuple[int, ...], spec: Spec, head: ValueHead, generator: torch.Generator
+    ) -> None:
         super().__init__()
-        self.torso = torso
-        self.convolves, self.bounded = len(features) == 3, spec.return_bounds is not None
+        self.torso, self.head = torso, head
+        self.convolves = len(features) == 3
+        self.bounded = spec.return_bounds is not None and isinstance(head, Scalar)
         self.planes: Joined | None = None
         of_policy = of_value = int(np.prod(features))
         if self.convolves:
@@ -109,12 +113,21 @@ class Prediction(nn.Module):
             of_policy, of_value = 8 * height * width, 4 * height * width
         self.value_hidden = linear(of_value, 64, 2**0.5, generator)
         self.policy = linear(of_policy, spec.num_actions, 0.01, generator)
-        self.value = linear(64, spec.num_players, 0.01, generator)
+        self.value = linear(64, spec.num_players * head.bins, 0.01, generator)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return what is learned, logits and the outputs of which `head` makes predictions: [B, A + N * bins]."""
+        return torch.cat(self._outputs(x), 1)
+
+    def evaluate(self, x: Tensor) -> Tensor:
+        """Return what a search asks for, logits and expected returns: [B, A + N]."""
+        logits, value = self._outputs(x)
+        return torch.cat([logits, self.head.mean(self.head.parted(value))], 1)
+
+    def _outputs(self, x: Tensor) -> list[Tensor]:
         of_policy, of_value = self._inputs_of_heads(self.torso(x))
         value = self.value(functional.relu(self.value_hidden(of_value)))
-        return torch.cat([self.policy(of_policy), torch.tanh(value) if self.bounded else value], 1)
+        return [self.policy(of_policy), torch.tanh(value) if self.bounded else value]
 
     def _inputs_of_heads(self, x: Tensor) -> Sequence[Tensor]:
         """Return the inputs of the policy's and of the value's layers [B, F]."""
@@ -132,7 +145,7 @@ class Prediction(nn.Module):
 
 
 class PolicyValue(Prediction):
-    """Map the output of `encode` to logits and values [B, A + N].
+    """Map the output of `encode` to logits and predictions of the returns.
 
     `hidden` are the layers of an mlp; `channels` and `blocks` those of a residual network.
     """
@@ -146,12 +159,13 @@ class PolicyValue(Prediction):
         hidden: tuple[int, ...],
         channels: int,
         blocks: int,
+        head: ValueHead | None = None,
     ) -> None:
         shape, players = spec.observation.shape, spec.num_players
         residual = is_residual(encoder, spec)
         sizes = [int(np.prod(shape)) + players, *hidden]
         torso = tower(shape[0] + players, channels, blocks, generator) if residual else dense(sizes, generator)
-        super().__init__(torso, (channels, *shape[1:]) if residual else (sizes[-1],), spec, generator)
+        super().__init__(torso, (channels, *shape[1:]) if residual else (sizes[-1],), spec, head or Scalar(), generator)
         self.players = players
 
     def encode(self, obs: Tensor, mover: Tensor) -> Tensor:
@@ -203,9 +217,22 @@ class PolicyValueInference(NetworkInference[PolicyValue]):
     """A network as an evaluator calls it: logits [B, A], and every player's expected return [B, N]."""
 
     def __call__(self, obs: Views, movers: NDArray[np.int64]) -> LogitsAndValues:
-        output = self._run("forward", self._network.encode, obs, movers)
+        output = self._run("evaluate", self._network.encode, obs, movers)
         logits, value = np.split(output, [self._spec.num_actions], 1)
         return logits, unscaled(by_player(value, movers), self._spec)
+
+
+def head_of(config: ValueHeadConfig, spec: Spec) -> ValueHead:
+    """Return the value head of a network, whose returns are scaled to [-1, 1] (marl/search/values.py).
+
+    Raises UserError for a distribution where a game's Spec has no bounds of its returns.
+    """
+    if config.value_head != "scalar" and spec.return_bounds is None:
+        raise UserError(
+            f"value_head: {config.value_head} needs the range of the returns, and the Spec of '{spec.name}' has no "
+            "return_bounds; add them, or use scalar"
+        )
+    return value_head(config, (-1.0, 1.0))
 
 
 def refuse_network(spec: Spec, name: str, encoder: Encoder) -> None:

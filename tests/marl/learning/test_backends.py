@@ -12,7 +12,7 @@ from games.errors import UserError
 from games.registry import make
 from marl.agents.load import load_entrant
 from marl.algorithms.zero.muzero import MuZeroConfig, MuZeroNetwork
-from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, folded
+from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, folded, head_of
 from marl.base.schema import load
 from marl.evaluation.evaluate import evaluate_entrant
 from marl.learning.backends import OpenVino, backend_of, fastest
@@ -24,15 +24,16 @@ GAME = "openspiel:connect_four"
 CLOSE = {"float32": 1e-5, "bfloat16": 3e-2}
 
 
-def alphazeros(encoder):
+def alphazeros(encoder, head="scalar"):
     spec = make(GAME, 1).spec
-    network = PolicyValue(spec, generator_of(3), encoder=encoder, hidden=(24, 20), channels=16, blocks=2)
+    made = head_of(MuZeroConfig(value_head=head), spec)
+    network = PolicyValue(spec, generator_of(3), encoder=encoder, hidden=(24, 20), channels=16, blocks=2, head=made)
     x = torch.rand(40, 3, 6, 7, generator=generator_of(1))
-    return network, {"forward": network.encode(x, torch.arange(40) % 2)}
+    return network, {"evaluate": network.encode(x, torch.arange(40) % 2)}
 
 
-def muzeros(encoder):
-    config = MuZeroConfig(encoder=encoder, hidden=(24, 20), channels=16, blocks=2)
+def muzeros(encoder, head="scalar"):
+    config = MuZeroConfig(encoder=encoder, hidden=(24, 20), channels=16, blocks=2, value_head=head)
     network = MuZeroNetwork(config, make(GAME, 1).spec, generator_of(3))
     x = torch.rand(40, 3, 6, 7, generator=generator_of(1))
     hidden = torch.rand(40, *network.features, generator=generator_of(2))
@@ -41,11 +42,18 @@ def muzeros(encoder):
     return network, {"initial": network.encode(x, torch.arange(40) % 2), "recurrent": taken}
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("encoder", ["residual", "mlp"])
+@pytest.mark.parametrize(
+    "encoder, precision, head",
+    [
+        *((encoder, precision, "scalar") for encoder in ("residual", "mlp") for precision in ("float32", "bfloat16")),
+        ("residual", "float32", "categorical"),
+        ("mlp", "float32", "hl_gauss"),
+        ("residual", "bfloat16", "hl_gauss"),
+    ],
+)
 @pytest.mark.parametrize("made", [alphazeros, muzeros])
-def test_openvino_says_what_torch_says(made, encoder, precision):
-    network, shown = made(encoder)
+def test_openvino_says_what_torch_says(made, encoder, precision, head):
+    network, shown = made(encoder, head)
     for parameter in network.parameters():  # heads that begin at nothing would say nothing
         torch.nn.init.normal_(parameter, std=0.2, generator=generator_of(5))
     network = folded(network)
@@ -61,8 +69,8 @@ def test_what_is_compiled_stays_in_its_process():
     network, shown = alphazeros("residual")
     made = backend_of("openvino", folded(network), "cpu", "float32")
     with torch.inference_mode():
-        said = made("forward", shown["forward"])
-        again = ForkingPickler.loads(ForkingPickler.dumps(made))("forward", shown["forward"])
+        said = made("evaluate", shown["evaluate"])
+        again = ForkingPickler.loads(ForkingPickler.dumps(made))("evaluate", shown["evaluate"])
     assert torch.equal(said, again)
 
 
@@ -92,7 +100,7 @@ def test_the_signal_stack_is_never_one_that_was_freed():
     for _ in range(3):
         compiled = [*compiled[-1:], backend_of("openvino", folded(network), "cpu", "float32")]
         with torch.inference_mode():
-            compiled[-1]("forward", shown["forward"])
+            compiled[-1]("evaluate", shown["evaluate"])
         seen.append(signal_stack())
     del compiled
     assert seen == 3 * [signal_stack()]

@@ -118,9 +118,14 @@ def test_marginals_are_q_star_of_one_action_beside_the_others_best():
     made = trained(ConcaveQ, "predator_prey(size=4, predators=3, prey=1, horizon=6)", 2000, hidden=8)
     batch = made.batch()
     with torch.no_grad():
-        central, _ = made.central(batch.packed)
+        central, _ = made.central(batch.packed, batch.action_mask)
         weights = made.mixer.weights(batch.global_state)
-        best, _ = made.select(batch, weights, made.team(batch.packed)[0], made.policy(batch.packed)[0])
+        best, _ = made.select(
+            batch,
+            weights,
+            made.team(batch.packed, batch.action_mask)[0],
+            made.policy(batch.packed, batch.action_mask)[0],
+        )
         marginal = made.marginals(batch, central, best)
         for i, a in [(0, 0), (1, 3), (2, 5)]:
             joint = best.clone()
@@ -185,7 +190,7 @@ def test_the_mixer_fits_what_a_monotone_one_cannot(game, payoffs):
         made.updates += 1
     batch, size = made.batch(), len(payoffs)
     with torch.no_grad():
-        q = batch.seats(made.team(batch.packed)[0])[0]
+        q = batch.seats(made.team(batch.packed, batch.action_mask)[0])[0]
         joint = torch.cartesian_prod(torch.arange(size), torch.arange(size))
         values = (
             made.mixer(q[torch.arange(2), joint], batch.global_state[:1].expand(len(joint), -1))

@@ -86,7 +86,7 @@ class TestTargets:
             target_update=10,
         )
         batch = made.batch()
-        q = made.mix(batch.taken(made.team(batch.packed)[0]), batch.global_state)[0, 0]
+        q = made.mix(batch.taken(made.team(batch.packed, batch.action_mask)[0]), batch.global_state)[0, 0]
         assert q.item() == pytest.approx(expected, abs=0.4)
 
 
@@ -101,12 +101,22 @@ class Recorded(TeamAgent):
 @pytest.mark.parametrize(
     "game", [DYING, TURNS, "two_step | messy(phi=0.2, steps=2)", "spread(horizon=7, local_ratio=0)"]
 )
-@pytest.mark.parametrize("share, recurrent", [(True, True), (False, True), (True, False)])
-def test_utilities_are_the_same_in_acting_and_in_training(game, share, recurrent):
-    made, _ = trained(Vdn, game, share_parameters=share, recurrent=recurrent)
+@pytest.mark.parametrize(
+    "kind, changes",
+    [
+        (Vdn, {}),
+        (Vdn, {"share_parameters": False}),
+        (Vdn, {"recurrent": False}),
+        (Vdn, {"dueling": True}),
+        (Iql, {"dueling": True, "value_head": "hl_gauss", "value_range": (-5.0, 5.0)}),
+    ],
+)
+def test_utilities_are_the_same_in_acting_and_in_training(game, kind, changes):
+    made, _ = trained(kind, game, **changes)
     trajectory = made.replay.sample(8, 1)
     batch = made.lay_out(trajectory)
-    unrolled = batch.seats(made.team(batch.packed)[0]).detach().numpy()  # [B, N, A]
+    predicted = made.team(batch.packed, batch.action_mask)[0]
+    unrolled = batch.seats(made.team.utilities(predicted)).detach().numpy()  # [B, N, A]
     real = batch._inside
     agent = Recorded(made.team, "cpu")
     players = made.spec.num_players
@@ -209,6 +219,12 @@ def test_a_learner_standardises_as_it_is_told(kind):
         ("qmix", {"gae_lambda": 0.5}, "unknown key 'gae_lambda' in .* of qmix; did you mean 'td_lambda'"),
         ("ippo", {"td_lambda": 0.5}, "unknown key 'td_lambda' in .* of ippo; did you mean 'gae_lambda'"),
         ("alphazero", {"standardise_rewards": "deviation"}, "unknown key 'standardise_rewards' in .* of alphazero"),
+        ("qmix", {"value_head": "gauss"}, "expected 'scalar', 'categorical' or 'hl_gauss', got 'gauss'"),
+        ("qmix", {"value_bins": 5}, "'value_bins' in .*: expected a number of at least 8, got 5"),
+        ("vdn", {"value_range": [2, 1]}, "'value_range.*' in .*: expected the lowest and the highest return, got"),
+        ("concaveq", {"value_head": "hl_gauss"}, "unknown key 'value_head' in .* of concaveq"),
+        ("ippo", {"value_head": "hl_gauss"}, "unknown key 'value_head' in .* of ippo"),
+        ("alphazero", {"value_range": [0, 1]}, "unknown key 'value_range' in .* of alphazero"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_one_sentence(name, settings, said):
@@ -248,9 +264,16 @@ TEAM = {
 }
 
 
-@pytest.mark.parametrize("name", ["iql", "vdn", "qmix", "aerial", "concaveq"])
-def test_killed_and_resumed_is_as_if_nothing_had_been(name, tmp_path):
-    made = config(**TEAM, algorithm={"name": name} | SMALL)
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        *({"name": name} for name in ("iql", "vdn", "qmix", "aerial", "concaveq")),
+        {"name": "iql", "value_head": "categorical", "dueling": True},
+        {"name": "qmix", "value_head": "hl_gauss"},
+    ],
+)
+def test_killed_and_resumed_is_as_if_nothing_had_been(algorithm, tmp_path):
+    made = config(**TEAM, algorithm=algorithm | SMALL)
     train(made, tmp_path / "whole", resume=False)
     half = made.model_copy(update={"steps": 400})
     program = [sys.executable, "-c", KILLED, str(tmp_path / "half"), json.dumps(half.model_dump(mode="json")), "8"]

@@ -37,7 +37,7 @@ def table(made):
     """Return Q_tot of every joint action of a matrix game for two [A, A]."""
     batch, size = made.batch(), made.spec.num_actions
     with torch.no_grad():
-        rows, _ = made.team(batch.packed)
+        rows, _ = made.team(batch.packed, batch.action_mask)
         q = batch.seats(rows)[0]  # [N, A]: every episode shows the same
         joint = torch.cartesian_prod(torch.arange(size), torch.arange(size))
         state = batch.global_state[:1].expand(len(joint), -1)
@@ -80,7 +80,7 @@ class TestMixers:
         made = trained(Aerial, "dec_tiger", 300, steps_per_update=100, batch_episodes=4)
         batch = made.batch()
         made.team.zero_grad()
-        q, features = made.team(batch.packed)
+        q, features = made.team(batch.packed, batch.action_mask)
         assert features.requires_grad and not made.mixer_state(batch, features).requires_grad
         made.mix(batch.taken(q.detach()), made.mixer_state(batch, features)).sum().backward()
         # Only the utilities' head could have had a gradient, and they were detached.
@@ -90,7 +90,7 @@ class TestMixers:
         made = trained(Aerial, "dec_tiger", 300, steps_per_update=100, batch_episodes=4)
         batch, seen = made.batch(), []
         made.target_mix.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[1]))
-        before = batch.seats(made.target_team(batch.packed)[1])
+        before = batch.seats(made.target_team(batch.packed, batch.action_mask)[1])
         made.learn(batch)
         torch.testing.assert_close(seen[0], before)
 
@@ -144,5 +144,5 @@ def test_iql_values_each_player_by_itself():
     """The mean of a row and of a column of the payoffs, whatever the other does."""
     made = fitted(Iql, "matrix(game=climbing)")
     batch = made.batch()
-    q = batch.seats(made.team(batch.packed)[0])[0].detach().numpy()
+    q = batch.seats(made.team(batch.packed, batch.action_mask)[0])[0].detach().numpy()
     np.testing.assert_allclose(q, [np.mean(CLIMBING, 1), np.mean(CLIMBING, 0)], atol=0.5)

@@ -13,9 +13,10 @@ from games.registry import make
 from marl.agents import checkpoint
 from marl.agents.load import load_entrant
 from marl.algorithms.zero.alphazero import AlphaZero, AlphaZeroConfig, loss
-from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, folded
+from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, folded, head_of
 from marl.evaluation.evaluate import evaluate_entrant
 from marl.learning.networks import generator_of
+from marl.learning.value_heads import value_head
 from marl.rollout.loop import Carry, play_episodes, rollout
 from marl.search.values import scaled, unscaled
 from marl.training.config import TrainConfig
@@ -33,8 +34,9 @@ def learner(game=GAME, **settings):
     return AlphaZero(AlphaZeroConfig(**SMALL | settings), spec_of(game), key=1, total_steps=100, device="cpu")
 
 
-def network_of(spec, encoder="auto", hidden=(4,)):
-    return PolicyValue(spec, generator_of(3), encoder=encoder, hidden=hidden, channels=8, blocks=1)
+def network_of(spec, encoder="auto", hidden=(4,), head="scalar"):
+    made = head_of(AlphaZeroConfig(value_head=head), spec)
+    return PolicyValue(spec, generator_of(3), encoder=encoder, hidden=hidden, channels=8, blocks=1, head=made)
 
 
 def trained(folder, steps=600, stretch=300, game=GAME, rollout_workers=0, **settings):
@@ -84,10 +86,10 @@ def test_the_folded_network_says_the_same():
 
 @pytest.mark.processor
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_what_the_judge_says_does_not_depend_on_batch_mates(precision, backend):
+@pytest.mark.parametrize("head, precision", [("scalar", "float32"), ("scalar", "bfloat16"), ("hl_gauss", "float32")])
+def test_what_the_judge_says_does_not_depend_on_batch_mates(head, precision, backend):
     spec = spec_of("openspiel:connect_four")
-    judge = PolicyValueInference(network_of(spec), spec, "cpu", precision=precision, backend=backend)
+    judge = PolicyValueInference(network_of(spec, head=head), spec, "cpu", precision=precision, backend=backend)
     views = np.random.default_rng(0).random((107, 3, 6, 7), np.float32)
     movers = np.arange(107) % 2
     logits, values = judge(views, movers)
@@ -116,6 +118,35 @@ def test_values_are_told_to_the_right_players():
     assert values[2] == pytest.approx([said[1], said[2], said[0]], abs=1e-5)
 
 
+@pytest.mark.parametrize("head", ["categorical", "hl_gauss"])
+def test_a_search_is_told_the_expectation_of_a_distribution(head):
+    """Half of the mover's probability at each of two bins: their mean, in the units of the game."""
+    spec = spec_of("openspiel:pig(players=3)")
+    network = network_of(spec, "mlp", head=head)
+    support = network.head.values
+    with torch.no_grad():
+        network.value.weight.zero_()
+        bias = torch.full((3, 51), -100.0)
+        bias[0, 10], bias[0, 20], bias[1, 30], bias[2, 5] = 0.0, 0.0, 0.0, 0.0
+        network.value.bias.copy_(bias.flatten())
+    views = np.zeros((2, *spec.observation.shape), np.float32)
+    _, values = PolicyValueInference(network, spec, "cpu")(views, np.array([0, 1]))
+    told = [((support[10] + support[20]) / 2).item(), support[30].item(), support[5].item()]
+    assert scaled(values, spec)[0] == pytest.approx(told, abs=1e-5)
+    assert scaled(values, spec)[1] == pytest.approx([told[2], told[0], told[1]], abs=1e-5)
+
+
+def test_the_loss_of_a_distribution_by_hand():
+    """Uniform logits against outcomes that are values of bins: ln 51; the expectation 0 is off by 1."""
+    head = value_head(AlphaZeroConfig(value_head="categorical"), (-1.0, 1.0))
+    output = torch.zeros(2, 3 + 51)
+    every = torch.ones(2, 3, dtype=torch.bool)
+    policy = torch.tensor([[1.0, 0.0, 0.0]] * 2)
+    total, metrics = loss(output, every, policy, torch.tensor([[1.0], [-1.0]]), torch.tensor([True, True]), head)
+    assert metrics["value_loss"] == pytest.approx(np.log(51)) and total == pytest.approx(np.log(51) + np.log(3))
+    assert metrics["value_error"] == pytest.approx(1) and metrics["clipped_targets"] == 0
+
+
 def test_scaled_and_back():
     spec = spec_of("openspiel:backgammon")
     value = np.array([[1.0, -1.0], [0.25, -0.25]])
@@ -141,6 +172,8 @@ RESIGNING = {"resign_below": -0.1, "no_resign_share": 0.5, "cheap_simulations": 
         pytest.param({}, marks=pytest.mark.processor),
         {"rule": "gumbel", "cheap_share": 0.5, "root_value_share": 0.5},
         RESIGNING,
+        {"value_head": "hl_gauss"},
+        {"value_head": "categorical", "encoder": "mlp", "backend": "torch"},
     ],
 )
 def test_resumed_is_the_same_to_the_byte(settings, tmp_path):

@@ -218,7 +218,9 @@ def test_loss_by_hand():
     assert metrics["unrolled_value_loss"] == pytest.approx(0.5) and metrics["mover_loss"] == pytest.approx(np.log(2))
 
 
-@pytest.mark.parametrize("settings", [{}, {"rule": "gumbel", "reanalyse": 8, "root_value_share": 0.5}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"rule": "gumbel", "reanalyse": 8, "root_value_share": 0.5}, {"value_head": "hl_gauss"}]
+)
 def test_resumed_is_the_same_to_the_byte(settings, tmp_path):
     whole = trained(tmp_path / "whole", opponents=["random"], **settings)
     trained(tmp_path / "parts", steps=300, opponents=["random"], **settings)
@@ -311,6 +313,15 @@ def test_settings_that_cannot_work_are_refused(game, settings, said):
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ValidationError):
         MuZeroConfig(**settings)
+
+
+def test_a_distribution_needs_the_bounds_of_the_returns():
+    unbounded = replace(spec_of(GAME), return_bounds=None)
+    for head in ("categorical", "hl_gauss"):
+        with pytest.raises(
+            UserError, match=f"{head} needs the range of the returns, .* has no return_bounds; add them"
+        ):
+            MuZero(MuZeroConfig(**SMALL, value_head=head), unbounded, key=1, total_steps=100, device="cpu")
 
 
 def test_it_needs_no_positions_and_no_bounds(tmp_path):
