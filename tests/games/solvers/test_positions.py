@@ -53,9 +53,21 @@ def test_late_labels_are_derived_again():
 
 def test_labels_of_all_phases_are_derived_again():
     solver, late = Solver(), [position for position in PHASES if len(position.moves) >= 28]
-    for position in [*late[::3], *[p for p in PHASES if len(p.moves) in (19, 20, 22, 24)][::25]]:
+    for position in [*late[::6], *[p for p in PHASES if len(p.moves) in (20, 22, 24)][::30]]:
         assert solver.values(position.moves) == position.values
         assert solver.depth(position.moves) == position.depth
+
+
+def test_labels_of_all_phases_hold_what_a_short_search_decides():
+    solver = Solver()
+    for position in PHASES[::4]:
+        look = min(position.depth, 4)
+        seen = solver.values(position.moves, look)
+        assert all(value in (0, None) or value == label for value, label in zip(seen, position.values, strict=True))
+        if position.depth <= 4:
+            assert keeping(seen) <= keeping(position.values)
+        elif 0 < position.depth:
+            assert not keeping(solver.values(position.moves, 3)) <= keeping(position.values)
 
 
 def test_a_position_is_worth_what_its_best_move_leaves_the_other():
@@ -72,12 +84,11 @@ def test_a_position_is_worth_what_its_best_move_leaves_the_other():
             if child is not None:
                 assert value == -child, (position.moves, column)
                 checked += 1
-    assert checked > 10
+    assert checked
 
 
 def test_late_positions_are_drawn_again():
     assert list(islice(labelled("thousand", 24), 15)) == LATE[:15]
-    assert list(islice(labelled("phases", 39), 4)) == [p for p in PHASES if len(p.moves) == 39][:4]
 
 
 @pytest.mark.parametrize("ply", [13, 17])
@@ -88,10 +99,15 @@ def test_early_positions_are_among_those_drawn_in_their_order(ply):
 
 def test_a_game_of_mixed_strength_is_drawn_from_its_key():
     solver = Solver()
-    games = [play_mixed(fold_one(8, number), 7, solver) for number in range(12)]
-    assert games == [play_mixed(fold_one(8, number), 7, Solver()) for number in range(12)]
+    games = [play_mixed(fold_one(8, number), 6, solver) for number in range(5)]
+    assert games == [play_mixed(fold_one(8, number), 6, Solver()) for number in range(5)]
     assert all(read(moves) == board for moves, board in games)
-    assert len({moves for moves, _ in games}) > 6
+    assert len({moves for moves, _ in games}) > 3
+
+
+def test_openings_are_among_those_drawn_in_their_order():
+    moves = (moves for moves, _ in islice(drawn("phases", 8, Solver()), 20))
+    assert all(position.moves in moves for position in PHASES[:2])
 
 
 def test_random_games_stop_before_a_four():
