@@ -54,6 +54,12 @@ def evaluate(
         bool,
         typer.Option("--solved", help="Against the truth: solved positions of connect four, or every line of play."),
     ] = False,
+    positions: Annotated[
+        str | None,
+        typer.Option(
+            help="With --solved at connect four: `thousand`, plies 13 to 24 (the default), or `phases`, plies 8 to 39."
+        ),
+    ] = None,
     nash_conv: Annotated[
         bool,
         typer.Option(
@@ -108,6 +114,8 @@ def evaluate(
         raise UserError(
             f"--draws is for --nash-conv, --policy-value and --best-response; leave it out without them, got {draws}"
         )
+    if positions and not solved:
+        raise UserError(f"--positions is for --solved; leave it out without it, got {positions}")
     use_one_thread()
     reference, key = game or game_of(agent), stream(seed, "evaluation")
     if mode:
@@ -121,7 +129,7 @@ def evaluate(
         spec = make(reference, 1).spec
         asked = load_entrant(name_algorithm(agent, algorithm or []), spec).answerable(spec)
         if solved:
-            _against_the_truth(agent, reference, asked, spec, key, as_json)
+            _against_the_truth(agent, reference, asked, spec, key, positions, as_json)
         elif nash_conv:
             _nash_conv(agent, reference, asked, spec, key, draws, as_json)
         else:
@@ -155,21 +163,32 @@ def evaluate(
         say(f"note: most games end within their {opening_moves} opening moves, where no agent decides")
 
 
-def _against_the_truth(name: str, game: str, agent: "Agent", spec: "Spec", key: int, as_json: bool) -> None:
+def _against_the_truth(
+    name: str, game: str, agent: "Agent", spec: "Spec", key: int, positions: str | None, as_json: bool
+) -> None:
     """Print how an agent does where every move's value is known."""
     from marl.evaluation import solved_games as solved
 
     if spec.name == solved.LABELLED:
-        result = solved.accuracy(agent, spec, key)
+        result = solved.accuracy(agent, spec, key, positions or "thousand")
         if as_json:
             print_json({"agent": name, "game": game} | result.to_json())
             return
         say(f"{name}: {result.overall:.1%} of {result.positions} moves keep what the position is worth")
-        table = Table("positions", "accuracy")
-        for kind, share in (result.by_phase | result.by_difficulty).items():
-            table.add_row(f"plies {kind}" if kind in result.by_phase else kind, f"{share:.1%}")
+        table = Table("positions", "count", "accuracy", "95 %", "random moves")
+        for kind, share in ({"all": result.overall} | result.by_phase | result.by_difficulty).items():
+            low, high = result.intervals[kind]
+            table.add_row(
+                f"plies {kind}" if kind in result.by_phase else kind,
+                str(result.counts[kind]),
+                f"{share:.1%}",
+                f"{low:.1%} to {high:.1%}",
+                f"{result.random[kind]:.1%}",
+            )
         Terminal().print(table)
         return
+    if positions:
+        raise UserError(f"--positions is for {solved.LABELLED}, got it at '{spec.name}'; leave it out")
     seats = solved.all_ends(agent, game, spec, key)
     if as_json:
         print_json({"agent": name, "game": game, "seats": [asdict(ends) for ends in seats]})

@@ -29,9 +29,9 @@ class Chooser:
         return [int(action) for action in self._agent.act(view, self._agent.initial_hidden(len(view)))[0].action]
 
 
-def accuracy(agent: Agent, spec: Spec, key: int) -> Accuracy:
-    """Return an agent's accuracy at the thousand solved positions of connect four."""
-    return positions.accuracy(positions.load(), Chooser(agent, spec, key))
+def accuracy(agent: Agent, spec: Spec, key: int, name: str = "thousand") -> Accuracy:
+    """Return an agent's accuracy at a set of solved positions of connect four; raises UserError as `load` does."""
+    return positions.accuracy(positions.load(name), Chooser(agent, spec, key))
 
 
 def all_ends(agent: Agent, text: str, spec: Spec, key: int) -> list[Ends]:

@@ -1,17 +1,22 @@
-"""A thousand solved positions of connect four, to measure how often an agent's move keeps the position's value.
+"""Solved positions of connect four, to measure how often an agent's move keeps what a position is worth.
 
-`connect_four.csv` holds them: plies 13 to 24 in equal parts, no two the same or mirror images, drawn by random play
-(`generate.py`). At each position at least one move keeps the value and at least one does not, and neither player can
-make a line of four with its next stone.
+    set         file                       covers
+    thousand    connect_four.csv           a thousand, plies 13 to 24 in equal parts, reached by random play; a third of
+                                           a ply's positions is easy, a third medium, a third hard
+    phases      connect_four_phases.csv    1,640, plies 8 to 39, reached by players of mixed strength; as hard as they
+                                           come
+
+No two positions of a set are the same or mirror images. At each one at least one move keeps the value and at least one
+does not, and neither player can make a line of four with its next stone: a search of one or two plies does not decide
+them. `generate.py` says how they were drawn, and draws them again.
 
     moves     the columns played, 0 to 6
     values    the value of each column for the player to move: w, d or l, '.' if the column is full
     depth     the least search depth at which every move found best keeps the value (`Solver.depth`)
 
-Easy positions have a depth up to 4, medium ones up to 12, hard ones more; each is a third of a ply's positions.
+Easy positions have a depth up to 4, medium ones up to 12, hard ones more.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,9 +28,19 @@ from games.registry import load as load_game
 from games.solvers.connect_four import Values, keeping
 from games.solvers.exhaustive import Choose
 
-FILE = Path(__file__).with_name("connect_four.csv")
+FILES = {
+    "thousand": Path(__file__).with_name("connect_four.csv"),
+    "phases": Path(__file__).with_name("connect_four_phases.csv"),
+}
 HEADER = "moves,values,depth"
-PHASES = {"13-16": range(13, 17), "17-20": range(17, 21), "21-24": range(21, 25)}  # plies
+PHASES = {  # plies
+    "8": range(8, 9),
+    "9-12": range(9, 13),
+    "13-16": range(13, 17),
+    "17-20": range(17, 21),
+    "21-24": range(21, 25),
+    "25-39": range(25, 40),
+}
 DIFFICULTIES = {"easy": range(5), "medium": range(5, 13), "hard": range(13, 43)}  # depths
 
 _LETTERS = {1: "w", 0: "d", -1: "l", None: "."}
@@ -61,21 +76,30 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """The share of positions at which the chosen move keeps the value: of all, and of each kind that occurs."""
+    """The share of positions at which the chosen move keeps the value: of all, and of each kind that occurs.
+
+    By kind, of which "all" is one: how many positions there are, Wilson's 95 % interval of the share (each position is
+    an independent draw, kept or not), and the share that uniform random moves keep.
+    """
 
     positions: int
     overall: float
     by_phase: dict[str, float]
     by_difficulty: dict[str, float]
+    counts: dict[str, int]
+    intervals: dict[str, tuple[float, float]]
+    random: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON data."""
         return asdict(self)
 
 
-def load() -> list[Labelled]:
-    """Return the thousand positions."""
-    header, *rows = FILE.read_text(encoding="utf-8").splitlines()
+def load(name: str = "thousand") -> list[Labelled]:
+    """Return the positions of a set; raises UserError for a name that no set has."""
+    if name not in FILES:
+        raise UserError(f"expected a set of positions, {' or '.join(FILES)}, got '{name}'")
+    header, *rows = FILES[name].read_text(encoding="utf-8").splitlines()
     assert header == HEADER, header
     return [Labelled.parse(row) for row in rows]
 
@@ -91,12 +115,26 @@ def accuracy(positions: Sequence[Labelled], choose: Choose, batch: int = 256) ->
         if len(actions) != len(asked):
             raise UserError(f"expected an action for each of {len(asked)} positions, got {len(actions)}")
         kept += [_keeps(position, int(action)) for position, action in zip(asked, actions, strict=True)]
+    kinds = _kinds(positions)
+    right = {kind: sum(kept[i] for i in of_kind) for kind, of_kind in kinds.items()}
+    shares = {kind: right[kind] / len(of_kind) for kind, of_kind in kinds.items()}
     return Accuracy(
         positions=len(positions),
-        overall=sum(kept) / len(kept),
-        by_phase=_shares(PHASES, (position.phase for position in positions), kept),
-        by_difficulty=_shares(DIFFICULTIES, (position.difficulty for position in positions), kept),
+        overall=shares["all"],
+        by_phase={kind: share for kind, share in shares.items() if kind in PHASES},
+        by_difficulty={kind: share for kind, share in shares.items() if kind in DIFFICULTIES},
+        counts={kind: len(of_kind) for kind, of_kind in kinds.items()},
+        intervals={kind: wilson(right[kind], len(of_kind)) for kind, of_kind in kinds.items()},
+        random={kind: chance([positions[i] for i in of_kind]) for kind, of_kind in kinds.items()},
     )
+
+
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of `right` among `count` (Wilson 1927, https://doi.org/10.2307/2276774)."""
+    from scipy.stats import binomtest  # here: it takes a while to import
+
+    found = binomtest(right, count).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
 
 
 def chance(positions: Sequence[Labelled]) -> float:
@@ -120,8 +158,10 @@ def _keeps(position: Labelled, action: int) -> bool:
     return action in keeping(position.values)
 
 
-def _shares(order: Iterable[str], kinds: Iterable[str], kept: Sequence[bool]) -> dict[str, float]:
-    by_kind = defaultdict(list)
-    for kind, right in zip(kinds, kept, strict=True):
-        by_kind[kind].append(right)
-    return {kind: sum(by_kind[kind]) / len(by_kind[kind]) for kind in order if kind in by_kind}
+def _kinds(positions: Sequence[Labelled]) -> dict[str, list[int]]:
+    """Return the indices of the positions of each kind that occurs: all, then by phase, then by difficulty."""
+    found: dict[str, list[int]] = {kind: [] for kind in ("all", *PHASES, *DIFFICULTIES)}
+    for index, position in enumerate(positions):
+        for kind in ("all", position.phase, position.difficulty):
+            found[kind].append(index)
+    return {kind: indices for kind, indices in found.items() if indices}

@@ -1,70 +1,115 @@
-"""Draw and solve the positions again: python -m games.solvers.positions.generate > connect_four.csv
+"""Draw and solve a set of positions again: python -m games.solvers.positions.generate SET > connect_four_SET.csv
 
-In random play every move is uniform among the columns with room, drawn by a hash of the ply, the game's number and the
-move. A game's position is kept if the game reaches the ply without a four, neither player can make a four with its next
+A position of a game is kept if the game reaches its ply without a four, neither player can make a four with its next
 stone, neither the position nor its mirror image was drawn before, and some move does not keep the value. Games are
-drawn until each ply has its number of positions of each difficulty. This takes two minutes with numba, an hour or two
-without.
+drawn for each ply until the set has its number of positions there. All draws are hashes of the ply, the game's number
+and the move.
+
+    thousand    random play: every move is uniform among the columns with room; as many positions of each difficulty
+                at a ply. Two minutes with numba, an hour or two without.
+    phases      play of mixed strength: each player of a game looks 0, 2, 4, 6 or 8 plies ahead, and plays a column that
+                is best as far as it sees; one move in eight is random. The positions of a ply are the first ones that
+                were drawn, whatever their difficulty. A position at ply 8 takes seconds with numba, minutes without.
+
+The labels of `phases` were computed once by a second solver, a program in C++ (null windows over exact scores, where
+`Solver` asks who can force a four); its values and depths of the thousand are the same as `Solver`'s, all of them.
 """
 
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 
 from games.keys import fold_one, stream, uniform_one
 from games.solvers.connect_four import COLUMNS, Board, Solver, fours, keeping
 from games.solvers.positions import DIFFICULTIES, HEADER, PHASES, Labelled
 
-TOTAL = 1000
+THOUSAND = 1000
+LOOKS = (0, 2, 4, 6, 8)  # plies that a player of a game of mixed strength looks ahead
+RANDOM = 1 / 8  # the share of its moves that are random
+SIZES = {"8": 40, "9-12": 400, "13-16": 400, "17-20": 200, "21-24": 200, "25-39": 400}  # of `phases`
+
+# Draws of a game's key, beside one for each move.
+LOOK = 100  # with the seat: how far the player looks ahead
+SLIP = 200  # with the ply: whether the move is random
 
 
-def quotas() -> dict[tuple[int, str], int]:
-    """Return the number of positions of each ply and difficulty: as equal as possible, the first ones larger."""
-    plies = [ply for phase in PHASES.values() for ply in phase]
-    sizes = dict(zip(plies, _split(TOTAL, len(plies)), strict=True))
+def quotas(name: str) -> dict[tuple[int, str], int]:
+    """Return how many positions a set has of each ply and difficulty, '' for any: as equal as possible."""
+    if name == "phases":
+        return {
+            (ply, ""): size
+            for phase, total in SIZES.items()
+            for ply, size in zip(PHASES[phase], _split(total, len(PHASES[phase])), strict=True)
+        }
+    plies = range(13, 25)
     return {
         (ply, difficulty): part
-        for ply, size in sizes.items()
+        for ply, size in zip(plies, _split(THOUSAND, len(plies)), strict=True)
         for difficulty, part in zip(DIFFICULTIES, _split(size, len(DIFFICULTIES)), strict=True)
     }
 
 
-def drawn(ply: int) -> Iterator[tuple[str, Board]]:
-    """Yield the distinct quiet positions that random games reach at this ply, without end."""
-    key = fold_one(stream(0, "connect four positions"), ply)
+def drawn(name: str, ply: int, solver: Solver) -> Iterator[tuple[str, Board]]:
+    """Yield the distinct quiet positions that a set's games reach at this ply, without end."""
+    games, play = {"thousand": ("connect four positions", play_randomly), "phases": ("phases", play_mixed)}[name]
+    key = fold_one(stream(0, games), ply)
     seen: set[Board] = set()
     for number in count():
-        moves, board = play(fold_one(key, number), ply)
+        moves, board = play(fold_one(key, number), ply, solver)
         if board.ply == ply and board.quiet and board not in seen:
             seen |= {board, board.mirrored()}
             yield moves, board
 
 
-def play(key: int, plies: int) -> tuple[str, Board]:
+def play_randomly(key: int, plies: int, solver: Solver | None = None) -> tuple[str, Board]:
     """Play a random game of `plies` moves, or up to the move before a four; return its moves and its position."""
+    return _play(key, plies, _open)
+
+
+def play_mixed(key: int, plies: int, solver: Solver) -> tuple[str, Board]:
+    """Do the same with players who look ahead, each as far as it has drawn."""
+    looks = [LOOKS[int(uniform_one(fold_one(key, LOOK + seat)) * len(LOOKS))] for seat in range(2)]
+
+    def columns(moves: str, board: Board) -> list[int]:
+        look = looks[board.ply % 2]
+        if look == 0 or uniform_one(fold_one(key, SLIP + board.ply)) < RANDOM:
+            return _open(moves, board)
+        return sorted(keeping(solver.values(moves, look)))
+
+    return _play(key, plies, columns)
+
+
+def labelled(name: str, ply: int) -> Iterator[Labelled]:
+    """Yield a set's positions of a ply, in the order in which they were drawn."""
+    solver, wanted = Solver(), Counter({kind: size for (at, kind), size in quotas(name).items() if at == ply})
+    for moves, _ in drawn(name, ply, solver):
+        values = solver.values(moves)
+        if len(keeping(values)) == sum(value is not None for value in values):
+            continue
+        position = Labelled(moves, values, solver.depth(moves))
+        kind = position.difficulty if position.difficulty in wanted else ""
+        if wanted[kind]:
+            wanted[kind] -= 1
+            yield position
+        if not wanted.total():
+            return
+
+
+def _play(key: int, plies: int, columns: Callable[[str, Board], list[int]]) -> tuple[str, Board]:
+    """Play moves that are uniform among the `columns` of a position, up to the move before a four."""
     moves, board = "", Board(0, 0)
     for ply in range(plies):
-        open_columns = [column for column in range(COLUMNS) if board.landing(column)]
-        column = open_columns[int(uniform_one(fold_one(key, ply)) * len(open_columns))]
+        choice = columns(moves, board)
+        column = choice[int(uniform_one(fold_one(key, ply)) * len(choice))]
         if board.landing(column) & fours(board.own):
             break
         moves, board = f"{moves}{column}", board.play(column)
     return moves, board
 
 
-def labelled(ply: int) -> Iterator[Labelled]:
-    """Yield the positions of a ply, in the order in which they were drawn."""
-    solver, wanted = Solver(), Counter({kind: size for (at, kind), size in quotas().items() if at == ply})
-    for moves, _ in drawn(ply):
-        values = solver.values(moves)
-        if len(keeping(values)) == sum(value is not None for value in values):
-            continue
-        position = Labelled(moves, values, solver.depth(moves))
-        if wanted[position.difficulty]:
-            wanted[position.difficulty] -= 1
-            yield position
-        if not wanted.total():
-            return
+def _open(moves: str, board: Board) -> list[int]:
+    return [column for column in range(COLUMNS) if board.landing(column)]
 
 
 def _split(total: int, parts: int) -> list[int]:
@@ -73,6 +118,6 @@ def _split(total: int, parts: int) -> list[int]:
 
 if __name__ == "__main__":
     print(HEADER)
-    for ply in dict.fromkeys(ply for ply, _ in quotas()):
-        for position in labelled(ply):
+    for ply in dict.fromkeys(ply for ply, _ in quotas(sys.argv[1])):
+        for position in labelled(sys.argv[1], ply):
             print(position, flush=True)

@@ -149,6 +149,12 @@ BAD_INPUT = [
     ("evaluate random --game openspiel:tic_tac_toe --solved --seeds 100", "leave --seeds out, got 100"),
     ("evaluate random --game openspiel:tic_tac_toe --solved --opening-moves 2", "leave --opening-moves out, got 2"),
     ("evaluate random --game openspiel:tic_tac_toe --solved --against random", "leave --against out, got random"),
+    (
+        "evaluate random --game openspiel:tic_tac_toe --solved --positions phases",
+        "--positions is for openspiel:connect",
+    ),
+    ("evaluate random --game openspiel:connect_four --positions phases", "--positions is for --solved; leave it out"),
+    ("evaluate random --game openspiel:connect_four --solved --positions all", "thousand or phases, got 'all'"),
     ("evaluate random --game openspiel:kuhn_poker --nash-conv --seeds 9", "--nash-conv goes through positions"),
     ("tournament run tournament.yaml --set agent=[random]", "did you mean 'agents'"),
     ("tournament run tournament.yaml --set game=openspiel:tic_tac_to", "did you mean 'tic_tac_toe'"),
@@ -718,6 +724,8 @@ def test_evaluate_against_the_truth(marl):
     found = json.loads(printed)
     assert code == 0 and list(found)[:2] == ["agent", "game"] and found["game"] == "openspiel:connect_four"
     assert found["positions"] == 1000 and 0.4 < found["overall"] < 0.8
+    low, high = found["intervals"]["all"]
+    assert low < found["overall"] < high and found["counts"]["21-24"] == 332
     code, printed, _ = marl("evaluate", "random", "--game", "openspiel:tic_tac_toe", "--solved")
     assert code == 0 and "lost" in printed
     code, _, complaint = marl("evaluate", "random", "--game", "spread", "--solved")
