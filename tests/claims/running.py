@@ -39,6 +39,12 @@ def refuse(claims: dict[str, Claim], minutes: float | None) -> None:
                 raise UserError(
                     f"the claim '{name}' needs the extra '{extra}', which is not installed; pip install '.[{extra}]'"
                 )
+        for package in claim.packages:
+            if not find_spec(package):
+                raise UserError(
+                    f"the claim '{name}' needs the package '{package}', which cannot be imported; "
+                    "tests/benchmarks/peers.md says how it is installed"
+                )
         for variable in claim.needs:
             if not os.environ.get(variable):
                 raise UserError(
