@@ -43,13 +43,13 @@ def refuse(claims: dict[str, Claim], minutes: float | None) -> None:
             if not find_spec(package):
                 raise UserError(
                     f"the claim '{name}' needs the package '{package}', which cannot be imported; "
-                    "tests/benchmarks/peers.md says how it is installed"
+                    "install it into a folder that PYTHONPATH names"
                 )
         for variable in claim.needs:
             if not os.environ.get(variable):
                 raise UserError(
                     f"the claim '{name}' needs the variable {variable}, which is not set; "
-                    "tests/benchmarks/peers.md says what it names"
+                    "docs/how-to/results.md says what it names"
                 )
 
 
