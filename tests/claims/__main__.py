@@ -8,6 +8,7 @@ python -m tests.claims check                    commands, figures and pages agre
 
 import argparse
 import re
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -207,4 +208,5 @@ def check(claims: Claims, names: list[str], terminal: Terminal) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the command that runs is ended, too
     sys.exit(main())

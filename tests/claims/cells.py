@@ -23,6 +23,7 @@ from marl.base.intervals import estimate
 _SIGNED = r"(?<![\w.])[+−-]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])"
 _FIGURE = re.compile(rf"(?P<first>{_SIGNED})(?:(?P<join> ± | to )(?P<second>{_SIGNED}))?")
 
+SEED_DECIMALS = 4  # of values of seeds that were all whole
 Kind = Literal["number", "estimate", "range"]
 
 
@@ -103,8 +104,8 @@ def matched(cell: str, readings: Sequence[Reading]) -> list[tuple[Figure, Readin
 def filled(cell: str, readings: Sequence[Reading]) -> str:
     """Return a cell with new figures in the place of its old ones; values of seeds without zeros at their ends."""
     if by_seed(cell) and len(readings) == 1 and len(readings[0].values) == len(figures(cell)):
-        like = max((figure.texts[0] for figure in figures(cell)), key=lambda text: len(text.partition(".")[2]))
-        texts = [written(value, like) for value in readings[0].values]
+        decimals = max(len(figure.texts[0].partition(".")[2]) for figure in figures(cell)) or SEED_DECIMALS
+        texts = [written(value, f"0.{'0' * decimals}") for value in readings[0].values]
         return " ".join(text.rstrip("0").rstrip(".") if "." in text else text for text in texts)
     for figure, reading in reversed(matched(cell, readings)):
         new = {

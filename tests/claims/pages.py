@@ -130,6 +130,7 @@ def faults(claims: Claims, texts: dict[str, str], measured: Path = MEASURED) -> 
             found.append(f"{page}: a marker without its end, or an end without its marker")
         if page not in ("README.md", "index.md"):
             found += [f"{page}: a table with no claim, {line[:60]}" for line in _tables(bare)]
+            found += [f"{page}: a section with figures and no claim, {title}" for title in _bare_sections(text)]
         if written(text, claims, measured) != text:
             found.append(f"{page}: not what the claims say; `python -m tests.claims page` writes it")
     for name, claim in claims.claims.items():
@@ -148,6 +149,12 @@ def faults(claims: Claims, texts: dict[str, str], measured: Path = MEASURED) -> 
         if path.stem not in used
     ]
     return found
+
+
+def _bare_sections(text: str) -> list[str]:
+    """Return the headings of sections in which figures with intervals stand, and no claim's commands."""
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    return [each.partition("\n")[0] for each in sections if " ± " in each and "<!-- commands:" not in each]
 
 
 def _tables(text: str) -> list[str]:

@@ -39,11 +39,17 @@ def refuse(claims: dict[str, Claim], minutes: float | None) -> None:
                 raise UserError(
                     f"the claim '{name}' needs the extra '{extra}', which is not installed; pip install '.[{extra}]'"
                 )
+        for package in claim.packages:
+            if not find_spec(package):
+                raise UserError(
+                    f"the claim '{name}' needs the package '{package}', which cannot be imported; "
+                    "install it into a folder that PYTHONPATH names"
+                )
         for variable in claim.needs:
             if not os.environ.get(variable):
                 raise UserError(
                     f"the claim '{name}' needs the variable {variable}, which is not set; "
-                    "tests/benchmarks/peers.md says what it names"
+                    "docs/how-to/results.md says what it names"
                 )
 
 

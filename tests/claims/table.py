@@ -80,6 +80,7 @@ class Claim(Frozen):
     tables: dict[str, Reads] = {}
     needs: Names = ()  # variables that name what commands need from outside, such as a checkout of another project
     extras: Names = ()  # of this package
+    packages: Names = ()  # that commands import besides: those of other projects with which they compare
     cores: int = 1
     dated: str = ""  # why its figures are to be measured again
 

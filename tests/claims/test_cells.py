@@ -52,6 +52,7 @@ def test_new_figures_take_the_places_of_the_old_ones():
 def test_a_short_list_of_seeds_is_not_rounded_to_its_shortest_value():
     assert by_seed("0.9975 1 1") and not by_seed("0.37 (30)")
     assert filled("0.9975 1 1", [Reading((1.0, 0.9612, 0.5))]) == "1 0.9612 0.5"
+    assert filled("1 1 1", [Reading((0.9975, -0.00001, 2.0))]) == "0.9975 0 2"
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,8 @@ def test_every_fault_is_found(claims, measured):
     assert elsewhere == "the claim 'a' says two.md#the-rank-of-2, and commands: a stands in two.md#another"
     [open_end] = faults(claims, measured, f"{good}\n<!-- end -->\n")
     assert "a marker without its end" in open_end
+    [bare] = faults(claims, measured, f"{good}\n## Another\n\nIt reaches 0.5 ± 0.1.\n")
+    assert bare == "two.md: a section with figures and no claim, Another"
     (measured / "unused.csv").write_text(CSV)
     assert faults(claims, measured, good) == ["docs/measured/unused.csv: no claim has this table"]
 

@@ -81,6 +81,7 @@ def test_the_cpu_time_of_children_counts(tmp_path):
         ({}, 1.5, "takes 2 CPU-minutes, and --minutes allows 1.5; nothing was started"),
         ({"cores": 10_000}, None, "needs 10000 cores, and this machine has"),
         ({"extras": ("no_such_package",)}, None, "needs the extra 'no_such_package', which is not installed"),
+        ({"packages": ("no_such_package",)}, None, "needs the package 'no_such_package', which cannot be imported"),
         ({"needs": ("NO_SUCH_CHECKOUT",)}, None, "needs the variable NO_SUCH_CHECKOUT"),
     ],
 )
