@@ -238,6 +238,17 @@ def _meetings(together: Floats, names: Sequence[str], members: Sequence[Ints], k
             yield Meeting((names[a], names[b]), float(between.mean()), float(lows[b]), float(highs[b]), between.size)
 
 
+def best_response_proximity(returns: Floats, best: Floats) -> Floats:
+    """Return BR-Prox [n, n]: what agent i earns with partner j as a share of what j's best response earns with it.
+
+    `returns` X [n, n] are the team's, and `best` [n] what a best response earns with each agent over both seats; NaN
+    where it is not known, as where it is not above 0 and there is no share (ZSC-Eval: Wang et al. 2024,
+    https://arxiv.org/abs/2310.05208).
+    """
+    together = (returns + returns.T) / 2
+    return together / np.where(best > 0, best, np.nan)
+
+
 def conventions(returns: Floats) -> Ints:
     """Return the number of each agent's convention [n], by the team's returns X [n, n].
 

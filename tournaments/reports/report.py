@@ -189,7 +189,9 @@ def _unit_line(summary: Summary, table: Matchups) -> str:
 
 def sections_of(summary: Summary, folder: Path) -> list[Section]:
     """Return the sections beyond the leaderboard and its tables; what else `folder` has is among them."""
-    found = schedule_section(folder), metagame_section(summary), responses_section(folder), team_section(summary)
+    teams = summary.teams if summary.payoff_rule == "team" else None
+    responses = responses_section(folder, teams)
+    found = schedule_section(folder), metagame_section(summary), responses, team_section(summary)
     return [section for some in found for section in some]
 
 

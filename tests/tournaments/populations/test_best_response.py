@@ -88,6 +88,21 @@ def test_the_report_shows_it(answered, played):
     assert any("marl tournament best-response" in text for text in sections[0].remarks)
 
 
+def test_a_team_is_told_how_near_its_members_are_to_the_best_partner(tmp_path):
+    """At a lever game of two levers, 1 and 0.5: who pulls the second earns 0.5 with itself, and nothing with others."""
+    config = TournamentConfig(
+        game="matrix(team=[[1, 0], [0, 0.5]])", agents=(ROCK, "constant(action=1)", "random"), seeds=5, workers=1
+    )
+    run(config, tmp_path, QUIET)
+    found = best_response(tmp_path, "constant(action=1)", BUDGET, QUIET)
+    assert found["gain"]["mean"] == 0.0 and found["earned"]["mean"] == 0.5
+    with stored(tmp_path) as store:
+        summary = summarize(store)
+    section = next(each for each in sections_of(summary, tmp_path) if each.id == "trained-responses")
+    rows = {row[0]: row[1:] for row in section.tables[1].rows}
+    assert rows[ROCK] == ["0.000", "0.000 (constant(action=1))"] and rows["constant(action=1)"] == ["—", "—"]
+
+
 def test_a_damaged_file_is_a_sentence(played, tmp_path):
     (tmp_path / "responses").mkdir()
     for text in ("{", "{}", '{"agents": [1]}', '{"agents": {"a": {}}}'):
