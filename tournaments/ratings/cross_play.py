@@ -230,7 +230,7 @@ def _meetings(together: Floats, names: Sequence[str], members: Sequence[Ints], k
         for size in others:
             which = a + 1 + np.flatnonzero(sizes[a + 1 :] == size)
             if len(which):
-                columns = np.stack([members[b] for b in which])  # [F, size]
+                columns = np.stack([members[b] for b in which.tolist()])  # [F, size]
                 summed = np.einsum("rfs,rs->rf", paid[:, columns], times[1][size])
                 lows[which], highs[which] = bounds(summed / (len(one) * size))
         for b in range(a + 1, len(members)):
