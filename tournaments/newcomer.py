@@ -59,7 +59,7 @@ def place(
     """
     with stored(store) as opened:
         folder = opened.path.parent
-        config = _config(folder)
+        config = config_of(folder)
         if target.seeds is not None:
             config = config.model_copy(update={"seeds": target.seeds})
         engines.require(config.engine)
@@ -82,7 +82,8 @@ def place(
     return folder / STORE, outcome
 
 
-def _config(folder: Path) -> TournamentConfig:
+def config_of(folder: Path) -> TournamentConfig:
+    """Return the config of a tournament that was played; raises UserError for a folder without one."""
     path = folder / "config.yaml"
     if not path.exists():
         what = absent(path, "`marl tournament run` writes it")
@@ -115,7 +116,7 @@ def _others(
     for agent in store.agents():
         if agent.id in seated:
             try:
-                found.append(_again(agent, store, spec, trusted))
+                found.append(still_here(agent, store, spec, trusted))
             except UserError as error:
                 console.print(f"note: '{agent.name}' is left out: {error}", style="yellow")
     if not found:
@@ -123,7 +124,7 @@ def _others(
     return found
 
 
-def _again(agent: StoredAgent, store: Store, spec: Spec, trusted: Collection[str]) -> Identity:
+def still_here(agent: StoredAgent, store: Store, spec: Spec, trusted: Collection[str]) -> Identity:
     """Return who an agent of the store is; raises UserError where it is not what has played, or is not trusted."""
     if not agent.reference:
         raise UserError("the store does not say how it is loaded")

@@ -4,6 +4,7 @@ import typer
 
 from marl.cli.groups import Commands
 from tournaments.commands.across import tournament_across
+from tournaments.commands.best_response import tournament_best_response
 from tournaments.commands.credit import tournament_credit
 from tournaments.commands.games import tournament_games
 from tournaments.commands.match import tournament_add, tournament_match
@@ -24,4 +25,5 @@ app.command("watch")(tournament_watch)
 app.command("games")(tournament_games)
 app.command("verify")(tournament_verify)
 app.command("credit")(tournament_credit)
+app.command("best-response")(tournament_best_response)
 app.command("across")(tournament_across)

@@ -14,7 +14,7 @@ together nearly as well as with themselves share a convention (Hu et al. 2021, h
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,12 +190,7 @@ def teams(table: Table, families: Sequence[str], key: int = stream(0, "bootstrap
             )
             for name, some in zip(names, members, strict=True)
         ),
-        meetings=tuple(
-            _meeting(together, (names[a], names[b]), members[a], members[b], key)
-            for a in range(len(names))
-            for b in range(a, len(names))
-            if a != b or len(members[a]) > 1
-        ),
+        meetings=tuple(_meetings(together, names, members, key)),
         worst=tuple((table.agents[k], float(together[row, k])) for row, k in enumerate(worst)),
         convention=conventions(returns),
     )
@@ -217,18 +212,41 @@ def _statistics(found: CrossPlay | None) -> dict[str, Floats]:
     return {"self_play": found.self_play, "cross_play": found.cross_play, "gap": found.gap}
 
 
-def _meeting(together: Floats, names: tuple[str, str], one: Ints, other: Ints, key: int) -> Meeting:
-    """Return what agents of two families [n], [m] earn together; each family's agents are drawn for themselves."""
-    if names[0] == names[1]:
-        mean, low, high = _within(together[np.ix_(one, one)], key).cross_play
-        return Meeting(names, float(mean), float(low), float(high), len(one) * (len(one) - 1) // 2)
-    between = together[np.ix_(one, other)]
-    low = high = np.nan
-    if min(len(one), len(other)) >= _BOUNDED:
-        rows, columns = (multiplicities(draws(fold_one(key, k), len(some))) for k, some in enumerate((one, other)))
-        drawn = ((rows @ between) * columns).sum(1) / between.size
-        low, high = bounds(drawn)
-    return Meeting(names, float(between.mean()), float(low), float(high), between.size)
+def _meetings(together: Floats, names: Sequence[str], members: Sequence[Ints], key: int) -> Iterator[Meeting]:
+    """Yield what agents of each two families earn together, and of one with itself.
+
+    Each family's agents are drawn for themselves. Families of one size share their drawings.
+    """
+    sizes = np.array([len(some) for some in members])
+    drawn_in = [size for size in np.unique(sizes).tolist() if size >= _BOUNDED]
+    times = [{size: multiplicities(draws(fold_one(key, place), size)) for size in drawn_in} for place in range(2)]
+    for a, one in enumerate(members):
+        if len(one) > 1:
+            mean, low, high = _within(together[np.ix_(one, one)], key).cross_play
+            yield Meeting((names[a], names[a]), float(mean), float(low), float(high), len(one) * (len(one) - 1) // 2)
+        lows, highs = np.full((2, len(members)), np.nan)
+        others = drawn_in if len(one) >= _BOUNDED else ()
+        paid = times[0][len(one)] @ together[one] if others else together[:0]  # [R, n] summed over who is drawn
+        for size in others:
+            which = a + 1 + np.flatnonzero(sizes[a + 1 :] == size)
+            if len(which):
+                columns = np.stack([members[b] for b in which.tolist()])  # [F, size]
+                summed = np.einsum("rfs,rs->rf", paid[:, columns], times[1][size])
+                lows[which], highs[which] = bounds(summed / (len(one) * size))
+        for b in range(a + 1, len(members)):
+            between = together[np.ix_(one, members[b])]
+            yield Meeting((names[a], names[b]), float(between.mean()), float(lows[b]), float(highs[b]), between.size)
+
+
+def best_response_proximity(returns: Floats, best: Floats) -> Floats:
+    """Return BR-Prox [n, n]: what agent i earns with partner j as a share of what j's best response earns with it.
+
+    `returns` X [n, n] are the team's, and `best` [n] what a best response earns with each agent over both seats; NaN
+    where it is not known, as where it is not above 0 and there is no share (ZSC-Eval: Wang et al. 2024,
+    https://arxiv.org/abs/2310.05208).
+    """
+    together = (returns + returns.T) / 2
+    return together / np.where(best > 0, best, np.nan)
 
 
 def conventions(returns: Floats) -> Ints:

@@ -102,9 +102,7 @@ def _responses(summary: Summary) -> str:
     )
     return (
         "What the best response in the pool gains is a lower bound on how far an agent can be exploited. A response "
-        f"that is trained may gain more, and is a lower bound: marl train CONFIG --set game='{summary.game}' --set "
-        "opponents.agents=[AGENT] --set opponents.share=1 --run-dir runs/response, then marl evaluate runs/response "
-        f"--against AGENT.{exact}"
+        f"that is trained may gain more, and is a lower bound, too: marl tournament best-response STORE AGENT.{exact}"
     )
 
 

@@ -37,6 +37,7 @@ from tournaments.reports.pairs import (
     superiority_table,
     written,
 )
+from tournaments.reports.responses import responses_section
 from tournaments.reports.schedule import RESULT, RESULT_TABLE, schedule_section
 from tournaments.reports.sections import Section, markdown_of
 from tournaments.reports.summary import Summary, listed
@@ -187,8 +188,11 @@ def _unit_line(summary: Summary, table: Matchups) -> str:
 
 
 def sections_of(summary: Summary, folder: Path) -> list[Section]:
-    """Return the sections beyond the leaderboard and its tables; the schedule of `folder` has the first."""
-    return [*schedule_section(folder), *metagame_section(summary), *team_section(summary)]
+    """Return the sections beyond the leaderboard and its tables; what else `folder` has is among them."""
+    teams = summary.teams if summary.payoff_rule == "team" else None
+    responses = responses_section(folder, teams)
+    found = schedule_section(folder), metagame_section(summary), responses, team_section(summary)
+    return [section for some in found for section in some]
 
 
 def _seat_line(summary: Summary) -> str:

@@ -119,7 +119,7 @@ def test_rounds_of_their_own_change_nothing_but_the_reward(tmp_path, monkeypatch
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kill_changes_no_byte(tmp_path, whole, monkeypatch, kind):
-    folder = tmp_path / "killed"
+    folder, expected = tmp_path / "killed", whole(kind)
     kills = killed_everywhere(
         monkeypatch,
         lambda: run(small(kind), folder, resume=True),
@@ -128,7 +128,7 @@ def test_a_kill_changes_no_byte(tmp_path, whole, monkeypatch, kind):
         every=3,
     )
     assert kills >= 5
-    assert contents(folder) == contents(whole(kind)) and games(folder) == games(whole(kind))
+    assert contents(folder) == contents(expected) and games(folder) == games(expected)
 
 
 @pytest.mark.parametrize("lost", ["members/partner-0001/0001", "rounds"])

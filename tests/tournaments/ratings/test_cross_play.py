@@ -7,6 +7,7 @@ import pytest
 
 from games.native.matrix import named
 from tournaments.ratings.cross_play import (
+    best_response_proximity,
     conventions,
     cross_play,
     families_of,
@@ -193,3 +194,10 @@ def test_the_step_of_a_checkpoint_counts_where_several_of_a_run_play():
     assert families_of([one, other]) == ["runs/seed-*"] * 2
     early = "runs/seed-0/checkpoints/050"
     assert families_of([one, early]) == ["runs/seed-*/checkpoints/100", "runs/seed-*/checkpoints/050"]
+
+
+def test_proximity_to_the_best_response_by_hand():
+    returns = np.array([[10.0, 4.0, 0.0], [2.0, 8.0, 0.0], [0.0, 0.0, 0.0]])
+    found = best_response_proximity(returns, np.array([12.0, 8.0, 0.0]))
+    assert found[:, :2] == pytest.approx(np.array([[10 / 12, 3 / 8], [3 / 12, 1.0], [0.0, 0.0]]))
+    assert np.isnan(found[:, 2]).all()  # there is no share of nothing

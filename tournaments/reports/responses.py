@@ -1,0 +1,92 @@
+"""What trained responses gain against agents of a tournament: the file beside its store, and the report's section."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from games.errors import UserError
+from tournaments.ratings.cross_play import Teams, best_response_proximity
+from tournaments.reports.pairs import MOST_SHOWN, written
+from tournaments.reports.sections import Section, Table
+
+FOLDER, RESULT = "responses", "responses.json"
+TITLES = ("agent", "earns with itself", "its response earns", "gain", "gain by seat", "trained by")
+
+
+def responses_section(folder: Path, teams: Teams | None = None) -> list[Section]:
+    """Return a section with what responses gain, which a tournament's folder has; none where none was trained.
+
+    With `teams`, of a team game of two, it says how near each agent is to the best partner of those that were answered.
+    Raises UserError for a file that `marl tournament best-response` does not write.
+    """
+    found = responses_in(folder)
+    if not found:
+        return []
+    text = (
+        "Responses were trained against each agent, which held all other seats. The gain is what the best of them is "
+        "paid a game more than the agent is among copies of itself. The best response of all gains at least as much, "
+        "so each gain is a lower bound on how far the agent can be exploited; more training may find more. Which "
+        "response plays a seat was chosen by games on other seeds."
+    )
+    try:
+        tables = [Table(list(TITLES), [row_of(each) for each in found.values()])]
+        tables += [] if teams is None else [_proximity(found, teams)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder) from error
+    return [Section("trained-responses", "Trained best responses", [text], tables)]
+
+
+def _proximity(found: Mapping[str, Any], teams: Teams) -> Table:
+    """Return BR-Prox of each agent with those that were answered, the agent itself left out."""
+    earned = {str(each["agent"]): float(each["earned"]["mean"]) for each in found.values()}
+    answered = [agent for agent in teams.agents if agent in earned]
+    proximity = best_response_proximity(teams.returns, np.array([earned.get(name, np.nan) for name in teams.agents]))
+    rows = []
+    for k, agent in enumerate(teams.agents[:MOST_SHOWN]):
+        others = [name for name in answered if name != agent]
+        shares = [float(proximity[k, teams.agents.index(name)]) for name in others]
+        known = [(share, name) for share, name in zip(shares, others, strict=True) if np.isfinite(share)]
+        least = min(known, default=None)
+        rows.append(
+            [
+                agent,
+                written(float(np.mean([share for share, _ in known]))) if known else "—",
+                f"{written(least[0])} ({least[1]})" if least else "—",
+            ]
+        )
+    caption = (
+        "BR-Prox: what an agent earns with a partner, as a share of what the partner's trained response earns with it; "
+        "1 is as good a partner as the response. A response that falls short of the best makes it larger."
+    )
+    return Table(["agent", "mean BR-Prox", "least, and with whom"], rows, caption)
+
+
+def responses_in(folder: Path) -> dict[str, Any]:
+    """Return what responses gain, by the digest of the agent; raises UserError for a file that is damaged."""
+    try:
+        found = json.loads((folder / FOLDER / RESULT).read_text(encoding="utf-8"))["agents"]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _damaged(folder) from error
+    if not isinstance(found, dict):
+        raise _damaged(folder)
+    return found
+
+
+def row_of(found: Mapping[str, Any]) -> list[str]:
+    """Return the cells under TITLES for one agent."""
+    by_seat = ", ".join(written(seat["gain"]["mean"], seat["gain"]["ci95"]) for seat in found["seats"])
+    numbers = (written(found[name]["mean"], found[name]["ci95"]) for name in ("alone", "earned", "gain"))
+    trained = f"{found['algorithm']}, {found['trained']} x {found['steps']:,} steps"
+    return [str(found["agent"]), *numbers, by_seat, trained]
+
+
+def _damaged(folder: Path) -> UserError:
+    return UserError(
+        f"expected what responses gain in '{folder / FOLDER / RESULT}', got a file that is damaged; delete it, and run "
+        "`marl tournament best-response` again"
+    )
