@@ -53,29 +53,31 @@ class Meet(Games):
     def __init__(self, num_envs):
         spec = Spec("meet", 2, Array((1,)), Box(1, -1.0, 1.0), "team", "simultaneous", False, True, False, max_length=1)
         super().__init__(spec, num_envs, horizon=1, truncate=False)
+        self.seen = np.zeros((num_envs, 2), np.float32)
 
     def open(self, envs):
-        self.timestep.obs[envs] = 1.8 * self.draw(2, envs)[..., None] - 0.9
+        self.seen[envs] = 1.8 * self.draw(2, envs) - 0.9
 
     def move(self, actions):
-        (a, b), (x, y) = actions[..., 0].T, self.timestep.obs[..., 0].T
+        (a, b), (x, y) = actions[..., 0].T, self.seen.T
         self.timestep.reward[:] = -((a - b) ** 2 + (a - x) ** 2 + (b - y) ** 2)[:, None]
         return np.ones(self.num_envs, bool)
 
     def look(self):
-        pass
+        self.timestep.obs[:] = self.seen[..., None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [{}, {"centralised_gradient": True, "share_parameters": True}, TD3 | {"output_penalty": 1e-3}]
 )
 def test_a_team_finds_its_best_decentralised_policies(settings):
-    mine = player(Meet(16), activation="tanh", target_update=0.1, noise_steps=1500, **settings)
-    mine.learn(24)
+    mine = player(Meet(16), activation="tanh", target_update=0.1, noise_steps=6000, **settings)
+    mine.learn(100)
     seen = torch.linspace(-0.9, 0.9, 19)[:, None]
     policies = mine.learner.policies * (3 - len(mine.learner.policies))
     units = chosen(policies, seen[:, None].expand(-1, 2, -1))[..., 0].detach()
-    torch.testing.assert_close(units, (seen / 2).expand(-1, 2), atol=0.12, rtol=0)
+    torch.testing.assert_close(units, (seen / 2).expand(-1, 2), atol=0.2, rtol=0)
 
 
 @pytest.mark.slow
