@@ -300,7 +300,8 @@ def subjects() -> dict[str, Subject]:
         "muzero": BOARD | {"algorithm": {"name": "muzero"} | SEARCH, "steps": 2_000, "stretch": 200},
     }
     trained["happo"] = trained["mappo"] | {"algorithm": {"name": "happo", "hidden": [8]}}
-    trained["conditional_mappo"] = trained["mappo"] | {"algorithm": {"name": "conditional_mappo", "hidden": [8]}}
+    conditional = {"name": "conditional_mappo", "hidden": [8], "epochs": 2}
+    trained["conditional_mappo"] = trained["mappo"] | {"algorithm": conditional}
     maddpg = {"name": "maddpg", "actor_hidden": [8], "critic_hidden": [8], "random_steps": 400, "steps_per_update": 20}
     trained["maddpg"] = trained["qmix"] | {
         "algorithm": maddpg,

@@ -8,15 +8,21 @@ from replayed steps:
     L(μ_i) = - mean Q_i(x, a)|_{a_i = μ_i(o_i)}
 
 with target networks ', which follow at the rate `target_update`. A team is paid as one: its players share one critic.
-In training normal noise is added to the actions, after `random_steps` of uniform ones. Options of TD3:
+In training normal noise is added to the actions, after `random_steps` of uniform ones.
+
+With `centralised_gradient` all players j act by a_j = μ_j(o_j) in L(μ_i), not i alone, as in FACMAC (Peng et al. 2021,
+https://arxiv.org/abs/2003.06709): replayed actions are those of policies that are gone. `share_parameters` makes one
+policy of all μ_i, which sees the player's index. `output_penalty` c adds c mean Σ_i u_i² to the policies' loss, where
+a_i = tanh(u_i), as in the authors' code: a policy at its bounds has no gradient left. Options of TD3:
 
     twin_critics    two critics learn the same targets, and the targets take the smaller of their values
     actor_delay     policies and target networks are updated once in so many updates of the critics
     target_noise    deviation of clipped normal noise on the target actions: a critic that is smooth in them
 
-Deviations from the papers: layers of tanh units; actions are squashed by tanh into the bounds, in whose half widths all
-noise is given; a player who is out has a view of zeros and plays 0; nobody guesses the policies of others; the noise
-decays linearly. Only complete episodes are replayed.
+Layers are ReLUs, as in the papers: tanh units saturate where players stray far from where they began, and the critic's
+gradient in the actions vanishes there. Deviations from the papers: actions are squashed by tanh into the bounds, in
+whose half widths all noise is given; a player who is out has a view of zeros and plays 0; nobody guesses the policies
+of others; the noise decays linearly. Only complete episodes are replayed.
 """
 
 from collections.abc import Iterator, Sequence
