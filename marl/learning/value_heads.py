@@ -67,7 +67,8 @@ class Distribution(nn.Module):
         self.register_buffer("values", values.float(), persistent=False)
 
     def parted(self, outputs: Tensor) -> Tensor:
-        return outputs.unflatten(-1, (-1, self.bins))
+        predicted: Tensor = outputs.unflatten(-1, (-1, self.bins))
+        return predicted
 
     def mean(self, predicted: Tensor) -> Tensor:
         return (predicted.softmax(-1) * self.values).sum(-1)
@@ -124,7 +125,7 @@ class HlGauss(Distribution):
 
     def encode(self, y: Tensor) -> Tensor:
         y = y.clamp(self.low, self.high)
-        below = torch.special.ndtr((self.edges - y[..., None]) / self.sigma)
+        below: Tensor = torch.special.ndtr((self.edges - y[..., None]) / self.sigma)
         return below.diff(dim=-1) / (below[..., -1:] - below[..., :1])
 
 

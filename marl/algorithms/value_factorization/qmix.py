@@ -27,10 +27,10 @@ difference in PyMARL's games.
 
 from abc import abstractmethod
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
-from pydantic import AfterValidator, BaseModel
+from pydantic import BaseModel, field_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -46,21 +46,20 @@ from marl.learning.networks import generator_of, linear, mlp
 from marl.learning.value_heads import Distribution, Scalar, ValueHead, ValueHeadConfig, value_head
 
 
-def _increasing(bounds: tuple[float, float]) -> tuple[float, float]:
-    if not bounds[0] < bounds[1]:
-        raise ValueError(f"expected the lowest and the highest return, got {list(bounds)}")
-    return bounds
-
-
-Range = Annotated[tuple[float, float], AfterValidator(_increasing)]
-
-
 class ValueFactorizationConfig(TeamLearnerConfig, ValueHeadConfig):
     """The settings of IQL and VDN."""
 
     double_q: bool = True
     dueling: bool = False  # utilities are V + A - mean A
-    value_range: Literal["auto"] | Range = "auto"  # of the distribution's returns; auto: the game's return_bounds
+    # Of a distribution's returns; auto: the game's return_bounds.
+    value_range: Literal["auto"] | tuple[float, float] = "auto"
+
+    @field_validator("value_range")
+    @classmethod
+    def _increases(cls, value: Literal["auto"] | tuple[float, float]) -> Literal["auto"] | tuple[float, float]:
+        if value != "auto" and not value[0] < value[1]:
+            raise ValueError(f"expected the lowest return, then the highest, got {list(value)}")
+        return value
 
 
 class QmixConfig(ValueFactorizationConfig):

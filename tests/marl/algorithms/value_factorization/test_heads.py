@@ -119,8 +119,14 @@ ONE_STATE = "matrix(team=[[0.5]], steps=10, truncate={}) | team_reward(how=sum)"
 FAST = {"gamma": 0.9, "learning_rate": 0.02, "recurrent": False, "last_action": False, "target_update": 10}
 
 
-@pytest.mark.parametrize("truncate, lam, expected", [("true", 0.9, 10.0), ("false", 1.0, 4.138)])
-@pytest.mark.parametrize("kind, head", [(Iql, "categorical"), (Vdn, "hl_gauss"), (Qmix, "categorical")])
+@pytest.mark.parametrize(
+    "kind, head, truncate, lam, expected",
+    [
+        (Iql, "categorical", "true", 0.9, 10.0),
+        (Vdn, "hl_gauss", "true", 0.9, 10.0),
+        (Qmix, "categorical", "false", 1.0, 4.138),
+    ],
+)
 def test_one_state_is_worth_what_it_pays(kind, head, truncate, lam, expected):
     """A reward of 1 ten times, γ = 0.9: 10 where the recording is truncated, the mean of 6.51 .. 1 where it ends."""
     settings = FAST | {"td_lambda": lam, "value_head": head, "value_range": (0.0, 12.0), "dueling": kind is Iql}

@@ -221,7 +221,7 @@ def test_a_learner_standardises_as_it_is_told(kind):
         ("alphazero", {"standardise_rewards": "deviation"}, "unknown key 'standardise_rewards' in .* of alphazero"),
         ("qmix", {"value_head": "gauss"}, "expected 'scalar', 'categorical' or 'hl_gauss', got 'gauss'"),
         ("qmix", {"value_bins": 5}, "'value_bins' in .*: expected a number of at least 8, got 5"),
-        ("vdn", {"value_range": [2, 1]}, "'value_range.*' in .*: expected the lowest and the highest return, got"),
+        ("vdn", {"value_range": [2, 1]}, "'value_range' in .*: expected the lowest return, then the highest, got"),
         ("concaveq", {"value_head": "hl_gauss"}, "unknown key 'value_head' in .* of concaveq"),
         ("ippo", {"value_head": "hl_gauss"}, "unknown key 'value_head' in .* of ippo"),
         ("alphazero", {"value_range": [0, 1]}, "unknown key 'value_range' in .* of alphazero"),
