@@ -22,7 +22,7 @@ def test_the_global_state_comes_with_every_view():
 
 def test_the_views_of_all_stand_in_for_it():
     player = Player("mappo", Skirmish(4, waits=False, state=False, noise=1e9))
-    assert "'skirmish' has no global state: all players' views stand in for it" in player.learner.notes
+    assert player.learner.notes == ["'skirmish' has no global state: all players' views stand in for it"]
     trajectory = player.rollout()
     state = AllViews(player.venv.spec).of(trajectory)
     dead = 0
