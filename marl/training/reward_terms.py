@@ -87,6 +87,7 @@ class Entropy(RewardTerm):
         acts = trajectory.acting[trajectory.recorded : -1] & mine
         amounts = np.zeros(acts.shape)
         t, e, n = np.nonzero(acts)
+        first = self._first(trajectory, acts)  # also where nobody acts: an episode may begin there
         if len(t) == 0:
             return amounts
         index = trajectory.index[trajectory.recorded : -1][acts]
@@ -95,7 +96,7 @@ class Entropy(RewardTerm):
             action_mask=trajectory.action_mask[index],
             player=n,
             row=e * self.spec.num_players + n,
-            first=self._first(trajectory, acts),
+            first=first,
             key=np.full(len(t), KEY, np.uint64),
         )
         action = trajectory.action[trajectory.recorded :][acts]

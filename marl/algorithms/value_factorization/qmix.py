@@ -127,16 +127,20 @@ class Ordinal(nn.Module):
 
     def thresholds(self, state: Tensor) -> Tensor:
         """Return c [B, K - 1], or [1, K - 1] if they are the same in all states."""
+        return torch.cat(self._spaced(state), 1).cumsum(1)
+
+    def _spaced(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return c_1 [B, 1] and the distances between the thresholds [B, K - 2]."""
         found = self.start[None] if self.of_state is None else self.start + self.of_state(state)
-        first, rest = found[:, :1], found[:, 1:]
-        return torch.cat([first, functional.softplus(rest) + 1e-4], 1).cumsum(1)
+        return found[:, :1], functional.softplus(found[:, 1:]) + 1e-4
 
     def forward(self, q: Tensor, state: Tensor) -> Tensor:
         """Return log P(e_k-1 < Z <= e_k), by σ(a) - σ(b) = σ(a) σ(-b) (1 - exp(b - a))."""
-        c = self.thresholds(state)
-        above = self.mixer(q, state) - c  # [B, K - 1]
+        first, distances = self._spaced(state)
+        above = self.mixer(q, state) - torch.cat([first, distances], 1).cumsum(1)  # [B, K - 1]
         more, less = functional.logsigmoid(above), functional.logsigmoid(-above)
-        inner = more[:, :-1] + less[:, 1:] + torch.log(-torch.expm1(-c.diff(dim=1)))
+        # Differences of the thresholds themselves round to 0 where these are large.
+        inner = more[:, :-1] + less[:, 1:] + torch.log(-torch.expm1(-distances))
         return torch.cat([less[:, :1], inner, more[:, -1:]], 1)[:, None]
 
 

@@ -59,35 +59,37 @@ class Leans(Stateless):
 
 
 class Counts:
-    """Choose action 1 with a probability of 1 / (n + 1) at the n-th decision of an episode."""
+    """Choose action 1 with a probability of 1 / (n + 1) at the n-th decision of an episode, and others evenly."""
 
     def initial_hidden(self, rows):
         return np.ones(rows)
 
     def policy(self, view, hidden):
-        one = 1 / (hidden + 1)
-        return np.log(np.stack([1 - one, one], 1)).astype(np.float32), hidden + 1
+        others = view.action_mask.shape[1] - 1
+        probabilities = np.tile((1 - 1 / (hidden[:, None] + 1)) / others, others + 1)
+        probabilities[:, 1] = 1 / (hidden + 1)
+        return np.log(probabilities).astype(np.float32), hidden + 1
 
 
 def entrant(agent, name="an agent"):
     return SimpleNamespace(agent=agent, parts=(), reference=name, digest=name, rest=lambda: None)
 
 
-def recordings(game, roster, lengths, share=0.0):
+def recordings(game, roster, lengths, share=0.0, num_envs=4):
     """Return the trajectories of so many steps each, by a learner and opponents that sit in a share of the episodes."""
-    venv = make(game, 4)
+    venv = make(game, num_envs)
     players = venv.spec.num_players
     draw = Draw(1, np.ones((players, len(roster) - 1)), share, [0]) if len(roster) > 1 else None
-    how = beginning(3, self_play(4, players), len(roster), draw)
+    how = beginning(3, self_play(num_envs, players), len(roster), draw)
     carry = how.carry(venv, roster)
     for length in lengths:
         yield rollout(venv, roster, how.seating, carry, length, how.draw)
 
 
-def shaped(terms, game, roster, lengths=(20,), share=0.0):
+def shaped(terms, game, roster, lengths=(20,), share=0.0, num_envs=4):
     """Return each trajectory, with that which the learner sees and what was logged."""
-    terms.begin(4)
-    return [(one, *terms.shape(one, [0])) for one in recordings(game, roster, lengths, share)]
+    terms.begin(num_envs)
+    return [(one, *terms.shape(one, [0])) for one in recordings(game, roster, lengths, share, num_envs)]
 
 
 def of(term, *agents, weight=1.0, game=GAME, opponents=None):
@@ -143,6 +145,16 @@ class TestEntropy:
         old = [seen.reward[: seen.recorded] for _, seen, _ in parts]
         at = np.cumsum([0, 5, 1, 6])
         assert all(part == pytest.approx(whole.reward[t - len(part) : t]) for part, t in zip(old, at, strict=True))
+
+    def test_an_episode_that_begins_where_the_learner_does_not_act_is_seen_from_its_start(self):
+        """In recordings of one step of one game, an opponent in the first seat begins the episode alone."""
+        game = "openspiel:tiny_hanabi"
+        spec = make(game, 1).spec
+        roster, told = [Random(spec), Random(spec)], {"share": 1.0, "num_envs": 1}
+        ((played, whole, _),) = shaped(of(Entropy, Counts(), game=game), game, roster, (60,), **told)
+        parts = shaped(of(Entropy, Counts(), game=game), game, roster, (1,) * 60, **told)
+        assert np.concatenate([seen.reward[seen.recorded :] for _, seen, _ in parts]) == pytest.approx(whole.reward)
+        assert (played.seating[played.first[:-1]][:, 0] == 1).any()
 
     def test_opponents_are_not_paid(self):
         game = "matrix(game=prisoners_dilemma, steps=3, memory=true)"

@@ -86,6 +86,17 @@ class TestOrdinal:
             assert loss.isfinite().all() and q.grad.isfinite().all()
             assert all(parameter.grad.isfinite().all() for parameter in made.parameters())
 
+    def test_close_thresholds_far_from_0_keep_their_probabilities(self):
+        """In float32 thresholds near 10,000 cannot be 0.0001 apart, and no bin may become impossible by that."""
+        made = Ordinal(Sum(), HEADS[0], None)
+        with torch.no_grad():
+            made.start[0], made.start[1:] = 1e4, -20.0
+        logits = made(torch.full((1, 2), 5e3), torch.zeros(1, 0))
+        head, inside = logits[0, 0], 1 - torch.exp(torch.tensor(-1e-4))
+        torch.testing.assert_close(head[1:-1].exp(), (inside / 4).expand(19), atol=0, rtol=0.01)
+        HEADS[0].loss(logits, torch.ones(1, 1)).sum().backward()
+        assert made.start.grad.isfinite().all()
+
     def test_in_the_beginning_utilities_of_0_are_worth_nearly_nothing(self):
         head = HlGauss(51, -10.0, 10.0)
         value = head.mean(Ordinal(Sum(), head, None)(torch.zeros(1, 2), torch.zeros(1, 0)))
