@@ -57,7 +57,7 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/test_floors.py tests/claims/test_claims.py
+	$(BIN)/python -m pytest -m "not slow" tests/test_floors.py tests/claims/test_claims.py
 
 format: install
 	$(BIN)/ruff format .
