@@ -70,7 +70,7 @@ bench: install
 # What the README and the results claim: the list, or with ONLY=NAME,NAME these claims measured again, beside what is claimed.
 # MINUTES=N refuses what takes more CPU-minutes; RECORD=yes makes the new figures the claimed ones.
 claims: install
-	$(BIN)/python -m tests.claims $(if $(ONLY),run $(ONLY)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RECORD),--record)
+	$(BIN)/python -m tests.claims $(if $(ONLY),run $(ONLY)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RECORD),$(if $(filter yes,$(RECORD)),--record,$(error RECORD is yes or left out, got $(RECORD))))
 
 # 207 random kills of everything that saves: ten to twenty minutes on two free cores.
 torture: install

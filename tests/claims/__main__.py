@@ -7,6 +7,7 @@ python -m tests.claims check                    commands, figures and pages agre
 """
 
 import argparse
+import math
 import re
 import signal
 import sys
@@ -36,12 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("what", nargs="?", default="list", choices=("list", "run", "page", "check"))
     parser.add_argument("names", nargs="*", help="claims, also with commas between them")
-    parser.add_argument("--minutes", type=float, help="refuse claims that take more CPU-minutes")
-    parser.add_argument("--record", action="store_true", help="the new figures become the claimed ones")
+    parser.add_argument("--minutes", type=_minutes, help="of run: refuse claims that take more CPU-minutes")
+    parser.add_argument("--record", action="store_true", help="of run: the new figures become the claimed ones")
     asked = parser.parse_args(arguments)
     names = [name for text in asked.names for name in text.split(",") if name]
     terminal = Terminal()
     try:
+        _refuse_unused(asked.what, names, asked.minutes, asked.record)
         claims = read()
         if asked.what == "run":
             return run(claims, names, asked.minutes, asked.record, terminal)
@@ -54,6 +56,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         Terminal(stderr=True).print("claims: interrupted; the same command goes on")
         return 130
+
+
+def _minutes(text: str) -> float:
+    """Return a bound that something can be compared with: `nan` would allow everything."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"expected a number of CPU-minutes above 0, got '{text}'")
+    return value
+
+
+def _refuse_unused(what: str, names: list[str], minutes: float | None, recording: bool) -> None:
+    """Raise UserError for what would change nothing: options of run elsewhere, and names of claims for the pages."""
+    for option, given in (("--minutes", minutes is not None), ("--record", recording)):
+        if given and what != "run":
+            raise UserError(f"{option} is for run, got it with {what}; name claims after run (make: ONLY=NAME)")
+    if names and what == "page":
+        raise UserError(f"page writes all pages and takes no names, got '{names[0]}'; leave it out")
 
 
 def listed(claims: Claims, names: list[str], terminal: Terminal) -> int:
@@ -94,6 +116,8 @@ def run(claims: Claims, names: list[str], minutes: float | None, recording: bool
     held = True
     for name, claim in some.items():
         terminal.print(f"{name}: {pages.budget(claim.budget)} when it was measured")
+        if len(running.done(claim, RUNS / name)) == len(running.spread_out(claim)):
+            terminal.print(f"{name}: its commands have all ended before; delete '{RUNS / name}' to measure it again")
         spent = running.run(claim, RUNS / name, terminal.print)
         tables = {table: figures_of(claim, table) for table in claim.tables}
         found = {table: read_again(figures, RUNS / name) for table, figures in tables.items()}

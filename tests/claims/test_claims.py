@@ -36,6 +36,28 @@ def test_a_claim_beyond_the_budget_is_refused_before_anything_starts(tmp_path, m
     assert not RUNS.exists()
 
 
+@pytest.mark.parametrize("minutes", ["nan", "0", "-3", "soon"])
+def test_minutes_that_bound_nothing_are_refused(minutes, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "happo", "--minutes", minutes])
+    assert ended.value.code == 2 and f"above 0, got '{minutes}'" in capsys.readouterr().err
+    assert not RUNS.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--record"], "--record is for run, got it with list"),
+        (["check", "--minutes", "3"], "--minutes is for run, got it with check"),
+        (["page", "happo"], "page writes all pages and takes no names, got 'happo'"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(arguments, complaint, capsys):
+    assert main(arguments) == 2
+    assert complaint in capsys.readouterr().err
+
+
 def test_the_list_has_every_claim_and_the_sum(capsys):
     assert main([]) == 0
     out = capsys.readouterr().out
@@ -68,7 +90,11 @@ def test_a_measurement_is_read_shown_and_compared(tmp_path, monkeypatch, capsys)
     (folder / "done.jsonl").write_text(f'{{"command": "{command}", "cpu_seconds": 9.0}}\n')
     monkeypatch.chdir(tmp_path)
     assert main(["run", "stage_games"]) == 0
-    assert "stage_games: holds (8 figures compared); 9 CPU-seconds" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "stage_games: holds (8 figures compared); 9 CPU-seconds" in out
+    assert f"its commands have all ended before; delete '{RUNS / 'stage_games'}' to measure it again" in " ".join(
+        out.split()
+    )
     moved = (folder / "stages.md").read_text().replace(figures.rows[0][1], "0.9")
     (folder / "stages.md").write_text(moved)
     assert main(["run", "stage_games"]) == 1
