@@ -150,7 +150,7 @@ class Perceptron(nn.Sequential):
         output: Tensor = _Layers.apply(self._activation, x, *fixed)  # type: ignore[no-untyped-call]
         return output
 
-    def _parameters_in_order(self) -> Iterator[nn.Parameter]:
+    def _parameters_in_order(self) -> Iterator[Tensor]:
         """Yield the weights and the biases of each layer."""
         for layer in self:
             if isinstance(layer, nn.Linear):

@@ -90,14 +90,14 @@ class Ours:
         """Collect and learn once; return frames, CPU-seconds, those of the simulator, and the mean return."""
         start, before = time.process_time(), simulator.spent  # type: ignore[attr-defined]
         trajectory = rollout(self.run.venv, self.actors, self.seating, self.carry, LENGTH + 1)
-        self.run.learner.update(trajectory, {0})
+        self.run.learner.update(trajectory, [0])
         spent, within = time.process_time() - start, simulator.spent - before  # type: ignore[attr-defined]
         return trajectory.steps, spent, within, self._returned(trajectory)
 
     def _returned(self, trajectory: Trajectory) -> float:
         """Return the mean of what the episodes paid that ended here, over them and the players."""
         ended = []
-        over = (trajectory.terminated | trajectory.truncated).all(2)  # [T+1, E]
+        over = np.asarray((trajectory.terminated | trajectory.truncated).all(2))  # [T+1, E]
         for t in range(trajectory.recorded, len(trajectory.reward)):
             self.paid[trajectory.first[t]] = 0
             self.paid += trajectory.reward[t]
@@ -109,7 +109,7 @@ class Theirs:
     """BenchMARL in a process of its own, which works when it is asked to."""
 
     def __init__(self, python: str, scenario: str, seed: int, updates: int) -> None:
-        settings = [*(ENVS, LENGTH, PLAYERS[scenario], EPOCHS, MINIBATCH), *HIDDEN]
+        settings: list[float] = [ENVS, LENGTH, PLAYERS[scenario], EPOCHS, MINIBATCH, *HIDDEN]
         settings += [LEARNING_RATE, GAMMA, GAE_LAMBDA, CLIP, MAX_GRAD_NORM]
         words = [python, "-c", SIMULATOR + BENCHMARL_DRIVER, scenario, str(seed), str(updates), *map(str, settings)]
         pipe = subprocess.PIPE
@@ -142,8 +142,8 @@ def compared(options: argparse.Namespace, scenario: str) -> Iterator[Row]:
         both = [(ours.turn(simulator), theirs.turn()) for _ in range(updates)]
         theirs.process.kill()
         theirs.process.communicate()
-        for side, done in zip(turns.values(), zip(*both, strict=True), strict=True):
-            side.append(list(done))
+        for taken, done in zip(turns.values(), zip(*both, strict=True), strict=True):
+            taken.append(list(done))
             print(f"# seed {seed}: returns {' '.join(f'{turn[3]:.2f}' for turn in done)}", flush=True)
     what = f"{scenario}, {updates * ENVS * LENGTH:,} frames"
     for side, seeds in turns.items():

@@ -249,7 +249,7 @@ class Maddpg(Learner):
         count, players = obs.shape[:2]
         if len(policies) == 1:
             rows: Tensor = getattr(policies[0], part)(obs.flatten(0, 1), self._players.repeat(count))
-            return rows.unflatten(0, (count, players))
+            return rows.reshape(count, players, -1)
         each = [getattr(policy, part)(obs[:, i], self._players[i].expand(count)) for i, policy in enumerate(policies)]
         return torch.stack(each, 1)
 

@@ -47,7 +47,9 @@ def test_rock_paper_scissors_with_a_duplicate(bots):
     page = Page(files["report.html"])
     text = " ".join("".join(page.text).split())
     assert said in text and "0.400 (0.400 to 0.400)" in text and ("id", "meta-game") in page.attributes
-    assert "--against AGENT." in text and "--nash-conv" not in text  # which takes OpenSpiel's games only
+    assert (
+        "marl tournament best-response STORE AGENT." in text and "--nash-conv" not in text
+    )  # which takes OpenSpiel's games only
     assert (
         "## Meta-game" in files["leaderboard.md"] and "| constant | 0.200 (0.200 to 0.200) |" in files["leaderboard.md"]
     )
