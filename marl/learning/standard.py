@@ -54,9 +54,9 @@ class Standard:
 class StandardInputs(nn.Module):
     """Standardise the inputs of a network [B, F]: (x - μ) / σ, between -10 and 10, for each input by itself.
 
-    μ and σ are of all rows that `see` was given; before the first, inputs stay as they are. An input that has never
-    varied is centred alone. `holds` [N, F] are the inputs that each player has: the others, its padding, are 0, and
-    count for nothing.
+    μ and σ are of all rows that `see` was given; before the first, inputs are cut at these limits alone. An input that
+    has never varied is centred alone. `holds` [N, F] are the inputs that each player has: the others, its padding, are
+    0, and count for nothing.
     """
 
     LIMIT = 10.0

@@ -7,6 +7,7 @@ python -m tests.claims check                    commands, figures and pages agre
 """
 
 import argparse
+import json
 import math
 import re
 import signal
@@ -196,11 +197,13 @@ def record(name: str, tables: dict[str, Figures], found: dict[str, Read], spent:
 def recorded(text: str, name: str, told: Measurement, minutes: float) -> str:
     """Return the table's text with a claim measured anew: `measured`, `budget`, and no `dated`."""
     entry = re.compile(rf"^  {name}:\n(?:(?:    .*)?\n)+", re.MULTILINE)
-    measured = f"{{date: {told.date}, processor: {told.processor}, version: {told.version}}}"
+    plain = re.fullmatch(r"[A-Za-z][\w()@./ -]*", told.processor)  # such as those of Linux; others have commas
+    processor = told.processor if plain else json.dumps(told.processor)
+    measured = f"{{date: {told.date}, processor: {processor}, version: {told.version}}}"
 
     def renew(match: re.Match[str]) -> str:
         lines = re.sub(r"^    dated: .*\n", "", match[0], flags=re.MULTILINE)
-        lines = re.sub(r"^    measured: .*$", f"    measured: {measured}", lines, flags=re.MULTILINE)
+        lines = re.sub(r"^    measured: .*$", lambda _: f"    measured: {measured}", lines, flags=re.MULTILINE)
         return re.sub(r"^    budget: .*$", f"    budget: {minutes:.2g}", lines, flags=re.MULTILINE)
 
     return entry.sub(renew, text, count=1)

@@ -78,6 +78,13 @@ def test_a_measurement_is_recorded_in_its_entry_alone():
     ]
 
 
+def test_a_processor_of_any_name_is_recorded(tmp_path):
+    told = Measurement(date="2027-01-02", processor=r"Intel64 Family 6, GenuineIntel: \1 #2", version="9.9.0")
+    path = tmp_path / "claims.yaml"
+    path.write_text(recorded(table.TABLE.read_text(encoding="utf-8"), "qmix_spread", told, 1.0), encoding="utf-8")
+    assert table.read(path).claims["qmix_spread"].measured == told
+
+
 def test_a_measurement_is_read_shown_and_compared(tmp_path, monkeypatch, capsys):
     """`stage_games` with a printed table in the place of its command's."""
     folder = tmp_path / RUNS / "stage_games"

@@ -224,7 +224,7 @@ def _measured(
         agent=agent.name,
         algorithm=training.algorithm["name"],
         trained=budget.seeds,
-        steps=budget.steps,
+        steps=training.steps,
         seeds=int(known[1].sum()),
         alone=estimate(alone.mean(1)),
         earned=estimate((alone + gains).mean(1)),

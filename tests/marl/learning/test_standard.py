@@ -40,6 +40,7 @@ def test_inputs_are_standardised_by_hand():
     standard, nobody = StandardInputs(2), torch.zeros(5, dtype=torch.int64)
     rows = torch.tensor([[1.0, 4], [3, 4], [5, 4], [7, 4], [9, 4]])
     assert torch.equal(standard(rows, nobody), rows)  # nothing is known yet
+    assert standard(torch.tensor([[50.0, -3]]), nobody[:1]).tolist() == [[10, -3]]
     standard.see(rows[:2], nobody[:2])
     standard.see(rows[2:], nobody[2:])
     assert (

@@ -112,6 +112,7 @@ class Player:
         learner = algorithm(name)
         self.venv, self.num_envs = venv, venv.num_envs
         small = {"hidden": (16,)} | ({"hidden_size": 8, "chunk_length": 4} if settings.get("recurrent") else {})
+        small = {name: value for name, value in small.items() if name in learner.Config.model_fields}
         config = learner.Config(**(small | settings))
         self.learner = learner(config, venv.spec, key=seed, total_steps=total_steps, device="cpu")
         self.roster = [*self.learner.actors(), *opponents]
