@@ -235,7 +235,8 @@ def _started() -> ModuleType:
                 "start one with 'ray start --head', or unset RAY_ADDRESS",
             )
         raise UserError(f"{what} ({in_words(error)}); {remedy}") from error
-    return ray  # type: ignore[no-any-return]
+    started: ModuleType = ray
+    return started
 
 
 def _ask_whether_it_answers(address: str) -> None:
