@@ -54,6 +54,8 @@ from tournaments.reports.responses import FOLDER, RESULT, responses_in
 from tournaments.tournament import TournamentConfig, entry_of, open_store
 
 SHORT = 12  # digits of digests in names
+# Settings that make a run the training of a response, and who decides them.
+_DECIDED = {"game": "the tournament's", "opponents": "the agent that is answered", "steps": "what --steps says"}
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,10 @@ def best_response(
     check(training, agents={agent.digest: agent.reference})
     refuse_links(folder / FOLDER, folder / FOLDER / RESULT, folder / FOLDER / JOURNAL)
     with lock.held(folder / FOLDER, "best responses"), engines.kept(config.engine, folder / FOLDER):
+        known_gains = responses_in(folder)  # before the work: a damaged file is said at once
         responses = _train(config, training, agent, budget, folder / FOLDER, console)
         found = _measured(config, spec, agent, responses, training, budget, folder / FOLDER)
-        known_gains = responses_in(folder) | {agent.digest: found.to_json()}
+        known_gains[agent.digest] = found.to_json()
         try:
             write_text(folder / FOLDER / RESULT, json.dumps({"agents": known_gains}, indent=1) + "\n")
         except OSError as error:
@@ -145,7 +148,11 @@ def training_of(game: str, agent: Identity, budget: Budget) -> TrainConfig:
         "opponents": against({agent.digest: 1.0}),
         "evaluation": {"panel": []},
     }
-    return build(TrainConfig, Origin("the options", data, changes=tuple(typed(budget.sets))))
+    changes = tuple(typed(budget.sets))
+    for change in changes:
+        if decided := _DECIDED.get(change.path[0]):
+            raise UserError(f"{change.name}: '{change.path[0]}' of a response is {decided}; leave it out")
+    return build(TrainConfig, Origin("the options", data, changes=changes))
 
 
 def _train(

@@ -116,6 +116,12 @@ def test_a_damaged_file_is_a_sentence(played, tmp_path):
         (tmp_path / "responses" / "responses.json").write_text(text)
         with pytest.raises(UserError, match="got a file that is damaged; delete it"):
             responses_section(tmp_path)
+    shutil.copytree(played, tmp_path / "rps", ignore=shutil.ignore_patterns("responses"))
+    (tmp_path / "rps" / "responses").mkdir()
+    (tmp_path / "rps" / "responses" / "responses.json").write_text("{")
+    with pytest.raises(UserError, match="got a file that is damaged; delete it"):
+        best_response(tmp_path / "rps", ROCK, BUDGET, QUIET)
+    assert not (tmp_path / "rps" / "responses" / "journal.jsonl").exists()  # nothing was trained
 
 
 @pytest.mark.parametrize(
@@ -124,6 +130,9 @@ def test_a_damaged_file_is_a_sentence(played, tmp_path):
         ("paper", BUDGET, "expected an agent of"),
         (ROCK, Budget(sets=("algorithm.lerning_rate=1",)), "did you mean 'learning_rate'?"),
         (ROCK, Budget(sets=("algorithm=qmix",)), "qmix"),
+        (ROCK, Budget(sets=("steps=5",)), "--set steps: 'steps' of a response is what --steps says; leave it out"),
+        (ROCK, Budget(sets=("game=openspiel:leduc_poker",)), "'game' of a response is the tournament's"),
+        (ROCK, Budget(sets=("opponents.share=0.5",)), "'opponents' of a response is the agent that is answered"),
     ],
 )
 def test_what_does_not_fit(played, tmp_path, agent, budget, sentence):
