@@ -53,13 +53,6 @@ def test_paper_gains_one_in_each_seat(answered, played):
     assert list(found.values()) == [answered]
 
 
-def test_steps_that_a_setting_names_are_those_that_are_told(played, tmp_path):
-    folder = tmp_path / "rps"
-    shutil.copytree(played, folder, ignore=shutil.ignore_patterns("responses"))
-    found = best_response(folder, ROCK, Budget(steps=3_000, seeds=1, games=2, sets=(*SMALL, "steps=500")), QUIET)
-    assert found["steps"] == 500
-
-
 def test_what_is_done_is_not_done_again(answered, played, tmp_path, monkeypatch):
     folder = tmp_path / "rps"
     shutil.copytree(played, folder)
