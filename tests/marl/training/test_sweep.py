@@ -226,7 +226,7 @@ def test_a_failure_in_a_worker_comes_back_as_a_sentence(config, workers):
         ("--seeds 0", "'--seeds'"),
         ("--set seed=9223372036854775807 --seeds 2", "'set.seed': expected"),
         ("--workers 0", "'--workers'"),
-        ("--workers 1 --device tpu", "auto, cpu or cuda"),
+        ("--workers 1 --device tpu", "auto, cpu, cuda or cuda:N"),
         ("--workers 1 --run-dir tiny.yaml/s", "cannot be written"),
     ],
 )
