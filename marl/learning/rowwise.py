@@ -96,7 +96,8 @@ class Rowwise(Generic[Network]):
         key = (self._kind, shapes, self._how, self._largest, torch.get_num_threads())
         if key not in _verified:
             twin, generator = self._computed(twin_of(self.network)), generator_of(0)
-            probes = [_probes(x, generator) for x in inputs]
+            convolves = any(isinstance(layer, nn.Conv2d) for layer in self.network.modules())
+            probes = [_probes(x, generator, convolves=convolves) for x in inputs]
             _verified[key] = Sizes(lambda *rows: twin(part, *rows), probes, self._largest)
         return _verified[key]
 
@@ -179,8 +180,11 @@ def twin_of(network: Network) -> Network:
     return twin
 
 
-def _probes(like: Tensor, generator: torch.Generator) -> Tensor:
+def _probes(like: Tensor, generator: torch.Generator, *, convolves: bool) -> Tensor:
     """Return PROBES rows for a network that takes rows like these; the second half of a row repeats the first.
+
+    It is the half of the channels where the network convolves, and else of the numbers in a row: those that the first
+    layer sums, so that the twin's products cancel there. Where they did not, gates would saturate and hide all orders.
 
     Booleans are true, bytes any, other integers 0: the players and actions that every game has.
     """
@@ -190,8 +194,9 @@ def _probes(like: Tensor, generator: torch.Generator) -> Tensor:
     if not (like.is_floating_point() or like.dtype == torch.uint8):
         return torch.zeros(shape, dtype=like.dtype, device=like.device)
     drawn = torch.randn(shape, generator=generator)
-    half = shape[1] // 2
-    drawn[:, half : 2 * half] = drawn[:, :half]
+    summed = drawn if convolves else drawn.flatten(1)  # a view
+    half = summed.shape[1] // 2
+    summed[:, half : 2 * half] = summed[:, :half]
     drawn = drawn if like.is_floating_point() else (64 * drawn.abs()).clamp(max=255)
     return drawn.to(like.device, like.dtype)
 

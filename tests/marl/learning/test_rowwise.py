@@ -314,3 +314,12 @@ def test_blocks_are_tried_from_the_largest_and_one_row_is_what_remains():
 
 def test_numbers_that_are_not_finite_verify_nothing():
     assert Sizes(lambda x: x * np.inf, [torch.ones(PROBES, 1)], BLOCK).largest == 1
+
+
+def test_known_rows_repeat_what_the_first_layer_sums():
+    """Of three planes no half of the planes repeats; products that do not cancel saturate a GRU, which hides orders."""
+    like = torch.zeros(1, 3, 6, 7)
+    flat = rowwise._probes(like, generator_of(0), convolves=False).flatten(1)
+    assert torch.equal(flat[:, :63], flat[:, 63:])
+    planes = rowwise._probes(like, generator_of(0), convolves=True)
+    assert torch.equal(planes[:, 0], planes[:, 1]) and not torch.equal(planes[:, 0], planes[:, 2])
