@@ -10,7 +10,8 @@ and each benchmark runs in a process of its own; --only NAME runs one.
     cleanrl      training at simple_spread against CleanRL's PPO on SuperSuit's vectoriser (tests/benchmarks/cleanrl.py)
     where        where the time goes: microseconds a step of each part
     floor        the same, apart, beside the time of the matrix products alone at the processor's measured rate
-    precision    a gradient step in float32 and in bfloat16
+    whole        200,000 steps of spread as whole processes, imports and compilation counted, beside JaxMARL's
+    precision    a gradient step in float32, in bfloat16, and compiled by torch.compile
     commands     whole commands that need no torch, imports included
 """
 
@@ -183,6 +184,19 @@ for line in sys.stdin:
 """
 
 
+WHOLE = """
+import sys
+from tests.benchmarks.policy_gradient import Trainer
+
+trainer, steps = Trainer(int(sys.argv[1])), 0
+while steps < int(sys.argv[2]):
+    steps += trainer.update()
+"""
+
+
+JAXMARL_WHOLE = JAXMARL_DRIVER[: JAXMARL_DRIVER.index("for line in")]  # it is compiled, and trains once
+
+
 LEARNING_DRIVER = """
 import json, sys, types
 from pathlib import Path
@@ -280,8 +294,23 @@ def product_rate(rows: int, size: int = 64) -> float:
     return max(timing.per_second(work) for _ in range(10))
 
 
+def whole(options: argparse.Namespace) -> Iterator[Row]:
+    if options.jaxmarl is None:
+        yield "JaxMARL's ippo_ff_mpe", "skipped: name a checkout of its repository with --jaxmarl", ""
+        return
+    on_one_core()
+    for num_envs in TARGETS:
+        ours = [sys.executable, "-c", WHOLE, str(num_envs), "200000"]
+        theirs = [options.jaxmarl_python, "-c", JAXMARL_WHOLE, options.jaxmarl, "ippo_ff_mpe", str(num_envs), "200000"]
+        spent = [(cpu_seconds(ours), cpu_seconds(theirs)) for _ in range(options.repetitions)]
+        mine, other = (statistics.median(column) for column in zip(*spent, strict=True))
+        what = f"200,000 steps of spread, {num_envs} environments, imports and compilation counted"
+        yield f"{what}: CPU-seconds here / JaxMARL", f"{mine:.1f} / {other:.1f}", ""
+        yield f"{what}: times as fast as JaxMARL", f"{other / mine:.2f}", "2"
+
+
 def precision(options: argparse.Namespace) -> Iterator[Row]:
-    """Forward and gradient of a perceptron of tanh units with 5 outputs for 2,048 rows of 32 numbers."""
+    """Forward and gradient of tanh units with 5 outputs for 2,048 rows of 32 numbers; compiling is not counted."""
     torch.set_num_threads(1)
     for width in (64, 128):
         body = Perceptron([32, width, width, 5], 1.0, generator_of(1))
@@ -290,6 +319,7 @@ def precision(options: argparse.Namespace) -> Iterator[Row]:
             "float32, the hand-written gradient": gradients(body, body),
             "float32, automatic": gradients(body, plain),
             "bfloat16, automatic": gradients(body, plain, low=True),
+            "float32, compiled": gradients(body, torch.compile(plain)),
         }
         rates = timing.medians(*ways.values(), repetitions=options.repetitions)
         shown = ", ".join(f"{way} {rate / rates[0]:.2f}" for way, rate in zip(ways, rates, strict=True))
@@ -336,6 +366,7 @@ BENCHMARKS = {
     "cleanrl": cleanrl,
     "where": where,
     "floor": floor,
+    "whole": whole,
     "precision": precision,
     "commands": commands,
 }

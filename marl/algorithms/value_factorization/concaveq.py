@@ -280,6 +280,8 @@ class ConcaveQ(TeamLearner):
             value_target = self.mix_target(batch.chosen(central_target, best), batch.global_state)
             target = batch.targets(value_target, gamma=self.config.gamma, td_lambda=self.config.td_lambda)
             value_best = self.mix(batch.chosen(central, best), batch.global_state)
+            if self.diagnoses:
+                value_mode = self.mix(batch.chosen(central, self.modes(batch, logits)), batch.global_state)
             same = ((best == batch.taken_actions) | ~batch.acting).all(1, keepdim=True)
             weight = torch.where(same | (target > value_best), 1.0, self.config.underestimate_weight)
         f = self.mixer.value(weights, batch.taken(q)[:, None])  # [B, 1]
@@ -309,6 +311,7 @@ class ConcaveQ(TeamLearner):
                 lagging = self.mix_target(batch.taken(central_target), batch.global_state)
             metrics |= self.diagnosis(batch, value, lagging, value_target)
             metrics["action_gap"] = action_gap(marginal, action_mask)
+            metrics["mode_gap"] = (value_mode - value_best)[decided].mean()
         self.update_targets((self.central_target, self.central), (self.mix_target, self.mix))
         return metrics
 
@@ -321,8 +324,7 @@ class ConcaveQ(TeamLearner):
             return enumerate_joint(self.mixer, weights, seats, action_masks), {}
         greedy = seats.masked_fill(~action_masks, -torch.inf).argmax(2)
         lowest = seats.masked_fill(~action_masks, torch.inf).argmin(2)
-        mode = batch.seats(logits).masked_fill(~action_masks, -torch.inf).argmax(2)
-        starts = torch.stack([batch.taken_actions, mode, greedy, lowest], 1)  # [B, C, N]
+        starts = torch.stack([batch.taken_actions, self.modes(batch, logits), greedy, lowest], 1)  # [B, C, N]
         best = ascend(self.mixer, weights, seats, action_masks, starts, self.config.sweeps)
         if not self._knows_gap:
             return best, {}
@@ -331,6 +333,10 @@ class ConcaveQ(TeamLearner):
         exact = enumerate_joint(self.mixer, weights, seats[some], action_masks[some])
         optimal, found = (self.mixer.value(weights, _of(seats[some], joint[:, None])) for joint in (exact, best[some]))
         return best, {"ascent_gap": (optimal - found).mean()}
+
+    def modes(self, batch: EpisodeBatch, logits: Tensor) -> Tensor:
+        """Return the joint actions [B, N] of the agents' most probable actions."""
+        return batch.seats(logits).masked_fill(~batch.action_masks(), -torch.inf).argmax(2)
 
     def policy_loss(self, logits: Tensor, action_mask: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
         """Return L_π and the mean entropy; `marginal` is Q*(a, û_-i) of each decision. All arguments are [B, A]."""

@@ -99,8 +99,13 @@ class Monotone(nn.Module):
         self.w1, self.w2 = linear(h, n * e, 1.0, generator), linear(h, e, 1.0, generator)
         self.v = linear(e, 1, 1.0, generator)
 
+    def hypernetworks(self, state: Tensor) -> tuple[Tensor, ...]:
+        """Return the hidden layers of both weights, b1 and the hidden layer of V, before any ReLU."""
+        layers: tuple[Tensor, ...] = self.of_state(state).split(self.parts, 1)
+        return layers
+
     def forward(self, q: Tensor, state: Tensor) -> Tensor:
-        h1, h2, b1, v = self.of_state(state).split(self.parts, 1)
+        h1, h2, b1, v = self.hypernetworks(state)
         w1 = self.w1(functional.relu(h1)).abs().view(-1, *self.shape)
         w2 = self.w2(functional.relu(h2)).abs()
         hidden = functional.elu((q[:, :, None] * w1).sum(1) + b1)

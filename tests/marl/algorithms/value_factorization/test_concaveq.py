@@ -1,5 +1,7 @@
 """ConcaveQ: a mixer that is concave and not monotone, a search that finds its maximum, agents that play it alone."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -169,6 +171,29 @@ def test_the_gap_of_the_ascent_is_logged_where_it_can_be_known():
     assert made.learn(made.batch())["ascent_gap"] >= -1e-5
     made = trained(ConcaveQ, "matrix(game=nxn, n=3)", 2000, **ONCE)
     assert "ascent_gap" not in made.learn(made.batch())
+
+
+def test_the_gap_of_the_modes_is_what_the_search_misses_of_them(monkeypatch):
+    """Where û is the worst joint action by Q*, mode_gap is Q* of the modes less it; where û is the modes, 0."""
+    made = trained(ConcaveQ, "matrix(game=nxn, n=3)", 3000, **ONCE, learning_rate=1e-2)
+    made.updates = 0  # the next batch is diagnosed
+    batch = made.batch()
+    joint = torch.cartesian_prod(torch.arange(3), torch.arange(3))
+    with torch.no_grad():
+        utilities, logits = (
+            batch.seats(net(batch.packed, batch.action_mask)[0])[0] for net in (made.central, made.policy)
+        )
+        value = made.mix(utilities[torch.arange(2), joint], batch.global_state[:1].expand(9, -1))[:, 0]
+    modes, worst = logits.argmax(1), joint[value.argmin()]
+    gap = (value[3 * modes[0] + modes[1]] - value.min()).item()
+    found = []
+    for best in (worst, modes):
+        searched = best.expand(len(batch.global_state), -1), {}
+        monkeypatch.setattr(ConcaveQ, "select", lambda *_, searched=searched: searched)
+        found.append(copy.deepcopy(made).learn(batch)["mode_gap"].item())
+    assert gap > 0.1 and found == [pytest.approx(gap, rel=1e-4), 0.0]
+    made.updates = 1
+    assert "mode_gap" not in made.learn(batch)
 
 
 def test_plays_the_action_that_is_good_only_if_both_take_it():
