@@ -14,7 +14,6 @@ from games.errors import RunFailed, UserError, written
 from marl.base import yaml
 from marl.base.faults import KeyPath, dotted, holds
 
-
 NOTHING_DECIDED: Mapping[str, str] = MappingProxyType({})
 
 

@@ -123,9 +123,10 @@ def best_response(
     """Train responses to an agent of a tournament's store, measure what they gain, and record it beside the store.
 
     Return what all searches for responses to the agent found, this one at the end; the largest gain is the bound
-    (`tournaments.reports.responses.bound`). What is done is not done again: a command that was killed goes on, and another budget trains what it lacks. Raises
-    UserError, with nothing written, for a store without its config, an agent that is not there, has changed or is code
-    that is not trusted, a game of one player, and settings that do not fit.
+    (`tournaments.reports.responses.bound`). What is done is not done again: a command that was killed goes on, and
+    another budget trains what it lacks. Raises UserError, with nothing written, for a store without its config, an
+    agent that is not there, has changed or is code that is not trusted, a game of one player, and settings that do not
+    fit.
     """
     with stored(path) as opened:
         folder = opened.path.parent

@@ -78,7 +78,9 @@ def searches_in(folder: Path) -> dict[str, list[Search]]:
     """
     try:
         found = json.loads((folder / FOLDER / RESULT).read_text(encoding="utf-8"))["agents"]
-        listed = {agent: [one] if isinstance(one, dict) else one for agent, one in found.items()}
+        listed: dict[str, list[Search]] = {
+            agent: [one] if isinstance(one, dict) else one for agent, one in found.items()
+        }
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -100,9 +100,9 @@ def test_a_file_of_one_search_for_each_agent_is_read(answered, tmp_path):
 def test_who_searches_is_named_and_no_option_that_is_not_there(played, tmp_path):
     folder = tmp_path / "rps"
     shutil.copytree(played, folder, ignore=shutil.ignore_patterns("responses"))
-    with lock.held(folder / "responses", "best responses"):
-        with pytest.raises(UserError, match="copy the tournament's folder") as caught:
-            best_response(folder, ROCK, BUDGET, QUIET)
+    refused = pytest.raises(UserError, match="copy the tournament's folder")
+    with lock.held(folder / "responses", "best responses"), refused as caught:
+        best_response(folder, ROCK, BUDGET, QUIET)
     assert "--run-dir" not in str(caught.value)
 
 
