@@ -17,6 +17,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.keys import stream
 from marl.base.schema import Frozen, Section, is_record
+from marl.learning.idle import idle
 from marl.learning.learner import Learner
 from marl.learning.registry import configured
 from marl.rollout.agent import Agent, plays_whole_team
@@ -99,7 +100,12 @@ class Versus(Learner):
         return metrics
 
     def _notes(self) -> list[str]:
-        return [note for learner in self._learners.values() for note in learner.notes]
+        notes = []
+        for section, learner in zip(self.config.learners, self._learners.values(), strict=True):
+            name, _, settings = _section(section)
+            of_settings = [f"{name}: {note}" for note in idle(settings, learner.needs(settings, self.spec))]
+            notes += [*of_settings, *learner.notes]
+        return notes
 
     def state(self) -> Tensors:
         return {k: v for name, learner in self._learners.items() for k, v in prefixed(name, learner.state()).items()}

@@ -36,6 +36,7 @@ from marl.base.origin import Origin
 from marl.base.schema import complete, dump, load, validate
 from marl.base.terminal import Terminal
 from marl.evaluation.evaluate import evaluate_entrant
+from marl.learning.idle import idle
 from marl.learning.learner import Learner
 from marl.learning.registry import configured
 from marl.rollout.agent import plays_whole_team
@@ -110,7 +111,12 @@ def train(
         config = as_begun(config, folder)
     run = prepare(config, folder, device=device, agents=agents, until=until)
     with closing(run), held(folder, "a training run"):
-        notes = [*run.learner.notes, *notes_on(folder), *_open_folder(run, resume, agents)]
+        notes = [
+            *idle(run.settings, run.learner.needs(run.settings, run.learner.spec)),
+            *run.learner.notes,
+            *notes_on(folder),
+            *_open_folder(run, resume, agents),
+        ]
         if run.step >= run.end and not run.fresh:
             status = f"already trained to {run.step:,} steps; nothing to do"
         else:
