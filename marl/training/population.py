@@ -29,6 +29,7 @@ from marl.base.units import JOURNAL, Journal, Unit, as_ended, reason
 from marl.training.config import PopulationConfig, TrainConfig
 from marl.training.runlog import logged_step
 from marl.training.train import Checked, as_begun, check, device_of, train
+from marl.training.units import training_unit
 
 LONGEST = 32  # characters of a member's name on a line of progress
 
@@ -95,7 +96,7 @@ def _journal(folder: Path, units: Mapping[str, Unit], console: Terminal) -> Jour
 
 def unit_of(name: str, member: Checked) -> Unit:
     """Return the unit of work that trains a member: two members of one config are two units."""
-    return Unit("train", {"member": name, "config": member.inputs}, member.config.seed)
+    return training_unit(name, member.inputs, member.config.seed)
 
 
 def train_member(name: str, config: dict[str, Any], folder: str, device: str, live: bool) -> dict[str, Json]:
