@@ -28,6 +28,7 @@ import numpy as np
 
 from games.keys import fold
 from games.registry import make
+from marl.algorithms.value_factorization.batch import EpisodeBatch
 from marl.learning.replay import EpisodeReplay
 from marl.rollout.agent import Random
 from marl.rollout.loop import Carry, rollout
@@ -351,8 +352,10 @@ def where(options: argparse.Namespace) -> Iterator[Row]:
         clock(spent, "acting", trainer.actors[0], "act")
         clock(spent, "replay", learner.replay, "add")
         clock(spent, "batch", learner, "batch")
-        clock(spent, "backward and step", learner, "descend")
-        clock(spent, "targets", learner, "targets")
+        clock(spent, "backward and step", learner.optimizers["all"], "descend")
+        clock(spent, "targets", learner.target_team, "forward")
+        clock(spent, "targets", learner.target_mix, "forward")
+        clock(spent, "targets", EpisodeBatch, "targets")
         clock(spent, "learn", learner, "learn")
         clock(spent, "update", learner, "update")
         start, steps = time.process_time(), 0
