@@ -178,7 +178,7 @@ def load(schema: type[Config], path: Path, changes: Sequence[Change] = (), *, re
     except (OSError, ValueError) as error:
         raise UserError(f"the config file '{path}' could not be read: {error}") from error
     if not isinstance(data, dict):
-        raise UserError(f"expected keys and values in '{path}', got {type(data).__name__}")
+        raise UserError(f"expected keys and values in '{path}', got {'nothing' if data is None else written(data)}")
     shipped.refuse_other(data, path, schema.kind)
     return build(schema, Origin(f"'{path}'", data, text, tuple(changes)), record=record)
 

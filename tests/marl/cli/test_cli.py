@@ -438,6 +438,25 @@ def test_a_folder_that_holds_a_run(folder, marl, trained):
     assert contents(folder) == before
 
 
+def test_no_command_works_in_a_runs_folder(folder, marl, trained):
+    """Trap: a tournament wrote its config over that of a training run, which could not go on then."""
+    shutil.copytree(trained, folder / "run")
+    before = contents(folder)
+    for command in (
+        "tournament run tournament.yaml --run-dir run",
+        "sweep train.yaml --seeds 1 --run-dir run",
+        "sweep train.yaml --seeds 1 --run-dir run --resume",
+        "population population.yaml --run-dir run",
+    ):
+        code, _, complaint = marl(*command.split())
+        assert code == 2 and "holds a training run" in one_sentence(complaint), command
+        assert contents(folder) == before
+    (folder / "run" / "config.yaml").write_text("game: openspiel:tic_tac_toe\nagents: [random, 'mcts']\n")
+    for resume in ([], ["--resume"]):
+        code, _, complaint = marl("train", "train.yaml", "--run-dir", "run", *resume)
+        assert code == 2 and "holds a tournament, and a training run needs a folder" in one_sentence(complaint)
+
+
 def steps_of(run):
     return [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
 

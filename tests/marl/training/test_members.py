@@ -106,6 +106,14 @@ def test_what_earlier_versions_wrote_is_found(whole, settings, tmp_path):
         assert unit in former and former.output(unit) == journal.output(unit)
 
 
+def test_members_side_by_side_and_a_population_in_rounds_share_no_folder(whole, settings, tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "config.yaml").write_text("method: psro\ngame: openspiel:kuhn_poker\n")
+    with pytest.raises(UserError, match="holds a population in rounds, and members side by side need"):
+        trained(settings(), tmp_path / "p")
+    assert [path.name for path in (tmp_path / "p").iterdir()] == ["config.yaml"]
+
+
 def test_agents_are_inputs_by_their_digests(tmp_path, settings):
     """Two copies of a run in different places are one agent, and give one id."""
     written(tmp_path / "run", key=1)
