@@ -261,7 +261,7 @@ async def _adviser(desk: Desk, session: Session, simulations: int) -> Identity:
 async def _again(desk: Desk, session: Session, given: dict[str, int]) -> dict[str, Any]:
     """Open another game of the same players; with `swap`, each has the seat of the one before."""
     seats = session.seats[-1:] + session.seats[:-1] if given.get("swap") else session.seats
-    return {"url": f"/play/{desk.sessions.start(session.line.game, seats, session.person).id}"}
+    return {"url": f"/play/{desk.sessions.start(session.line.game, seats, session.address).id}"}
 
 
 def _told(desk: Desk, session: Session) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Session:
     fault: str = ""  # why an agent has not decided, in one sentence
     stored: PlayedGame | None = None
     home: Path = Path()  # of the store that has the game
-    person: str = ""  # the address from which it was opened
+    address: str = ""  # from which it was opened
     used: float = field(default_factory=time.monotonic)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -159,16 +159,16 @@ class Sessions:
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._most, self._most_of_one = most, most_of_one
 
-    def start(self, game: str, seats: Sequence[Identity], person: str) -> Session:
-        """Open a session with a fresh seed; raises UserError where too many people play, or one plays too many games.
+    def start(self, game: str, seats: Sequence[Identity], address: str) -> Session:
+        """Open a session with a fresh seed; raises UserError where too many people play, or one address too many games.
 
-        A person is known by an address, which those behind one gateway share.
+        Those behind one gateway share an address.
         """
-        own = [session for session in self._sessions.values() if session.person == person]
+        own = [session for session in self._sessions.values() if session.address == address]
         self._make_room(own, self._most_of_one, "you have too many games open here; go on with one of them, or try")
         everybody = list(self._sessions.values())
         self._make_room(everybody, self._most, "too many games are being played here right now; try")
-        session = Session(secrets.token_urlsafe(12), fresh(game), tuple(seats), person=person)
+        session = Session(secrets.token_urlsafe(12), fresh(game), tuple(seats), address=address)
         self._sessions[session.id] = session
         return session
 
