@@ -37,7 +37,7 @@ def tournament_best_response(
         print_json({**most, "searches": searches})
         return
     print_table(Terminal(), TITLES, [row_of(most)])
-    say(f"by seat: {', '.join(dict.fromkeys(seat['response'] for seat in most['seats']))}")
+    say(f"responses by seat: {', '.join(seat['response'] for seat in most['seats'])}")
     if most is not found:
         gain = written(found["gain"]["mean"], found["gain"]["ci95"])
         say(f"This search found a gain of {gain}; an earlier one found more, and its bound stays.")

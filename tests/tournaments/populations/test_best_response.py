@@ -184,4 +184,6 @@ def test_what_does_not_fit(played, tmp_path, agent, budget, sentence):
 def test_the_command(answered, played, capsys):
     sets = [part for text in SMALL for part in ("--set", text)]
     assert marl("tournament", "best-response", played, ROCK, "--steps", 3000, "--seeds", 2, "--games", 20, *sets) == 0
-    assert "1.000 ± 0.000, 1.000 ± 0.000  ippo, 2 x 3,000 steps" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1.000 ± 0.000, 1.000 ± 0.000  ippo, 2 x 3,000 steps" in said
+    assert f"responses by seat: {', '.join(seat['response'] for seat in answered['seats'])}" in said
