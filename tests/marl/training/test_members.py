@@ -15,7 +15,7 @@ import pytest
 from games.errors import RunFailed, UserError
 from marl.agents import checkpoint
 from marl.algorithms.policy_gradient.ippo import Ippo
-from marl.base import engine
+from marl.base import engine, units
 from marl.base.terminal import Terminal
 from marl.base.units import JOURNAL, Journal, Unit
 from marl.training import population, train
@@ -104,6 +104,17 @@ def test_what_earlier_versions_wrote_is_found(whole, settings, tmp_path):
         former.add(Unit(unit.kind, unit.inputs, unit.seed), journal.output(unit))
         assert unit.id not in former.entries
         assert unit in former and former.output(unit) == journal.output(unit)
+
+
+def test_after_an_upgrade_members_that_are_trained_are_taken_over(whole, settings, tmp_path, monkeypatch):
+    """The ids are others by another version of the code, and nobody trains again."""
+    home = tmp_path / "population"
+    shutil.copytree(whole, home)
+    monkeypatch.setattr(units, "fingerprint", lambda: "another version")
+    monkeypatch.setattr("marl.training.train._stretch", None)
+    trained(settings(), home, resume=True)
+    assert all(same(whole / "members" / name, home / "members" / name) for name in NAMES)
+    assert len(Journal(home / JOURNAL).entries) == 2 * len(NAMES)
 
 
 def test_members_side_by_side_and_a_population_in_rounds_share_no_folder(whole, settings, tmp_path):
