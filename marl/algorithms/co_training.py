@@ -55,6 +55,7 @@ class Versus(Learner):
                 "name fewer"
             )
         self._learners: dict[str, Learner] = {}
+        self._idle: list[str] = []
         for k, section in enumerate(config.learners):
             name, made, settings = _section(section)
             learner = made(settings, spec, key=stream(key, f"learner.{k}"), total_steps=total_steps, device=device)
@@ -65,6 +66,7 @@ class Versus(Learner):
             if len(learner.actors()) > 1:
                 raise UserError(f"versus seats one of each learner, and {name} brings past selves; set past_selves: 0")
             self._learners[_prefix(k, name)] = learner
+            self._idle += [f"{name}: {note}" for note in idle(settings, made.needs(settings, spec))]
         self.notes = self._notes()
         lengths = {learner.rollout_length for learner in self._learners.values()} - {None}
         if len(lengths) > 1:
@@ -100,12 +102,7 @@ class Versus(Learner):
         return metrics
 
     def _notes(self) -> list[str]:
-        notes = []
-        for section, learner in zip(self.config.learners, self._learners.values(), strict=True):
-            name, _, settings = _section(section)
-            of_settings = [f"{name}: {note}" for note in idle(settings, learner.needs(settings, self.spec))]
-            notes += [*of_settings, *learner.notes]
-        return notes
+        return [*self._idle, *(note for learner in self._learners.values() for note in learner.notes)]
 
     def state(self) -> Tensors:
         return {k: v for name, learner in self._learners.items() for k, v in prefixed(name, learner.state()).items()}
