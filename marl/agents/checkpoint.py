@@ -188,9 +188,9 @@ def write(
         _sync(folder.parent)
     except (OSError, safetensors.SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise RunFailed(
-            f"the checkpoint '{folder}' could not be written ({error}); the one before it is kept"
-        ) from error
+        before = any(path.name.isdigit() for path in folder.parent.glob("*"))
+        kept = "the one before it is kept, and --resume goes on from it" if before else "--resume begins again"
+        raise RunFailed(f"the checkpoint '{folder}' could not be written ({error}); {kept}") from error
     shutil.rmtree(_aside(folder), ignore_errors=True)
     return digest
 

@@ -17,6 +17,7 @@ from games.contract import Spec
 from games.errors import UserError
 from games.keys import stream
 from marl.base.schema import Frozen, Section, is_record
+from marl.learning.idle import idle
 from marl.learning.learner import Learner
 from marl.learning.registry import configured
 from marl.rollout.agent import Agent, plays_whole_team
@@ -54,6 +55,7 @@ class Versus(Learner):
                 "name fewer"
             )
         self._learners: dict[str, Learner] = {}
+        self._idle: list[str] = []
         for k, section in enumerate(config.learners):
             name, made, settings = _section(section)
             learner = made(settings, spec, key=stream(key, f"learner.{k}"), total_steps=total_steps, device=device)
@@ -64,6 +66,7 @@ class Versus(Learner):
             if len(learner.actors()) > 1:
                 raise UserError(f"versus seats one of each learner, and {name} brings past selves; set past_selves: 0")
             self._learners[_prefix(k, name)] = learner
+            self._idle += [f"{name}: {note}" for note in idle(settings, made.needs(settings, spec))]
         self.notes = self._notes()
         lengths = {learner.rollout_length for learner in self._learners.values()} - {None}
         if len(lengths) > 1:
@@ -99,7 +102,7 @@ class Versus(Learner):
         return metrics
 
     def _notes(self) -> list[str]:
-        return [note for learner in self._learners.values() for note in learner.notes]
+        return [*self._idle, *(note for learner in self._learners.values() for note in learner.notes)]
 
     def state(self) -> Tensors:
         return {k: v for name, learner in self._learners.items() for k, v in prefixed(name, learner.state()).items()}

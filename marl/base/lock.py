@@ -23,6 +23,7 @@ from pathlib import Path
 
 from games.errors import UserError
 from games.text import cut, shown
+from marl.base.occupied import refuse_others
 
 FILE = "lock.json"
 ELSEWHERE = "name another --run-dir"  # advice to whoever finds a folder in use
@@ -49,14 +50,16 @@ def held(folder: Path, what: str, elsewhere: str = ELSEWHERE) -> Iterator[None]:
     """Hold a folder, and create it if it does not exist; `what` names what runs there, such as "a training run".
 
     `elsewhere` is the advice to work in another folder, for the message. Raises UserError if another process, which it
-    names, holds the folder, or if the folder cannot be written.
+    names, holds the folder, if something else is in it (occupied.py), or if it cannot be written.
     """
+    refuse_others(folder, what, elsewhere)
     path = folder.absolute() / FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = _take(path, _this_process(what), elsewhere)
     except OSError as error:
-        raise UserError(f"the folder '{folder}' cannot be written: {error}; {elsewhere}") from error
+        why = error.strerror or error
+        raise UserError(f"the folder '{folder}' cannot be written ({why}); {elsewhere}") from error
     try:
         yield
     finally:

@@ -7,11 +7,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from games.errors import RunFailed, UserError, written
 from marl.base import yaml
 from marl.base.faults import KeyPath, dotted, holds
+
+NOTHING_DECIDED: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,20 @@ class Change:
         return dotted(self.path)
 
 
-def typed(texts: Sequence[str], option: str = "--set") -> list[Change]:
-    """Read `a.b=c`, as a user types it behind an option; raises UserError where a text is none."""
+def typed(texts: Sequence[str], option: str = "--set", decided: Mapping[str, str] = NOTHING_DECIDED) -> list[Change]:
+    """Read `a.b=c`, as a user types it behind an option.
+
+    `decided` are the sections that the command sets itself, and to what, in words. Raises UserError where a text is no
+    setting, and for one that is decided.
+    """
     changes = []
     for text in texts:
         key, equals, value = text.partition("=")
         key = key.strip()
         if not equals or not key:
             raise UserError(f"expected {option} a.b=c, got '{text}'")
+        if (to := decided.get(key.split(".")[0])) is not None:
+            raise UserError(f"{option} {key}: '{key.split('.')[0]}' is {to}; leave it out")
         try:
             changes.append(Change(tuple(key.split(".")), yaml.read(value), f"{option} {key}"))
         except yaml.YamlError as error:

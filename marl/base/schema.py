@@ -6,7 +6,7 @@ A default lives in its schema and only there; an unknown key is an error that na
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from games.errors import UserError, nearest, written
 from games.references import rejoin, wrapped
@@ -109,6 +111,7 @@ def is_record(info: ValidationInfo) -> bool:
 
 Schema = TypeVar("Schema", bound=BaseModel)
 Config = TypeVar("Config", bound=WholeConfig)
+_GIVEN = object()
 LARGEST = 3.4e38  # number with a fraction: torch computes in float32
 # Numbers of things that are computed at once or kept in memory: libraries count them in 32 bits.
 Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -175,7 +178,7 @@ def load(schema: type[Config], path: Path, changes: Sequence[Change] = (), *, re
     except (OSError, ValueError) as error:
         raise UserError(f"the config file '{path}' could not be read: {error}") from error
     if not isinstance(data, dict):
-        raise UserError(f"expected keys and values in '{path}', got {type(data).__name__}")
+        raise UserError(f"expected keys and values in '{path}', got {'nothing' if data is None else written(data)}")
     shipped.refuse_other(data, path, schema.kind)
     return build(schema, Origin(f"'{path}'", data, text, tuple(changes)), record=record)
 
@@ -296,6 +299,62 @@ def _fields(schema: type[BaseModel], path: KeyPath, data: Any) -> list[str]:
         same = [kind for kind in kinds if isinstance(name, str) and kind.model_fields[name].default == data.get(name)]
         schema = (same or kinds or [schema])[0]
     return list(schema.model_fields)
+
+
+def distinct(data: Any, schema: type[BaseModel], settings: Callable[[str], type[BaseModel]]) -> Any:
+    """Return a config's JSON data without the keys that are at their defaults, in sections and in lists of sections.
+
+    So a key that a schema gets later changes nothing, where its default is what was done before. `settings` returns
+    the schema of an algorithm, by its name.
+    """
+    if not isinstance(data, dict):
+        return data
+    found = {}
+    for key, value in data.items():
+        field = schema.model_fields.get(key)
+        if field is None:
+            found[key] = value
+            continue
+        short, default = (_distinct(each, field, settings) for each in (value, _default_of(field)))
+        if short != default:
+            found[key] = short
+    return found
+
+
+def _distinct(value: Any, field: FieldInfo, settings: Callable[[str], type[BaseModel]]) -> Any:
+    """Return a field's value without the defaults of the sections in it."""
+    if isinstance(value, list):
+        return [_distinct(each, field, settings) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if _named in (getattr(mark, "func", None) for mark in _marks(field)):
+        name, own = value["name"], {key: each for key, each in value.items() if key != "name"}
+        return {"name": name, **distinct(own, settings(name), settings)}
+    inner = [kind for kind in _kinds(field.annotation) if issubclass(kind, BaseModel)]
+    return distinct(value, inner[0], settings) if len(inner) == 1 else value
+
+
+def _default_of(field: FieldInfo) -> Any:
+    """Return a field's default as JSON data; of one that must be given, what no data is."""
+    return _GIVEN if field.is_required() else to_jsonable_python(field.get_default(call_default_factory=True))
+
+
+def _marks(field: FieldInfo) -> Iterator[Any]:
+    """Yield the marks of a field and of the parts of its annotation."""
+    yield from field.metadata
+    parts = [field.annotation]
+    while parts:
+        part = parts.pop()
+        yield from getattr(part, "__metadata__", ())
+        parts += [inner for inner in get_args(part) if not isinstance(inner, str)]
+
+
+def _kinds(annotation: Any) -> Iterator[type]:
+    """Yield the classes in an annotation."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _kinds(part)
 
 
 def dump(config: BaseModel) -> str:

@@ -1,6 +1,7 @@
 """Units of work: each is done once, however often it is asked for, and whatever was killed on the way.
 
-    unit        a kind of work, its inputs and its seed; its id is the digest of these and of the code's fingerprint
+    unit        a kind of work, its inputs and its seed; its id is the digest of these and of the code's fingerprint.
+                Of a config the id knows what differs from the defaults, so a setting that is added changes no id
     function    does the work: writes its files atomically, goes on from what an earlier try left, and returns JSON
     journal     one line for each unit that has ended, with its output; a unit that it has is not run again
 
@@ -30,24 +31,32 @@ _LONGEST = 40  # characters of an input in a unit's name
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """A unit of work: its kind, its inputs by value or by digest (no paths of this machine), and its seed."""
+    """A unit of work: its kind, its inputs by value or by digest (no paths of this machine), and its seed.
+
+    `distinct` are the inputs without what is at its default; None: all of them tell units apart.
+    """
 
     kind: str
     inputs: Mapping[str, Json]
     seed: int
+    distinct: Mapping[str, Json] | None = None
 
     @cached_property
     def id(self) -> str:
-        """The digest of its kind, inputs and seed, and of the fingerprint of the code that works."""
-        return digest(self._identity)
+        """The digest of its kind, its distinct inputs and its seed, and of the fingerprint of the code that works."""
+        return digest(self._identity(self.inputs if self.distinct is None else self.distinct))
 
-    @property
-    def _identity(self) -> dict[str, Json]:
-        return {"kind": self.kind, "fingerprint": fingerprint(), "inputs": dict(self.inputs), "seed": self.seed}
+    @cached_property
+    def ids(self) -> tuple[str, str]:
+        """Its id, and that of all its inputs, which journals of earlier versions have."""
+        return self.id, digest(self._identity(self.inputs))
+
+    def _identity(self, inputs: Mapping[str, Json]) -> dict[str, Json]:
+        return {"kind": self.kind, "fingerprint": fingerprint(), "inputs": dict(inputs), "seed": self.seed}
 
     def entry(self, output: Json) -> dict[str, Json]:
-        """Return the unit's line in a journal."""
-        line = {"id": self.id} | self._identity | {"output": output, "ended": round(time.time(), 3)}
+        """Return the unit's line in a journal, with all its inputs."""
+        line = {"id": self.id} | self._identity(self.inputs) | {"output": output, "ended": round(time.time(), 3)}
         return line | {_SEAL: digest(line)}
 
     def __eq__(self, other: object) -> bool:
@@ -91,7 +100,7 @@ class Journal:
                 self._keep(entry, line)
 
     def __contains__(self, unit: Unit) -> bool:
-        return unit.id in self.entries
+        return any(id in self.entries for id in unit.ids)
 
     @property
     def outputs(self) -> dict[str, Json]:
@@ -100,7 +109,7 @@ class Journal:
 
     def output(self, unit: Unit) -> Json:
         """Return the output of a unit; raises KeyError for one that has not ended."""
-        return self.entries[unit.id]["output"]
+        return self.entries[next((id for id in unit.ids if id in self.entries), unit.id)]["output"]
 
     def add(self, unit: Unit, output: Json) -> None:
         """Add a unit that has ended; one that is there stays as it is. Raises RunFailed where it cannot be written."""
@@ -113,7 +122,7 @@ class Journal:
 
     def drop(self, units: Iterable[Unit]) -> None:
         """Take out units whose files are gone, so that they are done again; raises RunFailed as `add` does."""
-        gone = {unit.id for unit in units}.intersection(self.entries)
+        gone = {id for unit in units for id in unit.ids}.intersection(self.entries)
         if not gone:
             return
         kept = {key: entry for key, entry in self.entries.items() if key not in gone}

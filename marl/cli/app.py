@@ -73,7 +73,7 @@ def _run(command: Callable[[], Any], debug: bool) -> int:
     except typer.Exit as done:
         return done.exit_code
     except UsageError as error:  # a wrong option, a missing argument; without a message the help was shown instead
-        message = error.format_message()
+        message = _in_our_words(error)
         return _complain(f"{message} (--help shows what there is)", 2) if message else 2
     except BrokenPipeError:
         return 1
@@ -83,6 +83,17 @@ def _run(command: Callable[[], Any], debug: bool) -> int:
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # whoever first looked for it
             return _complain(f"expected a path, got '{error.filename}', which is too long; name another", 2)
         return _complain(f"{unforeseen(error)} (--debug shows where; please report it)", 1)
+
+
+def _in_our_words(error: Any) -> str:
+    """Return the message of a usage error; of a value that does not fit, what was expected and what came."""
+    from pydantic import ValidationError
+
+    from marl.base.faults import first_fault
+
+    if isinstance(error.__cause__, ValidationError):
+        error.message = first_fault(error.__cause__, None).text
+    return str(error.format_message())
 
 
 def _printed(exit_code: int) -> int:

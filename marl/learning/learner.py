@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from games.contract import Spec
+from marl.learning.idle import Needs
 from marl.rollout.agent import Agent
 from marl.rollout.seating import Seating, self_play
 from marl.rollout.types import Tensors, Trajectory
@@ -36,6 +37,14 @@ class Learner(ABC):
         The run's config.yaml holds them, so they are the same when the run is resumed on another machine.
         """
         return config
+
+    @classmethod
+    def needs(cls, config: Any, spec: Spec) -> Needs:
+        """Return which settings are used only under some condition, whether it is met, and what it is.
+
+        Such as `{"chunk_length": (config.recurrent, "recurrent: true")}`: a note names those that are set in vain.
+        """
+        return {}
 
     @classmethod
     def plays_whole_team(cls, config: Any) -> bool:

@@ -222,6 +222,15 @@ def _summed(d: Tensor, x: Tensor) -> Tensor:
     return (x.t() @ d).t() if x.shape[1] < d.shape[1] else d.t() @ x
 
 
+Encoder = Literal["auto", "mlp", "cnn"]
+
+
+def convolves(encoder: Encoder, spec: Spec) -> bool:
+    """Return whether a Network of this encoder has convolutions for this game."""
+    shape = spec.observation.shape
+    return encoder == "cnn" or (encoder == "auto" and len(shape) == 3 and min(shape[1:]) >= 5)
+
+
 class Network(nn.Module):
     """Map a player's observation to `outputs` numbers: [B, *O] and player [B] -> [B, outputs].
 
@@ -239,7 +248,7 @@ class Network(nn.Module):
         *,
         hidden: Sequence[int],
         channels: Sequence[int],
-        encoder: Literal["auto", "mlp", "cnn"],
+        encoder: Encoder,
         player_id: bool,
         output_gain: float,
         generator: torch.Generator,
@@ -257,7 +266,7 @@ class Network(nn.Module):
         features = int(np.prod(shape))
         self.standard = StandardInputs(features, held_by(spec)) if standardise else None
         self.standard_state = StandardInputs(state_size) if standardise and state_size else None
-        if encoder == "cnn" or (encoder == "auto" and len(shape) == 3 and min(shape[1:]) >= 5):
+        if convolves(encoder, spec):
             planes = [shape[0], *channels]
             layers: list[nn.Module] = []
             for a, b in pairwise(planes):

@@ -16,7 +16,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from games.contract import MOST_STEPS, Spec
 from marl.base.schema import Frozen
+from marl.learning.idle import Needs
 
 HeadName = Literal["scalar", "categorical", "hl_gauss"]
 SIGMA = 0.75  # of hl_gauss, in widths of a bin
@@ -29,6 +31,11 @@ class ValueHeadConfig(Frozen):
 
     value_head: HeadName = "scalar"
     value_bins: int = Field(51, ge=8, le=1024)  # K, of the other heads
+
+
+def needs_of_head(config: ValueHeadConfig) -> Needs:
+    """Return which settings only a distribution has (`marl.learning.idle`)."""
+    return {"value_bins": (config.value_head != "scalar", "value_head: categorical or hl_gauss")}
 
 
 class Scalar(nn.Module):
@@ -140,3 +147,31 @@ def value_head(config: ValueHeadConfig, bounds: Sequence[float]) -> ValueHead:
     kinds: dict[str, Any] = {"categorical": Categorical, "hl_gauss": HlGauss}
     head: Distribution = kinds[config.value_head](config.value_bins, *bounds)
     return head
+
+
+def discounted_bounds(spec: Spec, gamma: float) -> tuple[float, float] | None:
+    """Return the lowest and the highest discounted return of a game, as far as its return bounds say; None: they don't.
+
+    A return that is paid n decisions later is worth γⁿ of it, so a lowest one above 0 becomes as small as γᴸ of it in
+    an episode of L + 1 steps, and a highest one below 0 as near to 0.
+    """
+    if spec.return_bounds is None:
+        return None
+    least = gamma ** ((spec.max_length or MOST_STEPS) - 1)
+    low, high = spec.return_bounds
+    return low * (least if low > 0 else 1), high * (least if high < 0 else 1)
+
+
+def uncovered(head: ValueHead, spec: Spec, gamma: float) -> list[str]:
+    """Return the note on returns of a game that lie outside a head's range; none where it covers all that are known."""
+    bounds = discounted_bounds(spec, gamma)
+    if isinstance(head, Scalar) or bounds is None:
+        return []
+    beyond = max(head.low - bounds[0], bounds[1] - head.high)
+    if beyond <= TOLERANCE * head.width:
+        return []
+    return [
+        f"returns of '{spec.name}', discounted by gamma: {gamma:g}, are {bounds[0]:.4g} to {bounds[1]:.4g}, and the "
+        f"values of value_head are {head.low:.4g} to {head.high:.4g}: what lies outside is learned as the nearest end; "
+        "value_range sets them"
+    ]

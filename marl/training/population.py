@@ -6,6 +6,7 @@ check every member -> train each, a unit of work -> journal.jsonl    the members
 
 import io
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from marl.agents.populations import FILE
 from marl.base.digests import Json
 from marl.base.engine import kept, note, require
 from marl.base.files import inside, refuse_links, write_text
-from marl.base.lock import held
+from marl.base.lock import ELSEWHERE, held
+from marl.base.occupied import CONFIG
 from marl.base.origin import by_key
 from marl.base.parcels import Writes
 from marl.base.schema import load
@@ -29,6 +31,7 @@ from marl.base.units import JOURNAL, Journal, Unit, as_ended, reason
 from marl.training.config import PopulationConfig, TrainConfig
 from marl.training.runlog import logged_step
 from marl.training.train import Checked, as_begun, check, device_of, train
+from marl.training.units import training_unit
 
 LONGEST = 32  # characters of a member's name on a line of progress
 
@@ -43,6 +46,11 @@ def train_members(settings: PopulationConfig, folder: Path, *, resume: bool, dev
     units = {name: unit_of(name, member) for name, member in members.items()}
     errors: dict[str, Exception] = {}
     with held(folder, "a population"):
+        if os.path.exists(folder / CONFIG):
+            raise UserError(
+                f"'{folder}' holds a population in rounds, and members side by side need a folder of their own; "
+                f"{ELSEWHERE}"
+            )
         journal = _journal(folder, units, console)
         runs = {name: folder / "members" / name for name in members}
         left = {name: members[name].config.steps for name, unit in units.items() if unit not in journal}
@@ -95,7 +103,7 @@ def _journal(folder: Path, units: Mapping[str, Unit], console: Terminal) -> Jour
 
 def unit_of(name: str, member: Checked) -> Unit:
     """Return the unit of work that trains a member: two members of one config are two units."""
-    return Unit("train", {"member": name, "config": member.inputs}, member.config.seed)
+    return training_unit(name, member.inputs, member.config.seed)
 
 
 def train_member(name: str, config: dict[str, Any], folder: str, device: str, live: bool) -> dict[str, Json]:

@@ -56,8 +56,9 @@ class RewardTerm(ABC):
 class Entropy(RewardTerm):
     """Pay −weight · log π̄(a | o) for each decision, π̄ the mean policy of K agents.
 
-    With the members of a population as they were when the round began, the learner itself among them, this is the
-    reward of maximum entropy population-based training (Zhao et al. 2023, https://arxiv.org/abs/2112.11701): what
+    Agents of policies and of values both tell what they do: one that always plays its best action has probability 1
+    there. With the members of a population as they were when the round began, the learner itself among them, this is
+    the reward of maximum entropy population-based training (Zhao et al. 2023, https://arxiv.org/abs/2112.11701): what
     nobody does is worth more. π̄ is at least LEAST, so an action that no agent would choose has a finite worth.
     """
 
@@ -73,7 +74,7 @@ class Entropy(RewardTerm):
             if policy is None or entrant.parts:
                 raise UserError(
                     f"entropy asks agents for their policies, and '{entrant.reference}' tells none; name agents that "
-                    "do, such as runs of ippo"
+                    "do, such as runs of ippo or qmix"
                 )
             self._policies.append(policy)
         self._agents = [entrant.agent for entrant in agents]

@@ -30,12 +30,14 @@ from marl.agents.references import refuse_code
 from marl.base.display import Display
 from marl.base.drives import notes_on
 from marl.base.files import refuse_links, write_text
-from marl.base.lock import held
+from marl.base.lock import ELSEWHERE, held
 from marl.base.memory import collect_less, keep_freed_memory
+from marl.base.occupied import refuse_others
 from marl.base.origin import Origin
 from marl.base.schema import complete, dump, load, validate
 from marl.base.terminal import Terminal
 from marl.evaluation.evaluate import evaluate_entrant
+from marl.learning.idle import idle
 from marl.learning.learner import Learner
 from marl.learning.registry import configured
 from marl.rollout.agent import plays_whole_team
@@ -49,6 +51,7 @@ from marl.training.reward_terms import RewardTerms, load_reward_terms
 from marl.training.runlog import LOGS, RunLog
 from marl.training.writers import MLFLOW, WANDB, Writer, load_writers
 
+RUN = "a training run"
 ROLLOUT_LENGTH = 64  # the default, if neither the config nor the learner sets it
 
 
@@ -107,10 +110,16 @@ def train(
     """
     console = console or Terminal()
     if resume:
+        refuse_others(folder, RUN, ELSEWHERE)  # whose config.yaml is no run's
         config = as_begun(config, folder)
     run = prepare(config, folder, device=device, agents=agents, until=until)
-    with closing(run), held(folder, "a training run"):
-        notes = [*run.learner.notes, *notes_on(folder), *_open_folder(run, resume, agents)]
+    with closing(run), held(folder, RUN):
+        notes = [
+            *idle(run.settings, run.learner.needs(run.settings, run.learner.spec)),
+            *run.learner.notes,
+            *notes_on(folder),
+            *_open_folder(run, resume, agents),
+        ]
         if run.step >= run.end and not run.fresh:
             status = f"already trained to {run.step:,} steps; nothing to do"
         else:

@@ -28,6 +28,7 @@ import numpy as np
 
 from games.keys import fold
 from games.registry import make
+from marl.algorithms.value_factorization.batch import EpisodeBatch
 from marl.learning.replay import EpisodeReplay
 from marl.rollout.agent import Random
 from marl.rollout.loop import Carry, rollout
@@ -346,15 +347,7 @@ def where(options: argparse.Namespace) -> Iterator[Row]:
         ("spread, GRU", SPREAD, JAXMARL),
     ):
         trainer = Trainer(game, settings).warm()
-        spent, learner = dict.fromkeys(PARTS, 0.0), trainer.learner
-        clock(spent, "environment", trainer.run.venv, "step")
-        clock(spent, "acting", trainer.actors[0], "act")
-        clock(spent, "replay", learner.replay, "add")
-        clock(spent, "batch", learner, "batch")
-        clock(spent, "backward and step", learner, "descend")
-        clock(spent, "targets", learner, "targets")
-        clock(spent, "learn", learner, "learn")
-        clock(spent, "update", learner, "update")
+        spent = clocked(trainer)
         start, steps = time.process_time(), 0
         for _ in range(2 * options.repetitions):
             steps += trainer.play()
@@ -363,6 +356,22 @@ def where(options: argparse.Namespace) -> Iterator[Row]:
         spent["forward"] = spent.pop("learn") - spent["targets"] - spent["backward and step"]
         parts = ", ".join(f"{part} {seconds / total:.1%}" for part, seconds in spent.items())
         yield f"QMIX at {name}, {steps / total:,.0f} steps per CPU-second", parts, ""
+
+
+def clocked(trainer: Trainer) -> dict[str, float]:
+    """Return the CPU time by part, which grows as the trainer plays."""
+    spent, learner = dict.fromkeys(PARTS, 0.0), trainer.learner
+    clock(spent, "environment", trainer.run.venv, "step")
+    clock(spent, "acting", trainer.actors[0], "act")
+    clock(spent, "replay", learner.replay, "add")
+    clock(spent, "batch", learner, "batch")
+    clock(spent, "backward and step", learner.optimizers["all"], "descend")
+    clock(spent, "targets", learner.target_team, "forward")
+    clock(spent, "targets", learner.target_mix, "forward")
+    clock(spent, "targets", EpisodeBatch, "targets")
+    clock(spent, "learn", learner, "learn")
+    clock(spent, "update", learner, "update")
+    return spent
 
 
 PARTS = ("environment", "acting", "recording", "replay", "batch", "forward", "targets", "backward and step")

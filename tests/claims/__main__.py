@@ -14,7 +14,6 @@ import signal
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import marl
@@ -24,10 +23,10 @@ from marl.base.files import write_text
 from marl.base.terminal import Terminal
 from tests.claims import commands, pages, running, verdicts
 from tests.claims.cells import filled
-from tests.claims.running import RUNS
+from tests.claims.running import RUNS, Ended
 from tests.claims.sources import readings
 from tests.claims.table import MEASURED, TABLE, Claim, Claims, Figures, Measurement, chosen, figures_of, read
-from tests.claims.verdicts import Compared, Read
+from tests.claims.verdicts import Read, Verdict
 from tournaments.records.provenance import processor
 
 
@@ -119,12 +118,13 @@ def run(claims: Claims, names: list[str], minutes: float | None, recording: bool
         terminal.print(f"{name}: {pages.budget(claim.budget)} when it was measured")
         if len(running.done(claim, RUNS / name)) == len(running.spread_out(claim)):
             terminal.print(f"{name}: its commands have all ended before; delete '{RUNS / name}' to measure it again")
-        spent = running.run(claim, RUNS / name, terminal.print)
+        ended = running.run(claim, RUNS / name, terminal.print)
+        spent = sum(each.cpu_seconds for each in ended)
         tables = {table: figures_of(claim, table) for table in claim.tables}
         found = {table: read_again(figures, RUNS / name) for table, figures in tables.items()}
         held &= _told(name, claim, tables, found, spent, terminal)
         if recording:
-            record(name, tables, found, spent)
+            record(name, tables, found, spent, measurement(ended, terminal))
             claims = read()
             page(claims, terminal)
     return 0 if held or recording else 1
@@ -142,7 +142,7 @@ def _told(
 ) -> bool:
     """Print a claim's tables with the new figures, and the verdict; return whether it holds."""
     family = sum(verdicts.count(tables[table], found[table]) for table in tables)
-    held = True
+    told: list[Verdict] = []
     for table, figures in tables.items():
         terminal.block(
             "\n".join(
@@ -159,9 +159,12 @@ def _told(
         if figures.reads.unread:
             terminal.print(f"{table} is compared by eye: {figures.reads.unread}")
         each = verdicts.compared(figures, found[table], family)
-        held &= not verdicts.refuted(each)
+        told += each
         terminal.block("\n".join(_outside(each)))
-    said = f"{family} figures compared" if family else "its commands have ended well"
+    held = not verdicts.refuted(told)
+    said = f"{family} of {len(told)} figures compared" if told else "its commands have ended well"
+    if rest := verdicts.unsaid(told):
+        said += f"; not compared are {rest}"
     verdict = "holds" if held else "does NOT hold"
     then = f"{pages.budget(spent / 60)}, and {pages.budget(claim.budget)} when it was measured"
     terminal.print(f"{name}: {verdict} ({said}); {then}")
@@ -176,21 +179,32 @@ def renewed(figures: Figures, found: Read) -> Figures:
     return replace(figures, rows=tuple(map(tuple, rows)))
 
 
-def _outside(found: Iterable[Compared]) -> list[str]:
+def _outside(found: Iterable[Verdict]) -> list[str]:
     """Return a line for each figure that is outside its interval at 95 %."""
     return [
-        f"{'refuted' if each.refuted else 'outside'}: {each.row} | {each.column}: {each.measured:.4g}, claimed "
-        f"{each.claimed:.4g} ± {each.most:.2g}"
+        f"{'refuted' if each.refuted else 'outside'}: {each.row} | {each.column}: {each}"
         for each in found
         if each.outside
     ]
 
 
-def record(name: str, tables: dict[str, Figures], found: dict[str, Read], spent: float) -> None:
+def measurement(ended: Sequence[Ended], terminal: Terminal) -> Measurement:
+    """Return when, where and by which version commands ended, of which one may have ended long before another.
+
+    What an earlier version did not write down is taken to be as now, and that is said.
+    """
+    if unknown := sum(not each.processor for each in ended):
+        terminal.print(f"commands whose processor was not written down, so that this one is recorded: {unknown}")
+    processors = dict.fromkeys(each.processor or processor() for each in ended)
+    versions = dict.fromkeys(each.version or marl.__version__ for each in ended)
+    day = max(each.day for each in ended)
+    return Measurement(date=day, processor=" and ".join(processors), version=" and ".join(versions))
+
+
+def record(name: str, tables: dict[str, Figures], found: dict[str, Read], spent: float, told: Measurement) -> None:
     """Write new figures into docs/measured, and when and where they were measured into docs/claims.yaml."""
     for table, figures in tables.items():
         write_text(MEASURED / f"{table}.csv", renewed(figures, found[table]).text())
-    told = Measurement(date=date.today().isoformat(), processor=processor(), version=marl.__version__)
     write_text(TABLE, recorded(TABLE.read_text(encoding="utf-8"), name, told, spent / 60))
 
 

@@ -24,12 +24,15 @@ _SIGNED = r"(?<![\w.])[+−-]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])"
 _FIGURE = re.compile(rf"(?P<first>{_SIGNED})(?:(?P<join> ± | to )(?P<second>{_SIGNED}))?")
 
 SEED_DECIMALS = 4  # of values of seeds that were all whole
-Kind = Literal["number", "estimate", "range"]
+Kind = Literal["number", "estimate", "range", "seeds"]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a cell. `values`: the number; the mean and the half width; or the lowest and the highest."""
+    """One figure of a cell.
+
+    `values`: the number; the mean and the half width; the lowest and the highest; or those of all seeds.
+    """
 
     kind: Kind
     values: tuple[float, ...]
@@ -38,7 +41,12 @@ class Figure:
 
     @property
     def rounding(self) -> float:
-        """The largest error of the first value by rounding: half a unit of its last digit."""
+        """The largest error of a value by rounding: half a unit of the first one's last digit.
+
+        Values of seeds have no zeros at their ends, so there it is that of the longest.
+        """
+        if self.kind == "seeds":
+            return 0.5 * 10.0 ** -_seed_decimals(self.texts)
         mantissa, _, exponent = self.texts[0].partition("e")
         return 0.5 * 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
 
@@ -91,7 +99,8 @@ def matched(cell: str, readings: Sequence[Reading]) -> list[tuple[Figure, Readin
     """Return each figure of a cell with what was read for it; raises UserError where their numbers differ."""
     found = figures(cell)
     if len(readings) == 1 and by_seed(cell) and len(found) == len(readings[0].values):
-        readings = [Reading((value,)) for value in readings[0].values]
+        values, texts, spans = zip(*((each.values[0], each.texts[0], each.spans[0]) for each in found), strict=True)
+        return [(Figure("seeds", values, texts, spans), readings[0])]
     if len(readings) == 2 * len(found) and all(
         figure.kind == "range" for figure in found
     ):  # lowest, highest, lowest, ...
@@ -103,11 +112,12 @@ def matched(cell: str, readings: Sequence[Reading]) -> list[tuple[Figure, Readin
 
 def filled(cell: str, readings: Sequence[Reading]) -> str:
     """Return a cell with new figures in the place of its old ones; values of seeds without zeros at their ends."""
-    if by_seed(cell) and len(readings) == 1 and len(readings[0].values) == len(figures(cell)):
-        decimals = max(len(figure.texts[0].partition(".")[2]) for figure in figures(cell)) or SEED_DECIMALS
-        texts = [written(value, f"0.{'0' * decimals}") for value in readings[0].values]
+    pairs = matched(cell, readings)
+    if pairs and pairs[0][0].kind == "seeds":
+        [(listed, reading)] = pairs
+        texts = [written(value, f"0.{'0' * _seed_decimals(listed.texts)}") for value in reading.values]
         return " ".join(text.rstrip("0").rstrip(".") if "." in text else text for text in texts)
-    for figure, reading in reversed(matched(cell, readings)):
+    for figure, reading in reversed(pairs):
         new = {
             "number": lambda r: (r.mean,),
             "estimate": lambda r: (r.mean, r.interval()),
@@ -116,6 +126,11 @@ def filled(cell: str, readings: Sequence[Reading]) -> str:
         for (start, end), old, value in reversed(list(zip(figure.spans, figure.texts, new, strict=True))):
             cell = cell[:start] + written(value, old) + cell[end:]
     return cell
+
+
+def _seed_decimals(texts: Sequence[str]) -> int:
+    """Return to how many decimals the values of seeds are rounded."""
+    return max(len(text.partition(".")[2]) for text in texts) or SEED_DECIMALS
 
 
 def written(value: float, like: str) -> str:

@@ -1,6 +1,7 @@
 """A claim's commands run one after the other in a folder of the claim, each once.
 
-`done.jsonl` has a line for every command that has ended well, with its CPU time; after a kill the next one is the
+`done.jsonl` has a line for every command that has ended well: its CPU time, the day, the processor and the version of
+this project. After a kill the next one is the
 first without a line, and training commands go on in it (`--resume`). What commands print is in `log.txt`.
 """
 
@@ -12,11 +13,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 
+import marl
 from games.errors import RunFailed, UserError
 from tests.claims.table import ROOT, Claim, spread_out
+from tournaments.records.provenance import processor
 
 RUNS = Path("runs") / "claims"
 _TAIL = 500  # characters of a failed command's output that are shown
@@ -53,37 +58,58 @@ def refuse(claims: dict[str, Claim], minutes: float | None) -> None:
                 )
 
 
-def done(claim: Claim, folder: Path) -> dict[str, float]:
-    """Return the claim's commands that have ended well in its folder, with their CPU-seconds."""
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended well. What an earlier version did not write down is empty."""
+
+    cpu_seconds: float
+    day: str  # as in 2026-11-29
+    processor: str = ""
+    version: str = ""
+
+    @classmethod
+    def now(cls, cpu_seconds: float) -> "Ended":
+        """Return a command that has just ended here."""
+        return cls(round(cpu_seconds, 3), date.today().isoformat(), processor(), marl.__version__)
+
+
+def done(claim: Claim, folder: Path) -> dict[str, Ended]:
+    """Return the claim's commands that have ended well in its folder.
+
+    Of a line without a day it is that on which the file was written last.
+    """
+    path = folder / "done.jsonl"
     try:
-        lines = (folder / "done.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return {}
+    last = date.fromtimestamp(path.stat().st_mtime).isoformat()
     ended = {}
     for line in lines:
         try:
             record = json.loads(line)
-            ended[record["command"]] = record["cpu_seconds"]
-        except (ValueError, KeyError, TypeError):
+            command = record.pop("command")
+            ended[command] = Ended(**{"day": last} | record)
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue  # half a line: the tool was killed while it wrote
     wanted = spread_out(claim)
     return {command: ended[command] for command in wanted if command in ended}
 
 
-def run(claim: Claim, folder: Path, say: Callable[[str], None] = print) -> float:
-    """Run the commands that are missing, and return the CPU-seconds of all; raises RunFailed for one that fails."""
+def run(claim: Claim, folder: Path, say: Callable[[str], None] = print) -> list[Ended]:
+    """Run the commands that are missing, and return all; raises RunFailed for one that fails."""
     folder.mkdir(parents=True, exist_ok=True)
     ended, commands = done(claim, folder), spread_out(claim)
     for number, command in enumerate(commands, start=1):
         if command in ended:
             continue
         say(f"{number} of {len(commands)}: {command}")
-        ended[command] = _run(resuming(command), folder)
+        ended[command] = Ended.now(_run(resuming(command), folder))
         with (folder / "done.jsonl").open("a", encoding="utf-8") as file:
-            file.write(f"\n{json.dumps({'command': command, 'cpu_seconds': round(ended[command], 3)})}\n")
+            file.write(f"\n{json.dumps({'command': command} | asdict(ended[command]))}\n")
             file.flush()
             os.fsync(file.fileno())
-    return sum(ended.values())
+    return list(ended.values())
 
 
 def resuming(command: str) -> str:

@@ -2,9 +2,10 @@
 
 import pytest
 
+from marl.base.terminal import Terminal
 from tests.claims import commands, pages, table
-from tests.claims.__main__ import main, read_again, recorded, renewed
-from tests.claims.running import RUNS
+from tests.claims.__main__ import main, measurement, read_again, recorded, renewed
+from tests.claims.running import RUNS, Ended
 from tests.claims.table import Measurement, figures_of
 
 CLAIMS = table.read().claims
@@ -98,7 +99,8 @@ def test_a_measurement_is_read_shown_and_compared(tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     assert main(["run", "stage_games"]) == 0
     out = capsys.readouterr().out
-    assert "stage_games: holds (8 figures compared); 9 CPU-seconds" in out
+    unsaid = "not compared are numbers without an interval or a tolerance: 8"
+    assert f"stage_games: holds (8 of 16 figures compared; {unsaid}); 9 CPU-seconds" in out
     assert f"its commands have all ended before; delete '{RUNS / 'stage_games'}' to measure it again" in " ".join(
         out.split()
     )
@@ -107,6 +109,18 @@ def test_a_measurement_is_read_shown_and_compared(tmp_path, monkeypatch, capsys)
     assert main(["run", "stage_games"]) == 1
     out = capsys.readouterr().out
     assert "refuted: 2 | mean gap: 0.9, claimed 0.0008" in out and "stage_games: does NOT hold" in out
+
+
+def test_what_is_recorded_is_when_and_where_the_commands_ended(capsys):
+    """Trap: figures of last week's commands were stamped with today's date and this machine."""
+    first = Ended(1.0, "2026-11-28", "AMD EPYC", "0.2.0")
+    told = measurement([first, Ended(1.0, "2026-11-27", "AMD EPYC", "0.2.0")], Terminal())
+    assert told == Measurement(date="2026-11-28", processor="AMD EPYC", version="0.2.0")
+    told = measurement([first, Ended(1.0, "2026-11-29", "Intel Xeon", "0.2.1")], Terminal())
+    assert told == Measurement(date="2026-11-29", processor="AMD EPYC and Intel Xeon", version="0.2.0 and 0.2.1")
+    assert not capsys.readouterr().out
+    assert measurement([Ended(1.0, "2026-11-27")], Terminal()).date == "2026-11-27"
+    assert "commands whose processor was not written down, so that this one is recorded: 1" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import date, datetime
 
 import pytest
 
@@ -20,6 +21,13 @@ def quiet(_):
     pass
 
 
+class Day(date):
+    """A calendar on which it is always this day."""
+
+    def today(self):
+        return self
+
+
 def test_commands_with_a_seed_run_for_each_seed_block_by_block():
     made = claim("one", "two {seed}", "three {seed}", "four", seeds=(7, 8))
     assert spread_out(made) == ["one", "two 7", "three 7", "two 8", "three 8", "four"]
@@ -28,7 +36,7 @@ def test_commands_with_a_seed_run_for_each_seed_block_by_block():
 def test_each_command_runs_once(tmp_path):
     made = claim("echo {seed} >> seen", "echo end >> seen", seeds=(0, 1))
     spent = running.run(made, tmp_path, quiet)
-    assert (tmp_path / "seen").read_text() == "0\n1\nend\n" and spent >= 0
+    assert (tmp_path / "seen").read_text() == "0\n1\nend\n" and all(each.cpu_seconds >= 0 for each in spent)
     running.run(made, tmp_path, quiet)
     assert (tmp_path / "seen").read_text() == "0\n1\nend\n"
 
@@ -72,7 +80,27 @@ def test_commands_that_train_go_on_in_their_runs():
 
 def test_the_cpu_time_of_children_counts(tmp_path):
     made = claim("python -c 'sum(range(10**6))'")
-    assert running.run(made, tmp_path, quiet) > 0.005
+    [ended] = running.run(made, tmp_path, quiet)
+    assert ended.cpu_seconds > 0.005
+
+
+def test_when_and_where_a_command_ended_is_kept(tmp_path, monkeypatch):
+    made = claim("echo a >> seen", "echo b >> seen")
+    monkeypatch.setattr(running, "date", Day(2026, 11, 28))
+    monkeypatch.setattr(running, "processor", lambda: "AMD EPYC")
+    ended = running.run(made, tmp_path, quiet)
+    monkeypatch.setattr(running, "date", Day(2026, 12, 24))
+    monkeypatch.setattr(running, "processor", lambda: "Intel Xeon")
+    assert running.run(made, tmp_path, quiet) == ended
+    assert [(each.day, each.processor) for each in ended] == [("2026-11-28", "AMD EPYC")] * 2
+
+
+def test_of_a_line_without_a_day_it_is_that_of_the_file(tmp_path):
+    path = tmp_path / "done.jsonl"
+    path.write_text(json.dumps({"command": "echo a", "cpu_seconds": 1.0}))
+    noon = datetime(2026, 11, 27, 12).timestamp()
+    os.utime(path, (noon, noon))
+    assert running.run(claim("echo a"), tmp_path, quiet) == [running.Ended(1.0, "2026-11-27")]
 
 
 @pytest.mark.parametrize(

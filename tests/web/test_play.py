@@ -12,6 +12,7 @@ import pytest
 from games.errors import UserError
 from tests.web.test_sessions import CALL, FOLD, hands
 from tournaments.records.store import STORE, Store
+from tournaments.web import offers
 from tournaments.web.asking import Asker, Busy
 from tournaments.web.deciding import Question
 from tournaments.web.offers import longer, offered
@@ -249,11 +250,26 @@ def _without(text, words):
     return text
 
 
+def test_only_the_agent_that_a_form_names_is_loaded(page, monkeypatch):
+    """Trap: a form that named one agent loaded all that could have been named."""
+    loaded, load = [], offers.load_entrant
+
+    def noting(reference, spec):
+        loaded.append(reference)
+        return load(reference, spec)
+
+    monkeypatch.setattr(offers, "load_entrant", noting)
+    start(page, agent="random")
+    assert loaded == ["random"]
+    answer = post(page, "/play/new", form={"game": TTT, "seat": 0, "agent": "mcts(simulations=77)"})
+    assert answer.status == 422 and "is not offered for this game" in answer.text and loaded == ["random"]
+
+
 def test_what_is_offered():
     spec = Table("openspiel:leduc_poker").spec
-    found = {offer.reference for offer in offered("openspiel:leduc_poker", spec, [])}
+    found = {offer.reference for offer in offered(spec, [])}
     assert {"uct(simulations=50)", "random", "constant"} <= found and not any("mcts" in text for text in found)
     dilemma = "matrix(game=prisoners_dilemma, steps=5, memory=true)"
-    assert "tit_for_tat" in {offer.reference for offer in offered(dilemma, Table(dilemma).spec, [])}
+    assert "tit_for_tat" in {offer.reference for offer in offered(Table(dilemma).spec, [])}
     with pytest.raises(UserError):
         Table("openspiel:no_such_game")

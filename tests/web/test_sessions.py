@@ -16,7 +16,7 @@ from tournaments.records.fixture import Fixture
 from tournaments.records.store import STORE, Selection, Store
 from tournaments.web.deciding import Decider, Question
 from tournaments.web.persons import folder_of, keep, person, record
-from tournaments.web.sessions import MOST_SESSIONS, Sessions, shown
+from tournaments.web.sessions import MOST_OF_ONE, MOST_SESSIONS, Sessions, shown
 from tournaments.web.table import Line, Table, Tables
 
 GAMES = [
@@ -38,7 +38,7 @@ def opened(decider, game, *agents, seat=0, name="Ann", seed=None):
     """Open a session of a person in a seat, with agents in the others."""
     seats = decider.identify(game, agents)
     seats.insert(seat, person(name))
-    session = Sessions().start(game, seats)
+    session = Sessions().start(game, seats, "127.0.0.1")
     if seed is not None:
         session.line = Line(game, seed)
     return session
@@ -256,14 +256,36 @@ def test_a_game_is_made_only_of_what_fits(tmp_path):
 def test_only_so_many_play(decider):
     sessions = Sessions(most=3)
     seats = [person("Ann"), *decider.identify("openspiel:tic_tac_toe", ["random"])]
-    kept = [sessions.start("openspiel:tic_tac_toe", seats) for _ in range(3)]
-    with pytest.raises(UserError, match="too many games"):
-        sessions.start("openspiel:tic_tac_toe", seats)
+    kept = [sessions.start("openspiel:tic_tac_toe", seats, f"10.0.0.{k}") for k in range(3)]
+    with pytest.raises(UserError, match="too many games are being played"):
+        sessions.start("openspiel:tic_tac_toe", seats, "10.0.0.9")
     kept[1].used -= 10_000  # nobody plays it; but one that was opened before is asked first
     kept[0].used -= 10_000
     assert sessions.find(kept[1].id) is kept[1]
-    sessions.start("openspiel:tic_tac_toe", seats)
+    sessions.start("openspiel:tic_tac_toe", seats, "10.0.0.9")
     assert sessions.find(kept[0].id) is None and MOST_SESSIONS > 100
+
+
+def test_one_person_cannot_take_all_places(decider):
+    sessions = Sessions(most=5, most_of_one=2)
+    seats = [person("Ann"), *decider.identify("openspiel:tic_tac_toe", ["random"])]
+
+    def start(who):
+        return sessions.start("openspiel:tic_tac_toe", seats, who)
+
+    first, second = start("10.0.0.1"), start("10.0.0.1")
+    with pytest.raises(UserError, match="you have too many games open here"):
+        start("10.0.0.1")
+    other = start("10.0.0.2")
+    other.used -= 10_000
+    with pytest.raises(UserError, match="you have too many games open here"):
+        start("10.0.0.1")  # no other's game makes room
+    second.used -= 10_000  # nobody plays it
+    third = start("10.0.0.1")
+    first.stored = "a game"  # it is over
+    start("10.0.0.1")
+    assert [sessions.find(each.id) for each in (first, second, third, other)] == [None, None, third, other]
+    assert MOST_OF_ONE < MOST_SESSIONS / 2
 
 
 def test_a_table_goes_on_and_back():

@@ -26,13 +26,19 @@ def tournament_best_response(
 ) -> None:
     """Train responses to an agent, frozen in all other seats, and say what the best of them gains."""
     from tournaments.populations.best_response import Budget, best_response
+    from tournaments.reports.pairs import written
     from tournaments.reports.report import print_table
-    from tournaments.reports.responses import TITLES, row_of
+    from tournaments.reports.responses import TITLES, bound, row_of
 
-    terminal = Terminal(stderr=as_json)
-    found = best_response(store, agent, Budget(steps, seeds, games, tuple(sets or ()), workers), terminal, trust or [])
+    budget = Budget(steps, seeds, games, tuple(sets or ()), workers)
+    searches = best_response(store, agent, budget, Terminal(stderr=as_json), trust or [])
+    most, found = bound(searches), searches[-1]
     if as_json:
-        print_json(found)
+        print_json({**most, "searches": searches})
         return
-    print_table(Terminal(), TITLES, [row_of(found)])
+    print_table(Terminal(), TITLES, [row_of(most)])
+    say(f"responses by seat: {', '.join(seat['response'] for seat in most['seats'])}")
+    if most is not found:
+        gain = written(found["gain"]["mean"], found["gain"]["ci95"])
+        say(f"This search found a gain of {gain}; an earlier one found more, and its bound stays.")
     say("A lower bound: more training may gain more. `marl tournament report` has it from now on.")

@@ -8,7 +8,7 @@ gains is measured on other seeds, so that the choice does not make it look bette
 much as any response: in a game of two players that is zero-sum, the agent's exploitability is at least the mean of the
 gains over the seats.
 
-    responses/responses.json          what was found, by agent
+    responses/responses.json          what each search found, by agent
     responses/<agent>/<unit>/         a response: a run like any other
     responses/journal.jsonl           the units of work that are done
     responses/games.sqlite            the games of responses, which no rating counts
@@ -50,12 +50,17 @@ from tournaments.populations.training import against, train_unit, unit_of
 from tournaments.records.fixture import Fixture, seeds_of
 from tournaments.records.played import NO_RESULT
 from tournaments.records.store import stored
-from tournaments.reports.responses import FOLDER, RESULT, responses_in
+from tournaments.reports.responses import FOLDER, RESULT, Search, searches_in, with_search
 from tournaments.tournament import TournamentConfig, entry_of, open_store
 
 SHORT = 12  # digits of digests in names
-# Settings that make a run the training of a response, and who decides them.
-_DECIDED = {"game": "the tournament's", "opponents": "the agent that is answered", "steps": "what --steps says"}
+ELSEWHERE = "copy the tournament's folder and answer the copy's agents"  # where another process searches in it
+# What the search sets itself, since it makes a run the training of a response.
+_DECIDED = {
+    "game": "the tournament's",
+    "opponents": "the agent that a response answers",
+    "steps": "what --steps says",
+}
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,21 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Response:
+    """A response that was trained: its reference, its digest, and what it gains in the mean over the seats."""
+
+    reference: str
+    digest: str
+    gain: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON data."""
+        return {"response": self.reference, "digest": self.digest, "gain": _json(self.gain)}
+
+
+@dataclass(frozen=True)
 class Found:
-    """What the responses to an agent earn a game: means over the seats, and by seat."""
+    """What a search found: what its responses to an agent earn a game, means over the seats and by seat."""
 
     agent: str
     algorithm: str
@@ -81,7 +99,8 @@ class Found:
     alone: Estimate  # the agent among copies of itself
     earned: Estimate  # the chosen response among copies of the agent
     gain: Estimate
-    seats: Sequence[tuple[str, Estimate]]  # the reference of the response, and its gain
+    seats: Sequence[tuple[str, Estimate]]  # the reference of the response that was chosen, and its gain
+    responses: Sequence[Response]  # all that were trained, those that play their mode included
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON data; an infinite interval is null."""
@@ -94,17 +113,20 @@ class Found:
             "seeds": self.seeds,
             **{name: _json(number) for name, number in numbers.items()},
             "seats": [{"response": response, "gain": _json(gain)} for response, gain in self.seats],
+            "responses": [response.to_json() for response in self.responses],
         }
 
 
 def best_response(
     path: Path, text: str, budget: Budget, console: Terminal, trusted: Collection[str] = ()
-) -> dict[str, Any]:
-    """Train responses to an agent of a tournament's store, measure what they gain, and return it as JSON data.
+) -> list[Search]:
+    """Train responses to an agent of a tournament's store, measure what they gain, and record it beside the store.
 
-    What is done is not done again: a command that was killed goes on, and another budget trains what it lacks. Raises
-    UserError, with nothing written, for a store without its config, an agent that is not there, has changed or is code
-    that is not trusted, a game of one player, and settings that do not fit.
+    Return what all searches for responses to the agent found, this one at the end; the largest gain is the bound
+    (`tournaments.reports.responses.bound`). What is done is not done again: a command that was killed goes on, and
+    another budget trains what it lacks. Raises UserError, with nothing written, for a store without its config, an
+    agent that is not there, has changed or is code that is not trusted, a game of one player, and settings that do not
+    fit.
     """
     with stored(path) as opened:
         folder = opened.path.parent
@@ -124,16 +146,16 @@ def best_response(
     training = training_of(config.game, agent, budget)
     check(training, agents={agent.digest: agent.reference})
     refuse_links(folder / FOLDER, folder / FOLDER / RESULT, folder / FOLDER / JOURNAL)
-    with lock.held(folder / FOLDER, "best responses"), engines.kept(config.engine, folder / FOLDER):
-        known_gains = responses_in(folder)  # before the work: a damaged file is said at once
+    with lock.held(folder / FOLDER, "best responses", ELSEWHERE), engines.kept(config.engine, folder / FOLDER):
+        searches = searches_in(folder)  # before the work: a damaged file is said at once
         responses = _train(config, training, agent, budget, folder / FOLDER, console)
         found = _measured(config, spec, agent, responses, training, budget, folder / FOLDER)
-        known_gains[agent.digest] = found.to_json()
+        searches[agent.digest] = with_search(searches.get(agent.digest, ()), found.to_json())
         try:
-            write_text(folder / FOLDER / RESULT, json.dumps({"agents": known_gains}, indent=1) + "\n")
+            write_text(folder / FOLDER / RESULT, json.dumps({"agents": searches}, indent=1) + "\n")
         except OSError as error:
             raise RunFailed(f"expected to write to '{folder}', got '{error}'; make room, and run again") from error
-    return found.to_json()
+    return searches[agent.digest]
 
 
 def training_of(game: str, agent: Identity, budget: Budget) -> TrainConfig:
@@ -148,11 +170,8 @@ def training_of(game: str, agent: Identity, budget: Budget) -> TrainConfig:
         "opponents": against({agent.digest: 1.0}),
         "evaluation": {"panel": []},
     }
-    changes = tuple(typed(budget.sets))
-    for change in changes:
-        if decided := _DECIDED.get(change.path[0]):
-            raise UserError(f"{change.name}: '{change.path[0]}' of a response is {decided}; leave it out")
-    return build(TrainConfig, Origin("the options", data, changes=changes))
+    changes = typed(budget.sets, decided=_DECIDED)
+    return build(TrainConfig, Origin("the options", data, changes=tuple(changes)))
 
 
 def _train(
@@ -168,7 +187,7 @@ def _train(
         tasks[unit] = (one.model_dump(mode="json"), Writes(folder, run), run, agents, "cpu")
     journal.drop(unit for unit in tasks if unit in journal and not stands(folder, journal.output(unit)))
     left = sum(unit not in journal for unit in tasks)
-    console.print(f"{folder}: {len(tasks)} responses to '{agent.name}', of which {left} are to be trained")
+    console.print(f"{folder}: responses to '{agent.name}': {len(tasks)}, to be trained: {left}")
     made = work(journal, tasks, train_unit, config.workers, config.engine)
     kept = [str(folder / made[unit.id]["checkpoint"]) for unit in tasks]
     options = inspect.signature(algorithm(training.algorithm["name"], typed=True).load_agent).parameters
@@ -225,8 +244,9 @@ def _measured(
     known = ~np.isnan(earned).any((2, 3))  # [2, S]
     if known.sum(1).min() < 2:
         raise RunFailed(f"too few games with '{agent.name}' have a result to say what a response gains; look at them")
-    best, gains = gained(earned[0][known[0]], earned[1][known[1]])
-    alone = earned[1][known[1]][:, 0]  # [S, N]
+    measured = earned[1][known[1]]  # [S, 1 + K, N]
+    best, gains = gained(earned[0][known[0]], measured)
+    alone = measured[:, 0]  # [S, N]
     return Found(
         agent=agent.name,
         algorithm=training.algorithm["name"],
@@ -237,6 +257,10 @@ def _measured(
         earned=estimate((alone + gains).mean(1)),
         gain=estimate(gains.mean(1)),
         seats=[(entered[k].reference, estimate(gains[:, seat])) for seat, k in enumerate(best)],
+        responses=[
+            Response(each.reference, each.digest, estimate((measured[:, k] - alone).mean(1)))
+            for k, each in enumerate(entered[1:], start=1)
+        ],
     )
 
 

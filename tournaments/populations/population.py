@@ -15,6 +15,7 @@ from marl.base import engine as engines
 from marl.base import lock
 from marl.base.digests import Json
 from marl.base.files import refuse_links, write_text
+from marl.base.occupied import holds
 from marl.base.schema import dump, load
 from marl.base.terminal import Terminal
 from marl.base.units import JOURNAL, Unit
@@ -92,6 +93,11 @@ class Population(ABC, Generic[Config]):
         """Make the folder, or go on in it; raises UserError if it holds another population."""
         folder, path = self.folder, self.folder / "config.yaml"
         refuse_links(path, *(folder / name for name in (FILE, JOURNAL, STORE, ROUNDS, MEMBERS)))
+        if not path.exists() and holds(folder):
+            raise UserError(
+                f"'{folder}' holds members side by side, and a population in rounds needs a folder of its own; "
+                f"{lock.ELSEWHERE}"
+            )
         if path.exists():
             if not resume:
                 raise UserError(f"'{folder}' already holds a run; go on with it (--resume), or name another --run-dir")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from marl.agents import checkpoint
-from marl.base.digests import Json
 from marl.base.files import refuse_links
 from marl.base.origin import Change
 from marl.base.parcels import Reads, Writes
@@ -22,6 +21,7 @@ from marl.base.units import Journal, Unit, work
 from marl.training.config import TrainConfig
 from marl.training.population import stands
 from marl.training.train import Checked
+from marl.training.units import training_unit
 from tournaments.populations.population import Population, refuse_changes
 from tournaments.populations.settings import OfTraining
 from tournaments.populations.training import DIGEST, MEMBERS, train_unit
@@ -64,8 +64,7 @@ class Run:
     @property
     def unit(self) -> Unit:
         """The unit of work."""
-        inputs: dict[str, Json] = {"member": self.member, "config": self._changed(self.base.inputs)}
-        return Unit("train", inputs if self.until is None else inputs | {"until": self.until}, self.seed)
+        return training_unit(self.member, self._changed(self.base.inputs), self.seed, self.until)
 
     def task(self, folder: Path, device: str) -> tuple[Any, ...]:
         """Return the arguments of `train_unit`."""

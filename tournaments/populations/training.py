@@ -19,6 +19,7 @@ from marl.base.units import Unit
 from marl.training.config import TrainConfig
 from marl.training.opponents import label_of
 from marl.training.train import train
+from marl.training.units import training_unit
 from tournaments.populations.settings import InRounds
 
 MEMBERS = "members"
@@ -66,8 +67,7 @@ def training_in_rounds(
 
 def unit_of(member: str, config: TrainConfig, until: int | None = None) -> Unit:
     """Return the unit of work that trains a member to the config's last step, or to `until` before it."""
-    inputs: dict[str, Json] = {"member": member, "config": config.model_dump(mode="json")}
-    return Unit("train", inputs if until is None else inputs | {"until": until}, config.seed)
+    return training_unit(member, config.model_dump(mode="json"), config.seed, until)
 
 
 def train_unit(

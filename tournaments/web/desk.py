@@ -1,7 +1,7 @@
 """What the handlers of games share: the tables, the sessions of people, and the agents' worker."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -56,10 +56,10 @@ class Desk:
         found = dict.fromkeys(self._games.get(place.path, "") for place in places)
         return [game for game in found if game and registered(game)]
 
-    def offers(self, game: str) -> list[Offer]:
-        """Return the agents that a form may name for a game."""
+    def offers(self, game: str, among: Collection[str] | None = None) -> list[Offer]:
+        """Return the agents that a form may name for a game; of all, or `among` some references."""
         runs = [Run(place.name, place.path) for place in self.places.all() if "run" in place.kinds]
-        return offered(game, self.tables.of(game).spec, runs)
+        return offered(self.tables.of(game).spec, runs, among)
 
     def close(self) -> None:
         """End the worker."""

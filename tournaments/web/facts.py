@@ -3,6 +3,7 @@
 They are made where no request waits, perhaps in another process, and kept as JSON.
 """
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,17 @@ from tournaments.web.stores import opened, store_mark
 
 LEADERS = 5  # that a list names
 PARTS = Path(__file__).with_name("pages")
+
+
+class Reader:
+    """What a worker process does for the index: it leaves the processors to those who wait for a page."""
+
+    def __init__(self) -> None:
+        os.nice(10)
+
+    def facts(self, folder: Path, name: str) -> tuple[Mark, dict[str, Any]]:
+        """Return the mark and the facts of a store."""
+        return facts_of_store(folder, name)
 
 
 def facts_of_store(folder: Path, name: str) -> tuple[Mark, dict[str, Any]]:

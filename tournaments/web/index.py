@@ -8,18 +8,19 @@ now is made anew. The folder may be deleted at any time.
 
 import hashlib
 import json
-import multiprocessing
 import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any
 
+from games.errors import RunFailed, WorkerDied
+from games.processes import Worker
 from marl.base.files import write_text
 from tournaments.web.facts import facts_of_store
 from tournaments.web.growing import GrowingLogs
@@ -63,20 +64,21 @@ class Index:
         self._runs: OrderedDict[Path, GrowingLogs] = OrderedDict()
         self._stores: OrderedDict[Path, Summarised] = OrderedDict()
         self._lock = Lock()
-        self._threads = ThreadPoolExecutor(2, "aggregates")
-        self._processes: ProcessPoolExecutor | None = None
+        self._threads, self._apart = ThreadPoolExecutor(2, "aggregates"), ThreadPoolExecutor(1, "large stores")
+        self._worker: Worker | None = None  # which the thread of large stores asks
+        self._closed = False
         self._threads.submit(self._prune)
 
     def close(self) -> None:
         """End what is being made."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._apart):
+            threads.shutdown(wait=False, cancel_futures=True)
         for logs in self._runs.values():
             logs.stopped = True
-        if self._processes:
-            workers = list((self._processes._processes or {}).values())  # Python names them from 3.14 on
-            self._processes.shutdown(wait=False, cancel_futures=True)
-            for worker in workers:
-                worker.terminate()
+        with self._lock:
+            self._closed, worker = True, self._worker
+        if worker is not None:
+            worker.stop(time.monotonic())
 
     def growing(self, place: Place, seconds: float | None = None) -> GrowingLogs:
         """Return the logs of a run with what was added, as far as they are read in so many seconds.
@@ -138,17 +140,31 @@ class Index:
     def _make(self, place: Place, mark: Mark) -> "Future[tuple[Mark, dict[str, Any]]]":
         if sum(size for _, _, size, _ in mark) < LARGE_STORE:
             return self._threads.submit(facts_of_store, place.path, place.name)
-        with self._lock:
-            try:
-                return self._apart().submit(facts_of_store, place.path, place.name)
-            except BrokenExecutor:  # its process was killed
-                self._processes = None
-                return self._apart().submit(facts_of_store, place.path, place.name)
+        return self._apart.submit(self._asked, place)
 
-    def _apart(self) -> ProcessPoolExecutor:
-        if self._processes is None:
-            self._processes = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _quietly)
-        return self._processes
+    def _asked(self, place: Place) -> tuple[Mark, dict[str, Any]]:
+        """Return the mark and the facts of a large store, which a process of its own reads; it is started when needed.
+
+        One that was killed since it was asked last is followed by another.
+        """
+        with suppress(WorkerDied):
+            return self._ask(place)
+        return self._ask(place)
+
+    def _ask(self, place: Place) -> tuple[Mark, dict[str, Any]]:
+        with self._lock:
+            if self._closed:
+                raise RunFailed("the page has ended; start `marl web` again")
+            if self._worker is None:
+                self._worker = Worker("the process that reads large stores", "tournaments.web.facts:Reader", ())
+            worker = self._worker
+        try:
+            worker.ask("facts", place.path, place.name)
+            found: tuple[Mark, dict[str, Any]] = worker.answer()
+            return found
+        except WorkerDied:
+            self._worker = None
+            raise
 
     def _made(self, known: Summarised, done: "Future[Any]", place: Place, kept: Path) -> None:
         with known.lock:
@@ -177,14 +193,6 @@ class Index:
                 total += file.stat().st_size
                 if total > MOST_KEPT:
                     file.unlink(missing_ok=True)
-
-
-def _quietly() -> None:
-    """Leave Ctrl-C to the server's process, and the processors to those who wait for a page."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(10)
 
 
 def _read_kept(path: Path, store: Path) -> tuple[Mark, dict[str, Any] | None]:

@@ -4,7 +4,7 @@ Offered are agents that are built in, with some numbers of simulations, and what
 text of a form is read as a reference: it has to be one that was offered, letter by letter.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,10 +80,17 @@ def title_of(game: str) -> str:
     return TITLES.get(game) or game.partition(":")[2] or game
 
 
-def offered(game: str, spec: Spec, runs: Iterable[Run]) -> list[Offer]:
-    """Return the agents that can play a game: the weakest first in each group."""
-    found = [Offer(reference, title, group) for reference, title, group in _built_in() if _plays(reference, spec)]
-    return [*found, *(offer for run in runs for offer in _trained(run, spec))]
+def offered(spec: Spec, runs: Iterable[Run], among: Collection[str] | None = None) -> list[Offer]:
+    """Return the agents that can play a game: the weakest first in each group; of all, or `among` some references.
+
+    Only those are loaded, or their checkpoints read, that are returned or cannot play.
+    """
+
+    def asked(reference: str) -> bool:
+        return among is None or reference in among
+
+    found = [Offer(*each) for each in _built_in() if asked(each[0]) and _plays(each[0], spec)]
+    return [*found, *(offer for run in runs for offer in _trained(run, spec, asked))]
 
 
 def _built_in() -> Iterator[tuple[str, str, str]]:
@@ -104,14 +111,17 @@ def _plays(reference: str, spec: Spec) -> bool:
     return True
 
 
-def _trained(run: Run, spec: Spec) -> Iterator[Offer]:
-    """Yield the newest checkpoint of a run, and some before it, if they play the game by a registered algorithm."""
+def _trained(run: Run, spec: Spec, asked: Callable[[str], bool]) -> Iterator[Offer]:
+    """Yield the newest checkpoint of a run, and some before it, if they play the game by a registered algorithm.
+
+    Only those are read that are `asked` for, by their references.
+    """
     home = (run.path / "checkpoints").resolve()
     if not home.is_relative_to(run.path.resolve()):  # a link that leads out of the folder
         return
     steps = sorted(path for path in home.glob("[0-9]*") if (path / "checkpoint.json").is_file())
     some = steps[:: -max(1, -(-len(steps) // MOST_CHECKPOINTS))]
-    for folder in some:
+    for folder in filter(lambda folder: asked(str(folder)), some):
         try:
             about = checkpoint.read(folder)
             refuse_other_games(folder, about, spec)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -74,16 +74,32 @@ async def _new(request: Request) -> Response:
 
 def _form(desk: Desk, game: str) -> dict[str, Any]:
     """Return what the form of a new game offers; raises Missing for a game that is not offered."""
+    names = _seats(_opening(desk, game))
+    groups: dict[str, list[Any]] = {}
+    for offer in desk.offers(game):
+        groups.setdefault(offer.group, []).append(offer)
+    svg = desk.tables.at(Line(game, OPENING)).drawing(0).svg
+    return {"game": game, "seats": range(len(names)), "names": names, "groups": groups, "usual": USUAL, "svg": svg}
+
+
+def _opening(desk: Desk, game: str) -> Table:
+    """Return a table with a new game; raises Missing for one that is not offered, and UserError for one not played."""
     if game not in _offered(desk):
         raise Missing(f"the game '{game}' is not offered here; choose one of the list")
     table = desk.tables.at(Line(game, OPENING))
     if reason := playable(table.spec, table.speaks):
         raise UserError(reason)
-    groups: dict[str, list[Any]] = {}
-    for offer in desk.offers(game):
-        groups.setdefault(offer.group, []).append(offer)
-    names, svg = _seats(table), desk.tables.at(Line(game, OPENING)).drawing(0).svg
-    return {"game": game, "seats": range(len(names)), "names": names, "groups": groups, "usual": USUAL, "svg": svg}
+    return table
+
+
+def _named(desk: Desk, game: str, fields: Mapping[str, str]) -> list[str]:
+    """Return the references of the opponents that a form names, in their order; raises UserError for other agents."""
+    others = range(_opening(desk, game).spec.num_players - 1)
+    against = [fields.get(f"agent{k}") or fields.get("agent", "") for k in others]
+    known = {offer.reference for offer in desk.offers(game, set(against))}
+    if unknown := [reference for reference in against if reference not in known]:
+        raise UserError(f"the agent '{unknown[0]}' is not offered for this game; choose one of the list")
+    return against
 
 
 def _seats(table: Table) -> list[str]:
@@ -107,18 +123,13 @@ async def _start(request: Request) -> Response:
     desk: Desk = request.app.state.desk
     fields = {name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()}
     game, seat = fields.get("game", ""), _number(fields.get("seat", "0"))
-    facts = await desk.do(_form, desk, game)
-    offers = {offer.reference for offers in facts["groups"].values() for offer in offers}
-    others = len(facts["seats"]) - 1
-    against = [fields.get(f"agent{k}") or fields.get("agent", "") for k in range(others)]
-    if unknown := [reference for reference in against if reference not in offers]:
-        raise UserError(f"the agent '{unknown[0]}' is not offered for this game; choose one of the list")
-    if seat not in facts["seats"]:
-        raise UserError(f"this game has seats 0 to {others}; choose one of them")
+    against = await desk.do(_named, desk, game, fields)
+    if seat not in range(len(against) + 1):
+        raise UserError(f"this game has seats 0 to {len(against)}; choose one of them")
     known = {reference: await desk.identify(game, reference) for reference in dict.fromkeys(against)}
     seats = [known[reference] for reference in against]
     seats.insert(seat, person(fields.get("name", "") or "guest"))
-    session = desk.sessions.start(game, seats)
+    session = desk.sessions.start(game, seats, request.client.host if request.client else "")
     return RedirectResponse(f"/play/{session.id}", 303)
 
 
@@ -250,7 +261,7 @@ async def _adviser(desk: Desk, session: Session, simulations: int) -> Identity:
 async def _again(desk: Desk, session: Session, given: dict[str, int]) -> dict[str, Any]:
     """Open another game of the same players; with `swap`, each has the seat of the one before."""
     seats = session.seats[-1:] + session.seats[:-1] if given.get("swap") else session.seats
-    return {"url": f"/play/{desk.sessions.start(session.line.game, seats).id}"}
+    return {"url": f"/play/{desk.sessions.start(session.line.game, seats, session.address).id}"}
 
 
 def _told(desk: Desk, session: Session) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from tournaments.web.persons import ASSISTED, is_person
 from tournaments.web.table import Done, Line, Table, joint_of
 
 MOST_SESSIONS = 300  # the oldest that nobody plays is forgotten
+MOST_OF_ONE = 60  # of one address: nobody alone can take the places of all
 IDLE = 600.0  # seconds after which a session may be forgotten
 MOST_MOVES = 2_000
 
@@ -49,6 +50,7 @@ class Session:
     fault: str = ""  # why an agent has not decided, in one sentence
     stored: PlayedGame | None = None
     home: Path = Path()  # of the store that has the game
+    address: str = ""  # from which it was opened
     used: float = field(default_factory=time.monotonic)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -153,21 +155,31 @@ class Session:
 class Sessions:
     """All sessions of a page. They live as long as its process."""
 
-    def __init__(self, most: int = MOST_SESSIONS) -> None:
+    def __init__(self, most: int = MOST_SESSIONS, most_of_one: int = MOST_OF_ONE) -> None:
         self._sessions: OrderedDict[str, Session] = OrderedDict()
-        self._most = most
+        self._most, self._most_of_one = most, most_of_one
 
-    def start(self, game: str, seats: Sequence[Identity]) -> Session:
-        """Open a session with a fresh seed; raises UserError where too many people play."""
-        now = time.monotonic()
-        while len(self._sessions) >= self._most:
-            oldest = next(iter(self._sessions.values()))
-            if now - oldest.used < IDLE:
-                raise UserError("too many games are being played here right now; try again in a few minutes")
-            del self._sessions[oldest.id]
-        session = Session(secrets.token_urlsafe(12), fresh(game), tuple(seats))
+    def start(self, game: str, seats: Sequence[Identity], address: str) -> Session:
+        """Open a session with a fresh seed; raises UserError where too many people play, or one address too many games.
+
+        Those behind one gateway share an address.
+        """
+        own = [session for session in self._sessions.values() if session.address == address]
+        self._make_room(own, self._most_of_one, "you have too many games open here; go on with one of them, or try")
+        everybody = list(self._sessions.values())
+        self._make_room(everybody, self._most, "too many games are being played here right now; try")
+        session = Session(secrets.token_urlsafe(12), fresh(game), tuple(seats), address=address)
         self._sessions[session.id] = session
         return session
+
+    def _make_room(self, sessions: Sequence[Session], most: int, what: str) -> None:
+        """Forget the oldest of some sessions that are over or idle, so that one more fits; or raise UserError."""
+        now, many = time.monotonic(), max(0, len(sessions) - most + 1)
+        left = [session for session in sessions if session.stored or now - session.used >= IDLE]
+        if len(left) < many:
+            raise UserError(f"{what} again in a few minutes")
+        for session in left[:many]:
+            del self._sessions[session.id]
 
     def find(self, id: str) -> Session | None:
         """Return a session, which is now the one that was used last; None where there is none."""

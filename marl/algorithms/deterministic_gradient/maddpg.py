@@ -40,6 +40,7 @@ from games.keys import fold_one, stream
 from marl.algorithms.deterministic_gradient.agent import DeterministicAgent
 from marl.algorithms.deterministic_gradient.networks import Actor, Critic, NetworksConfig, Units
 from marl.base.schema import Count, Size
+from marl.learning.idle import Needs
 from marl.learning.learner import Learner
 from marl.learning.metrics import Means
 from marl.learning.networks import generator_of, to_be_loaded
@@ -136,6 +137,10 @@ class Maddpg(Learner):
 
     def _optimizer(self, network: nn.Module, learning_rate: float) -> Adam:
         return Adam(network.parameters(), learning_rate=learning_rate, eps=1e-8, max_norm=self.config.max_grad_norm)
+
+    @classmethod
+    def needs(cls, config: MaddpgConfig, spec: Spec) -> Needs:
+        return {"target_noise_clip": (config.target_noise > 0, "target_noise above 0")}
 
     def actors(self) -> Sequence[Agent]:
         self._explore()

@@ -49,9 +49,10 @@ from marl.algorithms.minimax_q.networks import StageNetwork
 from marl.algorithms.minimax_q.replay import Rows, StageReplay
 from marl.base.schema import Frozen, Size, Sizes
 from marl.equilibria.stage import ITERATIONS, StageSolution, regret_matching
+from marl.learning.idle import Needs
 from marl.learning.learner import Learner
 from marl.learning.metrics import Means
-from marl.learning.networks import to_be_loaded
+from marl.learning.networks import convolves, to_be_loaded
 from marl.learning.optimizers import Adam
 from marl.learning.schedules import annealed, due, ramp
 from marl.rollout.agent import Agent
@@ -109,6 +110,10 @@ class MinimaxDqn(Learner):
         self._actors = [
             StageAgent(self.network, device, solve=self.solve, exploits=head > 0) for head in range(self.network.heads)
         ]
+
+    @classmethod
+    def needs(cls, config: MinimaxDqnConfig, spec: Spec) -> Needs:
+        return {"channels": (convolves(config.encoder, spec), "encoder: cnn")}
 
     def actors(self) -> Sequence[Agent]:
         for actor in self._actors:

@@ -27,6 +27,7 @@ from marl.algorithms.opponent_shaping.agent import ActorAgent, ActorEnsemble
 from marl.algorithms.opponent_shaping.encounters import Encounters, Episodes, Estimates, Side, of_seats, other_seat
 from marl.algorithms.opponent_shaping.networks import Head, OpponentShapingConfig, PolicyAndQ, stacked_views
 from marl.base.memory import refuse_beyond_memory
+from marl.learning.idle import Needs
 from marl.learning.learner import Learner
 from marl.learning.networks import masked_log_probs, to_be_loaded
 from marl.learning.optimizers import Adam
@@ -92,6 +93,10 @@ class OpponentShapingLearner(Learner):
     def improved(self) -> list[nn.Module]:
         """Return the networks that `loss` trains."""
         return [self.me.actor]
+
+    @classmethod
+    def needs(cls, config: OpponentShapingConfig, spec: Spec) -> Needs:
+        return {"past_every": (config.past_selves > 0, "past_selves above 0")}
 
     def actors(self) -> Sequence[Agent]:
         return self._actors

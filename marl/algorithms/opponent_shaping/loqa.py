@@ -44,6 +44,7 @@ from marl.algorithms.opponent_shaping.encounters import Encounters, discounted
 from marl.algorithms.opponent_shaping.learner import OpponentShapingLearner
 from marl.algorithms.opponent_shaping.networks import OpponentShapingConfig
 from marl.base.schema import InOldRecords
+from marl.learning.idle import Needs
 from marl.rollout.types import Tensors
 
 
@@ -76,6 +77,12 @@ class Loqa(OpponentShapingLearner):
     config: LoqaConfig
     name = "loqa"
     _offset: float | None = None  # the mean reward of the first update
+
+    @classmethod
+    def needs(cls, config: OpponentShapingConfig, spec: Spec) -> Needs:
+        assert isinstance(config, LoqaConfig)
+        shapes = (config.shaping != 0, "shaping other than 0")
+        return {**super().needs(config, spec), "shaping_lambda": shapes, "center_advantage": shapes}
 
     def warn(self, spec: Spec) -> list[str]:
         if spec.payoff == "zero_sum":

@@ -58,9 +58,10 @@ from marl.algorithms.policy_gradient.conditional import (
 )
 from marl.algorithms.policy_gradient.networks import ValueNormaliser
 from marl.base.schema import Size
+from marl.learning.idle import Needs
 from marl.learning.learner import Learner
 from marl.learning.metrics import Means
-from marl.learning.networks import to_be_loaded
+from marl.learning.networks import convolves, to_be_loaded
 from marl.learning.optimizers import Adam
 from marl.learning.returns import gae
 from marl.learning.schedules import annealed, ramp
@@ -152,6 +153,10 @@ class ConditionalMappo(Learner):
         }
         self._actors = [ConditionalAgent(self.policies, device)]
         self._steps = self._updates = 0
+
+    @classmethod
+    def needs(cls, config: ConditionalMappoConfig, spec: Spec) -> Needs:
+        return {"channels": (convolves(config.encoder, spec), "encoder: cnn")}
 
     @classmethod
     def plays_whole_team(cls, config: ConditionalMappoConfig) -> bool:

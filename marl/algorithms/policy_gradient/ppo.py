@@ -28,7 +28,7 @@ from pydantic import BaseModel, Field, PositiveFloat
 from torch import Tensor
 from torch.nn import functional
 
-from games.contract import Spec
+from games.contract import Discrete, Spec
 from games.errors import UserError
 from games.keys import fold_one
 from marl.algorithms.policy_gradient import idle
@@ -37,9 +37,10 @@ from marl.algorithms.policy_gradient.batch import Batch, Minibatch, chunks, sequ
 from marl.algorithms.policy_gradient.critic import CriticInput, Critics, Shown
 from marl.algorithms.policy_gradient.networks import ActorCritic, NetworksConfig, groups_of
 from marl.base.schema import Size
+from marl.learning.idle import Needs
 from marl.learning.learner import Learner
 from marl.learning.metrics import Means
-from marl.learning.networks import generator_of, rows_by_network, to_be_loaded
+from marl.learning.networks import convolves, generator_of, rows_by_network, to_be_loaded
 from marl.learning.optimizers import Adam
 from marl.learning.returns import gae
 from marl.learning.schedules import annealed, ramp
@@ -150,7 +151,6 @@ class Ppo(Learner):
         self.notes: list[str] = [self._input.note] if self._input.note else []
         self.groups = groups_of(config, spec)
         self.models = self._build(config, spec, key, device)
-        self.notes += idle.of_networks(config, spec, convolutions=self.models[0].actor.convolutions is not None)
         self._critics = Critics(self.models, self.groups, device)
         self._optimizers = [
             # Separate groups: clipped together, the critic's larger gradient would shrink the actor's.
@@ -166,6 +166,15 @@ class Ppo(Learner):
         acts = RecordingPpoAgent if config.recurrent else PpoAgent
         self._actors = [acts(self.models, self.groups, device)]
         self._steps = self._updates = 0
+
+    @classmethod
+    def needs(cls, config: PpoConfig, spec: Spec) -> Needs:
+        return {
+            "hidden_size": (config.recurrent, "recurrent: true"),
+            "chunk_length": (config.recurrent, "recurrent: true"),
+            "channels": (convolves(config.encoder, spec), "encoder: cnn"),
+            "initial_log_std": (not isinstance(spec.action, Discrete), "continuous actions"),
+        }
 
     @classmethod
     def critic_input(cls, spec: Spec) -> CriticInput:

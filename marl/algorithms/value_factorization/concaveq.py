@@ -33,6 +33,7 @@ from pydantic import BaseModel, Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
+from games.contract import Spec
 from games.errors import UserError
 from games.keys import draw, fold
 from marl.algorithms.value_factorization.agent import POLICY_ACTION, TeamAgent
@@ -41,6 +42,7 @@ from marl.algorithms.value_factorization.diagnostics import action_gap
 from marl.algorithms.value_factorization.learner import TeamLearner, TeamLearnerConfig
 from marl.algorithms.value_factorization.networks import Team
 from marl.base.schema import Size
+from marl.learning.idle import Needs
 from marl.learning.networks import generator_of, linear, masked_log_probs, mlp
 from marl.learning.schedules import ramp
 from marl.rollout.types import View
@@ -243,6 +245,11 @@ class ConcaveQ(TeamLearner):
     Plays = TeamPolicyAgent
     name = "concaveq"
 
+    @classmethod
+    def needs(cls, config: TeamLearnerConfig, spec: Spec) -> Needs:
+        assert isinstance(config, ConcaveQConfig)
+        return {"sweeps": (not _enumerates(config, spec), "selection: ascent")}
+
     def build(self) -> Team:
         config, spec = self.config, self.spec
         joint = spec.num_actions**spec.num_players
@@ -251,7 +258,7 @@ class ConcaveQ(TeamLearner):
                 f"'{spec.name}' has {joint:,} joint actions, and at most {ENUMERABLE:,} are enumerated; "
                 "set selection: ascent"
             )
-        self._enumerates = config.selection == "enumerate" or (config.selection == "auto" and joint <= 64)
+        self._enumerates = _enumerates(config, spec)
         self._knows_gap = not self._enumerates and joint <= ENUMERABLE
         sizes = spec.num_players, self.state_size
 
@@ -357,3 +364,9 @@ class ConcaveQ(TeamLearner):
     def temperature(self) -> float:
         config = self.config
         return ramp(config.temperature_start, config.temperature_end, self.steps, config.temperature_steps)
+
+
+def _enumerates(config: ConcaveQConfig, spec: Spec) -> bool:
+    """Return whether the best joint action is found among all of them."""
+    few = spec.num_actions**spec.num_players <= 64
+    return config.selection == "enumerate" or (config.selection == "auto" and few)

@@ -77,7 +77,7 @@ class TeamLearner(Learner):
     needs_state: ClassVar[bool] = True  # the algorithm uses the global state in training
 
     def __init__(self, config: TeamLearnerConfig, spec: Spec, *, key: int, total_steps: int, device: str) -> None:
-        self.notes = _refuse(self.name, spec, self.needs_state)
+        self.notes: list[str] = _refuse(self.name, spec, self.needs_state)
         self.config, self.spec, self.device = config, spec, device
         self.key = key
         self.state_size = spec.global_state_size or spec.num_players * int(np.prod(spec.observation.shape))

@@ -42,8 +42,17 @@ from marl.algorithms.value_factorization.diagnostics import action_gap
 from marl.algorithms.value_factorization.learner import TeamLearner, TeamLearnerConfig
 from marl.algorithms.value_factorization.networks import Team
 from marl.base.schema import Size
+from marl.learning.idle import Needs
 from marl.learning.networks import generator_of, linear, mlp
-from marl.learning.value_heads import Distribution, Scalar, ValueHead, ValueHeadConfig, value_head
+from marl.learning.value_heads import (
+    Distribution,
+    Scalar,
+    ValueHead,
+    ValueHeadConfig,
+    needs_of_head,
+    uncovered,
+    value_head,
+)
 
 
 class ValueFactorizationConfig(TeamLearnerConfig, ValueHeadConfig):
@@ -203,6 +212,12 @@ class ValueFactorization(TeamLearner):
 
     independent: ClassVar[bool] = False  # each agent has a distribution of its own, not the team
 
+    @classmethod
+    def needs(cls, config: TeamLearnerConfig, spec: Spec) -> Needs:
+        assert isinstance(config, ValueFactorizationConfig)
+        needs = needs_of_head(config)
+        return {**needs, "value_range": needs["value_bins"]}
+
     @abstractmethod
     def mixer(self, key: int) -> nn.Module:
         """Build the mixer, from utilities [B, N] and its state to values [B, M]; `key` draws its weights."""
@@ -230,6 +245,7 @@ class ValueFactorization(TeamLearner):
 
     def build(self) -> Team:
         self.head = head_of(self.config, self.spec).to(self.device)
+        self.notes += _notes_of(self.head, self.config, self.spec)
         networks = partial(self.networks, self.config, self.spec)
         self.team, self.target_team = self.with_target("team", networks)
         self.mix, self.target_mix = self.with_target("mixer", self.distribution)
@@ -278,6 +294,16 @@ def head_of(config: ValueFactorizationConfig, spec: Spec) -> ValueHead:
             "[lowest, highest]"
         )
     return value_head(config, spec.return_bounds)
+
+
+def _notes_of(head: ValueHead, config: ValueFactorizationConfig, spec: Spec) -> list[str]:
+    """Return the notes on a head whose range may leave returns out."""
+    if isinstance(head, Scalar) or not config.standardise_rewards:
+        return uncovered(head, spec, config.gamma)
+    return [
+        f"standardise_rewards: {config.standardise_rewards}, so the returns are not known beforehand, and value_range: "
+        f"[{head.low:g}, {head.high:g}] may leave some out: the metric clipped_targets says how many"
+    ]
 
 
 class Iql(ValueFactorization):

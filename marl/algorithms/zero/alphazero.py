@@ -31,6 +31,7 @@ from games.keys import stream
 from marl.algorithms.zero.learner import RatedOptions, SearchConfig, SearchLearner
 from marl.algorithms.zero.networks import PolicyValue, PolicyValueInference, head_of, refuse_network
 from marl.base.schema import Size
+from marl.learning.idle import Needs
 from marl.learning.networks import generator_of, masked_log_probs, to_be_loaded
 from marl.learning.value_heads import SCALAR, ValueHead
 from marl.rollout.agent import Agent
@@ -103,6 +104,16 @@ class AlphaZero(SearchLearner[PolicyValue]):
             no_resign_share=config.no_resign_share,
             solve=config.solve,
         )
+
+    @classmethod
+    def needs(cls, config: SearchConfig, spec: Spec) -> Needs:
+        assert isinstance(config, AlphaZeroConfig)
+        resigns = config.resign_below > -1
+        return {
+            **super().needs(config, spec),
+            "cheap_simulations": (config.cheap_share > 0 or resigns, "cheap_share above 0, or resign_below above -1"),
+            "no_resign_share": (resigns, "resign_below above -1"),
+        }
 
     def actors(self) -> Sequence[Agent]:
         return [self._actor]

@@ -21,12 +21,13 @@ from marl.algorithms.zero.replay import PositionReplay, Rows
 from marl.algorithms.zero.symmetry import symmetries, transform
 from marl.base.schema import Count, Size
 from marl.learning.backends import Choice, Precision, fastest
+from marl.learning.idle import Needs
 from marl.learning.learner import Learner
 from marl.learning.metrics import Means
 from marl.learning.optimizers import Adam
 from marl.learning.rowwise import Network
 from marl.learning.schedules import annealed, due
-from marl.learning.value_heads import ValueHeadConfig
+from marl.learning.value_heads import ValueHeadConfig, needs_of_head
 from marl.rollout.agent import Agent
 from marl.rollout.types import Tensors, Trajectory, View, prefixed, under
 from marl.search.agent import SearchAgent
@@ -105,6 +106,22 @@ class SearchLearner(Learner, Generic[Network]):
         self.replay = PositionReplay(spec, config.replay_positions, whole_games=whole_games, may_resign=may_resign)
         self.steps = self.updates = 0
         self._symmetries = symmetries(spec)
+
+    @classmethod
+    def needs(cls, config: SearchConfig, spec: Spec) -> Needs:
+        residual = is_residual(config.encoder, spec)
+        puct, gumbel = ((config.rule == rule, f"rule: {rule}") for rule in ("puct", "gumbel"))
+        planes, rows = (residual, "encoder: residual"), (not residual, "encoder: mlp")
+        return {
+            **needs_of_head(config),
+            "c_init": puct,
+            "noise": puct,
+            "noise_alpha": puct,
+            "considered": gumbel,
+            "hidden": rows,
+            "channels": planes,
+            "blocks": planes,
+        }
 
     @classmethod
     def resolved(cls, config: Settings, spec: Spec, *, device: str) -> Settings:

@@ -49,6 +49,7 @@ from marl.algorithms.zero.networks import (
 )
 from marl.algorithms.zero.replay import Rows
 from marl.base.schema import Count, Size
+from marl.learning.idle import Needs
 from marl.learning.networks import generator_of, linear, to_be_loaded
 from marl.learning.value_heads import SCALAR, ValueHead
 from marl.rollout.agent import Agent
@@ -277,6 +278,13 @@ class MuZero(SearchLearner[MuZeroNetwork]):
         quiet, noisy = (config.selection(noisy=noisy) for noisy in (False, True))
         self._actor = SearchAgent(spec, model, noisy, simulations=config.simulations, sampled=config.sampled_moves)
         self._searcher = SearchAgent(spec, model, quiet, simulations=config.simulations)
+
+    @classmethod
+    def needs(cls, config: SearchConfig, spec: Spec) -> Needs:
+        return {
+            **super().needs(config, spec),
+            "action_planes": (is_residual(config.encoder, spec), "encoder: residual"),
+        }
 
     def actors(self) -> Sequence[Agent]:
         return [self._actor]

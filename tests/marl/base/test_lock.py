@@ -176,7 +176,7 @@ def test_a_link_is_not_written_through(tmp_path):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot be written.*name another --run-dir"):
+    with pytest.raises(UserError, match=r"cannot be written \(.*\); name another --run-dir"):
         check_free(tmp_path / "file" / "run")
 
 

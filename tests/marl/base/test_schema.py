@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from games.errors import UserError
 from marl.algorithms.co_training import VersusConfig
 from marl.base.origin import NOWHERE
-from marl.base.schema import Frozen, InOldRecords, completed, validate
+from marl.base.schema import Frozen, InOldRecords, Section, completed, distinct, validate
 
 
 class Inner(Frozen):
@@ -68,3 +68,48 @@ def test_learners_of_versus_are_records_too():
 )
 def test_what_is_left_open_is_the_records(data, record, whole):
     assert completed(data, record) == whole
+
+
+class Learned(Frozen):
+    rate: float = 0.5
+    sizes: tuple[int, ...] = (8,)
+    learners: tuple[Section, ...] = ()
+
+
+class Whole(Frozen):
+    name: str
+    algorithm: Section
+    inner: Inner = Inner()
+    past: Inner | None = None
+    parts: tuple[Inner, ...] = ()
+    free: dict[str, int] = {}
+
+
+@pytest.mark.parametrize(
+    ("data", "short"),
+    [
+        ({"name": "a"}, {"name": "a"}),
+        ({"name": "a", "inner": {"rate": 0.5, "trace": 0.6}, "past": None, "parts": [], "free": {}}, {"name": "a"}),
+        ({"inner": {"rate": 0.5, "trace": 1.0}}, {"inner": {"trace": 1.0}}),
+        ({"past": {"rate": 0.5, "trace": 0.6}}, {"past": {}}),  # which is not as none
+        ({"parts": [{"rate": 0.5}, {"rate": 2, "trace": 0.6}]}, {"parts": [{}, {"rate": 2}]}),
+        ({"parts": [["digest", [0.5]]]}, {"parts": [["digest", [0.5]]]}),
+        ({"free": {"rate": 0}, "unknown": 1}, {"free": {"rate": 0}, "unknown": 1}),
+        ({"algorithm": {"name": "x", "rate": 0.5, "sizes": [8]}}, {"algorithm": {"name": "x"}}),
+        (
+            {"algorithm": {"name": "x", "learners": [{"name": "y", "sizes": [8], "rate": 1}, {"name": "z"}]}},
+            {"algorithm": {"name": "x", "learners": [{"name": "y", "rate": 1}, {"name": "z"}]}},
+        ),
+    ],
+)
+def test_what_is_at_its_default_makes_nothing_distinct(data, short):
+    assert distinct(data, Whole, lambda name: Learned) == short
+
+
+def test_a_key_that_a_schema_gets_later_changes_nothing():
+    class Later(Inner):
+        added: int = 3
+
+    data = {"rate": 0.7, "trace": 0.6}
+    assert distinct(data | {"added": 3}, Later, lambda name: Later) == distinct(data, Inner, lambda name: Inner)
+    assert distinct(data | {"added": 4}, Later, lambda name: Later) != distinct(data, Inner, lambda name: Inner)

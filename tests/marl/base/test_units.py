@@ -45,6 +45,22 @@ def test_an_id_is_that_of_the_kind_the_inputs_the_seed_and_the_code(monkeypatch)
     assert Unit("train", same.inputs, 3).id != same.id
 
 
+def test_an_id_is_made_of_the_distinct_inputs_and_the_one_of_all_is_found_too(journal):
+    """A journal of an earlier version has ids of all inputs."""
+    whole = {"config": {"a": 1, "b": 2}}
+    unit, former = Unit("train", whole, 3, {"config": {"b": 2}}), Unit("train", whole, 3)
+    added = Unit("train", {"config": {"a": 1, "b": 2, "c": 0}}, 3, {"config": {"b": 2}})
+    assert unit == added and unit.id == Unit("train", {"config": {"b": 2}}, 3).id and unit.id != former.id
+    journal.add(former, "trained")
+    assert unit in journal and journal.output(unit) == "trained" and added not in journal
+    journal.add(unit, "again")  # it is there
+    assert len(journal.entries) == 1
+    journal.drop([unit])
+    assert unit not in journal and former not in journal
+    journal.add(unit, "trained")
+    assert added in journal and journal.entries[unit.id]["inputs"] == whole and former not in journal
+
+
 def test_ids_are_the_same_on_every_machine(monkeypatch):
     """The text that is hashed is fixed: sorted keys, no spaces, ASCII."""
     assert digests.canonical({"b": [1, 2.5, None], "a": "ä"}) == '{"a":"\\u00e4","b":[1,2.5,null]}'

@@ -183,6 +183,9 @@ BAD_INPUT = [
     ("play openspiel:tic_tac_toe", "'--against'"),
     ("train", "config"),
     ("train train.yaml --steps 3", "--steps"),
+    ("train train.yaml --until -3", "'--until': expected a number of at least 1, got '-3'"),
+    ("sweep train.yaml --seeds 0", "'--seeds': expected a number of at least 1, got '0'"),
+    ("sweep train.yaml --seeds two", "'--seeds': expected a whole number, got 'two'"),
     ("trian train.yaml", "'train'"),
     ("games", ""),
     (f"train {300 * 'x'}.yaml", "File name too long"),
@@ -433,6 +436,25 @@ def test_a_folder_that_holds_a_run(folder, marl, trained):
     assert marl("train", "train.yaml", "--run-dir", "run", "--resume", "--set", "steps=1")[0] == 0
     assert (folder / "run" / "config.yaml").read_text() == kept  # it was trained to more than that
     assert contents(folder) == before
+
+
+def test_no_command_works_in_a_runs_folder(folder, marl, trained):
+    """Trap: a tournament wrote its config over that of a training run, which could not go on then."""
+    shutil.copytree(trained, folder / "run")
+    before = contents(folder)
+    for command in (
+        "tournament run tournament.yaml --run-dir run",
+        "sweep train.yaml --seeds 1 --run-dir run",
+        "sweep train.yaml --seeds 1 --run-dir run --resume",
+        "population population.yaml --run-dir run",
+    ):
+        code, _, complaint = marl(*command.split())
+        assert code == 2 and "holds a training run" in one_sentence(complaint), command
+        assert contents(folder) == before
+    (folder / "run" / "config.yaml").write_text("game: openspiel:tic_tac_toe\nagents: [random, 'mcts']\n")
+    for resume in ([], ["--resume"]):
+        code, _, complaint = marl("train", "train.yaml", "--run-dir", "run", *resume)
+        assert code == 2 and "holds a tournament, and a training run needs a folder" in one_sentence(complaint)
 
 
 def steps_of(run):

@@ -1,5 +1,7 @@
 """Value heads: returns as distributions and back, by hand and by property."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from games.registry import make
 from marl.learning.networks import generator_of
-from marl.learning.value_heads import MARGIN, Categorical, HlGauss, Scalar, ValueHeadConfig, value_head
+from marl.learning.value_heads import (
+    MARGIN,
+    Categorical,
+    HlGauss,
+    Scalar,
+    ValueHeadConfig,
+    discounted_bounds,
+    uncovered,
+    value_head,
+)
 from tests.properties import examples
 
 HEADS = [Categorical(51, -10.0, 10.0), HlGauss(51, -10.0, 10.0)]
@@ -125,3 +137,25 @@ def test_a_scalar_is_its_own_expectation():
 def test_settings_out_of_range(changes):
     with pytest.raises(ValidationError):
         ValueHeadConfig(**changes)
+
+
+def spec_of(low, high, length=11):
+    return replace(make("matrix(game=prisoners_dilemma)", 1).spec, return_bounds=(low, high), max_length=length)
+
+
+def test_discounted_returns_come_nearer_to_0():
+    """Half of it after each of ten steps: 1/1024 of what is paid at the end."""
+    assert discounted_bounds(spec_of(-2.0, 3.0), 0.5) == (-2.0, 3.0)
+    assert discounted_bounds(spec_of(1024.0, 2048.0), 0.5) == (1.0, 2048.0)
+    assert discounted_bounds(spec_of(-2048.0, -1024.0), 0.5) == (-2048.0, -1.0)
+    assert discounted_bounds(spec_of(1.0, 2.0, None), 1.0) == (1.0, 2.0)
+    assert discounted_bounds(replace(spec_of(0.0, 1.0), return_bounds=None), 0.5) is None
+
+
+@pytest.mark.parametrize("kind", [Categorical, HlGauss])
+def test_a_head_covers_what_is_within_half_a_bin_of_its_range(kind):
+    head = kind(51, -10.0, 10.0)
+    for beyond, count in ((0.0, 0), (0.4, 0), (0.6, 1)):
+        for low, high in ((-10.0 - beyond * head.width, 10.0), (-10.0, 10.0 + beyond * head.width)):
+            assert len(uncovered(head, spec_of(low, high), 1.0)) == count
+    assert uncovered(Scalar(), spec_of(-99.0, 99.0), 1.0) == []

@@ -14,9 +14,10 @@ import pytest
 
 from games.errors import RunFailed, UserError
 from marl.agents import checkpoint
-from marl.base import engine
+from marl.algorithms.policy_gradient.ippo import Ippo
+from marl.base import engine, units
 from marl.base.terminal import Terminal
-from marl.base.units import JOURNAL, Journal
+from marl.base.units import JOURNAL, Journal, Unit
 from marl.training import population, train
 from marl.training.config import PopulationConfig
 from marl.training.population import check_members, train_members, unit_of
@@ -75,6 +76,53 @@ def test_a_line_of_the_journal_says_what_was_trained(whole, settings):
         assert inputs["member"] == entry["id"] and inputs["config"]["algorithm"]["learning_rate"] > 0  # resolved
     text = (whole / JOURNAL).read_text()
     assert str(whole.parent) not in text and len(text.splitlines()) == 3
+
+
+def test_a_setting_that_is_added_with_a_default_changes_no_id(settings, monkeypatch):
+    """Trap: a population in progress did not find its trained members after an upgrade."""
+    name = "a"
+    before = unit_of(name, check_members(settings(names=(name,)), Path("elsewhere"), resume=False)[name])
+
+    class Later(Ippo.Config):
+        added: float = 0.25
+
+    monkeypatch.setattr(Ippo, "Config", Later)
+    members = [
+        check_members(settings(names=(name,), **changes), Path("elsewhere"), resume=False)[name]
+        for changes in ({}, {"algorithm.added": 0.25}, {"algorithm.added": 0.5})
+    ]
+    same, spelled_out, other = (unit_of(name, member) for member in members)
+    assert same == spelled_out == before != other
+    assert same.inputs["config"]["algorithm"]["added"] == 0.25  # the journal says it
+
+
+def test_what_earlier_versions_wrote_is_found(whole, settings, tmp_path):
+    """Their ids are those of all inputs."""
+    journal, former = Journal(whole / JOURNAL), Journal(tmp_path / JOURNAL)
+    for name, member in check_members(settings(), Path("elsewhere"), resume=False).items():
+        unit = unit_of(name, member)
+        former.add(Unit(unit.kind, unit.inputs, unit.seed), journal.output(unit))
+        assert unit.id not in former.entries
+        assert unit in former and former.output(unit) == journal.output(unit)
+
+
+def test_after_an_upgrade_members_that_are_trained_are_taken_over(whole, settings, tmp_path, monkeypatch):
+    """The ids are others by another version of the code, and nobody trains again."""
+    home = tmp_path / "population"
+    shutil.copytree(whole, home)
+    monkeypatch.setattr(units, "fingerprint", lambda: "another version")
+    monkeypatch.setattr("marl.training.train._stretch", None)
+    trained(settings(), home, resume=True)
+    assert all(same(whole / "members" / name, home / "members" / name) for name in NAMES)
+    assert len(Journal(home / JOURNAL).entries) == 2 * len(NAMES)
+
+
+def test_members_side_by_side_and_a_population_in_rounds_share_no_folder(whole, settings, tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "config.yaml").write_text("method: psro\ngame: openspiel:kuhn_poker\n")
+    with pytest.raises(UserError, match="holds a population in rounds, and members side by side need"):
+        trained(settings(), tmp_path / "p")
+    assert [path.name for path in (tmp_path / "p").iterdir()] == ["config.yaml"]
 
 
 def test_agents_are_inputs_by_their_digests(tmp_path, settings):

@@ -15,7 +15,8 @@ from marl.agents import checkpoint
 from marl.agents.load import load_entrant
 from marl.base.origin import Origin
 from marl.base.schema import dump, load, validate
-from marl.rollout.agent import Random, Stateless
+from marl.learning.registry import configured
+from marl.rollout.agent import Random, Stateless, policy_of
 from marl.rollout.loop import rollout
 from marl.rollout.seating import Draw, self_play
 from marl.rollout.types import Decision, View
@@ -267,6 +268,15 @@ def test_what_does_not_fit(changes, sentence, tmp_path):
             entry(config(**changes))
         assert sentence in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["iql", "vdn", "qmix", "aerial", "concaveq"])
+def test_learners_of_values_take_entropy_and_tell_their_policies(name):
+    made = check(config(game="matrix(game=climbing)", algorithm={"name": name}, reward_terms=[UNIFORM]))
+    assert made.config.reward_terms[0].name == "entropy"
+    _, learner, settings = configured({"name": name}, "algorithm", typed=True)
+    spec = make("matrix(game=climbing)", 1).spec
+    assert policy_of(learner(settings, spec, key=0, total_steps=1, device="cpu").agent()) is not None
 
 
 def test_entropy_is_of_discrete_actions():

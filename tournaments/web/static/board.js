@@ -77,19 +77,6 @@ export function inView(list, element) {
   else if (seen.bottom > box.bottom) list.scrollTop += seen.bottom - box.bottom;
 }
 
-export async function asked(url, body) {
-  const options = body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  let answer;
-  try {
-    answer = await fetch(url, options);
-  } catch {
-    throw Object.assign(new Error("The server does not answer. Is `marl web` still running?"), { status: 0 });
-  }
-  const data = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw Object.assign(new Error(data.error ?? `The server answered ${answer.status}.`), { status: answer.status });
-  return data;
-}
-
 const percent = share => (share === null || share === undefined ? "" : `${Math.round(100 * share)} %`);
 
 // Write an explanation into a box: what the agent would play, with the numbers of the moves as bars.

@@ -1,6 +1,7 @@
 // The curves of a page: one large chart whose metric is chosen, and small ones of every metric.
+import { asked } from "/static/asked.js";
 import { Chart, element } from "/static/chart.js";
-import { json, refreshed } from "/static/live.js";
+import { refreshed } from "/static/live.js";
 
 const box = document.getElementById("curves");
 const large = new Chart(document.getElementById("large"));
@@ -17,7 +18,7 @@ async function drawLarge() {
   query.set("metric", metric.value);
   if (against && evaluated) query.set("against", against.value);
   try {
-    const plot = await json(`/api/curves?${query}`);
+    const plot = await asked(`/api/curves?${query}`);
     fault.textContent = plot.reading ? `The logs are being read: ${plot.reading}.` : plot.fault ?? "";
     large.update({ title: plot.title, curves: plot.curves.map(curve => ({ ...curve, note: noteOf(curve) })) });
   } catch (error) {
@@ -30,7 +31,7 @@ const noteOf = curve => curve.seeds.length > 1 ? `${curve.estimate} of ${curve.s
 
 async function drawSmall() {
   if (!small) return;
-  const { metrics } = await json(small.dataset.api);
+  const { metrics } = await asked(small.dataset.api);
   for (const each of metrics) {
     if (!charts.has(each.name)) {
       const card = element("div", { class: "card" });

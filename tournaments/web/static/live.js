@@ -16,12 +16,6 @@ export function heard(event, act) {
 
 export const refreshed = act => heard("refreshed", act);
 
-export async function json(url) {
-  const answer = await fetch(url), data = await answer.json();
-  if (!answer.ok) throw new Error(data.error ?? answer.statusText);
-  return data;
-}
-
 function tell(event, data) {
   if (event === "state" && light) {
     light.textContent = data;

@@ -1,5 +1,6 @@
 // The board on which a person plays. The server knows the game; this shows what it tells, and sends what is chosen.
-import { asked, at, draw, explain, grouped, inView, made, place } from "/static/board.js";
+import { asked } from "/static/asked.js";
+import { at, draw, explain, grouped, inView, made, place } from "/static/board.js";
 
 const desk = at("desk");
 const url = what => `/api/play/${desk.dataset.session}${what ? `/${what}` : ""}`;

@@ -1,6 +1,7 @@
 // A population's page: curves over rounds, shares among members, and the payoff table of each round.
+import { asked } from "/static/asked.js";
 import { Chart, element, short } from "/static/chart.js";
-import { json, refreshed } from "/static/live.js";
+import { refreshed } from "/static/live.js";
 
 const box = document.getElementById("population");
 const charts = new Map();
@@ -39,7 +40,7 @@ function payoffs(tables) {
 }
 
 async function draw() {
-  const { sections, tables } = await json(box.dataset.api);
+  const { sections, tables } = await asked(box.dataset.api);
   sections.forEach((section, k) => {
     const place = document.getElementById(`section-${k}`);
     if (!place) return;

@@ -1,5 +1,6 @@
 // A stored game, step by step, by buttons, arrow keys or the list of moves.
-import { asked, at, draw, explain, inView, made } from "/static/board.js";
+import { asked } from "/static/asked.js";
+import { at, draw, explain, inView, made } from "/static/board.js";
 
 const desk = at("desk"), steps = Number(desk.dataset.steps), opening = Number(desk.dataset.opening);
 const names = [...at("seats").querySelectorAll("b")].map(element => element.textContent);

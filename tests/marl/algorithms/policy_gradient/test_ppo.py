@@ -288,15 +288,6 @@ def test_a_trajectory_is_copied_to_the_device_once(monkeypatch, name, settings):
         ("ippo", {"minibatch_size": 64}, []),
         (
             "ippo",
-            {"minibatch_size": 64, "chunk_length": 3, "hidden_size": 5, "channels": (8,), "initial_log_std": 0.0},
-            [
-                "settings that change nothing here: hidden_size (needs recurrent: true), chunk_length (needs "
-                "recurrent: true), channels (needs encoder: cnn), initial_log_std (needs continuous actions)"
-            ],
-        ),
-        ("ippo", {"minibatch_size": 64, "recurrent": True, "chunk_length": 3}, []),
-        (
-            "ippo",
             {"minibatch_size": 9999},
             [
                 "minibatch_size: 9,999 is more than the {} decisions of the first update: an update has 4 gradient "
@@ -313,9 +304,8 @@ def test_a_trajectory_is_copied_to_the_device_once(monkeypatch, name, settings):
         ),
     ],
 )
-def test_settings_that_change_nothing_are_noted_once(name, settings, noted):
-    defaults = {"hidden_size": 64, "chunk_length": 10}
-    player = Player(name, Skirmish(16), **(defaults | settings))
+def test_a_minibatch_of_more_than_an_update_is_noted_once(name, settings, noted):
+    player = Player(name, Skirmish(16), **settings)
     trajectory = player.rollout()
     player.learner.update(trajectory, [0])
     player.learn(1)
