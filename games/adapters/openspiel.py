@@ -56,7 +56,7 @@ _SYMMETRY: dict[str, Symmetry] = {
     "tic_tac_toe": "square",
 }
 # Games of four players in which those who face each other are a team; a test compares what they are paid.
-_PARTNERS = ("bridge", "cribbage", "euchre", "spades", "tiny_bridge_4p")
+_PARTNERS = ("bridge", "euchre", "spades", "tiny_bridge_4p")
 # Games of two players who see, may do and are paid the same if they exchange their actions, unless they hide something;
 # a test plays them so.
 _INTERCHANGEABLE = (

@@ -21,7 +21,7 @@ that loop, and `marl games check` compares the returns.
 
 PettingZoo does not declare payoffs. An environment may declare its own in `metadata["payoff"]`; PettingZoo's own and
 MPE's are zero-sum or a team where a table below or `local_ratio=0` says so; all others count as general-sum. So it is
-with teams: `metadata["teams"]` lists the agents of each, and those of MPE and MAgent2 are in a table. The conformance
+with teams: `metadata["teams"]` lists the agents of each, and those of MPE and MAgent2 are known. The conformance
 kit (games/check.py) finds wrong payoffs. Hidden information and chance are not declared either: they
 are assumed, except for the games of a table below.
 """
@@ -42,6 +42,7 @@ from pettingzoo.utils.wrappers import BaseParallelWrapper, BaseWrapper
 
 from games import working_folder
 from games.adapters.frames import frame
+from games.adapters.opposed import opposed
 from games.adapters.reshaping import Reshaping, reshaping
 from games.adapters.spaces import MOST_IDLE, Seats, one_line, plain_space, plain_view, spec_fields
 from games.contract import Payoff, Spec, Teams
@@ -64,15 +65,6 @@ OWN = ("pettingzoo", "mpe2", "magent2")  # packages whose environments the table
 ZERO_SUM = ("tictactoe", "connect_four", "chess", "go", "rps", "leduc_holdem", "texas_holdem", "texas_holdem_no_limit")
 PERFECT = ("tictactoe", "connect_four", "chess", "go")  # nothing is hidden, and there is no chance
 TEAM = ("cooperative_pong", "hanabi", "pistonball", "simple_speaker_listener")
-# Of two teams: how the names of one team's agents begin.
-OPPOSED = {
-    **dict.fromkeys(("simple_adversary", "simple_tag"), ("adversary",)),
-    "simple_world_comm": ("adversary", "leadadversary"),
-    "simple_crypto": ("eve",),
-    **dict.fromkeys(("battle", "battlefield", "combined_arms"), ("red",)),
-    "adversarial_pursuit": ("predator",),
-    "tiger_deer": ("tiger",),
-}
 DRAWN_IF_BUILT_SO = ("tictactoe",)  # they draw only in the mode of rendering that they were built with
 BATCHED_HERE = (  # SuperSuit's own ways to step many environments
     *("concat_vec_envs_v1", "gym_vec_env_v0", "pettingzoo_env_to_vec_env_v1"),
@@ -693,7 +685,7 @@ def _payoff(reference: str, env: Any) -> Payoff:
 
 
 def _teams(reference: str, env: Any) -> Teams:
-    """Return the teams that `metadata["teams"]` lists, else those of the table above; () where each is for itself."""
+    """Return the teams that `metadata["teams"]` lists, else those of known environments; () where there are none."""
     number = {agent: player for player, agent in enumerate(env.possible_agents)}
     listed = getattr(env.unwrapped, "metadata", {}).get("teams", ())
     if listed:
@@ -704,11 +696,7 @@ def _teams(reference: str, env: Any) -> Teams:
                 f"expected metadata['teams'] of '{reference}' to list the agents of each team, got {listed!r}; its "
                 f"agents are {', '.join(map(str, number))}"
             ) from None
-    begin = OPPOSED.get(_own_name(env))
-    if begin is None or len(number) < 3:
-        return ()
-    of = [[player for agent, player in number.items() if agent.startswith(begin) is own] for own in (True, False)]
-    return tuple(map(tuple, sorted(of))) if all(of) else ()
+    return opposed(_own_name(env), list(number))
 
 
 def _own_name(env: Any) -> str:
