@@ -170,10 +170,10 @@ def _team(config: CreditConfig, spec: Spec) -> tuple[int, ...]:
                 has = f"teams 0 to {len(spec.teams) - 1}" if spec.teams else "no teams"
                 raise UserError(f"expected a team of '{config.game}', which has {has}, got '{config.team}'; name seats")
             team = spec.teams[number]
-        elif spec.teams and not config.team:
+        elif spec.teams and spec.payoff == "zero_sum" and not config.team:
             raise UserError(
-                f"expected a team of '{config.game}', all players of which together gain nothing, got none; name one, "
-                f"such as {OF_GAME}0, or seats"
+                f"expected a team of '{config.game}', whose players together gain nothing, got none; name one, such as "
+                f"{OF_GAME}0, or seats"
             )
         else:
             team = tuple(sorted(config.team)) or tuple(range(spec.num_players))

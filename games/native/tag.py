@@ -1,8 +1,8 @@
 """Tag: a team of chasers against a runner on a grid, a game of team against team whose sides differ.
 
 All move at once, to a neighbouring cell or not at all; cells hold any number. The runner is caught where a chaser
-stands on its cell after a move, or has exchanged cells with it. Then each chaser is paid 1, and the runner loses as much
-as all of them gain; if it has not been caught after `turns` moves, it is the other way round.
+stands on its cell after a move, or has exchanged cells with it. Then each chaser is paid 1, and the runner loses as
+much as all of them gain; if it has not been caught after `turns` moves, it is the other way round.
 
 The runner begins in the middle. Each chaser's cell is drawn uniformly from the others.
 """

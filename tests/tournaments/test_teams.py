@@ -207,7 +207,7 @@ def test_mixed_teams_do_not_count(tmp_path):
 def test_a_store_of_mixed_teams_alone_has_no_ratings(tmp_path):
     with store_of(tmp_path / "s", [(tuple("abcd"), (1.0, -1.0, 1.0, -1.0), 0)], spec(PARTNERS)) as store:
         found = summarize(store)
-    assert found.ratings.ratings == () and found.mixed == 1 and found.set_aside == ("a", "b", "c", "d")
+    assert not found.ratings.ratings and found.mixed == 1 and found.set_aside == ("a", "b", "c", "d")
 
 
 def test_general_sums_of_two_teams_are_payoffs_of_match_ups(tmp_path):
