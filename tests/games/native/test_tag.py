@@ -80,7 +80,7 @@ def test_a_view_has_its_own_cell_its_team_and_the_others():
 def test_what_is_drawn_and_said():
     state = tag(0, 1, size=3)
     assert str(state) == "01.\n.@.\n...\nturn 0 of 10" and state.action_name(0, LEFT) == "left"
-    assert "turn 0 of 10" in state.draw(None).svg
+    assert "turn\xa00\xa0of\xa010" in state.draw(None).svg
 
 
 @pytest.mark.parametrize("arguments", ["chasers=0", "size=1", "turns=0"])
