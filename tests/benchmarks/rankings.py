@@ -42,7 +42,7 @@ def pool(agents: int, games: int, players: int) -> tuple[Floats, Results]:
     rng = np.random.default_rng(0)
     theta = rng.normal(size=agents)
     some = [min(MOST_DRAWN, games - first) for first in range(0, games, MOST_DRAWN)]
-    seats = np.concatenate([np.argsort(rng.random((size, agents)), 1)[:, :players] for size in some])
+    seats = np.concatenate([np.argsort(rng.random((size, agents)), 1)[:, :players].copy() for size in some])
     arrival = rng.exponential(size=seats.shape) / np.exp(theta[seats] + np.linspace(0.3, -0.3, players))
     results = Results(
         agents=tuple(f"agent {k:03}" for k in range(agents)),
