@@ -60,8 +60,11 @@ class Rankings:
     count: Floats  # [M]
 
     def blocks(self) -> Iterator[tuple[slice, "Rankings"]]:
-        """Yield the rankings a block at a time, so that what is derived from all of them needs little memory."""
-        size = max(1, _BLOCK // self.seats.shape[1] ** 2)
+        """Yield the rankings a block at a time, so that what is derived from all of them needs little memory.
+
+        The matrices of a block [M, N, N] have _BLOCK / 4 numbers, or as many as one of the agents [n, n].
+        """
+        size = max(1, max(_BLOCK // 4, len(self.agents) ** 2) // self.seats.shape[1] ** 2)
         for start in range(0, len(self.seats), size):
             rows = slice(start, start + size)
             yield (

@@ -194,7 +194,7 @@ class TestDerivatives:
         if one_sided:
             log += [Result(("A", "B", "C", "Z"), (3.0, float(k % 3), 1.0, -1.0), k) for k in range(9)]
         results, whole = Results.of(log), rate(Results.of(log))
-        monkeypatch.setattr("tournaments.ratings.plackett_luce._BLOCK", 5 * 16)
+        monkeypatch.setattr("tournaments.ratings.plackett_luce._BLOCK", 4 * 5 * 16)
         fitted, at_once = fit(*rankings(results)), len(rankings(results)[0].seats)
         blocks = list(fitted.of.blocks())
         assert len(blocks) == -(-at_once // 5) > 3 and sum(len(some.seats) for _, some in blocks) == at_once
