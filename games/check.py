@@ -341,7 +341,8 @@ def _payoffs(play: Play) -> str | None:
         return play.where(unequal(play.reward), "a team's rewards differ: pay all the same, dead or alive")
     sums = _returns(play).sum(1)
     if np.ptp(sums) > TOLERANCE * max(1, abs(_returns(play)).max()):
-        return f"returns sum to {sums.min()} in one episode and to {sums.max()} in another"
+        hint = ", where a team's payoff is the sum of its players'" if play.spec.teams else ""
+        return f"returns sum to {sums.min()} in one episode and to {sums.max()} in another{hint}"
     return None
 
 

@@ -27,6 +27,8 @@ import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import chain
+from operator import index
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -70,6 +72,7 @@ class Discrete:
 
 
 Bound = float | tuple[tuple[float, ...], ...]
+Teams = tuple[tuple[int, ...], ...]  # the players of each team
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,10 @@ class Entities:
 class Spec:
     """Describe a game; a learner checks it when the learner is built. Raises UserError for an invalid field.
 
+    `teams` are the players of each team in a game of team against team. What a team is paid is the sum of what its
+    players are, who may be paid differently: `zero_sum` says the same of players and of teams. Without any, each player
+    is for itself, or, where `payoff` is "team", all are one team.
+
     `observation_sizes` and `action_sizes` give each player's own (flat) size where players differ; the rest is padding.
     `max_length` and `return_bounds` are None where they are not known. `symmetry` names the symmetries of the rules on
     a board observed as planes [C, H, W]: "mirror" (left-right reflection) or "square" (all eight rotations and
@@ -141,6 +148,7 @@ class Spec:
     resamples: bool = True  # False: hidden information cannot be resampled, as `State.resample` is missing
     entities: tuple[Entities, ...] = ()  # groups of the numbers of a flat observation; the rest is of the player itself
     interchangeable: bool = False  # True: with exchanged actions each player sees, may do and is paid what another was
+    teams: Teams = ()  # two or more; every player is in exactly one
 
     def __post_init__(self) -> None:
         for field, kind, example in (
@@ -161,6 +169,7 @@ class Spec:
                 raise UserError(f"expected {field} of '{self.name}' to be {listed}, got {value!r}{hint}")
         if self.num_players < 1:
             raise UserError(f"expected num_players of '{self.name}' to be at least 1, got {self.num_players}")
+        self._check_teams()
         if isinstance(self.action, Box):
             self._check_box(self.action)
         for group in self.entities:
@@ -169,6 +178,22 @@ class Spec:
                 raise UserError(f"expected entities of '{self.name}' within its {size} numbers of a view, got {group}")
         if self.return_bounds is not None and not self.return_bounds[0] <= self.return_bounds[1]:
             raise UserError(f"expected return_bounds of '{self.name}' as (lowest, highest), got {self.return_bounds}")
+
+    def _check_teams(self) -> None:
+        if not self.teams:
+            return
+        if self.payoff == "team":
+            raise UserError(f"expected no teams of '{self.name}', which pays all players as one team, got {self.teams}")
+        try:
+            teams = tuple(tuple(map(index, team)) for team in self.teams)
+        except TypeError:
+            teams = ()
+        if len(teams) < 2 or () in teams or sorted(chain(*teams)) != list(range(self.num_players)):
+            raise UserError(
+                f"expected teams of '{self.name}' as two or more groups in which each of its players 0 to "
+                f"{self.num_players - 1} is once, such as ((0, 2), (1, 3)), got {self.teams!r}"
+            )
+        object.__setattr__(self, "teams", teams)
 
     def _check_box(self, action: Box) -> None:
         sizes = self.action_sizes
@@ -208,6 +233,11 @@ class Spec:
         return np.asarray(np.arange(self.action.size) < sizes[:, None])
 
     @property
+    def sides(self) -> int:
+        """How many are opposed to each other: the number of teams, or else of players."""
+        return len(self.teams) or self.num_players
+
+    @property
     def num_actions(self) -> int:
         """Width of the action mask: 0 for continuous actions."""
         return self.action.n if isinstance(self.action, Discrete) else 0
@@ -221,11 +251,13 @@ class Spec:
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("action", "observation")}
         lists = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
         lists["entities"] = [vars(group) for group in self.entities]
+        lists["teams"] = [list(team) for team in self.teams]
         for name, usual in (
             ("symmetry", ""),
             ("resamples", True),
             ("entities", []),
             ("interchangeable", False),
+            ("teams", []),
         ):  # left out at their defaults
             if lists[name] == usual:
                 del lists[name]

@@ -141,7 +141,7 @@ class TeamReward(Wrapper):
         bounds, players = venv.spec.return_bounds, venv.spec.num_players
         if bounds is not None and how == "sum":
             bounds = (bounds[0] * players, bounds[1] * players)
-        super().__init__(venv, replace(venv.spec, payoff="team", return_bounds=bounds))
+        super().__init__(venv, replace(venv.spec, payoff="team", teams=(), return_bounds=bounds))
         self._share = 1 / players if how == "mean" else 1.0
 
     def _see(self, timestep: TimeStep, actions: Actions | None) -> TimeStep:

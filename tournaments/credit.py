@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -41,7 +41,11 @@ from tournaments.reports.pairs import written
 from tournaments.tournament import TournamentConfig, open_store
 
 MOST_MEMBERS = 32
+OF_GAME = "team:"  # followed by the number of one of the game's teams, the first of which is 0
 BUDGET = 128  # coalitions of each seed, for more than 8 members
+
+
+TeamOfGame = Annotated[str, Field(pattern=rf"^{OF_GAME}\d+$")]
 
 
 class CreditConfig(OfGame):
@@ -49,7 +53,7 @@ class CreditConfig(OfGame):
 
     kind: ClassVar[str] = "credit"
     agents: References = Field(min_length=1)  # one for each seat, or one for all of them
-    team: tuple[Count, ...] = ()  # seats; all of them by default
+    team: tuple[Count, ...] | TeamOfGame = ()  # seats, or `team:K` of the game's teams; without teams all by default
     baseline: str = "random"
     seeds: Size = 50
     seed: int = Field(0, ge=0, lt=2**63)
@@ -131,7 +135,7 @@ class Credit:
 def credit(config: CreditConfig, folder: Path, console: Terminal) -> Credit:
     """Play the games that are missing, and return who carries the team; written to the folder as Markdown and JSON.
 
-    Raises UserError, before anything is written, for a team of seats that do not exist, agents that are not one for
+    Raises UserError, before anything is written, for a team or seats that do not exist, agents that are not one for
     each seat, a baseline that cannot play, and a budget that is too small.
     """
     engines.require(config.engine)
@@ -160,7 +164,19 @@ def credit(config: CreditConfig, folder: Path, console: Terminal) -> Credit:
 def _team(config: CreditConfig, spec: Spec) -> tuple[int, ...]:
     """Return the seats of the team."""
     with config.origin.blame(("team",)):
-        team = tuple(sorted(config.team)) or tuple(range(spec.num_players))
+        if isinstance(config.team, str):
+            number = int(config.team.removeprefix(OF_GAME))
+            if number >= len(spec.teams):
+                has = f"teams 0 to {len(spec.teams) - 1}" if spec.teams else "no teams"
+                raise UserError(f"expected a team of '{config.game}', which has {has}, got '{config.team}'; name seats")
+            team = spec.teams[number]
+        elif spec.teams and spec.payoff == "zero_sum" and not config.team:
+            raise UserError(
+                f"expected a team of '{config.game}', whose players together gain nothing, got none; name one, such as "
+                f"{OF_GAME}0, or seats"
+            )
+        else:
+            team = tuple(sorted(config.team)) or tuple(range(spec.num_players))
         for seat in team:
             if seat >= spec.num_players:
                 raise UserError(

@@ -157,7 +157,7 @@ def _schedule(
 ) -> Schedule:
     """Return the games that place the last of the agents."""
     entry, newcomer = entry_of(config, spec, agents), agents[-1]
-    if refusal(spec.num_players, spec.payoff) or len(agents) < spec.num_players:
+    if refusal(spec.sides, spec.payoff) or len(agents) < spec.sides:
         return GauntletConfig(focal=(newcomer.reference,)).schedule(entry)
     place = sorted(entry.agents).index(newcomer.digest)
     one = One(place, entry.names[newcomer.digest], target.ci95)

@@ -41,7 +41,7 @@ from tournaments.schedules.rounds import Entry, Outcome, Round, Rules, Schedule
 
 
 class TournamentConfig(OfGame):
-    """One tournament: who meets whom is up to the schedule; each seed is played from every seat.
+    """One tournament: who meets whom is up to the schedule; each seed is played from every seat, or by every team.
 
     By default every agent plays every other, and in two-player games that are not zero-sum itself, once for each seed.
     """
@@ -163,7 +163,9 @@ def entry_of(config: TournamentConfig, spec: Spec, agents: Sequence[Identity]) -
                 raise UserError(f"expected {key} to be listed in 'agents', got '{agent.reference}'; add it there")
         return list(dict.fromkeys(agent.digest for agent in found))
 
-    rules = Rules(config.game, spec.num_players, config.seed, config.opening_moves, _max_steps(config, spec))
+    rules = Rules(
+        config.game, spec.num_players, config.seed, config.opening_moves, _max_steps(config, spec), spec.teams
+    )
     return Entry(rules, tuple(agent.digest for agent in agents), _names(agents), config.seeds, spec.payoff, find)
 
 

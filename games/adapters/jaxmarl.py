@@ -31,6 +31,7 @@ import gymnasium.spaces as spaces
 import numpy as np
 from numpy.typing import NDArray
 
+from games.adapters.opposed import opposed
 from games.adapters.spaces import spec_fields
 from games.arrays import Actions
 from games.batch import Batch
@@ -269,7 +270,8 @@ def _compiled(reference: str, batch: int) -> Programs:
         spec = Spec(
             name=reference,
             **rules.spec_fields,
-            payoff=_payoff(name, arguments),
+            payoff=(payoff := _payoff(name, arguments)),
+            teams=() if payoff == "team" else opposed(name, env.agents),
             turns="sequential" if isinstance(env, Hanabi) else "simultaneous",
             perfect_information=False,
             chance=True,

@@ -55,6 +55,8 @@ _SYMMETRY: dict[str, Symmetry] = {
     "othello": "square",
     "tic_tac_toe": "square",
 }
+# Games of four players in which those who face each other are a team; a test compares what they are paid.
+_PARTNERS = ("bridge", "euchre", "spades", "tiny_bridge_4p")
 # Games of two players who see, may do and are paid the same if they exchange their actions, unless they hide something;
 # a test plays them so.
 _INTERCHANGEABLE = (
@@ -239,6 +241,7 @@ class OpenSpielGame:
             return_bounds=(self.native.min_utility(), self.native.max_utility()),
             resamples=not self.hidden or self._state is ResampledState,
             symmetry=_symmetry(kind.short_name, _shape(observation)),
+            teams=((0, 2), (1, 3)) if num_players == 4 and kind.short_name in _PARTNERS else (),
             interchangeable=num_players == 2 and not (self.hidden or observe) and kind.short_name in _INTERCHANGEABLE,
         )
 

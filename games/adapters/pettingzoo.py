@@ -20,8 +20,9 @@ PettingZoo's own loop: in the Parallel API the rewards given for it, in AEC what
 that loop, and `marl games check` compares the returns.
 
 PettingZoo does not declare payoffs. An environment may declare its own in `metadata["payoff"]`; PettingZoo's own and
-MPE's are zero-sum or a team where a table below or `local_ratio=0` says so; all others count as general-sum. The
-conformance kit (games/check.py) finds wrong declarations. Hidden information and chance are not declared either: they
+MPE's are zero-sum or a team where a table below or `local_ratio=0` says so; all others count as general-sum. So it is
+with teams: `metadata["teams"]` lists the agents of each, and those of MPE and MAgent2 are known. The conformance
+kit (games/check.py) finds wrong payoffs. Hidden information and chance are not declared either: they
 are assumed, except for the games of a table below.
 """
 
@@ -41,9 +42,10 @@ from pettingzoo.utils.wrappers import BaseParallelWrapper, BaseWrapper
 
 from games import working_folder
 from games.adapters.frames import frame
+from games.adapters.opposed import opposed
 from games.adapters.reshaping import Reshaping, reshaping
 from games.adapters.spaces import MOST_IDLE, Seats, one_line, plain_space, plain_view, spec_fields
-from games.contract import Payoff, Spec
+from games.contract import Payoff, Spec, Teams
 from games.drawing.svg import Drawing
 from games.errors import UserError, nearest
 from games.references import Reference, bound
@@ -59,6 +61,7 @@ PACKAGES = (
     "mpe2",
     "magent2.environments",
 )  # a reference read from a file may name these; a user may name any
+OWN = ("pettingzoo", "mpe2", "magent2")  # packages whose environments the tables below name
 ZERO_SUM = ("tictactoe", "connect_four", "chess", "go", "rps", "leduc_holdem", "texas_holdem", "texas_holdem_no_limit")
 PERFECT = ("tictactoe", "connect_four", "chess", "go")  # nothing is hidden, and there is no chance
 TEAM = ("cooperative_pong", "hanabi", "pistonball", "simple_speaker_listener")
@@ -137,11 +140,12 @@ def _spec(reference: str, made: Any, env: Any) -> Spec:
         raise UserError(f"expected one or more names in `possible_agents` of '{reference}', got none")
     if not keeps_masks:
         raise UserError(f"'{reference}' has lost its legal actions; leave out the wrapper that loses them")
-    perfect = _own_name(made) in PERFECT
+    perfect, payoff = _own_name(made) in PERFECT, _payoff(reference, made)
     return Spec(
         name=reference,
         **spec_fields(reference, views, actions),
-        payoff=_payoff(reference, made),
+        payoff=payoff,
+        teams=() if payoff == "team" else _teams(reference, made),
         turns="simultaneous" if isinstance(env, pettingzoo.ParallelEnv) else "sequential",
         perfect_information=perfect,
         chance=not perfect,
@@ -680,11 +684,26 @@ def _payoff(reference: str, env: Any) -> Payoff:
     return "team" if name in TEAM or own_share == 0 else payoff
 
 
+def _teams(reference: str, env: Any) -> Teams:
+    """Return the teams that `metadata["teams"]` lists, else those of known environments; () where there are none."""
+    number = {agent: player for player, agent in enumerate(env.possible_agents)}
+    listed = getattr(env.unwrapped, "metadata", {}).get("teams", ())
+    if listed:
+        try:
+            return tuple(tuple(number[agent] for agent in team) for team in listed)
+        except (KeyError, TypeError):
+            raise UserError(
+                f"expected metadata['teams'] of '{reference}' to list the agents of each team, got {listed!r}; its "
+                f"agents are {', '.join(map(str, number))}"
+            ) from None
+    return opposed(_own_name(env), list(number))
+
+
 def _own_name(env: Any) -> str:
-    """Return the name of an environment of PettingZoo's own or MPE's, without its version; empty for all others."""
+    """Return the name of an environment of PettingZoo's own, MPE's or MAgent2's, without its version; else ""."""
     own = env.unwrapped
     name: str = getattr(own, "metadata", {}).get("name", "")
-    return name.rpartition("_v")[0] if type(own).__module__.partition(".")[0] in ("pettingzoo", "mpe2") else ""
+    return name.rpartition("_v")[0] if type(own).__module__.partition(".")[0] in OWN else ""
 
 
 def _forget(env: Any) -> None:

@@ -30,6 +30,7 @@ from vmas.simulator.core import Box, Entity, Sphere
 from vmas.simulator.environment import Environment
 from vmas.simulator.utils import Color
 
+from games.adapters.opposed import opposed
 from games.adapters.spaces import spec_fields
 from games.arrays import Actions
 from games.batch import Batch
@@ -87,7 +88,8 @@ class Vmas(Batch):
         spec = Spec(
             name=reference,
             **spec_fields(reference, views, choices),
-            payoff=_payoff(name, self.env.scenario),
+            payoff=(payoff := _payoff(name, self.env.scenario)),
+            teams=() if payoff == "team" else opposed(name, [agent.name for agent in self.env.agents]),
             turns="simultaneous",
             perfect_information=False,
             chance=True,

@@ -8,12 +8,17 @@ runs in which all alternate. `fit` finds the strengths and the effects of seats,
 with the results as arrays. choix estimates the same model without seats (I-LSR, Maystre & Grossglauser 2015);
 openskill is online, a pass over the games in their order; pyspiel.elo takes each pair of a game for a game of its own.
 The last column is Spearman's correlation with the true strengths.
+
+    python -m tests.benchmarks.rankings --memory --games 1_000_000
+
+rates once, and prints the peak of the process's memory beside what it has before: the results, and what Python imports.
 """
 
 import argparse
 import importlib
 import importlib.util
 import itertools
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -29,12 +34,15 @@ from tournaments.records.results import Results
 
 Rater = Callable[[], Any]
 
+MOST_DRAWN = 20_000  # games whose tables are drawn at a time
+
 
 def pool(agents: int, games: int, players: int) -> tuple[Floats, Results]:
     """Return the true strengths [n], and the results of games drawn from them."""
     rng = np.random.default_rng(0)
     theta = rng.normal(size=agents)
-    seats = np.argsort(rng.random((games, agents)), 1)[:, :players]
+    some = [min(MOST_DRAWN, games - first) for first in range(0, games, MOST_DRAWN)]
+    seats = np.concatenate([np.argsort(rng.random((size, agents)), 1)[:, :players].copy() for size in some])
     arrival = rng.exponential(size=seats.shape) / np.exp(theta[seats] + np.linspace(0.3, -0.3, players))
     results = Results(
         agents=tuple(f"agent {k:03}" for k in range(agents)),
@@ -81,14 +89,29 @@ def raters(results: Results) -> dict[str, tuple[Rater, Callable[[Any], Floats]]]
     return found
 
 
+def measure_memory(results: Results) -> None:
+    """Print the peak of the resident memory before and after the results are rated once, in MiB."""
+    rate(results.where(np.arange(100)))  # imports what is imported late
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.process_time()
+    rate(results)
+    seconds, peak = time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print("| rankings | before, MiB | peak, MiB | bytes a ranking | CPU-seconds |\n|--:|--:|--:|--:|--:|")
+    each = (peak - before) * 2**20 / len(results)
+    print(f"| {len(results):,} | {before:.0f} | {peak:.0f} | {each:.0f} | {seconds:.1f} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of ratings of rankings")
     parser.add_argument("--agents", type=int, default=200)
     parser.add_argument("--games", type=int, default=50_000)
     parser.add_argument("--players", type=int, default=4)
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--memory", action="store_true", help="peak memory, of one rating")
     options = parser.parse_args()
     theta, results = pool(options.agents, options.games, options.players)
+    if options.memory:
+        measure_memory(results)
+        return
     timed = raters(results)
     seconds: dict[str, list[float]] = {name: [] for name in timed}
     quality = {}

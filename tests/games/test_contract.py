@@ -58,6 +58,36 @@ def test_a_spec_is_json():
     assert spec == replace(spec) and hash(spec.action) == hash(replace(spec).action)
 
 
+def test_what_a_spec_says_of_teams():
+    """A game without teams has the JSON that it had before there were any."""
+    four = replace(SPEC, num_players=4)
+    text = json.dumps(SPEC.to_json())
+    assert text == (
+        '{"name": "nim", "num_players": 2, "payoff": "zero_sum", "turns": "sequential", "perfect_information": true, '
+        '"chance": false, "searchable": true, "step_rewards": false, "idle_steps": false, "global_state_size": 0, '
+        '"max_length": 7, "return_bounds": [-1.0, 1.0], "observation_sizes": [], "action_sizes": [], "observation": '
+        '{"shape": [1], "dtype": "float32"}, "action": {"discrete": 2}}'
+    )
+    assert (SPEC.sides, four.sides) == (2, 4) and "teams" not in four.to_json()
+    spec = replace(four, teams=[[0, 2], np.array([1, 3])])
+    assert spec.teams == ((0, 2), (1, 3)) and spec.sides == 2 and spec == replace(spec)
+    assert json.loads(json.dumps(spec.to_json()))["teams"] == [[0, 2], [1, 3]]
+
+
+@pytest.mark.parametrize(
+    "teams",
+    [((0, 1, 2, 3),), ((0, 1), (2,)), ((0, 1), (1, 2, 3)), ((0, 1), (2, 3, 4)), ((0, 1), (2, 3), ()), (0, 1), 5],
+)
+def test_teams_that_do_not_divide_the_players_are_refused(teams):
+    with pytest.raises(UserError, match=r"^expected teams of 'nim' as two or more groups [^\n]+, got [^\n]+$"):
+        replace(SPEC, num_players=4, teams=teams)
+
+
+def test_one_team_has_no_teams():
+    with pytest.raises(UserError, match="expected no teams of 'nim', which pays all players as one team, got"):
+        replace(SPEC, payoff="team", teams=((0,), (1,)))
+
+
 def test_bounds_of_boxes_are_by_player_and_by_number():
     one = replace(SPEC, action=Box(3, -1.0, 2.0), action_sizes=(3, 2))
     low, high = one.action_bounds

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from games.adapters.openspiel import _INTERCHANGEABLE, OpenSpielGame, _reference, names
+from games.adapters.openspiel import _INTERCHANGEABLE, _PARTNERS, OpenSpielGame, _reference, names
 from games.errors import UserError
 from games.keys import fold_one
 from games.references import parse
@@ -309,6 +309,23 @@ def exchanged(reference, key):
         one.apply(actions)
         other.apply(actions[::-1])
     return False
+
+
+@pytest.mark.parametrize("name", _PARTNERS)
+def test_partners_are_paid_alike(name):
+    game, rng = load(f"openspiel:{name}"), np.random.default_rng(0)
+    assert game.spec.teams == ((0, 2), (1, 3))
+    state = game.initial_state()
+    while not state.is_terminal():
+        if outcomes := state.chance_outcomes():
+            state.apply_chance(outcomes[int(rng.integers(len(outcomes)))][0])
+        else:
+            (player,) = state.acting()
+            joint = [0] * 4
+            joint[player] = int(rng.choice(list(state.legal_actions(player))))
+            state.apply(joint)
+    first, second, *others = state.returns()
+    assert first != second and [first, second] == others
 
 
 @pytest.mark.parametrize("name", [*_INTERCHANGEABLE, "goofspiel(num_cards=4,points_order=descending)"])

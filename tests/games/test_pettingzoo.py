@@ -9,6 +9,7 @@ import pettingzoo
 import pytest
 from pettingzoo import AECEnv, ParallelEnv
 
+from games.adapters.opposed import opposed
 from games.check import check_game, record
 from games.contract import Box, Discrete
 from games.errors import GameFailed, UserError
@@ -303,6 +304,49 @@ def test_payoffs_are_said_by_the_environment_or_known(reference, payoff):
     assert make(reference, 1).spec.payoff == payoff
 
 
+class Pairs(Duel):
+    """Four agents, of whom `metadata` says who are a team."""
+
+    possible_agents = ["a", "b", "c", "d"]
+
+    def __init__(self, teams=(("a", "d"), ("b", "c"))):
+        super().__init__()
+        self.metadata = {"name": "pairs_v0", "teams": teams}
+
+
+@pytest.mark.parametrize(
+    "reference, teams",
+    [
+        ("pettingzoo:mpe2.simple_tag_v3", ((0, 1, 2), (3,))),
+        ("pettingzoo:mpe2.simple_adversary_v3", ((0,), (1, 2))),
+        ("pettingzoo:mpe2.simple_push_v3", ()),  # one against one
+        ("pettingzoo:mpe2.simple_crypto_v3", ((0,), (1, 2))),
+        ("pettingzoo:mpe2.simple_world_comm_v3", ((0, 1, 2, 3), (4, 5))),
+        ("pettingzoo:mpe2.simple_spread_v3", ()),
+        ("tests.games.test_pettingzoo:Pairs", ((0, 3), (1, 2))),
+        ("tests.games.test_pettingzoo:Duel", ()),
+    ],
+)
+def test_teams_are_said_by_the_environment_or_known(reference, teams):
+    assert make(reference, 1).spec.teams == teams
+
+
+@pytest.mark.parametrize("teams", ["[[a, x], [b, c]]", "[1, 2]"])
+def test_teams_of_agents_that_there_are_not_are_refused(teams):
+    with pytest.raises(UserError, match=r"^expected metadata\['teams'\] of [^\n]+ its agents are a, b, c, d$"):
+        make(f"tests.games.test_pettingzoo:Pairs(teams={teams})", 1)
+
+
+def test_the_teams_of_armies_are_known_by_their_colours():
+    """Of MAgent2, which is not among the test's packages: its agents' names, as its pages list them."""
+    assert opposed("battle_v4", ["red_0", "red_1", "blue_0", "blue_1"]) == ((0, 1), (2, 3))
+    mixed = ["redmelee_0", "redranged_0", "bluemele_0", "blueranged_0"]
+    assert opposed("combined_arms_v6", mixed) == ((0, 1), (2, 3))
+    assert opposed("tiger_deer_v4", ["deer_0", "deer_1", "tiger_0"]) == ((0, 1), (2,))
+    assert opposed("gather_v5", ["omnivore_0", "omnivore_1", "omnivore_2"]) == ()
+    assert opposed("MPE_simple_tag_v3", ["adversary_0", "adversary_1", "agent_0"]) == ((0, 1), (2,))
+
+
 def test_tic_tac_toe_plays_out_by_hand():
     venv = make("pettingzoo:classic.tictactoe_v3", 1)
     step = venv.reset(np.zeros(1, np.uint64))
@@ -362,6 +406,7 @@ def test_a_missing_package_is_named_with_its_extra(name, package, remedy):
     code = f"""
 import sys
 from games.errors import UserError
+from games.adapters.opposed import opposed
 from games.registry import make
 sys.modules["{package}"] = None
 try:

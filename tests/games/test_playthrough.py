@@ -27,7 +27,7 @@ def test_a_golden_playthrough_is_played_again(path, tmp_path):
 def test_there_is_one_for_every_native_game_and_for_ten_of_openspiels():
     references = [path.read_text(encoding="utf-8").splitlines()[0].removeprefix("game: ") for path in GOLDEN]
     native = {"matrix", "two_step", "coin_game", "predator_prey", "dec_tiger", "spread", "foraging", "repeat_first"}
-    native |= {"mastermind", "battle"}
+    native |= {"mastermind", "battle", "tag"}
     assert native <= {reference.partition("(")[0] for reference in references}
     assert sum(reference.startswith("openspiel:") for reference in references) >= 10
 

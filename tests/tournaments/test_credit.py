@@ -69,6 +69,10 @@ def test_more_than_eight_members_play_a_sample_of_coalitions(tmp_path):
     [
         ({"team": (0, 3)}, "expected a team of seats 0 to 2 of .*, got seat 3; name seats that the game has"),
         ({"team": (1, 1)}, "expected each seat of a team once, got 1, 1"),
+        ({"team": "team:0"}, "expected a team of .*, which has no teams, got 'team:0'; name seats"),
+        ({"game": "tag", "team": "team:2"}, "expected a team of 'tag', which has teams 0 to 1, got 'team:2'"),
+        ({"game": "tag", "team": (3,)}, "expected a team of seats 0 to 2 of 'tag', got seat 3"),
+        ({"game": "tag"}, "expected a team of 'tag', whose players together gain nothing, got none; name one, such as"),
         ({"agents": (VOTER, VOTER)}, "expected one agent for all seats or 3, one for each, got 2"),
         ({"baseline": "grim_trigger"}, "grim_trigger"),
         ({"baseline": "nobody"}, "nobody"),
@@ -86,6 +90,17 @@ def test_bad_input_is_a_sentence_and_nothing_is_written(tmp_path, changes, said)
     assert not (tmp_path / "credit").exists()
 
 
+def test_a_team_of_the_game(tmp_path):
+    """Its members' seats, against whoever holds the other one; a report then says that mixed teams do not count."""
+    settings = {"game": "tag(size=3, turns=2)", "agents": ("random",), "baseline": "constant", "seeds": 4}
+    by_name = found(tmp_path, **settings, team="team:0")
+    assert [member.seat for member in by_name.members] == [0, 1]
+    by_seats = found(tmp_path, **settings, team=(0, 1))
+    assert by_seats.to_json() == by_name.to_json()
+    with stored(tmp_path / "credit") as store:
+        assert store.mixed() == 2 * 4
+
+
 def test_a_folder_of_another_game(tmp_path):
     found(tmp_path)
     with pytest.raises(UserError, match="holds a tournament of 'matrix"):
@@ -101,6 +116,6 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert marl(*call, "--run-dir", "c", "--json") == 0
     assert json.loads(capsys.readouterr().out)["coalitions"] == 8
     assert marl(*call, "--team", "0,x", "--run-dir", "d") == 2
-    assert "expected --team as seats such as 0,1, got '0,x'" in capsys.readouterr().err
+    assert "expected --team as seats such as 0,1, or as team:0, got '0,x'" in capsys.readouterr().err
     assert marl(*call, "--team", "7", "--run-dir", "d") == 2
     assert not (tmp_path / "d").exists() and (tmp_path / "c" / STORE).exists()

@@ -1,5 +1,6 @@
 """`marl tournament credit`: who carries a team."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,11 @@ def tournament_credit(
     game: Annotated[str, typer.Argument(help="The game.")],
     agents: Annotated[list[str], typer.Argument(help="One agent for each seat, or one for all of them.")],
     team: Annotated[
-        str | None, typer.Option(help="The seats of the team, counted from 0; all by default.", metavar="0,1,...")
+        str | None,
+        typer.Option(
+            help="The seats of the team, counted from 0, or team:K of the game's teams; all by default.",
+            metavar="0,1,...|team:K",
+        ),
     ] = None,
     baseline: Annotated[str, typer.Option(help="Who plays in the place of a member that is left out.")] = "random",
     seeds: Annotated[int, typer.Option(min=1, max=MOST, help="Seeds, which all coalitions play.")] = 50,
@@ -35,7 +40,7 @@ def tournament_credit(
     config = CreditConfig(
         game=game,
         agents=tuple(agents),
-        team=() if team is None else _seats(team),
+        team=() if team is None else _team(team),
         baseline=baseline,
         seeds=seeds,
         seed=seed,
@@ -53,9 +58,11 @@ def tournament_credit(
     say(f"written: {folder / 'credit.md'} (beside it: credit.json, games.sqlite)")
 
 
-def _seats(text: str) -> tuple[int, ...]:
-    """Return the seats of a team that a user typed."""
+def _team(text: str) -> tuple[int, ...] | str:
+    """Return the team that a user typed: seats, or one of the game's teams."""
+    if re.fullmatch(r"team:[0-9]+", text):
+        return text
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and part.isascii() for part in parts):
-        raise UserError(f"expected --team as seats such as 0,1, got '{text}'")
+        raise UserError(f"expected --team as seats such as 0,1, or as team:0, got '{text}'")
     return tuple(map(int, parts))

@@ -105,14 +105,18 @@ def _game(fixture: Fixture, episode: Episode, spec: Spec) -> PlayedGame:
 def forfeit_payoffs(spec: Spec, offenders: Sequence[int], paid: Sequence[float]) -> tuple[float, ...]:
     """Return the payoffs [N] of a forfeited game: the offenders get the lower return bound.
 
-    In a zero-sum game the others share what the offenders lose; if all forfeit, each gets 0. In any other game the
-    others get NaN. Without return bounds the offenders get -1, or the lowest payoff of an offender so far if that is
-    less; `settle` replaces it when games are rated.
+    Who forfeits a game of team against team forfeits it for all of its team. In a zero-sum game the others share what
+    the offenders lose; if all forfeit, each gets 0. In any other game the others get NaN. Without return bounds the
+    offenders get -1, or the lowest payoff of an offender so far if that is less; `settle` replaces it when games are
+    rated.
     """
+    lost = {player for team in spec.teams if not set(team).isdisjoint(offenders) for player in team} or {*offenders}
     worst = spec.return_bounds[0] if spec.return_bounds else min(-1.0, *(paid[player] for player in offenders))
-    others, gain = spec.num_players - len(offenders), math.nan
+    others, gain = spec.num_players - len(lost), math.nan
     if spec.payoff == "zero_sum":
         if not others:
             return (0.0,) * spec.num_players
-        gain = -worst * len(offenders) / others
-    return tuple(worst if player in offenders else gain for player in range(spec.num_players))
+        if spec.teams and spec.return_bounds:  # nobody gains more than the upper bound, so a team loses no more
+            worst = max(worst, -spec.return_bounds[1] * others / len(lost))
+        gain = -worst * len(lost) / others
+    return tuple(worst if player in lost else gain for player in range(spec.num_players))

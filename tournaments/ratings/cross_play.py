@@ -124,7 +124,7 @@ class Family:
 
 
 @dataclass(frozen=True, eq=False)
-class Teams:
+class Partnerships:
     """Who plays well with whom, in a team game of two players."""
 
     agents: tuple[str, ...]
@@ -164,7 +164,7 @@ class Teams:
         }
 
 
-def teams(table: Table, families: Sequence[str], key: int = stream(0, "bootstrap")) -> Teams:
+def partnerships(table: Table, families: Sequence[str], key: int = stream(0, "bootstrap")) -> Partnerships:
     """Return who plays well with whom, by a complete table of n agents and the families [n] that they belong to.
 
     Raises ValueError for returns that are not known.
@@ -178,7 +178,7 @@ def teams(table: Table, families: Sequence[str], key: int = stream(0, "bootstrap
     together = (returns + returns.T) / 2
     others = np.where(np.eye(n, dtype=bool), np.inf, together)
     worst = others.argmin(1)
-    return Teams(
+    return Partnerships(
         agents=table.agents,
         returns=returns,
         families=tuple(

@@ -105,7 +105,8 @@ class Fit(model.Fit):
             for columns in (scores, information)
         )
         both = np.concatenate([both, -both.conj()])
-        return BySeed.pair(np.tile(seed, 2), np.concatenate([i, j]), both, n, score, known)
+        agents = model.summed(np.tile(seed, 2), np.concatenate([i, j]), both, (seeds, n))
+        return BySeed.pair(agents, score, known)
 
     def one_sided(self) -> Floats:
         pairs, free = self.counts.pairs, len(self.inverse)

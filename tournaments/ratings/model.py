@@ -192,15 +192,12 @@ class BySeed:
         return square
 
     @classmethod
-    def pair(
-        cls, seed: Ints, agent: Ints, both: Floats, n: int, score: Floats, known: Floats
-    ) -> "tuple[BySeed, BySeed]":
+    def pair(cls, agents: csr_matrix, score: Floats, known: Floats) -> "tuple[BySeed, BySeed]":
         """Return the scores and the information by seed.
 
-        Of agents, they are the real and the imaginary part of `both` [P], whose seeds and agents are given [P]: summed
-        together. Those of the game [S, F − n] are summed already.
+        Of agents, they are the real and the imaginary part of `agents` [S, n], which were `summed` together; those of
+        the game are given each [S, F − n].
         """
-        agents = _summed(seed, agent, both, (len(score), n))
         of_score, of_known = (
             csr_matrix((part, agents.indices, agents.indptr), agents.shape)
             for part in (agents.data.real, agents.data.imag)
@@ -217,7 +214,7 @@ def numbered(seeds: np.ndarray) -> tuple[Ints, int]:
     return seed, int(seed.max(initial=-1)) + 1
 
 
-def _summed(row: Ints, column: Ints, values: Floats, shape: tuple[int, int]) -> csr_matrix:
+def summed(row: Ints, column: Ints, values: Floats, shape: tuple[int, int]) -> csr_matrix:
     """Return the sums of the values with the same row and column; quickly where most places have one."""
     size = shape[0] * shape[1]
     if size > len(values):

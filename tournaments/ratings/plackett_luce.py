@@ -27,7 +27,7 @@ The seat effects then have the sum 0, and the difference of two of them the prio
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -58,6 +58,25 @@ class Rankings:
     place: Ints  # [M, N] as `places` says
     forfeited: Bools  # [M]
     count: Floats  # [M]
+
+    def blocks(self) -> Iterator[tuple[slice, "Rankings"]]:
+        """Yield the rankings a block at a time, so that what is derived from all of them needs little memory.
+
+        The matrices of a block [M, N, N] have _BLOCK / 4 numbers, or as many as one of the agents [n, n].
+        """
+        size = max(1, max(_BLOCK // 4, len(self.agents) ** 2) // self.seats.shape[1] ** 2)
+        for start in range(0, len(self.seats), size):
+            rows = slice(start, start + size)
+            yield (
+                rows,
+                replace(
+                    self,
+                    seats=self.seats[rows],
+                    place=self.place[rows],
+                    forfeited=self.forfeited[rows],
+                    count=self.count[rows],
+                ),
+            )
 
 
 def rankings(results: Results) -> tuple[Rankings, Ints]:
@@ -140,6 +159,16 @@ class _Sets:
         return self.weights[chosen] - mean, square - mean[:, :, None] * mean[:, None, :]
 
 
+def _shared(place: Ints) -> Ints:
+    """Return how many players share each place [M, N] of rankings that are given by places [M, N]."""
+    return np.asarray((place[:, :, None] == np.arange(place.shape[1])).sum(1))
+
+
+def _most_shared(of: Rankings) -> int:
+    """Return the largest number of players that share a place of a ranking that is whole; at least 1."""
+    return int(_shared(of.place[~of.forfeited]).max(initial=1))
+
+
 def _bits(member: Bools) -> Ints:
     """Return sets of seats [..., N] as whole numbers [...]."""
     return np.asarray(member @ (1 << np.arange(member.shape[-1])))
@@ -155,16 +184,16 @@ class _Choices:
     chosen: Ints  # [L] the number of the set
 
     @classmethod
-    def of(cls, place: Ints) -> "_Choices":
+    def of(cls, place: Ints, sets: _Sets) -> "_Choices":
         """Return the choices of rankings that are given by places [M, N]."""
         players = place.shape[1]
-        size = (place[:, :, None] == np.arange(players)).sum(1)  # [M, N] players on each place
-        sets = _Sets.of(players, int(size.max(initial=1)))
+        size = _shared(place)
         number = np.full(1 << players, -1)
         number[sets.bits] = np.arange(len(sets.bits))
         ranking, stage = np.nonzero((size > 0) & (size[:, ::-1].cumsum(1)[:, ::-1] > 1))
         at = place[ranking]
-        return cls(sets, ranking, _bits(at >= stage[:, None]), number[_bits(at == stage[:, None])])
+        left, chosen = _bits(at >= stage[:, None]), number[_bits(at == stage[:, None])]
+        return cls(sets, ranking.astype(np.int32), left.astype(np.int16), chosen.astype(np.int16))
 
     def moments(self, v: Floats, core: Ints | None = None) -> _Moments:
         """Return the derivatives of rankings at v [M, V].
@@ -257,9 +286,12 @@ class _Likelihood:
     partial: Ints  # those that say who was last
 
     @classmethod
-    def make(cls, of: Rankings) -> "_Likelihood":
+    def make(cls, of: Rankings, sets: _Sets | None = None) -> "_Likelihood":
+        """Return the likelihood; with the `sets` of more rankings, where these are some of them."""
         whole = np.flatnonzero(~of.forfeited)
-        return cls(of, _Choices.of(of.place[whole]), whole, np.flatnonzero(of.forfeited & of.place.any(1)))
+        sets = sets or _Sets.of(of.seats.shape[1], _most_shared(of))
+        choices = _Choices.of(of.place[whole], sets)
+        return cls(of, choices, whole, np.flatnonzero(of.forfeited & of.place.any(1)))
 
     @property
     def players(self) -> int:
@@ -307,6 +339,50 @@ class _Likelihood:
         shared = seated @ information[:, :players].reshape(seats.size, information.shape[2])
         return np.block([[agents, shared], [shared.T, information.sum(0)]])
 
+    def sums(self, x: Floats) -> "_Sums":
+        """Return the sums of the rankings' derivatives at x [F], each as often as games had it."""
+        found, count = self.moments(x), self.of.count
+        return _Sums(
+            float(count @ found.log),
+            self.gradient(count[:, None] * found.score),
+            self.hessian(count[:, None, None] * found.information),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """The log-likelihood of all games, its gradient [F], and its negative Hessian [F, F]."""
+
+    log: float
+    gradient: Floats
+    information: Floats
+
+    def __add__(self, other: "_Sums") -> "_Sums":
+        return _Sums(self.log + other.log, self.gradient + other.gradient, self.information + other.information)
+
+
+@dataclass(frozen=True, eq=False)
+class _Blocks:
+    """The likelihood of all rankings, a block of them at a time."""
+
+    blocks: list[tuple[slice, _Likelihood]]  # the rows, and the likelihood of these rankings
+
+    @classmethod
+    def of(cls, of: Rankings) -> "_Blocks":
+        found = list(of.blocks()) or [(slice(0, 0), of)]
+        sets = _Sets.of(of.seats.shape[1], max(_most_shared(some) for _, some in found))
+        return cls([(rows, _Likelihood.make(some, sets)) for rows, some in found])
+
+    @property
+    def ties(self) -> int:
+        """D − 1: how many prevalences of ties there are."""
+        return self.blocks[0][1].ties
+
+    def sums(self, x: Floats) -> _Sums:
+        """Return the sums of all rankings' derivatives at x [F]."""
+        (_, first), *others = self.blocks
+        return sum((block.sums(x) for _, block in others), first.sums(x))
+
 
 @dataclass(frozen=True, eq=False)
 class Fit(model.Fit):
@@ -327,8 +403,8 @@ class Fit(model.Fit):
 
     @property
     def draw_rate(self) -> float:
-        _, drawn, known = self._compared
-        return float((self.of.count @ drawn).sum() / max((self.of.count @ known).sum(), 1))
+        drawn, compared = self._compared[2:]
+        return float(drawn / max(compared.sum(), 1))
 
     @property
     def seat_weights(self) -> Floats:
@@ -347,50 +423,66 @@ class Fit(model.Fit):
 
         A game in which an agent holds several seats is one game, in which its copies are not compared.
         """
-        n, (won, drawn, known) = len(self.theta), self._compared
-        seats, count = self.of.seats, self.of.count[:, None]
-        copies = (seats[:, :, None] == seats[:, None, :]).sum(2)
-        games = sum_by(seats.ravel(), (count / copies).ravel(), n)
-        points = sum_by(seats.ravel(), (count * (won + drawn / 2)).ravel(), n)
-        compared = sum_by(seats.ravel(), (count * known).ravel(), n)
-        return games, np.divide(points, compared, out=np.full(n, np.nan), where=compared > 0)
+        games, points, _, compared = self._compared
+        return games, np.divide(points, compared, out=np.full(len(games), np.nan), where=compared > 0)
 
     @cached_property
-    def _compared(self) -> tuple[Floats, Floats, Floats]:
-        """Of each player, how many others it beat, how many it tied with, and with how many it was compared [M, N]."""
-        of = self.of
-        ahead = np.sign(of.place[:, None, :] - of.place[:, :, None])  # [M, N, N] 1: the row is before the column
-        known = (of.seats[:, :, None] != of.seats[:, None, :]) & ~(of.forfeited[:, None, None] & (ahead == 0))
-        won, drawn = ((known & (ahead == sign)).sum(2).astype(np.float64) for sign in (1, 0))
-        return won, drawn, known.sum(2).astype(np.float64)
+    def _compared(self) -> tuple[Floats, Floats, float, Floats]:
+        """Each agent's games and points [n], all players' draws, and how often each agent was compared [n]."""
+        n, drawn_by_all = len(self.theta), 0.0
+        games, points, compared = np.zeros(n), np.zeros(n), np.zeros(n)
+        for _, of in self.of.blocks():
+            seats, count = of.seats, of.count[:, None]
+            same = seats[:, :, None] == seats[:, None, :]
+            ahead = np.sign(of.place[:, None, :] - of.place[:, :, None])  # [M, N, N] 1: the row is before the column
+            known = ~same & ~(of.forfeited[:, None, None] & (ahead == 0))
+            won, drawn = ((known & (ahead == sign)).sum(2) for sign in (1, 0))  # [M, N] over the other players
+            games += sum_by(seats.ravel(), (count / same.sum(2)).ravel(), n)
+            points += sum_by(seats.ravel(), (count * (won + drawn / 2)).ravel(), n)
+            compared += sum_by(seats.ravel(), (count * known.sum(2)).ravel(), n)
+            drawn_by_all += float((count * drawn).sum())
+        return games, points, drawn_by_all, compared
 
-    @cached_property
-    def _moments(self) -> tuple[_Moments, _Moments]:
-        """The derivatives of all rankings, and of the comparisons within cores alone."""
-        likelihood = _Likelihood.make(self.of)
+    def _moments(self, one_sided: bool = False) -> Iterator[tuple[slice, _Likelihood, _Moments, _Moments]]:
+        """Yield the derivatives of blocks of rankings, and those of the comparisons within cores alone.
+
+        With `one_sided`, only of blocks in which the two differ.
+        """
         x = np.concatenate([self.theta, self.eta, np.log(self.delta)])
-        whole = likelihood.moments(x)
-        mixed = (self.core[self.of.seats] != self.core[self.of.seats[:, :1]]).any()
-        return whole, likelihood.moments(x, self.core) if mixed else whole
+        for rows, likelihood in _Blocks.of(self.of).blocks:
+            seats = likelihood.of.seats
+            mixed = (self.core[seats] != self.core[seats[:, :1]]).any()
+            if mixed or not one_sided:
+                whole = likelihood.moments(x)
+                yield rows, likelihood, whole, likelihood.moments(x, self.core) if mixed else whole
 
     def by_seed(self, results: Results) -> tuple[BySeed, BySeed]:
         """Return each seed's scores and information, as `model.Fit` says; `results` are those of the fit."""
-        n, players, (whole, mutual) = len(self.theta), len(self.eta), self._moments
-        seats, number = self.of.seats, self.ranking
+        n, players, of_game = len(self.theta), len(self.eta), len(self.inverse) - len(self.theta)
         seed, seeds = model.numbered(results.seeds)
-        same = seats[:, :, None] == seats[:, None, :]
-        own = (whole.information[:, :players, :players] * same).sum(2)  # copies of an agent share a strength
-        both = (mutual.score[:, :players] + 1j * own)[number]
-        of_game = whole.information.diagonal(axis1=1, axis2=2)
-        by_seed = csr_matrix((np.ones(len(seed)), (seed, number)), (seeds, len(seats)))
-        return BySeed.pair(
-            np.repeat(seed, players), results.seats.ravel(), both.ravel(), n, by_seed @ mutual.score, by_seed @ of_game
-        )
+        order = np.argsort(self.ranking, kind="stable")  # the games, by the numbers of their rankings
+        ends = np.searchsorted(self.ranking[order], np.arange(len(self.of.seats) + 1))
+        agents = csr_matrix((seeds, n), dtype=complex)
+        score, known = np.zeros((seeds, of_game)), np.zeros((seeds, of_game))
+        for rows, likelihood, whole, mutual in self._moments():
+            seats = likelihood.of.seats
+            games = order[ends[rows.start] : ends[min(rows.stop, len(self.of.seats))]]
+            number, seed_of = self.ranking[games] - rows.start, seed[games]
+            same = seats[:, :, None] == seats[:, None, :]
+            own = (whole.information[:, :players, :players] * same).sum(2)  # copies of an agent share a strength
+            both = (mutual.score[:, :players] + 1j * own)[number]
+            agents += model.summed(np.repeat(seed_of, players), seats[number].ravel(), both.ravel(), (seeds, n))
+            by_seed = csr_matrix((np.ones(len(games)), (seed_of, number)), (seeds, len(seats)))
+            score += by_seed @ mutual.score
+            known += by_seed @ whole.information.diagonal(axis1=1, axis2=2)
+        return BySeed.pair(agents, score, known)
 
     def one_sided(self) -> Floats:
-        whole, mutual = self._moments
-        likelihood = _Likelihood.make(self.of)
-        return likelihood.hessian(self.of.count[:, None, None] * (whole.information - mutual.information))
+        found = np.zeros_like(self.inverse)
+        for _, likelihood, whole, mutual in self._moments(one_sided=True):
+            count = likelihood.of.count[:, None, None]
+            found += likelihood.hessian(count * (whole.information - mutual.information))
+        return found
 
 
 def _slope(players: int, delta: Floats) -> float:
@@ -419,8 +511,7 @@ def fit(of: Rankings, ranking: Ints, prior_sd: float | None = PRIOR_SD, lineage:
     `ranking` [G] says which of the rankings each game had. Raises UserError where the maximum of the likelihood is
     infinite.
     """
-    n, likelihood = len(of.agents), _Likelihood.make(of)
-    players = likelihood.players
+    n, players, likelihood = len(of.agents), of.seats.shape[1], _Blocks.of(of)
     prior = Prior.of(prior_sd, of.agents, players, likelihood.ties, lineage)
     part, core = _components(of)
     gauge = np.zeros((len(prior.centre),) * 2)  # as in davidson.py, and for the seat effects
@@ -429,23 +520,24 @@ def fit(of: Rankings, ranking: Ints, prior_sd: float | None = PRIOR_SD, lineage:
         gauge[:n, :n] = part[:, None] == part[None, :]
         gauge[n : n + players, n : n + players] = 1
 
-    def evaluate(x: Floats) -> tuple[_Moments, float]:
-        moments = likelihood.moments(x)
-        return moments, float(of.count @ moments.log) - prior.loss(x)
+    def evaluate(x: Floats) -> tuple[_Sums, float]:
+        found = likelihood.sums(x)
+        return found, found.log - prior.loss(x)
 
-    def derivatives(x: Floats, found: _Moments) -> tuple[Floats, Floats]:
-        gradient = likelihood.gradient(of.count[:, None] * found.score) - prior.pull(x)
-        return gradient, likelihood.hessian(of.count[:, None, None] * found.information) + prior.matrix + gauge
+    def derivatives(x: Floats, found: _Sums) -> tuple[Floats, Floats]:
+        return found.gradient - prior.pull(x), found.information + prior.matrix + gauge
 
     x, found, inverse = model.maximise(prior.centre, evaluate, derivatives)
     theta, eta, ln_delta = np.split(x, [n, n + players])
-    return Fit(theta, float(of.count @ found.log), prior, part, core, inverse, eta, np.exp(ln_delta), of, ranking)
+    return Fit(theta, found.log, prior, part, core, inverse, eta, np.exp(ln_delta), of, ranking)
 
 
 def _components(of: Rankings) -> tuple[Ints, Ints]:
-    n, seats = len(of.agents), of.seats
-    before = of.place[:, :, None] <= of.place[:, None, :]
-    before &= ~(of.forfeited[:, None, None] & (of.place[:, :, None] == of.place[:, None, :]))
-    game, ahead, behind = np.nonzero(before & (of.count > 0)[:, None, None])
-    scored = csr_matrix((np.ones(len(game)), (seats[game, ahead], seats[game, behind])), (n, n))
+    n = len(of.agents)
+    scored = csr_matrix((n, n))
+    for _, some in of.blocks():
+        before = some.place[:, :, None] <= some.place[:, None, :]
+        before &= ~(some.forfeited[:, None, None] & (some.place[:, :, None] == some.place[:, None, :]))
+        game, ahead, behind = np.nonzero(before & (some.count > 0)[:, None, None])
+        scored += csr_matrix((np.ones(len(game)), (some.seats[game, ahead], some.seats[game, behind])), (n, n))
     return model.components(of.agents, scored)

@@ -4,11 +4,13 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from games.arrays import Floats, Ints
+from games.contract import Teams
 from games.errors import UserError
 from tournaments.records.played import TERMINATIONS
 from tournaments.records.results import Results
@@ -54,11 +56,14 @@ def results_of(
     columns: Columns,
     failed: Sequence[tuple[int, int]],
     copies: bool = False,
+    teams: Teams = (),
 ) -> Results:
     """Return games by columns; raises ValueError and the like for what no release wrote.
 
     `numbers` [G, N] are the agents by seat, `label` says what to call them, `failed` the rows and players of failures.
-    Games with `copies` of an agent count beside others, or only where there are no others.
+    Games with `copies` of an agent count beside others, or only where there are no others. With `teams`, the columns
+    [G, N] are those of teams: an agent holds all seats of a team, which is paid the sum and forfeits what one of them
+    does. Games of mixed teams, whose members are different agents, do not count.
     """
     num_players = numbers.shape[1]
     unknown = set(columns.termination) - set(TERMINATIONS)
@@ -72,11 +77,23 @@ def results_of(
         raise ValueError("a game's length or rounding is less than 0")
     offenders = _offenders(columns.rowid, failed, num_players)
     seeds = np.array(columns.seed, np.int64).view(np.uint64)
+    pure = np.ones(len(numbers), bool)
+    if teams and len(numbers):
+        if sorted(chain(*teams)) != list(range(num_players)):
+            raise ValueError(f"the teams {teams} are not those of {num_players} players")
+        first = numbers[:, [team[0] for team in teams]]
+        for team, holder in zip(teams, first.T, strict=True):
+            pure &= (numbers[:, team] == holder[:, None]).all(1)
+        numbers, num_players = first, len(teams)
+        payoffs = np.stack([payoffs[:, team].sum(1) for team in teams], 1)
+        offenders = np.stack([offenders[:, team].any(1) for team in teams], 1)
+        bounds = bounds * max(map(len, teams))
 
     whole = np.asarray((np.diff(np.sort(numbers, 1), axis=1) > 0).all(1))
     # Where agents have been added, `round_robin` needs no more copies.
-    if copies or num_players < 3 or not whole.any():
+    if copies or num_players < 3 or not (whole & pure).any():
         whole[:] = True
+    whole &= pure
     present, place = np.unique(numbers[whole], return_inverse=True)
     labels = [label[number] for number in present.tolist()]
     rank = np.empty(len(labels), np.int64)

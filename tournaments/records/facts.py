@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
-from games.contract import Payoff
+from games.contract import Payoff, Teams
 from games.errors import UserError
 from tournaments.records.results import Results, rounding_of, settle
 from tournaments.records.store import Store
@@ -22,6 +22,12 @@ class Facts(BaseModel):
     step_rewards: bool = False
     return_bounds: tuple[float, float] | None = None
     opening_moves: NonNegativeInt = 0
+    teams: Teams = ()
+
+    @property
+    def sides(self) -> int:
+        """How many agents a game has: one for each team, or else for each seat."""
+        return len(self.teams) or self.num_players
 
     @classmethod
     def of(cls, store: Store) -> "Facts":
@@ -36,8 +42,9 @@ class Facts(BaseModel):
 
     def settled(self, results: Results) -> Results:
         """Return games as they are rated: with the payoffs of forfeits settled, and bounds on the rounding errors."""
-        results = results if len(results) else Results.of([], self.num_players)
-        bounds = self.return_bounds
-        if bounds is None:
+        results = results if len(results) else Results.of([], self.sides)
+        if self.return_bounds is None:
             results = settle(results, self.payoff == "zero_sum")
-        return replace(results, rounding=rounding_of(results, bounds and max(map(abs, bounds))))
+            return replace(results, rounding=rounding_of(results))
+        largest = max(map(abs, self.return_bounds)) * max(map(len, self.teams), default=1)
+        return replace(results, rounding=rounding_of(results, largest))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+from games.contract import Teams
 from games.keys import fold_one, stream
 from marl.base.digests import digest
 
@@ -60,3 +61,18 @@ def seeds_of(seed: int, numbers: range) -> list[int]:
 def rotations(pairing: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Return the tables at which agents sit in every cyclic rotation of the seats, each table once."""
     return list(dict.fromkeys(pairing[turn:] + pairing[:turn] for turn in range(len(pairing))))
+
+
+def by_seat(table: Sequence[str], teams: Teams) -> tuple[str, ...]:
+    """Return the agents by seat, where each holds all seats of a team; without teams, those of the table."""
+    if not teams:
+        return tuple(table)
+    holder = {seat: agent for agent, team in zip(table, teams, strict=True) for seat in team}
+    return tuple(holder[seat] for seat in range(len(holder)))
+
+
+def by_team(agents: Sequence[str], teams: Teams) -> tuple[str, ...] | None:
+    """Return who holds each team, given the agents by seat; None for a mixed team. Without teams, the agents."""
+    if any(agents[seat] != agents[team[0]] for team in teams for seat in team):
+        return None
+    return tuple(agents[team[0]] for team in teams) or tuple(agents)

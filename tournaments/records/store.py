@@ -23,10 +23,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from games.contract import Teams
 from marl.base.intervals import MIN_SEEDS
 from tournaments.records.columns import Columns, numbers_of, results_of
 from tournaments.records.file import StoreFile
-from tournaments.records.fixture import Fixture, Tables
+from tournaments.records.fixture import Fixture, Tables, by_team
 from tournaments.records.played import NO_RESULT, AgentFailures, Failure, Game, Note, PlayedGame, StoredAgent
 from tournaments.records.results import Results
 
@@ -171,7 +172,8 @@ class Store(StoreFile):
 
         Those from the row `first` on, where it is given: games that a reader does not have yet.
         Games that ended in one of `NO_RESULT` do not count. Games of more than two players in which an agent held
-        several seats count only if there are no others. Raises UserError if the games differ in the number of players.
+        several seats count only if there are no others. In games of team against team the columns are teams, and games
+        of mixed teams do not count (columns.py). Raises UserError if the games differ in the number of players.
         """
         return self._results(self._columns(first))
 
@@ -191,7 +193,7 @@ class Store(StoreFile):
         agents = dict(self._rows("SELECT number, id FROM agents"))
         with self._reading():
             numbers = numbers_of(columns.agents, f"several in '{self.path}'")
-            return results_of(numbers, agents, columns, failed, copies=True)
+            return results_of(numbers, agents, columns, failed, copies=True, teams=self._teams())
 
     def _results(self, columns: Columns) -> Results:
         """Return games by columns, which are those of neighbouring rows."""
@@ -205,7 +207,24 @@ class Store(StoreFile):
         label = self._labels_by_number()
         with self._reading():
             numbers = numbers_of(columns.agents, f"several in '{self.path}'")
-            return results_of(numbers, label, columns, failed)
+            return results_of(numbers, label, columns, failed, teams=self._teams())
+
+    def _teams(self) -> Teams:
+        """Return the teams that the game's Spec has; () where the store does not say."""
+        spec = self.get("spec")
+        found = spec.get("teams", ()) if isinstance(spec, dict) else ()
+        return tuple(tuple(map(int, team)) for team in found)
+
+    def mixed(self) -> int:
+        """Return how many games with a result do not count, since members of one team were different agents."""
+        teams = self._teams()
+        if not teams:
+            return 0
+        counts = self._rows(
+            "SELECT agents, COUNT(*) FROM games WHERE termination NOT IN (?, ?) GROUP BY agents", *NO_RESULT
+        )
+        with self._reading():
+            return sum(count for text, count in counts if by_team(json.loads(text), teams) is None)
 
     def _columns(self, first: int = FIRST_ROW, most: int = -1) -> Columns:
         """Read the games that have a result, from a row on, `most` of them; -1: all."""

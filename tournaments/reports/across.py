@@ -207,7 +207,7 @@ def _game(path: Path, names: Mapping[str, str], key: int) -> _Game:
     called = [names.get(agent, agent) for agent in results.agents]
     if twice := sorted({name for name in called if called.count(name) > 1}):
         raise UserError(f"expected each agent of '{store.path}' to have its own name, got '{twice[0]}' twice")
-    if facts.num_players == 2:
+    if facts.sides == 2:
         by_seed = BySeed.of(results, "step" if facts.step_rewards and facts.payoff != "zero_sum" else "game")
         mean = _row_means(by_seed.payoff)[None]
         drawn = np.stack([_row_means(table) for table in by_seed.resampled(fold_one(key, 0))])

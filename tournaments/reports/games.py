@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from games.contract import Teams
 from games.text import csv_line
+from tournaments.records.fixture import by_team
 from tournaments.records.played import Game
 from tournaments.records.store import Store
 from tournaments.reports.page import page
@@ -28,17 +30,19 @@ def games_of(store: Store) -> list[Game] | None:
     return list(store.listed()) if len(store) <= MOST_WRITTEN else None
 
 
-def pairings(games: Sequence[Game], order: Sequence[str]) -> list[Pairing]:
+def pairings(games: Sequence[Game], order: Sequence[str], teams: Teams = ()) -> list[Pairing]:
     """Return the games by pairing, agents and pairings in an order, which is the leaderboard's; none of too many games.
 
-    Agents without a place in it come last.
+    Agents without a place in it come last. With `teams`, an agent that holds all seats of a team is there once.
     """
     if len(games) > MOST_LISTED:
         return []
     place: Mapping[str, int] = {agent: k for k, agent in enumerate(order, start=1)}
     found: dict[tuple[str, ...], list[Game]] = {}
     for game in games:
-        seats = sorted(game.agents, key=lambda agent: (place.get(agent, len(place) + 1), agent))
+        seats = sorted(
+            by_team(game.agents, teams) or game.agents, key=lambda agent: (place.get(agent, len(place) + 1), agent)
+        )
         found.setdefault(tuple(seats), []).append(game)
     ranked = sorted(found, key=lambda agents: ([place.get(agent, len(place) + 1) for agent in agents], agents))
     return [Pairing(agents, f"pairing-{k}", found[agents]) for k, agents in enumerate(ranked, start=1)]

@@ -38,7 +38,7 @@ class LiveBoard:
         results, names = self._reader.results(), self._store.labels()
         if not len(results):
             return []
-        if refusal(self._facts.num_players, self._facts.payoff):
+        if refusal(self._facts.sides, self._facts.payoff):
             means = [line for line in mean_payoffs(results) if line.seat is None and line.mean is not None]
             cells = [(line.agent, f"{line.mean:.3f}", line.ci95, line.games) for line in means]
         else:

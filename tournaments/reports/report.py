@@ -78,6 +78,8 @@ def print_leaderboard(console: Terminal, summary: Summary) -> None:
         print_table(console, _rating_titles(summary), [_rating_cells(summary, rating) for rating in part.ratings])
     if summary.ratings:
         console.print(_seat_line(summary))
+    if summary.teams:
+        console.print(_teams_line(summary))
     for line in (*metagame_lines(summary), *team_lines(summary)):
         console.print(line)
     print_warnings(console, summary)
@@ -113,7 +115,7 @@ def print_warnings(console: Terminal, summary: Summary) -> None:
 
 def _rating_titles(summary: Summary) -> list[str]:
     clean = CLEAN_TITLES if summary.clean else []
-    return [*RATING_TITLES, *_tally_titles(summary), *clean, *(["mean payoff"] if summary.num_players > 2 else [])]
+    return [*RATING_TITLES, *_tally_titles(summary), *clean, *(["mean payoff"] if summary.sides > 2 else [])]
 
 
 def _rating_cells(summary: Summary, rating: Rating) -> list[str]:
@@ -125,7 +127,7 @@ def _rating_cells(summary: Summary, rating: Rating) -> list[str]:
     if summary.clean:
         clean = summary.without_forfeits.get(rating.agent)
         cells += ["—", "—"] if clean is None else [f"{clean.elo:z.0f}", half_width(clean.ci95)]
-    if summary.num_players > 2:
+    if summary.sides > 2:
         paid = summary.mean_payoff[rating.agent]
         cells.append(written(paid.mean, paid.ci95))
     return cells
@@ -144,7 +146,7 @@ def _payoff_titles(summary: Summary) -> list[str]:
     if summary.matchups:
         fares = WELFARE if summary.payoff_rule == "general_sum" else WELFARE[:1]
         return [f"payoff per {summary.matchups.unit}", "self-play", "cross-play", *fares, "games"]
-    return ["mean payoff", *(f"seat {seat}" for seat in range(summary.num_players)), "games"]
+    return ["mean payoff", *(f"{summary.side} {k}" for k in range(summary.sides)), "games"]
 
 
 def _payoff_rows(summary: Summary) -> list[list[str]]:
@@ -167,7 +169,7 @@ def _payoff_rows(summary: Summary) -> list[list[str]]:
             agent,
             *(
                 written(cell.mean, cell.ci95) if (cell := cells.get((agent, seat))) else "—"
-                for seat in (None, *range(summary.num_players))
+                for seat in (None, *range(summary.sides))
             ),
             str(cells[agent, None].games),
         ]
@@ -189,7 +191,7 @@ def _unit_line(summary: Summary, table: Matchups) -> str:
 
 def sections_of(summary: Summary, folder: Path) -> list[Section]:
     """Return the sections beyond the leaderboard and its tables; what else `folder` has is among them."""
-    teams = summary.teams if summary.payoff_rule == "team" else None
+    teams = summary.partnerships if summary.payoff_rule == "team" else None
     responses = responses_section(folder, teams)
     found = schedule_section(folder), metagame_section(summary), responses, team_section(summary)
     return [section for some in found for section in some]
@@ -202,13 +204,36 @@ def _seat_line(summary: Summary) -> str:
     drawn = f"{100 * ratings.draw_rate:.1f} %"
     worth = [f"{seat.elo:z.0f} ± {half_width(seat.ci95)}" for seat in ratings.seats]
     if len(worth) == 2:
-        return f"The first seat is worth {worth[0]} Elo; {drawn} of games drawn."
-    seats = ", ".join(f"seat {k}: {elo}" for k, elo in enumerate(worth))
-    return f"Elo that seats are worth, against the mean of the others: {seats}; {drawn} of comparisons of two drawn."
+        return f"The first {summary.side} is worth {worth[0]} Elo; {drawn} of games drawn."
+    seats = ", ".join(f"{summary.side} {k}: {elo}" for k, elo in enumerate(worth))
+    worth_each = f"Elo that {summary.side}s are worth, against the mean of the others: {seats}"
+    return f"{worth_each}; {drawn} of comparisons of two drawn."
+
+
+def _teams_line(summary: Summary) -> str:
+    """Return a sentence on who is in which team; "" for a game without teams."""
+    if not summary.teams:
+        return ""
+    teams = "; ".join(
+        f"team {k} has seat{'s' * (len(team) > 1)} {_counted(team)}" for k, team in enumerate(summary.teams)
+    )
+    return f"An agent holds all seats of a team, which is paid their sum: {teams}."
+
+
+def _counted(numbers: Sequence[int]) -> str:
+    """Return numbers in words, as 0, 1 and 2; consecutive ones of more than four by their ends, as 0 to 5."""
+    if len(numbers) > 4 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]} to {numbers[-1]}"
+    first, last = ", ".join(map(str, numbers[:-1])), str(numbers[-1])
+    return f"{first} and {last}" if first else last
 
 
 def _method(summary: Summary) -> str:
     """Return a description of how the numbers were computed."""
+    return " ".join(filter(None, [_teams_line(summary), _model(summary)]))
+
+
+def _model(summary: Summary) -> str:
     if summary.matchups:
         fares = (
             " Of a pairing's mean payoffs the Nash product is the geometric mean, above the least of any pairing, and "
@@ -226,14 +251,15 @@ def _method(summary: Summary) -> str:
             "Mean payoffs with 95 % intervals. Games of one seed share their chance events and count as one cluster; "
             "the intervals are of Student's t over clusters."
         )
+    opponents = "teams" if summary.teams else "players"
     model = (
-        "The players of a game are ranked by payoff. The model of Plackett and Luce, with ties of Davidson and Luce "
-        "(Firth, Kosmidis and Turner 2019) and an effect of each seat"
+        f"The {opponents} of a game are ranked by payoff. The model of Plackett and Luce, with ties of Davidson and "
+        f"Luce (Firth, Kosmidis and Turner 2019) and an effect of each {summary.side}"
     )
-    if summary.num_players == 2:
+    if summary.sides == 2:
         model = (
-            "The player with the higher payoff has won. Davidson's model (1970) of wins, draws and losses, with one "
-            "seat effect"
+            f"The {opponents[:-1]} with the higher payoff has won. Davidson's model (1970) of wins, draws and losses, "
+            f"with one {summary.side} effect"
         )
     prior = f"a normal prior on strength with a standard deviation of {PRIOR_SD:g} logits ({K * PRIOR_SD:.0f} Elo)"
     if lineage := summary.ratings.lineage:
@@ -241,7 +267,7 @@ def _method(summary: Summary) -> str:
     forfeits = ""
     if summary.clean:
         forfeits = " Elo without forfeits is by the games that nobody forfeited, relative to the mean of their agents."
-        if summary.num_players > 2:
+        if summary.sides > 2:
             forfeits += " Of a forfeited game only this counts: whoever forfeited it is behind the others."
     return (
         f"{model}, fitted to all games at once with {prior}. Elo is relative to the mean of the agents it is shown "
@@ -400,7 +426,7 @@ def write_report(summary: Summary, folder: str | Path, games: Sequence[Game] | N
     }
     if (pairs := csv_of_pairs(summary)) is not None:
         texts["pairs.csv"] = [pairs]
-    found = pairings(games or (), summary.agents)
+    found = pairings(games or (), summary.agents, summary.teams)
     if games is not None:
         texts[GAMES_CSV] = csv_of_games(games, summary.num_players)
     beside = [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from games.errors import UserError
-from tournaments.ratings.cross_play import Teams, best_response_proximity
+from tournaments.ratings.cross_play import Partnerships, best_response_proximity
 from tournaments.reports.pairs import MOST_SHOWN, written
 from tournaments.reports.sections import Section, Table
 
@@ -17,7 +17,7 @@ Search = Mapping[str, Any]  # what a search for a response found, as JSON data
 TITLES = ("agent", "earns with itself", "its response earns", "gain", "gain by seat", "trained by")
 
 
-def responses_section(folder: Path, teams: Teams | None = None) -> list[Section]:
+def responses_section(folder: Path, teams: Partnerships | None = None) -> list[Section]:
     """Return a section with what responses gain, which a tournament's folder has; none where none was trained.
 
     With `teams`, of a team game of two, it says how near each agent is to the best partner of those that were answered.
@@ -46,7 +46,7 @@ def responses_section(folder: Path, teams: Teams | None = None) -> list[Section]
     return [Section("trained-responses", "Trained best responses", [text], tables)]
 
 
-def _proximity(bounds: Iterable[Search], teams: Teams) -> Table:
+def _proximity(bounds: Iterable[Search], teams: Partnerships) -> Table:
     """Return BR-Prox of each agent with those that were answered, the agent itself left out."""
     earned = {str(each["agent"]): float(each["earned"]["mean"]) for each in bounds}
     answered = [agent for agent in teams.agents if agent in earned]

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from games.contract import Payoff
+from games.contract import Payoff, Teams
 from games.errors import UserError
 from marl.base.intervals import MIN_SEEDS
 from tournaments.ratings.by_seed import BySeed
-from tournaments.ratings.cross_play import Teams, families_of, teams
+from tournaments.ratings.cross_play import Partnerships, families_of, partnerships
 from tournaments.ratings.elo import K, Rating, Ratings, rate, refusal
 from tournaments.ratings.matchups import Matchups, matchups
 from tournaments.ratings.melo import MOST_AGENTS as MOST_IN_MELO
@@ -24,6 +24,7 @@ from tournaments.ratings.payoffs import MeanPayoff, mean_payoffs
 from tournaments.ratings.table import of_results
 from tournaments.ratings.transitivity import Transitivity, transitivity
 from tournaments.records.facts import Facts
+from tournaments.records.fixture import by_team
 from tournaments.records.played import TERMINATIONS, AgentFailures
 from tournaments.records.provenance import Machine, machines
 from tournaments.records.results import FORFEITS, Results, compared, offended, places
@@ -68,6 +69,18 @@ class Summary:
     about: Sequence[About] = ()  # the agents, those that have not played among them
     machines: Sequence[Machine] = ()  # on which the games were played
     payoff_rule: Payoff = "zero_sum"
+    teams: Teams = ()  # of the game's Spec: the seats of each, all of which an agent held; payoffs are those of teams
+    mixed: int = 0  # games that do not count, since members of one team were different agents
+
+    @property
+    def sides(self) -> int:
+        """How many agents a game has: one for each team, or else for each seat."""
+        return len(self.teams) or self.num_players
+
+    @property
+    def side(self) -> str:
+        """What an agent holds in a game, in a word."""
+        return "team" if self.teams else "seat"
 
     @property
     def title(self) -> str:
@@ -102,14 +115,14 @@ class Summary:
     @cached_property
     def tallies(self) -> dict[str, list[int]]:
         """The wins, draws and losses of each rated agent of a two-player game; empty for other games."""
-        if self.ratings is None or self.num_players != 2:
+        if self.ratings is None or self.sides != 2:
             return {}
         return dict(zip(self.agents, self.wdl.sum(1).tolist(), strict=True))
 
     @cached_property
     def transitivity(self) -> Transitivity | None:
         """Whether one strength for each agent explains the results; None without Elo of two players."""
-        if self.ratings is None or self.num_players != 2 or len(self.agents) < 3 or self._too_large:
+        if self.ratings is None or self.sides != 2 or len(self.agents) < 3 or self._too_large:
             return None
         return transitivity(self.results)
 
@@ -136,14 +149,14 @@ class Summary:
     @cached_property
     def no_metagame(self) -> str | None:
         """Why a two-player game has no meta-game, in a sentence."""
-        if self.num_players == 2 and self._too_large:
+        if self.sides == 2 and self._too_large:
             return f"The meta-game is left out: it is solved for {MOST_AGENTS} agents at most, fewer on many seeds."
         return None if self._paid is None else incomplete(self._paid, self.payoff_rule == "zero_sum")
 
     @cached_property
     def _paid(self) -> Matchups | None:
         """The payoff table of a two-player game, unless it is too large."""
-        if self.num_players != 2 or not self.agents or self._too_large:
+        if self.sides != 2 or not self.agents or self._too_large:
             return None
         return self.matchups or matchups(self.results)
 
@@ -154,14 +167,14 @@ class Summary:
         return n > MOST_AGENTS or n * n * len(np.unique(self.results.seeds)) > MOST_CELLS
 
     @cached_property
-    def teams(self) -> Teams | None:
+    def partnerships(self) -> Partnerships | None:
         """Who plays well with whom, in a team game of two players, or where agents differ by training seeds alone."""
         if self.matchups is None or len(self.agents) < 2 or np.isnan(self.matchups.payoff).any():
             return None
         families = families_of([self.references[agent] for agent in self.agents])
         if self.payoff_rule != "team" and len(set(families)) == len(families):
             return None
-        return teams(of_results(self.results, self.agents), families)
+        return partnerships(of_results(self.results, self.agents), families)
 
     @cached_property
     def never_finished(self) -> dict[str, str]:
@@ -208,7 +221,8 @@ class Summary:
             if partners := self._partners():
                 found.append(
                     f"Seats that shared a place in every game, as partners do: {partners}. Agents are rated as if each "
-                    "played for itself: by the teams that they were in."
+                    "played for itself: by the teams that they were in. With `teams` in the game's Spec they are rated "
+                    "as teams."
                 )
         if self.matchups and self.matchups.missing:
             found.append(
@@ -243,10 +257,14 @@ class Summary:
             found.append(f"Games without a result ({_NO_RESULT[termination]}): {games}.")
         if self.unplayed:
             found.append(f"Not played yet: {listed(self.unplayed)}.")
-        if self.set_aside:
+        if self.mixed:
             found.append(
-                f"Played only games with copies of an agent, which do not count any more: {listed(self.set_aside)}."
+                f"Games of mixed teams, whose members were different agents, do not count: {self.mixed}; `marl "
+                "tournament credit` says what each member of a team adds."
             )
+        if self.set_aside:
+            kinds = "with copies of an agent" + (", or of mixed teams" if self.mixed else "")
+            found.append(f"Played only games {kinds}, which do not count any more: {listed(self.set_aside)}.")
         return found
 
     def _partners(self) -> str:
@@ -275,6 +293,8 @@ class Summary:
     def to_json(self) -> dict[str, Any]:
         """Return the ratings, or the payoffs and why there is no Elo, as JSON data."""
         facts: dict[str, Any] = {"game": self.game, "opening_moves": self.opening_moves}
+        if self.teams:
+            facts["teams"] = [list(team) for team in self.teams]
         if self.failures:
             facts["failures"] = [asdict(failure) for failure in self.failures]
         if self.without_result:
@@ -285,13 +305,13 @@ class Summary:
             facts["melo"] = melo(self.results).to_json(self.results.agents) | {"held_out": self.held_out.to_json()}
         if self.metagame:
             facts["metagame"] = self.metagame.to_json()
-        if self.teams:
-            facts["cross_play"] = self.teams.to_json()
+        if self.partnerships:
+            facts["cross_play"] = self.partnerships.to_json()
         if self.ratings:
             facts |= self.ratings.to_json()
             if self.clean:
                 facts["without_forfeits"] = self.clean.to_json()
-            return facts | ({"payoffs": [vars(payoff) for payoff in self.payoffs]} if self.num_players > 2 else {})
+            return facts | ({"payoffs": [vars(payoff) for payoff in self.payoffs]} if self.sides > 2 else {})
         data = facts | {"rating_rule": "payoff", "reason": self.reason}
         data |= {"payoffs": [vars(payoff) for payoff in self.payoffs]}
         return data | ({"matchups": self.matchups.to_json()} if self.matchups else {})
@@ -322,18 +342,21 @@ def summarize(store: Store, lineage: float | None = None) -> Summary:
     """
     facts = Facts.of(store)
     results, labels = store.results(), store.labels()
-    if len(results) and results.seats.shape[1] != facts.num_players:
+    if len(results) and results.seats.shape[1] != facts.sides:
         raise UserError(
-            f"expected games of {facts.num_players} players, as the Spec in the store '{store.path}' says, "
+            f"expected games of {facts.sides} players, as the Spec in the store '{store.path}' says, "
             f"got games of {results.seats.shape[1]}; run its tournament again"
         )
     results = facts.settled(results)
-    without_result = store.without_result()
+    without_result = {
+        how: {by_team(seats, facts.teams) or seats: count for seats, count in tables.items()}
+        for how, tables in store.without_result().items()
+    }
     inconclusive = {label for tables in without_result.values() for seats in tables for label in seats}
     counted = frozenset(results.agents)
     uncounted = sorted((label, id) for id, label in labels.items() if label not in counted)
     seated = store.seated() if uncounted else frozenset()
-    reason = refusal(facts.num_players, facts.payoff)
+    reason = refusal(facts.sides, facts.payoff)
     if lineage is not None and not (lineage > 0 and np.isfinite(lineage)):
         raise UserError(f"expected an sd of gains in Elo above 0 for --lineage, got {lineage:g}; 50 is one")
     references = {agent: agent for agent in results.agents} | {labels[e.id]: e.reference for e in store.agents()}
@@ -341,7 +364,7 @@ def summarize(store: Store, lineage: float | None = None) -> Summary:
     ratings = None if reason else rate(results, lineage=stages)
     finished = results.without_forfeits()
     forfeits = len(finished) < len(results)
-    two = reason is not None and facts.num_players == 2
+    two = reason is not None and facts.sides == 2
     table = matchups(results, "step" if facts.step_rewards else "game") if two else None
     ranked = ratings or table
     agents = ranked.agents if ranked else tuple(p.agent for p in mean_payoffs(results) if p.seat is None)
@@ -365,6 +388,8 @@ def summarize(store: Store, lineage: float | None = None) -> Summary:
         about=agents_of(store, agents),
         machines=machines(store),
         payoff_rule=facts.payoff,
+        teams=facts.teams,
+        mixed=store.mixed(),
     )
 
 

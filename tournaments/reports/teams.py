@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from games.arrays import Floats
-from tournaments.ratings.cross_play import Family, Meeting, Teams
+from tournaments.ratings.cross_play import Family, Meeting, Partnerships
 from tournaments.reports.pairs import MOST_SHOWN, written
 from tournaments.reports.sections import Section, Table
 from tournaments.reports.summary import Summary, listed
@@ -13,7 +13,7 @@ from tournaments.reports.summary import Summary, listed
 
 def team_lines(summary: Summary) -> Iterator[str]:
     """Yield the lines of a terminal: self-play, cross-play and gap of each family of several agents."""
-    for family in summary.teams.families if summary.teams else ():
+    for family in summary.partnerships.families if summary.partnerships else ():
         if family.found:
             _, _, self_play, cross_play, gap = _family_row(family)
             yield f"{family.name}: self-play {self_play}, cross-play {cross_play}, gap {gap} (over training seeds)."
@@ -21,7 +21,7 @@ def team_lines(summary: Summary) -> Iterator[str]:
 
 def team_section(summary: Summary) -> Iterator[Section]:
     """Yield the section of a report; none where no teams of two were formed."""
-    teams = summary.teams
+    teams = summary.partnerships
     if teams is None:
         return
     meetings = [_meeting_row(meeting) for meeting in teams.meetings if meeting.families[0] != meeting.families[1]]
@@ -59,12 +59,12 @@ def _meeting_row(meeting: Meeting) -> list[str]:
     return [names, _bounded(np.array([meeting.mean, meeting.low, meeting.high])), str(meeting.teams)]
 
 
-def _agent_rows(teams: Teams) -> list[list[str]]:
+def _agent_rows(teams: Partnerships) -> list[list[str]]:
     rows = zip(teams.agents, teams.worst, teams.convention.tolist(), strict=True)
     return [[agent, partner, written(paid), str(number + 1)] for agent, (partner, paid), number in rows][:MOST_SHOWN]
 
 
-def _conventions(teams: Teams) -> str:
+def _conventions(teams: Partnerships) -> str:
     """Return a sentence on who shares a convention."""
     groups = [
         [agent for agent, own in zip(teams.agents, teams.convention.tolist(), strict=True) if own == number]

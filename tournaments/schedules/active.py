@@ -43,7 +43,7 @@ class ActiveConfig(Frozen):
     def schedule(self, entry: Entry) -> "Active":
         """Return the schedule of some agents; raises UserError where it does not fit them."""
         entry.require_elo(self.kind)
-        agents, players = sorted(entry.agents), entry.rules.num_players
+        agents, players = sorted(entry.agents), entry.rules.sides
         if len(agents) < players:
             raise UserError(
                 f"expected at least {players} agents for the schedule 'active', got {len(agents)}; list more agents"
@@ -183,7 +183,7 @@ class Active:
         self._entry, self._target, self._first, self._known = entry, target, first, known
         self._agents = sorted(entry.agents)
         self._newcomer = None if newcomer is None else self._agents.index(newcomer)
-        players, n = entry.rules.num_players, len(self._agents)
+        players, n = entry.rules.sides, len(self._agents)
         tables = math.comb(n, players) if newcomer is None else math.comb(n - 1, players - 1)
         self.most = tables * players * entry.seeds
         if max_games is not None:
@@ -206,8 +206,8 @@ class Active:
             looks += 1
             ratings = rate(results)
             differences = self._target.differences(ratings, agents, looks)
-            room = (self.most - games) // entry.rules.num_players
-            budget = min(room, max(len(agents), games // entry.rules.num_players // GROWTH))
+            room = (self.most - games) // entry.rules.sides
+            budget = min(room, max(len(agents), games // entry.rules.sides // GROWTH))
             chosen = self._next(ratings, results, seeds, differences, budget) if differences.any() else {}
             if not chosen:
                 return self._outcome(ratings, games, reached=not differences.any())
@@ -216,7 +216,7 @@ class Active:
         self, ratings: Ratings, results: Results, seeds: Seeds, differences: Floats, budget: int
     ) -> dict[tuple[int, ...], int]:
         """Return the tables of the next round, and how many seeds each plays."""
-        agents, players = self._agents, self._entry.rules.num_players
+        agents, players = self._agents, self._entry.rules.sides
         place = {agent: k for k, agent in enumerate(ratings.agents)}
         information = Information(ratings.elo[[place[agent] for agent in agents]], players)
         information.add(Counter(map(tuple, np.sort(results.seats, 1).tolist())))

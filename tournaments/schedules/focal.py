@@ -40,7 +40,7 @@ class FocalConfig(Frozen):
 
     def schedule(self, entry: Entry) -> OneRound:
         """Return the schedule of some agents; raises UserError where it does not fit them."""
-        players = entry.rules.num_players
+        players = entry.rules.sides
         focal = entry.find("focal", self.focal)
         background = sorted(set(entry.agents).difference(focal))
         if not background:
@@ -48,7 +48,7 @@ class FocalConfig(Frozen):
         seats = tuple(dict.fromkeys(self.seats)) or tuple(range(1, players))
         if not seats or max(seats) >= players:
             raise UserError(
-                f"expected fewer seats for a focal agent than the game's {players} players, got "
+                f"expected fewer seats for a focal agent than the game's {players} {entry.rules.opponents}, got "
                 f"{max(seats, default=0)}; leave one for the background"
             )
         matches = [

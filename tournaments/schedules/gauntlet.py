@@ -28,7 +28,7 @@ class GauntletConfig(Frozen):
             raise UserError(
                 "expected agents that are not focal, got none; add the opponents of the gauntlet to 'agents'"
             )
-        free = entry.rules.num_players - 1
+        free = entry.rules.sides - 1
         companies = combinations(others, free) if len(others) >= free else combinations_with_replacement(others, free)
         pairings = [tuple(sorted((one, *company))) for company in companies for one in focal]
         if entry.repeats:

@@ -14,11 +14,12 @@ from functools import cached_property
 from itertools import chain, combinations, combinations_with_replacement, groupby, product
 from typing import Literal
 
+from games.contract import Teams
 from games.errors import UserError
 from marl.base.schema import Frozen
-from tournaments.records.fixture import Block, Fixture, rotations, seeds_of
+from tournaments.records.fixture import Block, Fixture, by_team, rotations, seeds_of
 from tournaments.records.store import Store
-from tournaments.schedules.rounds import SEEDS_AT_A_TIME, Entry, OneRound
+from tournaments.schedules.rounds import SEEDS_AT_A_TIME, Entry, OneRound, Rules
 
 
 class RoundRobinConfig(Frozen):
@@ -39,6 +40,7 @@ class RoundRobinConfig(Frozen):
                 self_play=entry.repeats,
                 opening_moves=rules.opening_moves,
                 max_steps=rules.max_steps,
+                teams=rules.teams,
             )
         )
 
@@ -64,8 +66,9 @@ class RoundRobin:
     """Every pairing of agents on each of `seeds` seeds, in every cyclic rotation of the seats.
 
     Agents are ordered by id, so that the order of the list does not matter. With `self_play`, or with fewer agents than
-    players, an agent may hold several seats of a game; rotations with the same seating are played once. Raises
-    UserError for too few agents, players or seeds, and for an agent that is listed twice.
+    players, an agent may hold several seats of a game; rotations with the same seating are played once. With `teams`,
+    all of this is said of teams, whose seats one agent holds. Raises UserError for too few agents, players or seeds,
+    and for an agent that is listed twice.
     """
 
     def __init__(
@@ -78,28 +81,32 @@ class RoundRobin:
         self_play: bool = False,
         opening_moves: int = 0,
         max_steps: int | None = None,
+        teams: Teams = (),
     ) -> None:
         if num_players < 1 or seeds < 1:
             raise UserError(f"expected at least one player and one seed, got {num_players} players and {seeds} seeds")
+        sides = len(teams) or num_players
         self.agents = sorted(agents)
         twice = next((one for one, other in zip(self.agents, self.agents[1:], strict=False) if one == other), None)
         if twice is not None:
             raise UserError(f"expected each agent once, got '{twice}' twice; a copy of an agent is the same agent")
-        if len(agents) < min(num_players, 2):
-            raise UserError(f"expected at least {min(num_players, 2)} agents, got {len(agents)}; list more agents")
-        self.game, self.num_players = game, num_players
+        if len(agents) < min(sides, 2):
+            raise UserError(f"expected at least {min(sides, 2)} agents, got {len(agents)}; list more agents")
+        self.game, self.sides = game, sides
         self.keys = seeds_of(seed, range(seeds))
-        self._settings = (opening_moves, max_steps)
-        self._repeats = self_play or len(agents) < num_players  # whether an agent may hold several seats of a game
+        self._rules = Rules(game, num_players, seed, opening_moves, max_steps, teams)
+        self._repeats = self_play or len(agents) < sides  # whether an agent may hold several sides of a game
 
     def __len__(self) -> int:
         return len(self.keys) * self._counted(len(self.agents), frozenset())[1]
 
     def seats(self, table: Sequence[str]) -> bool:
         """Return whether agents sit down so, in the order of their seats."""
-        pairing = tuple(sorted(table))
-        known = self._known.issuperset(pairing) and len(pairing) == self.num_players
-        return known and (self._repeats or len(set(pairing)) == len(pairing)) and tuple(table) in rotations(pairing)
+        if len(table) != self._rules.num_players or (sides := by_team(table, self._rules.teams)) is None:
+            return False
+        pairing = tuple(sorted(sides))
+        known = self._known.issuperset(pairing)
+        return known and (self._repeats or len(set(pairing)) == len(pairing)) and sides in rotations(pairing)
 
     def stored(self, store: Store, retry_timeouts: bool = False) -> int:
         """Return how many of the games are stored; with `retry_timeouts`, without those of timeouts."""
@@ -126,14 +133,14 @@ class RoundRobin:
         others = [agent for agent in self.agents if agent not in apart]
 
         def first_pairing(company: tuple[str, ...]) -> list[str]:
-            free = self.num_players - len(company)
+            free = self.sides - len(company)
             if self._repeats:
                 return sorted([*company, *[min([*others[:1], *company])] * free])
             return sorted([*company, *others[:free]])
 
         found = [
             company
-            for count in range(1, self.num_players + 1)
+            for count in range(1, self.sides + 1)
             for company in combinations(sorted(apart), count)
             if self._counted(len(others), frozenset(company))[0]
         ]
@@ -141,29 +148,29 @@ class RoundRobin:
 
     def _counted(self, others: int, company: frozenset[str]) -> tuple[int, int]:
         """Return how many pairings, and how many tables, seat all of a company, and none but it and so many others."""
-        free, few = self.num_players - len(company), others + len(company)
+        free, few = self.sides - len(company), others + len(company)
         if not self._repeats:
             pairings = math.comb(others, free)
-            return pairings, pairings * self.num_players
+            return pairings, pairings * self.sides
         pairings = math.comb(few + free - 1, free) if few else 0
-        alone = (others if not company else int(len(company) == 1)) if self.num_players > 1 else 0
-        return pairings, (pairings - alone) * self.num_players + alone  # alone in all seats, every rotation is the same
+        alone = (others if not company else int(len(company) == 1)) if self.sides > 1 else 0
+        return pairings, (pairings - alone) * self.sides + alone  # alone in all seats, every rotation is the same
 
     def _blocks_with(self, company: frozenset[str], apart: frozenset[str], size: int) -> Iterator[Block]:
         """Yield the blocks of the games in which those of a company are seated, and nobody else of `apart`."""
         rounds = [self.keys[start : start + SEEDS_AT_A_TIME] for start in range(0, len(self.keys), SEEDS_AT_A_TIME)]
         pairings, tables = self._counted(len(self.agents) - len(apart), company)
         games = tables * len(self.keys) / max(1, pairings * len(rounds))
-        width = max(1, int((size / max(1, games)) ** (1 / self.num_players)))
-        free = len(company) < self.num_players
+        width = max(1, int((size / max(1, games)) ** (1 / self.sides)))
+        free = len(company) < self.sides
         members = [agent for agent in self.agents if agent in company or (free and agent not in apart)]
         groups = [members[start : start + width] for start in range(0, len(members), width)]
         seated = [members.index(agent) // width for agent in company]
         for keys in rounds:
-            for meeting in combinations_with_replacement(range(len(groups)), self.num_players):
+            for meeting in combinations_with_replacement(range(len(groups)), self.sides):
                 if all(meeting.count(k) >= seated.count(k) for k in seated):
                     yield [
-                        Fixture(self.game, table, key, *self._settings)
+                        self._rules.fixture(table, key)
                         for pairing in self._pairings(meeting, groups)
                         if company.issubset(pairing)
                         for turns in [rotations(pairing)]

@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from games.contract import Payoff
+from games.contract import Payoff, Teams
 from games.errors import UserError
 from tournaments.ratings.elo import refusal
-from tournaments.records.fixture import Block, Fixture, rotations, seeds_of
+from tournaments.records.fixture import Block, Fixture, by_seat, rotations, seeds_of
 from tournaments.records.results import Results
 from tournaments.records.store import Store
 
@@ -23,18 +23,36 @@ Pairing = tuple[str, ...]  # the ids of the agents of a match; one that sits twi
 
 @dataclass(frozen=True)
 class Rules:
-    """What all games of a tournament have in common. `seed` names the seeds of its games."""
+    """What all games of a tournament have in common. `seed` names the seeds of its games.
+
+    The agents of a table hold a seat each or, in a game of team against team, all seats of a team.
+    """
 
     game: str
     num_players: int
     seed: int = 0
     opening_moves: int = 0
     max_steps: int | None = None
+    teams: Teams = ()
+
+    @property
+    def sides(self) -> int:
+        """The number of agents at a table."""
+        return len(self.teams) or self.num_players
+
+    @property
+    def opponents(self) -> str:
+        """What they are, in a word."""
+        return "teams" if self.teams else "players"
+
+    def fixture(self, table: Sequence[str], key: int) -> Fixture:
+        """Return the game of a table on a seed."""
+        return Fixture(self.game, by_seat(table, self.teams), key, self.opening_moves, self.max_steps)
 
 
 @dataclass(frozen=True)
 class Match:
-    """Agents that play each of some seeds, given by their numbers, in every rotation of the seats."""
+    """Agents that play each of some seeds, given by their numbers, in every rotation of the seats or teams."""
 
     pairing: Pairing
     seeds: range
@@ -87,11 +105,8 @@ class Matches:
         return sum(len(block) - len(store.missing(block, retry_timeouts)) for block in self.blocks(1))
 
     def _fixtures(self, match: Match) -> Block:
-        rules, tables = self.rules, rotations(match.pairing)
-        keys = seeds_of(rules.seed, match.seeds)
-        return [
-            Fixture(rules.game, table, key, rules.opening_moves, rules.max_steps) for key in keys for table in tables
-        ]
+        tables, keys = rotations(match.pairing), seeds_of(self.rules.seed, match.seeds)
+        return [self.rules.fixture(table, key) for key in keys for table in tables]
 
 
 @dataclass(frozen=True)
@@ -154,24 +169,24 @@ class Entry:
     @property
     def repeats(self) -> bool:
         """Say whether an agent is paired with itself, too."""
-        return self.rules.num_players == 2 and self.payoff != "zero_sum"
+        return self.rules.sides == 2 and self.payoff != "zero_sum"
 
     def require_two(self, kind: str) -> None:
-        """Raise UserError where a schedule needs games of two players that get Elo."""
-        if self.rules.num_players != 2:
+        """Raise UserError where a schedule needs games of two players, or two teams, that get Elo."""
+        if self.rules.sides != 2:
             raise UserError(
-                f"expected a game of two players for the schedule '{kind}', got {self.rules.num_players}; take "
-                "round_robin, gauntlet, focal or active"
+                f"expected a game of two {self.rules.opponents} for the schedule '{kind}', got {self.rules.sides}; "
+                "take round_robin, gauntlet, focal or active"
             )
         self.require_elo(kind)
 
     def require_elo(self, kind: str) -> None:
         """Raise UserError where a schedule needs games that get Elo."""
-        if refusal(self.rules.num_players, self.payoff) is not None:
+        if refusal(self.rules.sides, self.payoff) is not None:
             raise UserError(
                 f"expected a game that gets Elo for the schedule '{kind}', which asks who is stronger, got one of "
-                f"{self.rules.num_players} players whose payoffs are '{self.payoff}'; take round_robin, gauntlet or "
-                "focal"
+                f"{self.rules.sides} {self.rules.opponents} whose payoffs are '{self.payoff}'; take round_robin, "
+                "gauntlet or focal"
             )
 
 

@@ -25,6 +25,7 @@ FRAMES = [
         "repeat_first",
         "mastermind",
         "battle",
+        "tag",
         "matrix(game=climbing)",
         "matrix(game=chicken, memory=true, steps=3)",
     ),

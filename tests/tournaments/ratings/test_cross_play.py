@@ -12,8 +12,8 @@ from tournaments.ratings.cross_play import (
     cross_play,
     families_of,
     narrowed,
+    partnerships,
     team_returns,
-    teams,
     with_strangers,
 )
 from tournaments.ratings.table import Table
@@ -148,7 +148,7 @@ def families():
 
 
 def test_families_meet_in_cross_play():
-    found = teams(*families())
+    found = partnerships(*families())
     first, second = found.families
     assert first.name == "runs/x/members/seed-*" and first.agents == ("m0", "m1", "m2")
     assert first.found.gap.tolist() == [0, 0, 0] and first.self_play == 1
@@ -162,7 +162,7 @@ def test_families_meet_in_cross_play():
 
 
 def test_conventions_are_who_plays_well_together():
-    found = teams(*families())
+    found = partnerships(*families())
     assert found.convention.tolist() == [0, 0, 0, 1, 1, 2]
     assert found.to_json()["conventions"] == [["m0", "m1", "m2"], ["m3", "m4"], ["m5"]]
     assert conventions(np.full((4, 4), 0.3)).tolist() == [0, 0, 0, 0]  # nobody loses anything
@@ -171,7 +171,7 @@ def test_conventions_are_who_plays_well_together():
 def test_a_family_of_one_agent_has_no_interval():
     """Trap: an interval over games says nothing of other training seeds."""
     paid, _ = families()
-    found = teams(paid, ["alone", "x", "x", "x", "y", "y"])
+    found = partnerships(paid, ["alone", "x", "x", "x", "y", "y"])
     assert found.families[0].found is None
     meeting = next(each for each in found.meetings if each.families == ("alone", "x"))
     assert np.isnan(meeting.low) and meeting.teams == 3
@@ -180,7 +180,7 @@ def test_a_family_of_one_agent_has_no_interval():
 
 def test_two_agents_of_a_family_have_no_interval():
     """Trap: resamples of two have both or one alone, so that they would all be alike."""
-    found = teams(families()[0], ["x", "x", "y", "y", "y", "y"]).families[0].found
+    found = partnerships(families()[0], ["x", "x", "y", "y", "y", "y"]).families[0].found
     assert found.gap[0] == 0 and np.isnan(found.gap[1:]).all()
 
 

@@ -187,6 +187,26 @@ class TestDerivatives:
         for one, other in zip(vars(whole).values(), vars(_Likelihood.make(of).moments(x)).values(), strict=True):
             assert_allclose(one, other)
 
+    @pytest.mark.parametrize("one_sided", [False, True])
+    def test_ratings_by_blocks_are_those_of_all_rankings_at_once(self, monkeypatch, one_sided):
+        """With ties, copies, forfeits and several games of a ranking; with an agent that always loses, by cores."""
+        log = mixed_log(np.random.default_rng(0))
+        if one_sided:
+            log += [Result(("A", "B", "C", "Z"), (3.0, float(k % 3), 1.0, -1.0), k) for k in range(9)]
+        results, whole = Results.of(log), rate(Results.of(log))
+        monkeypatch.setattr("tournaments.ratings.plackett_luce._BLOCK", 4 * 5 * 16)
+        fitted, at_once = fit(*rankings(results)), len(rankings(results)[0].seats)
+        blocks = list(fitted.of.blocks())
+        assert len(blocks) == -(-at_once // 5) > 3 and sum(len(some.seats) for _, some in blocks) == at_once
+        by_blocks = rate(results)
+        assert by_blocks.agents == whole.agents and by_blocks.draw_rate == pytest.approx(whole.draw_rate)
+        for name in ("elo", "difference_se", "difference_seeds", "part"):
+            assert_allclose(getattr(by_blocks, name), getattr(whole, name), rtol=1e-7, atol=1e-7)
+        for one, other in zip(by_blocks.ratings, whole.ratings, strict=True):
+            assert (one.agent, one.games, one.rank) == (other.agent, other.games, other.rank)
+            assert_allclose([one.ci95, one.score], [other.ci95, other.score], rtol=1e-7)
+        assert_allclose([s.ci95 for s in by_blocks.seats], [s.ci95 for s in whole.seats], rtol=1e-7)
+
     def test_the_classes_of_cores_divide_the_information(self):
         """Within cores and between them it is the whole: of one core within alone, of single agents between alone."""
         of, _ = rankings(Results.of(mixed_log(np.random.default_rng(0))))

@@ -128,7 +128,7 @@ class LeagueHistory(History[LeagueConfig]):
     def _no_elo(self) -> str | None:
         """Why the game gets no Elo; None if it does."""
         facts = self._from_store(Facts.of)
-        return refusal(facts.num_players, facts.payoff) if facts else None
+        return refusal(facts.sides, facts.payoff) if facts else None
 
     @cached_property
     def _elo(self) -> Mapping[str, Sequence[float]]:
