@@ -237,6 +237,20 @@ class Spec:
         """How many are opposed to each other: the number of teams, or else of players."""
         return len(self.teams) or self.num_players
 
+    @cached_property
+    def side_of(self) -> NDArray[np.int64]:
+        """The side of each player [N]: the number of its team, or its own without teams."""
+        side = np.arange(self.num_players)
+        for number, team in enumerate(self.teams):
+            side[list(team)] = number
+        return side
+
+    def by_side(self, paid: NDArray[Any]) -> NDArray[Any]:
+        """Return what each side is paid [..., S], the sum of its players' [..., N]."""
+        if not self.teams:
+            return paid
+        return np.stack([paid[..., list(team)].sum(-1) for team in self.teams], -1)
+
     @property
     def num_actions(self) -> int:
         """Width of the action mask: 0 for continuous actions."""

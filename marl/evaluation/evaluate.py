@@ -1,4 +1,7 @@
-"""Evaluation: an agent's return in each seat, against fixed opponents, over a fixed number of episodes."""
+"""Evaluation: an agent's return in each seat, against fixed opponents, over a fixed number of episodes.
+
+In a game of team against team the agent holds all seats of a team.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -51,8 +54,9 @@ def evaluate_entrant(
 ) -> Evaluation:
     """Play the episodes of `seeds` seeds and return the agent's mean returns.
 
-    With an opponent, each seed is played from every seat, and the opponent holds all other seats; with `against` None
-    the agent holds all seats. The first `opening_moves` steps are random, the same for all episodes of a seed. An
+    With an opponent, each seed is played from every seat, and the opponent holds all other seats; in a game of team
+    against team, from every team, and the opponent holds the other teams. With `against` None the agent holds all
+    seats. The first `opening_moves` steps are random, the same for all episodes of a seed. An
     episode is cut after `max_steps` (by default `most_steps` of the game). Raises RunFailed for an agent that fails or
     moves illegally.
     """
@@ -85,12 +89,11 @@ def _play(
     opening_moves: int,
     max_steps: int | None,
 ) -> tuple[list[Episode], Floats]:
-    """Play every seed from every seat; return the episodes, and the agent's returns [S, N] by its seat."""
-    num_players = venv.spec.num_players
+    """Play every seed from every side; return the episodes, and the agent's returns [S, N] by its seat."""
+    num_players, side_of = venv.spec.num_players, venv.spec.side_of
     roster = [agent, against] if against else [agent]
-    rotations = num_players if against else 1
-    rotation, player = np.arange(rotations)[:, None], np.arange(num_players)[None, :]
-    seatings = np.where(player == rotation, 0, 1) if against else np.zeros((1, num_players), np.int64)
+    rotations = venv.spec.sides if against else 1
+    seatings = np.where(side_of == np.arange(rotations)[:, None], 0, 1 if against else 0)
     streams = np.array([entrant.stream(key) for entrant in roster], np.uint64)
     played = sorted(
         play_episodes(
@@ -105,5 +108,5 @@ def _play(
         key=lambda episode: episode.index,
     )
     returns = np.stack([episode.returns for episode in played]).reshape(seeds, rotations, num_players)
-    own = returns[:, np.arange(num_players), np.arange(num_players)] if against else returns[:, 0]
+    own = returns[:, side_of, np.arange(num_players)] if against else returns[:, 0]
     return played, own

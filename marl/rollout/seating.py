@@ -1,7 +1,8 @@
 """Seating: the roster entry that holds each player, in every environment.
 
 A learner says which of its own actors holds each player (`Learner.seating`). In a share of the episodes an opponent
-takes all seats but one. Whether it does, which seat the learner keeps, and which opponent it is are drawn when the
+takes all seats but one, or, in a game of team against team, but those of one team. Whether it does, which seat the
+learner keeps, and which opponent it is are drawn when the
 episode opens, from the episode's seed alone: they do not depend on the number of environments or of workers, or on what
 was played before.
 """
@@ -37,16 +38,17 @@ class Draw:
     weights: Floats  # [N, K] of the opponents, by the seat that the learner keeps; a row need not sum to 1
     share: float  # the probability that an opponent plays
     leaders: Sequence[int]  # the learner's actors that keep a seat
+    side_of: NDArray[np.int64]  # [N] the side of each player: who keeps a seat keeps those of its side
 
     def seat(self, own: Seating, seeds: Keys) -> Seating:
         """Return the seating [E, N] of the episodes with these seeds [E]; `own` [E, N] is that without opponents.
 
-        The learner keeps one of the seats that its leaders hold, each with the same probability.
+        The learner keeps one of the seats that its leaders hold, each with the same probability, and all of its side.
         """
         takes_part, keeps, which = keys.streams(seeds, "opponents take part", "the learner's seat", "opponent").T
         kept = keys.choose(keeps, np.isin(own, self.leaders))
         opponent = self.first + keys.draw(which, self.weights[kept])
-        taken = (keys.uniform(takes_part) < self.share)[:, None] & (np.arange(own.shape[1]) != kept[:, None])
+        taken = (keys.uniform(takes_part) < self.share)[:, None] & (self.side_of != self.side_of[kept][:, None])
         return np.where(taken, opponent[:, None], own)
 
 

@@ -180,7 +180,7 @@ class Opponents:
             return by_turns(own, leaders, actors, len(self.present), self._config.share), None
         if self.present:
             weights = np.stack([each.weights for each in self.present], axis=1)
-            self._draw = Draw(actors, weights, self._config.share, leaders)
+            self._draw = Draw(actors, weights, self._config.share, leaders, self._spec.side_of)
         self._count()
         return own, self._draw
 
@@ -211,15 +211,17 @@ class Opponents:
     def _results(self, ended: Ended) -> tuple[Any, Any, Any]:
         """Return the opponent, the learner's return and its score [K'] of the episodes in which there was an opponent.
 
-        It wins where it is paid more than the mean of the others, by more than rounding makes up.
+        It wins where its side is paid more than the mean of the others, by more than rounding makes up.
         """
         assert self._draw is not None
         against = ended.seating.max(1) - self._draw.first  # the opponents are the last of the roster
         rows = np.flatnonzero(against >= 0)
-        returns = ended.returns[rows]
-        own = returns[np.arange(len(rows)), (ended.seating[rows] < self._draw.first).argmax(1)]
-        lead = own - (returns.sum(1) - own) / (self._spec.num_players - 1 or 1)
-        bound = ended.rounding[rows] + rounding.of_sums(self._spec, 1) * ended.length[rows]
+        returns, spec = self._spec.by_side(ended.returns[rows]), self._spec
+        kept = (ended.seating[rows] < self._draw.first).argmax(1)
+        own = returns[np.arange(len(rows)), spec.side_of[kept]]
+        lead = own - (returns.sum(1) - own) / (spec.sides - 1 or 1)
+        largest = max(map(len, spec.teams), default=1)
+        bound = (ended.rounding[rows] + rounding.of_sums(spec, 1) * ended.length[rows]) * largest
         return against[rows], own, (1 + rounding.sign(lead, bound)) / 2
 
     def settle(self) -> list[dict[str, Any]] | None:

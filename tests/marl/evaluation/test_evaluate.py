@@ -43,6 +43,15 @@ def test_returns_are_the_agents_own_by_seat():
     assert evaluate_entrant(venv, COOPERATE, DEFECT, seeds=4, key=1).return_mean == [-1.0, 1.0]
 
 
+def test_of_team_against_team_the_agent_holds_a_team():
+    """At tag the chasers who stand still catch nobody: who does so is paid -1 a seat, and 3 as the runner."""
+    found = evaluate_entrant(make("tag(chasers=3, turns=4)", 2), COOPERATE, COOPERATE, seeds=5, key=1)
+    assert found.episodes == 10 and found.return_mean == [-1.0, -1.0, -1.0, 3.0]
+    hunter = load_entrant("uct(simulations=20)", make("tag(chasers=3, turns=4)", 1).spec)
+    caught = evaluate_entrant(make("tag(chasers=3, turns=4)", 2), hunter, COOPERATE, seeds=5, key=1)
+    assert caught.return_mean[0] == caught.return_mean[1] == caught.return_mean[2] > -1.0  # paid alike, as a team
+
+
 @pytest.mark.parametrize(
     "returns, half",
     [

@@ -19,7 +19,7 @@ SEEDS = fold(5, np.arange(20_000))
 GAME = "tests.games.quits:Quits"
 QUITS = make(GAME, 1).spec
 SHORT, LONG = "always_defect", "always_cooperate"  # they play 2 moves and 40
-EVEN = Draw(1, np.ones((2, 2)), 1.0, (0,))
+EVEN = Draw(1, np.ones((2, 2)), 1.0, (0,), np.arange(2))
 LENGTH = 22  # steps of a rollout
 
 
@@ -29,7 +29,9 @@ def near(found: float, expected: float) -> bool:
 
 
 def test_the_opponent_is_drawn_by_the_number_that_the_seed_names():
-    seating = Draw(1, np.tile([1.0, 3.0, 0.0, 4.0], (2, 1)), 1.0, (0,)).seat(self_play(len(SEEDS), 2), SEEDS)
+    seating = Draw(1, np.tile([1.0, 3.0, 0.0, 4.0], (2, 1)), 1.0, (0,), np.arange(2)).seat(
+        self_play(len(SEEDS), 2), SEEDS
+    )
     u = uniform(fold(SEEDS, 2_838_637_311))  # the CRC-32 of "opponent"
     expected = 1 + np.searchsorted([1 / 8, 4 / 8, 4 / 8, 1.0], u, side="right")
     assert np.array_equal(seating.max(1), expected)
@@ -40,7 +42,9 @@ def test_the_opponent_is_drawn_by_the_number_that_the_seed_names():
 def test_share_seats_and_weights(players, share):
     """The share is of episodes; the learner keeps one seat, and one opponent has all others; nothing is correlated."""
     weights = np.array([2.0, 1.0, 5.0])
-    seating = Draw(1, np.tile(weights, (players, 1)), share, (0,)).seat(self_play(len(SEEDS), players), SEEDS)
+    seating = Draw(1, np.tile(weights, (players, 1)), share, (0,), np.arange(players)).seat(
+        self_play(len(SEEDS), players), SEEDS
+    )
     if players == 1:
         assert not seating.any()
         return
@@ -57,22 +61,31 @@ def test_weights_by_the_seat_that_the_learner_keeps():
     """An opponent of weight 0 in a seat is never met there; without weights by seat all is drawn as before."""
     weights = np.array([[1.0, 3.0, 0.0], [0.0, 2.0, 6.0]])
     own = self_play(len(SEEDS), 2)
-    seating = Draw(1, weights, 1.0, (0,)).seat(own, SEEDS)
+    seating = Draw(1, weights, 1.0, (0,), np.arange(2)).seat(own, SEEDS)
     for seat, shares in enumerate(weights / weights.sum(1, keepdims=True)):
         kept = seating[:, seat] == 0
         found = [(seating[kept].max(1) == entry).mean() for entry in (1, 2, 3)]
         assert near(kept.mean(), 0.5) and np.abs(found - shares).max() < 0.02
         assert np.array_equal(np.array(found) == 0, shares == 0)
-        plain = Draw(1, np.tile(weights[seat], (2, 1)), 1.0, (0,)).seat(own, SEEDS)
+        plain = Draw(1, np.tile(weights[seat], (2, 1)), 1.0, (0,), np.arange(2)).seat(own, SEEDS)
         assert np.array_equal(plain[kept], seating[kept])
+
+
+def test_a_team_is_kept_or_taken_whole():
+    """Three against one: who keeps a seat keeps its team, so the team of three is kept three times as often."""
+    side_of = np.array([0, 1, 0, 0])
+    seating = Draw(1, np.ones((4, 1)), 1.0, (0,), side_of).seat(self_play(len(SEEDS), 4), SEEDS)
+    kept_by = (seating == 0).astype(int)
+    assert {tuple(row) for row in kept_by.tolist()} == {(1, 0, 1, 1), (0, 1, 0, 0)}
+    assert near(kept_by[:, 0].mean(), 0.75)
 
 
 def test_only_leaders_keep_seats_each_as_often():
     """Past selves keep none; two learners at one table keep theirs by halves."""
     own = np.tile([[0, 1], [2, 0]], (len(SEEDS) // 2, 1))
-    seating = Draw(3, np.ones((2, 1)), 1.0, (0,)).seat(own, SEEDS)
+    seating = Draw(3, np.ones((2, 1)), 1.0, (0,), np.arange(2)).seat(own, SEEDS)
     assert seating[:2].tolist() == [[0, 3], [3, 0]]
-    seating = Draw(3, np.ones((2, 1)), 1.0, (0, 1, 2)).seat(own, SEEDS)
+    seating = Draw(3, np.ones((2, 1)), 1.0, (0, 1, 2), np.arange(2)).seat(own, SEEDS)
     assert ((seating == 3).sum(1) == 1).all() and near((seating[:, 0] == 3).mean(), 0.5)
 
 

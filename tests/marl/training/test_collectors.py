@@ -46,7 +46,7 @@ TINY = {
 }
 
 RANDOM = [load_entrant("random", make(GAME, 1).spec)]
-DRAW = Draw(1, np.ones((2, 1)), 0.4, (0,))
+DRAW = Draw(1, np.ones((2, 1)), 0.4, (0,), np.arange(2))
 
 
 def config(**changes) -> TrainConfig:

@@ -163,6 +163,25 @@ def test_results_are_of_the_learners_seat_and_allow_for_rounding():
     assert own.tolist() == [1.0, -1.0, 1e-9, 0.5] and score.tolist() == [1.0, 0.0, 0.5, 1.0]
 
 
+def test_results_of_team_against_team_are_those_of_the_teams():
+    """The learner holds a team, which is paid the sum of its members' payments, and wins by that sum."""
+    tag = make("tag", 1).spec
+    opponents = Opponents(
+        OpponentsConfig(share=1.0), tag, [Opponent(load_entrant("random", tag), np.ones(3), "a")], None
+    )
+    own, draw = opponents.begin(self_play(200, 3), [0], 1)
+    seating = draw.seat(own, np.arange(200, dtype=np.uint64))
+    assert {tuple(row) for row in seating.tolist()} == {(0, 0, 1), (1, 1, 0)}
+    ended = Ended(
+        seating=np.array([[0, 0, 1], [1, 1, 0]]),
+        returns=np.array([[1.0, -0.5, -0.5], [1.0, 1.0, -2.0]]),
+        rounding=np.zeros(2),
+        length=np.full(2, 5),
+    )
+    _, own_return, score = opponents._results(ended)
+    assert own_return.tolist() == [0.5, -2.0] and score.tolist() == [1.0, 0.0]
+
+
 def test_metrics_name_each_opponent(run):
     logged = lines(run / "metrics.jsonl")
     for name in ("random", "past"):

@@ -80,7 +80,7 @@ def recordings(game, roster, lengths, share=0.0, num_envs=4):
     """Return the trajectories of so many steps each, by a learner and opponents that sit in a share of the episodes."""
     venv = make(game, num_envs)
     players = venv.spec.num_players
-    draw = Draw(1, np.ones((players, len(roster) - 1)), share, [0]) if len(roster) > 1 else None
+    draw = Draw(1, np.ones((players, len(roster) - 1)), share, [0], np.arange(players)) if len(roster) > 1 else None
     how = beginning(3, self_play(num_envs, players), len(roster), draw)
     carry = how.carry(venv, roster)
     for length in lengths:
