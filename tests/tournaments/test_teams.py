@@ -249,7 +249,7 @@ def test_a_tournament_of_tag(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tag.yaml").write_text(f"game: {TAG}\nagents: [random, constant]\nseeds: 3\nworkers: 1\n")
     assert marl("tournament", "run", "tag.yaml", "--run-dir", "t") == 0
-    assert "An agent holds all seats of a team, which is paid their sum: team 0 has seats 0, 1 and 2" in (
+    assert "and a team is paid the sum of what its players are: team 0 has seats 0, 1 and 2" in (
         capsys.readouterr().out
     )
     with stored(tmp_path / "t") as store:
