@@ -180,15 +180,13 @@ class Spec:
             raise UserError(f"expected return_bounds of '{self.name}' as (lowest, highest), got {self.return_bounds}")
 
     def _check_teams(self) -> None:
-        if not self.teams:
-            return
-        if self.payoff == "team":
-            raise UserError(f"expected no teams of '{self.name}', which pays all players as one team, got {self.teams}")
         try:
             teams = tuple(tuple(map(index, team)) for team in self.teams)
         except TypeError:
-            teams = ()
-        if len(teams) < 2 or () in teams or sorted(chain(*teams)) != list(range(self.num_players)):
+            teams = ((),)
+        if teams and self.payoff == "team":
+            raise UserError(f"expected no teams of '{self.name}', which pays all players as one team, got {self.teams}")
+        if teams and (len(teams) < 2 or () in teams or sorted(chain(*teams)) != [*range(self.num_players)]):
             raise UserError(
                 f"expected teams of '{self.name}' as two or more groups in which each of its players 0 to "
                 f"{self.num_players - 1} is once, such as ((0, 2), (1, 3)), got {self.teams!r}"

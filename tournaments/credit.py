@@ -167,8 +167,10 @@ def _team(config: CreditConfig, spec: Spec) -> tuple[int, ...]:
         if isinstance(config.team, str):
             number = int(config.team.removeprefix(OF_GAME))
             if number >= len(spec.teams):
-                has = f"teams 0 to {len(spec.teams) - 1}" if spec.teams else "no teams"
-                raise UserError(f"expected a team of '{config.game}', which has {has}, got '{config.team}'; name seats")
+                has, use = "no teams", "name seats"
+                if spec.teams:
+                    has, use = f"teams 0 to {len(spec.teams) - 1}", "name one of these, or seats"
+                raise UserError(f"expected a team of '{config.game}', which has {has}, got '{config.team}'; {use}")
             team = spec.teams[number]
         elif spec.teams and spec.payoff == "zero_sum" and not config.team:
             raise UserError(

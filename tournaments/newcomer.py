@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from games.contract import Spec
+from games.contract import Spec, Teams
 from games.errors import UserError
 from games.registry import from_file, make
 from marl.agents.entrants import Identity
@@ -22,6 +22,7 @@ from tournaments.playing.match import dismiss, play
 from tournaments.ratings.elo import refusal
 from tournaments.ratings.table import Reader
 from tournaments.records import provenance
+from tournaments.records.facts import Facts
 from tournaments.records.fixture import Fixture, seeds_of
 from tournaments.records.played import StoredAgent
 from tournaments.records.results import Results
@@ -54,8 +55,9 @@ def place(
 
     Who meets it follows from the games of the others in the store, so that this goes on after a kill as it was. In
     games without Elo it plays all seeds against all others. Raises UserError, with nothing written, for a store without
-    games or without its config, for an agent that is there under another name, for one that fails against itself, and
-    where the store's game is code that is not `trusted`. Agents that are code are left out unless they are trusted.
+    games or without its config, for an agent that is there under another name, for one that fails against itself, where
+    the game has other teams than the store's games, and where it is code that is not `trusted`. Agents that are code
+    are left out unless they are trusted.
     """
     with stored(store) as opened:
         folder = opened.path.parent
@@ -70,6 +72,7 @@ def place(
         if config.game not in trusted:
             from_file(config.game, f"if you trust it, type it yourself: --trust {shlex.quote(config.game)}")
         spec = make(config.game, 1).spec
+        _refuse_other_teams(opened, spec, folder)
         newcomer = _newcomer(reference, spec)
         others = _others(opened, newcomer, spec, console, {*trusted, newcomer.reference})
     _try(config, newcomer, spec)
@@ -89,6 +92,21 @@ def config_of(folder: Path) -> TournamentConfig:
         what = absent(path, "`marl tournament run` writes it")
         raise UserError(f"expected the folder of a tournament, got '{folder}': its config.yaml {what}")
     return load(TournamentConfig, path, record=True)
+
+
+def _refuse_other_teams(store: Store, spec: Spec, folder: Path) -> None:
+    """Raise UserError where the store's games have other teams than the game now: the newcomer's would not count."""
+    then, now = Facts.of(store).teams, spec.teams
+    if then != now:
+        command = shlex.join(["marl", "tournament", "run", str(folder / "config.yaml"), "--run-dir", str(folder)])
+        raise UserError(
+            f"expected games of '{spec.name}' with {_teams(now)}, got those of '{folder}' with {_teams(then)}; play "
+            f"its tournament again: {command}"
+        )
+
+
+def _teams(teams: Teams) -> str:
+    return f"the teams {', '.join(map(str, teams))}" if teams else "no teams"
 
 
 def _newcomer(reference: str, spec: Spec) -> Identity:

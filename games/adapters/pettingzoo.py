@@ -20,10 +20,10 @@ PettingZoo's own loop: in the Parallel API the rewards given for it, in AEC what
 that loop, and `marl games check` compares the returns.
 
 PettingZoo does not declare payoffs. An environment may declare its own in `metadata["payoff"]`; PettingZoo's own and
-MPE's are zero-sum or a team where a table below or `local_ratio=0` says so; all others count as general-sum. So it is
-with teams: `metadata["teams"]` lists the agents of each, and those of MPE and MAgent2 are known. The conformance
-kit (games/check.py) finds wrong payoffs. Hidden information and chance are not declared either: they
-are assumed, except for the games of a table below.
+MPE's are zero-sum or a team where a table below or `local_ratio=0` says so; all others count as general-sum. Teams
+are not declared either: `metadata["teams"]` may list the agents of each, and those of MPE and MAgent2 are known. The
+conformance kit (games/check.py) finds wrong payoffs. Hidden information and chance are assumed, except for the games
+of a table below.
 """
 
 import importlib

@@ -111,7 +111,7 @@ def is_record(info: ValidationInfo) -> bool:
 
 Schema = TypeVar("Schema", bound=BaseModel)
 Config = TypeVar("Config", bound=WholeConfig)
-_GIVEN = object()
+_NO_DEFAULT = object()  # equal to no JSON data
 LARGEST = 3.4e38  # number with a fraction: torch computes in float32
 # Numbers of things that are computed at once or kept in memory: libraries count them in 32 bits.
 Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -335,8 +335,8 @@ def _distinct(value: Any, field: FieldInfo, settings: Callable[[str], type[BaseM
 
 
 def _default_of(field: FieldInfo) -> Any:
-    """Return a field's default as JSON data; of one that must be given, what no data is."""
-    return _GIVEN if field.is_required() else to_jsonable_python(field.get_default(call_default_factory=True))
+    """Return a field's default as JSON data, or _NO_DEFAULT."""
+    return _NO_DEFAULT if field.is_required() else to_jsonable_python(field.get_default(call_default_factory=True))
 
 
 def _marks(field: FieldInfo) -> Iterator[Any]:

@@ -72,11 +72,12 @@ def test_what_a_spec_says_of_teams():
     spec = replace(four, teams=[[0, 2], np.array([1, 3])])
     assert spec.teams == ((0, 2), (1, 3)) and spec.sides == 2 and spec == replace(spec)
     assert json.loads(json.dumps(spec.to_json()))["teams"] == [[0, 2], [1, 3]]
+    assert replace(four, teams=np.array([[0, 2], [1, 3]])) == spec and replace(four, teams=[]) == four
 
 
 @pytest.mark.parametrize(
     "teams",
-    [((0, 1, 2, 3),), ((0, 1), (2,)), ((0, 1), (1, 2, 3)), ((0, 1), (2, 3, 4)), ((0, 1), (2, 3), ()), (0, 1), 5],
+    [((0, 1, 2, 3),), ((0, 1), (2,)), ((0, 1), (1, 2, 3)), ((0, 1), (2, 3, 4)), ((0, 1), (2, 3), ()), (0, 1), 5, None],
 )
 def test_teams_that_do_not_divide_the_players_are_refused(teams):
     with pytest.raises(UserError, match=r"^expected teams of 'nim' as two or more groups [^\n]+, got [^\n]+$"):

@@ -70,7 +70,7 @@ def test_more_than_eight_members_play_a_sample_of_coalitions(tmp_path):
         ({"team": (0, 3)}, "expected a team of seats 0 to 2 of .*, got seat 3; name seats that the game has"),
         ({"team": (1, 1)}, "expected each seat of a team once, got 1, 1"),
         ({"team": "team:0"}, "expected a team of .*, which has no teams, got 'team:0'; name seats"),
-        ({"game": "tag", "team": "team:2"}, "expected a team of 'tag', which has teams 0 to 1, got 'team:2'"),
+        ({"game": "tag", "team": "team:2"}, "expected a team of 'tag', which has teams 0 to 1, got 'team:2'; name one of these"),
         ({"game": "tag", "team": (3,)}, "expected a team of seats 0 to 2 of 'tag', got seat 3"),
         ({"game": "tag"}, "expected a team of 'tag', whose players together gain nothing, got none; name one, such as"),
         ({"agents": (VOTER, VOTER)}, "expected one agent for all seats or 3, one for each, got 2"),

@@ -14,7 +14,7 @@ from tournaments.ratings.elo import rate
 from tournaments.records.fixture import Fixture, by_seat, by_team
 from tournaments.records.played import Failure, PlayedGame
 from tournaments.records.results import Results
-from tournaments.records.store import Store, stored
+from tournaments.records.store import STORE, Store, stored
 from tournaments.reports.report import write_report
 from tournaments.reports.summary import summarize
 from tournaments.schedules.active import ActiveConfig
@@ -249,7 +249,7 @@ def test_a_tournament_of_tag(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tag.yaml").write_text(f"game: {TAG}\nagents: [random, constant]\nseeds: 3\nworkers: 1\n")
     assert marl("tournament", "run", "tag.yaml", "--run-dir", "t") == 0
-    assert "An agent holds all seats of a team, which is paid their sum: team 0 has seats 0, 1 and 2" in (
+    assert "and a team is paid the sum of what its players are: team 0 has seats 0, 1 and 2" in (
         capsys.readouterr().out
     )
     with stored(tmp_path / "t") as store:
@@ -261,3 +261,20 @@ def test_a_tournament_of_tag(tmp_path, capsys, monkeypatch):
     assert marl("tournament", "rate", "t", "--json") == 0
     data = json.loads(capsys.readouterr().out)
     assert len(data["ratings"]) == 3 and data["teams"] == [[0, 1, 2], [3]] and "seat_advantage" in data
+
+
+def test_a_newcomer_of_a_store_without_teams_is_refused(tmp_path, capsys, monkeypatch):
+    """Trap: its games seated teams, in a store whose games are rated by seat, and none of them counted."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tag.yaml").write_text(f"game: {TAG}\nagents: [random, constant]\nseeds: 1\nworkers: 1\n")
+    assert marl("tournament", "run", "tag.yaml", "--run-dir", "t") == 0
+    with Store(tmp_path / "t" / STORE, create=True) as store:
+        of = store.get("spec")
+        store.set("spec", {name: value for name, value in of.items() if name != "teams"})
+    before = (tmp_path / "t" / STORE).read_bytes()
+    assert marl("tournament", "add", "t", "constant(action=1)", "--seeds", "1") == 2
+    said = capsys.readouterr().err
+    assert "with the teams (0, 1, 2), (3,), got those of 't' with no teams; play its tournament again: marl" in said
+    assert (tmp_path / "t" / STORE).read_bytes() == before
+    assert marl("tournament", "run", "t/config.yaml", "--run-dir", "t") == 0
+    assert marl("tournament", "add", "t", "constant(action=1)", "--seeds", "1") == 0

@@ -191,8 +191,7 @@ def _unit_line(summary: Summary, table: Matchups) -> str:
 
 def sections_of(summary: Summary, folder: Path) -> list[Section]:
     """Return the sections beyond the leaderboard and its tables; what else `folder` has is among them."""
-    teams = summary.partnerships if summary.payoff_rule == "team" else None
-    responses = responses_section(folder, teams)
+    responses = responses_section(folder, summary.partnerships if summary.payoff_rule == "team" else None)
     found = schedule_section(folder), metagame_section(summary), responses, team_section(summary)
     return [section for some in found for section in some]
 
@@ -217,7 +216,7 @@ def _teams_line(summary: Summary) -> str:
     teams = "; ".join(
         f"team {k} has seat{'s' * (len(team) > 1)} {_counted(team)}" for k, team in enumerate(summary.teams)
     )
-    return f"An agent holds all seats of a team, which is paid their sum: {teams}."
+    return f"An agent holds all seats of a team, and a team is paid the sum of what its players are: {teams}."
 
 
 def _counted(numbers: Sequence[int]) -> str:

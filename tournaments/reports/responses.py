@@ -17,11 +17,11 @@ Search = Mapping[str, Any]  # what a search for a response found, as JSON data
 TITLES = ("agent", "earns with itself", "its response earns", "gain", "gain by seat", "trained by")
 
 
-def responses_section(folder: Path, teams: Partnerships | None = None) -> list[Section]:
+def responses_section(folder: Path, partnerships: Partnerships | None = None) -> list[Section]:
     """Return a section with what responses gain, which a tournament's folder has; none where none was trained.
 
-    With `teams`, of a team game of two, it says how near each agent is to the best partner of those that were answered.
-    Raises UserError for a file that `marl tournament best-response` does not write.
+    With `partnerships`, of a team game of two, it says how near each agent is to the best partner of those that were
+    answered. Raises UserError for a file that `marl tournament best-response` does not write.
     """
     found = searches_in(folder)
     if not found:
@@ -40,21 +40,23 @@ def responses_section(folder: Path, teams: Partnerships | None = None) -> list[S
     try:
         bounds = [bound(searches) for searches in found.values()]
         tables = [Table(list(TITLES), [row_of(each) for each in bounds])]
-        tables += [] if teams is None else [_proximity(bounds, teams)]
+        tables += [] if partnerships is None else [_proximity(bounds, partnerships)]
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(folder) from error
     return [Section("trained-responses", "Trained best responses", [text], tables)]
 
 
-def _proximity(bounds: Iterable[Search], teams: Partnerships) -> Table:
+def _proximity(bounds: Iterable[Search], partnerships: Partnerships) -> Table:
     """Return BR-Prox of each agent with those that were answered, the agent itself left out."""
     earned = {str(each["agent"]): float(each["earned"]["mean"]) for each in bounds}
-    answered = [agent for agent in teams.agents if agent in earned]
-    proximity = best_response_proximity(teams.returns, np.array([earned.get(name, np.nan) for name in teams.agents]))
+    answered = [agent for agent in partnerships.agents if agent in earned]
+    proximity = best_response_proximity(
+        partnerships.returns, np.array([earned.get(name, np.nan) for name in partnerships.agents])
+    )
     rows = []
-    for k, agent in enumerate(teams.agents[:MOST_SHOWN]):
+    for k, agent in enumerate(partnerships.agents[:MOST_SHOWN]):
         others = [name for name in answered if name != agent]
-        shares = [float(proximity[k, teams.agents.index(name)]) for name in others]
+        shares = [float(proximity[k, partnerships.agents.index(name)]) for name in others]
         known = [(share, name) for share, name in zip(shares, others, strict=True) if np.isfinite(share)]
         least = min(known, default=None)
         rows.append(

@@ -21,13 +21,13 @@ def team_lines(summary: Summary) -> Iterator[str]:
 
 def team_section(summary: Summary) -> Iterator[Section]:
     """Yield the section of a report; none where no teams of two were formed."""
-    teams = summary.partnerships
-    if teams is None:
+    found = summary.partnerships
+    if found is None:
         return
-    meetings = [_meeting_row(meeting) for meeting in teams.meetings if meeting.families[0] != meeting.families[1]]
+    meetings = [_meeting_row(meeting) for meeting in found.meetings if meeting.families[0] != meeting.families[1]]
     tables = [
-        Table(["family", "agents", "self-play", "cross-play", "gap"], [_family_row(one) for one in teams.families]),
-        Table(["agent", "worst partner", "team return", "convention"], _agent_rows(teams), _conventions(teams)),
+        Table(["family", "agents", "self-play", "cross-play", "gap"], [_family_row(one) for one in found.families]),
+        Table(["agent", "worst partner", "team return", "convention"], _agent_rows(found), _conventions(found)),
     ]
     if meetings:
         titles = ["families", "cross-play", "teams"]
@@ -59,16 +59,16 @@ def _meeting_row(meeting: Meeting) -> list[str]:
     return [names, _bounded(np.array([meeting.mean, meeting.low, meeting.high])), str(meeting.teams)]
 
 
-def _agent_rows(teams: Partnerships) -> list[list[str]]:
-    rows = zip(teams.agents, teams.worst, teams.convention.tolist(), strict=True)
+def _agent_rows(found: Partnerships) -> list[list[str]]:
+    rows = zip(found.agents, found.worst, found.convention.tolist(), strict=True)
     return [[agent, partner, written(paid), str(number + 1)] for agent, (partner, paid), number in rows][:MOST_SHOWN]
 
 
-def _conventions(teams: Partnerships) -> str:
+def _conventions(found: Partnerships) -> str:
     """Return a sentence on who shares a convention."""
     groups = [
-        [agent for agent, own in zip(teams.agents, teams.convention.tolist(), strict=True) if own == number]
-        for number in range(int(teams.convention.max()) + 1)
+        [agent for agent, own in zip(found.agents, found.convention.tolist(), strict=True) if own == number]
+        for number in range(int(found.convention.max()) + 1)
     ]
     if len(groups) == 1:
         return "All agents share one convention: nobody loses much by playing with another."
