@@ -245,7 +245,7 @@ def _store(config: CreditConfig, spec: Spec, agents: Mapping[str, Identity], fol
         engine=config.engine,
         workers=config.workers,
     )
-    return open_store(played, spec, list(agents.values()), folder)
+    return open_store(played, spec, list(agents.values()), folder, "the credit of a team")
 
 
 def _play(

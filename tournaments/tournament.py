@@ -39,6 +39,8 @@ from tournaments.schedules.config import ScheduleConfig
 from tournaments.schedules.round_robin import RoundRobinConfig
 from tournaments.schedules.rounds import Entry, Outcome, Round, Rules, Schedule
 
+TOURNAMENT = "a tournament"
+
 
 class TournamentConfig(OfGame):
     """One tournament: who meets whom is up to the schedule; each seed is played from every seat, or by every team.
@@ -72,7 +74,7 @@ def run(config: TournamentConfig, folder: Path, console: Terminal, retry_timeout
     agents = field(config, spec)
     with config.origin.blame(("schedule",)):
         schedule = config.schedule.schedule(entry_of(config, spec, agents))
-    with lock.held(folder, "a tournament"), open_store(config, spec, agents, folder) as store:
+    with lock.held(folder, TOURNAMENT), open_store(config, spec, agents, folder) as store:
         outcome = play_schedule(config, store, schedule, agents, folder, console, retry_timeouts)
     write(outcome, config.schedule.kind, folder)
     tell(outcome, console)
@@ -199,14 +201,22 @@ def field(config: TournamentConfig, spec: Spec) -> list[Identity]:
     return agents
 
 
-def open_store(config: TournamentConfig, spec: Spec, agents: Sequence[Identity], folder: Path) -> Store:
-    """Open the tournament's store, or make it; raises UserError where the folder holds another game's tournament."""
+def open_store(
+    config: TournamentConfig, spec: Spec, agents: Sequence[Identity], folder: Path, kind: str = TOURNAMENT
+) -> Store:
+    """Open the store of a tournament, or make it; `kind` says what else its games are for.
+
+    Raises UserError where the folder holds the games of another game, or games of another kind.
+    """
     refuse_links(folder / STORE)
     store = Store(folder / STORE, create=True)
     game = store.get("game")
     if game not in (None, config.game):
         store.close()
         raise UserError(f"'{folder}' holds a tournament of '{game}', not '{config.game}'; name another --run-dir")
+    if game is not None and (held := store.get("kind", TOURNAMENT)) != kind:
+        store.close()
+        raise UserError(f"'{folder}' holds {held}, and {kind} needs a folder of its own; name another --run-dir")
     settings = (("opening_moves", config.opening_moves, 0), ("max_steps", _max_steps(config, spec), None))
     for key, now, default in settings:
         before = store.get(key, default)
@@ -224,6 +234,8 @@ def open_store(config: TournamentConfig, spec: Spec, agents: Sequence[Identity],
     for key, now, _ in settings:
         store.set(key, now)
     store.set("spec", spec.to_json())
+    if kind != TOURNAMENT:
+        store.set("kind", kind)
     store.set("game", config.game)  # last: a store that names its game has all other facts
     store.add_agents(StoredAgent(agent.digest, agent.name, agent.reference) for agent in agents)
     provenance.record(store, config.game, agents)

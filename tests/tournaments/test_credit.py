@@ -9,6 +9,7 @@ from marl.base.terminal import Terminal
 from tests.tournaments.test_tournament import marl
 from tournaments.credit import CreditConfig, credit
 from tournaments.records.store import STORE, stored
+from tournaments.tournament import TournamentConfig, run
 
 # Who plays action 1 votes; the first player and one other win.
 VOTING = "matrix(team=[[[0, 0], [0, 0]], [[0, 1], [1, 1]]])"
@@ -46,6 +47,19 @@ def test_stored_games_are_not_played_again(tmp_path, monkeypatch):
     assert found(tmp_path, seeds=2).to_json()["members"] == before.to_json()["members"]
 
 
+def test_a_tournament_and_credit_do_not_share_a_folder(tmp_path):
+    """Trap: both write config.yaml, and the tournament's agents and seeds were gone."""
+    settings = {"game": VOTING, "agents": (VOTER, ABSENT, "random"), "seeds": 1, "workers": 1}
+    run(TournamentConfig(**settings), tmp_path / "credit", Terminal(quiet=True))
+    before = (tmp_path / "credit" / "config.yaml").read_bytes()
+    with pytest.raises(UserError, match="holds a tournament, and the credit of a team needs a folder of its own"):
+        found(tmp_path)
+    assert (tmp_path / "credit" / "config.yaml").read_bytes() == before
+    found(tmp_path / "other")
+    with pytest.raises(UserError, match="holds the credit of a team, and a tournament needs a folder of its own"):
+        run(TournamentConfig(**settings), tmp_path / "other" / "credit", Terminal(quiet=True))
+
+
 def test_a_team_of_some_seats_has_the_others_always(tmp_path):
     """The second player always votes, so the first carries all."""
     result = found(tmp_path, team=(2, 0))
@@ -70,7 +84,10 @@ def test_more_than_eight_members_play_a_sample_of_coalitions(tmp_path):
         ({"team": (0, 3)}, "expected a team of seats 0 to 2 of .*, got seat 3; name seats that the game has"),
         ({"team": (1, 1)}, "expected each seat of a team once, got 1, 1"),
         ({"team": "team:0"}, "expected a team of .*, which has no teams, got 'team:0'; name seats"),
-        ({"game": "tag", "team": "team:2"}, "expected a team of 'tag', which has teams 0 to 1, got 'team:2'; name one of these"),
+        (
+            {"game": "tag", "team": "team:2"},
+            "expected a team of 'tag', which has teams 0 to 1, got 'team:2'; name one of these",
+        ),
         ({"game": "tag", "team": (3,)}, "expected a team of seats 0 to 2 of 'tag', got seat 3"),
         ({"game": "tag"}, "expected a team of 'tag', whose players together gain nothing, got none; name one, such as"),
         ({"agents": (VOTER, VOTER)}, "expected one agent for all seats or 3, one for each, got 2"),

@@ -2,6 +2,8 @@
 
     gain_s    u_s(the response in seat s, the agent in all others) − u_s(the agent in all seats)
 
+In a game of team against team s is a team, and u_s what it is paid.
+
 Several responses are trained, each by a seed of its own and in all seats, and each is a unit of work. On some seeds the
 one that earns the most in a seat is chosen, of those whose policy is sampled and those that play its mode; what it
 gains is measured on other seeds, so that the choice does not make it look better. The best response gains at least as
@@ -218,10 +220,10 @@ def _measured(
     )
     rules = entry_of(played, spec, entered).rules
     tables = [
-        (who, seat, Fixture(config.game, _seated(who, agent, seat, spec), key, rules.opening_moves, rules.max_steps))
+        (who, side, Fixture(config.game, _seated(who, agent, side, spec), key, rules.opening_moves, rules.max_steps))
         for key in seeds_of(config.seed, range(played.seeds))
         for who in entered
-        for seat in range(spec.num_players)
+        for side in range(spec.sides)
     ]
     with open_store(played, spec, entered, folder) as store:
         play_into(
@@ -235,12 +237,12 @@ def _measured(
             decision_seconds=config.decision_seconds,
         )
         paid = {
-            game.fixture.id: game.payoffs
+            game.fixture.id: spec.by_side(np.array(game.payoffs))
             for game in store.games([each.digest for each in entered])
             if game.termination not in NO_RESULT
         }
-    earned = np.array([paid[fixture.id][seat] if fixture.id in paid else np.nan for _, seat, fixture in tables])
-    earned = earned.reshape(2, budget.games, len(entered), spec.num_players)
+    earned = np.array([paid[fixture.id][side] if fixture.id in paid else np.nan for _, side, fixture in tables])
+    earned = earned.reshape(2, budget.games, len(entered), spec.sides)
     known = ~np.isnan(earned).any((2, 3))  # [2, S]
     if known.sum(1).min() < 2:
         raise RunFailed(f"too few games with '{agent.name}' have a result to say what a response gains; look at them")
@@ -274,9 +276,9 @@ def gained(choosing: Floats, measuring: Floats) -> tuple[list[int], Floats]:
     return best.tolist(), np.stack([measuring[:, k, seat] for seat, k in enumerate(best)], 1) - measuring[:, 0]
 
 
-def _seated(who: Identity, agent: Identity, seat: int, spec: Spec) -> tuple[str, ...]:
-    """Return the table at which somebody holds a seat, and the agent all others."""
-    return tuple(who.digest if player == seat else agent.digest for player in range(spec.num_players))
+def _seated(who: Identity, agent: Identity, side: int, spec: Spec) -> tuple[str, ...]:
+    """Return the table at which somebody holds a side, and the agent all others."""
+    return tuple(who.digest if each == side else agent.digest for each in spec.side_of)
 
 
 def _json(value: Estimate) -> dict[str, float | None]:

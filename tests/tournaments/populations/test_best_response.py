@@ -58,6 +58,15 @@ def test_paper_gains_one_in_each_seat(answered, played):
     assert {seat["response"] for seat in answered["seats"]} <= {each["response"] for each in answered["responses"]}
 
 
+def test_of_team_against_team_a_response_holds_a_team(tmp_path):
+    """Who stands still catches nobody, and is not caught: chasers are paid -1 each, and can be paid 1 each."""
+    config = TournamentConfig(game="tag(size=3, turns=4)", agents=(ROCK, "random"), seeds=2, workers=1)
+    run(config, tmp_path / "tag", QUIET)
+    (found,) = best_response(tmp_path / "tag", ROCK, BUDGET, QUIET)
+    chasers, runner = (seat["gain"]["mean"] for seat in found["seats"])
+    assert found["alone"]["mean"] == 0.0 and runner == 0.0 and 1.0 < chasers <= 4.0
+
+
 def test_what_is_done_is_not_done_again(answered, played, tmp_path, monkeypatch):
     folder = tmp_path / "rps"
     shutil.copytree(played, folder)
