@@ -142,9 +142,9 @@ def test_broken_yaml(tmp_path, text):
     assert "is not YAML" in refused(tmp_path, text)
 
 
-@pytest.mark.parametrize("text, kind", [("", "NoneType"), ("- 1", "list"), ("word", "str")])
-def test_yaml_without_keys(tmp_path, text, kind):
-    assert refused(tmp_path, text).endswith(f"got {kind}")
+@pytest.mark.parametrize("text, said", [("", "nothing"), ("- 1", "[1]"), ("word", "'word'")])
+def test_yaml_without_keys(tmp_path, text, said):
+    assert refused(tmp_path, text).endswith(f"got {said}")
 
 
 def test_a_missing_file_names_the_nearest(tmp_path):
