@@ -56,9 +56,8 @@ def evaluate_entrant(
 
     With an opponent, each seed is played from every seat, and the opponent holds all other seats; in a game of team
     against team, from every team, and the opponent holds the other teams. With `against` None the agent holds all
-    seats. The first `opening_moves` steps are random, the same for all episodes of a seed. An
-    episode is cut after `max_steps` (by default `most_steps` of the game). Raises RunFailed for an agent that fails or
-    moves illegally.
+    seats. The first `opening_moves` steps are random, the same for all episodes of a seed. An episode is cut after
+    `max_steps` (by default `most_steps` of the game). Raises RunFailed for an agent that fails or moves illegally.
     """
     played, own = _play(venv, agent, against, seeds, key, opening_moves, max_steps)
     cut = [episode.length for episode in played if episode.cut]

@@ -193,6 +193,7 @@ class _Choices:
         ranking, stage = np.nonzero((size > 0) & (size[:, ::-1].cumsum(1)[:, ::-1] > 1))
         at = place[ranking]
         left, chosen = _bits(at >= stage[:, None]), number[_bits(at == stage[:, None])]
+        # 16 bits hold the sets of MOST_PLAYERS seats.
         return cls(sets, ranking.astype(np.int32), left.astype(np.int16), chosen.astype(np.int16))
 
     def moments(self, v: Floats, core: Ints | None = None) -> _Moments:
