@@ -303,6 +303,11 @@ def test_stores_that_a_newcomer_cannot_enter(tmp_path):
     (tmp_path / "empty" / STORE).unlink()
     with Store(tmp_path / "empty" / STORE, create=True):
         pass
+    with pytest.raises(UserError, match=r"expected a store that says which game it holds, got .*; run its tournament"):
+        added(tmp_path / "empty", "uct(simulations=4)")
+    with Store(path) as played, Store(tmp_path / "empty" / STORE, create=True) as store:
+        store.set("spec", played.get("spec"))
+        store.set("game", played.get("game"))
     with pytest.raises(UserError, match=r"expected a store with games, got .* without any"):
         added(tmp_path / "empty", "uct(simulations=4)")
 
