@@ -1,16 +1,19 @@
 """What the pages say: the numbers of `marl plot`, of reports, and of populations."""
 
 import json
+from itertools import permutations
 
 import pytest
 
 from marl.training.curves import read
 from tests.marl.training.logs import write_cooperation, write_run
 from tests.tournaments.populations.test_loop import TINY, config, run
-from tests.web.stores import write_store
+from tests.web.stores import GAME, open_store, write_store
 from tests.web.test_reads import everything
 from tournaments.populations.histories import history_of
 from tournaments.populations.report import tables_of
+from tournaments.records.fixture import Fixture
+from tournaments.records.played import PlayedGame
 from tournaments.records.store import Store, stored
 from tournaments.reports.games import games_of
 from tournaments.reports.report import write_report
@@ -93,6 +96,20 @@ def test_the_games_of_two_agents_page_by_page(tmp_path, serve):
             == 160
             == sum(1 for g in store.listed() if set(g.agents) == {"strong", "middling"})
         )
+
+
+def test_a_cell_of_two_teams_leads_to_their_games(tmp_path, serve):
+    ids, teams = [f"{place:064x}" for place in range(3)], [[0, 2], [1, 3]]
+    with open_store(tmp_path / "board") as store:
+        store.set("spec", {"num_players": 4, "payoff": "zero_sum", "return_bounds": [-1.0, 1.0], "teams": teams})
+        for key, (a, b) in enumerate(permutations(ids, 2)):
+            store.add([PlayedGame(Fixture(GAME, (a, b, a, b), key, 0, None), (1, -1, 1, -1), "finished", 7, b"\0")])
+    page = serve(tmp_path)
+    text = page.ask("/tournaments/board").text
+    cell = next(part for part in text.split('href="?')[1:] if ids[0] in part and ids[2] in part).partition('"')[0]
+    found = page.ask(f"/tournaments/board?{cell.replace('&amp;', '&')}").text
+    assert "A cell leads to its games." in text and found.count('href="/games/board/') == 2
+    assert page.ask(f"/tournaments/board?agent={ids[0]}").text.count('href="/games/board/') == 0
 
 
 @pytest.mark.parametrize("agents", [["nobody"], ["0" * 64] * 5, ["'"]])

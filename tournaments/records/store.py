@@ -193,7 +193,7 @@ class Store(StoreFile):
         agents = dict(self._rows("SELECT number, id FROM agents"))
         with self._reading():
             numbers = numbers_of(columns.agents, f"several in '{self.path}'")
-            return results_of(numbers, agents, columns, failed, copies=True, teams=self._teams())
+            return results_of(numbers, agents, columns, failed, copies=True, teams=self.teams())
 
     def _results(self, columns: Columns) -> Results:
         """Return games by columns, which are those of neighbouring rows."""
@@ -207,9 +207,9 @@ class Store(StoreFile):
         label = self._labels_by_number()
         with self._reading():
             numbers = numbers_of(columns.agents, f"several in '{self.path}'")
-            return results_of(numbers, label, columns, failed, teams=self._teams())
+            return results_of(numbers, label, columns, failed, teams=self.teams())
 
-    def _teams(self) -> Teams:
+    def teams(self) -> Teams:
         """Return the teams that the game's Spec has; () where the store does not say."""
         spec = self.get("spec")
         found = spec.get("teams", ()) if isinstance(spec, dict) else ()
@@ -217,7 +217,7 @@ class Store(StoreFile):
 
     def mixed(self) -> int:
         """Return how many games with a result do not count, since members of one team were different agents."""
-        teams = self._teams()
+        teams = self.teams()
         if not teams:
             return 0
         counts = self._rows(

@@ -1,6 +1,7 @@
 """Pages of tournaments: the list, one tournament, and the games of two of its agents."""
 
 import re
+from collections.abc import Sequence
 from itertools import permutations
 from urllib.parse import urlencode
 
@@ -8,9 +9,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from games.contract import Teams
 from games.errors import UserError
 from games.text import shown
 from marl.base.lock import holder
+from tournaments.records.fixture import by_seat
 from tournaments.reports.games import paid
 from tournaments.reports.report import FILES, PAGE
 from tournaments.web.pages import url_of
@@ -81,8 +84,7 @@ def _games(request: Request, place: Place, agents: list[str]) -> Response:
             raise UserError(
                 f"expected at most {MOST_NAMED} agents of '{place.name}', got {what}; follow a link of its page"
             )
-        seatings = set(permutations(agents)) if agents else None
-        games = list(store.added(seatings, GAMES + 1, GAMES * (page - 1)))
+        games = list(store.added(_seatings(agents, store.teams()), GAMES + 1, GAMES * (page - 1)))
     links = [("agent", agent) for agent in agents] or [("games", "all")]
     answer: Response = request.app.state.pages.answer(
         request,
@@ -95,6 +97,14 @@ def _games(request: Request, place: Place, agents: list[str]) -> Response:
         after="?" + urlencode([*links, ("page", page + 1)]) if len(games) > GAMES else "",
     )
     return answer
+
+
+def _seatings(agents: Sequence[str], teams: Teams) -> set[tuple[str, ...]] | None:
+    """Return all ways in which agents hold the seats, or as many agents as teams hold those; None without agents."""
+    tables = permutations(agents)
+    if not agents:
+        return None
+    return {by_seat(table, teams) for table in tables} if len(agents) == len(teams) else set(tables)
 
 
 def _report(request: Request) -> Response:

@@ -57,7 +57,7 @@ def facts_of_store(folder: Path, name: str) -> tuple[Mark, dict[str, Any]]:
         "leaders": leaders(summary),
         "ids": ids,
         "warnings": len(summary.warnings),
-        "body": template.render(**facts, shades=SHADES, linked=summary.num_players == 2),
+        "body": template.render(**facts, shades=SHADES, linked=summary.sides == 2),
         "seconds": time.thread_time() - began,
     }
 
