@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# Tests and workers start hundreds of interpreters: without byte code each would compile all sources again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install quickstart docs test web-test test-slow fuzz torture check format bench claims
 install: .venv/developing
 

@@ -3,11 +3,12 @@
 One thread of torch: the promise of equal bytes is per thread count, and more would contend. Ctrl-C is heard: a shell
 that starts the tests in the background has it ignored, by them and by every process that they start. And property tests
 draw as the profile of that name says (tests/properties.py), the same examples in every run unless HYPOTHESIS_PROFILE
-says otherwise.
+says otherwise. What JAX compiles in one process of a run, the others load.
 """
 
 import os
 import signal
+import tempfile
 
 import pytest
 import torch
@@ -20,6 +21,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config):
+    """Give all processes of this run one folder for the programs that JAX compiles."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # the user's, or that of the process that started this one
+        folder = tempfile.TemporaryDirectory(prefix="marl-jax-")
+        os.environ |= {"JAX_COMPILATION_CACHE_DIR": folder.name, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        config.add_cleanup(folder.cleanup)
 
 
 @pytest.fixture

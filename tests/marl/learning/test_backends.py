@@ -136,8 +136,8 @@ def test_what_has_no_translation_is_told():
             backend_of("openvino", made, "cpu", "float32")("forward", torch.zeros(8, 1, 4, 4))
 
 
-@pytest.mark.parametrize("algorithm", ["alphazero", "muzero"])
-def test_a_run_learns_with_it_resumes_and_plays_without(algorithm, tmp_path, monkeypatch):
+@pytest.mark.parametrize("algorithm, workers", [("alphazero", (0, 0)), ("muzero", (1, 2))])
+def test_a_run_learns_with_it_resumes_and_plays_without(algorithm, workers, tmp_path, monkeypatch):
     settings = {"simulations": 4, "hidden": [8], "encoder": "mlp", "batch_size": 8, "steps_per_update": 16}
 
     def trained(folder, steps, workers):
@@ -152,9 +152,9 @@ def test_a_run_learns_with_it_resumes_and_plays_without(algorithm, tmp_path, mon
         )
         return train(config, tmp_path / folder, resume=(tmp_path / folder / "config.yaml").exists(), device="cpu")
 
-    whole = trained("whole", 256, 1)
-    trained("parts", 128, 2)
-    parts = trained("parts", 256, 2)
+    whole = trained("whole", 256, workers[0])
+    trained("parts", 128, workers[0])
+    parts = trained("parts", 256, workers[1])
     assert (whole / "learner.safetensors").read_bytes() == (parts / "learner.safetensors").read_bytes()
     asked, ask = [], OpenVino.__call__
     monkeypatch.setattr(OpenVino, "__call__", lambda *args: asked.append(args[1]) or ask(*args))
@@ -165,6 +165,7 @@ def test_a_run_learns_with_it_resumes_and_plays_without(algorithm, tmp_path, mon
             venv, load_entrant(f"{whole}{text}", venv.spec), load_entrant("random", venv.spec), seeds=1, key=0
         )
         assert bool(asked) == computes
+    asked.clear()
     trained("here", 128, 0)
     assert asked
     for wrong in ("jax", "''"):

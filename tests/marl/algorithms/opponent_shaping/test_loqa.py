@@ -259,10 +259,16 @@ def played(kind, updates, seed=42, game=GAME, num_envs=512, **settings):
     return float(np.mean(returns)), dict(zip(("start", "CC", "CD", "DC", "DD"), table_of, strict=True))
 
 
-@pytest.mark.parametrize("kind", [Loqa, Lola])
-def test_learns_to_answer_in_kind(kind):
+@pytest.mark.parametrize(
+    "kind, updates, settings",
+    [
+        (Lola, 200, {"num_envs": 64, "learning_rate": 5e-3}),
+        pytest.param(Loqa, 300, {"learning_rate": 3e-3, "literal": True}, marks=pytest.mark.slow),
+    ],
+)
+def test_learns_to_answer_in_kind(kind, updates, settings):
     """A few hundred updates: after its own defection and the other's cooperation it turns back to cooperate."""
-    _, p = played(kind, 300, learning_rate=3e-3, **({"literal": True} if kind is Loqa else {}))
+    _, p = played(kind, updates, **settings)
     assert p["CC"] > 0.75 and p["CC"] - p["CD"] > 0.3 and p["DC"] - p["DD"] > 0.2
 
 

@@ -78,16 +78,16 @@ class TestTargets:
         made, _ = trained(
             Vdn,
             f"matrix(team=[[0.5]], steps=10, truncate={truncate}) | team_reward(how=sum)",
-            updates=150,
+            updates=50,
             gamma=0.9,
-            learning_rate=0.01,
+            learning_rate=0.02,
             recurrent=True,
             steps_per_update=8,
-            target_update=10,
+            target_update=8,
         )
         batch = made.batch()
         q = made.mix(batch.taken(made.team(batch.packed, batch.action_mask)[0]), batch.global_state)[0, 0]
-        assert q.item() == pytest.approx(expected, abs=0.4)
+        assert q.item() == pytest.approx(expected, abs=0.1)
 
 
 class Recorded(TeamAgent):
