@@ -1,4 +1,4 @@
-"""QMIX with less of the state in its mixer: which part of it keeps the utilities small at punished catches.
+"""QMIX and ConcaveQ changed in one part: which part keeps them from punished catches.
 
     marl sweep qmix_predator_prey --set algorithm.name=tests.benchmarks.mixers:NoState --set ...
 
@@ -7,12 +7,17 @@ The weights of QMIX's mixer and its two biases, b1 and V, are computed from the 
     NoState     neither the weights nor the biases see the state: f is one monotone function of the utilities
     NoWeights   the biases see the state, and the weights do not
     SumAndState Q_tot = sum_i Q_i + V(s): VDN, and a value of the state
+
+ConcaveQ's joint action û has the largest f, and Q* may be larger at what the policies play.
+
+    BetterOfModes û is the policies' joint mode where that is better by Q*
 """
 
 import torch
 from torch import Tensor, nn
 
 from marl.algorithms.value_factorization.batch import EpisodeBatch
+from marl.algorithms.value_factorization.concaveq import ConcaveQ, ConcaveWeights
 from marl.algorithms.value_factorization.qmix import Monotone, Qmix
 from marl.learning.networks import generator_of, mlp
 
@@ -57,3 +62,19 @@ class SumAndState(Qmix):
 
     def mixer(self, key: int) -> nn.Module:
         return SumAndValue(self.state_size, self.config.hypernet_hidden, generator_of(key))
+
+
+class BetterOfModes(ConcaveQ):
+    """ConcaveQ whose û is the better by Q* of what its search finds and of the policies' joint mode."""
+
+    def select(
+        self, batch: EpisodeBatch, weights: ConcaveWeights, q: Tensor, logits: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        found, metrics = super().select(batch, weights, q, logits)
+        central, _ = self.central(batch.packed, batch.action_mask)
+        modes = self.modes(batch, logits)
+        value_found, value_modes = (
+            self.mix(batch.chosen(central, joint), batch.global_state) for joint in (found, modes)
+        )
+        better = value_modes > value_found
+        return torch.where(better, modes, found), metrics | {"modes": better.float().mean()}
