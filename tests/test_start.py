@@ -41,6 +41,13 @@ def test_agents_without_weights_play_without_torch(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("module", ["marl.training.collectors", "tournaments.playing.match"])
+def test_worker_processes_begin_without_scipy(module):
+    """It takes 0.3 CPU-seconds to import, and each worker of a run or a tournament would import it."""
+    asked = f"import sys, {module}; print('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True).stdout == "False\n"
+
+
 def test_torch_computes_with_one_thread_whenever_it_is_imported(monkeypatch):
     asked = "import torch; print(torch.get_num_threads())"
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
