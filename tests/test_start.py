@@ -1,6 +1,8 @@
+import os
 import runpy
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +16,16 @@ def test_native_windows_is_refused_before_anything_is_imported(monkeypatch, caps
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("marl", run_name="__main__")
     assert ended.value.code == 2 and capsys.readouterr().err.startswith("marl: expected Linux, macOS or WSL2")
+
+
+def test_linear_algebra_has_one_thread_unless_the_environment_says_otherwise(monkeypatch):
+    monkeypatch.setitem(sys.modules, "marl.cli.app", SimpleNamespace(main=lambda: None))
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    runpy.run_module("marl", run_name="__main__")
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    runpy.run_module("marl", run_name="__main__")
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "3"
 
 
 COMMANDS = """
