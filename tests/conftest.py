@@ -1,14 +1,18 @@
 """What holds in every test process.
 
-One thread of torch: the promise of equal bytes is per thread count, and more would contend. Ctrl-C is heard: a shell
-that starts the tests in the background has it ignored, by them and by every process that they start. And property tests
-draw as the profile of that name says (tests/properties.py), the same examples in every run unless HYPOTHESIS_PROFILE
-says otherwise. What JAX compiles in one process of a run, the others load.
+One thread of torch, and of the linear algebra of numpy and scipy: the promise of equal bytes is per thread count, and
+more would contend. Ctrl-C is heard: a shell that starts the tests in the background has it ignored, by them and by
+every process that they start. And property tests draw as the profile of that name says (tests/properties.py), the same
+examples in every run unless HYPOTHESIS_PROFILE says otherwise. What JAX compiles in one process of a run, the others
+load.
 """
 
 import os
 import signal
 import tempfile
+
+# As the command `marl` does (marl/__main__.py); read when numpy and scipy are imported, here and in started processes.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import pytest
 import torch

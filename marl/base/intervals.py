@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
 from games.arrays import Floats, Ints
 
@@ -39,6 +38,8 @@ def quantile(seeds: ArrayLike, alpha: float = 0.05) -> Floats:
 
     It is infinite where the number rounds to one seed.
     """
+    from scipy.special import stdtrit  # here: who plays games imports this module too, and scipy takes a while
+
     seeds = np.asarray(seeds, np.float64)
     return np.asarray(stdtrit(seeds - 1, 1 - alpha / 2, out=np.full(seeds.shape, np.inf), where=seeds >= 1.5))
 

@@ -21,7 +21,6 @@ Strategies whose payoffs differ by less than about 1e-6 of the range count as eq
 """
 
 import numpy as np
-from scipy.optimize import linprog
 
 from games.arrays import Floats
 from marl.equilibria import payoffs as tables
@@ -56,6 +55,8 @@ def vertices(matrix: Floats) -> tuple[Floats, Floats]:
 
     The payoffs are of the order of 1: HiGHS takes differences below 1e-7 for equal.
     """
+    from scipy.optimize import linprog  # here: every process that loads agents imports this module, few solve programs
+
     rows, columns = matrix.shape
     bounds = [(0, None)] * rows + [(None, None)]
     for method in ("highs-ds", "highs-ipm"):

@@ -38,38 +38,27 @@ class Model:
 
     def best_response(self, other: dict, own: int) -> tuple[float, dict]:
         """Return the value and the best policy of player `own` against the other's policy."""
-        start = {(tiger, mine, theirs): 0.125 for tiger, mine, theirs in product(DOORS, [(0,), (1,)], [(0,), (1,)])}
-        policy: dict = {}
-        value = sum(self._best(other, own, mine, self._of(start, mine), policy) for mine in [(0,), (1,)])
-        return value, policy
+        # The other's actions by the length of its history: [2^length], in the order of `histories`.
+        acts = [np.array([other.get(h, LISTEN) for h in histories(length)]) for length in range(self.horizon + 1)]
+        belief, policy = np.full((2, 2), 0.125), {}  # of the tiger and the other's history [tiger, 2^length]
+        return sum(self._best(acts, own, mine, belief, policy) for mine in [(0,), (1,)]), policy
 
-    @staticmethod
-    def _of(belief: dict, mine: tuple) -> dict:
-        return {(tiger, theirs): p for (tiger, m, theirs), p in belief.items() if m == mine}
-
-    def _best(self, other: dict, own: int, mine: tuple, belief: dict, policy: dict) -> float:
+    def _best(self, acts: list, own: int, mine: tuple, belief: NDArray, policy: dict) -> float:
         """Return the (unnormalised) value of a history of one's own, with a belief over the tiger and the other's."""
         if len(mine) > self.horizon:
             return 0.0
-        values, policies = [], []
+        values, policies, theirs = [], [], acts[len(mine)]
         for action in ACTIONS:
-            value, follows = 0.0, {door: {} for door in DOORS}
-            for (tiger, theirs), p in belief.items():
-                joint = (action, other[theirs]) if own == 0 else (other[theirs], action)
-                value += p * PAYS[tiger][joint]
-                opened = joint != (LISTEN, LISTEN)
-                if opened and not self.resetting:
-                    continue
-                for after, heard, heard_other in product(DOORS, DOORS, DOORS):
-                    chance = (0.5 if self.resetting else 0) if opened else float(after == tiger)
-                    chance *= (NOTHING if opened else LISTENED)[after, heard, heard_other]
-                    if chance:
-                        key = (after, (*theirs, heard_other))
-                        follows[heard][key] = follows[heard].get(key, 0.0) + p * chance
-            below: dict = {}
-            for heard in DOORS:
-                if follows[heard]:
-                    value += self._best(other, own, (*mine, heard), follows[heard], below)
+            pays = PAYS[:, action, theirs] if own == 0 else PAYS[:, theirs, action]  # [tiger, 2^length]
+            listened = (theirs == LISTEN) & (action == LISTEN)
+            # After this step [tiger, heard, the other's history, what it heard].
+            after = np.einsum("th,tmo->tmho", belief * listened, LISTENED)
+            if self.resetting:
+                after += 0.5 * np.einsum("h,tmo->tmho", (belief * ~listened).sum(0), NOTHING)
+            value, below = float((belief * pays).sum()), {}
+            if after.any():
+                for heard in DOORS:
+                    value += self._best(acts, own, (*mine, heard), after[:, heard].reshape(2, -1), below)
             values.append(value)
             policies.append(below)
         best = int(np.argmax(values))

@@ -82,7 +82,7 @@ class Clumsy(Versioned):
 
 
 def collected(collector: Collector, actor: Versioned, generations: int, kill=()) -> list[Trajectory]:
-    """Play some generations, with a new version after each; kill worker 0 while it plays those in `kill`."""
+    """Play a stretch, with a new version after each generation; kill worker 0 while it plays those in `kill`."""
     collector.open([actor], RANDOM, beginning(7, self_play(5, 2), 2, DRAW))
     collector.begin()
     taken = []
@@ -90,14 +90,18 @@ def collected(collector: Collector, actor: Versioned, generations: int, kill=())
         if generation in kill:
             collector._workers[0]._process.kill()
         taken.append(collector.take())
-        collector.begin()
+        if generation < generations - 1:
+            collector.begin()
         actor.version += 1
-    collector.close()
     return taken
 
 
-def workers(count: int) -> WorkerCollector:
-    return WorkerCollector(GAME, 5, count, 6)
+@pytest.fixture(scope="module")
+def two():
+    """Two workers, which play one stretch after another: to start them is most of these tests' time."""
+    collector = WorkerCollector(GAME, 5, 2, 6)
+    yield collector
+    collector.close()
 
 
 def alike(one: dict, other: dict) -> bool:
@@ -126,11 +130,11 @@ def test_shares_of_a_batch_side_by_side_are_the_batch(sizes, length):
         assert alike(vars(moment) | moment.extras, vars(joined) | joined.extras)
 
 
-def test_workers_play_what_one_process_plays_one_generation_behind():
-    here = Collector(make(GAME, 5), 6)
-    expected = collected(here, Versioned(make(GAME, 1).spec), 5)
-    one, two = (collected(workers(count), Versioned(make(GAME, 1).spec), 5) for count in (1, 3))
-    for generation, (plain, a, b) in enumerate(zip(expected, one, two, strict=True)):
+def test_workers_play_what_one_process_plays_one_generation_behind(two):
+    one = WorkerCollector(GAME, 5, 1, 6)
+    played = [collected(how, Versioned(make(GAME, 1).spec), 5) for how in (Collector(make(GAME, 5), 6), one, two)]
+    one.close()
+    for generation, (plain, a, b) in enumerate(zip(*played, strict=True)):
         assert equal(a, b)
         new = a.acting[a.recorded : -1] & (a.seating[a.recorded :] == 0)
         assert (a.extras["version"][a.recorded :][new] == max(0, generation - 1)).all()
@@ -139,7 +143,7 @@ def test_workers_play_what_one_process_plays_one_generation_behind():
 
 
 @pytest.mark.parametrize("kill", [(), (0, 4)])
-def test_workers_end_the_open_episodes_as_one_process_does(kill):
+def test_workers_end_the_open_episodes_as_one_process_does(two, kill):
     def closed(collector):
         """Play three generations, and three more of the open episodes."""
         collector.open([Versioned(make(GAME, 1).spec)], RANDOM, beginning(7, self_play(5, 2), 2, DRAW))
@@ -149,40 +153,38 @@ def test_workers_end_the_open_episodes_as_one_process_does(kill):
             if generation in kill and isinstance(collector, WorkerCollector):
                 collector._workers[0]._process.kill()
             taken.append(collector.take())
-        collector.close()
         return taken
 
-    here, there = closed(Collector(make(GAME, 5), 6)), closed(workers(2))
+    here, there = closed(Collector(make(GAME, 5), 6)), closed(two)
     assert all(equal(a, b) for a, b in zip(here, there, strict=True))
     assert here[2].played.all() and not here[5].played[here[5].recorded :].any()
 
 
-def test_a_worker_that_dies_is_replaced_and_its_games_are_played_again():
-    expected = collected(workers(2), Versioned(make(GAME, 1).spec), 5)
-    survived = collected(workers(2), Versioned(make(GAME, 1).spec), 5, kill=(0, 3))
+def test_a_worker_that_dies_is_replaced_and_its_games_are_played_again(two):
+    expected = collected(two, Versioned(make(GAME, 1).spec), 5)
+    survived = collected(two, Versioned(make(GAME, 1).spec), 5, kill=(0, 3))
     assert all(equal(a, b) for a, b in zip(expected, survived, strict=True))
 
 
 def test_a_worker_that_dies_again_and_again_ends_the_run():
     with pytest.raises(WorkerDied, match=r"rollout worker 0 of '.*' .environments 0 to 1. died with exit code -9"):
-        collected(workers(2), Mortal(make(GAME, 1).spec), 5)
+        collected(WorkerCollector(GAME, 5, 2, 6), Mortal(make(GAME, 1).spec), 5)
 
 
 def test_what_an_agent_raises_in_a_worker_is_said_in_one_sentence():
     with pytest.raises(RunFailed, match=r"rollout worker 0 .* raised ValueError: a stone lay there"):
-        collected(workers(2), Clumsy(make(GAME, 1).spec), 1)
+        collected(WorkerCollector(GAME, 5, 1, 6), Clumsy(make(GAME, 1).spec), 1)
 
 
 @pytest.mark.processor
 def test_one_worker_and_two_give_the_same_bytes_and_so_does_a_resumed_run(tmp_path):
-    train(config(rollout_workers=1), tmp_path / "one", resume=False)
-    train(config(), tmp_path / "two", resume=False)
-    assert same(tmp_path / "one", tmp_path / "two") and len(files(tmp_path / "one")) >= 4
-    train(config(steps=210), tmp_path / "parts", resume=False)
+    """Two workers play the whole run; one plays its first half, and three the second."""
+    train(config(), tmp_path / "whole", resume=False)
+    train(config(rollout_workers=1, steps=210), tmp_path / "parts", resume=False)
     train(config(rollout_workers=3), tmp_path / "parts", resume=True)
-    assert same(tmp_path / "one", tmp_path / "parts")
+    assert same(tmp_path / "whole", tmp_path / "parts") and len(files(tmp_path / "whole")) >= 4
     train(config(rollout_workers=0), tmp_path / "none", resume=False)
-    assert lines(tmp_path / "none" / "metrics.jsonl") != lines(tmp_path / "one" / "metrics.jsonl")
+    assert lines(tmp_path / "none" / "metrics.jsonl") != lines(tmp_path / "whole" / "metrics.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -211,9 +213,8 @@ def test_keys_of_a_share_are_those_of_the_whole():
 
 def test_a_worker_that_dies_while_it_answers_is_replaced():
     """A batch whose moments do not fit into a pipe: the worker waits in the middle of its answer."""
-    taken = []
+    taken, collector = [], WorkerCollector(GAME, 600, 1, 12)
     for kill in (False, True):
-        collector = WorkerCollector(GAME, 600, 1, 12)
         collector.open([Versioned(make(GAME, 1).spec)], [], beginning(7, self_play(600, 2), 1))
         collector.begin()
         assert collector._workers[0].connection.poll(60)
@@ -221,7 +222,7 @@ def test_a_worker_that_dies_while_it_answers_is_replaced():
             collector._workers[0]._process.kill()
         taken.append(collector.take())
         assert collector.elsewhere > 0
-        collector.close()
+    collector.close()
     assert equal(*taken)
 
 

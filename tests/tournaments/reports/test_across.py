@@ -23,10 +23,12 @@ def store(folder, game, strength, seeds=12, payoff="zero_sum", players=2, noise=
         made.set("spec", {"num_players": players, "payoff": payoff})
         for agent in strength:
             made.add_agent(agent, agent, agent)
+        games = []
         for fixture in round_robin(game, list(strength), players, seeds, 0, self_play=payoff == "general_sum"):
             own = np.array([strength[agent] for agent in fixture.agents]) + noise * rng.normal(size=players)
             paid = own - (own.sum() - own) / (players - 1)
-            made.add([PlayedGame(fixture, tuple(map(float, paid)), "finished", 1)])
+            games.append(PlayedGame(fixture, tuple(map(float, paid)), "finished", 1))
+        made.add(games)
     return folder
 
 
