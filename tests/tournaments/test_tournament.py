@@ -93,7 +93,7 @@ def test_openings_make_games_differ_and_are_shared_by_seatings(tmp_path):
 
 
 def test_killed_and_resumed(tmp_path):
-    wanted = config(agents=("random", SECOND, THIRD, UNSTEADY), seeds=150, batch=32)
+    wanted = config(agents=("random", SECOND, THIRD, UNSTEADY), seeds=60, batch=32)
     whole = rows(play(wanted, tmp_path / "whole"))
     (tmp_path / "tournament.yaml").write_text(json.dumps(wanted.model_dump(mode="json")))
     draw = random.Random(0)
@@ -109,7 +109,7 @@ def test_killed_and_resumed(tmp_path):
             stderr=subprocess.PIPE,
         )
         while process.poll() is None and stored(tmp_path / "killed" / STORE) < moment:
-            time.sleep(0.001)
+            time.sleep(0.002)
         time.sleep(draw.random() * 0.02)
         process.send_signal(signal.SIGKILL)
         _, complaint = process.communicate()
