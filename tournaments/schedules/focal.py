@@ -48,7 +48,7 @@ class FocalConfig(Frozen):
         seats = tuple(dict.fromkeys(self.seats)) or tuple(range(1, players))
         if not seats or max(seats) >= players:
             raise UserError(
-                f"expected fewer seats for a focal agent than the game's {players} {entry.rules.opponents}, got "
+                f"expected a focal agent in fewer {entry.rules.places} than the game's {players}, got "
                 f"{max(seats, default=0)}; leave one for the background"
             )
         matches = [
@@ -85,7 +85,7 @@ class _Table:
         results = read()
         lines = [line for agent in self.focal for line in self._lines(results, agent)]
         normal = self.config.floor is not None
-        titles = ["agent", "focal seats", "focal mean", "±95 %", *(["normalised", "±95 %"] if normal else []), "games"]
+        titles = ["agent", f"focal {self.entry.rules.places}", "focal mean", "±95 %", *(["normalised", "±95 %"] if normal else []), "games"]
         rows = [[str(cell) if isinstance(cell, int | str) else _number(cell) for cell in line] for line in lines]
         names = ("agent", "seats", "mean", "ci95", *(("score", "score_ci95") if normal else ()), "games")
         facts = [

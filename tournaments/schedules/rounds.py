@@ -45,6 +45,11 @@ class Rules:
         """What they are, in a word."""
         return "teams" if self.teams else "players"
 
+    @property
+    def places(self) -> str:
+        """What they hold, in a word."""
+        return "teams" if self.teams else "seats"
+
     def fixture(self, table: Sequence[str], key: int) -> Fixture:
         """Return the game of a table on a seed."""
         return Fixture(self.game, by_seat(table, self.teams), key, self.opening_moves, self.max_steps)

@@ -148,7 +148,7 @@ def test_a_focal_score_is_the_mean_over_its_seats():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"seats": (4,)}, "fewer seats for a focal agent than the game's 4 players, got 4"),
+        ({"seats": (4,)}, "expected a focal agent in fewer seats than the game's 4, got 4"),
         ({"focal": tuple(IDS.values())}, "expected agents that are not focal"),
     ],
 )
