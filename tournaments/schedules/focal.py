@@ -85,14 +85,7 @@ class _Table:
         results = read()
         lines = [line for agent in self.focal for line in self._lines(results, agent)]
         normal = self.config.floor is not None
-        titles = [
-            "agent",
-            f"focal {self.entry.rules.places}",
-            "focal mean",
-            "±95 %",
-            *(["normalised", "±95 %"] if normal else []),
-            "games",
-        ]
+        titles = ["agent", "copies", "focal mean", "±95 %", *(["normalised", "±95 %"] if normal else []), "games"]
         rows = [[str(cell) if isinstance(cell, int | str) else _number(cell) for cell in line] for line in lines]
         names = ("agent", "seats", "mean", "ci95", *(("score", "score_ci95") if normal else ()), "games")
         facts = [
