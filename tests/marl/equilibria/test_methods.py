@@ -126,7 +126,7 @@ def test_unknown_methods_and_options_are_refused():
 
 
 def test_solving_loads_scipy_and_not_torch():
-    loaded = loaded_after("import numpy, marl.equilibria as e; e.solve((numpy.eye(2), -numpy.eye(2)), 'nash')")
+    loaded = loaded_after("import numpy, marl.equilibria as e; e.solve((numpy.eye(3), -numpy.eye(3)), 'nash')")
     assert "scipy.optimize" in loaded and not {"torch", "matplotlib", "pyspiel"} & loaded
 
 
