@@ -125,9 +125,10 @@ def test_unknown_methods_and_options_are_refused():
         solve(zero_sum(BIASED), "nash", key=1)
 
 
-def test_solving_loads_scipy_and_not_torch():
-    loaded = loaded_after("import numpy, marl.equilibria as e; e.solve((numpy.eye(3), -numpy.eye(3)), 'nash')")
-    assert "scipy.optimize" in loaded and not {"torch", "matplotlib", "pyspiel"} & loaded
+def test_solving_loads_neither_torch_nor_scipy_but_for_a_linear_program():
+    solving = "import numpy, marl.equilibria.nash as n; m = numpy.eye(3); n.nash((m, -m))"
+    assert not {"torch", "matplotlib", "pyspiel", "scipy"} & loaded_after(solving)
+    assert "scipy.optimize" in loaded_after(f"{solving}; n.vertices(m)")
 
 
 @settings(max_examples=examples(30))
