@@ -73,6 +73,16 @@ class Drawn:
         return view.player
 
 
+class Uniform(Random):
+    """Play at random, and tell the policy and a value of 0."""
+
+    def policy(self, view, hidden):
+        return log_probs_of(view.action_mask.astype(np.float64)), hidden
+
+    def value(self, view, hidden):
+        return np.zeros(len(view))
+
+
 class Moody(Random):
     """Raise at one in so many decisions, whoever else is in the batch."""
 

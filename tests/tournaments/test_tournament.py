@@ -391,8 +391,8 @@ def test_the_prisoners_dilemma_from_config_to_picture(tmp_path, capsys, monkeypa
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "tournament").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_config_has_a_field_that_fits(path):
     wanted = load(TournamentConfig, path)
-    trained = re.compile(r"\bruns/\w+")  # where another agent looks ahead with a run, a search stands for it
-    present = tuple(trained.sub("uct(simulations=1)", agent) for agent in wanted.agents if not trained.match(agent))
+    trained = re.compile(r"\bruns/\w+")  # where another agent looks ahead with a run, a bot stands for it
+    present = tuple(trained.sub("tests.bots:Uniform()", agent) for agent in wanted.agents if not trained.match(agent))
     assert len(field(wanted.model_copy(update={"agents": present}), make(wanted.game, 1).spec)) == len(present) >= 2
 
 
