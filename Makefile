@@ -38,7 +38,7 @@ docs: .venv/documenting
 	@echo "The documentation: build/docs/index.html"
 
 test: install
-	@echo "The fast tests (about ten minutes on two cores)"
+	@echo "The fast tests (about twenty minutes on two cores)"
 	$(BIN)/python -m pytest -n 2 -m "not slow and not browser" -rs
 
 # The page in a real browser: the system's Chromium, or the one that the variable CHROMIUM names. Without one they are skipped.
@@ -52,7 +52,7 @@ fuzz: install
 	$(BIN)/python -m tests.fuzz --cases 1000 --seed $$(date +%s)
 
 test-slow: install
-	@echo "The learning checks (twenty to thirty minutes on two cores)"
+	@echo "The learning checks (one to two hours on two cores)"
 	$(BIN)/python -m pytest -n 2 -m "slow and not browser"
 
 check: install
