@@ -52,7 +52,7 @@ fuzz: install
 	$(BIN)/python -m tests.fuzz --cases 1000 --seed $$(date +%s)
 
 test-slow: install
-	@echo "The learning checks (one to two hours on two cores)"
+	@echo "The learning checks (more than an hour on two cores)"
 	$(BIN)/python -m pytest -n 2 -m "slow and not browser"
 
 check: install
