@@ -101,9 +101,9 @@ def _games(request: Request, place: Place, agents: list[str]) -> Response:
 
 def _seatings(agents: Sequence[str], teams: Teams) -> set[tuple[str, ...]] | None:
     """Return all ways in which agents hold the seats, or as many agents as teams hold those; None without agents."""
-    tables = permutations(agents)
     if not agents:
         return None
+    tables = permutations(agents)
     return {by_seat(table, teams) for table in tables} if len(agents) == len(teams) else set(tables)
 
 
