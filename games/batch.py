@@ -46,7 +46,7 @@ class Batch:
 
     def step(self, actions: Actions) -> TimeStep:
         timestep = self.timestep
-        opening = np.flatnonzero(self._over)
+        (opening,) = self._over.nonzero()
         if opening.size:  # these environments are stepped too; the result is overwritten below
             actions = actions.copy()
             actions[opening] = 0

@@ -18,7 +18,9 @@ Keys = NDArray[np.uint64]
 
 _MASK = (1 << 64) - 1
 _GOLDEN, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-_U = np.uint64
+# The same as arrays, and the shifts: numpy takes twice as long with its scalars where keys are few.
+_U_GOLDEN, _U_MIX_1, _U_MIX_2 = (np.array(number, np.uint64) for number in (_GOLDEN, _MIX_1, _MIX_2))
+_U11, _U27, _U30, _U31 = (np.array(bits, np.uint64) for bits in (11, 27, 30, 31))
 
 
 def mix(z: int) -> int:
@@ -54,23 +56,26 @@ def stream(seed: int, name: str) -> int:
 
 
 def _mix(z: Keys) -> Keys:
-    z = (z ^ (z >> _U(30))) * _U(_MIX_1)
-    z = (z ^ (z >> _U(27))) * _U(_MIX_2)
-    return z ^ (z >> _U(31))
+    z = z ^ (z >> _U30)
+    z *= _U_MIX_1
+    z ^= z >> _U27
+    z *= _U_MIX_2
+    z ^= z >> _U31
+    return z
 
 
 def fold(key: Any, data: Any) -> Keys:
     """Return the key for each `data` under each `key`; they broadcast, and may be integers of any width."""
     key = np.atleast_1d(np.asarray(key, dtype=np.uint64))
     data = np.atleast_1d(np.asarray(data).astype(np.uint64))
-    return _mix((_mix(key + _U(_GOLDEN)) ^ data) + _U(_GOLDEN))
+    return _mix((_mix(key + _U_GOLDEN) ^ data) + _U_GOLDEN)
 
 
 def uniform(key: Keys, n: int | None = None) -> NDArray[np.float64]:
     """Draw numbers in [0, 1): one for each key `[B]`, or `n` for each `[B, n]`."""
     if n is not None:
         key = fold(key[:, None], np.arange(n, dtype=np.uint64)[None, :])
-    return (_mix(key + _U(_GOLDEN)) >> _U(11)).astype(np.float64) * 2.0**-53
+    return (_mix(key + _U_GOLDEN) >> _U11).astype(np.float64) * 2.0**-53
 
 
 def normal(key: Keys, n: int) -> NDArray[np.float64]:
@@ -99,5 +104,5 @@ def choose(key: Keys, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 def draw(key: Keys, probabilities: NDArray[Any]) -> NDArray[np.int64]:
     """Draw an index from each row of `probabilities` [B, A], which need not sum to 1, by inverse transform sampling."""
-    cumulative = np.cumsum(probabilities, 1, dtype=np.float64)
+    cumulative = probabilities.cumsum(1, dtype=np.float64)
     return np.asarray((cumulative > (uniform(key) * cumulative[:, -1])[:, None]).argmax(1))

@@ -8,9 +8,11 @@ from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
+from numpy.lib.introspect import opt_func_info
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from games.contract import Spec
 from marl.learning.standard import StandardInputs, held_by
@@ -76,9 +78,9 @@ class Linear(Unset, nn.Linear):
         spare = self.WIDE - self.out_features
         plays_in_less = not self.training and torch.is_autocast_enabled(input.device.type)
         if spare <= 0 or (self.in_features % self.VECTOR == 0 and not plays_in_less):
-            return super().forward(input)
-        weight, bias = nn.functional.pad(self.weight, (0, 0, 0, spare)), nn.functional.pad(self.bias, (0, spare))
-        return nn.functional.linear(input, weight, bias)[..., : self.out_features]
+            return functional.linear(input, self.weight, self.bias)
+        weight, bias = functional.pad(self.weight, (0, 0, 0, spare)), functional.pad(self.bias, (0, spare))
+        return functional.linear(input, weight, bias)[..., : self.out_features]
 
 
 def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:
@@ -176,8 +178,24 @@ class _Tanh(torch.autograd.Function):
         return torch.ops.aten.tanh_backward(grads[0], *ctx.saved_tensors)  # type: ignore[no-any-return]
 
 
+def _by_numpy() -> bool:
+    """Return whether numpy computes tanh by AVX-512; with fewer instructions it takes longer than sigmoids."""
+    ways = opt_func_info(func_name="^tanh$", signature="float32")
+    return bool(ways) and ways["tanh"]["ff"]["current"] in ("X86_V4", "AVX512_SKX")  # two versions' names for it
+
+
+_BY_NUMPY = _by_numpy()
+
+
 def tanh_(x: Tensor) -> Tensor:
-    """Replace x by tanh(x) = 2 sigmoid(2x) - 1, with an error below 3e-7, in a fifth of the time of `torch.tanh`."""
+    """Replace x by tanh(x), computed by numpy or as 2 sigmoid(2x) - 1, with an error below 3e-7: the faster of the two.
+
+    `torch.tanh` is as fast as numpy's on Intel's processors alone; elsewhere it takes five times as long as sigmoids.
+    """
+    if _BY_NUMPY and x.is_cpu and x.dtype == torch.float32:
+        numbers = x.numpy()  # the same memory
+        np.tanh(numbers, out=numbers)
+        return x
     return x.mul_(_TWO).sigmoid_().mul_(_TWO).sub_(_ONE)
 
 

@@ -32,18 +32,25 @@ def gae(
     `value`, `acting`, `terminated`, `truncated` are [T+1, E, N] (what was seen), `reward` [T, E, N] is paid by
     t -> t+1, `first` is [T+1, E]. `value` is read only where a player is acting or truncated.
     """
+    end = terminated[1:] | truncated[1:] | first[1:, :, None]  # [T, E, N] later episodes do not reach back
+    v_end = np.where(truncated[1:] & ~terminated[1:], value[1:], 0.0)
     advantage = np.zeros_like(reward)
+    if not (acting[:-1] & ~acting[1:] & ~end).any():  # nobody waits: every decision's successor is the next step
+        delta = np.where(acting[:-1], reward + gamma * np.where(end, v_end, value[1:]) - value[:-1], 0.0)
+        decay = np.where(acting[:-1] & ~end, np.float32(gamma * gae_lambda), 0.0)
+        a_next = np.zeros(reward.shape[1:], np.float32)
+        for t in reversed(range(len(reward))):
+            a_next = np.add(delta[t], decay[t] * a_next, out=advantage[t])
+        return advantage
     v_next = np.where(acting[-1], value[-1], 0.0).astype(np.float32)
     a_next = np.zeros_like(v_next)
     pending = np.zeros_like(v_next)  # rewards since the player's next decision, backwards
     known = acting[-1]  # the player's next decision, or the end, is inside the recording
     for t in reversed(range(len(reward))):
-        end = terminated[t + 1] | truncated[t + 1] | first[t + 1][:, None]  # later episodes do not reach back
-        known = known | end
-        v_end = np.where(truncated[t + 1] & ~terminated[t + 1], value[t + 1], 0.0)
-        v_next = np.where(end, v_end, v_next)
-        a_next = np.where(end, 0.0, a_next)
-        pending = np.where(end, 0.0, pending) + reward[t]
+        known = known | end[t]
+        v_next = np.where(end[t], v_end[t], v_next)
+        a_next = np.where(end[t], 0.0, a_next)
+        pending = np.where(end[t], 0.0, pending) + reward[t]
         delta = pending + gamma * v_next - value[t]
         # A decision without a successor has no delta; earlier decisions bootstrap from its value.
         advantage[t] = np.where(acting[t] & known, delta + gamma * gae_lambda * a_next, 0.0)

@@ -67,19 +67,22 @@ class Rowwise(Generic[Network]):
 
     def __call__(self, part: str, *inputs: Tensor) -> Tensor:
         """Return the output [B, F] of a part of the network for rows [B, ...]."""
-        rows, at, outputs = len(inputs[0]), 0, []
+        rows, at, outputs = inputs[0].shape[0], 0, []
         with torch.inference_mode():
             sizes = self._sizes_of(part, inputs)
             while at < rows:
                 size = sizes.size(rows - at)
-                outputs.append(self._backend(part, *(_block(x, at, size) for x in inputs)))
+                outputs.append(self._backend(part, *[_block(x, at, size) for x in inputs]))
                 at += size
-        return (outputs[0] if len(outputs) == 1 else torch.cat(outputs))[:rows]
+            output = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+            return output if at == rows else output[:rows]
 
     def ask(self, part: str, *arrays: NDArray[Any]) -> NDArray[np.float32]:
         """Return the output [B, F] of a part of the network for rows [B, ...]."""
-        output = self(part, *(torch.from_numpy(array).to(self._device) for array in arrays))
-        return output.cpu().numpy()
+        inputs = [torch.from_numpy(array) for array in arrays]
+        if self._device != "cpu":
+            inputs = [x.to(self._device) for x in inputs]
+        return self(part, *inputs).cpu().numpy()
 
     def _computed(self, network: Network) -> Backend:
         name, device, precision = self._how
@@ -204,11 +207,12 @@ def _probes(like: Tensor, generator: torch.Generator, *, convolves: bool) -> Ten
 def _block(x: Tensor, start: int, size: int) -> Tensor:
     """Copy rows of x from `start` on and pad with zeros; in place, some libraries sum in an order that depends on the
     offset of the rows. Whole blocks of integers are not copied: nothing sums them before it converts them."""
-    some = x[start : start + size]
-    if len(some) == size:
+    rows = x.shape[0] - start
+    some = x if start == 0 and rows <= size else x[start : start + size]
+    if rows >= size:
         return some.clone() if some.is_floating_point() else some
     block = x.new_zeros((size, *x.shape[1:]))
-    block[: len(some)] = some
+    block[:rows] = some
     return block
 
 

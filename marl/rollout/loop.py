@@ -75,7 +75,7 @@ def decide(
     holder, number = seating[env, player], carry.decisions[env, player]
     key, opening = fold(carry.keys(seating)[env, player], number), number == 0
     for first, last in _calls(roster):
-        rows = np.flatnonzero((holder >= first) & (holder <= last))
+        (rows,) = ((holder >= first) & (holder <= last)).nonzero()
         if len(rows) == 0:
             continue
         agent = roster[first] if first == last else _members(roster, holder[rows])
@@ -89,7 +89,7 @@ def decide(
             if name not in extras:
                 extras[name] = np.zeros((*seating.shape, *value.shape[1:]), value.dtype)
             extras[name][e, p] = value
-    idle = np.flatnonzero(holder == EMPTY)
+    (idle,) = (holder == EMPTY).nonzero()
     if len(idle) and not isinstance(spec.action, Box):
         e, p = env[idle], player[idle]
         actions[e, p] = timestep.action_mask[e, p].argmax(1)

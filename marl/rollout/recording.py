@@ -94,8 +94,8 @@ def see(timestep: TimeStep, seating: Seating) -> Moment:
         seating=seating,
         action=np.zeros(0),
         extras={},
-        reward=np.zeros_like(timestep.reward),
-        handed_over=np.zeros_like(timestep.acting),
+        reward=np.zeros(0, np.float32),
+        handed_over=np.zeros(seen.shape, bool),
     )
 
 

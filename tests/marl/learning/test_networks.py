@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from games.registry import make
+from marl.learning import networks
 from marl.learning.networks import (
     Network,
     Perceptron,
@@ -122,7 +123,10 @@ def drawn(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_tanh_is_torchs():
+@pytest.mark.parametrize("by_numpy", [True, False])
+def test_tanh_is_torchs(by_numpy, monkeypatch):
+    """The way of every processor computes on this one too, faster or slower."""
+    monkeypatch.setattr(networks, "_BY_NUMPY", by_numpy)
     x = torch.cat([torch.linspace(-12, 12, 5000), torch.tensor([-np.inf, np.inf, 0.0, 1e30, -1e30])])
     torch.testing.assert_close(tanh_(x.clone()), torch.tanh(x), atol=3e-7, rtol=0)
 

@@ -103,6 +103,15 @@ def test_equals_the_textbook(kind, seed):
         assert np.flatnonzero(known[row]).tolist() == expected
 
 
+@settings(max_examples=examples(10))
+@given(seed=st.integers(0, 10**6))
+def test_an_environment_in_which_players_wait_changes_no_bit_of_the_others(seed):
+    """Where nobody waits all advantages are computed another way, faster."""
+    alone, waits = recording(seed, kind="simultaneous"), recording(seed, kind="turns")
+    together = [np.concatenate(both, axis=1) for both in zip(alone, waits, strict=True)]
+    assert ours(*alone).tobytes() == ours(*together)[:, :3].tobytes()
+
+
 def test_the_mutant_that_forgets_piled_up_reward_is_caught():
     arrays = recording(0, kind="turns")
     assert not np.allclose(ours(*arrays), forgetful(*arrays), atol=1e-3)
