@@ -85,13 +85,15 @@ def placeholders(text: str) -> set[str]:
     return set(re.findall(r"\{([a-z_]+)\}", text))
 
 
-def source(said: Mapping[str, Any], used: Collection[str] = ()) -> Source:
+def source(said: Mapping[str, Any], labels: Mapping[str, str] | None = None, used: Collection[str] = ()) -> Source:
     """Return what a table, a row and a column say together; raises UserError where something is missing or unknown.
 
-    `used` are words that stand in braces elsewhere in the table.
+    `labels` are those of the cell, `row` and `column`. `used` are words that stand in braces elsewhere in the table.
     """
-    words = {key: str(value) for key, value in said.items() if key not in KEYS or key in ("row", "column")}
-    known = {"seed", "row", "column", *placeholders(str(dict(said))), *used}
+    labels = labels or {}
+    words = {key: str(value) for key, value in said.items() if key not in KEYS} | {**labels}
+    said = {**labels, **said}
+    known = {"seed", "row", "column", *placeholders(str(said)), *used}
     if unused := [key for key in words if key not in known]:
         raise UserError(
             f"the key '{unused[0]}' is unknown, and no other key has {{{unused[0]}}} in it; mend the source"
@@ -120,6 +122,8 @@ def source(said: Mapping[str, Any], used: Collection[str] = ()) -> Source:
         for key in ("where", "step", "last", "column", "row", "after", "find", "scale", "within", "seeds")
         if key in said
     }
+    if missing := placeholders(f"{take} {ci95} {rest}") - {"seed"}:
+        raise UserError(f"nothing says what {{{missing.pop()}}} is; add the key to its row or column")
     if isinstance(rest.get("where"), Mapping):
         rest["where"] = (rest["where"],)
     if isinstance(rest.get("seeds"), int):

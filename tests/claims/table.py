@@ -135,10 +135,11 @@ class Figures:
                     continue
                 if wrong := [part for part in parts if isinstance(part, str)]:
                     raise UserError(f"expected keys or 'given' in the table '{self.name}', got '{wrong[0]}'")
-                said = {"row": label, "column": self.titles[column]} | reads.cells
+                labels = {"row": label, "column": self.titles[column]}
+                said = dict(reads.cells)
                 said |= {key: value for part in parts if isinstance(part, Mapping) for key, value in part.items()}
                 try:
-                    yield place, column, source(said, used)
+                    yield place, column, source(said, labels, used)
                 except UserError as error:
                     where = f"the cell '{label} | {self.titles[column]}' of the table '{self.name}'"
                     raise UserError(f"{where}: {error}") from None

@@ -64,6 +64,12 @@ def test_printed_tables(tmp_path):
     assert read(tmp_path, **ratio, after="5x64: positions") == [((1.48,), None)]
 
 
+def test_a_cell_is_named_by_its_labels_wherever_they_stand(tmp_path):
+    (tmp_path / "t.md").write_text(PRINTED)
+    labels = {"row": "2", "column": "coverage"}
+    assert readings(source({"from": "t.md", "row": "independent | {row}"}, labels), tmp_path, [0])[0].values == (0.9509,)
+
+
 def test_a_printed_table_without_titles(tmp_path):
     (tmp_path / "t.md").write_text(WITHOUT_TITLES)
     assert read(tmp_path, **{"from": "t.md", "column": "result", "row": "the rollout alone"}) == [((194854.0,), None)]
@@ -85,6 +91,7 @@ def test_other_text(tmp_path):
         ({"from": "a.json"}, "'take' is missing"),
         ({"from": "a.txt"}, "'find' is missing"),
         ({"from": "{run}.json", "take": "x"}, "nothing says what {run}"),
+        ({"from": "a.json", "take": "x.{who}"}, "nothing says what {who}"),
         ({"from": "a.json", "take": "x", "stpe": 3}, "'stpe' is unknown"),
         ({"from": "a.json", "take": ["x", "y"], "ci95": "z"}, "as many paths"),
     ],
