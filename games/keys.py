@@ -18,7 +18,7 @@ Keys = NDArray[np.uint64]
 
 _MASK = (1 << 64) - 1
 _GOLDEN, _MIX_1, _MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-# The same as arrays, and the shifts: numpy takes twice as long with its scalars where keys are few.
+# The same, and the shifts, as arrays without axes: with numpy's scalars a fold of few keys takes twice as long.
 _U_GOLDEN, _U_MIX_1, _U_MIX_2 = (np.array(number, np.uint64) for number in (_GOLDEN, _MIX_1, _MIX_2))
 _U11, _U27, _U30, _U31 = (np.array(bits, np.uint64) for bits in (11, 27, 30, 31))
 

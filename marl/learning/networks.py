@@ -181,16 +181,17 @@ class _Tanh(torch.autograd.Function):
 def _by_numpy() -> bool:
     """Return whether numpy computes tanh by AVX-512; with fewer instructions it takes longer than sigmoids."""
     ways = opt_func_info(func_name="^tanh$", signature="float32")
-    return bool(ways) and ways["tanh"]["ff"]["current"] in ("X86_V4", "AVX512_SKX")  # two versions' names for it
+    return bool(ways) and ways["tanh"]["ff"]["current"] in ("X86_V4", "AVX512_SKX")  # in numpy 2.4, and before
 
 
 _BY_NUMPY = _by_numpy()
 
 
 def tanh_(x: Tensor) -> Tensor:
-    """Replace x by tanh(x), computed by numpy or as 2 sigmoid(2x) - 1, with an error below 3e-7: the faster of the two.
+    """Replace x by tanh(x), computed by numpy or as 2 sigmoid(2x) - 1, with an error below 3e-7.
 
-    `torch.tanh` is as fast as numpy's on Intel's processors alone; elsewhere it takes five times as long as sigmoids.
+    That is the faster of the two for one thread. `torch.tanh` is as fast as numpy's on Intel's processors alone, and
+    elsewhere takes five times as long as sigmoids. No graph may hold x: PyTorch does not see what numpy writes.
     """
     if _BY_NUMPY and x.is_cpu and x.dtype == torch.float32:
         numbers = x.numpy()  # the same memory

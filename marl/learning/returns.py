@@ -35,12 +35,14 @@ def gae(
     end = terminated[1:] | truncated[1:] | first[1:, :, None]  # [T, E, N] later episodes do not reach back
     v_end = np.where(truncated[1:] & ~terminated[1:], value[1:], 0.0)
     advantage = np.zeros_like(reward)
-    if not (acting[:-1] & ~acting[1:] & ~end).any():  # nobody waits: every decision's successor is the next step
-        delta = np.where(acting[:-1], reward + gamma * np.where(end, v_end, value[1:]) - value[:-1], 0.0)
-        decay = np.where(acting[:-1] & ~end, np.float32(gamma * gae_lambda), 0.0)
+    if not (acting[:-1] & ~acting[1:] & ~end).any():  # each decision is followed at once by the next one or the end
+        goes_on = acting[:-1] & ~end
         a_next = np.zeros(reward.shape[1:], np.float32)
-        for t in reversed(range(len(reward))):
-            a_next = np.add(delta[t], decay[t] * a_next, out=advantage[t])
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite ends the run
+            delta = np.where(acting[:-1], reward + gamma * np.where(end, v_end, value[1:]) - value[:-1], 0.0)
+            for t in reversed(range(len(reward))):
+                later = np.where(goes_on[t], gamma * gae_lambda * a_next, 0.0)
+                a_next = np.add(delta[t], later, out=advantage[t])
         return advantage
     v_next = np.where(acting[-1], value[-1], 0.0).astype(np.float32)
     a_next = np.zeros_like(v_next)

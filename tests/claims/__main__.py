@@ -195,7 +195,8 @@ def measurement(ended: Sequence[Ended], terminal: Terminal) -> Measurement:
     """
     if unknown := sum(not each.processor for each in ended):
         terminal.print(f"commands whose processor was not written down, so that this one is recorded: {unknown}")
-    processors = dict.fromkeys(each.processor or processor() for each in ended)
+    names = (each.processor or processor() for each in ended)
+    processors = dict.fromkeys(re.sub(r"\((R|TM)\)| Processor$", "", name) for name in names)
     versions = dict.fromkeys(each.version or marl.__version__ for each in ended)
     day = max(each.day for each in ended)
     return Measurement(date=day, processor=" and ".join(processors), version=" and ".join(versions))

@@ -91,6 +91,7 @@ def source(said: Mapping[str, Any], labels: Mapping[str, str] | None = None, use
     `labels` are those of the cell, `row` and `column`. `used` are words that stand in braces elsewhere in the table.
     """
     labels = labels or {}
+    escaped = {key: re.escape(label) for key, label in labels.items()}  # in a regular expression
     words = {key: str(value) for key, value in said.items() if key not in KEYS} | {**labels}
     said = {**labels, **said}
     known = {"seed", "row", "column", *placeholders(str(said)), *used}
@@ -99,7 +100,7 @@ def source(said: Mapping[str, Any], labels: Mapping[str, str] | None = None, use
             f"the key '{unused[0]}' is unknown, and no other key has {{{unused[0]}}} in it; mend the source"
         )
 
-    def put(value: Any) -> Any:
+    def put(value: Any, words: Mapping[str, str] = words) -> Any:
         if isinstance(value, str):
             return re.sub(r"\{([a-z_]+)\}", lambda match: words.get(match[1], match[0]), value)
         if isinstance(value, list):
@@ -118,7 +119,7 @@ def source(said: Mapping[str, Any], labels: Mapping[str, str] | None = None, use
     if ci95 and len(ci95) != len(take):
         raise UserError(f"expected as many paths in 'ci95' as in 'take', {len(take)}, got {len(ci95)}")
     rest = {
-        key: put(said[key])
+        key: put(said[key], words | escaped if key == "find" else words)
         for key in ("where", "step", "last", "column", "row", "after", "find", "scale", "within", "seeds")
         if key in said
     }

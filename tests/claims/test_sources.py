@@ -66,8 +66,8 @@ def test_printed_tables(tmp_path):
 
 def test_a_cell_is_named_by_its_labels_wherever_they_stand(tmp_path):
     (tmp_path / "t.md").write_text(PRINTED)
-    labels = {"row": "2", "column": "coverage"}
-    assert readings(source({"from": "t.md", "row": "independent | {row}"}, labels), tmp_path, [0])[0].values == (0.9509,)
+    cell = source({"from": "t.md", "row": "independent | {row}"}, {"row": "2", "column": "coverage"})
+    assert readings(cell, tmp_path, [0])[0].values == (0.9509,)
 
 
 def test_a_printed_table_without_titles(tmp_path):
@@ -82,6 +82,9 @@ def test_other_text(tmp_path):
         ((7.0,), None),
     ]
     assert read(tmp_path, **{"from": "t.txt", "find": r"^{who}: (\S+ ± \S+)", "who": "y"}) == [((2.0,), 0.5)]
+    (tmp_path / "t.txt").write_text("mcts(simulations=9): 3\n")
+    of_row = source({"from": "t.txt", "find": r"^{row}: (\d+)"}, {"row": "mcts(simulations=9)", "column": "games"})
+    assert readings(of_row, tmp_path, [0])[0].values == (3.0,)
 
 
 @pytest.mark.parametrize(

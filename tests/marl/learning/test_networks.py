@@ -125,7 +125,7 @@ def drawn(*shape, seed=0):
 
 @pytest.mark.parametrize("by_numpy", [True, False])
 def test_tanh_is_torchs(by_numpy, monkeypatch):
-    """The way of every processor computes on this one too, faster or slower."""
+    """Both ways give it here, whichever this processor would use."""
     monkeypatch.setattr(networks, "_BY_NUMPY", by_numpy)
     x = torch.cat([torch.linspace(-12, 12, 5000), torch.tensor([-np.inf, np.inf, 0.0, 1e30, -1e30])])
     torch.testing.assert_close(tanh_(x.clone()), torch.tanh(x), atol=3e-7, rtol=0)

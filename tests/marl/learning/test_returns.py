@@ -112,6 +112,14 @@ def test_an_environment_in_which_players_wait_changes_no_bit_of_the_others(seed)
     assert ours(*alone).tobytes() == ours(*together)[:, :3].tobytes()
 
 
+def test_what_is_not_finite_stays_in_its_episode():
+    value, reward, acting, terminated, truncated, first = recording(3, kind="simultaneous", envs=1)
+    opens = int(np.flatnonzero(first[:, 0])[1])
+    reward[opens:] = np.inf
+    found = ours(value, reward, acting, terminated, truncated, first)
+    assert np.isfinite(found[:opens]).all() and not np.isfinite(found[opens:]).all()
+
+
 def test_the_mutant_that_forgets_piled_up_reward_is_caught():
     arrays = recording(0, kind="turns")
     assert not np.allclose(ours(*arrays), forgetful(*arrays), atol=1e-3)
