@@ -26,7 +26,7 @@ SETTINGS = {
         {"MKL_ENABLE_INSTRUCTIONS": "AVX512", "ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
     ),
 }
-WITHOUT = {"SSE": ("",), "AVX2": ("AVX512", "X86_V4")}  # how the names of those begin that numpy does not use
+WITHOUT = {"SSE": ("",), "AVX2": ("AVX512", "X86_V4")}  # prefixes of the instruction sets that numpy may not use
 OPENVINO_IN_BFLOAT16 = "openvino and bfloat16"
 
 
