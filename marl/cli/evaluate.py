@@ -57,7 +57,8 @@ def evaluate(
     positions: Annotated[
         str | None,
         typer.Option(
-            help="With --solved at connect four: `thousand`, plies 13 to 24 (the default), or `phases`, plies 8 to 39."
+            help="With --solved at connect four: `thousand`, plies 13 to 24 (the default), `openings`, 0 to 7, "
+            "or `phases`, 8 to 39."
         ),
     ] = None,
     nash_conv: Annotated[

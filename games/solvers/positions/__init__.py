@@ -5,6 +5,8 @@
                                            a ply's positions is easy, a third medium, a third hard
     phases      connect_four_phases.csv    1,640, plies 8 to 39, reached by players of mixed strength; as hard as they
                                            come
+    openings    connect_four_openings.csv  404, plies 0 to 7: all 24 of plies 0 to 2, 60 of ply 3 and 80 of each later
+                                           one, reached by players of mixed strength
 
 No two positions of a set are the same or mirror images. At each one at least one move keeps the value and at least one
 does not, and neither player can make a line of four with its next stone: a search of one or two plies does not decide
@@ -31,9 +33,12 @@ from games.solvers.exhaustive import Choose
 FILES = {
     "thousand": Path(__file__).with_name("connect_four.csv"),
     "phases": Path(__file__).with_name("connect_four_phases.csv"),
+    "openings": Path(__file__).with_name("connect_four_openings.csv"),
 }
 HEADER = "moves,values,depth"
 PHASES = {  # plies
+    "0-3": range(4),
+    "4-7": range(4, 8),
     "8": range(8, 9),
     "9-12": range(9, 13),
     "13-16": range(13, 17),
@@ -98,7 +103,7 @@ class Accuracy:
 def load(name: str = "thousand") -> list[Labelled]:
     """Return the positions of a set; raises UserError for a name that no set has."""
     if name not in FILES:
-        raise UserError(f"expected a set of positions, {' or '.join(FILES)}, got '{name}'")
+        raise UserError(f"expected a set of positions, one of {', '.join(FILES)}, got '{name}'")
     header, *rows = FILES[name].read_text(encoding="utf-8").splitlines()
     assert header == HEADER, header
     return [Labelled.parse(row) for row in rows]

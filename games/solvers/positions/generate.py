@@ -10,9 +10,15 @@ and the move.
     phases      play of mixed strength: each player of a game looks 0, 2, 4, 6 or 8 plies ahead, and plays a column that
                 is best as far as it sees; one move in eight is random. The positions of a ply are the first ones that
                 were drawn, whatever their difficulty. A position at ply 8 takes seconds with numba, minutes without.
+    openings    the same play: every such position of plies 0 to 2, and the first ones drawn at 3 to 7. A position takes
+                minutes with numba, those of plies 0 to 3 hours.
 
 The labels of `phases` were computed once by a second solver, a program in C++ (null windows over exact scores, where
 `Solver` asks who can force a four); its values and depths of the thousand are the same as `Solver`'s, all of them.
+
+Those of `openings` follow from the exact scores of all positions up to ply 8 in the opening book of a third solver
+(https://github.com/benjaminrall/connect-four-ai). Each of its 38,203 scores up to ply 7 is the best of its moves', and
+its scores of ply 8 agree with the second solver at the positions of `phases` and at 24 random ones.
 """
 
 import sys
@@ -27,6 +33,7 @@ from games.solvers.positions import DIFFICULTIES, HEADER, PHASES, Labelled
 THOUSAND = 1000
 LOOKS = (0, 2, 4, 6, 8)  # plies that a player of a game of mixed strength looks ahead
 RANDOM = 1 / 8  # the share of its moves that are random
+OPENINGS = {0: 1, 1: 3, 2: 20, 3: 60, 4: 80, 5: 80, 6: 80, 7: 80}  # positions of each ply of `openings`
 SIZES = {"8": 40, "9-12": 400, "13-16": 400, "17-20": 200, "21-24": 200, "25-39": 400}  # of `phases`
 
 # Draws of a game's key, beside one for each move.
@@ -36,6 +43,8 @@ SLIP = 200  # with the ply: whether the move is random
 
 def quotas(name: str) -> dict[tuple[int, str], int]:
     """Return how many positions a set has of each ply and difficulty, '' for any: as equal as possible."""
+    if name == "openings":
+        return {(ply, ""): size for ply, size in OPENINGS.items()}
     if name == "phases":
         return {
             (ply, ""): size
@@ -52,8 +61,8 @@ def quotas(name: str) -> dict[tuple[int, str], int]:
 
 def drawn(name: str, ply: int, solver: Solver) -> Iterator[tuple[str, Board]]:
     """Yield the distinct quiet positions that a set's games reach at this ply, without end."""
-    games, play = {"thousand": ("connect four positions", play_randomly), "phases": ("phases", play_mixed)}[name]
-    key = fold_one(stream(0, games), ply)
+    play = play_randomly if name == "thousand" else play_mixed
+    key = fold_one(stream(0, "connect four positions" if name == "thousand" else name), ply)
     seen: set[Board] = set()
     for number in count():
         moves, board = play(fold_one(key, number), ply, solver)

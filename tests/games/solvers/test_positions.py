@@ -9,9 +9,9 @@ from games.errors import UserError
 from games.keys import fold_one
 from games.solvers.connect_four import Solver, keeping, read
 from games.solvers.positions import DIFFICULTIES, FILES, HEADER, Labelled, accuracy, chance, load, states, wilson
-from games.solvers.positions.generate import SIZES, drawn, labelled, play_mixed, play_randomly, quotas
+from games.solvers.positions.generate import OPENINGS, SIZES, drawn, labelled, play_mixed, play_randomly, quotas
 
-POSITIONS, PHASES = load(), load("phases")
+POSITIONS, PHASES, EARLY = load(), load("phases"), load("openings")
 LATE = [position for position in POSITIONS if len(position.moves) == 24]
 
 
@@ -28,13 +28,24 @@ def test_the_phases_are_those_of_a_whole_game():
     assert Counter(p.phase for p in PHASES) == SIZES
 
 
-@pytest.mark.parametrize("positions", [POSITIONS, PHASES])
+def test_the_openings_are_those_before_the_phases():
+    assert Counter(len(p.moves) for p in EARLY) == OPENINGS
+    assert Counter(p.phase for p in EARLY) == {"0-3": 84, "4-7": 320}
+
+
+def test_the_first_moves_have_the_values_that_allis_found():
+    """A win in the centre, draws beside it, losses elsewhere (Allis 1988); the win takes all but one of the squares."""
+    assert str(EARLY[0]) == ",lldwdll,41"
+    assert {position.moves for position in EARLY[1:4]} == {"6", "5", "2"}  # after the centre every reply loses
+
+
+@pytest.mark.parametrize("positions", [POSITIONS, PHASES, EARLY])
 def test_no_two_are_the_same_or_mirror_images(positions):
     boards = [read(position.moves) for position in positions]
     assert len({min(board, board.mirrored()) for board in boards}) == len(positions)
 
 
-@pytest.mark.parametrize("positions", [POSITIONS, PHASES])
+@pytest.mark.parametrize("positions", [POSITIONS, PHASES, EARLY])
 def test_the_choice_matters_and_nobody_can_make_four_at_once(positions):
     for position in positions:
         board = read(position.moves)
@@ -60,7 +71,7 @@ def test_labels_of_all_phases_are_derived_again():
 
 def test_labels_of_all_phases_hold_what_a_short_search_decides():
     solver = Solver()
-    for position in PHASES:
+    for position in PHASES + EARLY:
         look = min(position.depth, 4)
         seen = solver.values(position.moves, look)
         assert all(value in (0, None) or value == label for value, label in zip(seen, position.values, strict=True))
@@ -72,11 +83,11 @@ def test_labels_of_all_phases_hold_what_a_short_search_decides():
 
 def test_a_position_is_worth_what_its_best_move_leaves_the_other():
     best = {}
-    for position in POSITIONS + PHASES:
+    for position in POSITIONS + PHASES + EARLY:
         board = read(position.moves)
         best[min(board, board.mirrored())] = max(value for value in position.values if value is not None)
     checked = 0
-    for position in POSITIONS + PHASES:
+    for position in POSITIONS + PHASES + EARLY:
         board = read(position.moves)
         for column, value in enumerate(position.values):
             after = board.play(column) if board.landing(column) else None
@@ -108,6 +119,8 @@ def test_a_game_of_mixed_strength_is_drawn_from_its_key():
 def test_openings_are_among_those_drawn_in_their_order():
     moves = (moves for moves, _ in islice(drawn("phases", 8, Solver()), 20))
     assert all(position.moves in moves for position in PHASES[:2])
+    moves = (moves for moves, _ in islice(drawn("openings", 4, Solver()), 20))
+    assert all(position.moves in moves for position in [p for p in EARLY if len(p.moves) == 4][:10])
 
 
 def test_random_games_stop_before_a_four():
