@@ -4,10 +4,10 @@ Keys of a source; any other key is a word that stands for `{key}` in the others,
 
     from     the file, in the claim's folder; with {seed} in it one for each seed
     take     of JSON, a path: `evaluations.0.return_mean.1`, `ratings[agent=random].elo`, `return_mean.mean` (or sum,
-             min, max, len); a list of paths is several figures
+             min, max, len); of CSV (.csv) the title of a column; a list of them is several figures
     ci95     the paths of the half widths, where the file has them
-    where    of JSON lines (.jsonl), keys and their values: the lines that count; each of a list gives its
-             figures in turn
+    where    of JSON lines (.jsonl) and CSV, keys and their values: the lines that count; each of a list gives
+             its figures in turn
     step     the first of these lines whose step is not below it; the last line without it
     last     the mean over the lines of this many last steps
     column   of a printed Markdown table (.md), the title of the column (result, if it has none), and
@@ -20,6 +20,7 @@ Keys of a source; any other key is a word that stands for `{key}` in the others,
              of a list, each for one figure of the cell, and an empty one says nothing
 """
 
+import csv
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -112,7 +113,7 @@ def source(said: Mapping[str, Any], labels: Mapping[str, str] | None = None, use
         raise UserError("the key 'from' is missing: the file from which its figures are read; add it")
     if missing := placeholders(file) - {"seed"}:
         raise UserError(f"nothing says what {{{missing.pop()}}} in '{file}' is; add the key to its row or column")
-    kind = {".json": "take", ".jsonl": "take", ".md": "row"}.get(Path(file).suffix, "find")
+    kind = {".json": "take", ".jsonl": "take", ".csv": "take", ".md": "row"}.get(Path(file).suffix, "find")
     if kind not in said:
         raise UserError(f"the key '{kind}' is missing, by which figures are read from '{file}'; add it")
     take, ci95 = (as_tuple(put(said.get(key, ()))) for key in ("take", "ci95"))
@@ -163,7 +164,7 @@ def readings(source: Source, folder: Path, seeds: Sequence[int]) -> list[Reading
 def _of_file(source: Source, path: Path) -> list[Reading]:
     try:
         text = read_text(path)
-        reader = {".json": _json, ".jsonl": _json_lines, ".md": _printed_table}.get(path.suffix, _found)
+        reader = {".json": _json, ".jsonl": _json_lines, ".csv": _csv, ".md": _printed_table}.get(path.suffix, _found)
         return reader(source, text)
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         what = f"no {error}" if isinstance(error, KeyError | IndexError) else error
@@ -177,7 +178,14 @@ def _json(source: Source, text: str) -> list[Reading]:
 
 
 def _json_lines(source: Source, text: str) -> list[Reading]:
-    logged = [json.loads(line) for line in text.splitlines() if line]
+    return _of_all(source, [json.loads(line) for line in text.splitlines() if line])
+
+
+def _csv(source: Source, text: str) -> list[Reading]:
+    return _of_all(source, [*csv.DictReader(text.splitlines())])
+
+
+def _of_all(source: Source, logged: list[dict[str, Any]]) -> list[Reading]:
     return [reading for wanted in source.where or ({},) for reading in _of_lines(source, logged, wanted)]
 
 

@@ -54,6 +54,16 @@ def test_json_lines_of_every_seed(tmp_path):
     assert read(tmp_path, **{"from": "{seed}.jsonl", "take": "a.b"}) == [((1.0,), None)]
 
 
+def test_lines_of_csv(tmp_path):
+    (tmp_path / "pairs.csv").write_text('agent,other,payoff,ci95\n"a(x=1,y=2)",b,0.5,0.1\nb,"a(x=1,y=2)",-0.5,\n')
+    of = {"from": "pairs.csv", "take": "payoff"}
+    assert read(tmp_path, **of, ci95="ci95", where={"agent": "a(x=1,y=2)", "other": "b"}) == [((0.5,), 0.1)]
+    both = [{"agent": "{who}"}, {"other": "{who}"}]
+    assert read(tmp_path, **of, where=both, who="b") == [((-0.5,), None), ((0.5,), None)]
+    with pytest.raises(UserError, match=r"could not be read from '.*pairs\.csv'"):
+        read(tmp_path, **of, where={"agent": "c"})
+
+
 def test_printed_tables(tmp_path):
     (tmp_path / "t.md").write_text(PRINTED)
     cell = {"from": "t.md", "column": "coverage"}
