@@ -19,6 +19,7 @@ import torch
 from hypothesis import settings
 
 import tests.properties  # noqa: F401 - registers the profiles
+from tests.warm import Warm
 
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
@@ -33,6 +34,13 @@ def pytest_configure(config):
         folder = tempfile.TemporaryDirectory(prefix="marl-jax-")
         os.environ |= {"JAX_COMPILATION_CACHE_DIR": folder.name, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
         config.add_cleanup(folder.cleanup)
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """Run programs in processes of their own that begin with torch and other libraries loaded (tests/warm.py)."""
+    with Warm() as process:
+        yield process
 
 
 @pytest.fixture
