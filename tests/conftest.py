@@ -7,6 +7,7 @@ examples in every run unless HYPOTHESIS_PROFILE says otherwise. What JAX compile
 load; it is compiled without most optimisations, which take longer than the few steps of a test.
 """
 
+import gc
 import os
 import signal
 import tempfile
@@ -35,6 +36,12 @@ def pytest_configure(config):
         folder = tempfile.TemporaryDirectory(prefix="marl-jax-")
         os.environ |= {"JAX_COMPILATION_CACHE_DIR": folder.name, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
         config.add_cleanup(folder.cleanup)
+
+
+def pytest_collection_finish():
+    """Exempt what all tests share, modules and the tests themselves, from garbage collection: it was visited often."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
