@@ -4,9 +4,10 @@ One thread of torch, and of the linear algebra of numpy and scipy: the promise o
 more would contend. Ctrl-C is heard: a shell that starts the tests in the background has it ignored, by them and by
 every process that they start. And property tests draw as the profile of that name says (tests/properties.py), the same
 examples in every run unless HYPOTHESIS_PROFILE says otherwise. What JAX compiles in one process of a run, the others
-load.
+load; it is compiled without most optimisations, which take longer than the few steps of a test.
 """
 
+import gc
 import os
 import signal
 import tempfile
@@ -19,6 +20,7 @@ import torch
 from hypothesis import settings
 
 import tests.properties  # noqa: F401 - registers the profiles
+from tests.warm import Warm
 
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
@@ -28,11 +30,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_configure(config):
-    """Give all processes of this run one folder for the programs that JAX compiles."""
+    """Give all processes of this run one folder for the programs that JAX compiles, and let it compile fast."""
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # the user's, or that of the process that started this one
         folder = tempfile.TemporaryDirectory(prefix="marl-jax-")
         os.environ |= {"JAX_COMPILATION_CACHE_DIR": folder.name, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
         config.add_cleanup(folder.cleanup)
+
+
+def pytest_collection_finish():
+    """Exempt what all tests share, modules and the tests themselves, from garbage collection: it was visited often."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """Run programs in processes of their own that begin with torch and other libraries loaded (tests/warm.py)."""
+    with Warm() as process:
+        yield process
 
 
 @pytest.fixture

@@ -87,8 +87,9 @@ def ended(processes):
     return bool(processes) and all(process.returncode is not None for process in processes)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
-@pytest.mark.parametrize("reference", [TIC_TAC_TOE, SPREAD, LEDUC])
+@pytest.mark.parametrize(
+    ("reference", "workers"), [*((TIC_TAC_TOE, workers) for workers in (1, 2, 3)), (SPREAD, 3), (LEDUC, 2)]
+)
 def test_episodes_are_those_of_one_process(reference, workers):
     expected, venv = record(make(reference, 5), SEEDS, 12), Workers(reference, 5, workers)
     assert (venv.spec, venv.num_envs) == (replace(expected.spec, searchable=False), 5)
@@ -222,3 +223,25 @@ def test_however_the_parent_ends_its_workers_end(then, end, code, complaint):
     _, errors = parent.communicate(timeout=120)  # returns when nobody holds the pipes: the workers held them too
     assert parent.returncode == code
     assert errors.strip().endswith(complaint) and errors.count("Traceback") == bool(complaint)
+
+
+LEAVING = """
+import atexit, threading, time
+from games.processes import leave
+atexit.register(print, "at exit")
+print("printed", end=" ")
+{first}
+leave()
+print("the interpreter ends itself", end=" ")
+"""
+WAITED = "threading.Thread(target=lambda: time.sleep(1) or print('waited', end=' ')).start()"
+
+
+@pytest.mark.parametrize(
+    ("first", "printed"),
+    [("", "printed at exit\n"), (WAITED, "printed the interpreter ends itself waited at exit\n")],
+)
+def test_a_worker_leaves_nothing_undone(first, printed):
+    command = [sys.executable, "-c", LEAVING.format(first=first)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")

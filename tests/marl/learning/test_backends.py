@@ -149,6 +149,7 @@ def test_a_run_learns_with_it_resumes_and_plays_without(algorithm, workers, tmp_
             num_envs=8,
             rollout_length=8,
             rollout_workers=workers,
+            evaluation={"panel": ["random"], "seeds": 2},
         )
         return train(config, tmp_path / folder, resume=(tmp_path / folder / "config.yaml").exists(), device="cpu")
 

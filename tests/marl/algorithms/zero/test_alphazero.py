@@ -177,8 +177,9 @@ RESIGNING = {"resign_below": -0.1, "no_resign_share": 0.5, "cheap_simulations": 
     ],
 )
 def test_resumed_is_the_same_to_the_byte(settings, tmp_path):
+    settings = settings | {"steps": 320, "stretch": 160}
     whole = trained(tmp_path / "whole", **settings)
-    trained(tmp_path / "parts", steps=300, **settings)
+    trained(tmp_path / "parts", **settings | {"steps": 160})
     parts = trained(tmp_path / "parts", **settings)
     assert whole.name == parts.name
     for name in ("agent.safetensors", "learner.safetensors"):
@@ -284,7 +285,7 @@ def test_first_moves_are_sampled_where_games_should_differ(tmp_path):
 
 
 def test_workers_play_resigning_games_alike(tmp_path):
-    runs = [trained(tmp_path / str(n), rollout_workers=n, **RESIGNING) for n in (1, 3)]
+    runs = [trained(tmp_path / str(n), steps=320, stretch=160, rollout_workers=n, **RESIGNING) for n in (1, 2)]
     assert runs[0].name == runs[1].name
     assert len({(run / "agent.safetensors").read_bytes() for run in runs}) == 1
 
