@@ -269,12 +269,12 @@ def _action(reference: str, actions: Sequence[Any]) -> Discrete | Box:
         return Box(
             size, _bound([space.low for space in actions], size), _bound([space.high for space in actions], size)
         )
-    odd = next((space for space in actions if not isinstance(space, spaces.Discrete | spaces.Box)), None)
-    odd = odd or next((space for space in actions if not isinstance(space, spaces.Discrete)), actions[0])
+    odd = next((space for space in actions if not isinstance(space, spaces.Discrete) and not _is_box(space)), None)
+    got = " and ".join(dict.fromkeys(map(str, actions))) if odd is None else odd  # each of several would do alone
     remedy = remedy_for_actions(reference, actions)
     raise UserError(
         f"expected actions all discrete, or all boxes of floats between finite bounds, in '{reference}', "
-        f"got {odd}; {remedy}"
+        f"got {got}; {remedy}"
     )
 
 

@@ -273,7 +273,7 @@ def test_boxes_of_different_sizes_are_cut_to_each_players_own():
     "arguments, said",
     [
         ("actions=multi", "actions all discrete"),
-        ("actions=mixed", "actions all discrete"),
+        ("actions=mixed", "got Discrete(2) and Box(-1.0, 1.0, (2,), float32); the choices of Box"),
         ("actions=tuple", "got Tuple(Discrete(2), Discrete(2)); write"),
         ("views=tuple", "views that are arrays"),
         ("views=dict", "views that are arrays"),

@@ -290,6 +290,7 @@ def test_a_refusal_prints_what_to_type_and_that_works(reference, remedy):
     [
         ("Shows(action=many)", "has 10,000 joint choices, and at most 4,096 are flattened; wrap it in a class"),
         ("Shows(other=unbounded)", "cannot be counted; wrap it in a class of your own"),
+        ("Shows(action=uneven, other=unbounded)", "got Box(-inf, inf, (2,), float32); write '"),
         ("Shows(view=words)", "has no flat form of one size; wrap it in a class of your own"),
         ("Shows(action=uneven) | scale_actions | scale_actions(lw=1)", "'scale_actions' takes low, high, got 'lw'"),
         ("Shows(action=unbounded) | scale_actions", "needs low and high, as in scale_actions(low=-1, high=1)"),
