@@ -20,7 +20,6 @@ import torch
 from hypothesis import settings
 
 import tests.properties  # noqa: F401 - registers the profiles
-from tests.warm import Warm
 
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
@@ -39,16 +38,9 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish():
-    """Exempt what all tests share, modules and the tests themselves, from garbage collection: it was visited often."""
+    """Exempt what all tests share, modules and the tests themselves, from garbage collection, which would go through it."""
     gc.collect()
     gc.freeze()
-
-
-@pytest.fixture(scope="session")
-def warm():
-    """Run programs in processes of their own that begin with torch and other libraries loaded (tests/warm.py)."""
-    with Warm() as process:
-        yield process
 
 
 @pytest.fixture

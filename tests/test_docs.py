@@ -17,7 +17,6 @@ from typer.testing import CliRunner
 from marl.base import shipped
 from marl.cli.app import app
 from tests.test_floors import FLOORS
-from tests.warm import Warm
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -33,13 +32,11 @@ def environment(site: Path) -> dict[str, str]:
     return here | {"COLUMNS": "200", "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
 
-def type_in(command: str, folder: Path, site: Path, warm: Warm) -> str:
+def type_in(command: str, folder: Path, site: Path) -> str:
     """Run what a user types, and return what it prints."""
-    words = shlex.split(command)
-    if words[0] == "marl":
-        done = warm.run(words, folder, environment(site))
-    else:
-        done = subprocess.run(words, cwd=folder, env=environment(site), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        shlex.split(command), cwd=folder, env=environment(site), capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
     return done.stdout
 
@@ -50,7 +47,7 @@ def blocks(page: str) -> list[tuple[str | None, str]]:
     return [(block["file"], block["body"]) for block in BLOCK.finditer(text)]
 
 
-def type_page(page: str, folder: Path, site: Path, warm: Warm) -> dict[str, str]:
+def type_page(page: str, folder: Path, site: Path) -> dict[str, str]:
     """Write and type in `folder` what a page says, and return what each command printed."""
     printed = {}
     for file, body in blocks(page):
@@ -60,7 +57,7 @@ def type_page(page: str, folder: Path, site: Path, warm: Warm) -> dict[str, str]
             continue
         for line in body.splitlines():
             assert line.startswith("$ "), f"{page}: {line}"
-            printed[line[2:]] = type_in(line[2:], folder, site, warm)
+            printed[line[2:]] = type_in(line[2:], folder, site)
     return printed
 
 
@@ -150,12 +147,12 @@ NEEDS = {"docs/how-to/ecosystem.md": "overcooked_ai_py"}  # a package that the d
 
 
 @pytest.mark.parametrize("page", TYPED)
-def test_a_page_works_word_for_word_in_an_empty_folder(page, tmp_path, warm):
+def test_a_page_works_word_for_word_in_an_empty_folder(page, tmp_path):
     if page in NEEDS and not find_spec(NEEDS[page]):
         pytest.skip(f"'{NEEDS[page]}' is not installed")
     folder = tmp_path / "my_folder"
     folder.mkdir()
-    TYPED[page](type_page(page, folder, tmp_path / "site", warm), folder)
+    TYPED[page](type_page(page, folder, tmp_path / "site"), folder)
 
 
 def test_every_page_with_commands_to_type_is_typed():
@@ -170,19 +167,19 @@ def ecosystem_references() -> list[str]:
 
 
 @pytest.mark.parametrize("reference", ecosystem_references())
-def test_the_games_of_the_ecosystem_pass_where_their_package_is_installed(reference, tmp_path, warm):
+def test_the_games_of_the_ecosystem_pass_where_their_package_is_installed(reference, tmp_path):
     source, *names = re.findall(r"\w+", reference)
     package = names[0] if source in ("gymnasium", "pettingzoo") else source
     if not find_spec(package):
         pytest.skip(f"'{package}' is not installed")
-    checked = type_in(f'marl games check "{reference}" --episodes 1', tmp_path, tmp_path / "site", warm)
+    checked = type_in(f'marl games check "{reference}" --episodes 1', tmp_path, tmp_path / "site")
     assert f"{reference}: passed" in checked
 
 
-def test_the_python_of_the_readme_runs(tmp_path, warm):
+def test_the_python_of_the_readme_runs(tmp_path):
     [program] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-    done = warm.run([sys.executable, "-c", program], tmp_path, environment(tmp_path / "site"))
-    assert done.returncode == 0 and done.stdout.count("±") == 4, done.stderr
+    (tmp_path / "readme.py").write_text(program, encoding="utf-8")
+    assert type_in("python readme.py", tmp_path, tmp_path / "site").count("±") == 4
 
 
 def mentioned(page: Path) -> list[str]:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -266,10 +267,10 @@ class TestPast:
         assert all(0 < each["score"] < each["episodes"] for each in results)
 
     @pytest.mark.parametrize("at_write", [8, 12])
-    def test_killed_in_a_checkpoint_and_resumed(self, run, tmp_path, at_write, warm):
+    def test_killed_in_a_checkpoint_and_resumed(self, run, tmp_path, at_write):
         settings = config(PRIORITISED, steps=1_000, keep=1)
         command = [sys.executable, "-c", KILLED, str(tmp_path / "run"), settings.model_dump_json(), str(at_write)]
-        died = warm.run(command, ROOT)
+        died = subprocess.run(command, cwd=ROOT, capture_output=True)
         assert died.returncode == -signal.SIGKILL
         train(settings, tmp_path / "run", resume=True)
         assert same(run, tmp_path / "run")
@@ -330,7 +331,6 @@ class TestPast:
 
 @pytest.mark.processor
 def test_one_worker_and_two_meet_the_same_past(tmp_path):
-    """Of all that workers show, this alone runs on every processor: their own networks' moves and their opponents'."""
     algorithm = {"name": "alphazero", "simulations": 4, "channels": 4, "blocks": 1, "batch_size": 16}
     settings = {"algorithm": algorithm | {"steps_per_update": 32}, "steps": 300, "stretch": 100, "rollout_length": 8}
     train(config(PRIORITISED, **settings, rollout_workers=2), tmp_path / "whole", resume=False)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -141,10 +142,12 @@ def test_a_sweep_trains_what_training_alone_does(config, marl):
 
 
 @pytest.mark.parametrize("at_write", [5, 11, 17])  # of 3 files a checkpoint and 3 checkpoints a member
-def test_killed_and_resumed(config, marl, at_write, warm):
+def test_killed_and_resumed(config, marl, at_write):
     arguments = ["sweep", str(config), "--seeds", "2", "--workers", "1", "--run-dir", "killed"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    died = warm.run([sys.executable, "-c", KILLED, str(at_write), *arguments], env=environment)
+    died = subprocess.run(
+        [sys.executable, "-c", KILLED, str(at_write), *arguments], env=environment, capture_output=True, timeout=120
+    )
     assert died.returncode == -signal.SIGKILL
     exit_code, printed, complaint = marl(*arguments, "--resume")
     assert (exit_code, complaint) == (0, "")

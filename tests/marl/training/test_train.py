@@ -95,9 +95,9 @@ def test_the_same_seed_gives_the_same_bytes(whole, tmp_path):
 
 
 @pytest.mark.parametrize("at_write", [2, 5, 6, 9])  # of three files a checkpoint: in a file, in a checkpoint
-def test_killed_in_the_middle_of_a_checkpoint_and_resumed(whole, tmp_path, at_write, warm):
+def test_killed_in_the_middle_of_a_checkpoint_and_resumed(whole, tmp_path, at_write):
     command = [sys.executable, "-c", KILLED, str(tmp_path / "run"), config().model_dump_json(), str(at_write)]
-    died = warm.run(command, ROOT)
+    died = subprocess.run(command, cwd=ROOT, capture_output=True)
     assert died.returncode == -signal.SIGKILL
     train(config(), tmp_path / "run", resume=True)
     assert same(whole, tmp_path / "run")
@@ -222,11 +222,11 @@ def test_a_damaged_checkpoint_is_trained_again(whole, tmp_path, name, harm):
     ]
 
 
-def test_a_damaged_run_that_is_killed_while_it_trains_again(whole, tmp_path, warm):
+def test_a_damaged_run_that_is_killed_while_it_trains_again(whole, tmp_path):
     run = shutil.copytree(whole, tmp_path / "run")
     flip(checkpoint.newest(run) / "learner.safetensors", -1)
     command = [sys.executable, "-c", KILLED, str(run), config().model_dump_json(), "2"]
-    died = warm.run(command, ROOT)
+    died = subprocess.run(command, cwd=ROOT, capture_output=True)
     assert died.returncode == -signal.SIGKILL
     assert [path.name for path in (run / "checkpoints").glob("*.damaged")] == [
         f"{checkpoint.newest(whole).name}.damaged"

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -271,12 +272,12 @@ TEAM = {
         {"name": "qmix", "value_head": "hl_gauss"},
     ],
 )
-def test_killed_and_resumed_is_as_if_nothing_had_been(algorithm, tmp_path, warm):
+def test_killed_and_resumed_is_as_if_nothing_had_been(algorithm, tmp_path):
     made = config(**TEAM, algorithm=algorithm | SMALL)
     train(made, tmp_path / "whole", resume=False)
     half = made.model_copy(update={"steps": 400})
     program = [sys.executable, "-c", KILLED, str(tmp_path / "half"), json.dumps(half.model_dump(mode="json")), "8"]
-    assert warm.run(program).returncode == -signal.SIGKILL
+    assert subprocess.run(program, check=False).returncode == -signal.SIGKILL
     train(half, tmp_path / "half", resume=True)
     train(made, tmp_path / "half", resume=True)
     assert same(tmp_path / "whole", tmp_path / "half")
