@@ -5,14 +5,12 @@ closes and the worker ends. A process that runs arbitrary code runs behind a `sh
 parent nor escape its limits.
 """
 
-import atexit
 import math
 import os
 import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -109,7 +107,6 @@ def launch(
         beginning(),
         f"from games.processes import shield; shield({channel})" if shielded else "",
         f"from {module} import {function}; del sys.path[0]; {function}({channel})",
-        "from games.processes import leave; leave()",
     ]
     with theirs:
         try:
@@ -134,21 +131,6 @@ def beginning() -> str:
     path = [str(Path(__file__).parents[1]), *(str(folder) for folder in sys.path)]
     allowed = working_folder.allowed()
     return f"import sys; sys.path[:] = {path}; from games import working_folder; working_folder.install({allowed})"
-
-
-def leave() -> None:
-    """End this process, a worker whose work is done, without taking apart what the system frees at once.
-
-    With torch loaded, the interpreter would collect garbage for a third of a CPU-second. What was to happen at exit
-    (atexit) happens, and what was printed is written. While there are threads to wait for, the interpreter ends itself.
-    """
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
-        return
-    atexit._run_exitfuncs()
-    with suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(0)
 
 
 def shield(channel: int) -> None:

@@ -223,25 +223,3 @@ def test_however_the_parent_ends_its_workers_end(then, end, code, complaint):
     _, errors = parent.communicate(timeout=120)  # returns when nobody holds the pipes: the workers held them too
     assert parent.returncode == code
     assert errors.strip().endswith(complaint) and errors.count("Traceback") == bool(complaint)
-
-
-LEAVING = """
-import atexit, threading, time
-from games.processes import leave
-atexit.register(print, "at exit")
-print("printed", end=" ")
-{first}
-leave()
-print("the interpreter ends itself", end=" ")
-"""
-WAITED = "threading.Thread(target=lambda: time.sleep(1) or print('waited', end=' ')).start()"
-
-
-@pytest.mark.parametrize(
-    ("first", "printed"),
-    [("", "printed at exit\n"), (WAITED, "printed the interpreter ends itself waited at exit\n")],
-)
-def test_a_worker_leaves_nothing_undone(first, printed):
-    command = [sys.executable, "-c", LEAVING.format(first=first)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
