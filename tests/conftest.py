@@ -4,7 +4,7 @@ One thread of torch, and of the linear algebra of numpy and scipy: the promise o
 more would contend. Ctrl-C is heard: a shell that starts the tests in the background has it ignored, by them and by
 every process that they start. And property tests draw as the profile of that name says (tests/properties.py), the same
 examples in every run unless HYPOTHESIS_PROFILE says otherwise. What JAX compiles in one process of a run, the others
-load; it is compiled without most optimisations, which take longer than the few steps of a test.
+load.
 """
 
 import gc
@@ -29,8 +29,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_configure(config):
-    """Give all processes of this run one folder for the programs that JAX compiles, and let it compile fast."""
-    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
+    """Give all processes of this run one folder for the programs that JAX compiles."""
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # the user's, or that of the process that started this one
         folder = tempfile.TemporaryDirectory(prefix="marl-jax-")
         os.environ |= {"JAX_COMPILATION_CACHE_DIR": folder.name, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}

