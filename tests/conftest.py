@@ -37,7 +37,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish():
-    """Exempt what all tests share, modules and the tests themselves, from garbage collection, which would go through it."""
+    """Exempt what all tests share, modules and the tests themselves, from garbage collection: each one visited it."""
     gc.collect()
     gc.freeze()
 

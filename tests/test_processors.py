@@ -6,6 +6,7 @@ it has less. Never more: that would crash. MKL_ENABLE_INSTRUCTIONS is heard on I
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,7 @@ def processor():
 @pytest.mark.parametrize("name", SETTINGS)
 def test_it_holds_with_fewer_instructions(name):
     """Run the marked tests with a setting."""
+    assert MARKED
     needed, variables = SETTINGS[name]
     model, has = processor()
     if missing := needed - has:
@@ -52,9 +54,13 @@ def test_it_holds_with_fewer_instructions(name):
     if name in WITHOUT:
         found = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", ())
         env["NPY_DISABLE_CPU_FEATURES"] = " ".join(each for each in found if each.startswith(WITHOUT[name]))
-    command = [sys.executable, "-m", "pytest", *MARKED, "-m", "processor", "-n", "0", "--tb=short"]
+    command = [sys.executable, "-m", "pytest", *MARKED, "-m", "processor", "-n", "0", "--tb=short", "-rp"]
     # There OpenVINO takes the processor at its word, oneDNN the variable: bfloat16 gets no answer at all.
     if "ONEDNN_MAX_CPU_ISA" in variables and name != "AVX-512":
         command += ["-k", "not (openvino and bfloat16)"]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], env=env, capture_output=True, text=True)
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout + done.stderr
+    answered = "-k" in command or re.search(
+        r"^PASSED .*(openvino.*bfloat16|bfloat16.*openvino)", done.stdout, re.MULTILINE
+    )
+    assert answered, f"no test of OpenVINO in bfloat16 has run\n{done.stdout}"

@@ -8,8 +8,8 @@ Keys of a source; any other key is a word that stands for `{key}` in the others,
     ci95     the paths of the half widths, where the file has them
     where    of JSON lines (.jsonl) and CSV, keys and their values: the lines that count; each of a list gives
              its figures in turn
-    step     the first of these lines whose step is not below it; the last line without it
-    last     the mean over the lines of this many last steps
+    step     of .jsonl, the first of these lines whose step is not below it; the last line without it
+    last     of .jsonl, the mean over the lines of this many last steps
     column   of a printed Markdown table (.md), the title of the column (result, if it has none), and
     row      the labels of the row, with ` | ` between them; both are those of the cell unless said otherwise
     after    the first label of a row, behind which that row is looked for

@@ -95,7 +95,7 @@ def test_a_position_is_worth_what_its_best_move_leaves_the_other():
             if child is not None:
                 assert value == -child, (position.moves, column)
                 checked += 1
-    assert checked
+    assert checked > 200  # nearly all among the openings
 
 
 def test_late_positions_are_drawn_again():

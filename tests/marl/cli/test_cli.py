@@ -154,7 +154,10 @@ BAD_INPUT = [
         "--positions is for openspiel:connect",
     ),
     ("evaluate random --game openspiel:connect_four --positions phases", "--positions is for --solved; leave it out"),
-    ("evaluate random --game openspiel:connect_four --solved --positions all", "one of thousand, phases, openings, got 'all'"),
+    (
+        "evaluate random --game openspiel:connect_four --solved --positions all",
+        "one of thousand, phases, openings, got 'all'",
+    ),
     ("evaluate random --game openspiel:kuhn_poker --nash-conv --seeds 9", "--nash-conv goes through positions"),
     ("tournament run tournament.yaml --set agent=[random]", "did you mean 'agents'"),
     ("tournament run tournament.yaml --set game=openspiel:tic_tac_to", "did you mean 'tic_tac_toe'"),

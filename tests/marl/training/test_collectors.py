@@ -177,10 +177,10 @@ def test_what_an_agent_raises_in_a_worker_is_said_in_one_sentence():
 
 
 def test_one_worker_and_two_give_the_same_bytes_and_so_does_a_resumed_run(tmp_path):
-    """One worker plays the whole run; two play its first half, and one the second."""
+    """One worker plays the whole run; two play its first half, and three the second."""
     train(config(rollout_workers=1), tmp_path / "whole", resume=False)
     train(config(steps=210), tmp_path / "parts", resume=False)
-    train(config(rollout_workers=1), tmp_path / "parts", resume=True)
+    train(config(rollout_workers=3), tmp_path / "parts", resume=True)
     assert same(tmp_path / "whole", tmp_path / "parts") and len(files(tmp_path / "whole")) >= 4
     train(config(rollout_workers=0), tmp_path / "none", resume=False)
     assert lines(tmp_path / "none" / "metrics.jsonl") != lines(tmp_path / "whole" / "metrics.jsonl")
