@@ -270,12 +270,14 @@ def _action(reference: str, actions: Sequence[Any]) -> Discrete | Box:
             size, _bound([space.low for space in actions], size), _bound([space.high for space in actions], size)
         )
     odd = next((space for space in actions if not isinstance(space, spaces.Discrete) and not _is_box(space)), None)
-    kinds = {type(space): space for space in reversed(actions)}  # the first of each kind, where all are supported alone
-    got = " and ".join(str(space) for space in reversed(kinds.values())) if odd is None else odd
+    if odd is None:  # players of both kinds, each of which all of them might have
+        found = [next(space for space in actions if isinstance(space, kind)) for kind in (spaces.Discrete, spaces.Box)]
+    else:
+        found = [odd]
     remedy = remedy_for_actions(reference, actions)
     raise UserError(
         f"expected actions all discrete, or all boxes of floats between finite bounds, in '{reference}', "
-        f"got {got}; {remedy}"
+        f"got {' and '.join(map(str, found))}; {remedy}"
     )
 
 

@@ -10,8 +10,8 @@ and the move.
     phases      play of mixed strength: each player of a game looks 0, 2, 4, 6 or 8 plies ahead, and plays a column that
                 is best as far as it sees; one move in eight is random. The positions of a ply are the first ones that
                 were drawn, whatever their difficulty. A position at ply 8 takes seconds with numba, minutes without.
-    openings    the same play: every such position of plies 0 to 2, and the first ones drawn at 3 to 7. A position takes
-                minutes with numba, those of plies 0 to 3 hours.
+    openings    the same play: every such position of plies 0 to 2, and the first ones drawn at 3 to 7. The earlier a
+                position, the longer it takes.
 
 The labels of `phases` were computed once by a second solver, a program in C++ (null windows over exact scores, where
 `Solver` asks who can force a four); its values and depths of the thousand are the same as `Solver`'s, all of them.
@@ -61,8 +61,12 @@ def quotas(name: str) -> dict[tuple[int, str], int]:
 
 def drawn(name: str, ply: int, solver: Solver) -> Iterator[tuple[str, Board]]:
     """Yield the distinct quiet positions that a set's games reach at this ply, without end."""
-    play = play_randomly if name == "thousand" else play_mixed
-    key = fold_one(stream(0, "connect four positions" if name == "thousand" else name), ply)
+    games, play = {
+        "thousand": ("connect four positions", play_randomly),
+        "phases": ("phases", play_mixed),
+        "openings": ("openings", play_mixed),
+    }[name]
+    key = fold_one(stream(0, games), ply)
     seen: set[Board] = set()
     for number in count():
         moves, board = play(fold_one(key, number), ply, solver)

@@ -176,6 +176,7 @@ def test_what_an_agent_raises_in_a_worker_is_said_in_one_sentence():
         collected(WorkerCollector(GAME, 5, 1, 6), Clumsy(make(GAME, 1).spec), 1)
 
 
+@pytest.mark.processor
 def test_one_worker_and_two_give_the_same_bytes_and_so_does_a_resumed_run(tmp_path):
     """One worker plays the whole run; two play its first half, and three the second."""
     train(config(rollout_workers=1), tmp_path / "whole", resume=False)
