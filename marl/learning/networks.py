@@ -78,9 +78,16 @@ class Linear(Unset, nn.Linear):
         spare = self.WIDE - self.out_features
         plays_in_less = not self.training and torch.is_autocast_enabled(input.device.type)
         if spare <= 0 or (self.in_features % self.VECTOR == 0 and not plays_in_less):
-            return functional.linear(input, self.weight, self.bias)
+            return affine(input, self.weight, self.bias)
         weight, bias = functional.pad(self.weight, (0, 0, 0, spare)), functional.pad(self.bias, (0, spare))
-        return functional.linear(input, weight, bias)[..., : self.out_features]
+        return affine(input, weight, bias)[..., : self.out_features]
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return W x + b for rows [.., I], or, with the weights [K, O, I] of K layers, for the rows [K, B, I] of each."""
+    if weight.ndim == 3:
+        return torch.baddbmm(bias.unsqueeze(-2), x, weight.mT)
+    return functional.linear(x, weight, bias)
 
 
 def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:

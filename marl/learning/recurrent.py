@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from marl.learning.networks import linear, tanh_
+from marl.learning.networks import affine, linear, tanh_
 
 
 def pack(sequence: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -71,12 +71,11 @@ class GRU(nn.Module):
         return unrolled
 
     def step(self, x: Tensor, hidden: Tensor) -> Tensor:
-        """Map inputs [B, I] and hidden states [B, H] to the next hidden states [B, H]."""
-        gates = slice(0, 2 * self.size)
-        from_x = functional.linear(x, self.weight_x, self.bias_x)
-        from_h = functional.linear(hidden, self.weight_h, self.bias_h)
-        reset, update = (from_x[:, gates] + from_h[:, gates]).sigmoid_().split(self.size, 1)
-        candidate = torch.addcmul(from_x[:, 2 * self.size :], reset, from_h[:, 2 * self.size :]).tanh_()
+        """Map inputs [.., I] and hidden states [.., H] to the next hidden states, of one GRU or of K (`affine`)."""
+        from_x, from_h = affine(x, self.weight_x, self.bias_x), affine(hidden, self.weight_h, self.bias_h)
+        (x_gates, x_last), (h_gates, h_last) = (part.split([2 * self.size, self.size], -1) for part in (from_x, from_h))
+        reset, update = (x_gates + h_gates).sigmoid_().split(self.size, -1)
+        candidate = torch.addcmul(x_last, reset, h_last).tanh_()
         return torch.lerp(candidate, hidden, update)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from games.keys import draw
-from marl.algorithms.opponent_shaping.networks import Head, decide_stacked
+from marl.algorithms.opponent_shaping.networks import Head
 from marl.learning.rowwise import BLOCK, Rowwise
 from marl.rollout.agent import LogProbs, log_probs_of
 from marl.rollout.types import Decision, Hidden, View
@@ -42,18 +42,17 @@ class ActorAgent:
 
 
 class ActorEnsemble:
-    """Play several policy networks of one shape, whose weights are `stacked` (networks.py), in batched products.
+    """Play the K policy networks that are stacked in `actors` (networks.py), in batched products.
 
     All its seats act at every step of a rollout, so that all calls have one shape: what it says for a row does not
     depend on the other rows.
     """
 
-    def __init__(self, actor: Head, device: str, *, epsilon: float) -> None:
-        self._actor, self._device, self._epsilon = actor, device, epsilon
-        self.stacked: dict[str, Tensor] = {}  # [K, ...] by the name of a parameter of `actor`
+    def __init__(self, actors: Head, device: str, *, epsilon: float) -> None:
+        self.actors, self._device, self._epsilon = actors, device, epsilon
 
     def initial_hidden(self, rows: int) -> Hidden:
-        return _initial_hidden(rows, self._actor.memory)
+        return _initial_hidden(rows, self.actors.memory)
 
     def act(self, view: View, member: NDArray[np.int64], hidden: Hidden) -> tuple[Decision, Hidden]:
         probabilities, after = self._decide(view, member, hidden)
@@ -64,19 +63,19 @@ class ActorEnsemble:
         return log_probs_of(probabilities), after
 
     def _decide(self, view: View, member: NDArray[np.int64], hidden: Hidden) -> tuple[NDArray[np.float32], Hidden]:
-        count = np.bincount(member, minlength=len(next(iter(self.stacked.values()))))
+        count = np.bincount(member, minlength=len(next(self.actors.parameters())))
         grouped = np.argsort(member, kind="stable")
         place = np.empty_like(grouped)  # [B] of each row among those of its member, which are padded to one number
         place[grouped] = np.arange(len(member)) - np.repeat(np.cumsum(count) - count, count)
         place += member * count.max()
 
-        def stacked(array: NDArray[Any]) -> Tensor:
+        def of_each(array: NDArray[Any]) -> Tensor:
             rows = np.zeros((len(count) * count.max(), *array.shape[1:]), array.dtype)
             rows[place] = array
             return torch.from_numpy(rows.reshape(len(count), -1, *array.shape[1:])).to(self._device)
 
         with torch.inference_mode():
-            said = decide_stacked(self._actor, self.stacked, *map(stacked, _arrays(view, hidden)))
+            said = self.actors.decide(*map(of_each, _arrays(view, hidden)))
         return _split(said.flatten(0, 1).cpu().numpy()[place], view, hidden, epsilon=self._epsilon)
 
 

@@ -25,7 +25,7 @@ from games.errors import UserError
 from games.keys import fold_one, stream
 from marl.algorithms.opponent_shaping.agent import ActorAgent, ActorEnsemble
 from marl.algorithms.opponent_shaping.encounters import Encounters, Episodes, Estimates, Side, of_seats, other_seat
-from marl.algorithms.opponent_shaping.networks import Head, OpponentShapingConfig, PolicyAndQ, stacked_views
+from marl.algorithms.opponent_shaping.networks import Head, OpponentShapingConfig, PolicyAndQ, stacked
 from marl.base.memory import refuse_beyond_memory
 from marl.learning.idle import Needs
 from marl.learning.learner import Learner
@@ -258,7 +258,7 @@ class OpponentShapingLearner(Learner):
         weights = weights.to(self.device)
         for networks, each in zip(self._past_selves, weights, strict=True):
             nn.utils.vector_to_parameters(each, networks.parameters())
-        self._ensemble.stacked = stacked_views(weights, self.me.actor)  # the actor's parameters come first
+        self._ensemble.actors = stacked(self.me.actor, weights)  # the actor's parameters come first
 
     def _weights(self) -> Tensor:
         return nn.utils.parameters_to_vector(self.me.parameters()).detach().cpu()

@@ -1,12 +1,12 @@
 """The networks of learners that shape one opponent, and their settings."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 from torch.nn import functional
 
 from games.contract import Spec
@@ -64,7 +64,10 @@ class Head(nn.Module):
         return outputs
 
     def step(self, x: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Map rows [B, I] and hidden states [B, H] (None without a memory) to outputs [B, outputs] and next states."""
+        """Map rows [.., I] and hidden states [.., H] (None without a memory) to outputs [.., outputs] and next states.
+
+        Here and in `decide`, `..` are B rows, or the B rows of each of K heads (`stacked`).
+        """
         features = self._encoded(x)
         if self.remember:
             assert hidden is not None
@@ -72,45 +75,28 @@ class Head(nn.Module):
         return self.out(features), hidden
 
     def decide(self, obs: Tensor, action_mask: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Return log pi(a | o) for observations [B, *O] and masks [B, A], and next hidden states [B, A+H]."""
-        logits, after = self.step(flat(obs), hidden)
+        """Return log pi(a | o) for observations [.., *O] and masks [.., A], and next hidden states [.., A+H]."""
+        logits, after = self.step(flat(obs, action_mask.ndim - 1), hidden)
         log_probs = masked_log_probs(logits, action_mask)
-        return log_probs if after is None else torch.cat([log_probs, after], 1)
+        return log_probs if after is None else torch.cat([log_probs, after], -1)
 
     def _encoded(self, x: Tensor) -> Tensor:
         features = self.encode(x)
         return features if self.remember or not len(self.encode) else functional.relu(features)
 
 
-class _Decide(nn.Module):
-    """A policy network whose forward pass is `decide`."""
+def stacked(head: Head, weights: Tensor) -> Head:
+    """Return K heads like `head` as one that maps [K, B, ...]: its parameters have a leading axis K (`affine`).
 
-    def __init__(self, actor: Head) -> None:
-        super().__init__()
-        self.actor = actor
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.actor.decide(*inputs)
-
-
-def decide_stacked(actor: Head, stacked: dict[str, Tensor], *inputs: Tensor) -> Tensor:
-    """Return what K networks like `actor` decide [K, B, A (+ H)], each for its own rows, inputs [K, B, ...].
-
-    `stacked` has their parameters [K, ...] by the names that they have in `actor`.
+    They are views of `weights` [K, P], the parameters of each head as a vector.
     """
-    parameters = {f"actor.{name}": parameter for name, parameter in stacked.items()}
-    network = _Decide(actor)
-    said: Tensor = vmap(lambda each, *rows: functional_call(network, each, rows))(parameters, *inputs)
-    return said
-
-
-def stacked_views(vectors: Tensor, network: nn.Module) -> dict[str, Tensor]:
-    """Return parameters [K, ...] of K networks like `network`, by name: views of their weights as `vectors` [K, P]."""
-    views, start = {}, 0
-    for name, parameter in network.named_parameters():
-        views[name] = vectors[:, start : start + parameter.numel()].view(-1, *parameter.shape)
-        start += parameter.numel()
-    return views
+    heads, start = deepcopy(head), 0
+    for layer in heads.modules():
+        for name, parameter in list(layer.named_parameters(recurse=False)):
+            part = weights[:, start : start + parameter.numel()].view(-1, *parameter.shape)
+            setattr(layer, name, nn.Parameter(part, requires_grad=False))
+            start += parameter.numel()
+    return heads
 
 
 class PolicyAndQ(nn.Module):
@@ -123,6 +109,7 @@ class PolicyAndQ(nn.Module):
         self.critic = Head(size + 1, actions, config.critic_hidden, config.critic_memory, stream(key, "critic"))
 
 
-def flat(obs: Tensor) -> Tensor:
-    """Flatten observations [R, *O] to [R, I]; bytes are scaled to [0, 1]."""
-    return obs.flatten(1) / 255 if obs.dtype == torch.uint8 else obs.flatten(1).float()
+def flat(obs: Tensor, axes: int = 1) -> Tensor:
+    """Flatten observations to [.., I] after so many axes of rows; bytes are scaled to [0, 1]."""
+    obs = obs.flatten(axes)
+    return obs / 255 if obs.dtype == torch.uint8 else obs.float()

@@ -18,7 +18,7 @@ from marl.algorithms.opponent_shaping.networks import (
     OpponentShapingConfig,
     PolicyAndQ,
     flat,
-    stacked_views,
+    stacked,
 )
 from marl.base import memory
 from marl.cli.app import main
@@ -130,8 +130,7 @@ class TestEnsemble:
         spec = make(IPD, 1).spec
         networks = [PolicyAndQ(OpponentShapingConfig(**settings), spec, key).actor for key in range(3)]
         vectors = torch.stack([nn.utils.parameters_to_vector(one.parameters()).detach() for one in networks])
-        ensemble = ActorEnsemble(networks[0], "cpu", epsilon=0.1)
-        ensemble.stacked = stacked_views(vectors, networks[0])
+        ensemble = ActorEnsemble(stacked(networks[0], vectors), "cpu", epsilon=0.1)
         return [ActorAgent(one, "cpu", epsilon=0.1) for one in networks], ensemble
 
     @pytest.mark.parametrize("settings", [TABLE | {"actor_hidden": (8,)}, SMALL])
