@@ -207,15 +207,21 @@ def epymarl(options: argparse.Namespace) -> Iterator[Row]:
     if options.epymarl is None:
         yield "EPyMARL's QMIX", "skipped: name a checkout of its repository with --epymarl", "≥ 6"
         return
+    games = {"lbforaging's Foraging-8x8-2p-3f": LBFORAGING, "native foraging": FORAGING}
     for kind, recurrent in (("feed-forward", False), ("GRU", True)):
-        ours = Trainer(LBFORAGING, EPYMARL | {"recurrent": recurrent}).warm()
+        ours = [Trainer(game, EPYMARL | {"recurrent": recurrent}).warm().rate for game in games.values()]
         with Partner([options.epymarl_python, "-c", EPYMARL_DRIVER, options.epymarl, kind]) as theirs:
-            rates = [(ours.rate(), theirs.rate()) for _ in range(options.repetitions)]
-        rate, other = (statistics.median(column) for column in zip(*rates, strict=True))
-        what = f"QMIX at lbforaging's Foraging-8x8-2p-3f, {kind}"
-        yield f"{what}: training steps per CPU-second", f"{rate:,.0f}", ""
-        yield f"{what}: EPyMARL", f"{other:,.0f}", ""
-        yield f"{what}: ratio", f"{rate / other:.2f}", "" if recurrent else "≥ 6"
+            rates = [[rate() for rate in (theirs.rate, *ours)] for _ in range(options.repetitions)]
+        other, *rates = (statistics.median(column) for column in zip(*rates, strict=True))
+        yield (
+            f"EPyMARL's QMIX at lbforaging's Foraging-8x8-2p-3f, {kind}: training steps per CPU-second",
+            f"{other:,.0f}",
+            "",
+        )
+        for game, rate in zip(games, rates, strict=True):
+            yield f"QMIX at {game}, {kind}: training steps per CPU-second", f"{rate:,.0f}", ""
+            target = "≥ 6" if game != "native foraging" and not recurrent else ""
+            yield f"QMIX at {game}, {kind}: ratio", f"{rate / other:.2f}", target
 
 
 EPYMARL_DRIVER = """
