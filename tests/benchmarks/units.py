@@ -31,7 +31,7 @@ from tests.benchmarks.timing import Row
 HERE = Path(__file__).parents[2]
 UNITS = 200
 SIZE = 128  # of a matrix; which a unit multiplies PRODUCTS times: about 30 ms
-PRODUCTS = 300
+PRODUCTS = 1000
 REPETITIONS = 5
 CONFIG = {"member": "m", "algorithm": {f"setting-{number}": number / 7 for number in range(40)}}  # as large as a run's
 MEMBER = {
@@ -94,19 +94,17 @@ def medians(*acts: Callable[[], object]) -> list[float]:
 def journal(_: argparse.Namespace) -> Iterator[Row]:
     with_journal, without = medians(lambda: journalled(0, 1), lambda: bare(0))
     each = (with_journal - without) / UNITS
-    yield "id and journal of a unit", f"{each * 1e3:.2f} ms", ""
+    yield "id and journal line of a unit, CPU-milliseconds", f"{each * 1e3:.2f}", ""
     with_journal, without = medians(lambda: journalled(PRODUCTS, 1), lambda: bare(PRODUCTS))
-    yield (
-        f"units of {1e3 * without / UNITS:.0f} ms: with a journal / without",
-        f"{with_journal / without:.3f}",
-        "at most 1.10",
-    )
+    what = f"{UNITS} units of {PRODUCTS} products of {SIZE}x{SIZE} matrices"
+    yield f"{what}, CPU-milliseconds each", f"{1e3 * without / UNITS:.0f}", ""
+    yield f"{what}: with a journal / without", f"{with_journal / without:.3f}", "at most 1.10"
 
 
 def processes(_: argparse.Namespace) -> Iterator[Row]:
     empty, none = medians(lambda: journalled(0, 2), lambda: [worker() for _ in range(2)])
-    yield "two workers and 200 empty units", f"{empty:.2f} s", ""
-    yield "of that, two processes that import torch", f"{none:.2f} s", ""
+    yield f"two workers and {UNITS} empty units, CPU-seconds", f"{empty:.2f}", ""
+    yield "of that, two processes that import torch", f"{none:.2f}", ""
 
 
 def population(options: argparse.Namespace) -> Iterator[Row]:
@@ -123,9 +121,10 @@ def population(options: argparse.Namespace) -> Iterator[Row]:
 
         roots = [HERE, *([options.base.resolve()] if options.base else [])]
         found = medians(*(lambda root=root: train(root) for root in roots))
-        yield "a population of four short members", f"{found[0]:.2f} s", ""
+        what = f"`marl population` of four members of {MEMBER['steps']:,} steps"
+        yield f"{what}, CPU-seconds", f"{found[0]:.2f}", ""
         if options.base:
-            yield "beside the other checkout", f"{found[0] / found[1]:.3f}", "at most 1.10"
+            yield f"{what}: beside the other checkout", f"{found[0] / found[1]:.3f}", "at most 1.10"
 
 
 if __name__ == "__main__":
