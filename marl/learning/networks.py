@@ -351,7 +351,7 @@ def log_prob_and_entropy(logits: Tensor, action_mask: Tensor, action: Tensor) ->
 class _LogProbAndEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, action_mask: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        log_probs = torch.log_softmax(torch.where(action_mask.t(), logits.t(), torch.finfo(logits.dtype).min), 0)
+        log_probs = torch.log_softmax(logits.t().masked_fill(~action_mask.t(), torch.finfo(logits.dtype).min), 0)
         probs = log_probs.exp()
         of_entropy = probs * log_probs  # [A, B]
         entropy = -of_entropy.sum(0)
