@@ -107,7 +107,7 @@ def mlp(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
     """Build layers of these sizes with ReLUs between them."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [linear(inputs, outputs, 2**0.5, generator), nn.ReLU()]
+        layers += [linear(inputs, outputs, 2**0.5, generator), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers[:-1])
 
 
@@ -296,7 +296,7 @@ class Network(nn.Module):
             planes = [shape[0], *channels]
             layers: list[nn.Module] = []
             for a, b in pairwise(planes):
-                layers += [convolution(a, b, generator), nn.ReLU()]
+                layers += [convolution(a, b, generator), nn.ReLU(inplace=True)]
             self.convolutions = nn.Sequential(*layers)
             features = planes[-1] * int(np.prod(shape[1:]))
         self.body = body([features + self.players + state_size, *hidden, outputs], output_gain, generator)

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
 from marl.learning.networks import affine, linear, tanh_
 
@@ -176,12 +175,12 @@ class AgentNetwork(nn.Module):
 
     def forward(self, inputs: Tensor, sizes: list[int]) -> tuple[Tensor, Tensor]:
         """Map packed rows [R, I] to outputs [R, outputs] and features [R, H], the hidden states of a GRU."""
-        features = functional.relu(self.encode(inputs))
-        features = self.remember(features, sizes) if self.remember else functional.relu(self.think(features))  # type: ignore[misc]
+        features = torch.relu_(self.encode(inputs))
+        features = self.remember(features, sizes) if self.remember else torch.relu_(self.think(features))  # type: ignore[misc]
         return self.choose(features), features
 
     def step(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Map rows [B, I] and hidden states [B, H] to outputs [B, outputs] and the next hidden states."""
-        features = functional.relu(self.encode(inputs))
-        features = self.remember.step(features, hidden) if self.remember else functional.relu(self.think(features))  # type: ignore[misc]
+        features = torch.relu_(self.encode(inputs))
+        features = self.remember.step(features, hidden) if self.remember else torch.relu_(self.think(features))  # type: ignore[misc]
         return self.choose(features), features

@@ -89,7 +89,7 @@ class MuZeroNetwork(nn.Module):
             self.representation = tower(shape[0] + self.players, channels, blocks, generator)
             self.action = nn.Parameter(_action_planes(self.actions, (config.action_planes, *shape[1:]), generator))
             self.dynamics = tower(channels + config.action_planes, channels, blocks, generator)
-            of_transition: list[nn.Module] = [Normalized(channels, 4, generator), nn.ReLU(), nn.Flatten()]
+            of_transition: list[nn.Module] = [Normalized(channels, 4, generator), nn.ReLU(inplace=True), nn.Flatten()]
             width = 4 * shape[1] * shape[2]
         else:
             self.features = config.hidden[-1:]
@@ -99,7 +99,7 @@ class MuZeroNetwork(nn.Module):
             of_transition, width = [], config.hidden[-1]
         of_transition += [
             linear(width, 64, 2**0.5, generator),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             linear(64, 2 * self.players, 0.01, generator),
         ]
         self.transition = nn.Sequential(*of_transition)

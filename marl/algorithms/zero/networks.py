@@ -59,19 +59,19 @@ class Block(nn.Module):
         self.second = Normalized(channels, channels, generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(x + self.second(functional.relu(self.first(x))))
+        return functional.relu(x + self.second(functional.relu(self.first(x), inplace=True)), inplace=True)
 
 
 def tower(inputs: int, channels: int, blocks: int, generator: torch.Generator) -> nn.Sequential:
     """Build a residual network: planes [B, inputs, H, W] -> [B, channels, H, W]."""
     rest = (Block(channels, generator) for _ in range(blocks))
-    return nn.Sequential(Normalized(inputs, channels, generator), nn.ReLU(), *rest)
+    return nn.Sequential(Normalized(inputs, channels, generator), nn.ReLU(inplace=True), *rest)
 
 
 def dense(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
     """Build dense layers of these sizes, with a ReLU after each."""
     layers = [linear(a, b, 2**0.5, generator) for a, b in pairwise(sizes)]
-    return nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))
+    return nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU(inplace=True))))
 
 
 def is_residual(encoder: Encoder, spec: Spec) -> bool:
@@ -126,7 +126,7 @@ class Prediction(nn.Module):
 
     def _outputs(self, x: Tensor) -> list[Tensor]:
         of_policy, of_value = self._inputs_of_heads(self.torso(x))
-        value = self.value(functional.relu(self.value_hidden(of_value)))
+        value = self.value(functional.relu(self.value_hidden(of_value), inplace=True))
         return [self.policy(of_policy), torch.tanh(value) if self.bounded else value]
 
     def _inputs_of_heads(self, x: Tensor) -> Sequence[Tensor]:
@@ -134,9 +134,9 @@ class Prediction(nn.Module):
         if not self.convolves:
             return x, x
         if self.planes is None:
-            return [functional.relu(part(x)).flatten(1) for part in (self.of_policy, self.of_value)]
+            return [functional.relu(part(x), inplace=True).flatten(1) for part in (self.of_policy, self.of_value)]
         widths = [self.policy.in_features, self.value_hidden.in_features]
-        return functional.relu(self.planes(x)).flatten(1).split(widths, 1)  # type: ignore[no-any-return]
+        return functional.relu(self.planes(x), inplace=True).flatten(1).split(widths, 1)  # type: ignore[no-any-return]
 
     def join_planes(self) -> None:
         """Join the convolutions of the two heads, which have no normalisation any more."""
