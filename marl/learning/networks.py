@@ -107,7 +107,7 @@ def mlp(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
     """Build layers of these sizes with ReLUs between them."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [linear(inputs, outputs, 2**0.5, generator), nn.ReLU(inplace=True)]
+        layers += [linear(inputs, outputs, 2**0.5, generator), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 

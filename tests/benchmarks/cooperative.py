@@ -203,7 +203,10 @@ Experiment(
 
 
 def epymarl(options: argparse.Namespace) -> Iterator[Row]:
-    """Environment, acting, replay and an update an episode on both sides; about 1,600 steps of each by turns."""
+    """Environment, acting, replay and an update an episode on both sides; about 1,600 steps of each by turns.
+
+    EPyMARL plays lbforaging's game in both comparisons; the native one equals it step by step.
+    """
     if options.epymarl is None:
         yield "EPyMARL's QMIX", "skipped: name a checkout of its repository with --epymarl", "≥ 6"
         return

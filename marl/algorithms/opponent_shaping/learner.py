@@ -254,7 +254,7 @@ class OpponentShapingLearner(Learner):
         self._seat_past_selves(self._past_weights[torch.from_numpy(drawn)])
 
     def _seat_past_selves(self, weights: Tensor) -> None:
-        """Give the past selves that play these weights [K, parameters], which are not copied."""
+        """Give the past selves that play these weights [K, parameters]."""
         weights = weights.to(self.device)
         for networks, each in zip(self._past_selves, weights, strict=True):
             nn.utils.vector_to_parameters(each, networks.parameters())

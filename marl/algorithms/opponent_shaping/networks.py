@@ -88,13 +88,13 @@ class Head(nn.Module):
 def stacked(head: Head, weights: Tensor) -> Head:
     """Return K heads like `head` as one that maps [K, B, ...]: its parameters have a leading axis K (`affine`).
 
-    They are views of `weights` [K, P], the parameters of each head as a vector.
+    They are copied from `weights` [K, P], the parameters of each head as a vector: with a view, pickle writes all P.
     """
     heads, start = deepcopy(head), 0
     for layer in heads.modules():
         for name, parameter in list(layer.named_parameters(recurse=False)):
             part = weights[:, start : start + parameter.numel()].view(-1, *parameter.shape)
-            setattr(layer, name, nn.Parameter(part, requires_grad=False))
+            setattr(layer, name, nn.Parameter(part.clone(), requires_grad=False))
             start += parameter.numel()
     return heads
 

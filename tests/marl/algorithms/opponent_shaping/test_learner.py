@@ -150,6 +150,11 @@ class TestEnsemble:
             if hidden is not None:
                 np.testing.assert_allclose(then[0], after[row], rtol=1e-4, atol=1e-5)
 
+    def test_a_worker_is_sent_the_weights_once(self):
+        """A parameter that is a view would be pickled with the weights of all parameters."""
+        _, ensemble = self.agents(SMALL)
+        assert all(part.untyped_storage().nbytes() == part.nbytes for part in ensemble.actors.parameters())
+
     @pytest.mark.parametrize("settings", [TABLE, SMALL])
     def test_a_rollout_is_the_same_as_with_agents_that_act_alone(self, settings):
         """With opponents, so that past selves hold unequal numbers of seats."""
