@@ -221,10 +221,9 @@ def epymarl(options: argparse.Namespace) -> Iterator[Row]:
             f"{other:,.0f}",
             "",
         )
-        for game, rate in zip(games, rates, strict=True):
+        for game, rate, target in zip(games, rates, ("≥ 6", ""), strict=True):
             yield f"QMIX at {game}, {kind}: training steps per CPU-second", f"{rate:,.0f}", ""
-            target = "≥ 6" if game != "native foraging" and not recurrent else ""
-            yield f"QMIX at {game}, {kind}: ratio", f"{rate / other:.2f}", target
+            yield f"QMIX at {game}, {kind}: ratio", f"{rate / other:.2f}", "" if recurrent else target
 
 
 EPYMARL_DRIVER = """
