@@ -61,7 +61,7 @@ class PpoConfig(NetworksConfig):
 
     learning_rate: PositiveFloat = 1e-3
     anneal: bool = True  # the learning rate falls linearly to 0 at the run's last step
-    gamma: float = Field(0.99, ge=0, le=1)  # per decision of the player
+    gamma: float = Field(0.99, ge=0, le=1)  # per decision of the player; in a team per decision of the team
     gae_lambda: float = Field(0.95, ge=0, le=1)
     epochs: Size = 4
     minibatch_size: Size = 2048  # decisions, about
@@ -249,6 +249,7 @@ class Ppo(Learner):
             trajectory.first,
             gamma=config.gamma,
             gae_lambda=config.gae_lambda,
+            team=self.spec.payoff == "team",
         )
         recorded_by = self.models[0].policies.chosen
         chosen = trajectory.action if recorded_by == "action" else trajectory.extras[recorded_by]

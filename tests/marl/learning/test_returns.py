@@ -12,34 +12,39 @@ from tests.properties import examples
 GAMMA, LAMBDA = 0.9, 0.8
 
 
-def compacted(value, reward, acting, terminated, truncated, first):
-    """Return one player's decisions as (t, what it was paid until the next, the next's value or None, goes on)."""
+def compacted(value, reward, acting, terminated, truncated, first, decides):
+    """Return one player's decisions as (t, what it was paid until the next, the next's value or None, goes on, m).
+
+    Its team makes m decisions from one to the next, at the steps `decides` [T+1]; they discount what is paid.
+    """
     decisions = []
     for t in np.flatnonzero(acting[:-1]).tolist():
-        paid, following, goes_on = 0.0, None, False
+        paid, following, goes_on, m = 0.0, None, False, 0
         for u in range(t + 1, len(acting)):
-            paid += reward[u - 1]
+            m += bool(decides[u - 1])
+            paid += GAMMA ** (m - 1) * reward[u - 1]
             if terminated[u] or truncated[u] or first[u]:
                 following = value[u] if truncated[u] and not terminated[u] else 0.0
                 break
             if acting[u]:
                 following, goes_on = value[u], True
                 break
-        decisions.append((t, paid, following, goes_on))
+        decisions.append((t, paid, following, goes_on, m))
     return decisions
 
 
-def textbook(value, reward, acting, terminated, truncated, first):
+def textbook(*recorded):
     """Compute the advantages of one player in one environment [T]: Schulman's sum over the deltas that are known."""
+    value, reward = recorded[:2]
     advantage = np.zeros(len(reward))
-    decisions = compacted(value, reward, acting, terminated, truncated, first)
-    for k, (t, _, known, _) in enumerate(decisions):
+    decisions = compacted(*recorded)
+    for k, (t, _, known, _, _) in enumerate(decisions):
         weight = 1.0
-        for at, paid, following, goes_on in decisions[k:] if known is not None else []:
+        for at, paid, following, goes_on, m in decisions[k:] if known is not None else []:
             if following is None:
                 break
-            advantage[t] += weight * (paid + GAMMA * following - value[at])
-            weight *= GAMMA * LAMBDA
+            advantage[t] += weight * (paid + GAMMA**m * following - value[at])
+            weight *= GAMMA**m * LAMBDA
             if not goes_on:
                 break
     return advantage
@@ -51,8 +56,8 @@ def forgetful(value, reward, acting, terminated, truncated, first):
     return gae(value, lost, acting, terminated, truncated, first, gamma=GAMMA, gae_lambda=LAMBDA)
 
 
-def ours(*arrays):
-    return gae(*arrays, gamma=GAMMA, gae_lambda=LAMBDA)
+def ours(*arrays, team=False):
+    return gae(*arrays, gamma=GAMMA, gae_lambda=LAMBDA, team=team)
 
 
 def recording(seed, steps=40, envs=3, players=3, kind="dying"):
@@ -89,17 +94,19 @@ def recording(seed, steps=40, envs=3, players=3, kind="dying"):
     return rng.normal(size=shape).astype(np.float32), reward, acting, terminated, truncated, first
 
 
+@pytest.mark.parametrize("team", [False, True])
 @pytest.mark.parametrize("kind", ["turns", "simultaneous", "dying"])
 @settings(max_examples=examples(25))
 @given(seed=st.integers(0, 10**6))
-def test_equals_the_textbook(kind, seed):
+def test_equals_the_textbook(kind, team, seed):
     value, reward, acting, terminated, truncated, first = arrays = recording(seed, kind=kind)
-    found, known = ours(*arrays), successor_known(acting, terminated, truncated)
+    found, known = ours(*arrays, team=team), successor_known(acting, terminated, truncated)
     for e, p in np.ndindex(acting.shape[1:]):
         row = (slice(None), e, p)
-        one = value[row], reward[row], acting[row], terminated[row], truncated[row], first[:, e]
+        decides = acting[:, e].any(1) if team else acting[row]
+        one = value[row], reward[row], acting[row], terminated[row], truncated[row], first[:, e], decides
         np.testing.assert_allclose(found[row], textbook(*one), atol=1e-5)
-        expected = [t for t, _, following, _ in compacted(*one) if following is not None]
+        expected = [t for t, _, following, _, _ in compacted(*one) if following is not None]
         assert np.flatnonzero(known[row]).tolist() == expected
 
 
@@ -179,3 +186,16 @@ def test_first_cuts_even_where_no_end_was_seen():
     value, reward = np.full((3, 1, 1), 2, np.float32), np.ones((2, 1, 1), np.float32)
     found = ours(value, reward, acting, never, never, np.array([[True], [True], [False]]))
     np.testing.assert_allclose(found[:, 0, 0], [1 - 2, 1 + 0.9 * 2 - 2], rtol=1e-6)
+
+
+def test_a_team_is_worth_the_same_to_the_dead_and_to_the_living():
+    """The second player dies at step 1, and the team is paid 1, 2 and 4: both expect 1 + 0.9 (2 + 0.9 * 4) = 6.04."""
+    acting = np.array([[[1, 1]], [[1, 0]], [[1, 0]], [[0, 0]]], bool)
+    over = np.array([[[0, 0]], [[0, 0]], [[0, 0]], [[1, 1]]], bool)
+    reward = np.array([1, 2, 4], np.float32)[:, None, None].repeat(2, axis=2)
+    first = np.array([[True], [False], [False], [False]])
+    recorded = np.zeros(acting.shape, np.float32), reward, acting, over, np.zeros_like(over), first
+    together = gae(*recorded, gamma=0.9, gae_lambda=1.0, team=True)
+    np.testing.assert_allclose(together[0, 0], [6.04, 6.04], rtol=1e-6)
+    alone = gae(*recorded, gamma=0.9, gae_lambda=1.0)
+    np.testing.assert_allclose(alone[0, 0], [6.04, 7.0], rtol=1e-6)

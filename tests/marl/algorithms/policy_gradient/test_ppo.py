@@ -116,6 +116,17 @@ def test_hidden_states_are_the_same_in_acting_and_in_training(name):
             assert len(sizes) == 4 and recorded[: sizes[0]].abs().max() > 1e-2
 
 
+def test_a_member_that_dies_discounts_what_its_team_is_paid_as_the_living_do():
+    """Both are paid 10 by the third step, whether or not one of them dies by the first: worth 0.5 * 0.5 * 10."""
+    player = Player("ippo", "tests.games.test_comings_and_goings:Sacrifice(plain=10)", gamma=0.5, gae_lambda=1.0)
+    trajectory = player.rollout()
+    time, env, _ = np.nonzero(trajectory.learnable([0]))
+    (batch,) = player.batches(trajectory)
+    opening = trajectory.first[time, env]
+    assert 0 < trajectory.acting[1][trajectory.first[0]].sum() < 32  # some have died
+    np.testing.assert_allclose(batch.columns["value_target"].numpy()[opening], 2.5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("truncate, value", [(True, 10.0), (False, 6.51)])
 def test_truncation_bootstraps_and_termination_does_not(truncate, value):
     """One state that pays 1 a step: for ever it is worth 1 / (1 - 0.9), and over ten steps 1 - 0.9^10 times that.

@@ -57,6 +57,13 @@ class TestTargets:
         all_of_it = td_lambda(value, decided, reward, length, gamma=0.5, td_lambda=1.0)[:, 0, 0]
         assert all_of_it[[0, 2]].tolist() == [3 + 0.5 * 24, 24]
 
+    def test_the_dead_discount_what_their_team_is_paid_as_the_living_do(self):
+        """The second player dies at step 1, and the team is paid 1, 2 and 4: both expect 1 + 0.5 (2 + 0.5 * 4) = 3."""
+        decided = np.array([[1, 1], [1, 0], [1, 0], [0, 0]], bool)[:, None]  # [T+1, K, N]
+        reward = np.array([1.0, 2, 4], np.float32)[:, None, None].repeat(2, axis=2)
+        found = td_lambda(np.zeros(decided.shape, np.float32), decided, reward, np.array([3]), gamma=0.5, td_lambda=1.0)
+        assert found[0, 0].tolist() == [3, 3]
+
     @given(st.integers(0, 2**32), st.floats(0, 1), st.just(0.0) | st.floats(0, 1))
     @settings(max_examples=examples(50))
     def test_where_everybody_decides_it_is_the_textbooks(self, seed, gamma, lam):
