@@ -6,8 +6,9 @@ A player decides at some steps and waits at others. Rewards while it waits belon
     δₖ = r̄ₖ + γᵐ V(oₖ₊₁) − V(oₖ)
     Aₖ = δₖ + γᵐ λ Aₖ₊₁                     (Schulman et al. 2016, https://arxiv.org/abs/1506.02438, eq. 16)
 
-with m decisions of its team from decision k until decision k+1: i = 0 and m = 1 without a team. All members of a team
-so discount what it is paid alike. If only own decisions counted, the dead would discount nothing, and dying would pay.
+with m decisions of its team from decision k until decision k+1: i = 0 and m = 1 without a team. A team decides at each
+step at which a member acts. So all members discount what the team is paid alike. If only own decisions counted, the
+dead would discount nothing, and dying would pay where later rewards are positive.
 
 The sum stops where the player terminated (V = 0) and bootstraps where the recording was truncated (V of the last view).
 """

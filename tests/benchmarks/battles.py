@@ -1,6 +1,7 @@
-"""The share of SMAX's battles that agents win; `python -m tests.benchmarks.battles AGENT ...`.
+"""The share of SMAX's battles that agents win; `python -m tests.benchmarks.battles AGENT ...` (marl[jaxmarl]).
 
-A battle pays the share of the enemies' health that they lost, and 1 more if it is won: 2 then, and else at most 1.
+By the rewards of HeuristicEnemySMAX a battle pays the share of their health that the enemies lost, and 1 more if it is
+won: 2 then, and else at most 1. Agents sample their policy; 'RUN(greedy=true)' plays its mode.
 """
 
 import argparse
@@ -15,7 +16,7 @@ def main() -> None:
     """Print for each agent, which holds all seats, how many battles it won."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("agents", nargs="+", metavar="AGENT")
-    parser.add_argument("--game", default=GAME)
+    parser.add_argument("--game", default=GAME, help="with the rewards of HeuristicEnemySMAX")
     parser.add_argument("--battles", type=int, default=1000)
     options = parser.parse_args()
     for agent in options.agents:

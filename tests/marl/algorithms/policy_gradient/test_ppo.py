@@ -116,8 +116,21 @@ def test_hidden_states_are_the_same_in_acting_and_in_training(name):
             assert len(sizes) == 4 and recorded[: sizes[0]].abs().max() > 1e-2
 
 
+def test_who_plays_for_itself_does_not_discount_by_the_decisions_of_others():
+    """The second player of Kuhn poker decides once, and is paid 1 or 2, whether or not the first decides after it."""
+    player = Player("ippo", "openspiel:kuhn_poker", gamma=0.5, gae_lambda=1.0)
+    trajectory = player.rollout()
+    second = np.nonzero(trajectory.learnable([0]))[2] == 1
+    (batch,) = player.batches(trajectory)
+    worth = np.abs(batch.columns["value_target"].numpy()[second])
+    assert set(worth.round(4).tolist()) == {1.0, 2.0}
+
+
 def test_a_member_that_dies_discounts_what_its_team_is_paid_as_the_living_do():
-    """Both are paid 10 by the third step, whether or not one of them dies by the first: worth 0.5 * 0.5 * 10."""
+    """Both are paid 10 by the third step, whether or not one of them dies by the first: worth 0.5 * 0.5 * 10.
+
+    A rollout of 16 steps has four whole episodes of each environment.
+    """
     player = Player("ippo", "tests.games.test_comings_and_goings:Sacrifice(plain=10)", gamma=0.5, gae_lambda=1.0)
     trajectory = player.rollout()
     time, env, _ = np.nonzero(trajectory.learnable([0]))

@@ -64,6 +64,15 @@ class TestTargets:
         found = td_lambda(np.zeros(decided.shape, np.float32), decided, reward, np.array([3]), gamma=0.5, td_lambda=1.0)
         assert found[0, 0].tolist() == [3, 3]
 
+    def test_a_value_behind_the_teams_decisions_is_discounted_by_each_of_them(self):
+        """The second player waits at step 1 and decides again at step 2, or sees the end there, where V = 8."""
+        value = np.array([[9, 9], [9, 9], [9, 8]], np.float32)[:, None]
+        reward = np.ones((2, 1, 2), np.float32)
+        for again in (True, False):
+            decided = np.array([[1, 1], [1, 0], [again, again]], bool)[:, None]
+            found = td_lambda(value, decided, reward, np.array([2]), gamma=0.5, td_lambda=0.0)
+            assert found[0, 0, 1] == 1 + 0.5 * 1 + 0.25 * 8
+
     @given(st.integers(0, 2**32), st.floats(0, 1), st.just(0.0) | st.floats(0, 1))
     @settings(max_examples=examples(50))
     def test_where_everybody_decides_it_is_the_textbooks(self, seed, gamma, lam):
