@@ -61,7 +61,7 @@ class PpoConfig(NetworksConfig):
 
     learning_rate: PositiveFloat = 1e-3
     anneal: bool = True  # the learning rate falls linearly to 0 at the run's last step
-    gamma: float = Field(0.99, ge=0, le=1)  # per decision of the player; of the team where the payoff is one team's
+    gamma: float = Field(0.99, ge=0, le=1)  # per decision of the player, or of the team if all players are one
     gae_lambda: float = Field(0.95, ge=0, le=1)
     epochs: Size = 4
     minibatch_size: Size = 2048  # decisions, about
